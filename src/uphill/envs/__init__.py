@@ -1,0 +1,1 @@
+"""Environments: three backends behind one protocol."""

@@ -1,0 +1,98 @@
+"""EnvPool: C++ environments, stepped inside the compiled program through their XLA interface.
+
+MuJoCo and DeepMind Control take and give float64. The interface is made, and called, with 64-bit
+types on, and everything is converted at the border: with them off it would silently give garbage.
+"""
+
+import warnings
+from typing import Any
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, PyTree, Shaped
+
+from uphill.errors import UphillError
+from uphill.trajectory import Timestep
+
+_NARROW = {"float64": np.float32, "int64": np.int32, "uint64": np.uint32}
+
+
+def narrow(x: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
+    """The same numbers in the widest type that the compiled program uses."""
+    return lax.convert_element_type(x, _NARROW.get(x.dtype.name, x.dtype))
+
+
+def supports(env_id: str) -> bool:
+    """Whether EnvPool has an environment of this name (imports it: about a second)."""
+    import envpool
+
+    return env_id in envpool.list_all_envs()
+
+
+def make_pool(env_id: str, lane_seeds: list[int], env_kwargs: dict[str, Any]) -> Any:
+    """A pool with one environment for each seed.
+
+    Raises:
+        UphillError: if the environment has no such keyword argument.
+    """
+    import envpool
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return envpool.make_gymnasium(
+                env_id, num_envs=len(lane_seeds), seed=lane_seeds, **env_kwargs
+            )
+    except TypeError as error:
+        raise UphillError(
+            f"EnvPool's {env_id} does not take {', '.join(env_kwargs)}: {error}. "
+            "Use --backend gymnasium for Gymnasium's own arguments."
+        ) from error
+
+
+def time_limit(pool: Any) -> int | None:
+    """The pool's time limit in steps, or None where it has none."""
+    limit = int(pool.spec.config.max_episode_steps)
+    return limit if limit < 2**31 - 1 else None
+
+
+class EnvPoolEnvironment:
+    """A pool whose `step` can be traced; its state is the pool's handle.
+
+    The handle is the address of the pool in this process: a program that steps it can be neither
+    cached on disk nor replayed from an earlier state.
+    """
+
+    def __init__(self, env_id: str, lane_seeds: list[int], env_kwargs: dict[str, Any]) -> None:
+        pool = make_pool(env_id, lane_seeds, env_kwargs)
+        self.num_envs = len(lane_seeds)
+        self.observation_space: gymnasium.Space = pool.observation_space
+        self.action_space: gymnasium.Space = pool.action_space
+        self.max_episode_steps = time_limit(pool)
+        self.reward_threshold: float | None = pool.spec.reward_threshold
+        with jax.enable_x64(True):
+            self._handle, _, _, self._step = pool.xla()
+        self._pool = pool
+
+    def reset(self, key: Any = None) -> tuple[Array, PyTree]:
+        """Start every environment afresh. Its random stream is EnvPool's own: no key is used."""
+        with jax.enable_x64(True):
+            observation = self._pool.reset()[0]
+        narrowed = jax.tree.map(lambda x: x.astype(_NARROW.get(x.dtype.name, x.dtype)), observation)
+        return jnp.asarray(self._handle), narrowed
+
+    def step(self, state: Array, action: Array) -> tuple[Array, Timestep]:
+        with jax.enable_x64(True):
+            action = lax.convert_element_type(action, self.action_space.dtype)
+            if isinstance(self.action_space, gymnasium.spaces.Discrete):
+                action = lax.convert_element_type(action, np.int32)
+            handle, (observation, reward, terminated, truncated, _) = self._step(state, action)
+            observation = jax.tree.map(narrow, observation)
+            reward = lax.convert_element_type(reward, np.float32)
+        return handle, Timestep(observation, reward, terminated, truncated)
+
+    def close(self) -> None:
+        self._pool.close()

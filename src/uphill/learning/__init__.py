@@ -1,0 +1,1 @@
+"""Learning: collect a trajectory, update from it, again."""

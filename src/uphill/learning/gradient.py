@@ -1,0 +1,63 @@
+"""Gradients of sums over a batch, block by block where a batch is only partly filled."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
+
+Model = TypeVar("Model")
+
+
+class Batch(eqx.Module):
+    """Samples without time: `K` blocks of `B`. Only the first `num_blocks` blocks are filled (all
+    of them where it is None), and only they are computed."""
+
+    features: Float[Array, "K B D"]
+    action: Shaped[Array, "K B ..."]
+    old_log_prob: Float[Array, "K B"]
+    advantage: Float[Array, "K B"]
+    target: Float[Array, "K B"]
+    mask: Bool[Array, "K B"]
+    num_blocks: Int[Array, ""] | None = None
+
+
+def accumulate(
+    total: Callable[[Model, Batch], tuple[Float[Array, ""], PyTree]], model: Model, batch: Batch
+) -> tuple[Model, PyTree]:
+    """The gradient of `total(model, samples)[0]`, a sum over samples, for the whole batch; and the
+    sum of its second result."""
+    gradient = jax.grad(total, has_aux=True)
+    if batch.num_blocks is None and batch.mask.shape[0] == 1:
+        return gradient(model, block_of(batch, 0))
+
+    def add(k: Array, so_far: tuple) -> tuple:
+        return jax.tree.map(jnp.add, so_far, gradient(model, block_of(batch, k)))
+
+    shapes = jax.eval_shape(gradient, model, block_of(batch, 0))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    filled = batch.mask.shape[0] if batch.num_blocks is None else batch.num_blocks
+    return lax.fori_loop(0, filled, add, zeros)
+
+
+def block_of(batch: Batch, k: Any) -> Batch:
+    """One block, without its axis."""
+    rows = eqx.tree_at(lambda b: b.num_blocks, batch, None, is_leaf=lambda x: x is None)
+    return jax.tree.map(lambda x: lax.dynamic_index_in_dim(x, k, 0, keepdims=False), rows)
+
+
+def in_blocks(
+    function: Callable[[Array], Array], x: Shaped[Array, "K B ..."], num_blocks: Array | None
+) -> Float[Array, "K B"]:
+    """`function` of every filled block; 0 in the others."""
+    if num_blocks is None:
+        return function(x)
+    shape = jax.eval_shape(function, x)
+
+    def block(k: Array, out: Array) -> Array:
+        return lax.dynamic_update_index_in_dim(out, function(x[k]), k, 0)
+
+    return lax.fori_loop(0, num_blocks, block, jnp.zeros(shape.shape, shape.dtype))

@@ -1,0 +1,261 @@
+"""Collectors: from a policy and environments to a `Trajectory`.
+
+Three of them, and the same trajectory from all: `collect_steps` and `collect_episodes` run inside a
+compiled program; `collect_on_host` steps Python environments. None knows the critic: values are
+computed once, afterwards.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, Shaped
+
+from uphill.envs.base import Environment
+from uphill.envs.gymnasium_backend import HostEnvironment
+from uphill.trajectory import EpisodeStatistics, Trajectory
+
+Act = Callable[[PyTree, PRNGKeyArray], tuple[Array, Array, Array]]
+"""(observations, key) → (action as sampled, its log-probability, action for the environment)"""
+
+BLOCK = 32
+"""Whole episodes are collected in blocks of so many steps: what is computed beyond the end of the
+longest episode is at most one block."""
+
+
+class Lanes(eqx.Module):
+    """`N` environments in mid-flight: what the next collection starts from."""
+
+    env_state: Any
+    observation: PyTree[Shaped[Array, "N ..."]]
+    ended: Bool[Array, " N"]
+    running_return: Float[Array, " N"]
+    running_length: Int[Array, " N"]
+
+
+class _Finished(eqx.Module):
+    """Sums over the episodes that ended, by environment."""
+
+    num_episodes: Int[Array, " N"]
+    return_sum: Float[Array, " N"]
+    length_sum: Int[Array, " N"]
+
+    def plus(self, counts: Bool[Array, " N"], lanes: Lanes) -> "_Finished":
+        return _Finished(
+            self.num_episodes + counts,
+            self.return_sum + jnp.where(counts, lanes.running_return, 0.0),
+            self.length_sum + jnp.where(counts, lanes.running_length, 0),
+        )
+
+
+def start_lanes(env_state: Any, observation: PyTree) -> Lanes:
+    """Environments that have just been reset."""
+    num_envs = jax.tree.leaves(observation)[0].shape[0]
+    return Lanes(
+        env_state,
+        observation,
+        ended=np.zeros(num_envs, bool),
+        running_return=np.zeros(num_envs, np.float32),
+        running_length=np.zeros(num_envs, np.int32),
+    )
+
+
+def _nothing_finished(num_envs: int) -> _Finished:
+    zeros = jnp.zeros(num_envs, jnp.int32)
+    return _Finished(zeros, jnp.zeros(num_envs, jnp.float32), zeros)
+
+
+def _step(env: Environment, act: Act, lanes: Lanes, key: PRNGKeyArray) -> tuple[Lanes, Trajectory]:
+    """One step of every environment: the lanes after it, and one row of the trajectory."""
+    action, log_prob, env_action = act(lanes.observation, key)
+    env_state, timestep = env.step(lanes.env_state, env_action)
+    mask = ~lanes.ended
+    row = Trajectory(
+        lanes.observation,
+        (),
+        action,
+        log_prob,
+        timestep.reward,
+        timestep.terminated,
+        timestep.truncated,
+        mask,
+    )
+    after = Lanes(
+        env_state,
+        timestep.observation,
+        timestep.terminated | timestep.truncated,
+        jnp.where(mask, lanes.running_return + timestep.reward, 0.0),
+        jnp.where(mask, lanes.running_length + 1, 0),
+    )
+    return after, row
+
+
+def collect_steps(
+    env: Environment, act: Act, lanes: Lanes, keys: PRNGKeyArray
+) -> tuple[Lanes, Trajectory, _Finished]:
+    """A window of fixed length, one step for each of `keys`; episodes carry over."""
+
+    def step(carry: tuple, key: PRNGKeyArray) -> tuple:
+        lanes, finished = carry
+        lanes, row = _step(env, act, lanes, key)
+        return (lanes, finished.plus(lanes.ended, lanes)), row
+
+    num_envs = lanes.ended.shape[0]
+    (lanes, finished), rows = lax.scan(step, (lanes, _nothing_finished(num_envs)), keys)
+    return lanes, _with_final(rows, lanes.observation, None), finished
+
+
+def collect_episodes(
+    env: Environment,
+    act: Act,
+    lanes: Lanes,
+    keys: PRNGKeyArray,
+    per_env: int,
+) -> tuple[Lanes, Trajectory, _Finished]:
+    """`per_env` whole episodes of every environment, from freshly reset lanes.
+
+    How many is fixed before they run: keeping whichever happen to finish first would favour short
+    ones. `keys` has a row for every block; blocks run until every environment has its episodes, and
+    only they are filled.
+    """
+    num_blocks, num_envs = keys.shape[0], lanes.ended.shape[0]
+
+    def step(carry: tuple, key: PRNGKeyArray) -> tuple:
+        lanes, finished = carry
+        lanes, row = _step(env, act, lanes, key)
+        wanted = finished.num_episodes < per_env
+        row = eqx.tree_at(lambda row: row.mask, row, row.mask & wanted)
+        return (lanes, finished.plus(lanes.ended & wanted, lanes)), row
+
+    def block(carry: tuple) -> tuple:
+        i, lanes, finished, rows = carry
+        (lanes, finished), new = lax.scan(step, (lanes, finished), keys[i])
+        rows = jax.tree.map(
+            lambda rows, new: lax.dynamic_update_slice_in_dim(rows, new, i * BLOCK, 0), rows, new
+        )
+        return i + 1, lanes, finished, rows
+
+    def unfinished(carry: tuple) -> Bool[Array, ""]:
+        i, _, finished, _ = carry
+        return (finished.num_episodes < per_env).any() & (i < num_blocks)
+
+    finished = _nothing_finished(num_envs)
+    row = jax.eval_shape(step, (lanes, finished), keys[0, 0])[1]
+    empty = jax.tree.map(lambda x: jnp.zeros((num_blocks * BLOCK, *x.shape), x.dtype), row)
+    filled, lanes, finished, rows = lax.while_loop(unfinished, block, (0, lanes, finished, empty))
+    return lanes, _with_final(rows, lanes.observation, filled * BLOCK), finished
+
+
+def num_blocks(per_env: int, max_episode_steps: int) -> int:
+    """Blocks enough for `per_env` episodes of full length and the reset after each."""
+    return -(-per_env * (max_episode_steps + 1) // BLOCK)
+
+
+def _with_final(rows: Trajectory, final: PyTree, length: Array | None) -> Trajectory:
+    return Trajectory(
+        rows.observation,
+        final,
+        rows.action,
+        rows.log_prob,
+        rows.reward,
+        rows.terminated,
+        rows.truncated,
+        rows.mask,
+        length,
+    )
+
+
+def collect_on_host(
+    env: HostEnvironment,
+    act: Callable[[PyTree, int], tuple[np.ndarray, np.ndarray, np.ndarray]],
+    lanes: Lanes,
+    num_steps: int,
+    per_env: int | None = None,
+) -> tuple[Lanes, Trajectory, _Finished]:
+    """At most `num_steps` steps of Python environments; with `per_env`, whole episodes until every
+    environment has so many. `act` gets the step's number instead of a key."""
+    buffer: Trajectory | None = None
+    finished = jax.tree.map(np.asarray, jax.eval_shape(lambda: _nothing_finished(env.num_envs)))
+    finished = _Finished(*(np.zeros(x.shape, x.dtype) for x in jax.tree.leaves(finished)))
+    length = 0
+    while length < num_steps and (per_env is None or (finished.num_episodes < per_env).any()):
+        action, log_prob, env_action = act(lanes.observation, length)
+        before = lanes.observation
+        wanted = np.ones(env.num_envs, bool) if per_env is None else finished.num_episodes < per_env
+        mask = ~lanes.ended & wanted
+        if buffer is None:
+            buffer = _empty_buffer(num_steps, before, action, log_prob)
+        # Copied before the environment steps: it may write the next observation into the same array.
+        _write(buffer.observation, length, before)
+        observation, reward, terminated, truncated = env.step(env_action)
+        reward = reward.astype(np.float32)
+        row = (action, log_prob, reward, terminated, truncated, mask)
+        columns = (
+            buffer.action,
+            buffer.log_prob,
+            buffer.reward,
+            buffer.terminated,
+            buffer.truncated,
+            buffer.mask,
+        )
+        _write(columns, length, row)
+        ended = terminated | truncated
+        lanes = Lanes(
+            (),
+            observation,
+            ended,
+            np.where(lanes.ended, np.float32(0), lanes.running_return + reward),
+            np.where(lanes.ended, np.int32(0), lanes.running_length + 1),
+        )
+        counts = ended & wanted
+        finished = _Finished(
+            finished.num_episodes + counts,
+            finished.return_sum + np.where(counts, lanes.running_return, np.float32(0)),
+            finished.length_sum + np.where(counts, lanes.running_length, 0).astype(np.int32),
+        )
+        length += 1
+    assert buffer is not None
+    final = jax.tree.map(lambda x: narrow_on_host(x).copy(), lanes.observation)
+    lanes = eqx.tree_at(lambda lanes: lanes.observation, lanes, final)
+    is_partial = per_env is not None
+    return lanes, _with_final(buffer, final, np.int32(length) if is_partial else None), finished
+
+
+def narrow_on_host(x: np.ndarray) -> np.ndarray:
+    """The same numbers in the widest type that the compiled program uses."""
+    types = {"float64": np.float32, "int64": np.int32, "uint64": np.uint32}
+    return np.asarray(x).astype(types.get(x.dtype.name, x.dtype), copy=False)
+
+
+def _empty_buffer(
+    num_steps: int, observation: PyTree, action: np.ndarray, log_prob: np.ndarray
+) -> Trajectory:
+    def rows(x: np.ndarray) -> np.ndarray:
+        return np.zeros((num_steps, *x.shape), narrow_on_host(x).dtype)
+
+    flags = np.zeros((num_steps, len(log_prob)), bool)
+    return Trajectory(
+        jax.tree.map(rows, observation),
+        (),
+        rows(action),
+        rows(log_prob),
+        rows(log_prob),
+        flags,
+        flags.copy(),
+        flags.copy(),
+    )
+
+
+def _write(buffers: PyTree, t: int, row: PyTree) -> None:
+    jax.tree.map(lambda buffer, x: buffer.__setitem__(t, x), buffers, row)
+
+
+def statistics(finished: _Finished) -> EpisodeStatistics:
+    """The sums over all environments."""
+    return EpisodeStatistics(
+        finished.num_episodes.sum(), finished.return_sum.sum(), finished.length_sum.sum()
+    )

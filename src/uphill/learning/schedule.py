@@ -1,0 +1,56 @@
+"""A number that may change while training goes on."""
+
+import math
+
+import equinox as eqx
+
+from uphill.errors import UphillError
+from uphill.trajectory import Scalar
+
+_KINDS = ("constant", "linear")
+
+
+class Schedule(eqx.Module):
+    """`3e-4`, or `linear:3e-4:0`: from the first value to the second as training goes on.
+
+    >>> Schedule.parse("linear:1:0").at(0.25)
+    Schedule(value=0.75, end=0.75, kind='constant')
+    """
+
+    value: Scalar
+    """its value at the start; of a schedule that was evaluated, its value now"""
+    end: Scalar
+    """its value at the end"""
+    kind: str = eqx.field(static=True, default="constant")
+
+    @classmethod
+    def parse(cls, text: "str | float | Schedule") -> "Schedule":
+        """Read a number or `linear:START:END`.
+
+        Raises:
+            UphillError: for anything else.
+        """
+        if isinstance(text, Schedule):
+            return text
+        kind, *numbers = str(text).split(":") if ":" in str(text) else ("constant", str(text))
+        try:
+            values = [float(number) for number in numbers]
+        except ValueError:
+            values = []
+        expected = 1 if kind == "constant" else 2
+        if kind not in _KINDS or len(values) != expected or not all(map(math.isfinite, values)):
+            raise UphillError(f"{text!r} is no schedule: write a number or linear:START:END.")
+        return cls(values[0], values[-1], kind)
+
+    def at(self, progress: Scalar) -> "Schedule":
+        """The constant that it is when `progress` (0 to 1) of the training is done."""
+        if self.kind == "constant":
+            return self
+        now = self.value + (self.end - self.value) * progress
+        return Schedule(now, now, "constant")
+
+    def __str__(self) -> str:
+        if self.kind == "constant":
+            return f"{self.value:g}"
+        return f"{self.kind}:{self.value:g}:{self.end:g}"
+

@@ -1,0 +1,67 @@
+"""The seed axis: several agents trained at once, each exactly as it would be alone.
+
+On a CPU, seeds are spread over devices (one for each core) and looped over inside each, which keeps
+the single seed's program; on a GPU they are one batch.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import PRNGKeyArray
+
+
+def use_cores(num_seeds: int, num_cores: int) -> None:
+    """Ask JAX for a device for each core that the seeds can use.
+
+    Must happen before JAX starts. Where it has started already (in a notebook, say), training uses
+    the devices that there are.
+    """
+    try:
+        jax.config.update("jax_num_cpu_devices", max(1, min(num_seeds, num_cores)))
+    except RuntimeError:
+        return
+
+
+def over_seeds(function: Callable[..., Any], num_seeds: int) -> Callable[..., Any]:
+    """`function(shared, *own)` for every seed: each of `own` gets a leading axis for the seeds.
+
+    Where the devices don't divide the seeds, the last seed is computed again to fill them.
+    """
+    devices = jax.devices()
+    num_devices = min(len(devices), num_seeds)
+    is_cpu = devices[0].platform == "cpu"
+
+    def each(shared: Any, *own: Any) -> Any:
+        if is_cpu:
+            return lax.map(lambda one: function(shared, *one), own)
+        return jax.vmap(lambda *one: function(shared, *one))(*own)
+
+    if num_devices == 1:
+        return each
+    mesh = Mesh(np.array(devices[:num_devices]), ("seeds",))
+    per_seed, everywhere = PartitionSpec("seeds"), PartitionSpec()
+    padding = -num_seeds % num_devices
+
+    def spread(shared: Any, *own: Any) -> Any:
+        specs = (everywhere, *(per_seed for _ in own))
+        sharded = jax.shard_map(
+            each, mesh=mesh, in_specs=specs, out_specs=per_seed, check_vma=False
+        )
+        padded = jax.tree.map(lambda x: _pad(x, padding), own)
+        return jax.tree.map(lambda x: x[:num_seeds], sharded(shared, *padded))
+
+    return spread
+
+
+def _pad(x: Any, padding: int) -> Any:
+    return jnp.concatenate([x, jnp.repeat(x[-1:], padding, axis=0)]) if padding else x
+
+
+def seed_keys(seeds: tuple[int, ...]) -> PRNGKeyArray:
+    """The key of each seed, on which all its random numbers rest."""
+    return jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))

@@ -1,0 +1,420 @@
+"""Training: compiled chunks inside, Python outside.
+
+A `Trainer` turns a state into the next one, some updates later. What is learned never depends on
+where chunks end: the key of an update is its number folded into the seed's key.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from uphill.envs.base import CompiledEnvironment
+from uphill.envs.gymnasium_backend import HostEnvironment
+from uphill.envs.make import EnvironmentChoice, make_env
+from uphill.errors import UphillError
+from uphill.learning.learner import Learner, make_learner, stack
+from uphill.learning.parts import Algorithm, Episodes, Steps
+from uphill.learning.rollout import (
+    BLOCK,
+    Lanes,
+    collect_episodes,
+    collect_on_host,
+    collect_steps,
+    num_blocks,
+    start_lanes,
+    statistics,
+)
+from uphill.learning.seeds import over_seeds, seed_keys, use_cores
+from uphill.learning.update import update
+from uphill.policies.spaces import action_kind_of, encoding_of
+from uphill.trajectory import EpisodeStatistics, Trajectory
+
+CAPACITY = 64
+"""The most updates in one chunk."""
+
+Rows = dict[str, np.ndarray]
+"""Metrics: a row for each update, a column for each seed."""
+
+
+@dataclass(frozen=True)
+class TrainState:
+    """All that the rest of a training depends on; immutable."""
+
+    learners: Learner
+    lanes: Lanes | None
+    num_updates: int = 0
+    num_transitions: tuple[int, ...] = (0,)
+
+
+class Trainer:
+    """The environments and the compiled functions of one training.
+
+    Raises:
+        UphillError: for a space, a sampling or a number that does not fit the environment.
+    """
+
+    def __init__(
+        self,
+        choice: EnvironmentChoice,
+        algorithm: Algorithm,
+        seeds: tuple[int, ...],
+        num_steps: int,
+        resumed_at: int = 0,
+    ) -> None:
+        if not 1 <= num_steps < 2**32:
+            raise UphillError(f"steps is {num_steps}: use a number from 1 to {2**32 - 1}.")
+        use_cores(len(seeds), os.cpu_count() or 1)
+        self.choice, self.algorithm, self.seeds = choice, algorithm, seeds
+        self.num_steps = num_steps
+        num_envs = algorithm.sampling.num_envs
+        self.env, self.notice = make_env(choice, num_envs, seeds, resumed_at)
+        self.encoding = encoding_of(self.env.observation_space)
+        self.action_kind = action_kind_of(self.env.action_space)
+        self.compile_seconds = 0.0
+        self._keys = seed_keys(seeds)
+        self._compiled: dict[str, Any] = {}
+        if isinstance(algorithm.sampling, Episodes) and self.env.max_episode_steps is None:
+            raise UphillError(
+                f"{choice.name} has no time limit, so whole episodes may never end: use Steps as "
+                "the sampling, or register the environment with max_episode_steps."
+            )
+
+    def start(self) -> TrainState:
+        """The state before the first update."""
+        learners = [
+            make_learner(self.algorithm, self.encoding, self.action_kind, seed)
+            for seed in self.seeds
+        ]
+        return self.adopt(TrainState(stack(learners), None, 0, (0,) * len(self.seeds)))
+
+    def adopt(self, state: TrainState) -> TrainState:
+        """`state` with environments to go on from. Those of a compiled world are part of it; others
+        start new episodes."""
+        if state.lanes is not None or isinstance(self.algorithm.sampling, Episodes):
+            return state
+        if isinstance(self.env, CompiledEnvironment):
+            reset = jax.vmap(lambda key: start_lanes(*self.env.reset(_environment_key(key))))
+            return replace(state, lanes=jax.jit(reset)(self._keys))
+        return replace(state, lanes=self._reset_lanes())
+
+    def advance(self, state: TrainState, num_updates: int) -> tuple[TrainState, Rows]:
+        """The state `num_updates` (at most `CAPACITY`) updates later, and a row for each.
+
+        A seed that has its steps waits for the others: nothing of it changes, and `updated` is 0.
+        """
+        if isinstance(self.env, CompiledEnvironment):
+            learners, lanes, rows = self._call(
+                "chunk",
+                over_seeds(self._chunk, len(self.seeds)),
+                self._shared(np.int32(num_updates)),
+                state.learners,
+                state.lanes,
+                self._keys,
+            )
+            rows = {name: np.asarray(x)[:, :num_updates].T for name, x in rows.items()}
+        else:
+            learners, lanes, rows = self._advance_outside(state, num_updates)
+        taken = rows["num_transitions"].sum(0)
+        transitions = tuple(
+            int(a + b) for a, b in zip(state.num_transitions, taken, strict=True)
+        )
+        total = state.num_updates + num_updates
+        return TrainState(learners, lanes, total, transitions), rows
+
+    def is_done(self, state: TrainState) -> bool:
+        """Whether every seed has its steps."""
+        return min(state.num_transitions) >= self.num_steps
+
+    def close(self) -> None:
+        """Stop the environments."""
+        if not isinstance(self.env, CompiledEnvironment):
+            self.env.close()
+
+    # --- one compiled program: the environment is part of it ------------------------------------
+
+    def _chunk(self, shared: tuple, learner: Learner, lanes: Lanes | None, key: Array) -> tuple:
+        algorithm, num_steps, num_updates = shared
+
+        def one(learner: Learner, lanes: Lanes | None) -> tuple:
+            key_environment, key_act, key_update = _keys_of(key, learner)
+            env = self.env
+            if isinstance(algorithm.sampling, Episodes):
+                start = start_lanes(*env.reset(key_environment))
+                _, trajectory, finished = self._collect(learner.actor.act, start, key_act)
+            else:
+                lanes, trajectory, finished = self._collect(learner.actor.act, lanes, key_act)
+            learner, row = _learn(
+                algorithm, num_steps, learner, trajectory, statistics(finished), key_update
+            )
+            return learner, lanes, row
+
+        def active(learner: Learner, lanes: Lanes | None) -> tuple:
+            return lax.cond(
+                learner.num_transitions < num_steps, one, _idle(one, learner, lanes), learner, lanes
+            )
+
+        def body(i: Array, carry: tuple) -> tuple:
+            learner, lanes, rows = carry
+            learner, lanes, row = active(learner, lanes)
+            rows = jax.tree.map(
+                lambda rows, x: lax.dynamic_update_index_in_dim(rows, x, i, 0), rows, row
+            )
+            return learner, lanes, rows
+
+        row = jax.eval_shape(one, learner, lanes)[2]
+        rows = jax.tree.map(lambda x: jnp.zeros((CAPACITY, *x.shape), x.dtype), row)
+        return lax.fori_loop(0, num_updates, body, (learner, lanes, rows))
+
+    def _collect(self, act: Any, lanes: Lanes, key: PRNGKeyArray) -> tuple:
+        """A trajectory by the algorithm's sampling. `key` may have an axis for the seeds."""
+        sampling = self.algorithm.sampling
+        if isinstance(sampling, Steps):
+            return collect_steps(self.env, act, lanes, _split(key, (sampling.num_steps,)))
+        assert self.env.max_episode_steps is not None
+        blocks = num_blocks(sampling.per_env, self.env.max_episode_steps)
+        return collect_episodes(self.env, act, lanes, _split(key, (blocks, BLOCK)), sampling.per_env)
+
+    # --- environments outside: collect, then update --------------------------------------------
+
+    def _advance_outside(self, state: TrainState, num_updates: int) -> tuple:
+        learners, lanes, rows = state.learners, state.lanes, []
+        for _ in range(num_updates):
+            if isinstance(self.algorithm.sampling, Episodes):
+                lanes = self._reset_lanes()
+            collect = (
+                self._collect_from_python
+                if isinstance(self.env, HostEnvironment)
+                else self._collect_from_pool
+            )
+            lanes, trajectory, finished = collect(learners, lanes)
+            learners, row = self._call(
+                "update",
+                self._update_seeds,
+                self._shared(),
+                learners,
+                trajectory,
+                finished,
+                self._keys,
+            )
+            rows.append(row)
+        if isinstance(self.algorithm.sampling, Episodes):
+            lanes = None
+        stacked = {name: np.stack([np.asarray(row[name]) for row in rows]) for name in rows[0]}
+        return learners, lanes, stacked
+
+    def _update_seeds(
+        self, shared: tuple, learners: Learner, trajectory: Trajectory, finished: Any, keys: Array
+    ) -> tuple:
+        algorithm, num_steps = shared
+        num_seeds = len(self.seeds)
+        by_seed = jax.tree.map(lambda x: _lanes_by_seed(x, num_seeds, axis=1), trajectory)
+        final = jax.tree.map(
+            lambda x: _lanes_by_seed(x, num_seeds, axis=0), trajectory.final_observation
+        )
+        length = trajectory.length
+        if length is not None:
+            length = jnp.broadcast_to(length, (num_seeds,))
+        by_seed = eqx.tree_at(
+            lambda t: (t.final_observation, t.length),
+            by_seed,
+            (final, length),
+            is_leaf=lambda x: x is None,
+        )
+        totals = jax.vmap(statistics)(
+            jax.tree.map(lambda x: _lanes_by_seed(x, num_seeds, axis=0), finished)
+        )
+
+        def one(shared: tuple, learner: Learner, trajectory: Any, totals: Any, key: Array) -> tuple:
+            def learn(learner: Learner) -> tuple:
+                key_update = _keys_of(key, learner)[2]
+                return _learn(algorithm, num_steps, learner, trajectory, totals, key_update)
+
+            return lax.cond(
+                learner.num_transitions < num_steps, learn, _idle(learn, learner), learner
+            )
+
+        return over_seeds(one, num_seeds)(shared, learners, by_seed, totals, keys)
+
+    def _collect_from_pool(self, learners: Learner, lanes: Lanes) -> tuple:
+        def collect(actor: Any, lanes: Lanes, keys: Array, num_updates: Array) -> tuple:
+            keys = jax.vmap(lambda key, n: _keys_at(key, n)[1])(keys, num_updates)
+            return self._collect(self._act_by_seed(actor), lanes, keys)
+
+        return self._call(
+            "collect", collect, learners.actor, lanes, self._keys, learners.num_updates
+        )
+
+    def _collect_from_python(self, learners: Learner, lanes: Lanes) -> tuple:
+        sampling = self.algorithm.sampling
+        if isinstance(sampling, Steps):
+            limit, per_env = sampling.num_steps, None
+        else:
+            assert self.env.max_episode_steps is not None
+            limit = num_blocks(sampling.per_env, self.env.max_episode_steps) * BLOCK
+            per_env = sampling.per_env
+
+        def keys_of_steps(keys: Array, num_updates: Array) -> Array:
+            keys = jax.vmap(lambda key, n: _keys_at(key, n)[1])(keys, num_updates)
+            return _split(keys, (limit,))
+
+        def act(actor: Any, observation: PyTree, keys: Array, t: Array) -> tuple:
+            return self._act_by_seed(actor)(observation, keys[t])
+
+        keys = self._jit("keys", keys_of_steps)(self._keys, learners.num_updates)
+        policy = self._jit("act", act)
+
+        def act_on_host(observation: PyTree, t: int) -> tuple:
+            return jax.tree.map(np.asarray, policy(learners.actor, observation, keys, np.int32(t)))
+
+        assert isinstance(self.env, HostEnvironment)
+        lanes, trajectory, finished = collect_on_host(self.env, act_on_host, lanes, limit, per_env)
+        if trajectory.length is not None:
+            # Blocks are computed whole: rows beyond the last are masked out.
+            whole = np.int32(-(-int(trajectory.length) // BLOCK) * BLOCK)
+            trajectory = eqx.tree_at(lambda t: t.length, trajectory, whole)
+        return lanes, trajectory, finished
+
+    def _act_by_seed(self, actors: Any) -> Any:
+        """One policy for each seed's lanes, over flat lanes."""
+        num_seeds = len(self.seeds)
+
+        def act(observation: PyTree, keys: Array) -> tuple:
+            by_seed = jax.tree.map(lambda x: x.reshape(num_seeds, -1, *x.shape[1:]), observation)
+            out = jax.vmap(lambda actor, o, key: actor.act(o, key))(actors, by_seed, keys)
+            return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), out)
+
+        return act
+
+    def _reset_lanes(self) -> Lanes:
+        if isinstance(self.env, HostEnvironment):
+            observation = jax.tree.map(np.copy, self.env.reset())
+            return start_lanes((), observation)
+        assert not isinstance(self.env, CompiledEnvironment)
+        return start_lanes(*self.env.reset())
+
+    # --- compiling ------------------------------------------------------------------------------
+
+    def _shared(self, *more: Any) -> tuple:
+        return (self.algorithm, np.uint32(self.num_steps), *more)
+
+    def _call(self, name: str, function: Any, *arguments: Any) -> Any:
+        """Call a function that is compiled once; the time that takes is counted apart."""
+        if name not in self._compiled:
+            start = time.perf_counter()
+            self._compiled[name] = jax.jit(function).lower(*arguments).compile()
+            self.compile_seconds += time.perf_counter() - start
+        return self._compiled[name](*arguments)
+
+    def _jit(self, name: str, function: Any) -> Any:
+        return self._compiled.setdefault(name, jax.jit(function))
+
+
+def iterate(
+    trainer: Trainer, state: TrainState | None = None, every: int = CAPACITY, seconds: float = 0.3
+) -> Iterator[tuple[TrainState, Rows]]:
+    """The loop itself: states and the metrics of the updates that led to each.
+
+    A chunk takes about `seconds` and never passes a multiple of `every` updates, so that whatever
+    happens at such multiples sees the state exactly there.
+    """
+    state = trainer.start() if state is None else state
+    chunk = 1
+    while not trainer.is_done(state):
+        room = every - state.num_updates % every
+        num_updates = min(chunk, room, CAPACITY)
+        compiled, start = trainer.compile_seconds, time.perf_counter()
+        state, rows = trainer.advance(state, num_updates)
+        took = time.perf_counter() - start - (trainer.compile_seconds - compiled)
+        chunk = max(1, min(CAPACITY, 4 * num_updates, int(num_updates * seconds / max(took, 1e-6))))
+        yield state, rows
+
+
+def _learn(
+    algorithm: Algorithm,
+    num_steps: Array,
+    learner: Learner,
+    trajectory: Trajectory,
+    episodes: EpisodeStatistics,
+    key: PRNGKeyArray,
+) -> tuple[Learner, dict[str, Array]]:
+    """One update, and its row of metrics."""
+    progress = learner.num_transitions.astype(jnp.float32) / num_steps.astype(jnp.float32)
+    after, metrics = update(algorithm.at(progress), learner, trajectory, key)
+    row = metrics | {
+        "updated": jnp.int32(1),
+        "num_transitions": trajectory.mask.sum(dtype=jnp.int32),
+        "num_episodes": episodes.num_episodes,
+        "return_sum": episodes.return_sum,
+        "length_sum": episodes.length_sum,
+        "bad_reward": _first_bad(trajectory.reward, trajectory.mask),
+        "bad_observation": _first_bad_observation(trajectory),
+        "bad_learner": ~_is_finite((after.actor.policy, after.critic)),
+    }
+    return after, row
+
+
+def _first_bad(x: Array, mask: Array) -> Array:
+    """The first step with a number that is not finite, or −1."""
+    bad = (~jnp.isfinite(x) & mask).any(1)
+    return jnp.where(bad.any(), bad.argmax(), -1)
+
+
+def _first_bad_observation(trajectory: Trajectory) -> Array:
+    steps = [
+        _first_bad(x.reshape(*x.shape[:2], -1).sum(-1), jnp.ones_like(trajectory.mask))
+        for x in jax.tree.leaves(trajectory.observation)
+        if jnp.issubdtype(x.dtype, jnp.inexact)
+    ]
+    return jnp.stack([jnp.int32(-1), *steps]).max()
+
+
+def _is_finite(tree: PyTree) -> Array:
+    return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]).all()
+
+
+def _idle(function: Any, *arguments: Any) -> Any:
+    """A stand-in for `function` that returns its arguments as they are and a row of zeros."""
+    row = jax.eval_shape(function, *arguments)[-1]
+
+    def idle(*arguments: Any) -> tuple:
+        return (*arguments, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), row))
+
+    return idle
+
+
+def _environment_key(key: PRNGKeyArray) -> PRNGKeyArray:
+    return _keys_at(key, 0)[0]
+
+
+def _keys_of(key: PRNGKeyArray, learner: Learner) -> tuple[Array, Array, Array]:
+    return _keys_at(key, learner.num_updates)
+
+
+def _keys_at(key: PRNGKeyArray, num_updates: Array | int) -> tuple[Array, Array, Array]:
+    """The keys of one update: for the environment, for acting, for the update itself."""
+    key_environment, key_act, key_update = jax.random.split(jax.random.fold_in(key, num_updates), 3)
+    return key_environment, key_act, key_update
+
+
+def _split(key: PRNGKeyArray, shape: tuple[int, ...]) -> PRNGKeyArray:
+    """Keys for every step: `shape`, then the axis for the seeds if `key` has one."""
+    if key.ndim == 0:
+        return jax.random.split(key, shape)
+    return jnp.moveaxis(jax.vmap(lambda k: jax.random.split(k, shape))(key), 0, -1)
+
+
+def _lanes_by_seed(x: Array, num_seeds: int, axis: int) -> Array:
+    """Flat lanes `[…, S·N, …]` to one leading axis for the seeds `[S, …, N, …]`."""
+    if x.ndim <= axis:
+        return x
+    split = x.reshape(*x.shape[:axis], num_seeds, -1, *x.shape[axis + 1 :])
+    return jnp.moveaxis(split, axis, 0)

@@ -1,0 +1,203 @@
+"""One update: from a trajectory to a better learner. Knows no environment.
+
+    values of all observations → returns → advantages → epochs of minibatches → the next learner
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from uphill.learning.gradient import Batch, accumulate, in_blocks
+from uphill.learning.learner import Actor, Learner, choose, joint_model
+from uphill.learning.parts import Algorithm, BatchMean, Episodes, Steps, ValueFunction
+from uphill.learning.rollout import BLOCK
+from uphill.learning.value_function import fit
+from uphill.policies.policy import Critic, Policy
+from uphill.theory.baselines import batch_mean, masked_mean, standardize
+from uphill.theory.returns import inside_finished_episode
+from uphill.theory.surrogates import approximate_kl
+from uphill.trajectory import Trajectory
+
+Metrics = dict[str, Float[Array, ""]]
+Model = tuple[Policy, Critic | None]
+
+
+def update(
+    algorithm: Algorithm, learner: Learner, trajectory: Trajectory, key: PRNGKeyArray
+) -> tuple[Learner, Metrics]:
+    """The learner after one batch, and what is worth knowing about the step.
+
+    `algorithm` has its schedules evaluated already: `algorithm.at(progress)`.
+    """
+    batch, value_metrics = make_batch(algorithm, learner, trajectory)
+    policy, critic = learner.actor.policy, learner.critic
+    model = joint_model(algorithm, policy, critic)
+    model, optimizer_state, metrics = ascend(
+        algorithm, model, learner.optimizer_state, batch, key
+    )
+    policy, critic_state = model[0], learner.critic_optimizer_state
+    critic = critic if model[1] is None else model[1]
+    if isinstance(algorithm.baseline, ValueFunction) and algorithm.baseline.optimizer is not None:
+        assert critic is not None
+        critic, critic_state = fit(algorithm.baseline, critic, critic_state, batch)
+    learned = (policy, critic, optimizer_state, critic_state)
+    normalizer = learner.actor.normalizer
+    if normalizer is not None:
+        # Until the normaliser has seen anything, a batch only fills it: the policy that learns must
+        # be the one that sampled, and it saw raw numbers.
+        before = (learner.actor.policy, learner.critic, learner.optimizer_state)
+        before = (*before, learner.critic_optimizer_state)
+        learned = choose(normalizer.count > 0, learned, before)
+        encoded = learner.actor.encoding.encode(trajectory.observation)
+        normalizer = normalizer.seen(encoded, trajectory.mask)
+    policy, critic, optimizer_state, critic_state = learned
+    after = Learner(
+        Actor(policy, normalizer, learner.actor.encoding),
+        critic,
+        optimizer_state,
+        critic_state,
+        learner.num_updates + 1,
+        learner.num_transitions + trajectory.mask.sum(dtype=jnp.uint32),
+    )
+    return after, metrics | value_metrics
+
+
+def make_batch(
+    algorithm: Algorithm, learner: Learner, trajectory: Trajectory
+) -> tuple[Batch, Metrics]:
+    """The samples of a trajectory with their advantages."""
+    actor, critic = learner.actor, learner.critic
+    features = actor.features(trajectory.observation)
+    num_blocks = None if trajectory.length is None else trajectory.length // BLOCK
+    value = final_value = None
+    if critic is not None:
+        blocks = features if num_blocks is None else _into_blocks(features)
+        value = in_blocks(critic, blocks, num_blocks).reshape(trajectory.mask.shape)
+        final_value = critic(actor.features(trajectory.final_observation))
+    returns = algorithm.estimator(trajectory, value, final_value)
+    mask = trajectory.mask
+    if isinstance(algorithm.sampling, Steps) and algorithm.sampling.tail == "mask":
+        mask = mask & inside_finished_episode(trajectory.ended)
+    advantage, metrics = returns, {}
+    if isinstance(algorithm.baseline, BatchMean):
+        advantage = returns - batch_mean(returns, mask)
+    elif value is not None:
+        advantage = returns - value
+        metrics["value/explained_variance"] = explained_variance(returns, value, mask)
+    if algorithm.scale_advantages == "batch":
+        advantage = standardize(advantage, mask)
+    rows = (features, trajectory.action, trajectory.log_prob, advantage, returns, mask)
+    if num_blocks is None:
+        flat = [x.reshape(1, mask.size, *x.shape[2:]) for x in rows]
+    else:
+        flat = [_into_blocks(x).reshape(-1, BLOCK * mask.shape[1], *x.shape[2:]) for x in rows]
+    return Batch(*flat, num_blocks=num_blocks), metrics
+
+
+def _into_blocks(x: Array) -> Array:
+    return x.reshape(x.shape[0] // BLOCK, BLOCK, *x.shape[1:])
+
+
+def ascend(
+    algorithm: Algorithm, model: Model, optimizer_state: optax.OptState, batch: Batch, key: Array
+) -> tuple[Model, optax.OptState, Metrics]:
+    """`num_epochs` passes over the batch, a step of the optimiser for each minibatch."""
+    transform = algorithm.optimizer.transform()
+
+    def step(carry: tuple, minibatch: Batch) -> tuple:
+        model, state = carry
+        gradient, metrics = descent_direction(algorithm, model, minibatch)
+        metrics["gradient/norm"] = optax.global_norm(gradient)
+        updates, state = transform.update(gradient, state, model)
+        return (optax.apply_updates(model, updates), state), metrics
+
+    def epoch(carry: tuple, key: Array) -> tuple:
+        if algorithm.num_minibatches == 1:
+            return step(carry, batch)
+        carry, metrics = jax.lax.scan(step, carry, split(batch, algorithm.num_minibatches, key))
+        return carry, jax.tree.map(jnp.mean, metrics)
+
+    carry = (model, optimizer_state)
+    if algorithm.num_epochs == 1:
+        (model, optimizer_state), metrics = epoch(carry, key)
+        return model, optimizer_state, metrics
+    keys = jax.random.split(key, algorithm.num_epochs)
+    (model, optimizer_state), metrics = jax.lax.scan(epoch, carry, keys)
+    return model, optimizer_state, {name: values[-1] for name, values in metrics.items()}
+
+
+def split(batch: Batch, num_minibatches: int, key: PRNGKeyArray) -> Batch:
+    """The samples in random order, every one once, in `num_minibatches` equal parts."""
+    order = jax.random.permutation(key, batch.mask.shape[1])
+
+    def parts(x: Array) -> Array:
+        return x[0, order].reshape(num_minibatches, 1, -1, *x.shape[2:])
+
+    return jax.tree.map(parts, batch)
+
+
+def descent_direction(
+    algorithm: Algorithm, model: Model, batch: Batch
+) -> tuple[Model, Metrics]:
+    """The gradient of the loss: minus the policy gradient, entropy bonus and value loss included."""
+    count = jnp.maximum(batch.mask.sum(), 1)
+    divisor = count
+    if algorithm.mean_over == "episodes":
+        assert isinstance(algorithm.sampling, Episodes)
+        divisor = algorithm.sampling.num_envs * algorithm.sampling.per_env
+    if algorithm.scale_advantages == "minibatch":
+        advantage = standardize(batch.advantage, batch.mask)
+        batch = eqx.tree_at(lambda b: b.advantage, batch, advantage)
+
+    def total(model: Model, samples: Batch) -> tuple[Float[Array, ""], Metrics]:
+        objective, diagnostics = per_sample(algorithm, model, samples)
+        sums = {
+            name: jnp.where(samples.mask, x, 0.0).sum() for name, x in diagnostics.items()
+        }
+        return -jnp.where(samples.mask, objective, 0.0).sum() / divisor, sums
+
+    gradient, sums = accumulate(total, model, batch)
+    return gradient, {name: x / count for name, x in sums.items()}
+
+
+def per_sample(
+    algorithm: Algorithm, model: Model, samples: Batch
+) -> tuple[Float[Array, " B"], dict[str, Float[Array, " B"]]]:
+    """What each sample adds to the objective, and its diagnostics.
+
+    L = surrogate + c_H · H(π(·|s)) − c_V · (V(s) − G)²
+    """
+    policy, critic = model
+    distribution = policy(samples.features)
+    log_prob, old_log_prob = distribution.log_prob(samples.action), samples.old_log_prob
+    surrogate = algorithm.surrogate(log_prob, old_log_prob, samples.advantage)
+    entropy = distribution.entropy()
+    objective = surrogate + algorithm.entropy.value * entropy
+    diagnostics = {
+        "policy/surrogate": surrogate,
+        "policy/entropy": entropy,
+        "policy/kl": approximate_kl(log_prob, old_log_prob),
+        "policy/clip_fraction": algorithm.surrogate.clips(log_prob, old_log_prob),
+    }
+    if critic is not None:
+        assert isinstance(algorithm.baseline, ValueFunction)
+        error = (critic(samples.features) - samples.target) ** 2
+        objective = objective - algorithm.baseline.coefficient * error
+        diagnostics["value/loss"] = error
+    return objective, diagnostics
+
+
+def explained_variance(
+    returns: Float[Array, "T N"], value: Float[Array, "T N"], mask: Bool[Array, "T N"]
+) -> Float[Array, ""]:
+    """How much of the returns' variance the value function knew, before it learned from them.
+
+    1 − Var(G − V) / Var(G),   which is 1 for a perfect one and 0 for a constant
+    """
+
+    def variance(x: Array) -> Array:
+        return masked_mean((x - masked_mean(x, mask)) ** 2, mask)
+
+    return 1.0 - variance(returns - value) / jnp.maximum(variance(returns), 1e-12)

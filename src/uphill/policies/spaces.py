@@ -1,0 +1,290 @@
+"""The border between Gymnasium's spaces and vectors of numbers.
+
+An `Encoding` turns (nested) observations into one feature vector; an action description says how
+many numbers a policy must give for it, which distribution they parametrise, and which action the
+environment gets for a sampled one. Both are plain frozen data: a checkpoint holds them, so a policy
+acts without an environment.
+"""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import spaces
+from jaxtyping import Array, Float, PyTree, Shaped
+
+from uphill.errors import UphillError
+from uphill.theory.distributions import (
+    Bernoulli,
+    Categorical,
+    DiagonalGaussian,
+    Distribution,
+    MultiCategorical,
+)
+
+# --- observations -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A `Box` or `MultiBinary` leaf: its numbers, flattened."""
+
+    shape: tuple[int, ...]
+    is_scaled: bool = True
+    """whether observation normalisation applies to it"""
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+    def encode(self, leaf: Shaped[Array, "*batch_and_shape"]) -> Float[Array, "*batch size"]:
+        batch = leaf.shape[: leaf.ndim - len(self.shape)]
+        return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)).reshape(*batch, self.size)
+
+
+@dataclass(frozen=True)
+class OneHot:
+    """A `Discrete` or `MultiDiscrete` leaf: a one-hot vector for each of its choices."""
+
+    sizes: tuple[int, ...]
+    starts: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(self.sizes)
+
+    def encode(self, leaf: Shaped[Array, "*batch_and_shape"]) -> Float[Array, "*batch size"]:
+        batch = leaf.shape[: leaf.ndim - len(self.shape)]
+        choices = leaf.reshape(*batch, len(self.sizes))
+        vectors = [
+            jax.nn.one_hot(choices[..., k] - start, size, dtype=jnp.float32)
+            for k, (size, start) in enumerate(zip(self.sizes, self.starts, strict=True))
+        ]
+        return jnp.concatenate(vectors, -1)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A `Dict` or `Tuple`: its parts, one after the other."""
+
+    keys: tuple[str, ...] | None
+    parts: "tuple[Numbers | OneHot | Group, ...]"
+
+    @property
+    def size(self) -> int:
+        return sum(part.size for part in self.parts)
+
+    def children(self, tree: PyTree) -> list[PyTree]:
+        return list(tree) if self.keys is None else [tree[key] for key in self.keys]
+
+    def encode(self, tree: PyTree[Shaped[Array, "..."]]) -> Float[Array, "*batch size"]:
+        encoded = [
+            part.encode(child)
+            for part, child in zip(self.parts, self.children(tree), strict=True)
+        ]
+        return jnp.concatenate(encoded, -1)
+
+
+Encoding = Numbers | OneHot | Group
+
+
+def encoding_of(space: gymnasium.Space) -> Encoding:
+    """How to encode the observations of `space`.
+
+    Raises:
+        UphillError: for a space that is not supported.
+    """
+    match space:
+        case spaces.Box():
+            return Numbers(tuple(space.shape))
+        case spaces.MultiBinary():
+            return Numbers(tuple(space.shape), is_scaled=False)
+        case spaces.Discrete():
+            return OneHot((int(space.n),), (int(space.start),), ())
+        case spaces.MultiDiscrete():
+            return OneHot(_ints(space.nvec), _ints(space.start), tuple(space.shape))
+        case spaces.Dict():
+            return Group(tuple(space.spaces), tuple(encoding_of(s) for s in space.values()))
+        case spaces.Tuple():
+            return Group(None, tuple(encoding_of(s) for s in space.spaces))
+    raise UphillError(
+        f"The observation space {space} is not supported: use Box, Discrete, MultiDiscrete, "
+        "MultiBinary, or a Dict or Tuple of these."
+    )
+
+
+def scaled_features(encoding: Encoding) -> tuple[bool, ...]:
+    """For each feature, whether observation normalisation applies to it (one-hot ones stay)."""
+    match encoding:
+        case Numbers():
+            return (encoding.is_scaled,) * encoding.size
+        case OneHot():
+            return (False,) * encoding.size
+        case Group():
+            return tuple(flag for part in encoding.parts for flag in scaled_features(part))
+
+
+def batch_shape(encoding: Encoding, observation: PyTree) -> tuple[int, ...]:
+    """The leading axes of an observation: `()` for a single one.
+
+    Raises:
+        UphillError: if the observation does not have the space's structure and shape.
+    """
+    if isinstance(encoding, Group):
+        try:
+            children = encoding.children(observation)
+            shapes = {
+                batch_shape(part, child)
+                for part, child in zip(encoding.parts, children, strict=True)
+            }
+        except (KeyError, TypeError, ValueError):
+            shapes = set()
+        if len(shapes) != 1:
+            raise UphillError(
+                f"The observation has not the parts {encoding.keys or len(encoding.parts)} "
+                "of the environment's space: give it as the environment returns it."
+            )
+        return shapes.pop()
+    shape = np.shape(observation)
+    lead = len(shape) - len(encoding.shape)
+    if lead < 0 or shape[lead:] != encoding.shape:
+        raise UphillError(
+            f"The observation has shape {shape}, but the environment's has {encoding.shape}: "
+            "give one observation, or several stacked along leading axes."
+        )
+    return shape[:lead]
+
+
+# --- actions ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A `Discrete` action."""
+
+    size: int
+    start: int
+    dtype: str
+
+    @property
+    def num_parameters(self) -> int:
+        return self.size
+
+    def distribution(self, parameters: Float[Array, "*batch P"], _: Any) -> Distribution:
+        return Categorical(parameters)
+
+    def to_environment(self, action: Shaped[Array, "*batch"]) -> Shaped[Array, "*batch"]:
+        return (action + self.start).astype(self.dtype)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """A `MultiDiscrete` action: several choices at once."""
+
+    sizes: tuple[int, ...]
+    starts: tuple[int, ...]
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(self.sizes)
+
+    def distribution(self, parameters: Float[Array, "*batch P"], _: Any) -> Distribution:
+        return MultiCategorical(parameters, self.sizes)
+
+    def to_environment(self, action: Shaped[Array, "*batch K"]) -> Shaped[Array, "..."]:
+        action = action + jnp.broadcast_to(np.asarray(self.starts, np.int32), action.shape)
+        return action.reshape(*action.shape[:-1], *self.shape).astype(self.dtype)
+
+
+@dataclass(frozen=True)
+class Switches:
+    """A `MultiBinary` action: several yes-or-no choices at once."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def num_parameters(self) -> int:
+        return prod(self.shape)
+
+    def distribution(self, parameters: Float[Array, "*batch P"], _: Any) -> Distribution:
+        return Bernoulli(parameters)
+
+    def to_environment(self, action: Shaped[Array, "*batch K"]) -> Shaped[Array, "..."]:
+        return action.reshape(*action.shape[:-1], *self.shape).astype(self.dtype)
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """A `Box` action. The policy sees [−1, 1] in every component, whatever the bounds are.
+
+    A sample is clipped to [−1, 1] and scaled to [low, high] here, at the border; its log-probability
+    is that of the sample itself.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def num_parameters(self) -> int:
+        return len(self.low)
+
+    def distribution(
+        self, parameters: Float[Array, "*batch P"], log_std: Float[Array, " P"]
+    ) -> Distribution:
+        return DiagonalGaussian(parameters, jnp.broadcast_to(log_std, parameters.shape))
+
+    def to_environment(self, action: Float[Array, "*batch P"]) -> Shaped[Array, "..."]:
+        low = jnp.broadcast_to(np.asarray(self.low, np.float32), action.shape)
+        high = jnp.broadcast_to(np.asarray(self.high, np.float32), action.shape)
+        # Scaled by halves, since high − low may overflow; clipped again, since rounding may leave
+        # the space by one unit in the last place.
+        unit = jnp.clip(action, -1.0, 1.0)
+        scaled = jnp.clip(low * (0.5 - 0.5 * unit) + high * (0.5 + 0.5 * unit), low, high)
+        if np.issubdtype(np.dtype(self.dtype), np.integer):
+            scaled = jnp.round(scaled)
+        return scaled.reshape(*action.shape[:-1], *self.shape)
+
+
+ActionKind = Choice | Choices | Switches | Bounded
+
+
+def action_kind_of(space: gymnasium.Space) -> ActionKind:
+    """What kind of action `space` asks for.
+
+    Raises:
+        UphillError: for a space that is not supported, or a Box without finite bounds.
+    """
+    dtype = np.dtype(space.dtype).name if space.dtype is not None else ""
+    match space:
+        case spaces.Discrete():
+            return Choice(int(space.n), int(space.start), dtype)
+        case spaces.MultiDiscrete():
+            return Choices(_ints(space.nvec), _ints(space.start), tuple(space.shape), dtype)
+        case spaces.MultiBinary():
+            return Switches(tuple(space.shape), dtype)
+        case spaces.Box():
+            if not np.isfinite([space.low, space.high]).all():
+                raise UphillError(
+                    f"The action space {space} has infinite bounds: wrap the environment in "
+                    "gymnasium.wrappers.RescaleAction or declare finite ones."
+                )
+            low, high = space.low.ravel().tolist(), space.high.ravel().tolist()
+            return Bounded(tuple(low), tuple(high), tuple(space.shape), dtype)
+    raise UphillError(
+        f"The action space {space} is not supported: use Discrete, MultiDiscrete, MultiBinary "
+        "or Box with finite bounds."
+    )
+
+
+def _ints(array: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(x) for x in np.ravel(array))

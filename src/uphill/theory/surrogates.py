@@ -1,0 +1,57 @@
+"""Surrogates: per-sample functions whose gradient ascends the expected return.
+
+Each takes the log-probability of a sampled action under the policy that is being improved
+(`log_prob`), under the policy that sampled it (`old_log_prob`), and its advantage. Nothing is
+averaged here: the masked mean is taken in one place, `learning/update.py`.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from uphill.trajectory import Scalar
+
+
+def score_function(
+    log_prob: Float[Array, "*shape"], advantage: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
+    """REINFORCE: its gradient is the score function, weighted.
+
+    L = log π(a|s) · A,   ∇L = ∇log π(a|s) · A
+
+    Reference: Williams (1992), https://doi.org/10.1007/BF00992696
+    """
+    return log_prob * advantage
+
+
+def clipped_ratio(
+    log_prob: Float[Array, "*shape"],
+    old_log_prob: Float[Array, "*shape"],
+    advantage: Float[Array, "*shape"],
+    epsilon: Scalar,
+) -> Float[Array, "*shape"]:
+    """PPO: the importance ratio, without reward for leaving [1 − ε, 1 + ε].
+
+    r = π(a|s) / π_old(a|s),   L = min(r A, clip(r, 1 − ε, 1 + ε) A)
+
+    Reference: Schulman et al. (2017), https://arxiv.org/abs/1707.06347
+
+    >>> log_two = jnp.log(jnp.array([2.0, 2.0]))
+    >>> clipped_ratio(log_two, jnp.zeros(2), jnp.array([1.0, -1.0]), 0.25).tolist()
+    [1.25, -2.0]
+    """
+    ratio = jnp.exp(log_prob - old_log_prob)
+    clipped = jnp.clip(ratio, 1.0 - epsilon, 1.0 + epsilon)
+    return jnp.minimum(ratio * advantage, clipped * advantage)
+
+
+def approximate_kl(
+    log_prob: Float[Array, "*shape"], old_log_prob: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
+    """A per-sample estimate of KL(π_old ‖ π): never negative, unbiased, and of low variance.
+
+    k₃ = (r − 1) − log r,   r = π(a|s) / π_old(a|s)
+
+    Reference: Schulman (2020), http://joschu.net/blog/kl-approx.html
+    """
+    log_ratio = log_prob - old_log_prob
+    return jnp.expm1(log_ratio) - log_ratio

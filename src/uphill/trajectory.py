@@ -1,0 +1,57 @@
+"""The shapes every file speaks of: what an environment returns, and what learning reads.
+
+Everything is time-major: `T` steps, `N` environments, then whatever one observation or action has.
+
+Autoreset is *next-step*, everywhere. The step that ends an episode returns the true final
+observation. The step after it ignores its action, resets, and returns the first observation of the
+next episode: it is not a transition, and `mask` is False there. So the observation that follows a
+transition is always the one that the transition led to, and a truncated episode can be bootstrapped
+from it without any extra buffer.
+"""
+
+import equinox as eqx
+from jaxtyping import Array, Bool, Float, Int, Num, PyTree, Shaped
+
+Scalar = float | Num[Array, ""]
+"""A number, or a traced one: float settings are traced, so changing them never recompiles."""
+
+
+class Timestep(eqx.Module):
+    """What `N` environments answer to `N` actions."""
+
+    observation: PyTree[Shaped[Array, "N ..."]]
+    reward: Float[Array, " N"]
+    terminated: Bool[Array, " N"]
+    truncated: Bool[Array, " N"]
+
+
+class Trajectory(eqx.Module):
+    """`T` steps of `N` environments.
+
+    `action` is as the policy sampled it, and `log_prob` is the log-probability of exactly that: the
+    environment may have been given a clipped version. `length` counts the rows that were filled,
+    from the first; the rest of the buffer is unused and masked out.
+    """
+
+    observation: PyTree[Shaped[Array, "T N ..."]]
+    final_observation: PyTree[Shaped[Array, "N ..."]]
+    action: Shaped[Array, "T N ..."]
+    log_prob: Float[Array, "T N"]
+    reward: Float[Array, "T N"]
+    terminated: Bool[Array, "T N"]
+    truncated: Bool[Array, "T N"]
+    mask: Bool[Array, "T N"]
+    length: Int[Array, ""] | None = None
+
+    @property
+    def ended(self) -> Bool[Array, "T N"]:
+        """The steps with which an episode ends, for whichever reason."""
+        return self.terminated | self.truncated
+
+
+class EpisodeStatistics(eqx.Module):
+    """Sums over the episodes that ended during a collection (raw rewards, undiscounted)."""
+
+    num_episodes: Int[Array, ""]
+    return_sum: Float[Array, ""]
+    length_sum: Int[Array, ""]
