@@ -1,2 +1,58 @@
-"""Uphill."""
+"""Policy gradients, compiled end to end.
+
+>>> import uphill
+>>> run = uphill.train("CartPole-v1", uphill.ppo(), steps=500_000)  # doctest: +SKIP
+>>> action = run.policy.act(observation)  # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from uphill import learning as learning
+    from uphill.envs.make import make_env as make_env
+    from uphill.errors import UphillError as UphillError
+    from uphill.learning.algorithms import a2c as a2c
+    from uphill.learning.algorithms import ppo as ppo
+    from uphill.learning.algorithms import reinforce as reinforce
+    from uphill.learning.algorithms import vpg as vpg
+    from uphill.runs.run import Run as Run
+    from uphill.runs.run import load as load
+    from uphill.runs.session import resume as resume
+    from uphill.runs.session import train as train
+
+# Imported when first used: the command line's help must not wait for JAX.
+_HOME = {
+    "UphillError": "uphill.errors",
+    "make_env": "uphill.envs.make",
+    "reinforce": "uphill.learning.algorithms",
+    "vpg": "uphill.learning.algorithms",
+    "a2c": "uphill.learning.algorithms",
+    "ppo": "uphill.learning.algorithms",
+    "Run": "uphill.runs.run",
+    "load": "uphill.runs.run",
+    "train": "uphill.runs.session",
+    "resume": "uphill.runs.session",
+}
+__all__ = [
+    "Run",
+    "UphillError",
+    "a2c",
+    "load",
+    "make_env",
+    "ppo",
+    "reinforce",
+    "resume",
+    "train",
+    "vpg",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    if name == "learning":
+        return import_module("uphill.learning")
+    raise AttributeError(f"module 'uphill' has no attribute {name!r}")

@@ -9,8 +9,18 @@ transition is always the one that the transition led to, and a truncated episode
 from it without any extra buffer.
 """
 
+from typing import TYPE_CHECKING
+
 import equinox as eqx
-from jaxtyping import Array, Bool, Float, Int, Num, PyTree, Shaped
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, Int, Num, PyTree, Shaped
+
+if TYPE_CHECKING:
+    Array = jax.Array
+else:
+    Array = jax.Array | np.ndarray
+"""Numbers on a device or on the host: both are welcome everywhere, and have the same methods."""
 
 Scalar = float | Num[Array, ""]
 """A number, or a traced one: float settings are traced, so changing them never recompiles."""

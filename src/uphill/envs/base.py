@@ -3,18 +3,19 @@
 `N` environments behind two functions, with next-step autoreset (see `uphill.trajectory`).
 """
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import equinox as eqx
 import gymnasium
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, Shaped
+from jaxtyping import Bool, Float, Int, PRNGKeyArray, PyTree, Shaped
 
-from uphill.trajectory import Timestep
+from uphill.trajectory import Array, Timestep
 
 
+@runtime_checkable
 class Environment(Protocol):
     """`N` environments that step together, inside a compiled program or from Python."""
 
@@ -33,6 +34,7 @@ class Environment(Protocol):
         ...
 
 
+@runtime_checkable
 class World(Protocol):
     """One environment as pure functions of its state; `jit` and `vmap` do the rest.
 

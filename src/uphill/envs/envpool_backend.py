@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, PyTree, Shaped
+from jaxtyping import PyTree, Shaped
 
 from uphill.errors import UphillError
-from uphill.trajectory import Timestep
+from uphill.trajectory import Array, Timestep
 
 _NARROW = {"float64": np.float32, "int64": np.int32, "uint64": np.uint32}
 
@@ -43,9 +43,12 @@ def make_pool(env_id: str, lane_seeds: list[int], env_kwargs: dict[str, Any]) ->
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return envpool.make_gymnasium(
+            pool = envpool.make_gymnasium(
                 env_id, num_envs=len(lane_seeds), seed=lane_seeds, **env_kwargs
             )
+            # Its spaces are made, and kept, when first asked for: with a warning about precision.
+            _ = pool.observation_space, pool.action_space
+            return pool
     except TypeError as error:
         raise UphillError(
             f"EnvPool's {env_id} does not take {', '.join(env_kwargs)}: {error}. "

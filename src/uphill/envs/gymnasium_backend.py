@@ -92,9 +92,7 @@ def factory_of(
 
 
 def _make_bare(env_id: str, env_kwargs: dict[str, Any]) -> gymnasium.Env:
-    return gymnasium.make(
-        env_id, max_episode_steps=-1, disable_env_checker=True, **env_kwargs
-    )
+    return gymnasium.make(env_id, max_episode_steps=-1, disable_env_checker=True, **env_kwargs)
 
 
 def _make_adapted(
@@ -143,7 +141,9 @@ class HostEnvironment:
         self._check_observation(observation)
         return observation
 
-    def step(self, action: np.ndarray) -> tuple[PyTree[np.ndarray], np.ndarray, ...]:
+    def step(
+        self, action: np.ndarray
+    ) -> tuple[PyTree[np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
         """Observation, reward, terminated, truncated."""
         self._num_steps += 1
         observation, reward, terminated, truncated, _ = self._guarded(

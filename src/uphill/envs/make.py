@@ -113,8 +113,27 @@ def require_registered(env_id: str) -> None:
         return
     known = sorted({*gymnasium.registry, *WORLDS})
     near = difflib.get_close_matches(env_id, known, n=3, cutoff=0.5)
-    suggestion = f"did you mean {' or '.join(near)}?" if near else "`uphill envs` lists what exists."
+    suggestion = (
+        f"did you mean {' or '.join(near)}?" if near else "`uphill envs` lists what exists."
+    )
     raise UphillError(f"There is no environment {env_id!r}: {suggestion}")
+
+
+def known_environments(pattern: str = "") -> dict[str, Backend]:
+    """Every environment whose name contains `pattern`, and the backend that runs it here."""
+    pools: list[str] = []
+    if importlib.util.find_spec("envpool") is not None:
+        import envpool
+
+        pools = envpool.list_all_envs()
+    backends: dict[str, Backend] = dict.fromkeys(gymnasium.registry, "gymnasium")
+    backends |= dict.fromkeys(pools, "envpool")
+    backends |= dict.fromkeys(WORLDS, "compiled")
+    return {
+        name: backend
+        for name, backend in sorted(backends.items())
+        if pattern.lower() in name.lower()
+    }
 
 
 def lane_seed(seed: int, lane: int, resumed_at: int = 0) -> int:

@@ -7,7 +7,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
+from jaxtyping import Bool, Float, Int, PyTree, Shaped
+
+from uphill.trajectory import Array
 
 Model = TypeVar("Model")
 
@@ -51,7 +53,7 @@ def block_of(batch: Batch, k: Any) -> Batch:
 
 def in_blocks(
     function: Callable[[Array], Array], x: Shaped[Array, "K B ..."], num_blocks: Array | None
-) -> Float[Array, "K B"]:
+) -> Float[Array, "K B ..."]:
     """`function` of every filled block; 0 in the others."""
     if num_blocks is None:
         return function(x)

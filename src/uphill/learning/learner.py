@@ -6,13 +6,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt32
+from jaxtyping import Float, Int, PRNGKeyArray, PyTree, UInt32
 
 from uphill.learning.parts import Algorithm, ValueFunction
 from uphill.policies.normalizer import Normalizer, fresh_normalizer
 from uphill.policies.policy import Critic, Policy, make_critic, make_policy
 from uphill.policies.spaces import ActionKind, Encoding, scaled_features
 from uphill.theory.distributions import Distribution
+from uphill.trajectory import Array
 
 
 class Actor(eqx.Module):
@@ -70,8 +71,8 @@ def make_learner(
         critic,
         _zeros(algorithm.optimizer.transform().init, model),
         critic_state,
-        np.int32(0),
-        np.uint32(0),
+        np.zeros((), np.int32),
+        np.zeros((), np.uint32),
     )
 
 

@@ -10,17 +10,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from uphill.errors import UphillError
 from uphill.learning.schedule import Schedule
 from uphill.policies.policy import NetworkSettings, PolicySettings
-from uphill.theory import baselines, returns, surrogates
-from uphill.trajectory import Scalar, Trajectory
-
-
-def _scheduled(default: float) -> Schedule:
-    return eqx.field(converter=Schedule.parse, default=Schedule(default, default))
+from uphill.theory import returns, surrogates
+from uphill.trajectory import Array, Scalar, Trajectory
 
 
 def require(condition: bool, field: str, value: object, mend: str) -> None:
@@ -73,7 +69,7 @@ class Episodes(eqx.Module):
 class RewardToGo(eqx.Module):
     """G_t, the discounted sum of the rewards that follow: unbiased, and noisy."""
 
-    gamma: Scalar = 0.99
+    gamma: float = 0.99
     """Discount factor."""
 
     def __check_init__(self) -> None:
@@ -93,9 +89,9 @@ class GAE(eqx.Module):
     where an episode was truncated.
     """
 
-    gamma: Scalar = 0.99
+    gamma: float = 0.99
     """Discount factor."""
-    lam: Scalar = 0.95
+    lam: float = 0.95
     """λ: 0 trusts the value function after one step, 1 never does."""
 
     def __check_init__(self) -> None:
@@ -132,7 +128,7 @@ class ValueFunction(eqx.Module):
     """
 
     network: NetworkSettings = NetworkSettings()
-    coefficient: Scalar = 0.5
+    coefficient: float = 0.5
     """Weight of (V − G)² in the joint loss."""
     optimizer: "Adam | RMSProp | SGD | None" = None
     num_steps: int = eqx.field(static=True, default=1)
@@ -159,7 +155,7 @@ class ScoreFunction(eqx.Module):
 class ClippedRatio(eqx.Module):
     """min(r A, clip(r, 1 − ε, 1 + ε) A): PPO. Allows several epochs on the same batch."""
 
-    epsilon: Schedule = _scheduled(0.2)
+    epsilon: Schedule = eqx.field(converter=Schedule.parse, default=0.2)
     """ε, how far the new policy's probabilities may move while it still pays."""
 
     def __call__(self, log_prob: Array, old_log_prob: Array, advantage: Array) -> Array:
@@ -177,15 +173,15 @@ class ClippedRatio(eqx.Module):
 class Adam(eqx.Module):
     """Adam (Kingma & Ba, 2015), after clipping the gradient's norm."""
 
-    learning_rate: Schedule = _scheduled(3e-4)
+    learning_rate: Schedule = eqx.field(converter=Schedule.parse, default=3e-4)
     """Step size."""
-    max_grad_norm: Scalar | None = 0.5
+    max_grad_norm: float | None = 0.5
     """The gradient is scaled down to this norm if it is longer; None for never."""
-    b1: Scalar = 0.9
+    b1: float = 0.9
     """Decay of the first moment."""
-    b2: Scalar = 0.999
+    b2: float = 0.999
     """Decay of the second moment."""
-    eps: Scalar = 1e-5
+    eps: float = 1e-5
     """Added to the root of the second moment."""
 
     def __check_init__(self) -> None:
@@ -199,13 +195,13 @@ class Adam(eqx.Module):
 class RMSProp(eqx.Module):
     """RMSProp (Tieleman & Hinton, 2012), after clipping the gradient's norm."""
 
-    learning_rate: Schedule = _scheduled(7e-4)
+    learning_rate: Schedule = eqx.field(converter=Schedule.parse, default=7e-4)
     """Step size."""
-    max_grad_norm: Scalar | None = 0.5
+    max_grad_norm: float | None = 0.5
     """The gradient is scaled down to this norm if it is longer; None for never."""
-    decay: Scalar = 0.99
+    decay: float = 0.99
     """Decay of the second moment."""
-    eps: Scalar = 1e-5
+    eps: float = 1e-5
     """Added to the second moment."""
 
     def __check_init__(self) -> None:
@@ -219,9 +215,9 @@ class RMSProp(eqx.Module):
 class SGD(eqx.Module):
     """Plain gradient ascent, after clipping the gradient's norm."""
 
-    learning_rate: Schedule = _scheduled(1e-2)
+    learning_rate: Schedule = eqx.field(converter=Schedule.parse, default=1e-2)
     """Step size."""
-    max_grad_norm: Scalar | None = None
+    max_grad_norm: float | None = None
     """The gradient is scaled down to this norm if it is longer; None for never."""
 
     def __check_init__(self) -> None:
@@ -275,7 +271,7 @@ class Algorithm(eqx.Module):
     divides by a number that the batch itself gave.)"""
     mean_over: str = eqx.field(static=True, default="steps")
     """What the sum of gradients is divided by: steps, or episodes (the exact gradient of J)."""
-    entropy: Schedule = _scheduled(0.0)
+    entropy: Schedule = eqx.field(converter=Schedule.parse, default=0.0)
     """Weight of the policy's entropy in the objective: more of it, more exploration."""
     normalize_observations: bool = eqx.field(static=True, default=False)
     """Scale observations by their running mean and deviation; the first batch only measures."""

@@ -6,20 +6,23 @@ computed once, afterwards.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, Shaped
+from jaxtyping import Bool, Float, Int, Key, PyTree, Shaped
 
 from uphill.envs.base import Environment
 from uphill.envs.gymnasium_backend import HostEnvironment
-from uphill.trajectory import EpisodeStatistics, Trajectory
+from uphill.trajectory import Array, EpisodeStatistics, Trajectory
 
-Act = Callable[[PyTree, PRNGKeyArray], tuple[Array, Array, Array]]
+Keys = Key[Array, "..."]
+"""One key, or one for each seed; collectors get them for every step."""
+
+Act = Callable[[PyTree, Keys], tuple[Array, Array, Array]]
 """(observations, key) → (action as sampled, its log-probability, action for the environment)"""
 
 BLOCK = 32
@@ -69,51 +72,60 @@ def _nothing_finished(num_envs: int) -> _Finished:
     return _Finished(zeros, jnp.zeros(num_envs, jnp.float32), zeros)
 
 
-def _step(env: Environment, act: Act, lanes: Lanes, key: PRNGKeyArray) -> tuple[Lanes, Trajectory]:
-    """One step of every environment: the lanes after it, and one row of the trajectory."""
+class _Row(NamedTuple):
+    """One step of every environment: a row of the trajectory."""
+
+    observation: Any
+    action: Any
+    log_prob: Any
+    reward: Any
+    terminated: Any
+    truncated: Any
+    mask: Any
+
+    def trajectory(self, final: PyTree, length: Array | None = None) -> Trajectory:
+        """Stacked rows as a trajectory."""
+        observation, *columns = self
+        return Trajectory(observation, final, *columns, length=length)
+
+
+def _step(env: Environment, act: Act, lanes: Lanes, key: Keys) -> tuple[Lanes, _Row]:
+    """One step of every environment: the lanes after it, and the row."""
     action, log_prob, env_action = act(lanes.observation, key)
     env_state, timestep = env.step(lanes.env_state, env_action)
+    reward, terminated, truncated = timestep.reward, timestep.terminated, timestep.truncated
     mask = ~lanes.ended
-    row = Trajectory(
-        lanes.observation,
-        (),
-        action,
-        log_prob,
-        timestep.reward,
-        timestep.terminated,
-        timestep.truncated,
-        mask,
-    )
+    row = _Row(lanes.observation, action, log_prob, reward, terminated, truncated, mask)
     after = Lanes(
         env_state,
         timestep.observation,
-        timestep.terminated | timestep.truncated,
-        jnp.where(mask, lanes.running_return + timestep.reward, 0.0),
+        terminated | truncated,
+        jnp.where(mask, lanes.running_return + reward, 0.0),
         jnp.where(mask, lanes.running_length + 1, 0),
     )
     return after, row
 
 
 def collect_steps(
-    env: Environment, act: Act, lanes: Lanes, keys: PRNGKeyArray
+    env: Environment, act: Act, lanes: Lanes, keys: Keys
 ) -> tuple[Lanes, Trajectory, _Finished]:
     """A window of fixed length, one step for each of `keys`; episodes carry over."""
 
-    def step(carry: tuple, key: PRNGKeyArray) -> tuple:
+    def step(carry: tuple, key: Keys) -> tuple:
         lanes, finished = carry
         lanes, row = _step(env, act, lanes, key)
         return (lanes, finished.plus(lanes.ended, lanes)), row
 
     num_envs = lanes.ended.shape[0]
     (lanes, finished), rows = lax.scan(step, (lanes, _nothing_finished(num_envs)), keys)
-    return lanes, _with_final(rows, lanes.observation, None), finished
+    return lanes, rows.trajectory(lanes.observation), finished
 
 
 def collect_episodes(
     env: Environment,
     act: Act,
     lanes: Lanes,
-    keys: PRNGKeyArray,
+    keys: Keys,
     per_env: int,
 ) -> tuple[Lanes, Trajectory, _Finished]:
     """`per_env` whole episodes of every environment, from freshly reset lanes.
@@ -124,11 +136,11 @@ def collect_episodes(
     """
     num_blocks, num_envs = keys.shape[0], lanes.ended.shape[0]
 
-    def step(carry: tuple, key: PRNGKeyArray) -> tuple:
+    def step(carry: tuple, key: Keys) -> tuple:
         lanes, finished = carry
         lanes, row = _step(env, act, lanes, key)
         wanted = finished.num_episodes < per_env
-        row = eqx.tree_at(lambda row: row.mask, row, row.mask & wanted)
+        row = row._replace(mask=row.mask & wanted)
         return (lanes, finished.plus(lanes.ended & wanted, lanes)), row
 
     def block(carry: tuple) -> tuple:
@@ -147,26 +159,12 @@ def collect_episodes(
     row = jax.eval_shape(step, (lanes, finished), keys[0, 0])[1]
     empty = jax.tree.map(lambda x: jnp.zeros((num_blocks * BLOCK, *x.shape), x.dtype), row)
     filled, lanes, finished, rows = lax.while_loop(unfinished, block, (0, lanes, finished, empty))
-    return lanes, _with_final(rows, lanes.observation, filled * BLOCK), finished
+    return lanes, rows.trajectory(lanes.observation, filled * BLOCK), finished
 
 
 def num_blocks(per_env: int, max_episode_steps: int) -> int:
     """Blocks enough for `per_env` episodes of full length and the reset after each."""
     return -(-per_env * (max_episode_steps + 1) // BLOCK)
-
-
-def _with_final(rows: Trajectory, final: PyTree, length: Array | None) -> Trajectory:
-    return Trajectory(
-        rows.observation,
-        final,
-        rows.action,
-        rows.log_prob,
-        rows.reward,
-        rows.terminated,
-        rows.truncated,
-        rows.mask,
-        length,
-    )
 
 
 def collect_on_host(
@@ -178,80 +176,49 @@ def collect_on_host(
 ) -> tuple[Lanes, Trajectory, _Finished]:
     """At most `num_steps` steps of Python environments; with `per_env`, whole episodes until every
     environment has so many. `act` gets the step's number instead of a key."""
-    buffer: Trajectory | None = None
-    finished = jax.tree.map(np.asarray, jax.eval_shape(lambda: _nothing_finished(env.num_envs)))
-    finished = _Finished(*(np.zeros(x.shape, x.dtype) for x in jax.tree.leaves(finished)))
+    rows: _Row | None = None
+    zeros = np.zeros(env.num_envs, np.int32)
+    finished = _Finished(zeros, zeros.astype(np.float32), zeros)
     length = 0
     while length < num_steps and (per_env is None or (finished.num_episodes < per_env).any()):
         action, log_prob, env_action = act(lanes.observation, length)
-        before = lanes.observation
-        wanted = np.ones(env.num_envs, bool) if per_env is None else finished.num_episodes < per_env
-        mask = ~lanes.ended & wanted
-        if buffer is None:
-            buffer = _empty_buffer(num_steps, before, action, log_prob)
-        # Copied before the environment steps: it may write the next observation into the same array.
-        _write(buffer.observation, length, before)
+        # Copied before the environment steps: it may write the next one into the same array.
+        before = jax.tree.map(np.copy, lanes.observation)
         observation, reward, terminated, truncated = env.step(env_action)
         reward = reward.astype(np.float32)
-        row = (action, log_prob, reward, terminated, truncated, mask)
-        columns = (
-            buffer.action,
-            buffer.log_prob,
-            buffer.reward,
-            buffer.terminated,
-            buffer.truncated,
-            buffer.mask,
-        )
-        _write(columns, length, row)
+        wanted = finished.num_episodes < (np.inf if per_env is None else per_env)
+        mask = ~lanes.ended & wanted
+        row = _Row(before, action, log_prob, reward, terminated, truncated, mask)
+        rows = _buffer(num_steps, row) if rows is None else rows
+        jax.tree.map(lambda rows, x, t=length: rows.__setitem__(t, x), rows, row)
         ended = terminated | truncated
-        lanes = Lanes(
-            (),
-            observation,
-            ended,
-            np.where(lanes.ended, np.float32(0), lanes.running_return + reward),
-            np.where(lanes.ended, np.int32(0), lanes.running_length + 1),
-        )
+        running_return = np.where(lanes.ended, np.float32(0), lanes.running_return + reward)
+        running_length = np.where(lanes.ended, np.int32(0), lanes.running_length + 1)
+        lanes = Lanes((), observation, ended, running_return, running_length)
         counts = ended & wanted
         finished = _Finished(
             finished.num_episodes + counts,
-            finished.return_sum + np.where(counts, lanes.running_return, np.float32(0)),
-            finished.length_sum + np.where(counts, lanes.running_length, 0).astype(np.int32),
+            finished.return_sum + np.where(counts, running_return, np.float32(0)),
+            finished.length_sum + np.where(counts, running_length, np.int32(0)),
         )
         length += 1
-    assert buffer is not None
+    assert rows is not None
     final = jax.tree.map(lambda x: narrow_on_host(x).copy(), lanes.observation)
-    lanes = eqx.tree_at(lambda lanes: lanes.observation, lanes, final)
-    is_partial = per_env is not None
-    return lanes, _with_final(buffer, final, np.int32(length) if is_partial else None), finished
+    lanes = Lanes((), final, lanes.ended, lanes.running_return, lanes.running_length)
+    # Blocks are computed whole: what is beyond the last row is masked out.
+    filled = None if per_env is None else np.full((), -(-length // BLOCK) * BLOCK, np.int32)
+    return lanes, rows.trajectory(final, filled), finished
+
+
+def _buffer(num_steps: int, row: _Row) -> _Row:
+    """Room for `num_steps` rows, of zeros."""
+    return jax.tree.map(lambda x: np.zeros((num_steps, *np.shape(x)), narrow_on_host(x).dtype), row)
 
 
 def narrow_on_host(x: np.ndarray) -> np.ndarray:
     """The same numbers in the widest type that the compiled program uses."""
     types = {"float64": np.float32, "int64": np.int32, "uint64": np.uint32}
     return np.asarray(x).astype(types.get(x.dtype.name, x.dtype), copy=False)
-
-
-def _empty_buffer(
-    num_steps: int, observation: PyTree, action: np.ndarray, log_prob: np.ndarray
-) -> Trajectory:
-    def rows(x: np.ndarray) -> np.ndarray:
-        return np.zeros((num_steps, *x.shape), narrow_on_host(x).dtype)
-
-    flags = np.zeros((num_steps, len(log_prob)), bool)
-    return Trajectory(
-        jax.tree.map(rows, observation),
-        (),
-        rows(action),
-        rows(log_prob),
-        rows(log_prob),
-        flags,
-        flags.copy(),
-        flags.copy(),
-    )
-
-
-def _write(buffers: PyTree, t: int, row: PyTree) -> None:
-    jax.tree.map(lambda buffer, x: buffer.__setitem__(t, x), buffers, row)
 
 
 def statistics(finished: _Finished) -> EpisodeStatistics:

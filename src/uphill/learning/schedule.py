@@ -51,6 +51,5 @@ class Schedule(eqx.Module):
 
     def __str__(self) -> str:
         if self.kind == "constant":
-            return f"{self.value:g}"
-        return f"{self.kind}:{self.value:g}:{self.end:g}"
-
+            return repr(self.value)
+        return f"{self.kind}:{self.value!r}:{self.end!r}"

@@ -12,19 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Key
 
-
-def use_cores(num_seeds: int, num_cores: int) -> None:
-    """Ask JAX for a device for each core that the seeds can use.
-
-    Must happen before JAX starts. Where it has started already (in a notebook, say), training uses
-    the devices that there are.
-    """
-    try:
-        jax.config.update("jax_num_cpu_devices", max(1, min(num_seeds, num_cores)))
-    except RuntimeError:
-        return
+from uphill.trajectory import Array
 
 
 def over_seeds(function: Callable[..., Any], num_seeds: int) -> Callable[..., Any]:
@@ -62,6 +52,6 @@ def _pad(x: Any, padding: int) -> Any:
     return jnp.concatenate([x, jnp.repeat(x[-1:], padding, axis=0)]) if padding else x
 
 
-def seed_keys(seeds: tuple[int, ...]) -> PRNGKeyArray:
+def seed_keys(seeds: tuple[int, ...]) -> Key[Array, " S"]:
     """The key of each seed, on which all its random numbers rest."""
     return jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))

@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import PyTree
 
 from uphill.envs.base import CompiledEnvironment
 from uphill.envs.gymnasium_backend import HostEnvironment
@@ -23,8 +22,10 @@ from uphill.envs.make import EnvironmentChoice, make_env
 from uphill.errors import UphillError
 from uphill.learning.learner import Learner, make_learner, stack
 from uphill.learning.parts import Algorithm, Episodes, Steps
+from uphill.learning.process import use_cores
 from uphill.learning.rollout import (
     BLOCK,
+    Keys,
     Lanes,
     collect_episodes,
     collect_on_host,
@@ -33,10 +34,10 @@ from uphill.learning.rollout import (
     start_lanes,
     statistics,
 )
-from uphill.learning.seeds import over_seeds, seed_keys, use_cores
+from uphill.learning.seeds import over_seeds, seed_keys
 from uphill.learning.update import update
 from uphill.policies.spaces import action_kind_of, encoding_of
-from uphill.trajectory import EpisodeStatistics, Trajectory
+from uphill.trajectory import Array, EpisodeStatistics, Trajectory
 
 CAPACITY = 64
 """The most updates in one chunk."""
@@ -124,9 +125,7 @@ class Trainer:
         else:
             learners, lanes, rows = self._advance_outside(state, num_updates)
         taken = rows["num_transitions"].sum(0)
-        transitions = tuple(
-            int(a + b) for a, b in zip(state.num_transitions, taken, strict=True)
-        )
+        transitions = tuple(int(a + b) for a, b in zip(state.num_transitions, taken, strict=True))
         total = state.num_updates + num_updates
         return TrainState(learners, lanes, total, transitions), rows
 
@@ -174,28 +173,29 @@ class Trainer:
         rows = jax.tree.map(lambda x: jnp.zeros((CAPACITY, *x.shape), x.dtype), row)
         return lax.fori_loop(0, num_updates, body, (learner, lanes, rows))
 
-    def _collect(self, act: Any, lanes: Lanes, key: PRNGKeyArray) -> tuple:
+    def _collect(self, act: Any, lanes: Lanes, key: Keys) -> tuple:
         """A trajectory by the algorithm's sampling. `key` may have an axis for the seeds."""
         sampling = self.algorithm.sampling
         if isinstance(sampling, Steps):
             return collect_steps(self.env, act, lanes, _split(key, (sampling.num_steps,)))
         assert self.env.max_episode_steps is not None
         blocks = num_blocks(sampling.per_env, self.env.max_episode_steps)
-        return collect_episodes(self.env, act, lanes, _split(key, (blocks, BLOCK)), sampling.per_env)
+        return collect_episodes(
+            self.env, act, lanes, _split(key, (blocks, BLOCK)), sampling.per_env
+        )
 
     # --- environments outside: collect, then update --------------------------------------------
 
     def _advance_outside(self, state: TrainState, num_updates: int) -> tuple:
         learners, lanes, rows = state.learners, state.lanes, []
+        is_python = isinstance(self.env, HostEnvironment)
+        collect = self._collect_from_python if is_python else self._collect_from_pool
         for _ in range(num_updates):
             if isinstance(self.algorithm.sampling, Episodes):
                 lanes = self._reset_lanes()
-            collect = (
-                self._collect_from_python
-                if isinstance(self.env, HostEnvironment)
-                else self._collect_from_pool
-            )
-            lanes, trajectory, finished = collect(learners, lanes)
+            # Seeds learn on devices of their own, but their environments are one pool.
+            actors, counts = _gathered((learners.actor, learners.num_updates))
+            lanes, trajectory, finished = _gathered(collect(actors, counts, lanes))
             learners, row = self._call(
                 "update",
                 self._update_seeds,
@@ -216,22 +216,8 @@ class Trainer:
     ) -> tuple:
         algorithm, num_steps = shared
         num_seeds = len(self.seeds)
-        by_seed = jax.tree.map(lambda x: _lanes_by_seed(x, num_seeds, axis=1), trajectory)
-        final = jax.tree.map(
-            lambda x: _lanes_by_seed(x, num_seeds, axis=0), trajectory.final_observation
-        )
-        length = trajectory.length
-        if length is not None:
-            length = jnp.broadcast_to(length, (num_seeds,))
-        by_seed = eqx.tree_at(
-            lambda t: (t.final_observation, t.length),
-            by_seed,
-            (final, length),
-            is_leaf=lambda x: x is None,
-        )
-        totals = jax.vmap(statistics)(
-            jax.tree.map(lambda x: _lanes_by_seed(x, num_seeds, axis=0), finished)
-        )
+        by_seed = split_lanes(trajectory, num_seeds)
+        totals = jax.vmap(statistics)(_lanes_by_seed(finished, num_seeds, axis=0))
 
         def one(shared: tuple, learner: Learner, trajectory: Any, totals: Any, key: Array) -> tuple:
             def learn(learner: Learner) -> tuple:
@@ -244,16 +230,14 @@ class Trainer:
 
         return over_seeds(one, num_seeds)(shared, learners, by_seed, totals, keys)
 
-    def _collect_from_pool(self, learners: Learner, lanes: Lanes) -> tuple:
+    def _collect_from_pool(self, actors: Any, counts: Any, lanes: Lanes) -> tuple:
         def collect(actor: Any, lanes: Lanes, keys: Array, num_updates: Array) -> tuple:
             keys = jax.vmap(lambda key, n: _keys_at(key, n)[1])(keys, num_updates)
             return self._collect(self._act_by_seed(actor), lanes, keys)
 
-        return self._call(
-            "collect", collect, learners.actor, lanes, self._keys, learners.num_updates
-        )
+        return self._call("collect", collect, actors, lanes, self._keys, counts)
 
-    def _collect_from_python(self, learners: Learner, lanes: Lanes) -> tuple:
+    def _collect_from_python(self, actors: Any, counts: Any, lanes: Lanes) -> tuple:
         sampling = self.algorithm.sampling
         if isinstance(sampling, Steps):
             limit, per_env = sampling.num_steps, None
@@ -269,19 +253,14 @@ class Trainer:
         def act(actor: Any, observation: PyTree, keys: Array, t: Array) -> tuple:
             return self._act_by_seed(actor)(observation, keys[t])
 
-        keys = self._jit("keys", keys_of_steps)(self._keys, learners.num_updates)
+        keys = self._jit("keys", keys_of_steps)(self._keys, counts)
         policy = self._jit("act", act)
 
         def act_on_host(observation: PyTree, t: int) -> tuple:
-            return jax.tree.map(np.asarray, policy(learners.actor, observation, keys, np.int32(t)))
+            return jax.tree.map(np.asarray, policy(actors, observation, keys, np.int32(t)))
 
         assert isinstance(self.env, HostEnvironment)
-        lanes, trajectory, finished = collect_on_host(self.env, act_on_host, lanes, limit, per_env)
-        if trajectory.length is not None:
-            # Blocks are computed whole: rows beyond the last are masked out.
-            whole = np.int32(-(-int(trajectory.length) // BLOCK) * BLOCK)
-            trajectory = eqx.tree_at(lambda t: t.length, trajectory, whole)
-        return lanes, trajectory, finished
+        return collect_on_host(self.env, act_on_host, lanes, limit, per_env)
 
     def _act_by_seed(self, actors: Any) -> Any:
         """One policy for each seed's lanes, over flat lanes."""
@@ -344,7 +323,7 @@ def _learn(
     learner: Learner,
     trajectory: Trajectory,
     episodes: EpisodeStatistics,
-    key: PRNGKeyArray,
+    key: Keys,
 ) -> tuple[Learner, dict[str, Array]]:
     """One update, and its row of metrics."""
     progress = learner.num_transitions.astype(jnp.float32) / num_steps.astype(jnp.float32)
@@ -360,6 +339,11 @@ def _learn(
         "bad_learner": ~_is_finite((after.actor.policy, after.critic)),
     }
     return after, row
+
+
+def _gathered(tree: PyTree) -> PyTree:
+    """The same numbers, on no particular device; as they are where there is only one."""
+    return jax.device_get(tree) if len(jax.devices()) > 1 else tree
 
 
 def _first_bad(x: Array, mask: Array) -> Array:
@@ -391,30 +375,45 @@ def _idle(function: Any, *arguments: Any) -> Any:
     return idle
 
 
-def _environment_key(key: PRNGKeyArray) -> PRNGKeyArray:
+def _environment_key(key: Keys) -> Keys:
     return _keys_at(key, 0)[0]
 
 
-def _keys_of(key: PRNGKeyArray, learner: Learner) -> tuple[Array, Array, Array]:
+def _keys_of(key: Keys, learner: Learner) -> tuple[Array, Array, Array]:
     return _keys_at(key, learner.num_updates)
 
 
-def _keys_at(key: PRNGKeyArray, num_updates: Array | int) -> tuple[Array, Array, Array]:
+def _keys_at(key: Keys, num_updates: Array | int) -> tuple[Array, Array, Array]:
     """The keys of one update: for the environment, for acting, for the update itself."""
     key_environment, key_act, key_update = jax.random.split(jax.random.fold_in(key, num_updates), 3)
     return key_environment, key_act, key_update
 
 
-def _split(key: PRNGKeyArray, shape: tuple[int, ...]) -> PRNGKeyArray:
+def _split(key: Keys, shape: tuple[int, ...]) -> Keys:
     """Keys for every step: `shape`, then the axis for the seeds if `key` has one."""
     if key.ndim == 0:
         return jax.random.split(key, shape)
     return jnp.moveaxis(jax.vmap(lambda k: jax.random.split(k, shape))(key), 0, -1)
 
 
-def _lanes_by_seed(x: Array, num_seeds: int, axis: int) -> Array:
+def split_lanes(trajectory: Trajectory, num_seeds: int) -> Trajectory:
+    """A trajectory of `S · N` flat lanes as one with a leading axis for the seeds."""
+    t = trajectory
+    rows = (t.observation, t.action, t.log_prob, t.reward, t.terminated, t.truncated, t.mask)
+
+    def one_seed(rows: tuple, final: PyTree) -> Trajectory:
+        observation, *columns = rows
+        return Trajectory(observation, final, *columns, length=t.length)
+
+    final = _lanes_by_seed(t.final_observation, num_seeds, axis=0)
+    return jax.vmap(one_seed)(_lanes_by_seed(rows, num_seeds, axis=1), final)
+
+
+def _lanes_by_seed(tree: PyTree, num_seeds: int, axis: int) -> PyTree:
     """Flat lanes `[…, S·N, …]` to one leading axis for the seeds `[S, …, N, …]`."""
-    if x.ndim <= axis:
-        return x
-    split = x.reshape(*x.shape[:axis], num_seeds, -1, *x.shape[axis + 1 :])
-    return jnp.moveaxis(split, axis, 0)
+
+    def split(x: Array) -> Array:
+        by_seed = x.reshape(*x.shape[:axis], num_seeds, -1, *x.shape[axis + 1 :])
+        return jnp.moveaxis(by_seed, axis, 0)
+
+    return jax.tree.map(split, tree)

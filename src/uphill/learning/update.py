@@ -1,13 +1,13 @@
 """One update: from a trajectory to a better learner. Knows no environment.
 
-    values of all observations → returns → advantages → epochs of minibatches → the next learner
+values of all observations → returns → advantages → epochs of minibatches → the next learner
 """
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Bool, Float, PRNGKeyArray
 
 from uphill.learning.gradient import Batch, accumulate, in_blocks
 from uphill.learning.learner import Actor, Learner, choose, joint_model
@@ -18,7 +18,7 @@ from uphill.policies.policy import Critic, Policy
 from uphill.theory.baselines import batch_mean, masked_mean, standardize
 from uphill.theory.returns import inside_finished_episode
 from uphill.theory.surrogates import approximate_kl
-from uphill.trajectory import Trajectory
+from uphill.trajectory import Array, Trajectory
 
 Metrics = dict[str, Float[Array, ""]]
 Model = tuple[Policy, Critic | None]
@@ -34,9 +34,7 @@ def update(
     batch, value_metrics = make_batch(algorithm, learner, trajectory)
     policy, critic = learner.actor.policy, learner.critic
     model = joint_model(algorithm, policy, critic)
-    model, optimizer_state, metrics = ascend(
-        algorithm, model, learner.optimizer_state, batch, key
-    )
+    model, optimizer_state, metrics = ascend(algorithm, model, learner.optimizer_state, batch, key)
     policy, critic_state = model[0], learner.critic_optimizer_state
     critic = critic if model[1] is None else model[1]
     if isinstance(algorithm.baseline, ValueFunction) and algorithm.baseline.optimizer is not None:
@@ -109,7 +107,7 @@ def ascend(
     def step(carry: tuple, minibatch: Batch) -> tuple:
         model, state = carry
         gradient, metrics = descent_direction(algorithm, model, minibatch)
-        metrics["gradient/norm"] = optax.global_norm(gradient)
+        metrics["gradient/norm"] = optax.tree.norm(gradient)
         updates, state = transform.update(gradient, state, model)
         return (optax.apply_updates(model, updates), state), metrics
 
@@ -138,9 +136,7 @@ def split(batch: Batch, num_minibatches: int, key: PRNGKeyArray) -> Batch:
     return jax.tree.map(parts, batch)
 
 
-def descent_direction(
-    algorithm: Algorithm, model: Model, batch: Batch
-) -> tuple[Model, Metrics]:
+def descent_direction(algorithm: Algorithm, model: Model, batch: Batch) -> tuple[Model, Metrics]:
     """The gradient of the loss: minus the policy gradient, entropy bonus and value loss included."""
     count = jnp.maximum(batch.mask.sum(), 1)
     divisor = count
@@ -153,9 +149,7 @@ def descent_direction(
 
     def total(model: Model, samples: Batch) -> tuple[Float[Array, ""], Metrics]:
         objective, diagnostics = per_sample(algorithm, model, samples)
-        sums = {
-            name: jnp.where(samples.mask, x, 0.0).sum() for name, x in diagnostics.items()
-        }
+        sums = {name: jnp.where(samples.mask, x, 0.0).sum() for name, x in diagnostics.items()}
         return -jnp.where(samples.mask, objective, 0.0).sum() / divisor, sums
 
     gradient, sums = accumulate(total, model, batch)

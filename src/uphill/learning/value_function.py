@@ -3,11 +3,12 @@
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Float, PyTree
 
 from uphill.learning.gradient import Batch, accumulate
 from uphill.learning.parts import ValueFunction
 from uphill.policies.policy import Critic
+from uphill.trajectory import Array
 
 
 def squared_error(critic: Critic, samples: Batch) -> tuple[Float[Array, ""], dict]:

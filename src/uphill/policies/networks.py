@@ -6,7 +6,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
+
+from uphill.trajectory import Array
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": jnp.tanh,
@@ -57,9 +59,7 @@ def _linear(
     inputs: int, outputs: int, gain: float, generator: np.random.Generator
 ) -> eqx.nn.Linear:
     # The skeleton without its arrays: its own initial weights would be computed and thrown away.
-    skeleton = eqx.filter_eval_shape(
-        lambda: eqx.nn.Linear(inputs, outputs, key=jax.random.key(0))
-    )
+    skeleton = eqx.filter_eval_shape(lambda: eqx.nn.Linear(inputs, outputs, key=jax.random.key(0)))
     weight = gain * orthogonal(outputs, inputs, generator)
     arrays = (weight.astype(np.float32), np.zeros(outputs, np.float32))
     return eqx.tree_at(lambda layer: (layer.weight, layer.bias), skeleton, arrays)

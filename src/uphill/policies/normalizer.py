@@ -3,9 +3,10 @@
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, UInt32
+from jaxtyping import Bool, Float, UInt32
 
 from uphill.theory.moments import Moments, batch_moments, merge
+from uphill.trajectory import Array
 
 
 class Normalizer(eqx.Module):
@@ -42,5 +43,7 @@ class Normalizer(eqx.Module):
 def fresh_normalizer(is_scaled: tuple[bool, ...]) -> Normalizer:
     """A normaliser that has seen nothing."""
     size = len(is_scaled)
-    moments = Moments(np.uint32(0), np.zeros(size, np.float32), np.ones(size, np.float32))
+    moments = Moments(
+        np.zeros((), np.uint32), np.zeros(size, np.float32), np.ones(size, np.float32)
+    )
     return Normalizer(moments, is_scaled)

@@ -2,12 +2,13 @@
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from uphill.errors import UphillError
 from uphill.policies.networks import ACTIVATIONS, MLP, mlp
 from uphill.policies.spaces import ActionKind, Bounded
 from uphill.theory.distributions import Distribution
+from uphill.trajectory import Array
 
 
 class NetworkSettings(eqx.Module):

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
-from jaxtyping import Array, Float, PyTree, Shaped
+from jaxtyping import Float, PyTree, Shaped
 
 from uphill.errors import UphillError
 from uphill.theory.distributions import (
@@ -25,6 +25,7 @@ from uphill.theory.distributions import (
     Distribution,
     MultiCategorical,
 )
+from uphill.trajectory import Array
 
 # --- observations -------------------------------------------------------------------------------
 
@@ -84,8 +85,7 @@ class Group:
 
     def encode(self, tree: PyTree[Shaped[Array, "..."]]) -> Float[Array, "*batch size"]:
         encoded = [
-            part.encode(child)
-            for part, child in zip(self.parts, self.children(tree), strict=True)
+            part.encode(child) for part, child in zip(self.parts, self.children(tree), strict=True)
         ]
         return jnp.concatenate(encoded, -1)
 
@@ -179,7 +179,7 @@ class Choice:
         return Categorical(parameters)
 
     def to_environment(self, action: Shaped[Array, "*batch"]) -> Shaped[Array, "*batch"]:
-        return (action + self.start).astype(self.dtype)
+        return (action + self.start).astype(_narrow(self.dtype))
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class Choices:
 
     def to_environment(self, action: Shaped[Array, "*batch K"]) -> Shaped[Array, "..."]:
         action = action + jnp.broadcast_to(np.asarray(self.starts, np.int32), action.shape)
-        return action.reshape(*action.shape[:-1], *self.shape).astype(self.dtype)
+        return action.reshape(*action.shape[:-1], *self.shape).astype(_narrow(self.dtype))
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ class Switches:
         return Bernoulli(parameters)
 
     def to_environment(self, action: Shaped[Array, "*batch K"]) -> Shaped[Array, "..."]:
-        return action.reshape(*action.shape[:-1], *self.shape).astype(self.dtype)
+        return action.reshape(*action.shape[:-1], *self.shape).astype(_narrow(self.dtype))
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ class Bounded:
         scaled = jnp.clip(low * (0.5 - 0.5 * unit) + high * (0.5 + 0.5 * unit), low, high)
         if np.issubdtype(np.dtype(self.dtype), np.integer):
             scaled = jnp.round(scaled)
-        return scaled.reshape(*action.shape[:-1], *self.shape)
+        return scaled.reshape(*action.shape[:-1], *self.shape).astype(_narrow(self.dtype))
 
 
 ActionKind = Choice | Choices | Switches | Bounded
@@ -284,6 +284,11 @@ def action_kind_of(space: gymnasium.Space) -> ActionKind:
         f"The action space {space} is not supported: use Discrete, MultiDiscrete, MultiBinary "
         "or Box with finite bounds."
     )
+
+
+def _narrow(dtype: str) -> np.dtype:
+    """The type that stands for `dtype` in a compiled program: 32 bits where 64 are off."""
+    return jax.dtypes.canonicalize_dtype(dtype)
 
 
 def _ints(array: np.ndarray) -> tuple[int, ...]:

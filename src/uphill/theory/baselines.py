@@ -1,7 +1,9 @@
 """Baselines without parameters: what to subtract from a return before it weighs a gradient."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
+
+from uphill.trajectory import Array
 
 
 def masked_sum(x: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> Float[Array, ""]:

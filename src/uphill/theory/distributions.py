@@ -5,16 +5,19 @@ as sampled, before any clipping to the bounds of a space.
 """
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Float, Int, PRNGKeyArray, Shaped
+
+from uphill.trajectory import Array
 
 _LOG_TWO_PI = math.log(2 * math.pi)
 
 
+@runtime_checkable
 class Distribution(Protocol):
     """What a policy gives for an observation."""
 

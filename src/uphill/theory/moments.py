@@ -2,9 +2,12 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, UInt32
+import numpy as np
+from jaxtyping import Bool, Float, UInt32
 
-_LARGEST_COUNT = 2**32 - 1
+from uphill.trajectory import Array
+
+_LARGEST_COUNT = np.uint32(2**32 - 1)
 
 
 class Moments(eqx.Module):

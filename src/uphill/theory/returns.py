@@ -7,9 +7,9 @@ rows that autoreset produced need no special case, because the row before them h
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
-from uphill.trajectory import Scalar
+from uphill.trajectory import Array, Scalar
 
 
 def discounted_sum(

@@ -6,9 +6,9 @@ averaged here: the masked mean is taken in one place, `learning/update.py`.
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from uphill.trajectory import Scalar
+from uphill.trajectory import Array, Scalar
 
 
 def score_function(

@@ -14,7 +14,9 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Bool, Float, Int, PRNGKeyArray
+
+from uphill.trajectory import Array
 
 GRAVITY = 9.8  # m/s²
 CART_MASS = 1.0  # kg
@@ -74,9 +76,7 @@ class CartPole:
         """Position, velocity, angle, angular velocity."""
         return jnp.stack([state.position, state.velocity, state.angle, state.angular_velocity])
 
-    def reward(
-        self, state: State, action: Int[Array, ""], next_state: State
-    ) -> Float[Array, ""]:
+    def reward(self, state: State, action: Int[Array, ""], next_state: State) -> Float[Array, ""]:
         """1 for every step, the last one included."""
         return jnp.ones_like(next_state.position)
 

@@ -1,0 +1,418 @@
+"""The command line: parses, calls, prints; nothing else.
+
+Nothing heavy is imported before a command needs it, so that help appears at once.
+"""
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from tyro.conf import Positional, arg
+
+from uphill.errors import UphillError
+
+OVERVIEW = """\
+Uphill trains policies by gradient ascent on expected return, on any environment.
+
+  uphill train ENV        train, evaluate and draw: try `uphill train CartPole-v1`
+  uphill resume RUN       go on where a run was interrupted; --steps N extends it
+  uphill evaluate RUN     evaluate a run's final policies again
+  uphill envs [PATTERN]   environments, and the backend that runs each
+  uphill algos            algorithms, and the parts they are made of
+
+`uphill COMMAND --help` shows a command's arguments.
+`uphill train ENV --algo ALGO --help` shows every setting of that algorithm, with its value.
+"""
+
+BackendFlag = Literal["auto", "compiled", "envpool", "gymnasium"]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit status. A user's mistake is one sentence, never a traceback."""
+    argv = sys.argv[1:] if argv is None else argv
+    commands: dict[str, Callable[[list[str]], None]] = {
+        "train": _train,
+        "resume": _resume,
+        "evaluate": _evaluate,
+        "envs": _envs,
+        "algos": _algos,
+    }
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(OVERVIEW, end="")
+        return 0
+    if argv[0] == "--version":
+        from uphill import __version__
+
+        print(f"uphill {__version__}")
+        return 0
+    if argv[0] not in commands:
+        known = ", ".join(commands)
+        print(f"There is no command {argv[0]!r}: use one of {known}.", file=sys.stderr)
+        return 2
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    try:
+        commands[argv[0]](argv[1:])
+    except UphillError as error:
+        print(f"uphill: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as interrupt:
+        run = getattr(interrupt, "run", None)
+        done = f"Saved. Go on with: uphill resume {run}" if run else "Interrupted."
+        print(f"\n{done}", file=sys.stderr)
+        return 130
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    return 0
+
+
+# --- train --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Train an agent, evaluate it, and draw its learning curve."""
+
+    env: Positional[str]
+    """Environment: an ID, or module:ID to import a module that registers it. Its keyword arguments
+    are given as --env.KEY VALUE."""
+    algo: str | None = None
+    """Algorithm (`uphill algos`); by default that of the environment's preset."""
+    seed: int = 0
+    """First seed."""
+    seeds: int = 1
+    """How many seeds to train at once; figures then come with an interval over seeds."""
+    steps: int | None = None
+    """Transitions to learn from, for each seed; by default those of the preset."""
+    envs: int | None = None
+    """Environments that step together, for each seed."""
+    backend: BackendFlag = "auto"
+    """What runs the environment; the fastest that has it by default."""
+    async_envs: bool = False
+    """Run Python environments in processes of their own (slow ones gain from it)."""
+    out: Path | None = None
+    """Run directory to make; by default one in ./runs."""
+    eval_every: int | None = None
+    """Evaluate every so many steps, and keep the best policy by that."""
+    stop_when_solved: bool = False
+    """Stop once the last 100 training episodes of every seed reach the threshold."""
+    init_from: Path | None = None
+    """Start from the networks of another run."""
+    checkpoint_every: float = 10.0
+    """Seconds between two checkpoints."""
+    episodes: int = 100
+    """Episodes of the evaluation at the end, for each seed."""
+    quiet: bool = False
+    """Show nothing while training."""
+    json: bool = False
+    """Print the result as one JSON object on stdout; everything else goes to stderr."""
+
+
+def _train(argv: list[str]) -> None:
+    argv, env_kwargs = _take_env_kwargs(argv)
+    if not [word for word in argv if not word.startswith("-")]:
+        _parse(TrainOptions, argv, "uphill train")
+        return
+    from uphill.learning.algorithms import ALGORITHMS
+
+    algo = _value_of("--algo", argv)
+    if algo is not None and algo not in ALGORITHMS:
+        known = ", ".join(ALGORITHMS)
+        raise UphillError(f"There is no algorithm {algo!r}: use one of {known}.")
+    options, algorithm, preset = _parse_train(argv, algo)
+    from uphill.runs.session import train
+
+    with _stdout_for(options.json) as show:
+        run = train(
+            options.env,
+            algorithm,
+            algo=preset.algo,
+            seed=options.seed,
+            seeds=options.seeds,
+            steps=preset.steps if options.steps is None else options.steps,
+            envs=options.envs,
+            backend=options.backend,
+            env_kwargs=env_kwargs,
+            is_async=options.async_envs,
+            out=options.out,
+            eval_every=options.eval_every,
+            stop_when_solved=options.stop_when_solved,
+            init_from=options.init_from,
+            checkpoint_every=options.checkpoint_every,
+            episodes=options.episodes,
+            quiet=options.quiet,
+        )
+        show(run.summary(), options.json)
+
+
+def _parse_train(argv: list[str], algo: str | None) -> tuple[TrainOptions, Any, Any]:
+    """Options, the algorithm with all flags applied, and the preset that it started from."""
+    from uphill.learning.parts import Algorithm
+    from uphill.runs.presets import preset
+
+    env = next((word for word in argv if not word.startswith("-")), "")
+    chosen = preset(env, algo)
+    argv, start = _take_part_types(argv, chosen.algorithm)
+
+    @dataclass(frozen=True)
+    class Train:
+        __doc__ = TrainOptions.__doc__
+        options: Annotated[TrainOptions, arg(name="")]
+        algorithm: Annotated[Algorithm, arg(name="")]
+
+    parsed = _parse(Train, argv, "uphill train", algorithm=start)
+    return parsed.options, parsed.algorithm, chosen
+
+
+def _parse(kind: Any, argv: list[str], program: str, **defaults: Any) -> Any:
+    """Parse arguments into a dataclass; a wrong one exits with status 2 and a sentence."""
+    registry = tyro.constructors.ConstructorRegistry()
+    if defaults:
+        registry.primitive_rule(_schedule_rule)
+        algorithm = defaults["algorithm"]
+        options = TrainOptions(env=tyro.MISSING)
+        default = kind(options=options, algorithm=algorithm)
+    else:
+        default = tyro.MISSING
+    keywords = {} if default is tyro.MISSING else {"default": default}
+    return tyro.cli(
+        kind,
+        prog=program,
+        args=argv,
+        config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff)[:1],
+        registry=registry,
+        **keywords,
+    )
+
+
+def _schedule_rule(info: Any) -> Any:
+    """How tyro reads and shows a schedule: one word."""
+    from uphill.learning.schedule import Schedule
+
+    if info.type is not Schedule:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="FLOAT|linear:A:B",
+        instance_from_str=lambda words: Schedule.parse(words[0]),
+        is_instance=lambda value: isinstance(value, Schedule),
+        str_from_instance=lambda schedule: [str(schedule)],
+    )
+
+
+def _take_env_kwargs(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Arguments without `--env.KEY VALUE`, and these as a dictionary."""
+    rest, taken = [], {}
+    words = iter(argv)
+    for word in words:
+        if not word.startswith("--env."):
+            rest.append(word)
+            continue
+        key, given, value = word.removeprefix("--env.").partition("=")
+        if not given:
+            value = next(words, None)
+            if value is None:
+                raise UphillError(f"--env.{key} has no value: write --env.{key} VALUE.")
+        taken[key.replace("-", "_")] = _literal(value)
+    return rest, taken
+
+
+def _literal(text: str) -> Any:
+    """A JSON value where it is one (or Python's True, False, None), else the text itself."""
+    names = {"True": True, "False": False, "None": None}
+    try:
+        return names[text] if text in names else json.loads(text)
+    except ValueError:
+        return text
+
+
+def _take_part_types(argv: list[str], algorithm: Any) -> tuple[list[str], Any]:
+    """Arguments without those that change a part's type (`--surrogate clipped-ratio`), and the
+    algorithm with these parts."""
+    from uphill.learning.parts import Algorithm
+    from uphill.runs.configuration import decode, encode, part_types
+
+    document, rest = encode(algorithm), []
+    words = iter(argv)
+    for word in words:
+        flag, given, value = word.partition("=")
+        path = flag.removeprefix("--").replace("-", "_").split(".")
+        names = part_types(Algorithm, document, path) if flag.startswith("--") else {}
+        if not names:
+            rest.append(word)
+            continue
+        value = value if given else next(words, "")
+        kebab = {_kebab(name): name for name in names}
+        if value not in kebab:
+            raise UphillError(f"{flag} is {value!r}: choose one of {', '.join(kebab)}.")
+        owner = document
+        for name in path[:-1]:
+            owner = owner[name]
+        owner[path[-1]] = None if value == "none" else {"$type": kebab[value]}
+    return rest, decode(Algorithm, document) if rest != argv else algorithm
+
+
+def _kebab(name: str) -> str:
+    """ClippedRatio → clipped-ratio, and GAE → gae."""
+    if name.isupper() or name == "none":
+        return name.lower()
+    return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")
+
+
+def _value_of(flag: str, argv: list[str]) -> str | None:
+    for k, word in enumerate(argv):
+        if word.startswith(f"{flag}="):
+            return word.partition("=")[2]
+        if word == flag and k + 1 < len(argv):
+            return argv[k + 1]
+    return None
+
+
+# --- the other commands -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """Go on with a run where its latest checkpoint stands."""
+
+    run: Positional[Path]
+    """Run directory."""
+    steps: int | None = None
+    """Train up to so many steps instead: extends a run, also a finished one."""
+    allow_import: bool = False
+    """Import the module that a `module:ID` environment names."""
+    quiet: bool = False
+    """Show nothing while training."""
+    json: bool = False
+    """Print the result as one JSON object on stdout."""
+
+
+def _resume(argv: list[str]) -> None:
+    options = _parse(ResumeOptions, argv, "uphill resume")
+    from uphill.runs.session import resume
+
+    with _stdout_for(options.json) as show:
+        run = resume(
+            options.run,
+            steps=options.steps,
+            allow_import=options.allow_import,
+            quiet=options.quiet,
+        )
+        show(run.summary(), options.json)
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Evaluate a run's final policies: whole episodes, deterministic and stochastic."""
+
+    run: Positional[Path]
+    """Run directory."""
+    episodes: int = 100
+    """Episodes for each seed."""
+    allow_import: bool = False
+    """Import the module that a `module:ID` environment names."""
+    json: bool = False
+    """Print the result as one JSON object on stdout."""
+
+
+def _evaluate(argv: list[str]) -> None:
+    options = _parse(EvaluateOptions, argv, "uphill evaluate")
+    from uphill.runs.run import load
+
+    with _stdout_for(options.json) as show:
+        result = load(options.run).evaluate(options.episodes, options.allow_import)
+        show(result, options.json)
+
+
+@dataclass(frozen=True)
+class EnvsOptions:
+    """List environments, and the backend that runs each."""
+
+    pattern: Positional[str] = ""
+    """Show those whose name contains this."""
+
+
+def _envs(argv: list[str]) -> None:
+    options = _parse(EnvsOptions, argv, "uphill envs")
+    from uphill.envs.make import known_environments
+
+    listed = known_environments(options.pattern)
+    if not listed:
+        raise UphillError(f"No environment's name contains {options.pattern!r}.")
+    width = max(len(name) for name in listed)
+    for name, backend in listed.items():
+        print(f"{name:{width}}  {backend}")
+
+
+def _algos(argv: list[str]) -> None:
+    @dataclass(frozen=True)
+    class AlgosOptions:
+        """List the algorithms, and the parts they are made of."""
+
+    _parse(AlgosOptions, argv, "uphill algos")
+    from uphill.learning.algorithms import ALGORITHMS
+    from uphill.runs.configuration import encode
+
+    for name, make in ALGORITHMS.items():
+        parts = encode(make())
+        kinds = [value["$type"] for value in parts.values() if isinstance(value, dict)]
+        print(f"{name:10} {(make.__doc__ or '').splitlines()[0]}")
+        print(f"{'':10} {' · '.join(kinds)}")
+
+
+# --- output -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _stdout_for(is_json: bool) -> Iterator[Callable[[dict[str, Any], bool], None]]:
+    """A function that shows a result. With JSON, nothing else may reach stdout: whatever C++ code
+    prints meanwhile goes to stderr."""
+    if not is_json:
+        yield _show
+        return
+    sys.stdout.flush()
+    real = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield lambda result, _: _write_all(real, json.dumps(result, allow_nan=False) + "\n")
+    finally:
+        os.dup2(real, 1)
+        os.close(real)
+
+
+def _write_all(descriptor: int, text: str) -> None:
+    with os.fdopen(os.dup(descriptor), "w") as file:
+        file.write(text)
+
+
+def _show(result: dict[str, Any], _: bool) -> None:
+    evaluation = result.get("evaluation", result)
+    over = f"{evaluation['episodes']} episodes"
+    for kind in ("deterministic", "stochastic"):
+        e = evaluation[kind]
+        low, high = e["ci95"]
+        print(
+            f"{kind:13} mean return {e['mean']:.1f} over {over}; interquartile mean {e['iqm']:.1f}, "
+            f"95 % interval {low:.1f} to {high:.1f} over {evaluation['interval_over']}"
+        )
+    if "run" not in result:
+        return
+    known = [solved for solved in result["solved"] if solved is not None]
+    if known:
+        print(f"solved        {sum(known)} of {len(known)} seed(s)")
+    print(
+        f"trained       {min(result['steps']):,} steps in {result['seconds']:.1f} s, of which "
+        f"{result['compile_seconds']:.1f} s compiling; {result['steps_per_second']:,.0f} steps/s"
+    )
+    print(f"run           {result['run']}  (curve.png shows the learning curve)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Run directories: what training writes, and what evaluation and plots read."""

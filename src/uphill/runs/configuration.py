@@ -1,0 +1,121 @@
+"""Settings as JSON, without executing anything.
+
+A part is `{"$type": its name, field: value, …}`. The name is looked up only among the types that
+the field's annotation allows, so a file can't ask for anything else.
+"""
+
+import dataclasses
+import types
+import typing
+from typing import Any
+
+from uphill.errors import UphillError
+from uphill.learning.schedule import Schedule
+
+
+def encode(value: Any) -> Any:
+    """Anything that `decode` reads, as what `json.dumps` writes."""
+    if isinstance(value, Schedule):
+        return value.value if value.kind == "constant" else str(value)
+    if dataclasses.is_dataclass(value):
+        fields = {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"$type": type(value).__name__, **fields}
+    if isinstance(value, tuple | list):
+        return [encode(item) for item in value]
+    if isinstance(value, dict):
+        return {key: encode(item) for key, item in value.items()}
+    return value
+
+
+def decode(annotation: Any, value: Any, path: str = "") -> Any:
+    """The value that `annotation` describes.
+
+    Raises:
+        UphillError: if `value` is not one; it names the field.
+    """
+    if annotation is Any:
+        return value
+    if annotation is Schedule:
+        if not isinstance(value, int | float | str) or isinstance(value, bool):
+            raise _mismatch(path, value, "a number or a schedule")
+        return Schedule.parse(value)
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return _decode_union(typing.get_args(annotation), value, path)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise _mismatch(path, value, "a list")
+        item = typing.get_args(annotation)[0]
+        return tuple(decode(item, x, f"{path}[{k}]") for k, x in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise _mismatch(path, value, "an object")
+        return value
+    if origin is typing.Literal:
+        if value not in typing.get_args(annotation):
+            raise _mismatch(path, value, f"one of {typing.get_args(annotation)}")
+        return value
+    if dataclasses.is_dataclass(annotation):
+        return _decode_part(annotation, value, path)
+    if annotation is float and type(value) in (int, float):
+        return float(value)
+    if annotation is type(None):
+        annotation = types.NoneType
+    if type(value) is not annotation:
+        raise _mismatch(path, value, getattr(annotation, "__name__", str(annotation)))
+    return value
+
+
+def part_types(part: Any, document: Any, path: list[str]) -> list[str]:
+    """The names of the types that the field at `path` may have; none where it has no choice.
+
+    `document` is the encoded part, which says what its own parts are now.
+    """
+    hints = typing.get_type_hints(part)
+    if path[0] not in hints:
+        return []
+    members = typing.get_args(hints[path[0]]) or (hints[path[0]],)
+    parts = {m.__name__: m for m in members if dataclasses.is_dataclass(m)}
+    if len(path) > 1:
+        inner = document[path[0]]
+        name = inner.get("$type") if isinstance(inner, dict) else None
+        return part_types(parts[name], inner, path[1:]) if name in parts else []
+    if len(members) < 2 or not parts:
+        return []
+    return [*parts, *(["none"] if types.NoneType in members else [])]
+
+
+def _decode_union(members: tuple[Any, ...], value: Any, path: str) -> Any:
+    for member in members:
+        is_part = dataclasses.is_dataclass(member) and member is not Schedule
+        name = value.get("$type") if isinstance(value, dict) else None
+        if is_part and name == getattr(member, "__name__", ""):
+            return decode(member, value, path)
+        if is_part or isinstance(value, dict) != (typing.get_origin(member) is dict):
+            continue
+        try:
+            return decode(member, value, path)
+        except (UphillError, TypeError):
+            continue
+    names = ", ".join(getattr(member, "__name__", str(member)) for member in members)
+    raise _mismatch(path, value, f"one of {names}")
+
+
+def _decode_part(part: Any, value: Any, path: str) -> Any:
+    if not isinstance(value, dict) or value.get("$type") != part.__name__:
+        raise _mismatch(path, value, part.__name__)
+    hints = typing.get_type_hints(part)
+    fields = {f.name for f in dataclasses.fields(part)}
+    given = {name: x for name, x in value.items() if name != "$type"}
+    unknown = set(given) - fields
+    if unknown:
+        raise UphillError(f"{path or part.__name__} has no field {', '.join(sorted(unknown))}.")
+    decoded = {name: decode(hints[name], x, f"{path}.{name}") for name, x in given.items()}
+    try:
+        return part(**decoded)
+    except TypeError as error:
+        raise UphillError(f"{path or part.__name__} is incomplete: {error}.") from error
+
+
+def _mismatch(path: str, value: Any, expected: str) -> UphillError:
+    return UphillError(f"{path.lstrip('.') or 'the value'} is {value!r}: expected {expected}.")

@@ -1,0 +1,146 @@
+"""Evaluation: so many whole episodes of the final policy, fixed before they run.
+
+Each environment has a quota: taking whichever episodes end first would favour short ones. Half of
+the environments take the distribution's mode, the other half samples; one program runs both.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, PRNGKeyArray, PyTree
+
+from uphill.envs.base import CompiledEnvironment
+from uphill.envs.gymnasium_backend import HostEnvironment
+from uphill.envs.make import EnvironmentChoice, make_env
+from uphill.learning.learner import Actor, take
+from uphill.learning.seeds import over_seeds, seed_keys
+from uphill.runs.statistics import summarize
+from uphill.trajectory import Array
+
+LONGEST = 100_000
+"""Steps after which an episode of an environment without a time limit is cut off."""
+_MOST_ENVS = {"compiled": 256, "envpool": 100, "gymnasium": 10}
+_EVALUATION_SEED = 2**31 - 1  # far from the seeds people train with
+
+Returns = Float[np.ndarray, "2 S episodes"]
+
+
+def evaluate_actors(
+    choice: EnvironmentChoice, actors: Actor, num_seeds: int, episodes: int
+) -> Returns:
+    """Undiscounted returns of whole episodes: deterministic ones, then stochastic ones."""
+    half = min(episodes, _MOST_ENVS[choice.backend])
+    quota = np.tile(np.diff(np.linspace(0, episodes, half + 1).astype(int)), 2)
+    deterministic = np.arange(2 * half) < half
+    env, _ = make_env(choice, 2 * half, (_EVALUATION_SEED,))
+    limit = int(quota.max()) * ((env.max_episode_steps or LONGEST) + 1)
+    keys = seed_keys(tuple(range(_EVALUATION_SEED, _EVALUATION_SEED + num_seeds)))
+
+    def run(shared: tuple, actor: Actor, key: PRNGKeyArray) -> Array:
+        return _episodes(env, actor, key, *shared, limit=limit)
+
+    shared = (deterministic, quota.astype(np.int32))
+    if isinstance(env, CompiledEnvironment):
+        grid = np.asarray(jax.jit(over_seeds(run, num_seeds))(shared, actors, keys))
+    else:
+        actors = jax.device_get(actors)
+        one = (
+            _episodes_on_host if isinstance(env, HostEnvironment) else _episodes_in_pool(env, limit)
+        )
+        by_seed = [one(env, take(actors, s), keys[s], *shared) for s in range(num_seeds)]
+        grid = np.stack([np.asarray(x) for x in by_seed])
+        env.close()
+    valid = np.arange(grid.shape[-1]) < quota[:, None]
+    by_half = [grid[:, lanes][:, valid[lanes]] for lanes in (deterministic, ~deterministic)]
+    return np.stack(by_half).astype(np.float64)
+
+
+def _act(
+    actor: Actor, observation: PyTree, key: PRNGKeyArray, deterministic: Bool[Array, " N"]
+) -> Array:
+    distribution = actor(observation)
+    sampled, mode = distribution.sample(key), distribution.mode()
+    action = jax.vmap(jnp.where)(deterministic, mode, sampled)
+    return actor.policy.action_kind.to_environment(action)
+
+
+def _episodes(
+    env: Any,
+    actor: Actor,
+    key: PRNGKeyArray,
+    deterministic: Array,
+    quota: Array,
+    *,
+    limit: int,
+    start: tuple | None = None,
+) -> Float[Array, "N Q"]:
+    """The returns of each environment's first episodes."""
+    key_reset, key_act = jax.random.split(key)
+    state, observation = env.reset(key_reset) if start is None else start
+    num_envs, most = len(quota), limit
+
+    def unfinished(carry: tuple) -> Array:
+        t, _, _, _, _, done, _ = carry
+        return (done < quota).any() & (t < most)
+
+    def step(carry: tuple) -> tuple:
+        t, state, observation, ended, running, done, returns = carry
+        action = _act(actor, observation, jax.random.fold_in(key_act, t), deterministic)
+        state, timestep = env.step(state, action)
+        running = jnp.where(ended, 0.0, running + timestep.reward)
+        ended = timestep.terminated | timestep.truncated
+        # Unfinished episodes keep their slot up to date, so a cut-off one counts what it has.
+        slot = jnp.minimum(done, returns.shape[1] - 1)
+        current = jnp.arange(returns.shape[1])[None] == slot[:, None]
+        fresh = current & (done < quota)[:, None]
+        returns = jnp.where(fresh, jnp.broadcast_to(running[:, None], returns.shape), returns)
+        return t + 1, state, timestep.observation, ended, running, done + ended, returns
+
+    zeros = jnp.zeros(num_envs, jnp.float32)
+    returns = jnp.zeros((num_envs, _most_episodes(limit, env)), jnp.float32)
+    carry = (0, state, observation, zeros > 0, zeros, zeros.astype(jnp.int32), returns)
+    return jax.lax.while_loop(unfinished, step, carry)[-1]
+
+
+def _most_episodes(limit: int, env: Any) -> int:
+    return limit // ((env.max_episode_steps or LONGEST) + 1)
+
+
+def _episodes_in_pool(env: Any, limit: int) -> Any:
+    run = jax.jit(
+        lambda start, actor, key, deterministic, quota: _episodes(
+            env, actor, key, deterministic, quota, limit=limit, start=start
+        )
+    )
+    return lambda env, actor, key, *shared: run(env.reset(), actor, key, *shared)
+
+
+def _episodes_on_host(
+    env: HostEnvironment, actor: Actor, key: PRNGKeyArray, deterministic: Array, quota: Array
+) -> Float[np.ndarray, "N Q"]:
+    policy = jax.jit(lambda o, t: _act(actor, o, jax.random.fold_in(key, t), deterministic))
+    observation = env.reset()
+    returns = np.zeros((env.num_envs, quota.max()), np.float64)
+    done, ended = np.zeros(env.num_envs, int), np.zeros(env.num_envs, bool)
+    running, t = np.zeros(env.num_envs), 0
+    while (done < quota).any() and t < quota.max() * LONGEST:
+        action = np.asarray(policy(observation, np.int32(t)))
+        observation, reward, terminated, truncated = env.step(action)
+        running = np.where(ended, 0.0, running + reward)
+        ended = terminated | truncated
+        lanes = np.flatnonzero(done < quota)
+        returns[lanes, done[lanes]] = running[lanes]
+        done, t = done + ended, t + 1
+    return returns
+
+
+def report(returns: Returns) -> dict[str, Any]:
+    """The contents of `evaluation.json`."""
+    return {
+        "episodes": returns.shape[2],
+        "interval_over": "seeds" if returns.shape[1] > 1 else "episodes",
+        "deterministic": summarize(returns[0]),
+        "stochastic": summarize(returns[1]),
+    }

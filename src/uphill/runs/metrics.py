@@ -1,0 +1,107 @@
+"""`metrics.csv`: one row for each seed and logging point."""
+
+import csv
+import io
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uphill.errors import UphillError
+from uphill.learning.train import Rows
+
+FILE = "metrics.csv"
+_COUNTED = ("updated", "num_transitions", "num_episodes", "return_sum", "length_sum")
+
+
+class MetricsFile:
+    """Appends rows; knows how long the file is, so that a resumed run can cut it back."""
+
+    def __init__(self, run: Path, offset: int = 0) -> None:
+        self._path = run / FILE
+        self.columns: list[str] | None = None
+        if offset:
+            with self._path.open("r+b") as file:
+                file.truncate(offset)
+            with self._path.open(newline="") as file:
+                self.columns = next(csv.reader(file))
+        self.offset = offset
+
+    def append(self, rows: list[dict[str, Any]]) -> None:
+        """Write rows that all have the same columns.
+
+        Raises:
+            UphillError: if the file can't be written.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if self.columns is None:
+            self.columns = list(rows[0])
+            writer.writerow(self.columns)
+        for row in rows:
+            writer.writerow([_format(row.get(column)) for column in self.columns])
+        content = text.getvalue().encode()
+        try:
+            with self._path.open("ab") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise UphillError(
+                f"{self._path} could not be written ({error.strerror}): free some space, then "
+                "`uphill resume`. What was saved before is whole."
+            ) from error
+        self.offset += len(content)
+
+
+def _format(value: Any) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    return f"{value:.8g}" if isinstance(value, float) else str(value)
+
+
+def summarize_window(rows: Rows, seed_index: int) -> dict[str, Any]:
+    """What one seed did in the updates of one logging window: sums of counts, means of the rest."""
+    active = rows["updated"][:, seed_index].astype(bool)
+    episodes = int(rows["num_episodes"][:, seed_index].sum())
+    summary: dict[str, Any] = {
+        "rollout/episode_return": _ratio(rows["return_sum"][:, seed_index], episodes),
+        "rollout/episode_length": _ratio(rows["length_sum"][:, seed_index], episodes),
+        "rollout/num_episodes": episodes,
+    }
+    for name in sorted(rows):
+        if "/" in name:
+            values = rows[name][active, seed_index].astype(np.float64)
+            summary[name] = float(values.mean()) if len(values) else None
+    return summary
+
+
+def _ratio(total: np.ndarray, count: int) -> float | None:
+    return float(total.astype(np.float64).sum()) / count if count else None
+
+
+def concatenate(pending: Rows | None, rows: Rows) -> Rows:
+    """Rows of one logging window, put together from several chunks."""
+    if pending is None:
+        return rows
+    return {name: np.concatenate([pending[name], rows[name]]) for name in rows}
+
+
+def read_metrics(run: Path) -> dict[str, np.ndarray]:
+    """The columns of `metrics.csv`; empty cells are NaN.
+
+    Raises:
+        UphillError: if there is no such file.
+    """
+    try:
+        with (run / FILE).open(newline="") as file:
+            header, *rows = list(csv.reader(file))
+    except (OSError, ValueError) as error:
+        raise UphillError(f"{run / FILE} can't be read: {error}.") from error
+    columns = zip(*rows, strict=True) if rows else [()] * len(header)
+    return {
+        name: np.array([float(cell) if cell else math.nan for cell in column])
+        for name, column in zip(header, columns, strict=True)
+    }

@@ -1,0 +1,61 @@
+"""Settings that are known to work, by environment: what `uphill train ENV` uses.
+
+Every figure they reach, with the command that measured it, is in benchmarks/README.md.
+"""
+
+from dataclasses import dataclass
+
+from uphill.learning.algorithms import ALGORITHMS, a2c, ppo, reinforce, vpg
+from uphill.learning.parts import (
+    GAE,
+    Adam,
+    Algorithm,
+    ClippedRatio,
+    Steps,
+)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """An algorithm with its settings, and how long to train."""
+
+    algo: str
+    algorithm: Algorithm
+    steps: int
+
+
+DEFAULT_STEPS = 1_000_000
+
+_CARTPOLE = {
+    "ppo": Preset(
+        "ppo",
+        ppo(
+            sampling=Steps(num_envs=8, num_steps=32),
+            estimator=GAE(gamma=0.98, lam=0.8),
+            surrogate=ClippedRatio(epsilon="linear:0.2:0"),
+            optimizer=Adam(learning_rate="linear:1e-3:0"),
+            num_epochs=20,
+            num_minibatches=1,
+        ),
+        100_000,
+    ),
+    "a2c": Preset("a2c", a2c(), 500_000),
+    "vpg": Preset("vpg", vpg(), 500_000),
+    "reinforce": Preset("reinforce", reinforce(), 500_000),
+}
+
+PRESETS: dict[str, dict[str, Preset]] = {
+    "CartPole-v0": _CARTPOLE,
+    "CartPole-v1": _CARTPOLE,
+}
+
+
+def preset(env: str, algo: str | None = None) -> Preset:
+    """The preset of an environment; for one without, the algorithm with its own defaults."""
+    presets = PRESETS.get(env, {})
+    if algo is None:
+        algo = next(iter(presets), "ppo")
+    if algo in presets:
+        return presets[algo]
+    settings = {"normalize_observations": True} if algo in ("ppo", "a2c") else {}
+    return Preset(algo, ALGORITHMS[algo](**settings), DEFAULT_STEPS)

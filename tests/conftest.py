@@ -1,0 +1,17 @@
+"""Every test runs with shapes and types checked, rank promotion refused, warnings as errors."""
+
+import os
+import sys
+from pathlib import Path
+
+# Before JAX starts: two devices, as training several seeds on two cores asks for.
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
+sys.path.insert(0, str(Path(__file__).parent))
+
+from jaxtyping import install_import_hook
+
+install_import_hook("uphill", "typechecker.typechecked")
+
+import jax
+
+jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -1,0 +1,6 @@
+"""The type checker that tests run under: beartype, with `int` where `float` is asked for, as PEP 484
+says."""
+
+from beartype import BeartypeConf, beartype
+
+typechecked = beartype(conf=BeartypeConf(is_pep484_tower=True))
