@@ -1,5 +1,4 @@
-"""The type checker that tests run under: beartype, with `int` where `float` is asked for, as PEP 484
-says."""
+"""The type checker that tests run under: beartype, taking `int` for `float` as PEP 484 says."""
 
 from beartype import BeartypeConf, beartype
 

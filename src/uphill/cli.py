@@ -399,8 +399,8 @@ def _show(result: dict[str, Any], _: bool) -> None:
         e = evaluation[kind]
         low, high = e["ci95"]
         print(
-            f"{kind:13} mean return {e['mean']:.1f} over {over}; interquartile mean {e['iqm']:.1f}, "
-            f"95 % interval {low:.1f} to {high:.1f} over {evaluation['interval_over']}"
+            f"{kind:13} mean return {e['mean']:.1f} over {over}; interquartile mean {e['iqm']:.1f}"
+            f", 95 % interval {low:.1f} to {high:.1f} over {evaluation['interval_over']}"
         )
     if "run" not in result:
         return

@@ -9,20 +9,15 @@ transition is always the one that the transition led to, and a truncated episode
 from it without any extra buffer.
 """
 
-from typing import TYPE_CHECKING
-
 import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num, PyTree, Shaped
 
-if TYPE_CHECKING:
-    Array = jax.Array
-else:
-    Array = jax.Array | np.ndarray
+Array = jax.Array | np.ndarray
 """Numbers on a device or on the host: both are welcome everywhere, and have the same methods."""
 
-Scalar = float | Num[Array, ""]
+Scalar = float | Num[jax.Array, ""]
 """A number, or a traced one: float settings are traced, so changing them never recompiles."""
 
 

@@ -17,13 +17,25 @@ from uphill.trajectory import Array, Timestep
 
 @runtime_checkable
 class Environment(Protocol):
-    """`N` environments that step together, inside a compiled program or from Python."""
+    """`N` environments that step together, inside a compiled program.
 
-    num_envs: int
-    observation_space: gymnasium.Space
-    action_space: gymnasium.Space
-    max_episode_steps: int | None
-    reward_threshold: float | None
+    The spaces are those of one environment.
+    """
+
+    @property
+    def num_envs(self) -> int: ...
+
+    @property
+    def observation_space(self) -> gymnasium.Space: ...
+
+    @property
+    def action_space(self) -> gymnasium.Space: ...
+
+    @property
+    def max_episode_steps(self) -> int | None: ...
+
+    @property
+    def reward_threshold(self) -> float | None: ...
 
     def reset(self, key: Any) -> tuple[Any, PyTree]:
         """Start every environment afresh: its state, and the first observations."""
@@ -43,18 +55,32 @@ class World(Protocol):
 
     observation_space: ClassVar[gymnasium.Space]
     action_space: ClassVar[gymnasium.Space]
-    max_episode_steps: int
-    reward_threshold: float | None
 
-    def initial(self, key: PRNGKeyArray) -> PyTree: ...
+    @property
+    def max_episode_steps(self) -> int: ...
 
-    def transition(self, state: PyTree, action: Array, key: PRNGKeyArray) -> PyTree: ...
+    @property
+    def reward_threshold(self) -> float | None: ...
 
-    def observation(self, state: PyTree) -> PyTree: ...
+    def initial(self, key: PRNGKeyArray) -> PyTree:
+        """A random state to start an episode from."""
+        ...
 
-    def reward(self, state: PyTree, action: Array, next_state: PyTree) -> Float[Array, ""]: ...
+    def transition(self, state: PyTree, action: Array, key: PRNGKeyArray) -> PyTree:
+        """The state after one step; the key is for whatever is random in it."""
+        ...
 
-    def terminated(self, state: PyTree) -> Bool[Array, ""]: ...
+    def observation(self, state: PyTree) -> PyTree:
+        """What the agent sees of a state."""
+        ...
+
+    def reward(self, state: PyTree, action: Array, next_state: PyTree) -> Float[Array, ""]:
+        """What the step from `state` to `next_state` earns."""
+        ...
+
+    def terminated(self, state: PyTree) -> Bool[Array, ""]:
+        """Whether the episode ends in this state; time limits don't belong here."""
+        ...
 
 
 class BatchState(eqx.Module):

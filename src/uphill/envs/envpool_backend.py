@@ -89,7 +89,7 @@ class EnvPoolEnvironment:
 
     def step(self, state: Array, action: Array) -> tuple[Array, Timestep]:
         with jax.enable_x64(True):
-            action = lax.convert_element_type(action, self.action_space.dtype)
+            action = lax.convert_element_type(action, np.dtype(self.action_space.dtype))
             if isinstance(self.action_space, gymnasium.spaces.Discrete):
                 action = lax.convert_element_type(action, np.int32)
             handle, (observation, reward, terminated, truncated, _) = self._step(state, action)

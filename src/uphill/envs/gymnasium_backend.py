@@ -35,15 +35,17 @@ class ModernSignatures(gymnasium.Wrapper):
         self._cached_spec = None
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
-        takes_seed = "seed" in inspect.signature(self.env.reset).parameters
-        if seed is not None and not takes_seed and hasattr(self.env, "seed"):
-            self.env.seed(seed)
-        result = self.env.reset(seed=seed) if takes_seed else self.env.reset()
+        env: Any = self.env
+        takes_seed = "seed" in inspect.signature(env.reset).parameters
+        if seed is not None and not takes_seed and hasattr(env, "seed"):
+            env.seed(seed)
+        result = env.reset(seed=seed) if takes_seed else env.reset()
         is_modern = isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)
         return result if is_modern else (result, {})
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
-        result = self.env.step(action)
+        env: Any = self.env
+        result = env.step(action)
         if len(result) == 5:
             return result
         observation, reward, done, info = result
@@ -219,7 +221,7 @@ def check_against(space: gymnasium.Space, value: Any, path: str) -> None:
             raise UphillError(
                 f"the {path} has shape {value.shape}, but the observation space says {space.shape}."
             )
-        if not np.can_cast(value.dtype, space.dtype, "same_kind"):
+        if not np.can_cast(value.dtype, np.dtype(space.dtype), "same_kind"):
             raise UphillError(
                 f"the {path} has dtype {value.dtype}, but the observation space says {space.dtype}."
             )

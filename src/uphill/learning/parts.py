@@ -6,6 +6,8 @@ Sampling says where the expectation comes from, the estimator and the baseline m
 makes the gradient, the optimiser takes the step. Floats are traced: changing one never recompiles.
 """
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -135,6 +137,7 @@ class ValueFunction(eqx.Module):
     """Gradient steps an update, with an optimiser of its own."""
 
     def __check_init__(self) -> None:
+        _check_not_negative(coefficient=self.coefficient)
         require(self.num_steps >= 1, "num_steps", self.num_steps, "use at least 1")
 
 
@@ -157,6 +160,9 @@ class ClippedRatio(eqx.Module):
 
     epsilon: Schedule = eqx.field(converter=Schedule.parse, default=0.2)
     """ε, how far the new policy's probabilities may move while it still pays."""
+
+    def __check_init__(self) -> None:
+        _check_schedule(epsilon=self.epsilon)
 
     def __call__(self, log_prob: Array, old_log_prob: Array, advantage: Array) -> Array:
         return surrogates.clipped_ratio(log_prob, old_log_prob, advantage, self.epsilon.value)
@@ -186,6 +192,8 @@ class Adam(eqx.Module):
 
     def __check_init__(self) -> None:
         _check_optimizer(self.learning_rate, self.max_grad_norm)
+        _check_below_one(b1=self.b1, b2=self.b2)
+        _check_not_negative(eps=self.eps)
 
     def transform(self) -> optax.GradientTransformation:
         step = optax.adam(self.learning_rate.value, b1=self.b1, b2=self.b2, eps=self.eps)
@@ -206,6 +214,8 @@ class RMSProp(eqx.Module):
 
     def __check_init__(self) -> None:
         _check_optimizer(self.learning_rate, self.max_grad_norm)
+        _check_below_one(decay=self.decay)
+        _check_not_negative(eps=self.eps)
 
     def transform(self) -> optax.GradientTransformation:
         step = optax.rmsprop(self.learning_rate.value, decay=self.decay, eps=self.eps)
@@ -239,10 +249,26 @@ def _clipped(
 
 
 def _check_optimizer(learning_rate: Schedule, max_grad_norm: Scalar | None) -> None:
-    ends = min(learning_rate.value, learning_rate.end)
-    require(bool(ends >= 0), "learning_rate", learning_rate, "use 0 or more")
+    _check_schedule(learning_rate=learning_rate)
     if max_grad_norm is not None:
-        require(bool(max_grad_norm > 0), "max_grad_norm", max_grad_norm, "use more than 0, or None")
+        is_norm = bool(0 < max_grad_norm < math.inf)
+        require(is_norm, "max_grad_norm", max_grad_norm, "use a number above 0, or None")
+
+
+def _check_schedule(**fields: Schedule) -> None:
+    for name, schedule in fields.items():
+        ends = min(schedule.value, schedule.end)
+        require(bool(ends >= 0), name, schedule, "use 0 or more")
+
+
+def _check_not_negative(**fields: Scalar) -> None:
+    for name, value in fields.items():
+        require(bool(0 <= value < math.inf), name, value, "use a number that is 0 or more")
+
+
+def _check_below_one(**fields: Scalar) -> None:
+    for name, value in fields.items():
+        require(bool(0 <= value < 1), name, value, "use a number from 0 to below 1")
 
 
 def _check_unit(**fields: Scalar) -> None:
@@ -292,8 +318,8 @@ class Algorithm(eqx.Module):
             has_ratio or self.num_epochs == 1,
             "num_epochs",
             self.num_epochs,
-            "after the first epoch the batch is no longer the policy's own, so use 1 or ClippedRatio "
-            "as the surrogate",
+            "after the first epoch the batch is no longer the policy's own, so use 1 or "
+            "ClippedRatio as the surrogate",
         )
         require(
             has_ratio or self.num_minibatches == 1,
@@ -332,7 +358,8 @@ class Algorithm(eqx.Module):
                 self.num_minibatches == 1,
                 "num_minibatches",
                 self.num_minibatches,
-                "episodes have no fixed number of steps to split, so use 1, or Steps as the sampling",
+                "episodes have no fixed number of steps to split, so use 1, or Steps as the "
+                "sampling",
             )
             return
         assert isinstance(self.sampling, Steps)

@@ -3,10 +3,11 @@
 import hashlib
 import os
 import platform
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import jax
-import jaxlib
 
 LARGEST_CACHE = 512 * 2**20  # bytes
 
@@ -29,10 +30,11 @@ def use_compile_cache() -> None:
     In a private folder of the user's, for this kind of processor and this version of JAX. Does
     nothing where a cache is set already, or the folder can't be made.
     """
-    if jax.config.jax_compilation_cache_dir is not None:
+    config: Any = jax.config  # its flags are attributes that it gets when JAX is imported
+    if config.jax_compilation_cache_dir is not None:
         return
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = root / "uphill" / f"{jaxlib.__version__}-{_processor()}"
+    folder = root / "uphill" / f"{version('jaxlib')}-{_processor()}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _trim(folder)

@@ -19,7 +19,7 @@ from uphill.envs.base import Environment
 from uphill.envs.gymnasium_backend import HostEnvironment
 from uphill.trajectory import Array, EpisodeStatistics, Trajectory
 
-Keys = Key[Array, "..."]
+Keys = Key[jax.Array, "..."]
 """One key, or one for each seed; collectors get them for every step."""
 
 Act = Callable[[PyTree, Keys], tuple[Array, Array, Array]]

@@ -4,6 +4,7 @@ A `Trainer` turns a state into the next one, some updates later. What is learned
 where chunks end: the key of an update is its number folded into the seed's key.
 """
 
+import functools
 import os
 import time
 from collections.abc import Iterator
@@ -103,8 +104,9 @@ class Trainer:
         if state.lanes is not None or isinstance(self.algorithm.sampling, Episodes):
             return state
         if isinstance(self.env, CompiledEnvironment):
-            reset = jax.vmap(lambda key: start_lanes(*self.env.reset(_environment_key(key))))
-            return replace(state, lanes=jax.jit(reset)(self._keys))
+            # Only their shape: the first update resets them, which saves compiling a program.
+            shapes = jax.eval_shape(jax.vmap(self._fresh_lanes), self._keys)
+            return replace(state, lanes=jax.tree.map(_zeros, shapes))
         return replace(state, lanes=self._reset_lanes())
 
     def advance(self, state: TrainState, num_updates: int) -> tuple[TrainState, Rows]:
@@ -140,17 +142,19 @@ class Trainer:
 
     # --- one compiled program: the environment is part of it ------------------------------------
 
-    def _chunk(self, shared: tuple, learner: Learner, lanes: Lanes | None, key: Array) -> tuple:
+    def _chunk(self, shared: tuple, learner: Learner, lanes: Lanes | None, key: Keys) -> tuple:
         algorithm, num_steps, num_updates = shared
 
+        @jax.jit  # traced once, though its shape is asked for before it is used
         def one(learner: Learner, lanes: Lanes | None) -> tuple:
             key_environment, key_act, key_update = _keys_of(key, learner)
-            env = self.env
             if isinstance(algorithm.sampling, Episodes):
-                start = start_lanes(*env.reset(key_environment))
+                start = self._fresh_lanes(key_environment)
                 _, trajectory, finished = self._collect(learner.actor.act, start, key_act)
             else:
-                lanes, trajectory, finished = self._collect(learner.actor.act, lanes, key_act)
+                fresh = functools.partial(self._fresh_lanes, key_environment)
+                start = lax.cond(learner.num_updates == 0, fresh, lambda: lanes)
+                lanes, trajectory, finished = self._collect(learner.actor.act, start, key_act)
             learner, row = _learn(
                 algorithm, num_steps, learner, trajectory, statistics(finished), key_update
             )
@@ -173,9 +177,14 @@ class Trainer:
         rows = jax.tree.map(lambda x: jnp.zeros((CAPACITY, *x.shape), x.dtype), row)
         return lax.fori_loop(0, num_updates, body, (learner, lanes, rows))
 
+    def _fresh_lanes(self, key: Keys) -> Lanes:
+        assert isinstance(self.env, CompiledEnvironment)
+        return start_lanes(*self.env.reset(key))
+
     def _collect(self, act: Any, lanes: Lanes, key: Keys) -> tuple:
         """A trajectory by the algorithm's sampling. `key` may have an axis for the seeds."""
         sampling = self.algorithm.sampling
+        assert not isinstance(self.env, HostEnvironment)
         if isinstance(sampling, Steps):
             return collect_steps(self.env, act, lanes, _split(key, (sampling.num_steps,)))
         assert self.env.max_episode_steps is not None
@@ -195,6 +204,7 @@ class Trainer:
                 lanes = self._reset_lanes()
             # Seeds learn on devices of their own, but their environments are one pool.
             actors, counts = _gathered((learners.actor, learners.num_updates))
+            assert lanes is not None
             lanes, trajectory, finished = _gathered(collect(actors, counts, lanes))
             learners, row = self._call(
                 "update",
@@ -212,14 +222,15 @@ class Trainer:
         return learners, lanes, stacked
 
     def _update_seeds(
-        self, shared: tuple, learners: Learner, trajectory: Trajectory, finished: Any, keys: Array
+        self, shared: tuple, learners: Learner, trajectory: Trajectory, finished: Any, keys: Keys
     ) -> tuple:
         algorithm, num_steps = shared
         num_seeds = len(self.seeds)
         by_seed = split_lanes(trajectory, num_seeds)
         totals = jax.vmap(statistics)(_lanes_by_seed(finished, num_seeds, axis=0))
 
-        def one(shared: tuple, learner: Learner, trajectory: Any, totals: Any, key: Array) -> tuple:
+        def one(shared: tuple, learner: Learner, trajectory: Any, totals: Any, key: Keys) -> tuple:
+            @jax.jit
             def learn(learner: Learner) -> tuple:
                 key_update = _keys_of(key, learner)[2]
                 return _learn(algorithm, num_steps, learner, trajectory, totals, key_update)
@@ -231,7 +242,7 @@ class Trainer:
         return over_seeds(one, num_seeds)(shared, learners, by_seed, totals, keys)
 
     def _collect_from_pool(self, actors: Any, counts: Any, lanes: Lanes) -> tuple:
-        def collect(actor: Any, lanes: Lanes, keys: Array, num_updates: Array) -> tuple:
+        def collect(actor: Any, lanes: Lanes, keys: Keys, num_updates: Array) -> tuple:
             keys = jax.vmap(lambda key, n: _keys_at(key, n)[1])(keys, num_updates)
             return self._collect(self._act_by_seed(actor), lanes, keys)
 
@@ -246,11 +257,11 @@ class Trainer:
             limit = num_blocks(sampling.per_env, self.env.max_episode_steps) * BLOCK
             per_env = sampling.per_env
 
-        def keys_of_steps(keys: Array, num_updates: Array) -> Array:
+        def keys_of_steps(keys: Keys, num_updates: Array) -> Keys:
             keys = jax.vmap(lambda key, n: _keys_at(key, n)[1])(keys, num_updates)
             return _split(keys, (limit,))
 
-        def act(actor: Any, observation: PyTree, keys: Array, t: Array) -> tuple:
+        def act(actor: Any, observation: PyTree, keys: Keys, t: Array) -> tuple:
             return self._act_by_seed(actor)(observation, keys[t])
 
         keys = self._jit("keys", keys_of_steps)(self._keys, counts)
@@ -266,7 +277,7 @@ class Trainer:
         """One policy for each seed's lanes, over flat lanes."""
         num_seeds = len(self.seeds)
 
-        def act(observation: PyTree, keys: Array) -> tuple:
+        def act(observation: PyTree, keys: Keys) -> tuple:
             by_seed = jax.tree.map(lambda x: x.reshape(num_seeds, -1, *x.shape[1:]), observation)
             out = jax.vmap(lambda actor, o, key: actor.act(o, key))(actors, by_seed, keys)
             return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), out)
@@ -326,7 +337,9 @@ def _learn(
     key: Keys,
 ) -> tuple[Learner, dict[str, Array]]:
     """One update, and its row of metrics."""
-    progress = learner.num_transitions.astype(jnp.float32) / num_steps.astype(jnp.float32)
+    progress = jnp.divide(
+        learner.num_transitions.astype(jnp.float32), num_steps.astype(jnp.float32)
+    )
     after, metrics = update(algorithm.at(progress), learner, trajectory, key)
     row = metrics | {
         "updated": jnp.int32(1),
@@ -375,15 +388,18 @@ def _idle(function: Any, *arguments: Any) -> Any:
     return idle
 
 
-def _environment_key(key: Keys) -> Keys:
-    return _keys_at(key, 0)[0]
+def _zeros(x: jax.ShapeDtypeStruct) -> Array:
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        data = jax.eval_shape(jax.random.key_data, x)
+        return jax.random.wrap_key_data(jnp.asarray(np.zeros(data.shape, data.dtype)))
+    return np.zeros(x.shape, x.dtype)
 
 
-def _keys_of(key: Keys, learner: Learner) -> tuple[Array, Array, Array]:
+def _keys_of(key: Keys, learner: Learner) -> tuple[Keys, Keys, Keys]:
     return _keys_at(key, learner.num_updates)
 
 
-def _keys_at(key: Keys, num_updates: Array | int) -> tuple[Array, Array, Array]:
+def _keys_at(key: Keys, num_updates: Array | int) -> tuple[Keys, Keys, Keys]:
     """The keys of one update: for the environment, for acting, for the update itself."""
     key_environment, key_act, key_update = jax.random.split(jax.random.fold_in(key, num_updates), 3)
     return key_environment, key_act, key_update

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Bool, Float, PRNGKeyArray
+from jaxtyping import Bool, Float, PRNGKeyArray, PyTree
 
 from uphill.learning.gradient import Batch, accumulate, in_blocks
 from uphill.learning.learner import Actor, Learner, choose, joint_model
@@ -99,17 +99,19 @@ def _into_blocks(x: Array) -> Array:
 
 
 def ascend(
-    algorithm: Algorithm, model: Model, optimizer_state: optax.OptState, batch: Batch, key: Array
-) -> tuple[Model, optax.OptState, Metrics]:
+    algorithm: Algorithm, model: Model, optimizer_state: Any, batch: Batch, key: Array
+) -> tuple[Model, Any, Metrics]:
     """`num_epochs` passes over the batch, a step of the optimiser for each minibatch."""
     transform = algorithm.optimizer.transform()
+    parameters, unflatten = ravel_pytree(model)
 
     def step(carry: tuple, minibatch: Batch) -> tuple:
-        model, state = carry
-        gradient, metrics = descent_direction(algorithm, model, minibatch)
+        parameters, state = carry
+        gradient, metrics = descent_direction(algorithm, unflatten(parameters), minibatch)
+        gradient, _ = ravel_pytree(gradient)
         metrics["gradient/norm"] = optax.tree.norm(gradient)
-        updates, state = transform.update(gradient, state, model)
-        return (optax.apply_updates(model, updates), state), metrics
+        updates, state = transform.update(gradient, state, parameters)
+        return (optax.apply_updates(parameters, updates), state), metrics
 
     def epoch(carry: tuple, key: Array) -> tuple:
         if algorithm.num_minibatches == 1:
@@ -117,13 +119,14 @@ def ascend(
         carry, metrics = jax.lax.scan(step, carry, split(batch, algorithm.num_minibatches, key))
         return carry, jax.tree.map(jnp.mean, metrics)
 
-    carry = (model, optimizer_state)
+    carry = (parameters, optimizer_state)
     if algorithm.num_epochs == 1:
-        (model, optimizer_state), metrics = epoch(carry, key)
-        return model, optimizer_state, metrics
+        (parameters, optimizer_state), metrics = epoch(carry, key)
+        return unflatten(parameters), optimizer_state, metrics
     keys = jax.random.split(key, algorithm.num_epochs)
-    (model, optimizer_state), metrics = jax.lax.scan(epoch, carry, keys)
-    return model, optimizer_state, {name: values[-1] for name, values in metrics.items()}
+    (parameters, optimizer_state), metrics = jax.lax.scan(epoch, carry, keys)
+    last = {name: values[-1] for name, values in metrics.items()}
+    return unflatten(parameters), optimizer_state, last
 
 
 def split(batch: Batch, num_minibatches: int, key: PRNGKeyArray) -> Batch:
@@ -136,8 +139,8 @@ def split(batch: Batch, num_minibatches: int, key: PRNGKeyArray) -> Batch:
     return jax.tree.map(parts, batch)
 
 
-def descent_direction(algorithm: Algorithm, model: Model, batch: Batch) -> tuple[Model, Metrics]:
-    """The gradient of the loss: minus the policy gradient, entropy bonus and value loss included."""
+def descent_direction(algorithm: Algorithm, model: Model, batch: Batch) -> tuple[PyTree, Metrics]:
+    """The loss's gradient: minus that of the objective, entropy bonus and value loss included."""
     count = jnp.maximum(batch.mask.sum(), 1)
     divisor = count
     if algorithm.mean_over == "episodes":
@@ -147,9 +150,13 @@ def descent_direction(algorithm: Algorithm, model: Model, batch: Batch) -> tuple
         advantage = standardize(batch.advantage, batch.mask)
         batch = eqx.tree_at(lambda b: b.advantage, batch, advantage)
 
-    def total(model: Model, samples: Batch) -> tuple[Float[Array, ""], Metrics]:
+    def total(model: Model, samples: Batch) -> tuple[Float[Array, ""], dict]:
         objective, diagnostics = per_sample(algorithm, model, samples)
-        sums = {name: jnp.where(samples.mask, x, 0.0).sum() for name, x in diagnostics.items()}
+        names.extend(diagnostics)
+        # One sum of all diagnostics: a sum for each would take as long as the networks.
+        rows = jnp.stack(list(diagnostics.values()))
+        valid = jnp.broadcast_to(samples.mask, rows.shape)
+        sums = jnp.where(valid, rows, 0.0).sum(1)
         return -jnp.where(samples.mask, objective, 0.0).sum() / divisor, sums
 
     gradient, sums = accumulate(total, model, batch)

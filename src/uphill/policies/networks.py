@@ -1,4 +1,4 @@
-"""Networks. Their leaves are arrays only, so they pass through `jit`, `grad` and `vmap` as they are."""
+"""Networks. Their leaves are arrays only: `jit`, `grad` and `vmap` take them as they are."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from uphill.trajectory import Array
 
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "tanh": jnp.tanh,
     "relu": jax.nn.relu,
     "elu": jax.nn.elu,
@@ -31,7 +31,7 @@ class MLP(eqx.Module):
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
         return jnp.vectorize(self._one, signature="(i)->(o)")(x)
 
-    def _one(self, x: Float[Array, " inputs"]) -> Float[Array, " outputs"]:
+    def _one(self, x: Float[jax.Array, " inputs"]) -> Float[jax.Array, " outputs"]:
         for layer in self.layers[:-1]:
             x = ACTIVATIONS[self.activation](layer(x))
         return self.layers[-1](x)

@@ -1,5 +1,7 @@
 """The policy, π(a|s), and the value function's network, V(s): a network and what it stands for."""
 
+import math
+
 import equinox as eqx
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +16,7 @@ from uphill.trajectory import Array
 class NetworkSettings(eqx.Module):
     """The size and shape of a network."""
 
-    hidden: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
+    hidden: tuple[int, ...] = eqx.field(static=True, converter=tuple, default=(64, 64))
     """Units of each hidden layer; none makes it linear."""
     activation: str = eqx.field(static=True, default="tanh")
     """Activation of the hidden layers: tanh, relu, elu, gelu or silu."""
@@ -33,6 +35,12 @@ class PolicySettings(NetworkSettings):
 
     initial_log_std: float = eqx.field(static=True, default=0.0)
     """Logarithm of σ before training, for continuous actions (as a fraction of half the range)."""
+
+    def __check_init__(self) -> None:
+        if not math.isfinite(self.initial_log_std):
+            raise UphillError(
+                f"initial_log_std is {self.initial_log_std}: use a finite number, 0 for σ = 1."
+            )
 
 
 class Policy(eqx.Module):
@@ -61,7 +69,10 @@ def make_policy(
     action_kind: ActionKind,
     generator: np.random.Generator,
 ) -> Policy:
-    """A policy that starts close to uniform: its last layer is small (Andrychowicz et al., 2021)."""
+    """A policy that starts close to uniform, since its last layer is small.
+
+    Reference: Andrychowicz et al. (2021), https://arxiv.org/abs/2006.05990
+    """
     outputs = action_kind.num_parameters
     sizes = (num_features, *settings.hidden, outputs)
     network = mlp(sizes, settings.activation, 0.01, generator)

@@ -225,8 +225,8 @@ class Switches:
 class Bounded:
     """A `Box` action. The policy sees [−1, 1] in every component, whatever the bounds are.
 
-    A sample is clipped to [−1, 1] and scaled to [low, high] here, at the border; its log-probability
-    is that of the sample itself.
+    A sample is clipped to [−1, 1] and scaled to [low, high] here, at the border; its
+    log-probability is that of the sample itself. Of bounds beyond 32 bits, only the part within is reached.
     """
 
     low: tuple[float, ...]
@@ -239,20 +239,25 @@ class Bounded:
         return len(self.low)
 
     def distribution(
-        self, parameters: Float[Array, "*batch P"], log_std: Float[Array, " P"]
+        self, parameters: Float[Array, "*batch P"], log_std: Float[Array, " P"] | None
     ) -> Distribution:
+        assert log_std is not None
         return DiagonalGaussian(parameters, jnp.broadcast_to(log_std, parameters.shape))
 
     def to_environment(self, action: Float[Array, "*batch P"]) -> Shaped[Array, "..."]:
-        low = jnp.broadcast_to(np.asarray(self.low, np.float32), action.shape)
-        high = jnp.broadcast_to(np.asarray(self.high, np.float32), action.shape)
+        dtype = _narrow(self.dtype)
+        is_integer = np.issubdtype(dtype, np.integer)
+        limits = np.iinfo(dtype) if is_integer else np.finfo(np.float32)
+        bounds = np.clip([self.low, self.high], float(limits.min), float(limits.max))
+        low = jnp.broadcast_to(_round_towards(np.inf, bounds[0]), action.shape)
+        high = jnp.broadcast_to(_round_towards(-np.inf, bounds[1]), action.shape)
         # Scaled by halves, since high − low may overflow; clipped again, since rounding may leave
         # the space by one unit in the last place.
         unit = jnp.clip(action, -1.0, 1.0)
         scaled = jnp.clip(low * (0.5 - 0.5 * unit) + high * (0.5 + 0.5 * unit), low, high)
-        if np.issubdtype(np.dtype(self.dtype), np.integer):
+        if is_integer:
             scaled = jnp.round(scaled)
-        return scaled.reshape(*action.shape[:-1], *self.shape).astype(_narrow(self.dtype))
+        return scaled.reshape(*action.shape[:-1], *self.shape).astype(dtype)
 
 
 ActionKind = Choice | Choices | Switches | Bounded
@@ -284,6 +289,13 @@ def action_kind_of(space: gymnasium.Space) -> ActionKind:
         f"The action space {space} is not supported: use Discrete, MultiDiscrete, MultiBinary "
         "or Box with finite bounds."
     )
+
+
+def _round_towards(direction: float, x: np.ndarray) -> np.ndarray:
+    """Float64 to float32 in one direction: the nearest float32 of a bound may lie outside it."""
+    near = x.astype(np.float32)
+    is_behind = near < x if direction > 0 else near > x
+    return np.where(is_behind, np.nextafter(near, np.float32(direction)), near)
 
 
 def _narrow(dtype: str) -> np.dtype:

@@ -5,6 +5,7 @@ the field's annotation allows, so a file can't ask for anything else.
 """
 
 import dataclasses
+import sys
 import types
 import typing
 from typing import Any
@@ -38,7 +39,10 @@ def decode(annotation: Any, value: Any, path: str = "") -> Any:
     if annotation is Schedule:
         if not isinstance(value, int | float | str) or isinstance(value, bool):
             raise _mismatch(path, value, "a number or a schedule")
-        return Schedule.parse(value)
+        try:
+            return Schedule.parse(value)
+        except UphillError as error:
+            raise _mismatch(path, value, "a finite number or linear:START:END") from error
     origin = typing.get_origin(annotation)
     if origin in (typing.Union, types.UnionType):
         return _decode_union(typing.get_args(annotation), value, path)
@@ -58,6 +62,8 @@ def decode(annotation: Any, value: Any, path: str = "") -> Any:
     if dataclasses.is_dataclass(annotation):
         return _decode_part(annotation, value, path)
     if annotation is float and type(value) in (int, float):
+        if not abs(value) <= sys.float_info.max:
+            raise _mismatch(path, value, "a finite number")
         return float(value)
     if annotation is type(None):
         annotation = types.NoneType
@@ -75,7 +81,7 @@ def part_types(part: Any, document: Any, path: list[str]) -> list[str]:
     if path[0] not in hints:
         return []
     members = typing.get_args(hints[path[0]]) or (hints[path[0]],)
-    parts = {m.__name__: m for m in members if dataclasses.is_dataclass(m)}
+    parts = {m.__name__: m for m in members if isinstance(m, type) and dataclasses.is_dataclass(m)}
     if len(path) > 1:
         inner = document[path[0]]
         name = inner.get("$type") if isinstance(inner, dict) else None
@@ -107,15 +113,16 @@ def _decode_part(part: Any, value: Any, path: str) -> Any:
     hints = typing.get_type_hints(part)
     fields = {f.name for f in dataclasses.fields(part)}
     given = {name: x for name, x in value.items() if name != "$type"}
+    whole, prefix = path or part.__name__, f"{path}." if path else ""
     unknown = set(given) - fields
     if unknown:
-        raise UphillError(f"{path or part.__name__} has no field {', '.join(sorted(unknown))}.")
-    decoded = {name: decode(hints[name], x, f"{path}.{name}") for name, x in given.items()}
+        raise UphillError(f"{whole} has no field {', '.join(sorted(unknown))}.")
+    decoded = {name: decode(hints[name], x, prefix + name) for name, x in given.items()}
     try:
         return part(**decoded)
     except TypeError as error:
-        raise UphillError(f"{path or part.__name__} is incomplete: {error}.") from error
+        raise UphillError(f"{whole} is incomplete: {error}.") from error
 
 
 def _mismatch(path: str, value: Any, expected: str) -> UphillError:
-    return UphillError(f"{path.lstrip('.') or 'the value'} is {value!r}: expected {expected}.")
+    return UphillError(f"{path or 'the value'} is {value!r}: expected {expected}.")

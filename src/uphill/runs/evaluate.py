@@ -4,6 +4,8 @@ Each environment has a quota: taking whichever episodes end first would favour s
 the environments take the distribution's mode, the other half samples; one program runs both.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,6 +16,7 @@ from jaxtyping import Bool, Float, PRNGKeyArray, PyTree
 from uphill.envs.base import CompiledEnvironment
 from uphill.envs.gymnasium_backend import HostEnvironment
 from uphill.envs.make import EnvironmentChoice, make_env
+from uphill.errors import UphillError
 from uphill.learning.learner import Actor, take
 from uphill.learning.seeds import over_seeds, seed_keys
 from uphill.runs.statistics import summarize
@@ -27,34 +30,74 @@ _EVALUATION_SEED = 2**31 - 1  # far from the seeds people train with
 Returns = Float[np.ndarray, "2 S episodes"]
 
 
+class Evaluator:
+    """Environments for so many episodes of each seed; what is compiled serves every evaluation."""
+
+    def __init__(self, choice: EnvironmentChoice, num_seeds: int, episodes: int) -> None:
+        half = min(episodes, _MOST_ENVS[choice.backend])
+        self.name, self.num_seeds = choice.name, num_seeds
+        self._deterministic = np.arange(2 * half) < half
+        quota = np.tile(np.diff(np.linspace(0, episodes, half + 1).astype(int)), 2)
+        self._quota = quota.astype(np.int32)
+        self._env, _ = make_env(choice, 2 * half, (_EVALUATION_SEED,))
+        seeds = range(_EVALUATION_SEED, _EVALUATION_SEED + num_seeds)
+        self._keys = seed_keys(tuple(seeds))
+        self._run = self._compiled()
+
+    def returns(self, actors: Actor) -> Returns:
+        """Undiscounted returns of whole episodes: deterministic ones, then stochastic ones.
+
+        Raises:
+            UphillError: if the environment returned a reward that is not finite.
+        """
+        shared = (self._deterministic, self._quota)
+        grid = self._run(shared, actors, self._keys)
+        valid = np.arange(grid.shape[-1]) < self._quota[:, None]
+        if not np.isfinite(grid[:, valid]).all():
+            raise UphillError(
+                f"{self.name} returned a reward or observation that is NaN or infinite in an "
+                "evaluation: mend the environment."
+            )
+        halves = (self._deterministic, ~self._deterministic)
+        return np.stack([grid[:, lanes][:, valid[lanes]] for lanes in halves]).astype(np.float64)
+
+    def close(self) -> None:
+        """Stop the environments."""
+        if not isinstance(self._env, CompiledEnvironment):
+            self._env.close()
+
+    def _compiled(self) -> Callable[[tuple, Actor, Array], np.ndarray]:
+        """All seeds' returns `[S, N, Q]`: one program for compiled worlds, else seed by seed."""
+        env = self._env
+        limit = int(self._quota.max()) * ((env.max_episode_steps or LONGEST) + 1)
+        if isinstance(env, CompiledEnvironment):
+
+            def run(shared: tuple, actor: Actor, key: PRNGKeyArray) -> Array:
+                return _episodes(env, actor, key, *shared, limit=limit)
+
+            program = jax.jit(over_seeds(run, self.num_seeds))
+            return lambda *arguments: np.asarray(program(*arguments))
+        is_host = isinstance(env, HostEnvironment)
+        one = _episodes_on_host if is_host else _episodes_in_pool(limit)
+
+        def each(shared: tuple, actors: Actor, keys: Array) -> np.ndarray:
+            actors = jax.device_get(actors)
+            return np.stack(
+                [np.asarray(one(env, take(actors, s), key, *shared)) for s, key in enumerate(keys)]
+            )
+
+        return each
+
+
 def evaluate_actors(
     choice: EnvironmentChoice, actors: Actor, num_seeds: int, episodes: int
 ) -> Returns:
     """Undiscounted returns of whole episodes: deterministic ones, then stochastic ones."""
-    half = min(episodes, _MOST_ENVS[choice.backend])
-    quota = np.tile(np.diff(np.linspace(0, episodes, half + 1).astype(int)), 2)
-    deterministic = np.arange(2 * half) < half
-    env, _ = make_env(choice, 2 * half, (_EVALUATION_SEED,))
-    limit = int(quota.max()) * ((env.max_episode_steps or LONGEST) + 1)
-    keys = seed_keys(tuple(range(_EVALUATION_SEED, _EVALUATION_SEED + num_seeds)))
-
-    def run(shared: tuple, actor: Actor, key: PRNGKeyArray) -> Array:
-        return _episodes(env, actor, key, *shared, limit=limit)
-
-    shared = (deterministic, quota.astype(np.int32))
-    if isinstance(env, CompiledEnvironment):
-        grid = np.asarray(jax.jit(over_seeds(run, num_seeds))(shared, actors, keys))
-    else:
-        actors = jax.device_get(actors)
-        one = (
-            _episodes_on_host if isinstance(env, HostEnvironment) else _episodes_in_pool(env, limit)
-        )
-        by_seed = [one(env, take(actors, s), keys[s], *shared) for s in range(num_seeds)]
-        grid = np.stack([np.asarray(x) for x in by_seed])
-        env.close()
-    valid = np.arange(grid.shape[-1]) < quota[:, None]
-    by_half = [grid[:, lanes][:, valid[lanes]] for lanes in (deterministic, ~deterministic)]
-    return np.stack(by_half).astype(np.float64)
+    evaluator = Evaluator(choice, num_seeds, episodes)
+    try:
+        return evaluator.returns(actors)
+    finally:
+        evaluator.close()
 
 
 def _act(
@@ -108,25 +151,30 @@ def _most_episodes(limit: int, env: Any) -> int:
     return limit // ((env.max_episode_steps or LONGEST) + 1)
 
 
-def _episodes_in_pool(env: Any, limit: int) -> Any:
-    run = jax.jit(
-        lambda start, actor, key, deterministic, quota: _episodes(
-            env, actor, key, deterministic, quota, limit=limit, start=start
-        )
-    )
-    return lambda env, actor, key, *shared: run(env.reset(), actor, key, *shared)
+def _episodes_in_pool(limit: int) -> Any:
+    @partial(jax.jit, static_argnums=0)
+    def run(env: Any, start: tuple, actor: Actor, key: PRNGKeyArray, *shared: Array) -> Array:
+        return _episodes(env, actor, key, *shared, limit=limit, start=start)
+
+    return lambda env, actor, key, *shared: run(env, env.reset(), actor, key, *shared)
+
+
+@jax.jit
+def _act_at(
+    actor: Actor, observation: PyTree, key: PRNGKeyArray, t: Array, deterministic: Array
+) -> Array:
+    return _act(actor, observation, jax.random.fold_in(key, t), deterministic)
 
 
 def _episodes_on_host(
     env: HostEnvironment, actor: Actor, key: PRNGKeyArray, deterministic: Array, quota: Array
 ) -> Float[np.ndarray, "N Q"]:
-    policy = jax.jit(lambda o, t: _act(actor, o, jax.random.fold_in(key, t), deterministic))
     observation = env.reset()
     returns = np.zeros((env.num_envs, quota.max()), np.float64)
     done, ended = np.zeros(env.num_envs, int), np.zeros(env.num_envs, bool)
     running, t = np.zeros(env.num_envs), 0
     while (done < quota).any() and t < quota.max() * LONGEST:
-        action = np.asarray(policy(observation, np.int32(t)))
+        action = np.asarray(_act_at(actor, observation, key, np.int32(t), deterministic))
         observation, reward, terminated, truncated = env.step(action)
         running = np.where(ended, 0.0, running + reward)
         ended = terminated | truncated

@@ -1,6 +1,7 @@
 """Learning curves."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def _band(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def _short_numbers() -> object:
+def _short_numbers() -> Any:
     from matplotlib.ticker import EngFormatter
 
     return EngFormatter(sep="")

@@ -49,7 +49,8 @@ class Progress:
     def show(self, steps: int, mean_return: float | None, steps_per_second: float) -> None:
         """Where training is."""
         shown = "return –" if mean_return is None else f"return {mean_return:.1f}"
-        text = f"{shown} · {_short(steps)} of {_short(self._total)} steps · {_short(steps_per_second)} steps/s"
+        done, speed = f"{_short(steps)} of {_short(self._total)}", _short(steps_per_second)
+        text = f"{shown} · {done} steps · {speed} steps/s"
         if self._live is not None:
             self._live.update(self._task, completed=steps, description=text)
         elif not self._quiet and time.monotonic() - self._last >= self._every:

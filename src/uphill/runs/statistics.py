@@ -19,8 +19,10 @@ def interquartile_mean(values: np.ndarray, axis: int = -1) -> Any:
 
 
 def confidence_interval(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
-    """The 95 % percentile-bootstrap interval of the interquartile mean; always the same for the same
-    values."""
+    """The 95 % percentile-bootstrap interval of the interquartile mean.
+
+    Always the same for the same values.
+    """
     generator = np.random.default_rng(0)
     picks = generator.integers(len(values), size=(RESAMPLES, len(values)))
     low, high = np.percentile(interquartile_mean(values[picks]), [2.5, 97.5])

@@ -21,13 +21,21 @@ _LOG_TWO_PI = math.log(2 * math.pi)
 class Distribution(Protocol):
     """What a policy gives for an observation."""
 
-    def sample(self, key: PRNGKeyArray) -> Shaped[Array, "*batch_and_event"]: ...
+    def sample(self, key: PRNGKeyArray) -> Shaped[Array, "*batch_and_event"]:
+        """A random action from each distribution."""
+        ...
 
-    def mode(self) -> Shaped[Array, "*batch_and_event"]: ...
+    def mode(self) -> Shaped[Array, "*batch_and_event"]:
+        """The most probable action of each: what a deterministic policy does."""
+        ...
 
-    def log_prob(self, action: Shaped[Array, "*batch_and_event"]) -> Float[Array, "*batch"]: ...
+    def log_prob(self, action: Shaped[Array, "*batch_and_event"]) -> Float[Array, "*batch"]:
+        """log π(a): a probability's logarithm, or a density's."""
+        ...
 
-    def entropy(self) -> Float[Array, "*batch"]: ...
+    def entropy(self) -> Float[Array, "*batch"]:
+        """−E[log π(a)] of each distribution."""
+        ...
 
 
 class Categorical(eqx.Module):
@@ -52,7 +60,9 @@ class Categorical(eqx.Module):
 
     def entropy(self) -> Float[Array, "*batch"]:
         log_p = jax.nn.log_softmax(self.logits)
-        return -jnp.where(jnp.exp(log_p) > 0, jnp.exp(log_p) * log_p, 0.0).sum(-1)
+        p = jnp.exp(log_p)
+        # Selected before it is multiplied: the gradient of 0 · log 0 would be NaN.
+        return -(p * jnp.where(p > 0, log_p, 0.0)).sum(-1)
 
 
 class MultiCategorical(eqx.Module):

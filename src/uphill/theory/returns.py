@@ -4,7 +4,6 @@ All of them are one linear recurrence, read backwards in time. `ended` is `termi
 rows that autoreset produced need no special case, because the row before them has ended.
 """
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Bool, Float, Int
@@ -59,7 +58,7 @@ def reward_to_go(
 
     Reference: Williams (1992), https://doi.org/10.1007/BF00992696
     """
-    return discounted_sum(reward, gamma * ~ended, length)
+    return discounted_sum(reward, jnp.where(ended, 0.0, gamma), length)
 
 
 def lambda_return(
@@ -86,10 +85,11 @@ def lambda_return(
     # δ, and not the return, is what recurs: summing differences keeps float32's digits when the
     # values are much larger than the advantages.
     delta = reward + gamma * jnp.where(terminated, 0.0, next_value) - value
-    advantage = discounted_sum(delta, gamma * lam * ~(terminated | truncated), length)
+    decay = jnp.where(terminated | truncated, 0.0, gamma * lam)
+    advantage = discounted_sum(delta, decay, length)
     return advantage + value
 
 
 def inside_finished_episode(ended: Bool[Array, "T N"]) -> Bool[Array, "T N"]:
     """True for the steps whose episode ends within the data: the rest is an unfinished tail."""
-    return jax.lax.cummax(ended.astype(jnp.int8), axis=0, reverse=True).astype(bool)
+    return lax.cummax(jnp.asarray(ended, jnp.int8), axis=0, reverse=True).astype(bool)

@@ -1,0 +1,64 @@
+# Everything a checkout needs. `make` alone lists what there is.
+#
+# Each target makes .venv and installs what it needs; stamps in .venv remember what is installed, so
+# a second call starts at once. PYTHON=python3.12 chooses the interpreter of a new .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORE := $(VENV)/.core-installed
+DEV := $(VENV)/.dev-installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format bench clean
+
+help:
+	@echo "make demo       train CartPole-v1, evaluate it and draw its learning curve"
+	@echo "make test       run the tests"
+	@echo "make test-slow  run the learning tests that take minutes"
+	@echo "make lint       ruff, basedpyright and import-linter"
+	@echo "make format     let ruff mend what it can"
+	@echo "make bench      measure the figures of benchmarks/README.md"
+	@echo "make clean      remove .venv and what tools left behind (never runs/)"
+
+demo: $(CORE)
+	$(BIN)/uphill train CartPole-v1
+
+test: $(DEV)
+	$(BIN)/python -m pytest
+
+test-slow: $(DEV)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+format: $(DEV)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(DEV)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Uphill needs Python 3.11 or newer, but $(PYTHON) is" \
+	    "$$($(PYTHON) --version 2>/dev/null || echo missing): install one, or name it, as in" \
+	    "make demo PYTHON=python3.12." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "$(PYTHON) could not make a virtual environment: install its venv module" \
+	    "(python3-venv on Debian and Ubuntu)." >&2; exit 1; }
+
+$(CORE): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	@touch $@ $(CORE)
