@@ -13,8 +13,8 @@ _KINDS = ("constant", "linear")
 class Schedule(eqx.Module):
     """`3e-4`, or `linear:3e-4:0`: from the first value to the second as training goes on.
 
-    >>> Schedule.parse("linear:1:0").at(0.25)
-    Schedule(value=0.75, end=0.75, kind='constant')
+    >>> Schedule.parse("linear:1:0").at(0.25).value
+    0.75
     """
 
     value: Scalar
