@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, Int, PRNGKeyArray, PyTree, UInt32
 
 from uphill.learning.parts import Algorithm, ValueFunction
@@ -87,8 +88,9 @@ def joint_model(
 
 
 def _zeros(init: Any, model: Any) -> Any:
-    # Every state of the optimisers that we offer starts as zeros.
-    shapes = jax.eval_shape(init, model)
+    # Optimisers see a model as one flat vector: a dozen small arrays would cost a dozen kernels a
+    # step. Every state of the optimisers that we offer starts as zeros.
+    shapes = jax.eval_shape(lambda model: init(ravel_pytree(model)[0]), model)
     return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
 
 

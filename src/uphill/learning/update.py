@@ -3,10 +3,13 @@
 values of all observations → returns → advantages → epochs of minibatches → the next learner
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Bool, Float, PRNGKeyArray, PyTree
 
 from uphill.learning.gradient import Batch, accumulate, in_blocks
@@ -150,23 +153,30 @@ def descent_direction(algorithm: Algorithm, model: Model, batch: Batch) -> tuple
         advantage = standardize(batch.advantage, batch.mask)
         batch = eqx.tree_at(lambda b: b.advantage, batch, advantage)
 
-    def total(model: Model, samples: Batch) -> tuple[Float[Array, ""], dict]:
+    def total(model: Model, samples: Batch) -> tuple[Float[Array, ""], Float[Array, " M"]]:
         objective, diagnostics = per_sample(algorithm, model, samples)
-        names.extend(diagnostics)
-        # One sum of all diagnostics: a sum for each would take as long as the networks.
-        rows = jnp.stack(list(diagnostics.values()))
-        valid = jnp.broadcast_to(samples.mask, rows.shape)
-        sums = jnp.where(valid, rows, 0.0).sum(1)
+        valid = jnp.broadcast_to(samples.mask, diagnostics.shape)
+        sums = jnp.where(valid, diagnostics, 0.0).sum(1)
         return -jnp.where(samples.mask, objective, 0.0).sum() / divisor, sums
 
     gradient, sums = accumulate(total, model, batch)
-    return gradient, {name: x / count for name, x in sums.items()}
+    return gradient, dict(zip(DIAGNOSTICS, sums / count, strict=False))
+
+
+# The value function's is the last: without one there is none.
+DIAGNOSTICS = (
+    "policy/surrogate",
+    "policy/entropy",
+    "policy/kl",
+    "policy/clip_fraction",
+    "value/loss",
+)
 
 
 def per_sample(
     algorithm: Algorithm, model: Model, samples: Batch
-) -> tuple[Float[Array, " B"], dict[str, Float[Array, " B"]]]:
-    """What each sample adds to the objective, and its diagnostics.
+) -> tuple[Float[Array, " B"], Float[Array, "M B"]]:
+    """What each sample adds to the objective, and its `DIAGNOSTICS`.
 
     L = surrogate + c_H · H(π(·|s)) − c_V · (V(s) − G)²
     """
@@ -176,18 +186,16 @@ def per_sample(
     surrogate = algorithm.surrogate(log_prob, old_log_prob, samples.advantage)
     entropy = distribution.entropy()
     objective = surrogate + algorithm.entropy.value * entropy
-    diagnostics = {
-        "policy/surrogate": surrogate,
-        "policy/entropy": entropy,
-        "policy/kl": approximate_kl(log_prob, old_log_prob),
-        "policy/clip_fraction": algorithm.surrogate.clips(log_prob, old_log_prob),
-    }
+    kl = approximate_kl(log_prob, old_log_prob)
+    clips = algorithm.surrogate.clips(log_prob, old_log_prob)
+    diagnostics = [surrogate, entropy, kl, clips]
     if critic is not None:
         assert isinstance(algorithm.baseline, ValueFunction)
         error = (critic(samples.features) - samples.target) ** 2
         objective = objective - algorithm.baseline.coefficient * error
-        diagnostics["value/loss"] = error
-    return objective, diagnostics
+        diagnostics.append(error)
+    # One array, and one sum of it: a sum for each would cost as much as a small network.
+    return objective, jnp.stack(diagnostics)
 
 
 def explained_variance(

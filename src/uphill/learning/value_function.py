@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, PyTree
 
 from uphill.learning.gradient import Batch, accumulate
@@ -11,10 +12,10 @@ from uphill.policies.policy import Critic
 from uphill.trajectory import Array
 
 
-def squared_error(critic: Critic, samples: Batch) -> tuple[Float[Array, ""], dict]:
+def squared_error(critic: Critic, samples: Batch) -> tuple[Float[Array, ""], None]:
     """Σ ½ (V(s) − G)² over the valid samples."""
     error = critic(samples.features) - samples.target
-    return jnp.where(samples.mask, 0.5 * error**2, 0.0).sum(), {}
+    return jnp.where(samples.mask, 0.5 * error**2, 0.0).sum(), None
 
 
 def fit(
@@ -24,12 +25,14 @@ def fit(
     assert settings.optimizer is not None
     transform = settings.optimizer.transform()
     count = jnp.maximum(batch.mask.sum(), 1)
+    parameters, unflatten = ravel_pytree(critic)
 
     def step(_: Array, carry: tuple) -> tuple:
-        critic, state = carry
-        gradient, _ = accumulate(squared_error, critic, batch)
-        gradient = jax.tree.map(lambda g: g / count, gradient)
-        updates, state = transform.update(gradient, state, critic)
-        return optax.apply_updates(critic, updates), state
+        parameters, state = carry
+        gradient, _ = accumulate(squared_error, unflatten(parameters), batch)
+        updates, state = transform.update(ravel_pytree(gradient)[0] / count, state, parameters)
+        return optax.apply_updates(parameters, updates), state
 
-    return jax.lax.fori_loop(0, settings.num_steps, step, (critic, optimizer_state))
+    carry = (parameters, optimizer_state)
+    parameters, state = jax.lax.fori_loop(0, settings.num_steps, step, carry)
+    return unflatten(parameters), state
