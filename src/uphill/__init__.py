@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from uphill.learning.algorithms import reinforce as reinforce
     from uphill.learning.algorithms import vpg as vpg
     from uphill.runs.run import Run as Run
+    from uphill.runs.run import evaluate as evaluate
     from uphill.runs.run import load as load
     from uphill.runs.session import resume as resume
     from uphill.runs.session import train as train
@@ -32,6 +33,7 @@ _HOME = {
     "a2c": "uphill.learning.algorithms",
     "ppo": "uphill.learning.algorithms",
     "Run": "uphill.runs.run",
+    "evaluate": "uphill.runs.run",
     "load": "uphill.runs.run",
     "train": "uphill.runs.session",
     "resume": "uphill.runs.session",
@@ -40,6 +42,7 @@ __all__ = [
     "Run",
     "UphillError",
     "a2c",
+    "evaluate",
     "load",
     "make_env",
     "ppo",

@@ -8,22 +8,74 @@ import hashlib
 import json
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from uphill.errors import UphillError
+from uphill.policies.spaces import ActionKind, Encoding
+from uphill.runs.configuration import decode, encode
 
 FORMAT = 1
 _PLAIN_NAME = re.compile(r"[a-z]+-\d+-[0-9a-f]{16}\.safetensors")
 
 
-def write_checkpoint(folder: Path, name: str, tree: PyTree, facts: dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class Facts:
+    """What a checkpoint holds beside its tensors: counters, and what the spaces look like."""
+
+    num_updates: int
+    num_transitions: tuple[int, ...]
+    """per seed"""
+    encoding: Encoding
+    action_kind: ActionKind
+    reward_threshold: float | None
+    seconds: float
+    compile_seconds: float
+    metrics_offset: int
+    """length of `metrics.csv` in bytes"""
+    recent: tuple[tuple[tuple[float, ...], ...], ...]
+    """per seed, newest last: (episodes, sum of their returns) of each update"""
+    best_scores: tuple[float | None, ...]
+    evaluated_at: int
+    stopped: bool
+    """whether training ended before its steps were done"""
+    device: dict[str, str]
+
+    def __post_init__(self) -> None:
+        num_seeds = len(self.num_transitions)
+        counters = (self.num_updates, self.metrics_offset, self.evaluated_at, *self.num_transitions)
+        per_seed = (self.recent, self.best_scores)
+        pairs = [pair for recent in self.recent for pair in recent]
+        if (
+            min(counters) < 0
+            or num_seeds < 1
+            or any(len(x) != num_seeds for x in per_seed)
+            or any(len(pair) != 2 for pair in pairs)
+        ):
+            raise UphillError("The checkpoint's counters do not fit together.")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The JSON part of a checkpoint."""
+
+    format: int
+    tensors: str
+    """name of the tensors file beside it"""
+    sha256: str
+    """checksum of the tensors file"""
+    facts: Facts
+
+
+def write_checkpoint(folder: Path, name: str, tree: PyTree, facts: Facts) -> None:
     """Write `tree` and `facts` as the checkpoint `name`, in place of the last one.
 
     Raises:
@@ -31,14 +83,14 @@ def write_checkpoint(folder: Path, name: str, tree: PyTree, facts: dict[str, Any
     """
     content = save(_to_tensors(tree))
     checksum = hashlib.sha256(content).hexdigest()
-    tensors = f"{name}-{facts.get('num_updates', 0)}-{checksum[:16]}.safetensors"
-    document = {"format": FORMAT, "tensors": tensors, "sha256": checksum, **facts}
+    tensors = f"{name}-{facts.num_updates}-{checksum[:16]}.safetensors"
+    manifest = encode(Manifest(FORMAT, tensors, checksum, facts))
     try:
         folder.mkdir(exist_ok=True)
         _write_atomically(folder / tensors, content)
-        text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+        text = json.dumps(manifest, indent=1, allow_nan=False) + "\n"
         _write_atomically(folder / f"{name}.json", text.encode())
-        for old in folder.glob(f"{name}-*.safetensors"):
+        for old in folder.glob(f"{name}-*"):
             if old.name != tensors:
                 old.unlink()
     except OSError as error:
@@ -48,44 +100,72 @@ def write_checkpoint(folder: Path, name: str, tree: PyTree, facts: dict[str, Any
         ) from error
 
 
-def read_facts(folder: Path, name: str) -> dict[str, Any]:
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file in one step: whatever happens, it holds the old content or the new one.
+
+    Raises:
+        UphillError: if it can't be written.
+    """
+    try:
+        _write_atomically(path, content)
+    except OSError as error:
+        raise UphillError(
+            f"{path} could not be written ({error.strerror}): free some space or choose another "
+            "folder. What was saved before is whole."
+        ) from error
+
+
+def read_json(path: Path) -> Any:
+    """A file of plain JSON.
+
+    Raises:
+        UphillError: if it can't be read, or is none.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no JSON"
+        raise UphillError(f"{path} can't be read: {reason}.") from error
+
+
+def read_manifest(folder: Path, name: str) -> Manifest:
     """The JSON part of a checkpoint.
 
     Raises:
-        UphillError: if there is none, or it can't be read.
+        UphillError: if there is none, or it was altered.
     """
     path = folder / f"{name}.json"
+    if not path.exists():
+        raise UphillError(f"There is no checkpoint {path}.")
+    document = read_json(path)
+    found = document.get("format") if isinstance(document, dict) else None
+    if found != FORMAT:
+        raise UphillError(f"{path} has format {found!r}: this version reads {FORMAT}.")
     try:
-        facts = json.loads(path.read_text())
-        if facts["format"] != FORMAT:
-            raise UphillError(f"{path} has format {facts['format']}: this version reads {FORMAT}.")
-        if not _PLAIN_NAME.fullmatch(facts["tensors"]):
-            raise UphillError(f"{path} names no tensors file of its own: it was altered.")
-    except FileNotFoundError:
-        raise UphillError(f"There is no checkpoint {path}.") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, UphillError):
-            raise
-        raise UphillError(f"The checkpoint {path} is damaged: it is no JSON we wrote.") from error
-    return facts
+        manifest = decode(Manifest, document)
+    except UphillError as error:
+        raise UphillError(f"The checkpoint {path} is damaged: {error}") from error
+    if not _PLAIN_NAME.fullmatch(manifest.tensors):
+        raise UphillError(f"{path} names no tensors file of its own: it was altered.")
+    return manifest
 
 
-def read_tensors(folder: Path, facts: dict[str, Any]) -> dict[str, np.ndarray]:
+def read_tensors(folder: Path, manifest: Manifest) -> dict[str, np.ndarray]:
     """The tensors of a checkpoint, by name.
 
     Raises:
         UphillError: if they are missing, truncated or altered.
     """
-    path = folder / facts["tensors"]
+    path = folder / manifest.tensors
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UphillError(f"The checkpoint {path} can't be read ({error.strerror}).") from error
-    if hashlib.sha256(content).hexdigest() != facts["sha256"]:
+    if hashlib.sha256(content).hexdigest() != manifest.sha256:
         raise UphillError(f"The checkpoint {path} is damaged: its checksum does not match.")
     try:
         return load(content)
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UphillError(f"The checkpoint {path} is damaged: {error}.") from error
 
 
@@ -121,7 +201,7 @@ def _name(path: Any) -> str:
 
 
 def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _plain(leaf: Any) -> np.ndarray:
@@ -131,7 +211,7 @@ def _plain(leaf: Any) -> np.ndarray:
 def _like(leaf: Any, found: np.ndarray) -> Any:
     if not _is_key(leaf):
         return found
-    return jax.random.wrap_key_data(found, impl=jax.random.key_impl(leaf))
+    return jax.random.wrap_key_data(jnp.asarray(found), impl=jax.random.key_impl(leaf))
 
 
 def _write_atomically(path: Path, content: bytes) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from uphill.errors import UphillError
 from uphill.learning.parts import Algorithm
+from uphill.runs.checkpoint import read_json, write_file
 from uphill.runs.configuration import decode, encode
 
 FILE = "experiment.json"
@@ -38,14 +39,38 @@ class Experiment:
     versions: dict[str, str] = field(default_factory=dict)
     platform: str = ""
 
+    def __post_init__(self) -> None:
+        for name, value in (("seeds", self.seeds), ("steps", self.steps)):
+            if value < 1:
+                raise UphillError(f"{name} is {value}: use at least 1.")
+        if self.eval_every is not None and self.eval_every < 1:
+            raise UphillError(f"eval_every is {self.eval_every}: use at least 1, or None.")
+        if not 0 <= self.seed < 2**31 - self.seeds:
+            raise UphillError(
+                f"seed is {self.seed}: use a number from 0 to {2**31 - self.seeds - 1}."
+            )
+        if not self.checkpoint_every >= 0:
+            raise UphillError(f"checkpoint_every is {self.checkpoint_every}: use 0 or more.")
+
     @property
     def all_seeds(self) -> tuple[int, ...]:
         return tuple(range(self.seed, self.seed + self.seeds))
 
 
 def write_experiment(run: Path, experiment: Experiment) -> None:
-    """Write `experiment.json`."""
-    (run / FILE).write_text(json.dumps(encode(experiment), indent=2, allow_nan=False) + "\n")
+    """Write `experiment.json`.
+
+    Raises:
+        UphillError: if it can't be written, or a keyword argument is no plain data.
+    """
+    try:
+        text = json.dumps(encode(experiment), indent=2, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UphillError(
+            f"env_kwargs is {experiment.env_kwargs}: use plain data (numbers, texts, lists, "
+            "dictionaries), or a Python callable that makes the environment."
+        ) from error
+    write_file(run / FILE, f"{text}\n".encode())
 
 
 def read_experiment(run: Path) -> Experiment:
@@ -54,13 +79,12 @@ def read_experiment(run: Path) -> Experiment:
     Raises:
         UphillError: if there is none, or it is not what `write_experiment` writes.
     """
+    if not (run / FILE).exists():
+        raise UphillError(f"{run} is no run directory: it has no {FILE}.")
     try:
-        document = json.loads((run / FILE).read_text())
-    except FileNotFoundError:
-        raise UphillError(f"{run} is no run directory: it has no {FILE}.") from None
-    except (OSError, ValueError) as error:
-        raise UphillError(f"{run / FILE} can't be read: {error}.") from error
-    return decode(Experiment, document)
+        return decode(Experiment, read_json(run / FILE))
+    except UphillError as error:
+        raise UphillError(f"{run / FILE} is damaged: {error}") from error
 
 
 def installed_versions() -> dict[str, str]:

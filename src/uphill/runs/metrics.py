@@ -17,17 +17,20 @@ _COUNTED = ("updated", "num_transitions", "num_episodes", "return_sum", "length_
 
 
 class MetricsFile:
-    """Appends rows; knows how long the file is, so that a resumed run can cut it back."""
+    """Appends rows; knows how long the file is, so that a resumed run can cut it back.
+
+    Raises:
+        UphillError: if the file is not there, or shorter than `offset`.
+    """
 
     def __init__(self, run: Path, offset: int = 0) -> None:
         self._path = run / FILE
         self.columns: list[str] | None = None
+        self.offset = offset
         if offset:
-            with self._path.open("r+b") as file:
-                file.truncate(offset)
+            self._cut_back()
             with self._path.open(newline="") as file:
                 self.columns = next(csv.reader(file))
-        self.offset = offset
 
     def append(self, rows: list[dict[str, Any]]) -> None:
         """Write rows that all have the same columns.
@@ -54,6 +57,21 @@ class MetricsFile:
                 "`uphill resume`. What was saved before is whole."
             ) from error
         self.offset += len(content)
+
+    def _cut_back(self) -> None:
+        """Rows that were written after the checkpoint will be written again."""
+        try:
+            size = self._path.stat().st_size
+            if size < self.offset:
+                raise UphillError(
+                    f"{self._path} is damaged: it holds {size} bytes, and had {self.offset} when "
+                    "the checkpoint was written."
+                )
+            os.truncate(self._path, self.offset)
+        except OSError as error:
+            raise UphillError(
+                f"{self._path} can't be cut back to where the checkpoint stands ({error.strerror})."
+            ) from error
 
 
 def _format(value: Any) -> str:
@@ -93,15 +111,13 @@ def read_metrics(run: Path) -> dict[str, np.ndarray]:
     """The columns of `metrics.csv`; empty cells are NaN.
 
     Raises:
-        UphillError: if there is no such file.
+        UphillError: if there is no such file, or it is not what training writes.
     """
     try:
         with (run / FILE).open(newline="") as file:
-            header, *rows = list(csv.reader(file))
-    except (OSError, ValueError) as error:
+            header, *rows = csv.reader(file)
+        table = [[float(cell) if cell else math.nan for cell in row] for row in rows]
+        columns = np.array(table, np.float64).reshape(len(table), len(header)).T
+    except (OSError, ValueError, csv.Error) as error:
         raise UphillError(f"{run / FILE} can't be read: {error}.") from error
-    columns = zip(*rows, strict=True) if rows else [()] * len(header)
-    return {
-        name: np.array([float(cell) if cell else math.nan for cell in column])
-        for name, column in zip(header, columns, strict=True)
-    }
+    return dict(zip(header, columns, strict=True))

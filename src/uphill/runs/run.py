@@ -1,6 +1,7 @@
 """A run: the directory that training wrote, as an object."""
 
 import json
+import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +15,15 @@ from jaxtyping import PyTree
 from uphill.envs.make import EnvironmentChoice, choose
 from uphill.errors import UphillError
 from uphill.learning.learner import Actor, Learner, make_learner, stack, take
+from uphill.learning.process import use_compile_cache, use_cores
 from uphill.learning.rollout import narrow_on_host
-from uphill.policies.spaces import ActionKind, Encoding, batch_shape
-from uphill.runs.checkpoint import read_facts, read_tensors, restore
-from uphill.runs.configuration import decode
+from uphill.policies.spaces import batch_shape
+from uphill.runs.checkpoint import read_json, read_manifest, read_tensors, restore, write_file
 from uphill.runs.evaluate import evaluate_actors, report
 from uphill.runs.experiment import Experiment, read_experiment
+from uphill.trajectory import Array
+
+EVALUATION_FILE = "evaluation.json"
 
 EnvironmentFactory = Callable[..., Any]
 
@@ -51,7 +55,7 @@ class TrainedPolicy:
         return np.asarray(action).astype(self.actor.policy.action_kind.dtype)
 
 
-def _to_environment(actor: Actor, action: jax.Array) -> jax.Array:
+def _to_environment(actor: Actor, action: Array) -> Array:
     return actor.policy.action_kind.to_environment(action)
 
 
@@ -62,14 +66,24 @@ class Run:
         UphillError: if `path` is no run directory.
     """
 
-    def __init__(self, path: str | Path, env: EnvironmentFactory | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        env: EnvironmentFactory | None = None,
+        seed_index: int | None = None,
+    ) -> None:
         self.path = Path(path)
         self.experiment: Experiment = read_experiment(self.path)
-        self._env = env
+        self._env, self._seed_index = env, seed_index
+        if seed_index is not None:
+            self._check_seed_index(seed_index)
 
     def __repr__(self) -> str:
         e = self.experiment
-        return f"Run({str(self.path)!r}: {e.algo} on {e.env}, {e.seeds} seed(s), {e.steps} steps)"
+        return (
+            f"Run({str(self.path)!r}: {e.algo} on {e.env}, {e.seeds} seed(s), {e.steps:,} steps; "
+            f"policy of seed {e.all_seeds[self.seed_index]})"
+        )
 
     @cached_property
     def learners(self) -> Learner:
@@ -78,20 +92,40 @@ class Run:
 
     @property
     def evaluation(self) -> dict[str, Any] | None:
-        """The contents of `evaluation.json`, or None before it is written."""
-        path = self.path / "evaluation.json"
-        return json.loads(path.read_text()) if path.exists() else None
+        """The contents of `evaluation.json`, or None before it is written.
+
+        Raises:
+            UphillError: if it was altered.
+        """
+        path = self.path / EVALUATION_FILE
+        if not path.exists():
+            return None
+        document = read_json(path)
+        try:
+            per_seed = [float(x) for x in document["deterministic"]["per_seed"]]
+        except (TypeError, KeyError, ValueError):
+            per_seed = []
+        if len(per_seed) != self.experiment.seeds:
+            raise UphillError(f"{path} is damaged: `uphill evaluate {self.path}` writes it again.")
+        return document
 
     @property
     def best_seed_index(self) -> int:
         """The seed with the best deterministic evaluation; the first one before there is any."""
+        if self.experiment.seeds == 1:
+            return 0
         evaluation = self.evaluation
         return int(np.argmax(evaluation["deterministic"]["per_seed"])) if evaluation else 0
 
     @property
+    def seed_index(self) -> int:
+        """The seed whose policy `policy` is: the one asked for, else the best."""
+        return self.best_seed_index if self._seed_index is None else self._seed_index
+
+    @property
     def policy(self) -> TrainedPolicy:
-        """The final policy of the best seed."""
-        return self.policy_of(self.best_seed_index)
+        """The final policy of the seed that was asked for, or of the best one."""
+        return self.policy_of(self.seed_index)
 
     def policy_of(self, seed_index: int) -> TrainedPolicy:
         """The final policy of one seed.
@@ -99,12 +133,15 @@ class Run:
         Raises:
             UphillError: if there is no such seed.
         """
+        self._check_seed_index(seed_index)
+        return TrainedPolicy(take(self.learners, seed_index).actor)
+
+    def _check_seed_index(self, seed_index: int) -> None:
         if not 0 <= seed_index < self.experiment.seeds:
             raise UphillError(
-                f"seed index is {seed_index}: the run has {self.experiment.seeds}, so use 0 to "
-                f"{self.experiment.seeds - 1}."
+                f"seed_index is {seed_index}: the run has {self.experiment.seeds} seed(s), so use "
+                f"0 to {self.experiment.seeds - 1}."
             )
-        return TrainedPolicy(take(self.learners, seed_index).actor)
 
     def choice(self, allow_import: bool = False) -> EnvironmentChoice:
         """The environment to evaluate in.
@@ -122,28 +159,29 @@ class Run:
         """
         if episodes < 1:
             raise UphillError(f"episodes is {episodes}: use at least 1.")
-        choice = self.choice(allow_import)
-        actors = self.learners.actor
-        result = report(evaluate_actors(choice, actors, self.experiment.seeds, episodes))
-        (self.path / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n")
+        choice, seeds = self.choice(allow_import), self.experiment.seeds
+        use_cores(seeds, os.cpu_count() or 1)
+        use_compile_cache()
+        result = report(evaluate_actors(choice, self.learners.actor, seeds, episodes))
+        write_evaluation(self.path, result)
         return result
 
     def summary(self) -> dict[str, Any]:
         """What `uphill train --json` prints."""
-        facts = read_facts(self.path / "checkpoint", "latest")
-        evaluation, threshold = self.evaluation, facts["reward_threshold"]
+        facts = read_manifest(self.path / "checkpoint", "latest").facts
+        evaluation, threshold = self.evaluation, facts.reward_threshold
         per_seed = evaluation["deterministic"]["per_seed"] if evaluation else []
-        seconds, compiling = facts["seconds"], facts["compile_seconds"]
+        trained = max(facts.seconds - facts.compile_seconds, 1e-9)
         return {
             "run": str(self.path),
             "env": self.experiment.env,
             "backend": self.experiment.backend,
             "algo": self.experiment.algo,
             "seeds": self.experiment.seeds,
-            "steps": facts["num_transitions"],
-            "seconds": seconds,
-            "compile_seconds": compiling,
-            "steps_per_second": sum(facts["num_transitions"]) / max(seconds - compiling, 1e-9),
+            "steps": list(facts.num_transitions),
+            "seconds": facts.seconds,
+            "compile_seconds": facts.compile_seconds,
+            "steps_per_second": sum(facts.num_transitions) / trained,
             "solved": [None if threshold is None else x >= threshold for x in per_seed],
             "evaluation": evaluation,
         }
@@ -152,19 +190,40 @@ class Run:
         """Draw the learning curve; the path of the picture."""
         from uphill.runs.plots import plot_run
 
-        facts = read_facts(self.path / "checkpoint", "latest")
-        return plot_run(self.path, self.experiment, facts["reward_threshold"])
+        facts = read_manifest(self.path / "checkpoint", "latest").facts
+        return plot_run(self.path, self.experiment, facts.reward_threshold)
 
 
 def load(
     path: str | Path, env: EnvironmentFactory | None = None, seed_index: int | None = None
 ) -> Run:
-    """Open a run directory. `env` is needed to evaluate a run whose environment was a callable.
+    """Open a run directory. `env` is needed to evaluate a run whose environment was a callable;
+    `seed_index` chooses the seed whose policy is used, by default the one that evaluated best.
 
     Raises:
-        UphillError: if `path` is no run directory.
+        UphillError: if `path` is no run directory, or has no such seed.
     """
-    return Run(path, env)
+    return Run(path, env, seed_index)
+
+
+def evaluate(
+    path: str | Path,
+    episodes: int = 100,
+    *,
+    env: EnvironmentFactory | None = None,
+    allow_import: bool = False,
+) -> dict[str, Any]:
+    """Evaluate the final policies of a run, and write its `evaluation.json`: `Run.evaluate`.
+
+    Raises:
+        UphillError: if `path` is no run directory, or the environment can't be made.
+    """
+    return Run(path, env).evaluate(episodes, allow_import)
+
+
+def write_evaluation(path: Path, result: dict[str, Any]) -> None:
+    """Write `evaluation.json` in the run directory `path`."""
+    write_file(path / EVALUATION_FILE, (json.dumps(result, indent=1) + "\n").encode())
 
 
 def environment_of(
@@ -193,12 +252,11 @@ def read_learners(path: Path, experiment: Experiment, name: str) -> Learner:
     Raises:
         UphillError: if it is damaged or does not fit the experiment.
     """
-    facts = read_facts(path / "checkpoint", name)
-    tensors = read_tensors(path / "checkpoint", facts)
-    encoding = decode(Encoding, facts["encoding"], "encoding")
-    action_kind = decode(ActionKind, facts["action_kind"], "action_kind")
+    manifest = read_manifest(path / "checkpoint", name)
+    tensors = read_tensors(path / "checkpoint", manifest)
+    facts = manifest.facts
     learners = [
-        make_learner(experiment.algorithm, encoding, action_kind, seed)
+        make_learner(experiment.algorithm, facts.encoding, facts.action_kind, seed)
         for seed in experiment.all_seeds
     ]
     return jax.tree.map(jnp.asarray, restore(stack(learners), tensors, "learners."))

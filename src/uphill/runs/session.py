@@ -1,9 +1,11 @@
 """A training session: the trainer, and everything it leaves in the run directory."""
 
-import json
+import itertools
+import re
+import shlex
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,13 @@ import numpy as np
 
 from uphill.envs.make import choose
 from uphill.errors import UphillError
+from uphill.learning.algorithms import ALGORITHMS
 from uphill.learning.learner import take
 from uphill.learning.parts import Algorithm, Episodes
 from uphill.learning.process import use_compile_cache
 from uphill.learning.train import Rows, Trainer, TrainState, iterate
-from uphill.runs.checkpoint import read_facts, read_tensors, restore, write_checkpoint
-from uphill.runs.configuration import encode
-from uphill.runs.evaluate import evaluate_actors, report
+from uphill.runs.checkpoint import Facts, read_manifest, read_tensors, restore, write_checkpoint
+from uphill.runs.evaluate import Evaluator, evaluate_actors, report
 from uphill.runs.experiment import (
     Experiment,
     command_line,
@@ -28,15 +30,18 @@ from uphill.runs.experiment import (
     read_experiment,
     write_experiment,
 )
+from uphill.runs.interrupts import Interrupted, Interrupts
 from uphill.runs.metrics import MetricsFile, concatenate, summarize_window
 from uphill.runs.presets import preset
 from uphill.runs.progress import Progress
-from uphill.runs.run import Run, environment_of, read_learners
+from uphill.runs.run import Run, environment_of, read_learners, write_evaluation
 
 POINTS = 100
 """About so many logging points in a run."""
 RECENT = 100
 """Training episodes that a running mean looks back on."""
+EVALUATION_EPISODES = 20
+"""Episodes of each evaluation while training (`--eval-every`)."""
 
 
 @dataclass
@@ -51,14 +56,6 @@ class Log:
     best_scores: list[float | None] = field(default_factory=list)
     best: Any = None
     evaluated_at: int = 0
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, after everything was saved."""
-
-    def __init__(self, run: Path) -> None:
-        super().__init__(str(run))
-        self.run = run
 
 
 def train(
@@ -91,18 +88,20 @@ def train(
         Interrupted: on Ctrl-C, after a checkpoint was written.
     """
     name = env if isinstance(env, str) else getattr(env, "__name__", "environment")
-    chosen = preset(name, algo)
+    if algorithm is None and algo is not None and algo not in ALGORITHMS:
+        raise UphillError(f"There is no algorithm {algo!r}: use one of {', '.join(ALGORITHMS)}.")
+    chosen = preset(name, algo if algorithm is None else None)
     if algorithm is None:
         algorithm = chosen.algorithm
     else:
         algo = algo or "custom"
-    for label, value in (("seeds", seeds), ("envs", envs), ("steps", steps)):
+    for label, value in (("envs", envs), ("episodes", episodes)):
         if value is not None and value < 1:
             raise UphillError(f"{label} is {value}: use at least 1.")
-    if not 0 <= seed < 2**31 - seeds:
-        raise UphillError(f"seed is {seed}: use a number from 0 to {2**31 - seeds - 1}.")
     if envs is not None:
         algorithm = replace(algorithm, sampling=replace(algorithm.sampling, num_envs=envs))
+    # Before anything is made: a wrong number or a folder that exists should not cost a wait.
+    folder = _free_folder(out, name, algo or chosen.algo, seed)
     choice = choose(env, backend, env_kwargs, is_async)
     experiment = Experiment(
         env=choice.name,
@@ -132,7 +131,7 @@ def train(
     if init_from is not None:
         state = _initialized(state, experiment, init_from)
     experiment = replace(experiment, platform=describe_platform())
-    folder = _new_folder(experiment, out)
+    _make_folder(folder)
     write_experiment(folder, experiment)
     if trainer.notice:
         progress.say(trainer.notice)
@@ -158,47 +157,62 @@ def resume(
     """
     folder = Path(run)
     experiment = read_experiment(folder)
-    facts = read_facts(folder / "checkpoint", "latest")
+    manifest = read_manifest(folder / "checkpoint", "latest")
+    facts = manifest.facts
     if steps is not None and steps < experiment.steps:
         raise UphillError(
             f"steps is {steps}, but the run already goes to {experiment.steps}: use more."
         )
     if steps is not None:
         experiment = replace(experiment, steps=steps)
-    if min(facts["num_transitions"]) >= experiment.steps or facts["stopped"]:
+    is_extended = steps is not None and facts.stopped
+    if min(facts.num_transitions) >= experiment.steps or (facts.stopped and not is_extended):
         raise UphillError(
-            f"{folder} is finished ({min(facts['num_transitions']):,} steps): "
-            "`uphill resume RUN --steps N` extends it."
+            f"{folder} is finished ({min(facts.num_transitions):,} steps): "
+            f"`uphill resume {folder} --steps N` extends it."
         )
+    if len(facts.num_transitions) != experiment.seeds:
+        raise UphillError(f"The checkpoint in {folder} has not the experiment's number of seeds.")
     use_compile_cache()
     choice = environment_of(experiment, env, allow_import)
     trainer = Trainer(
-        choice, experiment.algorithm, experiment.all_seeds, experiment.steps, facts["num_updates"]
+        choice, experiment.algorithm, experiment.all_seeds, experiment.steps, facts.num_updates
     )
-    _check_device(facts["device"])
-    tensors = read_tensors(folder / "checkpoint", facts)
-    start = trainer.start()
-    state = _restored_state(trainer, start, facts, tensors)
-    write_experiment(folder, experiment)
+    _check_device(facts.device)
+    if (trainer.encoding, trainer.action_kind) != (facts.encoding, facts.action_kind):
+        raise UphillError(
+            f"The spaces of {choice.name} are not those that the run {folder} was made with."
+        )
+    tensors = read_tensors(folder / "checkpoint", manifest)
+    state = _restored_state(trainer, trainer.start(), facts, tensors)
     log = Log(
-        seconds=facts["seconds"],
-        compile_seconds=facts["compile_seconds"],
-        pending={
-            name.removeprefix("pending."): x
-            for name, x in tensors.items()
-            if name.startswith("pending.")
-        }
-        or None,
-        recent=facts["recent"],
-        best_scores=facts["best_scores"],
+        seconds=facts.seconds,
+        compile_seconds=facts.compile_seconds,
+        pending=_pending(tensors),
+        recent=[[list(pair) for pair in recent] for recent in facts.recent],
+        best_scores=list(facts.best_scores),
         best=read_learners(folder, experiment, "best"),
-        evaluated_at=facts["evaluated_at"],
+        evaluated_at=facts.evaluated_at,
     )
+    metrics = MetricsFile(folder, facts.metrics_offset)
+    write_experiment(folder, experiment)
     progress = Progress(experiment.steps, quiet)
     progress.say(f"Resuming {folder} at {min(state.num_transitions):,} steps.")
-    metrics = MetricsFile(folder, facts["metrics_offset"])
     session = Session(folder, experiment, trainer, log, metrics, progress)
     return session.run(state, env, episodes)
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """A chunk of updates that is not recorded yet."""
+
+    state: TrainState
+    rows: Rows
+    is_logged: bool
+    """whether a logging point follows"""
+    evaluation: list[float] | None
+    seconds: float
+    compile_seconds: float
 
 
 @dataclass
@@ -211,55 +225,94 @@ class Session:
     log: Log
     metrics: MetricsFile
     progress: Progress
+    _evaluator: Evaluator | None = None
 
     def run(self, state: TrainState, env: Callable[..., Any] | None, episodes: int) -> Run:
         """Train to the end, save, evaluate, draw."""
         state = self._train(state)
         self.progress.say("Evaluating …")
         choice, seeds = self.trainer.choice, self.experiment.seeds
-        result = report(evaluate_actors(choice, state.learners.actor, seeds, episodes))
-        (self.folder / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n")
-        run = Run(self.folder, env)
-        run.plot()
+        try:
+            result = report(evaluate_actors(choice, state.learners.actor, seeds, episodes))
+            write_evaluation(self.folder, result)
+            run = Run(self.folder, env)
+            run.plot()
+        except KeyboardInterrupt:
+            raise Interrupted(self._advice(is_done=True)) from None
         return run
 
     def _train(self, state: TrainState) -> TrainState:
-        every = logging_interval(self.experiment.algorithm, self.experiment.steps)
         self.progress.start()
         _import_in_background("scipy.stats", "matplotlib.figure", "matplotlib.backends.backend_agg")
-        saved_at = time.monotonic()
-        if state.num_updates == 0:
-            self._save(state)
-        started, before = time.monotonic(), self.log.seconds
-        compiled = self.log.compile_seconds
-        stopped = False
         try:
-            for state, rows in iterate(self.trainer, state, every):
-                self.log.compile_seconds = compiled + self.trainer.compile_seconds
-                self.log.seconds = before + time.monotonic() - started
-                self._check(rows, state)
-                stopped = self._record(state, rows, every)
-                if time.monotonic() - saved_at > self.experiment.checkpoint_every:
+            with Interrupts() as interrupts:
+                if state.num_updates == 0:
                     self._save(state)
-                    saved_at = time.monotonic()
-                if stopped:
-                    break
-        except KeyboardInterrupt:
-            self.progress.stop()
-            self._save(state)
-            raise Interrupted(self.folder) from None
+                state, stopped = self._advance(state, interrupts)
+                self._save(state, stopped)
+        except Interrupted:
+            raise
+        except KeyboardInterrupt:  # during the last save
+            raise Interrupted(self._advice(is_done=True)) from None
         finally:
             self.progress.stop()
-        if self.log.pending is not None:
-            self._log_point(state)
-        self._save(state, stopped)
+            if self._evaluator is not None:
+                self._evaluator.close()
         self.trainer.close()
         return state
 
-    def _record(self, state: TrainState, rows: Rows, every: int) -> bool:
-        """Take in a chunk's metrics; whether training can stop."""
-        self._remember(rows)
-        self.log.pending = concatenate(self.log.pending, rows)
+    def _advance(self, state: TrainState, interrupts: Interrupts) -> tuple[TrainState, bool]:
+        """Train, log and save until the steps are done; also whether it was solved before that."""
+        every = logging_interval(self.experiment.algorithm, self.experiment.steps)
+        chunks, saved_at = iterate(self.trainer, state, every), time.monotonic()
+        while True:
+            try:
+                ahead = interrupts.allow(self._ahead, chunks, every)
+            except KeyboardInterrupt:
+                self.progress.stop()
+                self._save(state)
+                raise Interrupted(self._advice(self.trainer.is_done(state))) from None
+            if ahead is None:
+                return state, False
+            state = ahead.state
+            self._record(ahead)
+            if ahead.is_logged and self._is_solved():
+                return state, True
+            if time.monotonic() - saved_at > self.experiment.checkpoint_every:
+                self._save(state)
+                saved_at = time.monotonic()
+
+    def _ahead(self, chunks: Iterator[tuple[TrainState, Rows]], every: int) -> "Ahead | None":
+        """The next chunk, with nothing recorded yet: an interrupt may still throw it away.
+
+        Raises:
+            UphillError: if a number that is not finite came from the environment or from learning.
+        """
+        started, compiled = time.monotonic(), self.trainer.compile_seconds
+        following = next(chunks, None)
+        if following is None:
+            return None
+        seconds = time.monotonic() - started
+        state, rows = following
+        self._check(rows, state)
+        is_logged = state.num_updates % every == 0 or self.trainer.is_done(state)
+        evaluation = self._evaluate_if_due(state) if is_logged else None
+        compile_seconds = self.trainer.compile_seconds - compiled
+        return Ahead(state, rows, is_logged, evaluation, seconds, compile_seconds)
+
+    def _advice(self, is_done: bool) -> str:
+        path = shlex.quote(str(self.folder))
+        if is_done:
+            return f"Training is done, and saved. Evaluate it with: uphill evaluate {path}"
+        return f"Saved. Go on with: uphill resume {path}"
+
+    def _record(self, ahead: "Ahead") -> None:
+        """Take in a chunk's metrics."""
+        state = ahead.state
+        self.log.seconds += ahead.seconds
+        self.log.compile_seconds += ahead.compile_seconds
+        self._remember(ahead.rows)
+        self.log.pending = concatenate(self.log.pending, ahead.rows)
         means = [recent_mean(recent) for recent in self.log.recent]
         known = [mean for mean in means if mean is not None]
         steps = min(state.num_transitions)
@@ -269,18 +322,18 @@ class Session:
             float(np.mean(known)) if known else None,
             sum(state.num_transitions) / training_seconds,
         )
-        if state.num_updates % every:
-            return False
-        self._log_point(state)
+        if ahead.is_logged:
+            self._log_point(state, ahead.evaluation)
+
+    def _is_solved(self) -> bool:
+        """Whether training may stop: every seed's last 100 episodes reach the threshold."""
         threshold = self.trainer.env.reward_threshold
-        return (
-            self.experiment.stop_when_solved
-            and threshold is not None
-            and all(
-                sum(episodes for episodes, _ in recent) >= RECENT
-                and (recent_mean(recent) or -np.inf) >= threshold
-                for recent in self.log.recent
-            )
+        if threshold is None or not self.experiment.stop_when_solved:
+            return False
+        return all(
+            sum(episodes for episodes, _ in recent) >= RECENT
+            and (recent_mean(recent) or -np.inf) >= threshold
+            for recent in self.log.recent
         )
 
     def _remember(self, rows: Rows) -> None:
@@ -293,10 +346,11 @@ class Session:
             while sum(episodes for episodes, _ in recent[1:]) >= RECENT:
                 recent.pop(0)
 
-    def _log_point(self, state: TrainState) -> None:
+    def _log_point(self, state: TrainState, evaluation: list[float] | None) -> None:
         """A row for each seed; and the best learners so far."""
         assert self.log.pending is not None
-        evaluation = self._evaluate_if_due(state)
+        if evaluation is not None:
+            self.log.evaluated_at = min(state.num_transitions)
         speed = sum(state.num_transitions) / max(self.log.seconds - self.log.compile_seconds, 1e-9)
         table = []
         for s, seed in enumerate(self.experiment.all_seeds):
@@ -318,7 +372,7 @@ class Session:
         if is_due:
             self._keep_best(state, scores)
 
-    def _keep_best(self, state: TrainState, scores: list[float | None]) -> None:
+    def _keep_best(self, state: TrainState, scores: Sequence[float | None]) -> None:
         better = [
             new is not None and (old is None or new > old)
             for new, old in zip(scores, self.log.best_scores, strict=True)
@@ -341,9 +395,10 @@ class Session:
         every, steps = self.experiment.eval_every, min(state.num_transitions)
         if every is None or steps // every == self.log.evaluated_at // every:
             return None
-        self.log.evaluated_at = steps
-        seeds = self.experiment.seeds
-        returns = evaluate_actors(self.trainer.choice, state.learners.actor, seeds, 20)
+        if self._evaluator is None:
+            seeds = self.experiment.seeds
+            self._evaluator = Evaluator(self.trainer.choice, seeds, EVALUATION_EPISODES)
+        returns = self._evaluator.returns(state.learners.actor)
         return [float(x) for x in returns[0].mean(1)]
 
     def _check(self, rows: Rows, state: TrainState) -> None:
@@ -370,27 +425,24 @@ class Session:
 
     def _save(self, state: TrainState, stopped: bool = False) -> None:
         learners, lanes = jax.device_get((state.learners, _savable(self.trainer, state.lanes)))
-        common = {
-            "num_updates": state.num_updates,
-            "encoding": encode(self.trainer.encoding),
-            "action_kind": encode(self.trainer.action_kind),
-            "reward_threshold": self.trainer.env.reward_threshold,
-        }
-        folder = self.folder / "checkpoint"
-        best = {"learners": self.log.best}
-        write_checkpoint(folder, "best", best, common | {"scores": self.log.best_scores})
-        facts = common | {
-            "num_transitions": list(state.num_transitions),
-            "seconds": self.log.seconds,
-            "compile_seconds": self.log.compile_seconds,
-            "metrics_offset": self.metrics.offset,
-            "recent": self.log.recent,
-            "best_scores": self.log.best_scores,
-            "evaluated_at": self.log.evaluated_at,
-            "stopped": stopped,
-            "device": _device(),
-        }
-        tensors = {"learners": learners, "lanes": lanes, "pending": self.log.pending or {}}
+        log, folder = self.log, self.folder / "checkpoint"
+        facts = Facts(
+            num_updates=state.num_updates,
+            num_transitions=state.num_transitions,
+            encoding=self.trainer.encoding,
+            action_kind=self.trainer.action_kind,
+            reward_threshold=self.trainer.env.reward_threshold,
+            seconds=log.seconds,
+            compile_seconds=log.compile_seconds,
+            metrics_offset=self.metrics.offset,
+            recent=tuple(tuple(tuple(pair) for pair in recent) for recent in log.recent),
+            best_scores=tuple(log.best_scores),
+            evaluated_at=log.evaluated_at,
+            stopped=stopped,
+            device=_device(),
+        )
+        tensors = {"learners": learners, "lanes": lanes, "pending": log.pending or {}}
+        write_checkpoint(folder, "best", {"learners": log.best}, facts)
         write_checkpoint(folder, "latest", tensors, facts)
 
 
@@ -415,8 +467,11 @@ def _savable(trainer: Trainer, lanes: Any) -> Any:
 
 
 def _device() -> dict[str, str]:
-    kind = jax.devices()[0]
-    return {"platform": kind.platform, "prng": str(jax.config.jax_default_prng_impl)}
+    config: Any = jax.config
+    return {
+        "platform": jax.devices()[0].platform,
+        "prng": str(config.jax_default_prng_impl),
+    }
 
 
 def _check_device(recorded: dict[str, str]) -> None:
@@ -429,12 +484,19 @@ def _check_device(recorded: dict[str, str]) -> None:
 
 
 def _restored_state(
-    trainer: Trainer, start: TrainState, facts: dict[str, Any], tensors: dict[str, np.ndarray]
+    trainer: Trainer, start: TrainState, facts: Facts, tensors: dict[str, np.ndarray]
 ) -> TrainState:
     learners = restore(start.learners, tensors, "learners.")
     lanes = _savable(trainer, start.lanes)
     lanes = start.lanes if lanes is None else restore(lanes, tensors, "lanes.")
-    return TrainState(learners, lanes, facts["num_updates"], tuple(facts["num_transitions"]))
+    return TrainState(learners, lanes, facts.num_updates, facts.num_transitions)
+
+
+def _pending(tensors: dict[str, np.ndarray]) -> Rows | None:
+    """The metrics of the updates after the last logging point."""
+    prefix = "pending."
+    names = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors[name] for name in names} or None
 
 
 def _initialized(state: TrainState, experiment: Experiment, init_from: str | Path) -> TrainState:
@@ -462,25 +524,34 @@ def _initialized(state: TrainState, experiment: Experiment, init_from: str | Pat
     return replace(state, learners=learners)
 
 
-def _new_folder(experiment: Experiment, out: str | Path | None) -> Path:
+def _free_folder(out: str | Path | None, env: str, algo: str, seed: int) -> Path:
+    """The run directory to be made.
+
+    Raises:
+        UphillError: if it exists: a run is never overwritten.
+    """
     if out is None:
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        name = experiment.env.replace("/", "-").replace(":", "-")
-        out = Path("runs") / f"{name}-{experiment.algo}-seed{experiment.seed}-{stamp}"
+        name = f"{re.sub('[^A-Za-z0-9_.-]+', '-', env)}-{algo}-seed{seed}-{stamp}"
+        names = itertools.chain([name], (f"{name}-{k}" for k in itertools.count(2)))
+        return next(path for path in (Path("runs") / name for name in names) if not path.exists())
     folder = Path(out)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir()
-    except FileExistsError:
+    if folder.exists() or folder.is_symlink():
         raise UphillError(
             f"{folder} exists already, and a run is never overwritten: choose another --out, or "
             f"`uphill resume {folder}`."
-        ) from None
+        )
+    return folder
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
     except OSError as error:
         raise UphillError(
             f"The run directory {folder} can't be made ({error.strerror}): choose another --out."
         ) from error
-    return folder
 
 
 def _import_in_background(*modules: str) -> None:

@@ -1,0 +1,58 @@
+"""Ctrl-C at a good moment: what a run has learned and what it has written must fit together."""
+
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, after everything was saved. The message says how to go on."""
+
+
+class Interrupts:
+    """Holds SIGINT and SIGTERM back, except while `allow` runs something that may be cut short.
+
+    Signals can be handled in the main thread only: in another one this does nothing.
+    """
+
+    def __init__(self) -> None:
+        self._is_allowed, self._has_come = False, False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Interrupts":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._take)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for number, handler in self._before.items():
+            with suppress(TypeError):  # a handler that was not set from Python
+                signal.signal(number, handler)
+        if kind is None and self._has_come:
+            raise KeyboardInterrupt
+
+    def allow(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function whose work may be thrown away.
+
+        Raises:
+            KeyboardInterrupt: on a signal, also one that came before.
+        """
+        try:
+            self._is_allowed = True
+            if self._has_come:  # asked after allowing: else one could slip in between
+                raise KeyboardInterrupt
+            return function(*arguments)
+        finally:
+            self._is_allowed = False
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        self._has_come = True
+        if self._is_allowed:
+            self._is_allowed = False
+            raise KeyboardInterrupt
