@@ -226,7 +226,8 @@ class Bounded:
     """A `Box` action. The policy sees [−1, 1] in every component, whatever the bounds are.
 
     A sample is clipped to [−1, 1] and scaled to [low, high] here, at the border; its
-    log-probability is that of the sample itself. Of bounds beyond 32 bits, only the part within is reached.
+    log-probability is that of the sample itself. Of bounds beyond 32 bits, only the part within is
+    reached.
     """
 
     low: tuple[float, ...]

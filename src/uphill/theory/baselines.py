@@ -38,6 +38,8 @@ def standardize(
 
     A single entry, or constant ones, give 0 and never a NaN.
     """
-    centred = jnp.where(mask, x - masked_mean(x, mask), 0.0)
+    # Equal entries have a mean that is rounded: less the smallest first, they are exactly 0.
+    shifted = x - jnp.where(mask, x, jnp.inf).min()
+    centred = jnp.where(mask, shifted - masked_mean(shifted, mask), 0.0)
     variance = (centred**2).sum() / jnp.maximum(mask.sum() - 1, 1)
     return centred / (jnp.sqrt(variance) + epsilon)

@@ -26,7 +26,7 @@ def batch_moments(x: Float[Array, "*batch D"], mask: Bool[Array, "*batch"]) -> M
     """The moments of the samples where the mask is True, in two passes."""
     axes = tuple(range(mask.ndim))
     mask_of_features = jnp.broadcast_to(mask[..., None], x.shape)
-    count = mask.sum(dtype=jnp.uint32)
+    count = jnp.sum(mask, dtype=jnp.uint32)
     divisor = jnp.maximum(count, 1).astype(x.dtype)
     mean = jnp.where(mask_of_features, x, 0.0).sum(axes) / divisor
     centred = jnp.where(mask_of_features, x - jnp.broadcast_to(mean, x.shape), 0.0)

@@ -32,6 +32,7 @@ def discounted_sum(
         y = x + decay * y
         return y, y
 
+    x, decay = jnp.asarray(x), jnp.asarray(decay)
     if length is None:
         return lax.scan(step, jnp.zeros_like(x[0]), (x, decay), reverse=True)[1]
 
@@ -82,9 +83,9 @@ def lambda_return(
     Reference: Schulman et al. (2016), https://arxiv.org/abs/1506.02438
     """
     next_value = jnp.concatenate([value[1:], final_value[None]])
-    # δ, and not the return, is what recurs: summing differences keeps float32's digits when the
-    # values are much larger than the advantages.
-    delta = reward + gamma * jnp.where(terminated, 0.0, next_value) - value
+    # What recurs is δ = r + γ V' − V, and in this form: the difference of two large values is exact
+    # in float32, while the rounding of γ V' would pile up over the steps.
+    delta = reward + gamma * (jnp.where(terminated, 0.0, next_value) - value) - (1 - gamma) * value
     decay = jnp.where(terminated | truncated, 0.0, gamma * lam)
     advantage = discounted_sum(delta, decay, length)
     return advantage + value
