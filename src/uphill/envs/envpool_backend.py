@@ -25,21 +25,39 @@ def narrow(x: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
     return lax.convert_element_type(x, _NARROW.get(x.dtype.name, x.dtype))
 
 
-def supports(env_id: str) -> bool:
-    """Whether EnvPool has an environment of this name (imports it: about a second)."""
+def names() -> list[str]:
+    """Every environment that EnvPool has (imports it: some seconds)."""
     import envpool
 
-    return env_id in envpool.list_all_envs()
+    return envpool.list_all_envs()
+
+
+def supports(env_id: str) -> bool:
+    """Whether EnvPool has an environment of this name."""
+    return env_id in names()
+
+
+def unknown_arguments(env_id: str, env_kwargs: dict[str, Any]) -> list[str]:
+    """Keyword arguments that EnvPool's version of an environment does not take."""
+    import envpool
+
+    fields = envpool.make_spec(env_id).config._fields if env_kwargs else ()
+    return sorted(set(env_kwargs) - set(fields))
 
 
 def make_pool(env_id: str, lane_seeds: list[int], env_kwargs: dict[str, Any]) -> Any:
     """A pool with one environment for each seed.
 
     Raises:
-        UphillError: if the environment has no such keyword argument.
+        UphillError: if the environment has no such keyword argument, or refuses its value.
     """
     import envpool
 
+    if unknown := unknown_arguments(env_id, env_kwargs):
+        raise UphillError(
+            f"EnvPool's {env_id} does not take {', '.join(unknown)}: use --backend gymnasium for "
+            "Gymnasium's own arguments."
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -49,10 +67,11 @@ def make_pool(env_id: str, lane_seeds: list[int], env_kwargs: dict[str, Any]) ->
             # Its spaces are made, and kept, when first asked for: with a warning about precision.
             _ = pool.observation_space, pool.action_space
             return pool
-    except TypeError as error:
+    except (TypeError, ValueError, RuntimeError) as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in env_kwargs.items())
         raise UphillError(
-            f"EnvPool's {env_id} does not take {', '.join(env_kwargs)}: {error}. "
-            "Use --backend gymnasium for Gymnasium's own arguments."
+            f"EnvPool's {env_id} could not be made with {given or 'its defaults'}: "
+            f"{str(error).splitlines()[0]}"
         ) from error
 
 

@@ -1,108 +1,195 @@
-"""Gymnasium: any Python environment, stepped from a Python loop.
+"""Gymnasium: any Python environment, stepped from a Python loop."""
 
-An environment with the signatures of the old Gym (`step` with four values, a bare `reset`) is
-adapted. What an environment returns is checked at every step, since nobody else does it.
-"""
-
-import inspect
-import traceback
-from collections.abc import Callable
+import difflib
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 from jaxtyping import PyTree
 
+from uphill.envs.checks import Checked, failure, own_traceback
+from uphill.envs.old_gym import adapt, has_old_signatures, takes_seeds
 from uphill.errors import UphillError
 
-EnvironmentFactory = Callable[[], Any]
+EnvironmentFactory = Callable[..., Any]
 
 
-class ModernSignatures(gymnasium.Wrapper):
-    """An environment written for the old Gym, behind today's signatures.
+class PythonEnvironment(NamedTuple):
+    """How to make one environment, and what is known of it before it runs."""
 
-    An old `done` is a termination, unless `info["TimeLimit.truncated"]` says otherwise.
-    """
-
-    def __init__(self, env: Any) -> None:
-        # Not through Wrapper's own constructor: it accepts instances of gymnasium.Env only.
-        self.env = env
-        self._action_space = env.action_space
-        self._observation_space = env.observation_space
-        self._metadata = None
-        self._cached_spec = None
-
-    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
-        env: Any = self.env
-        takes_seed = "seed" in inspect.signature(env.reset).parameters
-        if seed is not None and not takes_seed and hasattr(env, "seed"):
-            env.seed(seed)
-        result = env.reset(seed=seed) if takes_seed else env.reset()
-        is_modern = isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)
-        return result if is_modern else (result, {})
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
-        env: Any = self.env
-        result = env.step(action)
-        if len(result) == 5:
-            return result
-        observation, reward, done, info = result
-        is_truncated = bool(done) and bool(info.get("TimeLimit.truncated", False))
-        return observation, reward, bool(done) and not is_truncated, is_truncated, info
+    factory: EnvironmentFactory
+    max_episode_steps: int | None
+    reward_threshold: float | None
+    notice: str | None
 
 
-def has_old_signatures(env: Any) -> bool:
-    """Whether an environment speaks the old Gym's language. Resets and steps it once."""
-    if not isinstance(env, gymnasium.Env):
-        return True
-    if "seed" not in inspect.signature(env.unwrapped.reset).parameters:
-        return True
-    env.unwrapped.reset(seed=0)
-    return len(env.unwrapped.step(env.action_space.sample())) == 4
-
-
-def factory_of(
-    env: str | EnvironmentFactory, env_kwargs: dict[str, Any]
-) -> tuple[EnvironmentFactory, str | None]:
-    """A function that makes one environment, and a notice if its signatures are adapted.
+def spec_of(env_id: str) -> EnvSpec:
+    """What Gymnasium's registry knows of `Env-v0` or `module:Env-v0` (imports the module).
 
     Raises:
-        UphillError: if the environment can't be made.
+        UphillError: if it knows nothing; it names the nearest that it knows.
     """
-    make = partial(gymnasium.make, env, **env_kwargs) if isinstance(env, str) else env
-    if not isinstance(env, str) and env_kwargs:
-        make = partial(env, **env_kwargs)
-    name = env if isinstance(env, str) else getattr(env, "__name__", "the environment")
+    module, _, name = env_id.rpartition(":")
+    if module:
+        _import(module, env_id)
+    if name in gymnasium.registry:
+        return gymnasium.registry[name]
+    where = f" in the module {module!r}" if module else ""
+    raise UphillError(f"There is no environment {name!r}{where}: {suggestion(name)}")
+
+
+def suggestion(name: str, more: tuple[str, ...] = ()) -> str:
+    """Where to look instead of `name`: the nearest that Gymnasium knows, or among `more`."""
+    known = {known.lower(): known for known in sorted({*gymnasium.registry, *more})}
+    near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    if not near:
+        return "`uphill envs` lists what exists."
+    return f"did you mean {' or '.join(known[x] for x in near)}?"
+
+
+def _import(module: str, env_id: str) -> None:
+    # A console script does not search the folder it is run from; `python script.py` does.
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())
     try:
-        bare = _make_bare(env, env_kwargs) if isinstance(env, str) else make()
-        is_old = has_old_signatures(bare)
-        getattr(bare, "close", lambda: None)()
-    except gymnasium.error.DependencyNotInstalled as error:
-        raise UphillError(f"{name} needs a package that is missing: {error}") from error
+        importlib.import_module(module)
     except Exception as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and f"{module}.".startswith(f"{missing}."):
+            raise UphillError(
+                f"There is no module {missing!r} to import for {env_id!r}: install it, or run from "
+                "the folder that it lies in."
+            ) from error
         raise UphillError(
-            f"{name} could not be made, reset and stepped; its own error follows.\n"
-            + _own_traceback(error)
+            f"The module {module!r} of {env_id!r} could not be imported; its own error follows.\n"
+            + own_traceback(error)
         ) from error
-    if not is_old:
-        return make, None
-    limit = gymnasium.spec(env).max_episode_steps if isinstance(env, str) else None
-    adapted = partial(_make_adapted, env, env_kwargs, limit)
-    return adapted, f"{name} has the old Gym signatures (4-value step, bare reset): adapted."
 
 
-def _make_bare(env_id: str, env_kwargs: dict[str, Any]) -> gymnasium.Env:
-    return gymnasium.make(env_id, max_episode_steps=-1, disable_env_checker=True, **env_kwargs)
+def prepare(
+    env: str | EnvironmentFactory, env_kwargs: dict[str, Any], name: str
+) -> PythonEnvironment:
+    """Make the environment once, to learn its time limit and whether its signatures are old ones.
+
+    Raises:
+        UphillError: if it can't be made.
+    """
+    source = spec_of(env) if isinstance(env, str) else env
+    try:
+        bare = _make_bare(source, env_kwargs)
+        is_old, is_seeded = has_old_signatures(bare), takes_seeds(bare)
+        getattr(bare, "close", lambda: None)()
+        factory = _factory(source, env_kwargs, is_old)
+        made = factory()
+        limit = time_limit(made)
+        threshold = made.spec.reward_threshold if made.spec is not None else None
+        made.close()
+    except Exception as error:
+        raise _unmakeable(name, env_kwargs, error) from error
+    notice = None
+    if is_old:
+        notice = f"{name} has signatures of the old Gym (4-value step, bare reset): adapted."
+        notice += "" if is_seeded else " It takes no seed, so runs with it can't be repeated."
+    return PythonEnvironment(factory, limit, threshold, notice)
 
 
-def _make_adapted(
-    env: str | EnvironmentFactory, env_kwargs: dict[str, Any], limit: int | None
-) -> gymnasium.Env:
-    bare = _make_bare(env, env_kwargs).unwrapped if isinstance(env, str) else env(**env_kwargs)
-    adapted = ModernSignatures(bare)
-    return gymnasium.wrappers.TimeLimit(adapted, limit) if limit else adapted
+def _make_bare(env: EnvSpec | EnvironmentFactory, env_kwargs: dict[str, Any]) -> Any:
+    """The environment alone, whatever its class: Gymnasium refuses what is not its own."""
+    if not isinstance(env, EnvSpec):
+        return env(**env_kwargs)
+    keywords = {k: v for k, v in env_kwargs.items() if k != "max_episode_steps"}
+    return _create(env.entry_point, **env.kwargs | keywords)
+
+
+def _create(entry_point: Any, **keywords: Any) -> Any:
+    creator = entry_point if callable(entry_point) else load_env_creator(entry_point)
+    return creator(**keywords)
+
+
+def _create_adapted(entry_point: Any, **keywords: Any) -> gymnasium.Env:
+    return adapt(_create(entry_point, **keywords))
+
+
+def _factory(
+    env: EnvSpec | EnvironmentFactory, env_kwargs: dict[str, Any], is_old: bool
+) -> EnvironmentFactory:
+    if not isinstance(env, EnvSpec):
+        return partial(_create_adapted if is_old else _create, env, **env_kwargs)
+    # The spec, not the name: a process that is spawned has registered nothing of the user's.
+    spec = replace(env, entry_point=partial(_create_adapted, env.entry_point)) if is_old else env
+    # `Checked` does more than Gymnasium's checker, and at every step.
+    return partial(gymnasium.make, spec, disable_env_checker=True, **env_kwargs)
+
+
+def _unmakeable(name: str, env_kwargs: dict[str, Any], error: Exception) -> UphillError:
+    if isinstance(error, UphillError):
+        return UphillError(f"{name} {error}")
+    if isinstance(error, gymnasium.error.DependencyNotInstalled):
+        return UphillError(f"{name} needs a package that is missing: {error}")
+    if isinstance(error, ModuleNotFoundError):
+        return UphillError(
+            f"{name} needs the Python module {error.name!r}, which is missing: pip install it."
+        )
+    if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):
+        return UphillError(f"{name} does not take {', '.join(env_kwargs)}: {error}.")
+    return UphillError(
+        f"{name} could not be made, reset and stepped; its own error follows.\n"
+        + own_traceback(error)
+    )
+
+
+def time_limit(env: Any) -> int | None:
+    """The steps after which a wrapper truncates an episode, or None."""
+    limits = []
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, gymnasium.wrappers.TimeLimit):
+            limits.append(env._max_episode_steps)
+        env = env.env
+    return min(limits, default=None)
+
+
+def make_vector(
+    factory: EnvironmentFactory, num_envs: int, is_async: bool, name: str = "the environment"
+) -> VectorEnv:
+    """`num_envs` environments that step together.
+
+    Asynchronous ones run in processes of their own, started by spawn: a fork would copy JAX's
+    threads half alive.
+
+    Raises:
+        UphillError: if they can't be made.
+    """
+    factories = [partial(_make_checked, factory)] * num_envs
+    try:
+        if is_async:
+            return AsyncVectorEnv(factories, copy=False, context="spawn")
+        return SyncVectorEnv(factories, copy=False)
+    except (EOFError, ConnectionError) as error:
+        raise UphillError(
+            f"{name} could not be made in a process of its own: the environment and what it is "
+            "made from must be importable there, and a script that trains needs "
+            "`if __name__ == '__main__':`."
+        ) from error
+    except Exception as error:
+        raise UphillError(f"{name} {failure('making it', error)}") from error
+
+
+def _make_checked(factory: EnvironmentFactory) -> gymnasium.Env:
+    if multiprocessing.parent_process() is not None:
+        # Ctrl-C reaches every process of the terminal: the parent decides what it means.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return Checked(factory())
 
 
 class HostEnvironment:
@@ -157,16 +244,34 @@ class HostEnvironment:
         return observation, reward, terminated, truncated
 
     def close(self) -> None:
-        self._vector.close()
+        """Stop the environments; processes that don't answer any more are ended."""
+        if not isinstance(self._vector, AsyncVectorEnv):
+            self._vector.close()
+            return
+        with _quiet_gymnasium():
+            try:
+                self._vector.close()
+            except (Exception, KeyboardInterrupt):
+                self._vector.close(terminate=True)
 
     def _guarded(self, what: str, call: Callable[[], Any]) -> Any:
         try:
-            return call()
-        except Exception as error:
-            raise UphillError(
-                f"{self.name} raised {type(error).__name__} in {what}, at step {self._num_steps} "
-                "of each environment; its own error follows.\n" + _own_traceback(error)
+            if not isinstance(self._vector, AsyncVectorEnv):
+                return call()
+            with _quiet_gymnasium():
+                return call()
+        except (EOFError, ConnectionError) as error:
+            raise self._error(
+                "lost the process of one of its environments: it ended without an error of its own "
+                "(killed, or out of memory?)."
             ) from error
+        except Exception as error:
+            raise self._error(str(failure(what, error))) from error
+
+    def _error(self, predicate: str) -> UphillError:
+        return UphillError(
+            f"{self.name}, at step {self._num_steps} of each environment, {predicate}"
+        )
 
     def _check_observation(self, observation: PyTree, path: str = "observation") -> None:
         if isinstance(observation, dict):
@@ -181,76 +286,18 @@ class HostEnvironment:
     def _complaint(self, field: str, array: np.ndarray) -> UphillError:
         bad = ~np.isfinite(array.reshape(self.num_envs, -1)).all(-1)
         value = array.ravel()[~np.isfinite(array.ravel())][0]
-        return UphillError(
-            f"{self.name} returned {value} in its {field} at step {self._num_steps} "
-            f"(environment {int(bad.argmax())} of {self.num_envs}): mend the environment."
+        return self._error(
+            f"returned {value} in its {field} (environment {int(bad.argmax())} of "
+            f"{self.num_envs}): mend the environment."
         )
 
 
-class CheckedSpaces(gymnasium.Wrapper):
-    """Refuses observations that leave their space's shape or dtype, which a vector environment
-    would cast or broadcast without a word."""
-
-    def reset(self, **keywords: Any) -> tuple[Any, dict]:
-        observation, info = self.env.reset(**keywords)
-        check_against(self.observation_space, observation, "observation")
-        return observation, info
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
-        result = self.env.step(action)
-        check_against(self.observation_space, result[0], "observation")
-        return result
-
-
-def check_against(space: gymnasium.Space, value: Any, path: str) -> None:
-    """Raises:
-    UphillError: if `value` has not the structure, shape and kind of number of `space`.
-    """
-    if isinstance(space, gymnasium.spaces.Dict):
-        if not isinstance(value, dict) or set(value) != set(space.spaces):
-            raise UphillError(f"the {path} should be a dict with keys {list(space.spaces)}.")
-        for key, part in space.spaces.items():
-            check_against(part, value[key], f"{path}[{key!r}]")
-    elif isinstance(space, gymnasium.spaces.Tuple):
-        if not isinstance(value, tuple) or len(value) != len(space.spaces):
-            raise UphillError(f"the {path} should be a tuple of {len(space.spaces)} parts.")
-        for k, part in enumerate(space.spaces):
-            check_against(part, value[k], f"{path}[{k}]")
-    elif isinstance(value, np.ndarray | np.generic):
-        if value.shape != space.shape:
-            raise UphillError(
-                f"the {path} has shape {value.shape}, but the observation space says {space.shape}."
-            )
-        if not np.can_cast(value.dtype, np.dtype(space.dtype), "same_kind"):
-            raise UphillError(
-                f"the {path} has dtype {value.dtype}, but the observation space says {space.dtype}."
-            )
-    elif np.shape(value) != space.shape:
-        raise UphillError(
-            f"the {path} has shape {np.shape(value)}, but the observation space says {space.shape}."
-        )
-
-
-def make_vector(factory: EnvironmentFactory, num_envs: int, is_async: bool) -> VectorEnv:
-    """`num_envs` environments that step together.
-
-    Asynchronous ones run in processes of their own, started by spawn: a fork would copy JAX's
-    threads half alive.
-    """
-    factories = [partial(_checked, factory)] * num_envs
-    if is_async:
-        return AsyncVectorEnv(factories, context="spawn")
-    return SyncVectorEnv(factories, copy=False)
-
-
-def _checked(factory: EnvironmentFactory) -> gymnasium.Env:
-    return CheckedSpaces(factory())
-
-
-def _own_traceback(error: BaseException) -> str:
-    """The traceback from the environment's own code on."""
-    frames = traceback.extract_tb(error.__traceback__)
-    skip = ("uphill/envs", "gymnasium/vector", "gymnasium/wrappers", "gymnasium/core")
-    own = [f for f in frames if not any(s in f.filename.replace("\\", "/") for s in skip)]
-    lines = traceback.format_list(own) + traceback.format_exception_only(error)
-    return "".join(lines).rstrip()
+@contextmanager
+def _quiet_gymnasium() -> Iterator[None]:
+    """Without Gymnasium's own report of an error in a process: ours says more."""
+    before = gymnasium.logger.min_level
+    gymnasium.logger.min_level = gymnasium.logger.ERROR + 1
+    try:
+        yield
+    finally:
+        gymnasium.logger.min_level = before

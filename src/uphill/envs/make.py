@@ -1,10 +1,10 @@
 """Which backend runs an environment, and why."""
 
-import difflib
 import importlib.util
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import gymnasium
@@ -33,9 +33,8 @@ class EnvironmentChoice:
 
     @property
     def name(self) -> str:
-        if isinstance(self.env, str):
-            return self.env
-        return getattr(self.env, "__name__", type(self.env).__name__)
+        """The environment's ID, or what its maker is called."""
+        return _name(self.env)
 
 
 def choose(
@@ -50,6 +49,11 @@ def choose(
         UphillError: if nobody knows the environment, or not the backend that was asked for.
     """
     env_kwargs = env_kwargs or {}
+    if not callable(env) and not isinstance(env, str):
+        raise UphillError(
+            f"env is {type(env).__name__}: give an environment's ID or a function that makes one "
+            "(many are made, so one that exists already is not enough)."
+        )
     chosen, reason = (
         _pick(env, env_kwargs) if backend == "auto" else _insist(env, backend, env_kwargs)
     )
@@ -62,27 +66,28 @@ def _pick(env: str | Callable, env_kwargs: dict[str, Any]) -> tuple[Backend, str
     if env in WORLDS and not env_kwargs:
         return "compiled", "it is one of Uphill's compiled worlds"
     if ":" in env:
+        gymnasium_backend.spec_of(env)
         return "gymnasium", "it comes from a module of yours"
     if importlib.util.find_spec("envpool") is None:
-        require_registered(env)
+        gymnasium_backend.spec_of(env)
         hint = "; pip install 'uphill[envpool]' may run it many times faster"
         return "gymnasium", "EnvPool is not installed" + (hint if sys.platform == "linux" else "")
     if not envpool_backend.supports(env):
-        require_registered(env)
+        _require_known(env)
         return "gymnasium", "EnvPool does not have it"
-    if not _pool_takes(env, env_kwargs):
-        require_registered(env)
-        return "gymnasium", "EnvPool's version does not take these arguments"
+    if unknown := envpool_backend.unknown_arguments(env, env_kwargs):
+        _require_known(env)
+        return "gymnasium", f"EnvPool's version does not take {', '.join(unknown)}"
     return "envpool", "EnvPool has it in C++"
 
 
 def _insist(
     env: str | Callable, backend: Backend, env_kwargs: dict[str, Any]
 ) -> tuple[Backend, str]:
-    if backend == "compiled" and (env not in WORLDS or env_kwargs):
+    if backend == "compiled" and (not isinstance(env, str) or env not in WORLDS or env_kwargs):
         have = ", ".join(WORLDS)
         raise UphillError(
-            f"backend is 'compiled', but {env!r} is no compiled world (these are: {have}; "
+            f"backend is 'compiled', but {_name(env)!r} is no compiled world (these are: {have}; "
             "they take no arguments): leave out --backend."
         )
     if backend == "envpool":
@@ -92,40 +97,34 @@ def _insist(
             )
         if not isinstance(env, str) or not envpool_backend.supports(env):
             raise UphillError(
-                f"backend is 'envpool', but EnvPool does not have {env!r}: leave out --backend."
+                f"backend is 'envpool', but EnvPool does not have {_name(env)!r}: leave out "
+                "--backend."
             )
-    if backend == "gymnasium" and isinstance(env, str) and ":" not in env:
-        require_registered(env)
+    if backend == "gymnasium" and isinstance(env, str):
+        gymnasium_backend.spec_of(env)
     return backend, "you asked for it"
 
 
-def _pool_takes(env_id: str, env_kwargs: dict[str, Any]) -> bool:
-    import envpool
-
-    return not env_kwargs or set(env_kwargs) <= set(envpool.make_spec(env_id).config._fields)
-
-
-def require_registered(env_id: str) -> None:
+def _require_known(env_id: str) -> None:
     """Raises:
-    UphillError: if Gymnasium does not know `env_id`; it names the nearest that it knows.
+    UphillError: if neither Gymnasium nor EnvPool has `env_id`; it names the nearest.
     """
-    if env_id in gymnasium.registry:
-        return
-    known = sorted({*gymnasium.registry, *WORLDS})
-    near = difflib.get_close_matches(env_id, known, n=3, cutoff=0.5)
-    suggestion = (
-        f"did you mean {' or '.join(near)}?" if near else "`uphill envs` lists what exists."
-    )
-    raise UphillError(f"There is no environment {env_id!r}: {suggestion}")
+    if env_id not in gymnasium.registry:
+        near = gymnasium_backend.suggestion(env_id, tuple(envpool_backend.names()))
+        raise UphillError(f"There is no environment {env_id!r}: {near}")
+
+
+def _name(env: str | Callable[..., Any]) -> str:
+    if isinstance(env, str):
+        return env
+    function = env.func if isinstance(env, partial) else env
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def known_environments(pattern: str = "") -> dict[str, Backend]:
     """Every environment whose name contains `pattern`, and the backend that runs it here."""
-    pools: list[str] = []
-    if importlib.util.find_spec("envpool") is not None:
-        import envpool
-
-        pools = envpool.list_all_envs()
+    has_envpool = importlib.util.find_spec("envpool") is not None
+    pools = envpool_backend.names() if has_envpool else []
     backends: dict[str, Backend] = dict.fromkeys(gymnasium.registry, "gymnasium")
     backends |= dict.fromkeys(pools, "envpool")
     backends |= dict.fromkeys(WORLDS, "compiled")
@@ -166,8 +165,9 @@ def make_env(
         pool = envpool_backend.make_pool(str(choice.env), lane_seeds, choice.env_kwargs)
         limit, threshold = envpool_backend.time_limit(pool), pool.spec.reward_threshold
         return HostEnvironment(choice.name, pool, lane_seeds, limit, threshold), None
-    factory, notice = gymnasium_backend.factory_of(choice.env, choice.env_kwargs)
-    vector = gymnasium_backend.make_vector(factory, len(lane_seeds), choice.is_async)
-    spec = gymnasium.spec(choice.env) if isinstance(choice.env, str) else vector.spec
-    limit, threshold = (spec.max_episode_steps, spec.reward_threshold) if spec else (None, None)
-    return HostEnvironment(choice.name, vector, lane_seeds, limit, threshold), notice
+    python = gymnasium_backend.prepare(choice.env, choice.env_kwargs, choice.name)
+    vector = gymnasium_backend.make_vector(
+        python.factory, len(lane_seeds), choice.is_async, choice.name
+    )
+    limit, threshold = python.max_episode_steps, python.reward_threshold
+    return HostEnvironment(choice.name, vector, lane_seeds, limit, threshold), python.notice

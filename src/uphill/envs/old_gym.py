@@ -1,0 +1,127 @@
+"""Environments written for the old Gym: `step` with four values, a bare `reset`, `seed()`."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+
+from uphill.errors import UphillError
+
+
+class ModernSignatures(gymnasium.Env):
+    """An environment written for the old Gym, behind today's signatures.
+
+    An old `done` is a termination, unless `info["TimeLimit.truncated"]` says otherwise.
+    """
+
+    def __init__(self, env: Any) -> None:
+        self.env = env
+        self.action_space = modern_space(env.action_space)
+        self.observation_space = modern_space(env.observation_space)
+        self.metadata = getattr(env, "metadata", None) or {}
+        self.render_mode = getattr(env, "render_mode", None)
+        spec = getattr(env, "spec", None)
+        self.spec = spec if isinstance(spec, EnvSpec) else None
+        self._takes_seed = accepts(env.reset, "seed")
+        self._takes_options = accepts(env.reset, "options")
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
+        keywords: dict[str, Any] = {"seed": seed} if self._takes_seed else {}
+        if self._takes_options:
+            keywords["options"] = options
+        if seed is not None and not self._takes_seed:
+            self._seed(seed)
+        result = self.env.reset(**keywords)
+        return result if is_modern_reset(result) else (result, {})
+
+    def _seed(self, seed: int) -> None:
+        if hasattr(self.env, "seed"):
+            self.env.seed(seed)
+        elif isinstance(self.env, gymnasium.Env):
+            self.env.np_random = np.random.default_rng(seed)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
+        result = self.env.step(action)
+        if len(result) != 4:
+            return result
+        observation, reward, done, info = result
+        is_truncated = bool(done) and bool((info or {}).get("TimeLimit.truncated", False))
+        return observation, reward, bool(done) and not is_truncated, is_truncated, info or {}
+
+    def render(self) -> Any:
+        return self.env.render()
+
+    def close(self) -> None:
+        getattr(self.env, "close", lambda: None)()
+
+
+def has_old_signatures(env: Any) -> bool:
+    """Whether an environment speaks the old Gym's language. May reset it and step it once."""
+    if not isinstance(env, gymnasium.Env):
+        return True
+    base: gymnasium.Env = env.unwrapped
+    if not (accepts(base.reset, "seed") and accepts(base.reset, "options")):
+        return True
+    if not is_modern_reset(base.reset(seed=0)):
+        return True
+    return len(base.step(base.action_space.sample())) == 4
+
+
+def takes_seeds(env: Any) -> bool:
+    """Whether there is any way to seed an environment."""
+    return isinstance(env, gymnasium.Env) or accepts(env.reset, "seed") or hasattr(env, "seed")
+
+
+def adapt(env: Any) -> gymnasium.Env:
+    """An old environment behind today's signatures; wrappers around it stay around it."""
+    if not isinstance(env, gymnasium.Wrapper):
+        return ModernSignatures(env)
+    innermost = env
+    while isinstance(innermost.env, gymnasium.Wrapper):
+        innermost = innermost.env
+    innermost.env = ModernSignatures(innermost.env)
+    return env
+
+
+def is_modern_reset(result: Any) -> bool:
+    """Whether `reset` returned (observation, info)."""
+    return isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)
+
+
+def accepts(function: Callable, keyword: str) -> bool:
+    """Whether a function takes a keyword argument of this name."""
+    parameters = inspect.signature(function).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return takes_any or keyword in parameters
+
+
+def modern_space(space: Any) -> gymnasium.Space:
+    """The old Gym's space (of another package, so known by its name only) as Gymnasium's.
+
+    Raises:
+        UphillError: for a kind of space that has no counterpart.
+    """
+    if isinstance(space, gymnasium.Space):
+        return space
+    match type(space).__name__:
+        case "Box":
+            return spaces.Box(space.low, space.high, dtype=space.dtype.type)
+        case "Discrete":
+            return spaces.Discrete(int(space.n), start=int(getattr(space, "start", 0)))
+        case "MultiDiscrete":
+            return spaces.MultiDiscrete(space.nvec)
+        case "MultiBinary":
+            return spaces.MultiBinary(space.n)
+        case "Dict":
+            return spaces.Dict({key: modern_space(x) for key, x in space.spaces.items()})
+        case "Tuple":
+            return spaces.Tuple([modern_space(x) for x in space.spaces])
+        case name:
+            raise UphillError(
+                f"has a space of type {name}: use Gymnasium's Box, Discrete, MultiDiscrete, "
+                "MultiBinary, Dict or Tuple."
+            )

@@ -1,0 +1,227 @@
+"""Python environments for the tests: small, and each wrong, or old, in one way.
+
+Importing this module registers some of them, as a user's module does.
+"""
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+
+class Counting(gymnasium.Env):
+    """The observation is (lane, episode, t): what was valued and what was counted can be read off.
+
+    The lane is drawn from the seed. Episodes last `length` steps, then terminate.
+    """
+
+    action_space = spaces.Discrete(2)
+    observation_space = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+
+    def __init__(self, length=5):
+        self.length = length
+        self.episode = -1
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        if seed is not None:
+            self.lane = seed % 997
+        self.episode += 1
+        self.t = 0
+        return self._observation(), {}
+
+    def step(self, action):
+        self.t += 1
+        return self._observation(), float(action), self.t >= self.length, False, {}
+
+    def _observation(self):
+        return np.array([self.lane, self.episode, self.t], np.float32)
+
+
+class RandomLength(Counting):
+    """Counting, with an episode length drawn anew for each episode."""
+
+    def reset(self, *, seed=None, options=None):
+        result = super().reset(seed=seed, options=options)
+        self.length = int(self.np_random.integers(1, 9))
+        return result
+
+
+class InPlace(Counting):
+    """Counting, that writes every observation into the same array."""
+
+    def __init__(self, length=5):
+        super().__init__(length)
+        self.buffer = np.zeros(3, np.float32)
+
+    def _observation(self):
+        self.buffer[:] = super()._observation()
+        return self.buffer
+
+
+class Noise(gymnasium.Env):
+    """A random first observation: to tell seeds apart."""
+
+    action_space = spaces.Discrete(2)
+    observation_space = spaces.Box(0, 1, (2,), np.float64)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.np_random.random(2), {}
+
+    def step(self, action):
+        return self.np_random.random(2), 1.0, bool(self.np_random.random() < 0.2), False, {}
+
+
+class Faulty(Counting):
+    """Counting, that at the third step of its first episode does what `fault` says."""
+
+    def __init__(self, fault):
+        super().__init__(length=10)
+        self.fault = fault
+
+    def reset(self, *, seed=None, options=None):
+        if self.fault == "raise in reset":
+            raise OSError("the track is flooded")
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = super().step(action)
+        if self.t != 3:
+            return observation, reward, terminated, truncated, info
+        match self.fault:
+            case "raise":
+                self._drive(action)
+            case "raise from":
+                try:
+                    self._drive(action)
+                except KeyError as error:
+                    raise OSError("the engine broke") from error
+            case "shape":
+                observation = observation[:2]
+            case "dtype":
+                observation = observation + 1j
+            case "nan observation":
+                observation[1] = np.nan
+            case "nan reward":
+                reward = float("nan")
+            case "inf reward":
+                reward = float("-inf")
+            case "no reward":
+                reward = None
+            case "five values":
+                return observation, reward, terminated
+        return observation, reward, terminated, truncated, info
+
+    def _drive(self, action):
+        return {}["wheel"]
+
+
+class Died(Counting):
+    """Its process ends without a word at the second step."""
+
+    def step(self, action):
+        import os
+
+        if self.t == 1:
+            os._exit(9)
+        return super().step(action)
+
+
+class OldGym:
+    """The old Gym's signatures, and no base class: 4-value step, bare reset, `seed()`."""
+
+    action_space = spaces.Discrete(2)
+    observation_space = spaces.Box(0, 1, (2,), np.float32)
+
+    def __init__(self, end=1000):
+        self.end = end
+        self.random = np.random.RandomState(0)
+
+    def seed(self, seed=None):
+        self.random = np.random.RandomState(seed)
+        return [seed]
+
+    def reset(self):
+        self.t = 0
+        return self.random.rand(2).astype(np.float32)
+
+    def step(self, action):
+        self.t += 1
+        return self.random.rand(2).astype(np.float32), 1.0, self.t >= self.end, {}
+
+
+class OldGymnasium(gymnasium.Env):
+    """The old signatures in an environment that inherits from today's class."""
+
+    action_space = spaces.Discrete(2)
+    observation_space = spaces.Box(0, 1, (2,), np.float32)
+
+    def reset(self):
+        self.t = 0
+        return self.np_random.random(2, np.float32)
+
+    def step(self, action):
+        self.t += 1
+        return self.np_random.random(2, np.float32), 1.0, False, {}
+
+
+class SeedOnly(Noise):
+    """Today's signatures, but `reset` has no `options`."""
+
+    def reset(self, seed=None):
+        return super().reset(seed=seed)
+
+
+class AnyKeywords(Noise):
+    """`reset(**keywords)`, as many a hand-written environment has it."""
+
+    def reset(self, **keywords):
+        return super().reset(**keywords)
+
+
+class Continuous(Noise):
+    """Noise that takes a vector of two, and refuses anything else."""
+
+    action_space = spaces.Box(-1, 1, (2,), np.float32)
+
+    def step(self, action):
+        assert action.shape == (2,)
+        return super().step(0)
+
+
+class Corners(gymnasium.ActionWrapper):
+    """Two actions for `Continuous`: what the wrapper is given, the environment would refuse."""
+
+    def __init__(self, env):
+        super().__init__(env)
+        self.action_space = spaces.Discrete(2)
+
+    def action(self, action):
+        return np.full(2, 2 * action - 1, np.float32)
+
+
+def limited():
+    """A callable with `gym.make` inside."""
+    return gymnasium.make("UphillTestLimited-v0")
+
+
+def limited_by_hand():
+    return gymnasium.wrappers.TimeLimit(Counting(1000), 4)
+
+
+def wrapped_old():
+    """The old signatures below a wrapper of today's."""
+    return gymnasium.wrappers.TimeLimit(OldGymnasium(), 4)
+
+
+def register():
+    make = gymnasium.register
+    make("UphillTestCounting-v0", Counting, max_episode_steps=50)
+    make("UphillTestLimited-v0", "python_envs:Counting", 3.5, max_episode_steps=7)
+    make("UphillTestFaulty-v0", "python_envs:Faulty", max_episode_steps=50)
+    make("UphillTestOld-v0", "python_envs:OldGym", 9.0, max_episode_steps=6)
+    make("UphillTestOldGymnasium-v0", "python_envs:OldGymnasium", max_episode_steps=6)
+
+
+if "UphillTestCounting-v0" not in gymnasium.registry:
+    register()
