@@ -3,15 +3,18 @@
 Nothing heavy is imported before a command needs it, so that help appears at once.
 """
 
+import copy
+import ctypes
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import tyro
 from tyro.conf import Positional, arg
@@ -60,17 +63,23 @@ def main(argv: list[str] | None = None) -> int:
         warnings.simplefilter("ignore")
     try:
         commands[argv[0]](argv[1:])
+        sys.stdout.flush()
     except UphillError as error:
         print(f"uphill: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, WrongCommandLine) else 1
     except KeyboardInterrupt as interrupt:
-        run = getattr(interrupt, "run", None)
-        done = f"Saved. Go on with: uphill resume {run}" if run else "Interrupted."
-        print(f"\n{done}", file=sys.stderr)
+        print(f"\n{interrupt or 'Interrupted.'}", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # `uphill envs | head`: nobody reads on, and Python's own flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # must not complain either
+        return 1
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2
     return 0
+
+
+class WrongCommandLine(UphillError):
+    """Arguments that say nothing that could be done."""
 
 
 # --- train --------------------------------------------------------------------------------------
@@ -117,16 +126,11 @@ class TrainOptions:
 
 def _train(argv: list[str]) -> None:
     argv, env_kwargs = _take_env_kwargs(argv)
-    if not [word for word in argv if not word.startswith("-")]:
-        _parse(TrainOptions, argv, "uphill train")
-        return
-    from uphill.learning.algorithms import ALGORITHMS
-
-    algo = _value_of("--algo", argv)
-    if algo is not None and algo not in ALGORITHMS:
-        known = ", ".join(ALGORITHMS)
-        raise UphillError(f"There is no algorithm {algo!r}: use one of {known}.")
-    options, algorithm, preset = _parse_train(argv, algo)
+    env = _environment_in(argv)
+    if env is None:
+        _parse(TrainOptions, argv, "uphill train", _PARTS_NEED_ENV)
+        raise WrongCommandLine("ENV is missing: write `uphill train ENV`.")
+    options, algorithm, preset = _parse_train(argv, env)
     from uphill.runs.session import train
 
     with _stdout_for(options.json) as show:
@@ -149,17 +153,40 @@ def _train(argv: list[str]) -> None:
             episodes=options.episodes,
             quiet=options.quiet,
         )
-        show(run.summary(), options.json)
+        show(run.summary())
 
 
-def _parse_train(argv: list[str], algo: str | None) -> tuple[TrainOptions, Any, Any]:
+def _environment_in(argv: list[str]) -> str | None:
+    """ENV: the first word that is no flag, nor the value of one."""
+    switches = {"--normalize-observations"}
+    switches |= {f"--{f.name.replace('_', '-')}" for f in fields(TrainOptions) if f.type is bool}
+    before = ""
+    for word in argv:
+        is_value = before.startswith("--") and "=" not in before
+        if not word.startswith("-") and not (
+            is_value and before.replace("--no-", "--") not in switches
+        ):
+            return word
+        before = word
+    return None
+
+
+def _parse_train(argv: list[str], env: str) -> tuple[TrainOptions, Any, Any]:
     """Options, the algorithm with all flags applied, and the preset that it started from."""
+    from uphill.learning.algorithms import ALGORITHMS
     from uphill.learning.parts import Algorithm
     from uphill.runs.presets import preset
 
-    env = next((word for word in argv if not word.startswith("-")), "")
+    algo = _value_of("--algo", argv)
+    if algo is not None and algo not in ALGORITHMS:
+        known = ", ".join(ALGORITHMS)
+        raise WrongCommandLine(f"There is no algorithm {algo!r}: use one of {known}.")
     chosen = preset(env, algo)
     argv, start = _take_part_types(argv, chosen.algorithm)
+    envs = _value_of("--envs", argv)
+    if envs is not None and envs.isdecimal() and int(envs) > 0:
+        sampling = replace(start.sampling, num_envs=int(envs))
+        start = _unchecked(start, ("sampling",), sampling)
 
     @dataclass(frozen=True)
     class Train:
@@ -167,28 +194,31 @@ def _parse_train(argv: list[str], algo: str | None) -> tuple[TrainOptions, Any, 
         options: Annotated[TrainOptions, arg(name="")]
         algorithm: Annotated[Algorithm, arg(name="")]
 
-    parsed = _parse(Train, argv, "uphill train", algorithm=start)
+    default = Train(options=TrainOptions(env=env), algorithm=start)
+    parsed = _parse(Train, argv, f"uphill train {env}", _describe_parts(start), default)
+    if parsed.options.env != env:
+        raise WrongCommandLine("Write ENV first, then the flags: `uphill train ENV --flag VALUE`.")
     return parsed.options, parsed.algorithm, chosen
 
 
-def _parse(kind: Any, argv: list[str], program: str, **defaults: Any) -> Any:
+_PARTS_NEED_ENV = "`uphill train ENV --algo ALGO --help` also shows the settings of the algorithm."
+
+
+def _parse(
+    kind: Any, argv: list[str], program: str, note: str = "", default: Any = tyro.MISSING
+) -> Any:
     """Parse arguments into a dataclass; a wrong one exits with status 2 and a sentence."""
     registry = tyro.constructors.ConstructorRegistry()
-    if defaults:
+    if default is not tyro.MISSING:
         registry.primitive_rule(_schedule_rule)
-        algorithm = defaults["algorithm"]
-        options = TrainOptions(env=tyro.MISSING)
-        default = kind(options=options, algorithm=algorithm)
-    else:
-        default = tyro.MISSING
-    keywords = {} if default is tyro.MISSING else {"default": default}
     return tyro.cli(
         kind,
         prog=program,
         args=argv,
-        config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff)[:1],
+        description="\n\n".join(filter(None, [kind.__doc__, note])),
+        config=(tyro.conf.AvoidSubcommands,),
         registry=registry,
-        **keywords,
+        **({} if default is tyro.MISSING else {"default": default}),
     )
 
 
@@ -219,7 +249,7 @@ def _take_env_kwargs(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
         if not given:
             value = next(words, None)
             if value is None:
-                raise UphillError(f"--env.{key} has no value: write --env.{key} VALUE.")
+                raise WrongCommandLine(f"--env.{key} has no value: write --env.{key} VALUE.")
         taken[key.replace("-", "_")] = _literal(value)
     return rest, taken
 
@@ -235,35 +265,69 @@ def _literal(text: str) -> Any:
 
 def _take_part_types(argv: list[str], algorithm: Any) -> tuple[list[str], Any]:
     """Arguments without those that change a part's type (`--surrogate clipped-ratio`), and the
-    algorithm with these parts."""
-    from uphill.learning.parts import Algorithm
-    from uphill.runs.configuration import decode, encode, part_types
+    algorithm with these parts.
 
-    document, rest = encode(algorithm), []
-    words = iter(argv)
-    for word in words:
-        flag, given, value = word.partition("=")
-        path = flag.removeprefix("--").replace("-", "_").split(".")
-        names = part_types(Algorithm, document, path) if flag.startswith("--") else {}
-        if not names:
-            rest.append(word)
-            continue
-        value = value if given else next(words, "")
-        kebab = {_kebab(name): name for name in names}
-        if value not in kebab:
-            raise UphillError(f"{flag} is {value!r}: choose one of {', '.join(kebab)}.")
-        owner = document
-        for name in path[:-1]:
-            owner = owner[name]
-        owner[path[-1]] = None if value == "none" else {"$type": kebab[value]}
-    return rest, decode(Algorithm, document) if rest != argv else algorithm
+    The whole is not checked here: a flag that comes later may make it fit.
+    """
+    for depth in (1, 2):  # --baseline value-function before --baseline.optimizer adam
+        words, rest = iter(argv), []
+        for word in words:
+            flag, is_given, value = word.partition("=")
+            path = tuple(flag.removeprefix("--").replace("-", "_").split("."))
+            is_flag = flag.startswith("--") and len(path) == depth
+            kinds = _part_types(algorithm, path) if is_flag else {}
+            if not kinds:
+                rest.append(word)
+                continue
+            value = value if is_given else next(words, "")
+            if value not in kinds:
+                raise WrongCommandLine(f"{flag} is {value!r}: choose one of {', '.join(kinds)}.")
+            kind = kinds[value]
+            if kind is None or not isinstance(_at(algorithm, path), kind):
+                algorithm = _unchecked(algorithm, path, None if kind is None else kind())
+        argv = rest
+    return argv, algorithm
+
+
+def _part_types(algorithm: Any, path: tuple[str, ...]) -> dict[str, type | None]:
+    """The types that the part at `path` may have, by the names that flags give them."""
+    owner = _at(algorithm, path[:-1])
+    hint = get_type_hints(type(owner)).get(path[-1]) if is_dataclass(owner) else None
+    members = get_args(hint)
+    parts: dict[str, type | None] = {_kebab(m.__name__): m for m in members if is_dataclass(m)}
+    if len(members) < 2 or not parts:
+        return {}
+    return parts | ({"none": None} if type(None) in members else {})
+
+
+def _at(part: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        part = getattr(part, name, None)
+    return part
+
+
+def _unchecked(part: Any, path: tuple[str, ...], value: Any) -> Any:
+    """A copy of `part` with another part at `path`, without asking whether they fit together."""
+    changed = copy.copy(part)
+    inner = value if len(path) == 1 else _unchecked(getattr(part, path[0]), path[1:], value)
+    object.__setattr__(changed, path[0], inner)
+    return changed
+
+
+def _describe_parts(algorithm: Any) -> str:
+    """The flags that change a part's type, for the help."""
+    lines = ["Flags that choose a part (its own settings follow below):"]
+    for name in [f.name for f in fields(algorithm)]:
+        paths = [(name,), (name, "optimizer")]
+        for path in paths:
+            if kinds := _part_types(algorithm, path):
+                lines.append(f"  --{'.'.join(path)} {{{','.join(kinds)}}}")
+    return "\n".join(lines)
 
 
 def _kebab(name: str) -> str:
-    """ClippedRatio → clipped-ratio, and GAE → gae."""
-    if name.isupper() or name == "none":
-        return name.lower()
-    return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")
+    """ClippedRatio → clipped-ratio, GAE → gae, RMSProp → rmsprop."""
+    return re.sub("(?<=[a-z])(?=[A-Z])", "-", name).lower()
 
 
 def _value_of(flag: str, argv: list[str]) -> str | None:
@@ -305,7 +369,7 @@ def _resume(argv: list[str]) -> None:
             allow_import=options.allow_import,
             quiet=options.quiet,
         )
-        show(run.summary(), options.json)
+        show(run.summary())
 
 
 @dataclass(frozen=True)
@@ -328,7 +392,7 @@ def _evaluate(argv: list[str]) -> None:
 
     with _stdout_for(options.json) as show:
         result = load(options.run).evaluate(options.episodes, options.allow_import)
-        show(result, options.json)
+        show(result)
 
 
 @dataclass(frozen=True)
@@ -371,9 +435,9 @@ def _algos(argv: list[str]) -> None:
 
 
 @contextmanager
-def _stdout_for(is_json: bool) -> Iterator[Callable[[dict[str, Any], bool], None]]:
-    """A function that shows a result. With JSON, nothing else may reach stdout: whatever C++ code
-    prints meanwhile goes to stderr."""
+def _stdout_for(is_json: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A function that shows a result. With JSON, nothing else may reach stdout: whatever
+    environments print meanwhile, from Python or from C++, goes to stderr."""
     if not is_json:
         yield _show
         return
@@ -381,8 +445,11 @@ def _stdout_for(is_json: bool) -> Iterator[Callable[[dict[str, Any], bool], None
     real = os.dup(1)
     os.dup2(2, 1)
     try:
-        yield lambda result, _: _write_all(real, json.dumps(result, allow_nan=False) + "\n")
+        with redirect_stdout(sys.stderr):
+            yield lambda result: _write_all(real, json.dumps(result, allow_nan=False) + "\n")
     finally:
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).fflush(None)  # what C buffered must go to stderr, too
         os.dup2(real, 1)
         os.close(real)
 
@@ -392,9 +459,10 @@ def _write_all(descriptor: int, text: str) -> None:
         file.write(text)
 
 
-def _show(result: dict[str, Any], _: bool) -> None:
+def _show(result: dict[str, Any]) -> None:
     evaluation = result.get("evaluation", result)
-    over = f"{evaluation['episodes']} episodes"
+    each = " a seed" if evaluation["interval_over"] == "seeds" else ""
+    over = f"{evaluation['episodes']} episodes{each}"
     for kind in ("deterministic", "stochastic"):
         e = evaluation[kind]
         low, high = e["ci95"]

@@ -1,10 +1,12 @@
 """Learning curves."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from uphill.runs.checkpoint import write_file
 from uphill.runs.experiment import Experiment
 from uphill.runs.metrics import read_metrics
 from uphill.runs.statistics import RESAMPLES, interquartile_mean
@@ -31,7 +33,11 @@ def learning_curve(
 
 
 def plot_run(run: Path, experiment: Experiment, threshold: float | None) -> Path:
-    """Draw `curve.png`: every seed, and with several their interquartile mean and its interval."""
+    """Draw `curve.png`: every seed, and with several their interquartile mean and its interval.
+
+    Raises:
+        UphillError: if `metrics.csv` can't be read, or the picture can't be written.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -39,16 +45,19 @@ def plot_run(run: Path, experiment: Experiment, threshold: float | None) -> Path
     figure = Figure(figsize=(7, 4.2), dpi=140, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for curve in curves:
-        several = len(curves) > 1
-        axes.plot(
-            steps, curve, color="#1f5fa8", lw=0.7 if several else 1.8, alpha=0.35 if several else 1
-        )
-    if len(curves) > 1:
+    if len(curves) == 1:
+        axes.plot(steps, curves[0], color="#1f5fa8", lw=1.8)
+    elif len(curves) > 1:
         low, high = _band(curves)
-        axes.fill_between(steps, low, high, color="#1f5fa8", alpha=0.2, lw=0, label="95 % interval")
+        axes.fill_between(
+            steps, low, high, color="#1f5fa8", alpha=0.15, lw=0, label="95 % interval"
+        )
+        each = axes.plot(steps, curves.T, color="#1f5fa8", lw=0.8, alpha=0.5)
+        each[0].set_label("each seed")
         middle = interquartile_mean(curves, axis=0)
-        axes.plot(steps, middle, color="#0b2f5b", lw=2, label="interquartile mean")
+        axes.plot(steps, middle, color="#0b2f5b", lw=2.2, label="interquartile mean")
+    else:
+        axes.text(0.5, 0.5, "no episode ended", transform=axes.transAxes, ha="center")
     if threshold is not None:
         axes.axhline(threshold, color="#777777", lw=1, ls="--", label=f"solved: {threshold:g}")
     if axes.get_legend_handles_labels()[0]:
@@ -59,8 +68,14 @@ def plot_run(run: Path, experiment: Experiment, threshold: float | None) -> Path
     axes.set_ylabel("return of training episodes")
     axes.spines[["top", "right"]].set_visible(False)
     axes.xaxis.set_major_formatter(_short_numbers())
+    axes.set_xlim(left=0)
+    axes.margins(x=0.02)
+    axes.grid(axis="y", color="#e6e6e6", lw=0.8)
+    axes.set_axisbelow(True)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
     path = run / "curve.png"
-    figure.savefig(path)
+    write_file(path, picture.getvalue())
     return path
 
 

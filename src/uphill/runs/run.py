@@ -52,7 +52,8 @@ class TrainedPolicy:
         else:
             seed = int(self._generator.integers(2**31)) if seed is None else seed
             action = self._sample(self.actor, observation, jax.random.key(seed))
-        return np.asarray(action).astype(self.actor.policy.action_kind.dtype)
+        # [()] makes a number of an array without axes: it can be a key, as environments expect.
+        return np.asarray(action).astype(self.actor.policy.action_kind.dtype)[()]
 
 
 def _to_environment(actor: Actor, action: Array) -> Array:
