@@ -16,6 +16,7 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
+from gymnasium.vector.async_vector_env import AsyncState
 from jaxtyping import PyTree
 
 from uphill.envs.checks import Checked, failure, own_traceback
@@ -211,7 +212,9 @@ class HostEnvironment:
         self.num_envs = len(lane_seeds)
         self.max_episode_steps = max_episode_steps
         self.reward_threshold = reward_threshold
-        is_vector = isinstance(vector, VectorEnv)
+        # A pool calls itself a vector environment too, but was seeded when it was made, and its
+        # spaces are those of one environment.
+        is_vector = isinstance(vector, SyncVectorEnv | AsyncVectorEnv)
         self.observation_space: gymnasium.Space = (
             vector.single_observation_space if is_vector else vector.observation_space
         )
@@ -252,6 +255,7 @@ class HostEnvironment:
             try:
                 self._vector.close()
             except (Exception, KeyboardInterrupt):
+                self._vector._state = AsyncState.DEFAULT  # no answer is waited for any more
                 self._vector.close(terminate=True)
 
     def _guarded(self, what: str, call: Callable[[], Any]) -> Any:
@@ -261,6 +265,7 @@ class HostEnvironment:
             with _quiet_gymnasium():
                 return call()
         except (EOFError, ConnectionError) as error:
+            self.close()
             raise self._error(
                 "lost the process of one of its environments: it ended without an error of its own "
                 "(killed, or out of memory?)."
