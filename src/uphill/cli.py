@@ -294,7 +294,8 @@ def _part_types(algorithm: Any, path: tuple[str, ...]) -> dict[str, type | None]
     owner = _at(algorithm, path[:-1])
     hint = get_type_hints(type(owner)).get(path[-1]) if is_dataclass(owner) else None
     members = get_args(hint)
-    parts: dict[str, type | None] = {_kebab(m.__name__): m for m in members if is_dataclass(m)}
+    types = [m for m in members if isinstance(m, type) and is_dataclass(m)]
+    parts: dict[str, type | None] = {_kebab(m.__name__): m for m in types}
     if len(members) < 2 or not parts:
         return {}
     return parts | ({"none": None} if type(None) in members else {})

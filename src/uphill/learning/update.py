@@ -102,7 +102,7 @@ def _into_blocks(x: Array) -> Array:
 
 
 def ascend(
-    algorithm: Algorithm, model: Model, optimizer_state: Any, batch: Batch, key: Array
+    algorithm: Algorithm, model: Model, optimizer_state: Any, batch: Batch, key: PRNGKeyArray
 ) -> tuple[Model, Any, Metrics]:
     """`num_epochs` passes over the batch, a step of the optimiser for each minibatch."""
     transform = algorithm.optimizer.transform()
@@ -116,7 +116,7 @@ def ascend(
         updates, state = transform.update(gradient, state, parameters)
         return (optax.apply_updates(parameters, updates), state), metrics
 
-    def epoch(carry: tuple, key: Array) -> tuple:
+    def epoch(carry: tuple, key: PRNGKeyArray) -> tuple:
         if algorithm.num_minibatches == 1:
             return step(carry, batch)
         carry, metrics = jax.lax.scan(step, carry, split(batch, algorithm.num_minibatches, key))

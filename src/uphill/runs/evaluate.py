@@ -78,7 +78,7 @@ class Evaluator:
             program = jax.jit(over_seeds(run, self.num_seeds))
             return lambda *arguments: np.asarray(program(*arguments))
         is_host = isinstance(env, HostEnvironment)
-        one = _episodes_on_host if is_host else _episodes_in_pool(limit)
+        one: Any = _episodes_on_host if is_host else _episodes_in_pool(limit)
 
         def each(shared: tuple, actors: Actor, keys: Array) -> np.ndarray:
             actors = jax.device_get(actors)
