@@ -76,8 +76,10 @@ def _pick(env: str | Callable, env_kwargs: dict[str, Any]) -> tuple[Backend, str
         _require_known(env)
         return "gymnasium", "EnvPool does not have it"
     if unknown := envpool_backend.unknown_arguments(env, env_kwargs):
-        _require_known(env)
-        return "gymnasium", f"EnvPool's version does not take {', '.join(unknown)}"
+        missing = f"does not take {', '.join(unknown)}"
+        if env not in gymnasium.registry:
+            raise UphillError(f"EnvPool's {env} {missing}, and Gymnasium does not have it.")
+        return "gymnasium", f"EnvPool's version {missing}"
     return "envpool", "EnvPool has it in C++"
 
 

@@ -1,0 +1,159 @@
+"""Which backend runs an environment, and why; what is refused."""
+
+import importlib.util
+from functools import partial
+
+import gymnasium
+import numpy as np
+import pytest
+
+import python_envs
+from uphill.envs.base import CompiledEnvironment
+from uphill.envs.envpool_backend import EnvPoolEnvironment
+from uphill.envs.gymnasium_backend import HostEnvironment
+from uphill.envs.make import (
+    EnvironmentChoice,
+    choose,
+    known_environments,
+    lane_seed,
+    make_env,
+)
+from uphill.errors import UphillError
+
+
+@pytest.fixture
+def no_envpool(monkeypatch):
+    find = importlib.util.find_spec
+    hide = lambda name, *rest: None if name == "envpool" else find(name, *rest)  # noqa: E731
+    monkeypatch.setattr(importlib.util, "find_spec", hide)
+
+
+@pytest.mark.parametrize(
+    ("env", "env_kwargs", "backend", "reason"),
+    [
+        ("CartPole-v1", {}, "compiled", "one of Uphill's compiled worlds"),
+        ("CartPole-v1", {"max_episode_steps": 9}, "envpool", "EnvPool has it in C++"),
+        ("CartPole-v1", {"render_mode": "rgb_array"}, "gymnasium", "does not take render_mode"),
+        ("LunarLander-v3", {}, "envpool", "EnvPool has it in C++"),
+        ("LunarLander-v3", {"gravity": -5.0}, "gymnasium", "does not take gravity"),
+        ("Pong-v5", {}, "envpool", "EnvPool has it in C++"),
+        ("UphillTestCounting-v0", {}, "gymnasium", "EnvPool does not have it"),
+        ("python_envs:UphillTestCounting-v0", {}, "gymnasium", "comes from a module of yours"),
+        (python_envs.Counting, {"length": 2}, "gymnasium", "it is a Python callable"),
+    ],
+)
+def test_the_fastest_backend_that_has_it_is_chosen_and_says_why(env, env_kwargs, backend, reason):
+    choice = choose(env, "auto", env_kwargs)
+    assert choice.backend == backend
+    assert reason in choice.reason
+
+
+def test_without_envpool_gymnasium_runs_it_and_the_extra_is_named(no_envpool):
+    choice = choose("LunarLander-v3")
+    assert choice.backend == "gymnasium"
+    assert choice.reason.startswith("EnvPool is not installed; pip install 'uphill[envpool]'")
+    assert choose("CartPole-v1").backend == "compiled"
+    with pytest.raises(UphillError, match="'LunarLander': did you mean LunarLander-v3"):
+        choose("LunarLander")
+    with pytest.raises(UphillError, match=r"not installed: pip install 'uphill\[envpool"):
+        choose("LunarLander-v3", "envpool")
+    assert "Pong-v5" not in known_environments()
+
+
+@pytest.mark.parametrize("backend", ["compiled", "envpool", "gymnasium"])
+def test_a_backend_that_is_asked_for_is_taken(backend):
+    choice = choose("CartPole-v1", backend)
+    assert (choice.backend, choice.reason) == (backend, "you asked for it")
+
+
+@pytest.mark.parametrize(
+    ("env", "backend", "env_kwargs", "words"),
+    [
+        ("LunarLander-v3", "compiled", {}, "'LunarLander-v3' is no compiled world .*CartPole-v0"),
+        ("CartPole-v1", "compiled", {"a": 1}, "they take no arguments"),
+        (python_envs.Counting, "compiled", {}, "'Counting' is no compiled world"),
+        (python_envs.Counting, "envpool", {}, "EnvPool does not have 'Counting'"),
+        ("UphillTestCounting-v0", "envpool", {}, "EnvPool does not have 'UphillTestCounting-v0'"),
+        ("Pong-v5", "gymnasium", {}, "no environment 'Pong-v5'"),
+        ("nowhere_at_all:Env-v0", "gymnasium", {}, "no module 'nowhere_at_all' to import"),
+        ("nowhere_at_all:Env-v0", "auto", {}, "no module 'nowhere_at_all' to import"),
+        ("python_envs:UphillTestCountin-v0", "auto", {}, "did you mean UphillTestCounting-v0"),
+        ("CartPole", "auto", {}, "no environment 'CartPole': did you mean CartPole-v1"),
+        ("Pong", "auto", {}, "did you mean .*Pong-v5"),
+        ("LunarLandr-v3", "auto", {}, "did you mean LunarLander-v3"),
+        ("Pong-v5", "auto", {"b": 1, "a": 2}, "EnvPool's Pong-v5 does not take a, b, and Gymn"),
+        ("", "auto", {}, "There is no environment ''"),
+    ],
+)
+def test_what_no_backend_can_run_is_refused_with_a_sentence(env, backend, env_kwargs, words):
+    with pytest.raises(UphillError, match=words) as caught:
+        choose(env, backend, env_kwargs)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_environment_that_exists_already_is_refused():
+    # Under the tests' type checker the annotation refuses it first.
+    unchecked = getattr(choose, "__wrapped__", choose)
+    with pytest.raises(UphillError, match="env is OrderEnforcing: give an environment's ID or a"):
+        unchecked(gymnasium.make("CartPole-v1", max_episode_steps=-1), "auto", {}, False)
+
+
+@pytest.mark.parametrize(
+    ("env", "name"),
+    [
+        ("CartPole-v1", "CartPole-v1"),
+        (python_envs.Counting, "Counting"),
+        (python_envs.limited, "limited"),
+        (partial(python_envs.limited), "limited"),
+    ],
+)
+def test_every_choice_has_a_name(env, name):
+    assert EnvironmentChoice(env, "gymnasium", "", {}).name == name
+
+
+@pytest.mark.parametrize(
+    ("env_id", "backend", "kind", "num_envs"),
+    [
+        ("CartPole-v1", "compiled", CompiledEnvironment, 3),
+        ("CartPole-v1", "envpool", EnvPoolEnvironment, 6),
+        ("CartPole-v1", "gymnasium", HostEnvironment, 6),
+    ],
+)
+def test_all_backends_agree_on_the_environment(env_id, backend, kind, num_envs):
+    env, notice = make_env(choose(env_id, backend), 3, (0, 1))
+    assert type(env) is kind
+    assert notice is None
+    assert env.num_envs == num_envs
+    assert env.max_episode_steps == 500
+    assert env.reward_threshold == 475.0
+    assert env.action_space.n == 2
+    assert env.observation_space.shape == (4,)
+
+
+def test_where_envpool_has_no_xla_interface_it_is_stepped_from_the_host(monkeypatch):
+    monkeypatch.setattr("sys.platform", "darwin")
+    env, _ = make_env(choose("Pendulum-v1", "envpool"), 3)
+    monkeypatch.undo()
+    assert type(env) is HostEnvironment
+    assert env.max_episode_steps == 200
+    assert env.reset().shape == (3, 3)
+
+
+def test_known_environments_name_their_backend_here():
+    known = known_environments()
+    assert known["CartPole-v1"] == "compiled"
+    assert known["LunarLander-v3"] == "envpool"
+    assert known["phys2d/CartPole-v1"] == "envpool"
+    assert list(known) == sorted(known)
+    assert set(known_environments("lunarlander")) >= {"LunarLander-v3"}
+    assert known_environments("no such thing") == {}
+
+
+def test_trap_17_seeds_of_lanes_are_apart_and_fit_32_bits():
+    before = np.random.get_state()[1].copy()
+    seeds = [lane_seed(s, lane, at) for s in range(20) for lane in range(64) for at in (0, 7)]
+    assert len(set(seeds)) == len(seeds)
+    assert min(seeds) >= 0
+    assert max(seeds) < 2**31
+    assert lane_seed(3, 5) == lane_seed(3, 5, 0)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
