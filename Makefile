@@ -49,8 +49,8 @@ clean:
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "Uphill needs Python 3.11 or newer, but $(PYTHON) is" \
-	    "$$($(PYTHON) --version 2>/dev/null || echo missing): install one, or name it, as in" \
-	    "make demo PYTHON=python3.12." >&2; exit 1; }
+	    "$$($(PYTHON) --version 2>/dev/null || echo missing): install one, or say which:" \
+	    "make demo PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "$(PYTHON) could not make a virtual environment: install its venv module" \
 	    "(python3-venv on Debian and Ubuntu)." >&2; exit 1; }
