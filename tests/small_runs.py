@@ -1,0 +1,61 @@
+"""Runs small enough for tests: tiny networks on CartPole, a few updates."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import uphill
+from uphill.learning.parts import Adam, Algorithm, ClippedRatio, Episodes, Steps, ValueFunction
+from uphill.policies.policy import NetworkSettings, PolicySettings
+from uphill.runs.checkpoint import read_manifest, read_tensors
+
+NETWORK = NetworkSettings(hidden=(8,))
+POLICY = PolicySettings(hidden=(8,))
+
+
+def small_ppo(**changes: Any) -> Algorithm:
+    """32 transitions an update; every number that can be scheduled is."""
+    parts: dict[str, Any] = {
+        "sampling": Steps(num_envs=4, num_steps=8),
+        "baseline": ValueFunction(network=NETWORK),
+        "surrogate": ClippedRatio(epsilon="linear:0.2:0.05"),
+        "optimizer": Adam(learning_rate="linear:1e-2:0"),
+        "policy": POLICY,
+        "entropy": "linear:1e-2:0",
+        "num_epochs": 2,
+        "num_minibatches": 2,
+        "normalize_observations": True,
+    }
+    return uphill.ppo(**parts | changes)
+
+
+def small_vpg(**changes: Any) -> Algorithm:
+    """Four whole episodes an update; the value function has an optimiser of its own."""
+    parts: dict[str, Any] = {
+        "sampling": Episodes(num_envs=4, per_env=1),
+        "baseline": ValueFunction(network=NETWORK, optimizer=Adam("linear:1e-2:0"), num_steps=2),
+        "optimizer": Adam("linear:1e-2:0"),
+        "policy": POLICY,
+    }
+    return uphill.vpg(**parts | changes)
+
+
+def train_small(out: Path, algorithm: Algorithm | None = None, **keywords: Any) -> uphill.Run:
+    defaults: dict[str, Any] = {"steps": 300, "episodes": 4, "quiet": True}
+    env = keywords.pop("env", "CartPole-v1")
+    return uphill.train(env, algorithm or small_ppo(), out=out, **defaults | keywords)
+
+
+def rows_of(run: Path) -> list[dict[str, str]]:
+    """The rows of `metrics.csv` as texts, without the columns that a clock wrote."""
+    with (run / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
+
+
+def tensors_of(run: Path, name: str = "latest") -> dict[str, np.ndarray]:
+    """The tensors of a checkpoint."""
+    folder = run / "checkpoint"
+    return read_tensors(folder, read_manifest(folder, name))
