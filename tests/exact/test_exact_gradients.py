@@ -1,0 +1,329 @@
+"""Is the expectation of what the library computes the gradient of J? By enumeration."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tabular import (
+    TABULAR,
+    Change,
+    Histories,
+    Process,
+    cosine,
+    exact_gradient,
+    expectation,
+    gradients,
+    histories,
+    probabilities,
+    random_process,
+    tabular_learner,
+)
+
+from uphill.learning.algorithms import reinforce, vpg
+from uphill.learning.gradient import Batch
+from uphill.learning.learner import Learner
+from uphill.learning.parts import (
+    GAE,
+    Algorithm,
+    BatchMean,
+    ClippedRatio,
+    Episodes,
+    NoBaseline,
+    RewardToGo,
+    Steps,
+    ValueFunction,
+)
+from uphill.learning.rollout import BLOCK
+from uphill.policies.policy import NetworkSettings
+
+EXACT = 1e-10
+FIXED = random_process(seed=0, limit=3, ends=False)
+RANDOM = random_process(seed=1, limit=3, ends=True)
+LINEAR = NetworkSettings(hidden=())
+
+# Designed, so that what some algorithms leave out shows as another direction. State 0 comes first,
+# state 1 second, and the choices in both are worth the same.
+CHAIN = Process(
+    start=np.array([1.0, 0.0]),
+    transition=np.array([[[0.0, 1.0, 0.0]] * 2, [[0.0, 0.0, 1.0]] * 2]),
+    reward=np.array([[[1.0] * 3, [-1.0] * 3]] * 2),
+    limit=3,
+)
+# One step; a choice in state 1 is worth a hundred times that in state 0.
+TWO_SCALES = Process(
+    start=np.array([0.5, 0.5]),
+    transition=np.array([[[0.0, 0.0, 1.0]] * 2] * 2),
+    reward=np.array([[[0.1] * 3, [-0.1] * 3], [[10.0] * 3, [-10.0] * 3]]),
+    limit=1,
+)
+# Action 0 goes on to two rewards in state 1; action 1 takes a smaller one, and mostly ends it.
+PATIENCE = Process(
+    start=np.array([1.0, 0.0]),
+    transition=np.array([[[0.0, 1.0, 0.0], [0.0, 0.2, 0.8]], [[0.0, 1.0, 0.0]] * 2]),
+    reward=np.array([[[0.0] * 3, [0.5] * 3], [[1.0] * 3] * 2]),
+    limit=3,
+)
+
+
+@pytest.fixture(autouse=True)
+def _float64() -> Iterator[None]:
+    with jax.enable_x64(True):
+        yield
+
+
+def plain(num_envs: int = 1, per_env: int = 1, **changes: Any) -> Algorithm:
+    """REINFORCE without a baseline, undiscounted, its sum divided by the number of episodes."""
+    parts = {
+        "sampling": Episodes(num_envs=num_envs, per_env=per_env),
+        "estimator": RewardToGo(gamma=1.0),
+        "baseline": NoBaseline(),
+        "policy": TABULAR,
+    }
+    return reinforce(**parts | changes)
+
+
+def setting(algorithm: Algorithm, process: Process) -> tuple[Learner, Histories]:
+    """A learner, and every history of the algorithm's own sampling."""
+    learner = tabular_learner(algorithm, process)
+    sampling = algorithm.sampling
+    is_episodic = isinstance(sampling, Episodes)
+    num_rows = BLOCK if is_episodic else sampling.num_steps
+    per_env = sampling.per_env if is_episodic else None
+    pi = np.asarray(probabilities(learner.actor.policy))
+    return learner, histories(process, pi, num_rows, per_env, sampling.num_envs)
+
+
+def mean_gradient(algorithm: Algorithm, process: Process, change: Change = lambda b: b) -> tuple:
+    """(E[g], ∇J)"""
+    learner, all_of = setting(algorithm, process)
+    found = expectation(all_of, gradients(algorithm, learner, all_of, change))
+    return found, exact_gradient(process, learner)
+
+
+def test_the_oracle_agrees_with_the_mean_return_of_all_histories() -> None:
+    for process in (FIXED, RANDOM):
+        learner, all_of = setting(plain(), process)
+        rewards = np.where(all_of.rows["mask"], all_of.rows["reward"], 0).sum((1, 2))
+        step = 1e-6
+        weight = learner.actor.policy.network.layers[0].weight
+        means = []
+        for change in (step, -step):
+            moved = eqx.tree_at(
+                lambda x: x.actor.policy.network.layers[0].weight,
+                learner,
+                weight.at[0, 0].add(change),
+            )
+            others = histories(process, np.asarray(probabilities(moved.actor.policy)), BLOCK, 1)
+            means.append(expectation(others, rewards))
+        slope = (means[0] - means[1]) / (2 * step)
+        assert exact_gradient(process, learner)[0] == pytest.approx(slope, abs=1e-8)
+
+
+@pytest.mark.parametrize("process", [FIXED, RANDOM], ids=["fixed length", "random length"])
+def test_trap_07_reward_to_go_is_unbiased(process: Process) -> None:
+    found, exact = mean_gradient(plain(), process)
+    np.testing.assert_allclose(found, exact, atol=EXACT)
+    assert np.linalg.norm(exact) > 0.1
+
+
+def test_trap_07_a_longer_horizon_with_three_states() -> None:
+    process = random_process(seed=2, limit=4, ends=False, num_states=3)
+    found, exact = mean_gradient(plain(), process)
+    np.testing.assert_allclose(found, exact, atol=EXACT)
+
+
+@pytest.mark.parametrize("process", [FIXED, RANDOM], ids=["fixed length", "random length"])
+def test_trap_07_any_value_function_is_an_unbiased_baseline(process: Process) -> None:
+    estimator, sampling = RewardToGo(gamma=1.0), Episodes(num_envs=1)
+    own = ValueFunction(network=LINEAR, optimizer=vpg().baseline.optimizer)
+    algorithm = vpg(sampling=sampling, estimator=estimator, baseline=own, policy=TABULAR)
+    found, exact = mean_gradient(algorithm, process)
+    np.testing.assert_allclose(found, exact, atol=EXACT)
+    # It did something: single gradients are others than without it.
+    learner, all_of = setting(algorithm, process)
+    without = plain()
+    assert not np.allclose(
+        gradients(algorithm, learner, all_of),
+        gradients(without, eqx.tree_at(lambda x: x.critic, learner, None), all_of),
+        atol=1e-3,
+    )
+
+
+def test_trap_07_a_joint_value_loss_leaves_the_policys_gradient_alone() -> None:
+    joint = plain(baseline=ValueFunction(network=LINEAR, coefficient=3.0))
+    found, exact = mean_gradient(joint, RANDOM)
+    np.testing.assert_allclose(found, exact, atol=EXACT)
+
+
+def subtract(table: np.ndarray) -> Change:
+    """Tampers with a batch: less `table[s, a]` for every sample."""
+
+    def change(batch: Batch) -> Batch:
+        chosen = jax.nn.one_hot(batch.action, table.shape[1])
+        amount = (jnp.einsum("...s,sa->...a", batch.features, table) * chosen).sum(-1)
+        return eqx.tree_at(lambda b: b.advantage, batch, batch.advantage - amount)
+
+    return change
+
+
+def test_trap_07_negative_control_a_baseline_that_sees_the_action_is_biased() -> None:
+    table = np.array([[1.0, 1.0], [-2.0, -2.0]])
+    found, exact = mean_gradient(plain(), RANDOM, subtract(table))
+    np.testing.assert_allclose(found, exact, atol=EXACT)  # of the state alone: no harm
+    table[0, 0] += 1.0
+    found, exact = mean_gradient(plain(), RANDOM, subtract(table))
+    assert np.abs(found - exact).max() > 1e-2
+
+
+def test_trap_06_without_gamma_to_the_t_the_gradient_is_another() -> None:
+    gamma = 0.7
+    discounted = plain(estimator=RewardToGo(gamma=gamma))
+    learner, all_of = setting(discounted, CHAIN)
+    exact = exact_gradient(CHAIN, learner, gamma)
+    found = expectation(all_of, gradients(discounted, learner, all_of))
+    # As nearly everybody, reward-to-go leaves γ^t away: later steps weigh more than in J_γ …
+    assert np.abs(found - exact).max() > 1e-2
+    assert cosine(found, exact) < 0.999
+
+    def weigh(batch: Batch) -> Batch:
+        # One environment: rows are times, since every history is one episode from its start.
+        t = jnp.arange(batch.advantage.size).reshape(batch.advantage.shape)
+        return eqx.tree_at(lambda b: b.advantage, batch, gamma**t * batch.advantage)
+
+    # … and that is all that is missing.
+    found = expectation(all_of, gradients(discounted, learner, all_of, weigh))
+    np.testing.assert_allclose(found, exact, atol=EXACT)
+
+
+def bandit(seed: int) -> Process:
+    """Episodes of a single step, so that all returns of a batch are independent."""
+    return random_process(seed, limit=1, ends=False)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_trap_08_the_batch_mean_scales_the_gradient_by_1_minus_1_over_n(n: int) -> None:
+    found, exact = mean_gradient(plain(num_envs=n, baseline=BatchMean()), bandit(3))
+    np.testing.assert_allclose(found, (1 - 1 / n) * exact, atol=EXACT)
+
+
+def test_trap_08_within_episodes_the_batch_means_bias_shrinks_with_their_number() -> None:
+    process = random_process(seed=4, limit=2, ends=False)
+    one, exact = mean_gradient(plain(num_envs=1, baseline=BatchMean()), process)
+    two, _ = mean_gradient(plain(num_envs=2, baseline=BatchMean()), process)
+    # The returns of one episode depend on each other: 1 − 1/n is no longer exact, for any n …
+    assert np.abs(two - 0.5 * exact).max() > 1e-3
+    assert np.abs(two - 0.75 * exact).max() > 1e-3
+    # … but what is lost is what an episode loses to its own share of the mean: half of it with
+    # twice as many.
+    np.testing.assert_allclose(two - exact, 0.5 * (one - exact), atol=EXACT)
+
+
+def test_trap_08_dividing_by_the_batchs_deviation_is_biased() -> None:
+    scaled, exact = mean_gradient(plain(num_envs=2, scale_advantages="batch"), TWO_SCALES)
+    centred, _ = mean_gradient(plain(num_envs=2, baseline=BatchMean()), TWO_SCALES)
+    # Subtracting the mean keeps the direction; dividing by a deviation that batches of state 1 make
+    # large and those of state 0 small does not.
+    assert cosine(centred, exact) == pytest.approx(1, abs=1e-12)
+    assert 0.8 < cosine(scaled, exact) < 0.99
+
+
+def test_trap_27_the_mean_over_steps_is_the_gradient_only_if_length_is_fixed() -> None:
+    found, exact = mean_gradient(plain(mean_over="steps"), FIXED)
+    np.testing.assert_allclose(FIXED.limit * found, exact, atol=EXACT)
+    window = Steps(num_envs=1, num_steps=FIXED.limit)
+    found, exact = mean_gradient(plain(sampling=window, mean_over="steps"), FIXED)
+    np.testing.assert_allclose(FIXED.limit * found, exact, atol=EXACT)
+
+    found, exact = mean_gradient(plain(mean_over="steps"), RANDOM)
+    assert cosine(found, exact) < 0.999
+
+
+def test_trap_27_algorithms_that_use_the_exact_mean_say_so() -> None:
+    assert reinforce().mean_over == vpg().mean_over == "episodes"
+
+
+@pytest.mark.parametrize(("num_envs", "per_env"), [(1, 2), (2, 1)])
+def test_trap_28_a_quota_of_episodes_fixed_in_advance_is_exact(num_envs: int, per_env: int) -> None:
+    process = random_process(seed=5, limit=2, ends=True)
+    found, exact = mean_gradient(plain(num_envs=num_envs, per_env=per_env), process)
+    np.testing.assert_allclose(found, exact, atol=EXACT)
+
+
+def test_trap_28_keeping_what_finished_within_a_window_favours_short_episodes() -> None:
+    window = Steps(num_envs=1, num_steps=4, tail="mask")
+    algorithm = plain(sampling=window, mean_over="steps")
+    learner, all_of = setting(algorithm, PATIENCE)
+    rows = all_of.rows
+    ended = rows["terminated"] | rows["truncated"]
+    kept = rows["mask"] & (np.cumsum(ended[:, ::-1], 1)[:, ::-1] > 0)
+    # Undo the division by the number of samples, whose effect is another trap: the mean over the
+    # episodes that were kept.
+    sums = kept.sum((1, 2))[:, None] * gradients(algorithm, learner, all_of)
+    num_episodes = expectation(all_of, ended.sum((1, 2)))
+    found = expectation(all_of, sums) / num_episodes
+    exact = exact_gradient(PATIENCE, learner)
+    assert np.linalg.norm(found) < 0.9 * np.linalg.norm(exact)
+    _, whole = setting(plain(), PATIENCE)
+    kept_length = expectation(all_of, kept.sum((1, 2))) / num_episodes
+    assert kept_length < expectation(whole, whole.rows["mask"].sum((1, 2))) - 0.1
+
+    # In a window of two steps no patient episode finishes, and what is learned is impatience.
+    algorithm = plain(sampling=Steps(num_envs=1, num_steps=2, tail="mask"), mean_over="steps")
+    found, _ = mean_gradient(algorithm, PATIENCE)
+    assert cosine(found, exact) < -0.5
+
+
+def test_trap_10_the_first_step_of_the_clipped_ratio_is_the_policy_gradient() -> None:
+    found, exact = mean_gradient(plain(surrogate=ClippedRatio(epsilon=0.1)), RANDOM)
+    np.testing.assert_allclose(found, exact, atol=EXACT)
+
+
+def layered(process: Process) -> Process:
+    """The same process with time in its state, so that a table can hold the true value function;
+    the time limit becomes a termination."""
+    size, limit = process.num_states, process.limit
+    start = np.append(process.start, np.zeros(size * (limit - 1)))
+    transition = np.zeros((size * limit, 2, size * limit + 1))
+    reward = np.zeros_like(transition)
+    for t in range(limit):
+        now = slice(t * size, (t + 1) * size)
+        then = slice((t + 1) * size, (t + 2) * size)
+        if t + 1 < limit:
+            transition[now, :, then] = process.transition[..., :-1]
+            reward[now, :, then] = process.reward[..., :-1]
+            transition[now, :, -1] = process.transition[..., -1]
+            reward[now, :, -1] = process.reward[..., -1]
+        else:
+            transition[now, :, -1] = 1.0
+            reward[now, :, -1] = (process.transition * process.reward).sum(-1)
+    return Process(start, transition, reward, limit + 1)
+
+
+def with_true_values(learner: Learner, process: Process) -> Learner:
+    pi, value = np.asarray(probabilities(learner.actor.policy)), np.zeros(process.num_states + 1)
+    for _ in range(process.limit):
+        q = (process.transition * (process.reward + value)).sum(-1)
+        value = np.append((pi * q).sum(-1), 0.0)
+    layer = learner.critic.network.layers[0]
+    return eqx.tree_at(
+        lambda x: (x.critic.network.layers[0].weight, x.critic.network.layers[0].bias),
+        learner,
+        (jnp.asarray(value[None, :-1]), jnp.zeros_like(layer.bias)),
+    )
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.5, 1.0])
+def test_trap_05_gae_is_exact_with_the_true_value_function(lam: float) -> None:
+    process = layered(RANDOM)
+    algorithm = plain(estimator=GAE(gamma=1.0, lam=lam), baseline=ValueFunction(network=LINEAR))
+    learner, all_of = setting(algorithm, process)
+    exact = exact_gradient(process, learner)
+    found = expectation(all_of, gradients(algorithm, with_true_values(learner, process), all_of))
+    np.testing.assert_allclose(found, exact, atol=EXACT)
+    # With a wrong one only λ = 1 is; that is the price of less noise.
+    found = expectation(all_of, gradients(algorithm, learner, all_of))
+    assert np.allclose(found, exact, atol=EXACT) is (lam == 1.0)
