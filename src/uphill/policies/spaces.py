@@ -142,7 +142,7 @@ def batch_shape(encoding: Encoding, observation: PyTree) -> tuple[int, ...]:
                 batch_shape(part, child)
                 for part, child in zip(encoding.parts, children, strict=True)
             }
-        except (KeyError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError):
             shapes = set()
         if len(shapes) != 1:
             raise UphillError(

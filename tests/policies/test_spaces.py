@@ -1,0 +1,206 @@
+"""The border to Gymnasium's spaces: every supported one, single and in batches."""
+
+from collections import OrderedDict
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from uphill.errors import UphillError
+from uphill.policies.spaces import (
+    Bounded,
+    action_kind_of,
+    batch_shape,
+    encoding_of,
+    scaled_features,
+)
+
+NESTED = spaces.Dict(
+    {
+        "b": spaces.Tuple((spaces.Discrete(3, start=-1), spaces.Box(-1, 1, (2, 2)))),
+        "a": spaces.Dict({"bits": spaces.MultiBinary(2), "dice": spaces.MultiDiscrete([2, 3])}),
+        "pixel": spaces.Box(0, 255, (1,), np.uint8),
+    }
+)
+
+OBSERVATIONS = [
+    #  space, an observation, its features
+    (spaces.Box(-np.inf, np.inf, (2, 2)), np.float32([[1, 2], [3, 4]]), [1, 2, 3, 4]),
+    (spaces.Box(0, 255, (3,), np.uint8), np.uint8([0, 7, 255]), [0, 7, 255]),
+    (spaces.Box(-1, 1, (), np.float64), np.float64(0.5), [0.5]),
+    (spaces.Discrete(3), np.int64(2), [0, 0, 1]),
+    (spaces.Discrete(3, start=-5), np.int64(-5), [1, 0, 0]),
+    (spaces.MultiDiscrete([2, 3]), np.int64([1, 0]), [0, 1, 1, 0, 0]),
+    (spaces.MultiDiscrete([2, 2], start=[4, -1]), np.int64([5, -1]), [0, 1, 1, 0]),
+    (spaces.MultiDiscrete([[2], [3]]), np.int64([[0], [2]]), [1, 0, 0, 0, 1]),
+    (spaces.MultiBinary((1, 3)), np.int8([[1, 0, 1]]), [1, 0, 1]),
+    (
+        NESTED,
+        {
+            "b": (np.int64(0), np.float32([[5, 6], [7, 8]])),
+            "a": {"bits": np.int8([0, 1]), "dice": np.int64([0, 2])},
+            "pixel": np.uint8([9]),
+        },
+        [0, 1, 1, 0, 0, 0, 1, 0, 1, 0, 5, 6, 7, 8, 9],
+    ),
+]
+IDS = [type(space).__name__ + f"-{k}" for k, (space, _, _) in enumerate(OBSERVATIONS)]
+
+
+@pytest.mark.parametrize(("space", "observation", "features"), OBSERVATIONS, ids=IDS)
+def test_observations_become_vectors(space: gymnasium.Space, observation, features) -> None:
+    encoding = encoding_of(space)
+    assert encoding.size == len(scaled_features(encoding)) == len(features)
+    single = jax.tree.map(np.asarray, observation)
+    encoded = encoding.encode(single)
+    np.testing.assert_array_equal(encoded, features)
+    assert jnp.result_type(encoded) in (jnp.float32, jnp.float64)
+    assert batch_shape(encoding, observation) == ()
+
+    batch = jax.tree.map(lambda x: np.broadcast_to(x, (4, 3, *np.shape(x))), single)
+    assert batch_shape(encoding, batch) == (4, 3)
+    encoded = encoding.encode(batch)
+    assert encoded.shape == (4, 3, len(features))
+    np.testing.assert_array_equal(encoded[3, 1], features)
+
+
+def test_an_ordered_dict_or_another_order_of_keys_is_the_same_observation() -> None:
+    encoding = encoding_of(NESTED)
+    observation = jax.tree.map(np.asarray, NESTED.sample())
+    turned = OrderedDict(reversed(list(observation.items())))
+    np.testing.assert_array_equal(encoding.encode(observation), encoding.encode(turned))
+
+
+def test_only_numbers_are_normalised() -> None:
+    # Keys are in the space's order: a (bits, dice), b (choice, box), pixel.
+    expected = (False,) * 2 + (False,) * 5 + (False,) * 3 + (True,) * 4 + (True,)
+    assert scaled_features(encoding_of(NESTED)) == expected
+
+
+@pytest.mark.parametrize(
+    ("space", "observation"),
+    [
+        (spaces.Box(-1, 1, (2,)), np.zeros(3)),
+        (spaces.Box(-1, 1, (2, 3)), np.zeros((3, 2))),
+        (spaces.Box(-1, 1, (2,)), 0.0),
+        (NESTED, {"a": 0}),
+        (NESTED, np.zeros(15)),
+        (spaces.Tuple((spaces.Discrete(2), spaces.Discrete(2))), (np.int64(0),)),
+        (
+            spaces.Tuple((spaces.Discrete(2), spaces.Discrete(2))),
+            (np.zeros(4, int), np.zeros(5, int)),
+        ),
+    ],
+)
+def test_an_observation_of_another_shape_is_refused(space: gymnasium.Space, observation) -> None:
+    with pytest.raises(UphillError, match=r"^The observation has .*: give .*\.$"):
+        batch_shape(encoding_of(space), observation)
+
+
+# --- actions ------------------------------------------------------------------------------------
+
+ACTIONS = [
+    spaces.Discrete(4),
+    spaces.Discrete(4, start=-2),
+    spaces.Discrete(4, dtype=np.int32),
+    spaces.MultiDiscrete([2, 3, 4]),
+    spaces.MultiDiscrete([[2, 3], [4, 5]], start=[[1, 2], [3, 4]]),
+    spaces.MultiBinary(3),
+    spaces.MultiBinary((2, 2)),
+    spaces.Box(-1, 1, (2,)),
+    spaces.Box(np.float32([-2, 0, 5]), np.float32([-1, 100, 5.5])),
+    spaces.Box(0.1, 0.3, (2, 3), np.float64),
+    spaces.Box(-0.4, 0.4, (), np.float64),
+    spaces.Box(-np.finfo(np.float32).max, np.finfo(np.float32).max, (2,)),
+    spaces.Box(-np.finfo(np.float64).max, np.finfo(np.float64).max, (2,), np.float64),
+    spaces.Box(0, 255, (2,), np.uint8),
+    spaces.Box(-3, 3, (2,), np.int64),
+    spaces.Box(-(2**31), 2**31 - 1, (1,), np.int32),
+    spaces.Box(-(2**63), 2**63 - 1, (1,), np.int64),
+    spaces.Box(-1, 1, (2,), np.float16),
+]
+
+
+@pytest.mark.parametrize("space", ACTIONS, ids=str)
+def test_whatever_is_sampled_becomes_an_action_of_the_space(space: gymnasium.Space) -> None:
+    kind = action_kind_of(space)
+    rng = np.random.default_rng(0)
+    # Large parameters: most samples of a Gaussian lie far outside [−1, 1].
+    parameters = jnp.asarray(3 * rng.normal(size=(50, kind.num_parameters)), jnp.float32)
+    distribution = kind.distribution(parameters, jnp.ones(kind.num_parameters))
+    action = distribution.sample(jax.random.key(0))
+    assert distribution.log_prob(action).shape == (50,)
+    for sampled in (action, distribution.mode()):
+        given = np.asarray(kind.to_environment(sampled))
+        assert given.shape == (50, *space.shape)
+        assert given.dtype.kind == np.dtype(space.dtype).kind
+        assert given.dtype.itemsize <= np.dtype(space.dtype).itemsize
+        for one in given.astype(space.dtype):
+            assert space.contains(np.asarray(one)), one
+    single = kind.distribution(parameters[0], jnp.ones(kind.num_parameters))
+    assert kind.to_environment(single.mode()).shape == space.shape
+
+
+def test_every_choice_can_be_reached_and_starts_are_added() -> None:
+    kind = action_kind_of(spaces.Discrete(3, start=5))
+    np.testing.assert_array_equal(kind.to_environment(jnp.arange(3)), [5, 6, 7])
+    kind = action_kind_of(spaces.MultiDiscrete([[2, 2], [3, 3]], start=[[0, 10], [20, 30]]))
+    np.testing.assert_array_equal(kind.to_environment(jnp.array([1, 0, 2, 1])), [[1, 10], [22, 31]])
+
+
+def test_box_actions_are_scaled_and_clipped_at_the_border() -> None:
+    kind = action_kind_of(spaces.Box(np.float32([-2, 0]), np.float32([4, 10])))
+    policy = jnp.array([[-1.0, -1.0], [0.0, 0.0], [1.0, 0.5], [7.0, -9.0]])
+    expected = [[-2, 0], [1, 5], [4, 7.5], [4, 0]]
+    np.testing.assert_allclose(kind.to_environment(policy), expected, rtol=1e-6)
+
+
+def test_integer_boxes_are_rounded() -> None:
+    kind = action_kind_of(spaces.Box(0, 10, (1,), np.int32))
+    policy = jnp.array([[-1.0], [0.11], [0.5], [3.0]])
+    np.testing.assert_array_equal(kind.to_environment(policy)[:, 0], [0, 6, 8, 10])
+
+
+def test_trap_10_the_log_prob_is_of_the_action_as_sampled() -> None:
+    kind = action_kind_of(spaces.Box(-1, 1, (1,)))
+    distribution = kind.distribution(jnp.array([[0.0]]), jnp.array([0.0]))
+    far = jnp.array([[2.5]])
+    assert kind.to_environment(far) == 1.0
+    expected = -0.5 * 2.5**2 - 0.5 * np.log(2 * np.pi)
+    assert distribution.log_prob(far)[0] == pytest.approx(expected, rel=1e-6)
+    # Of the clipped action it would be larger, and its gradient another.
+    assert distribution.log_prob(far)[0] < distribution.log_prob(jnp.array([[1.0]]))[0] - 1
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30, 3e38])
+def test_trap_10_actions_stay_finite_for_extreme_bounds_and_samples(scale: float) -> None:
+    kind = Bounded((-scale,), (scale,), (1,), "float32")
+    samples = jnp.array([[0.0], [1.0], [-1.0], [3e38], [-3e38], [jnp.inf]])
+    found = np.asarray(kind.to_environment(samples))[:, 0]
+    np.testing.assert_allclose(found / np.float32(scale), [0, 1, -1, 1, -1, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "space", "words"),
+    [
+        (encoding_of, spaces.Text(5), "observation"),
+        (encoding_of, spaces.Sequence(spaces.Discrete(2)), "observation"),
+        (encoding_of, spaces.Dict({"a": spaces.Graph(spaces.Box(0, 1), None)}), "observation"),
+        (action_kind_of, spaces.Dict({"a": spaces.Discrete(2)}), "action"),
+        (action_kind_of, spaces.Tuple((spaces.Discrete(2),)), "action"),
+        (action_kind_of, spaces.Text(5), "action"),
+    ],
+    ids=str,
+)
+def test_other_spaces_are_refused_with_what_is_supported(make, space, words: str) -> None:
+    match = rf"^The {words} space .* is not supported: use .*Discrete.*MultiBinary.*\.$"
+    with pytest.raises(UphillError, match=match):
+        make(space)
+
+
+def test_a_box_action_needs_finite_bounds() -> None:
+    with pytest.raises(UphillError, match=r"infinite bounds: wrap .* or declare finite ones\.$"):
+        action_kind_of(spaces.Box(-np.inf, 1, (2,)))
