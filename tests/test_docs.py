@@ -1,0 +1,47 @@
+"""The documentation says what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import uphill
+from small_runs import train_small
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+
+
+def test_every_column_of_metrics_csv_is_explained_once(tmp_path: Path) -> None:
+    run = train_small(tmp_path / "run", steps=64, eval_every=32, episodes=1)
+    columns = (run.path / "metrics.csv").read_text().splitlines()[0].split(",")
+    table = (ROOT / "docs/metrics.md").read_text().split("# evaluation.json")[0]
+    assert sorted(re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)) == sorted(columns)
+
+
+def test_the_design_names_every_source_file() -> None:
+    house = (ROOT / "docs/design.md").read_text()
+    names = set(re.findall(r"\w+\.py", house))
+    files = {p.name for p in (ROOT / "src/uphill").rglob("*.py") if p.name != "__init__.py"}
+    worlds = {p.name for p in (ROOT / "src/uphill/envs/worlds").glob("*.py")}
+    assert files - worlds <= names
+    assert names <= files
+
+
+def test_the_readme_shows_ppo_as_it_is() -> None:
+    source = (ROOT / "src/uphill/learning/algorithms.py").read_text()
+    shown = re.search(
+        r"    parts: dict.*?\n    return", (ROOT / "README.md").read_text(), re.DOTALL
+    )
+    assert shown is not None
+    assert shown.group() in source.split("def ppo")[1]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_files_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_changelog_knows_the_version() -> None:
+    assert uphill.__version__ in (ROOT / "CHANGELOG.md").read_text()
