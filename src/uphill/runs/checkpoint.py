@@ -193,7 +193,7 @@ def restore(skeleton: PyTree, tensors: dict[str, np.ndarray], prefix: str = "") 
 
 def _to_tensors(tree: PyTree) -> dict[str, np.ndarray]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {_name(path): np.ascontiguousarray(_plain(leaf)) for path, leaf in leaves}
+    return {_name(path): np.asarray(_plain(leaf), order="C") for path, leaf in leaves}
 
 
 def _name(path: Any) -> str:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import Any, TextIO
+from typing import Any
 
 
 class Progress:
@@ -11,8 +11,8 @@ class Progress:
     In a terminal it is one line that changes; elsewhere a plain line every few seconds.
     """
 
-    def __init__(self, total: int, quiet: bool = False, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
+    def __init__(self, total: int, quiet: bool = False) -> None:
+        self._stream = sys.stderr
         self._quiet, self._total = quiet, total
         self._every, self._last = 5.0, time.monotonic()
         self._live: Any = None

@@ -1,0 +1,103 @@
+"""`metrics.csv`."""
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from uphill.errors import UphillError
+from uphill.runs.metrics import MetricsFile, concatenate, read_metrics, summarize_window
+
+
+def window(**changes: Any) -> dict[str, np.ndarray]:
+    """Three updates of two seeds; the second seed waits in the last one."""
+    rows = {
+        "updated": np.array([[1, 1], [1, 1], [1, 0]]),
+        "num_episodes": np.array([[2, 0], [0, 0], [1, 0]]),
+        "return_sum": np.array([[30.0, 0.0], [0.0, 0.0], [3.0, 0.0]], np.float32),
+        "length_sum": np.array([[30, 0], [0, 0], [6, 0]]),
+        "policy/entropy": np.array([[0.6, 0.5], [0.5, 0.3], [0.1, 99.0]], np.float32),
+    }
+    return rows | changes
+
+
+def test_window_means_count_episodes_and_updates_once() -> None:
+    first, second = (summarize_window(window(), s) for s in (0, 1))
+    assert first["rollout/episode_return"] == 33 / 3  # a mean over episodes, not over updates
+    assert first["rollout/episode_length"] == 36 / 3
+    assert first["rollout/num_episodes"] == 3
+    assert first["policy/entropy"] == pytest.approx(0.4)
+    assert second["rollout/episode_return"] is None
+    assert second["policy/entropy"] == pytest.approx(0.4)  # the update that it waited out is not in
+
+
+def test_concatenated_windows_are_one_window() -> None:
+    rows = window()
+    parts = [{k: v[i : i + 1] for k, v in rows.items()} for i in range(3)]
+    whole = None
+    for part in parts:
+        whole = concatenate(whole, part)
+    assert whole is not None
+    for name, column in rows.items():
+        np.testing.assert_array_equal(whole[name], column)
+
+
+def test_rows_are_read_back_and_empty_cells_are_nan(tmp_path: Path) -> None:
+    file = MetricsFile(tmp_path)
+    file.append([{"seed": 0, "steps": 32, "a/b": 1 / 3}, {"seed": 1, "steps": 31, "a/b": None}])
+    file.append([{"seed": 0, "steps": 64, "a/b": float("nan")}, {"seed": 1, "steps": 62, "a/b": 2}])
+    columns = read_metrics(tmp_path)
+    assert list(columns) == ["seed", "steps", "a/b"]
+    np.testing.assert_array_equal(columns["steps"], [32, 31, 64, 62])
+    np.testing.assert_allclose(columns["a/b"], [1 / 3, np.nan, np.nan, 2], rtol=1e-7)
+    assert file.offset == (tmp_path / "metrics.csv").stat().st_size
+
+
+def test_resumed_file_is_cut_back_and_goes_on_in_the_same_columns(tmp_path: Path) -> None:
+    file = MetricsFile(tmp_path)
+    file.append([{"seed": 0, "steps": 32}])
+    offset = file.offset
+    file.append([{"seed": 0, "steps": 64}])
+    resumed = MetricsFile(tmp_path, offset)
+    resumed.append([{"steps": 65, "seed": 0}])
+    np.testing.assert_array_equal(read_metrics(tmp_path)["steps"], [32, 65])
+
+
+def test_full_disk_is_one_sentence_and_earlier_rows_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = MetricsFile(tmp_path)
+    file.append([{"seed": 0, "steps": 32}])
+    offset = file.offset
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UphillError, match=r"metrics.csv could not be written \(No space left"):
+        file.append([{"seed": 0, "steps": 64}])
+    monkeypatch.undo()
+    assert file.offset == offset
+    MetricsFile(tmp_path, file.offset)
+    np.testing.assert_array_equal(read_metrics(tmp_path)["steps"], [32])
+
+
+def test_missing_or_shortened_file_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UphillError, match=r"can't be cut back .*No such file"):
+        MetricsFile(tmp_path, 10)
+    (tmp_path / "metrics.csv").write_text("seed\n0\n")
+    with pytest.raises(UphillError, match="damaged: it holds 7 bytes, and had 10"):
+        MetricsFile(tmp_path, 10)
+
+
+@pytest.mark.parametrize("text", ["", "seed,steps\n0,1\n0\n", "seed\nzero\n", "seed\n\x00\n"])
+def test_damaged_file_is_one_sentence(text: str, tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text(text)
+    with pytest.raises(UphillError, match=r"metrics.csv can't be read"):
+        read_metrics(tmp_path)
+    (tmp_path / "metrics.csv").unlink()
+    with pytest.raises(UphillError, match=r"metrics.csv can't be read"):
+        read_metrics(tmp_path)
