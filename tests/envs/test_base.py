@@ -1,57 +1,23 @@
 """Batches of a compiled world: autoreset, the mask's rule, the time limit, jit and vmap."""
 
-from dataclasses import dataclass
-from typing import ClassVar
-
-import equinox as eqx
-import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from counting_world import CountingWorld
 from uphill.envs.base import CompiledEnvironment, World, select
 
 
-class State(eqx.Module):
-    tag: jax.Array
-    t: jax.Array
-
-
-@dataclass(frozen=True)
-class Counting:
-    """The observation is (tag of the episode, t); action 1 ends the episode."""
-
-    max_episode_steps: int = 4
-    reward_threshold: float | None = None
-    observation_space: ClassVar = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
-    action_space: ClassVar = gymnasium.spaces.Discrete(2)
-
-    def initial(self, key):
-        return State(jax.random.uniform(key), jnp.float32(0))
-
-    def transition(self, state, action, key):
-        return State(jnp.where(action == 1, -state.tag, state.tag), state.t + 1)
-
-    def observation(self, state):
-        return jnp.stack([state.tag, state.t])
-
-    def reward(self, state, action, next_state):
-        return next_state.t * 10.0
-
-    def terminated(self, state):
-        return state.tag < 0
-
-
 def run(actions, num_envs, key=0, max_episode_steps=4):
-    env = CompiledEnvironment(Counting(max_episode_steps), num_envs)
+    env = CompiledEnvironment(CountingWorld(max_episode_steps), num_envs)
     state, first = env.reset(jax.random.key(key))
     _, timesteps = jax.lax.scan(env.step, state, jnp.asarray(actions, jnp.int32))
     return np.asarray(first), jax.tree.map(np.asarray, timesteps)
 
 
 def test_a_counting_world_follows_the_protocol():
-    assert isinstance(Counting(), World)
+    assert isinstance(CountingWorld(), World)
 
 
 def test_the_step_after_an_end_resets_ignores_its_action_and_pays_nothing():
@@ -97,7 +63,7 @@ def test_environments_reset_apart_from_each_other():
 
 
 def test_a_batch_can_be_vmapped_over_seeds_and_each_seed_is_as_alone():
-    env = CompiledEnvironment(Counting(), 2)
+    env = CompiledEnvironment(CountingWorld(), 2)
     actions = jax.random.bernoulli(jax.random.key(1), 0.3, (12, 2)).astype(jnp.int32)
 
     def rollout(key):

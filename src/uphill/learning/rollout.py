@@ -205,6 +205,9 @@ def collect_on_host(
     assert rows is not None
     final = jax.tree.map(lambda x: narrow_on_host(x).copy(), lanes.observation)
     lanes = Lanes((), final, lanes.ended, lanes.running_return, lanes.running_length)
+    if length < num_steps:
+        # What the last step led to follows it here as everywhere: a truncated one needs its value.
+        jax.tree.map(lambda rows, x: rows.__setitem__(length, x), rows.observation, final)
     # Blocks are computed whole: what is beyond the last row is masked out.
     filled = None if per_env is None else np.full((), -(-length // BLOCK) * BLOCK, np.int32)
     return lanes, rows.trajectory(final, filled), finished

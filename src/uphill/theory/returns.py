@@ -83,6 +83,8 @@ def lambda_return(
     Reference: Schulman et al. (2016), https://arxiv.org/abs/1506.02438
     """
     next_value = jnp.concatenate([value[1:], final_value[None]])
+    if length is not None:  # what is beyond the last row is unused, and not what followed it
+        next_value = lax.dynamic_update_index_in_dim(next_value, final_value, length - 1, 0)
     # What recurs is δ = r + γ V' − V, and in this form: the difference of two large values is exact
     # in float32, while the rounding of γ V' would pile up over the steps.
     delta = reward + gamma * (jnp.where(terminated, 0.0, next_value) - value) - (1 - gamma) * value
