@@ -103,8 +103,9 @@ def _decode_union(members: tuple[Any, ...], value: Any, path: str) -> Any:
             return decode(member, value, path)
         except (UphillError, TypeError):
             continue
-    names = ", ".join(getattr(member, "__name__", str(member)) for member in members)
-    raise _mismatch(path, value, f"one of {names}")
+    names = [getattr(member, "__name__", str(member)) for member in members]
+    listed = ", ".join("None" if name == "NoneType" else name for name in names)
+    raise _mismatch(path, value, f"one of {listed}")
 
 
 def _decode_part(part: Any, value: Any, path: str) -> Any:

@@ -1,0 +1,53 @@
+"""Schedules: how they are written, and what they are when."""
+
+import jax
+import numpy as np
+import pytest
+
+from uphill.errors import UphillError
+from uphill.learning.schedule import Schedule
+
+
+@pytest.mark.parametrize("text", ["3e-4", 3e-4, "0.0003", "constant:3e-4"])
+def test_a_number_is_constant(text: str | float) -> None:
+    schedule = Schedule.parse(text)
+    for progress in (0.0, 0.5, 1.0):
+        assert schedule.at(progress).value == 3e-4
+    assert str(schedule) == "0.0003"
+
+
+def test_linear_goes_from_the_first_to_the_second() -> None:
+    schedule = Schedule.parse("linear:2:-1e1")
+    assert [schedule.at(p).value for p in (0.0, 0.25, 1.0)] == [2.0, -1.0, -10.0]
+    assert schedule.at(0.25).at(0.9).value == -1.0  # evaluated once, it stays
+
+
+@pytest.mark.parametrize("text", ["1e-3", "linear:0.1:0", "linear:1e-08:3.3333333333333335"])
+def test_what_is_written_is_read_again(text: str) -> None:
+    schedule = Schedule.parse(text)
+    assert Schedule.parse(str(schedule)) == schedule
+    assert Schedule.parse(schedule) is schedule
+
+
+WRONG = "fast | linear | linear:1 | linear:1:2:3 | linear:a:b | cosine:1:0 | nan | 1:2 | :1 | True"
+
+
+@pytest.mark.parametrize("text", [*WRONG.split(" | "), "", "linear:1:nan", "linear:1:-inf"])
+def test_anything_else_is_refused_with_what_to_write(text: str) -> None:
+    match = r" is no schedule: write a number or linear:START:END\.$"
+    with pytest.raises(UphillError, match=match):
+        Schedule.parse(text)
+
+
+def test_its_numbers_are_traced() -> None:
+    traces = []
+
+    @jax.jit
+    def value_at(schedule: Schedule, progress: float) -> jax.Array:
+        traces.append(schedule)
+        return schedule.at(progress).value
+
+    for start, progress in ((1.0, 0.5), (3.0, 0.5), (3.0, 0.75)):
+        found = value_at(Schedule.parse(f"linear:{start}:0"), progress)
+        np.testing.assert_allclose(found, start * (1 - progress))
+    assert len(traces) == 1
