@@ -1,5 +1,6 @@
 """Is the expectation of what the library computes the gradient of J? By enumeration."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from tabular import (
+    RUBBISH,
     TABULAR,
     Change,
     Histories,
@@ -262,7 +264,8 @@ def test_trap_28_keeping_what_finished_within_a_window_favours_short_episodes() 
     kept = rows["mask"] & (np.cumsum(ended[:, ::-1], 1)[:, ::-1] > 0)
     # Undo the division by the number of samples, whose effect is another trap: the mean over the
     # episodes that were kept.
-    sums = kept.sum((1, 2))[:, None] * gradients(algorithm, learner, all_of)
+    single = gradients(algorithm, learner, all_of)
+    sums = kept.sum((1, 2))[:, None] * single
     num_episodes = expectation(all_of, ended.sum((1, 2)))
     found = expectation(all_of, sums) / num_episodes
     exact = exact_gradient(PATIENCE, learner)
@@ -270,6 +273,13 @@ def test_trap_28_keeping_what_finished_within_a_window_favours_short_episodes() 
     _, whole = setting(plain(), PATIENCE)
     kept_length = expectation(all_of, kept.sum((1, 2))) / num_episodes
     assert kept_length < expectation(whole, whole.rows["mask"].sum((1, 2))) - 0.1
+
+    # An unfinished tail counts for nothing: without it, the histories are the same.
+    without = {name: np.where(kept, x, RUBBISH.get(name, 0)) for name, x in rows.items()}
+    cut = plain(sampling=Steps(num_envs=1, num_steps=4, tail="cut"), mean_over="steps")
+    only_whole = dataclasses.replace(all_of, rows=without)
+    np.testing.assert_allclose(gradients(cut, learner, only_whole), single, atol=EXACT)
+    assert not np.allclose(gradients(cut, learner, all_of), single, atol=1e-3)
 
     # In a window of two steps no patient episode finishes, and what is learned is impatience.
     algorithm = plain(sampling=Steps(num_envs=1, num_steps=2, tail="mask"), mean_over="steps")
