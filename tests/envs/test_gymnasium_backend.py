@@ -1,5 +1,6 @@
 """Python environments: made from whatever the user names, stepped, and every fault told."""
 
+import gc
 import os
 import re
 import sys
@@ -308,6 +309,19 @@ def test_a_process_that_dies_is_told():
         env.step(np.zeros(1, int))
     assert vector.closed
     env.close()
+
+
+@pytest.mark.timeout(120)
+def test_processes_end_with_the_environment_even_while_an_answer_is_due():
+    env = host("UphillTestCounting-v0", 2, is_async=True)
+    env.reset()
+    env._vector.step_async(np.zeros(2, int))
+    processes = env._vector.processes
+    del env
+    gc.collect()
+    for process in processes:
+        process.join(timeout=30)
+    assert not any(process.is_alive() for process in processes)
 
 
 @pytest.mark.timeout(120)

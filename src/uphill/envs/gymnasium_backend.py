@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -222,6 +223,11 @@ class HostEnvironment:
             vector.single_action_space if is_vector else vector.action_space
         )
         self._vector = vector
+        self._end: Callable[[], Any] = vector.close
+        if isinstance(vector, AsyncVectorEnv):
+            # However the training ends, and before the vector's own finaliser, which waits for an
+            # answer that may never come.
+            self._end = weakref.finalize(self, _end_processes, vector)
         self._seeds: list[int] | None = lane_seeds if is_vector else None
         self._num_steps = 0
 
@@ -248,15 +254,7 @@ class HostEnvironment:
 
     def close(self) -> None:
         """Stop the environments; processes that don't answer any more are ended."""
-        if not isinstance(self._vector, AsyncVectorEnv):
-            self._vector.close()
-            return
-        with _quiet_gymnasium():
-            try:
-                self._vector.close()
-            except (Exception, KeyboardInterrupt):
-                self._vector._state = AsyncState.DEFAULT  # no answer is waited for any more
-                self._vector.close(terminate=True)
+        self._end()
 
     def _guarded(self, what: str, call: Callable[[], Any]) -> Any:
         try:
@@ -295,6 +293,16 @@ class HostEnvironment:
             f"returned {value} in its {field} (environment {int(bad.argmax())} of "
             f"{self.num_envs}): mend the environment."
         )
+
+
+def _end_processes(vector: AsyncVectorEnv) -> None:
+    was_interrupted = vector._state is not AsyncState.DEFAULT
+    vector._state = AsyncState.DEFAULT  # no answer is waited for any more
+    with _quiet_gymnasium():
+        try:
+            vector.close(terminate=was_interrupted)
+        except (OSError, EOFError):
+            vector.close(terminate=True)
 
 
 @contextmanager
