@@ -6,7 +6,7 @@ from pathlib import Path
 
 # Before JAX starts: two devices, as training several seeds on two cores asks for.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "learning")]
 
 from jaxtyping import install_import_hook
 

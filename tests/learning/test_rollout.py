@@ -458,6 +458,9 @@ def test_trap_18_a_vector_environment_that_reuses_its_array_changes_no_rollout()
             self.array += 1
             return self.array, np.ones(2), np.zeros(2, bool), np.zeros(2, bool), {}
 
+        def close(self):
+            pass
+
     env = HostEnvironment("test", OneArray(), [0, 1], None, None)
     trajectory = on_host(env, never_end, keys_of(5), lanes=start_lanes((), env.reset()))[1]
     np.testing.assert_array_equal(trajectory.observation[:, 0, 0], np.arange(5))

@@ -128,7 +128,7 @@ class Trainer:
             learners, lanes, rows = self._advance_outside(state, num_updates)
         taken = rows["num_transitions"].sum(0)
         transitions = tuple(int(a + b) for a, b in zip(state.num_transitions, taken, strict=True))
-        total = state.num_updates + num_updates
+        total = state.num_updates + int(rows["updated"].sum(0).max())
         return TrainState(learners, lanes, total, transitions), rows
 
     def is_done(self, state: TrainState) -> bool:

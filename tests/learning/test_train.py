@@ -1,0 +1,173 @@
+"""The trainer: what is learned depends on seeds and updates, never on chunks or company."""
+
+import equinox as eqx
+import jax
+import numpy as np
+import pytest
+from gymnasium.envs.classic_control import CartPoleEnv
+from worlds import Endless, Target
+
+from uphill.envs.make import choose
+from uphill.envs.worlds import WORLDS
+from uphill.errors import UphillError
+from uphill.learning.algorithms import a2c, ppo, reinforce
+from uphill.learning.learner import take
+from uphill.learning.parts import GAE, SGD, Adam, Episodes, Steps, ValueFunction
+from uphill.learning.train import Trainer, iterate, split_lanes
+from uphill.policies.policy import NetworkSettings, PolicySettings
+from uphill.trajectory import Trajectory
+
+SMALL = PolicySettings(hidden=(8,))
+LINEAR = NetworkSettings(hidden=())
+
+
+def small_ppo(**changes):
+    sampling = Steps(num_envs=4, num_steps=16)
+    return ppo(policy=SMALL, sampling=sampling, num_epochs=2, num_minibatches=2, **changes)
+
+
+def trained(algorithm, seeds, num_steps=400, env="CartPole-v1", backend="auto", **loop):
+    trainer = Trainer(choose(env, backend), algorithm, seeds, num_steps)
+    *_, (state, _) = iterate(trainer, **loop)
+    trainer.close()
+    return state
+
+
+def leaves(tree):
+    return [np.asarray(x) for x in jax.tree.leaves(tree)]
+
+
+def assert_same(a, b):
+    for x, y in zip(leaves(a), leaves(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [small_ppo(normalize_observations=True), reinforce(policy=SMALL, sampling=Episodes(4))],
+    ids=["steps", "episodes"],
+)
+def test_where_chunks_end_changes_no_bit(algorithm):
+    trainer = Trainer(choose("CartPole-v1"), algorithm, (3,), 10**6)
+    start = trainer.start()
+    at_once, rows = trainer.advance(start, 6)
+    state = start
+    for num_updates in (1, 3, 2):
+        state, last = trainer.advance(state, num_updates)
+    assert_same(state.learners, at_once.learners)
+    assert state.num_transitions == at_once.num_transitions
+    np.testing.assert_array_equal(last["gradient/norm"], rows["gradient/norm"][-2:])
+
+
+def test_trap_20_a_seed_learns_the_same_bits_alone_and_among_others():
+    """Three seeds on two devices: the last is padding, and each is as if alone."""
+    together = trained(small_ppo(), (5, 6, 7))
+    for s, seed in enumerate((5, 6, 7)):
+        alone = trained(small_ppo(), (seed,))
+        assert_same(take(together.learners, s), take(alone.learners, 0))
+        assert together.num_transitions[s] == alone.num_transitions[0]
+
+
+def test_seeds_differ():
+    a, b = (trained(small_ppo(), (seed,)) for seed in (0, 1))
+    assert not eqx.tree_equal(a.learners.actor, b.learners.actor)
+
+
+def test_trap_24_training_stops_at_the_first_update_that_reaches_the_steps():
+    trainer = Trainer(choose("CartPole-v1"), small_ppo(), (0, 1), 300)
+    counts = np.zeros(2, int)
+    for after, rows in iterate(trainer):
+        state = after
+        for row in rows["num_transitions"]:
+            assert ((counts < 300) | (row == 0)).all(), "a seed that had its steps went on"
+            counts += row
+    assert tuple(counts) == state.num_transitions
+    assert ((counts >= 300) & (counts < 300 + 64)).all()
+    np.testing.assert_array_equal(state.learners.num_transitions, counts)
+
+
+def test_trap_25_lanes_go_back_to_their_seeds():
+    num_steps, num_seeds, num_envs = 5, 3, 4
+    lane = np.tile(np.arange(num_seeds * num_envs), (num_steps, 1))
+    flags = np.zeros_like(lane, bool)
+    columns = [lane.astype(np.float32)] * 2
+    flat = Trajectory(lane[..., None], lane[0][:, None], lane, *columns, flags, flags, ~flags)
+    split = split_lanes(flat, num_seeds)
+    expected = np.arange(num_seeds * num_envs).reshape(num_seeds, num_envs)
+    for t in range(num_steps):
+        np.testing.assert_array_equal(split.observation[:, t, :, 0], expected)
+        np.testing.assert_array_equal(split.action[:, t], expected)
+    np.testing.assert_array_equal(split.final_observation[..., 0], expected)
+
+
+def value_learned(monkeypatch, world, gamma=0.9):
+    """What a linear critic says of the only observation there is, after training."""
+    monkeypatch.setitem(WORLDS, "Known-v0", world)
+    algorithm = a2c(
+        policy=PolicySettings(hidden=()),
+        sampling=Steps(num_envs=4, num_steps=7),
+        estimator=GAE(gamma=gamma, lam=0.9),
+        baseline=ValueFunction(network=LINEAR, coefficient=0.5),
+        optimizer=SGD(learning_rate=0.05),
+    )
+    state = trained(algorithm, (0,), 20_000, "Known-v0")
+    return float(take(state.learners, 0).critic(np.ones(1, np.float32)))
+
+
+def test_trap_01_a_time_limit_is_not_an_end(monkeypatch):
+    """Reward 1 for ever, cut every 10 steps: V = 1 / (1 − γ)."""
+    assert value_learned(monkeypatch, Endless()) == pytest.approx(10, rel=0.02)
+
+
+def test_trap_01_termination_wins_when_both_flags_are_set(monkeypatch):
+    """One step, which terminates and meets its time limit: V = 1."""
+    world = Endless(max_episode_steps=1, terminates=True)
+    assert value_learned(monkeypatch, world) == pytest.approx(1, rel=0.02)
+
+
+def test_continuous_actions_find_their_target(monkeypatch):
+    monkeypatch.setitem(WORLDS, "Target-v0", Target())
+    algorithm = ppo(
+        policy=PolicySettings(hidden=(), initial_log_std=-0.5),
+        sampling=Steps(num_envs=16, num_steps=32),
+        optimizer=Adam(learning_rate="linear:1e-2:0"),
+    )
+    state = trained(algorithm, (0,), 50_000, "Target-v0")
+    actor = take(state.learners, 0).actor
+    mode = actor.policy.action_kind.to_environment(actor(np.ones(1, np.float32)).mode())
+    assert mode[0] == pytest.approx(4, abs=0.15)
+
+
+def test_a_reward_that_is_not_finite_is_found(monkeypatch):
+    monkeypatch.setitem(WORLDS, "Bad-v0", Endless(bad_reward_at=5))
+    trainer = Trainer(choose("Bad-v0"), small_ppo(), (0,), 1000)
+    _, rows = trainer.advance(trainer.start(), 1)
+    assert rows["bad_reward"][0, 0] == 4
+    assert rows["bad_observation"][0, 0] == -1
+    assert rows["bad_learner"][0, 0]
+
+
+def test_whole_episodes_need_a_time_limit():
+    with pytest.raises(UphillError, match=r"CartPoleEnv has no time limit"):
+        Trainer(choose(CartPoleEnv), reinforce(), (0,), 1000)
+
+
+@pytest.mark.parametrize("num_steps", [0, -3, 2**32])
+def test_steps_must_fit_a_counter(num_steps):
+    with pytest.raises(UphillError, match=rf"steps is {num_steps}"):
+        Trainer(choose("CartPole-v1"), small_ppo(), (0,), num_steps)
+
+
+@pytest.mark.parametrize("backend", ["envpool", "gymnasium"])
+@pytest.mark.parametrize("sampling", [Steps(2, 16), Episodes(2)], ids=["steps", "episodes"])
+def test_environments_outside_are_repeatable(backend, sampling):
+    algorithm = reinforce(
+        policy=SMALL,
+        sampling=sampling,
+        mean_over="steps",
+        normalize_observations=True,
+    )
+    one, two = (trained(algorithm, (1, 2), 150, backend=backend) for _ in range(2))
+    assert_same(one.learners, two.learners)
+    assert one.num_transitions == two.num_transitions
+    assert not eqx.tree_equal(take(one.learners, 0).actor, take(one.learners, 1).actor)
