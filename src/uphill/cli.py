@@ -89,7 +89,7 @@ class WrongCommandLine(UphillError):
 class TrainOptions:
     """Train an agent, evaluate it, and draw its learning curve."""
 
-    env: Positional[str]
+    env: Annotated[Positional[str], arg(metavar="ENV")]
     """Environment: an ID, or module:ID to import a module that registers it. Its keyword arguments
     are given as --env.KEY VALUE."""
     algo: str | None = None
@@ -347,7 +347,7 @@ def _value_of(flag: str, argv: list[str]) -> str | None:
 class ResumeOptions:
     """Go on with a run where its latest checkpoint stands."""
 
-    run: Positional[Path]
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
     """Run directory."""
     steps: int | None = None
     """Train up to so many steps instead: extends a run, also a finished one."""
@@ -377,7 +377,7 @@ def _resume(argv: list[str]) -> None:
 class EvaluateOptions:
     """Evaluate a run's final policies: whole episodes, deterministic and stochastic."""
 
-    run: Positional[Path]
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
     """Run directory."""
     episodes: int = 100
     """Episodes for each seed."""
@@ -400,7 +400,7 @@ def _evaluate(argv: list[str]) -> None:
 class EnvsOptions:
     """List environments, and the backend that runs each."""
 
-    pattern: Positional[str] = ""
+    pattern: Annotated[Positional[str], arg(metavar="PATTERN")] = ""
     """Show those whose name contains this."""
 
 

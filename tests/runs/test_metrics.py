@@ -66,6 +66,12 @@ def test_resumed_file_is_cut_back_and_goes_on_in_the_same_columns(tmp_path: Path
     np.testing.assert_array_equal(read_metrics(tmp_path)["steps"], [32, 65])
 
 
+def test_file_resumed_from_before_its_first_row_starts_again(tmp_path: Path) -> None:
+    MetricsFile(tmp_path).append([{"seed": 0, "steps": 32}])
+    MetricsFile(tmp_path, 0).append([{"seed": 0, "steps": 33}])
+    np.testing.assert_array_equal(read_metrics(tmp_path)["steps"], [33])
+
+
 def test_full_disk_is_one_sentence_and_earlier_rows_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,8 +27,9 @@ class MetricsFile:
         self._path = run / FILE
         self.columns: list[str] | None = None
         self.offset = offset
-        if offset:
+        if offset or self._path.exists():
             self._cut_back()
+        if offset:
             with self._path.open(newline="") as file:
                 self.columns = next(csv.reader(file))
 

@@ -26,6 +26,12 @@ class Preset:
 
 DEFAULT_STEPS = 1_000_000
 
+
+def _fading(learning_rate: float) -> Adam:
+    """Adam whose step shrinks to nothing: what keeps a solved policy solved."""
+    return Adam(learning_rate=f"linear:{learning_rate}:0", max_grad_norm=None)
+
+
 _CARTPOLE = {
     "ppo": Preset(
         "ppo",
@@ -39,14 +45,49 @@ _CARTPOLE = {
         ),
         100_000,
     ),
-    "a2c": Preset("a2c", a2c(), 500_000),
-    "vpg": Preset("vpg", vpg(), 500_000),
-    "reinforce": Preset("reinforce", reinforce(), 500_000),
+    "a2c": Preset("a2c", a2c(optimizer=RMSProp(learning_rate="linear:1e-3:0")), 500_000),
+    "vpg": Preset("vpg", vpg(optimizer=_fading(1e-2)), 500_000),
+    "reinforce": Preset(
+        "reinforce", reinforce(sampling=Episodes(num_envs=32), optimizer=_fading(1e-2)), 500_000
+    ),
+}
+
+_LUNAR_LANDER = {
+    "ppo": Preset(
+        "ppo",
+        ppo(
+            sampling=Steps(num_envs=16, num_steps=512),
+            estimator=GAE(gamma=0.995, lam=0.97),
+            optimizer=Adam(learning_rate="linear:1e-3:0"),
+            num_epochs=6,
+            num_minibatches=32,
+            entropy=0.005,
+            normalize_observations=True,
+        ),
+        1_000_000,
+    ),
+}
+
+_HALF_CHEETAH = {
+    "ppo": Preset(
+        "ppo",
+        ppo(
+            sampling=Steps(num_envs=16, num_steps=256),
+            estimator=GAE(gamma=0.99, lam=0.95),
+            optimizer=Adam(learning_rate="linear:3e-4:0"),
+            num_epochs=10,
+            num_minibatches=32,
+            normalize_observations=True,
+        ),
+        1_000_000,
+    ),
 }
 
 PRESETS: dict[str, dict[str, Preset]] = {
     "CartPole-v0": _CARTPOLE,
     "CartPole-v1": _CARTPOLE,
+    "LunarLander-v3": _LUNAR_LANDER,
+    "HalfCheetah-v5": _HALF_CHEETAH,
 }
 
 

@@ -17,7 +17,7 @@ from uphill.errors import UphillError
 from uphill.learning.learner import Actor, Learner, make_learner, stack, take
 from uphill.learning.process import use_compile_cache, use_cores
 from uphill.learning.rollout import narrow_on_host
-from uphill.policies.spaces import batch_shape
+from uphill.policies.spaces import Choice, batch_shape
 from uphill.runs.checkpoint import read_json, read_manifest, read_tensors, restore, write_file
 from uphill.runs.evaluate import evaluate_actors, report
 from uphill.runs.experiment import Experiment, read_experiment
@@ -52,8 +52,10 @@ class TrainedPolicy:
         else:
             seed = int(self._generator.integers(2**31)) if seed is None else seed
             action = self._sample(self.actor, observation, jax.random.key(seed))
-        # [()] makes a number of an array without axes: it can be a key, as environments expect.
-        return np.asarray(action).astype(self.actor.policy.action_kind.dtype)[()]
+        kind = self.actor.policy.action_kind
+        action = np.asarray(action).astype(kind.dtype)
+        # A single choice is a number, not an array: environments look things up by it.
+        return action[()] if isinstance(kind, Choice) else action
 
 
 def _to_environment(actor: Actor, action: Array) -> Array:

@@ -1,0 +1,146 @@
+"""Evaluation: whole episodes, so many of each environment, fixed before they run."""
+
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+import uphill
+from small_runs import small_ppo, train_small
+from uphill.envs.make import EnvironmentChoice, choose
+from uphill.envs.worlds import WORLDS
+from uphill.envs.worlds.cartpole import CartPole
+from uphill.errors import UphillError
+from uphill.learning.learner import Actor, make_learner, stack
+from uphill.policies.spaces import action_kind_of, encoding_of
+from uphill.runs.evaluate import Evaluator, evaluate_actors, report
+
+
+def actors_for(choice: EnvironmentChoice, num_seeds: int) -> Actor:
+    """Untrained policies, but far from uniform."""
+    env = gymnasium.make(choice.env) if isinstance(choice.env, str) else choice.env()
+    encoding, kind = encoding_of(env.observation_space), action_kind_of(env.action_space)
+    learners = [make_learner(small_ppo(), encoding, kind, s) for s in range(num_seeds)]
+    actors = stack(learners).actor
+    network = jax.tree.map(lambda x: 20 * x, actors.policy.network)
+    return eqx.tree_at(lambda a: a.policy.network, actors, network)
+
+
+@pytest.mark.parametrize("backend", ["compiled", "envpool", "gymnasium"])
+def test_deterministic_returns_are_those_of_gymnasiums_cartpole(backend: Any) -> None:
+    choice = choose("CartPole-v1", backend)
+    actors = actors_for(choice, 2)
+    returns = evaluate_actors(choice, actors, 2, 12)
+    assert returns.shape == (2, 2, 12)
+    # An independent evaluation, by hand, of the same policies in Gymnasium's own environment.
+    env = gymnasium.make("CartPole-v1")
+    for s in range(2):
+        actor = jax.tree.map(lambda x: jnp.asarray(x[s]), actors)  # noqa: B023
+        mode = jax.jit(lambda o, actor=actor: actor(o).mode())
+        totals = []
+        for episode in range(12):
+            observation, _ = env.reset(seed=episode)
+            total, over = 0.0, False
+            while not over:
+                observation, reward, terminated, truncated, _ = env.step(int(mode(observation)))
+                total, over = total + float(reward), terminated or truncated
+            totals.append(total)
+        spread = np.hypot(np.std(totals), np.std(returns[0, s])) / np.sqrt(12) + 0.1
+        assert abs(returns[0, s].mean() - np.mean(totals)) < 5 * spread
+
+
+def test_evaluation_repeats_itself() -> None:
+    choice = choose("CartPole-v1")
+    actors = actors_for(choice, 1)
+    evaluator = Evaluator(choice, 1, 5)
+    np.testing.assert_array_equal(evaluator.returns(actors), evaluator.returns(actors))
+    np.testing.assert_array_equal(evaluate_actors(choice, actors, 1, 5), evaluator.returns(actors))
+
+
+class Alternating(gymnasium.Env):
+    """Each environment's episodes last 1, 30, 1, 30, … steps, and return their number."""
+
+    observation_space = spaces.Box(-1, 1, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+    num_episodes = 0
+    spec = None
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        self.num_episodes += 1
+        self.elapsed = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        self.elapsed += 1
+        length = 1 if self.num_episodes % 2 else 30
+        ended = self.elapsed == length
+        return np.zeros(2, np.float32), float(self.num_episodes) * ended, ended, False, {}
+
+
+def test_quotas_are_fixed_so_long_episodes_count_as_much_as_short_ones() -> None:
+    choice = choose(Alternating)
+    returns = evaluate_actors(choice, actors_for(choice, 1), 1, 25)
+    # 25 episodes of 10 environments: five of them run three episodes, five run two.
+    for kind in returns[:, 0]:
+        assert sorted(kind) == sorted([1.0, 2.0] * 10 + [3.0] * 5)
+
+
+class Graded(gymnasium.Env):
+    """One step; pays the action, so the return says which action it was."""
+
+    observation_space = spaces.Box(-1, 1, (2,), np.float32)
+    action_space = spaces.Discrete(5)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        return np.ones(2, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        return np.ones(2, np.float32), float(action), True, False, {}
+
+
+def test_deterministic_takes_the_mode_and_stochastic_samples() -> None:
+    choice = choose(Graded)
+    env = Graded()
+    kind = action_kind_of(env.action_space)
+    learner = make_learner(small_ppo(), encoding_of(env.observation_space), kind, 0)
+    actors = stack([learner]).actor
+    returns = evaluate_actors(choice, actors, 1, 40)
+    probabilities = np.asarray(jax.nn.softmax(learner.actor.policy.network(jnp.ones(2))))
+    assert set(returns[0, 0]) == {float(probabilities.argmax())}
+    assert len(set(returns[1, 0])) >= 4  # nearly uniform: all but surely
+
+
+def test_report_says_what_the_interval_is_over() -> None:
+    returns = np.arange(12.0).reshape(2, 1, 6)
+    one, several = report(returns), report(returns.reshape(2, 2, 3))
+    assert (one["episodes"], one["interval_over"]) == (6, "episodes")
+    assert (several["episodes"], several["interval_over"]) == (3, "seeds")
+    assert several["deterministic"]["per_seed"] == [1.0, 4.0]
+    assert several["stochastic"]["per_seed"] == [7.0, 10.0]
+
+
+def test_world_that_breaks_in_an_evaluation_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(CartPole):
+        def reward(self, state: Any, action: Any, next_state: Any) -> Any:
+            return jnp.nan * next_state.position
+
+    monkeypatch.setitem(WORLDS, "CartPole-v1", Broken(500, 475.0))
+    choice = choose("CartPole-v1")
+    with pytest.raises(UphillError, match=r"CartPole-v1 returned a reward .* in an evaluation"):
+        evaluate_actors(choice, actors_for(choice, 1), 1, 2)
+
+
+def test_run_of_the_pool_is_trained_and_evaluated(tmp_path: Path) -> None:
+    run = train_small(tmp_path / "run", seeds=2, backend="envpool", steps=100)
+    assert run.summary()["backend"] == "envpool"
+    result = uphill.evaluate(run.path, episodes=3)
+    assert len(result["deterministic"]["per_seed"]) == 2
+    assert 8 <= result["stochastic"]["mean"] <= 100

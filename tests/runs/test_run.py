@@ -1,0 +1,253 @@
+"""Runs and their policies: load, act, evaluate."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+import uphill
+from small_runs import small_ppo, tensors_of, train_small
+from uphill.errors import UphillError
+from uphill.learning.learner import make_learner
+from uphill.policies.spaces import action_kind_of, encoding_of
+from uphill.runs.run import TrainedPolicy
+
+BOX = spaces.Box(-1, 1, (3,), np.float32)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> uphill.Run:
+    return train_small(tmp_path_factory.mktemp("runs") / "run", small_ppo(), seeds=3)
+
+
+def policy_for(observation: gymnasium.Space, action: gymnasium.Space) -> TrainedPolicy:
+    """An untrained policy for these spaces."""
+    learner = make_learner(small_ppo(), encoding_of(observation), action_kind_of(action), 0)
+    return TrainedPolicy(learner.actor)
+
+
+# --- saving and loading -------------------------------------------------------------------------
+
+ACT_ELSEWHERE = """
+import json, sys, numpy as np, uphill
+run = uphill.load(sys.argv[1])
+observations = np.load(sys.argv[2])
+actor = run.policy.actor
+print(json.dumps({
+    "modes": run.policy.act(observations).tolist(),
+    "samples": run.policy.act(observations, sample=True, seed=7).tolist(),
+    "features": np.asarray(actor.features(observations)).tolist(),
+    "imported": [name for name in ("envpool", "matplotlib") if name in sys.modules],
+}))
+"""
+
+
+def test_trap_14_loaded_in_a_fresh_process_the_policy_acts_the_same(
+    run: uphill.Run, tmp_path: Path
+) -> None:
+    observations = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
+    np.save(tmp_path / "observations.npy", observations)
+    done = subprocess.run(
+        [sys.executable, "-c", ACT_ELSEWHERE, run.path, tmp_path / "observations.npy"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    there = json.loads(done.stdout)
+    policy = run.policy
+    assert policy.actor.normalizer is not None
+    assert int(policy.actor.normalizer.count) >= 300  # it was not loaded fresh
+    features = np.asarray(policy.actor.features(observations))
+    assert np.abs(features - observations).max() > 0.1
+    np.testing.assert_allclose(there["features"], features, rtol=1e-6)
+    np.testing.assert_array_equal(there["modes"], policy.act(observations))
+    np.testing.assert_array_equal(there["samples"], policy.act(observations, sample=True, seed=7))
+    assert there["imported"] == []
+
+
+def test_trap_14_evaluating_and_acting_change_nothing_that_was_learned(run: uphill.Run) -> None:
+    before = tensors_of(run.path)
+    loaded = uphill.load(run.path)
+    count = np.asarray(loaded.learners.actor.normalizer.moments.count).copy()
+    loaded.evaluate(3)
+    loaded.policy.act(np.full(4, 100.0, np.float32))
+    np.testing.assert_array_equal(loaded.learners.actor.normalizer.moments.count, count)
+    after = tensors_of(run.path)
+    for name, tensor in before.items():
+        np.testing.assert_array_equal(after[name], tensor)
+
+
+def test_evaluating_again_gives_the_same_numbers(run: uphill.Run) -> None:
+    result = uphill.load(run.path).evaluate(6)
+    assert result == uphill.evaluate(run.path, episodes=6)
+    assert result == json.loads((run.path / "evaluation.json").read_text())
+    assert set(result) == {"episodes", "interval_over", "deterministic", "stochastic"}
+    for kind in ("deterministic", "stochastic"):
+        assert set(result[kind]) == {"mean", "std", "iqm", "ci95", "per_seed"}
+        assert len(result[kind]["per_seed"]) == 3
+    assert result["episodes"] == 6
+    assert result["interval_over"] == "seeds"
+    assert result["deterministic"] != result["stochastic"]
+    with pytest.raises(UphillError, match="episodes is 0: use at least 1"):
+        run.evaluate(0)
+
+
+def test_policy_is_that_of_the_best_seed_or_of_the_one_asked_for(run: uphill.Run) -> None:
+    evaluation = json.loads((run.path / "evaluation.json").read_text())
+    evaluation["deterministic"]["per_seed"] = [1.0, 3.0, 2.0]
+    (run.path / "evaluation.json").write_text(json.dumps(evaluation))
+    weights = next(v for k, v in tensors_of(run.path).items() if "actor.policy.network" in k)
+
+    def seed_of(policy: TrainedPolicy) -> int:
+        import jax
+
+        leaves = jax.tree.leaves(policy.actor.policy.network)
+        return next(s for s in range(3) for x in leaves if np.array_equal(x, weights[s]))
+
+    assert seed_of(uphill.load(run.path).policy) == 1
+    assert "policy of seed 1" in repr(uphill.load(run.path))
+    assert seed_of(uphill.load(run.path, seed_index=2).policy) == 2
+    assert seed_of(uphill.load(run.path).policy_of(0)) == 0
+    for wrong in (-1, 3):
+        with pytest.raises(UphillError, match=f"seed_index is {wrong}: .* use 0 to 2"):
+            uphill.load(run.path, seed_index=wrong)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"deterministic": {"per_seed": [1]}}', '{"deterministic": "x"}']
+)
+def test_damaged_evaluation_is_one_sentence(text: str, run: uphill.Run) -> None:
+    path = run.path / "evaluation.json"
+    whole = path.read_text()
+    path.write_text(text)
+    with pytest.raises(UphillError, match=r"evaluation\.json"):
+        _ = uphill.load(run.path).policy
+    assert uphill.load(run.path, seed_index=0).policy.act(np.zeros(4, np.float32)) in (0, 1)
+    path.write_text(whole)
+
+
+def test_policy_needs_no_environment(run: uphill.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise AssertionError("an environment was made")
+
+    monkeypatch.setattr("gymnasium.make", fail)
+    monkeypatch.setattr("uphill.runs.run.choose", fail)
+    assert uphill.load(run.path).policy.act(np.zeros(4, np.float32)) in (0, 1)
+
+
+def test_summary_holds_what_scripts_rely_on(run: uphill.Run) -> None:
+    summary = run.summary()
+    assert list(summary) == [
+        *("run", "env", "backend", "algo", "seeds", "steps", "seconds", "compile_seconds"),
+        *("steps_per_second", "solved", "evaluation"),
+    ]
+    assert summary["steps_per_second"] == pytest.approx(
+        sum(summary["steps"]) / (summary["seconds"] - summary["compile_seconds"])
+    )
+    assert len(summary["steps"]) == len(summary["solved"]) == 3
+
+
+def test_what_does_not_fit_the_checkpoint_is_one_sentence(run: uphill.Run) -> None:
+    path = run.path / "experiment.json"
+    whole = path.read_text()
+    path.write_text(whole.replace('"seeds": 3', '"seeds": 2'))
+    with pytest.raises(UphillError, match=r"does not fit: .* should be"):
+        _ = uphill.load(run.path, seed_index=0).policy
+    path.write_text(whole)
+
+
+# --- acting -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Discrete(3),
+        spaces.Discrete(2, start=-5),
+        spaces.Box(-2, 3, (2,), np.float32),
+        spaces.Box(np.array([-0.1, 0.3]), np.array([0.7, 0.9]), dtype=np.float64),
+        spaces.Box(0, 255, (2, 2), np.uint8),
+        spaces.Box(-1, 1, (), np.float32),
+        spaces.MultiDiscrete([2, 3]),
+        spaces.MultiDiscrete([[2, 3], [4, 5]], start=[[0, 1], [2, -3]]),
+        spaces.MultiBinary(3),
+        spaces.MultiBinary((2, 2)),
+    ],
+    ids=repr,
+)
+def test_actions_are_ready_for_the_environment(space: gymnasium.Space) -> None:
+    policy = policy_for(BOX, space)
+    many = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    for sample in (False, True):
+        one = policy.act(many[0], sample=sample)
+        assert space.contains(one), one
+        batch = policy.act(many, sample=sample)
+        assert batch.shape == (40, *(space.shape or ()))
+        assert batch.dtype == space.dtype
+        assert all(space.contains(np.asarray(action)) for action in batch)
+    grid = policy.act(many.reshape(5, 8, 3)).reshape(40, *(space.shape or ()))
+    np.testing.assert_allclose(grid, policy.act(many), rtol=1e-5, atol=1e-6)
+
+
+def test_discrete_action_can_be_looked_up() -> None:
+    action = policy_for(BOX, spaces.Discrete(3)).act(np.zeros(3, np.float32))
+    assert {0: "left", 1: "stay", 2: "right"}[action]
+
+
+def test_mode_is_always_the_same_and_samples_vary() -> None:
+    policy = policy_for(BOX, spaces.Discrete(3))
+    observation = np.zeros((200, 3), np.float32)
+    assert len(np.unique(policy.act(observation))) == 1
+    samples = policy.act(observation, sample=True)
+    assert set(samples) == {0, 1, 2}
+    assert not np.array_equal(samples, policy.act(observation, sample=True))
+    first, second = (policy.act(observation, sample=True, seed=3) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_nested_observations() -> None:
+    space = spaces.Dict(
+        {
+            "camera": spaces.Box(0, 1, (2, 2)),
+            "gear": spaces.Discrete(3),
+            "pair": spaces.Tuple([BOX]),
+        }
+    )
+    policy = policy_for(space, spaces.Discrete(4))
+    one = space.sample()
+    assert policy.act(one) in range(4)
+    batch = {
+        "camera": np.stack([one["camera"]] * 6),
+        "gear": np.full(6, one["gear"]),
+        "pair": (np.stack([one["pair"][0]] * 6),),
+    }
+    np.testing.assert_array_equal(policy.act(batch), [policy.act(one)] * 6)
+    for wrong in (
+        {"camera": one["camera"]},
+        one | {"camera": one["camera"][0]},
+        one | {"pair": one["pair"][0]},
+        batch | {"gear": np.zeros(5, int)},
+        np.zeros(3, np.float32),
+    ):
+        with pytest.raises(UphillError, match=r"(?i)observation"):
+            policy.act(wrong)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(2), np.zeros((3, 2)), 1.0, np.zeros((4, 3, 1))])
+def test_observation_of_the_wrong_shape_is_one_sentence(wrong: Any) -> None:
+    with pytest.raises(UphillError, match="observation has shape"):
+        policy_for(BOX, spaces.Discrete(3)).act(wrong)
+
+
+def test_observation_of_double_precision_is_welcome() -> None:
+    policy = policy_for(BOX, spaces.Discrete(3))
+    observation = np.random.default_rng(0).normal(size=(9, 3))
+    np.testing.assert_array_equal(
+        policy.act(observation), policy.act(observation.astype(np.float32))
+    )

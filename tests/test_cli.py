@@ -1,0 +1,346 @@
+"""The command line: what users type, what it prints, and the status it ends with."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from small_runs import rows_of
+from uphill.cli import main
+from uphill.learning.parts import Adam, ClippedRatio, ScoreFunction, ValueFunction
+from uphill.runs.experiment import read_experiment
+
+SMALL = [
+    *("--policy.hidden", "8", "--baseline.network.hidden", "8", "--envs", "4"),
+    *("--sampling.num-steps", "8", "--num-epochs", "2", "--num-minibatches", "2"),
+    *("--normalize-observations", "--steps", "100", "--episodes", "4"),
+]
+TRAIN = ["train", "CartPole-v1", *SMALL]
+
+
+def run_cli(*argv: Any) -> int:
+    return main([str(word) for word in argv])
+
+
+# --- results ------------------------------------------------------------------------------------
+
+
+def test_train_and_evaluate_print_exactly_one_json_object(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert run_cli(*TRAIN, "--seeds", 2, "--out", out, "--json") == 0
+    printed = capfd.readouterr()
+    assert printed.out.count("\n") == 1
+    result = json.loads(printed.out)
+    assert list(result) == [
+        *("run", "env", "backend", "algo", "seeds", "steps", "seconds", "compile_seconds"),
+        *("steps_per_second", "solved", "evaluation"),
+    ]
+    assert (result["run"], result["env"], result["backend"], result["algo"], result["seeds"]) == (
+        *(str(out), "CartPole-v1", "compiled", "ppo"),
+        2,
+    )
+    assert all(steps >= 100 for steps in result["steps"])
+    assert len(result["steps"]) == 2
+    assert result["solved"] == [False, False]
+    assert 0 < result["compile_seconds"] < result["seconds"]
+    assert "backend compiled, since it is one of Uphill's compiled worlds" in printed.err
+
+    assert run_cli("evaluate", out, "--episodes", 4, "--json") == 0
+    evaluation = json.loads(capfd.readouterr().out)
+    assert evaluation == result["evaluation"]
+    assert set(evaluation) == {"episodes", "interval_over", "deterministic", "stochastic"}
+    assert (evaluation["episodes"], evaluation["interval_over"]) == (4, "seeds")
+    for kind in ("deterministic", "stochastic"):
+        assert list(evaluation[kind]) == ["mean", "std", "iqm", "ci95", "per_seed"]
+        low, high = evaluation[kind]["ci95"]
+        assert low <= evaluation[kind]["iqm"] <= high
+
+
+def test_without_json_people_read_the_result(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_cli(*TRAIN, "--out", tmp_path / "run", "--quiet") == 0
+    printed = capfd.readouterr()
+    assert not printed.err
+    for part in (
+        "deterministic mean return",
+        "over 4 episodes",
+        "solved        0 of 1",
+        "curve.png",
+    ):
+        assert part in printed.out
+    assert run_cli("resume", tmp_path / "run") == 1
+    assert "is finished" in capfd.readouterr().err
+    assert run_cli("resume", tmp_path / "run", "--steps", 150, "--quiet", "--json") == 0
+    assert json.loads(capfd.readouterr().out)["steps"][0] >= 150
+
+
+NOISY = """
+import ctypes
+import gymnasium
+import numpy as np
+
+class Noisy(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, word="", size=0):
+        print("made", word, size)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        print("Python prints")
+        ctypes.CDLL(None).puts(b"C prints")
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(2, np.float32), 1.0, True, False, {}
+
+gymnasium.register("Noisy-v0", Noisy, max_episode_steps=5)
+"""
+
+
+def test_whatever_an_environment_prints_stdout_is_json_alone(tmp_path: Path) -> None:
+    (tmp_path / "noisy_module.py").write_text(NOISY)
+    command = [sys.executable, "-m", "uphill.cli", "train", "noisy_module:Noisy-v0", *SMALL]
+    command += ["--env.word", "hello", "--env.size=3", "--steps", "20", "--out", "run", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["backend"] == "gymnasium"
+    for noise in ("made hello 3", "Python prints", "C prints"):
+        assert noise in done.stderr
+    assert read_experiment(tmp_path / "run").env_kwargs == {"word": "hello", "size": 3}
+
+
+# --- flags --------------------------------------------------------------------------------------
+
+
+def test_flags_reach_the_parts(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    flags = [
+        *("--optimizer.learning-rate", "linear:3e-4:0", "--surrogate.epsilon", "0.1"),
+        *("--estimator.lam", "0.9", "--entropy", "0.01", "--baseline.optimizer", "adam"),
+        *("--baseline.optimizer.learning-rate", "1e-3", "--sampling.num-steps", "8"),
+    ]
+    assert run_cli(*TRAIN, *flags, "--out", tmp_path / "run", "--json") == 0
+    capfd.readouterr()
+    algorithm = read_experiment(tmp_path / "run").algorithm
+    assert str(algorithm.optimizer.learning_rate) == "linear:0.0003:0.0"
+    assert isinstance(algorithm.surrogate, ClippedRatio)
+    assert algorithm.surrogate.epsilon.value == 0.1
+    assert algorithm.estimator.lam == 0.9  # pyright: ignore
+    assert isinstance(algorithm.baseline, ValueFunction)
+    assert isinstance(algorithm.baseline.optimizer, Adam)
+    assert algorithm.baseline.optimizer.learning_rate.value == 1e-3
+    assert algorithm.policy.hidden == (8,)
+    assert algorithm.normalize_observations
+
+
+def parsed(*argv: str) -> Any:
+    """The options and the algorithm of a `train` command, without training."""
+    from uphill.cli import _environment_in, _parse_train
+
+    env = _environment_in(list(argv))
+    assert env is not None
+    return _parse_train(list(argv), env)
+
+
+def test_part_types_are_flags_and_the_whole_is_checked_last() -> None:
+    flags = ["--surrogate", "score-function", "--num-epochs", "1", "--num-minibatches", "1"]
+    _, algorithm, _ = parsed("CartPole-v1", *flags)
+    assert isinstance(algorithm.surrogate, ScoreFunction)
+    # A deeper flag may stand before the part that has it.
+    flags = ["--baseline.optimizer", "sgd", "--baseline=value-function"]
+    _, algorithm, _ = parsed("CartPole-v1", "--algo", "reinforce", *flags)
+    assert type(algorithm.baseline.optimizer).__name__ == "SGD"
+    _, algorithm, _ = parsed("CartPole-v1", "--algo", "vpg", "--baseline.optimizer", "none")
+    assert algorithm.baseline.optimizer is None
+    # The type that it has already keeps the preset's settings.
+    _, algorithm, preset = parsed("CartPole-v1", "--optimizer", "adam")
+    assert algorithm.optimizer == preset.algorithm.optimizer
+    # A number that fits together with --envs only.
+    _, algorithm, _ = parsed("CartPole-v1", "--envs", "3", "--num-minibatches", "3")
+    assert (algorithm.sampling.num_envs, algorithm.num_minibatches) == (3, 3)
+
+
+def test_environment_is_found_wherever_it_stands() -> None:
+    for argv in (
+        ["--seed", "3", "CartPole-v1"],
+        ["--quiet", "CartPole-v1", "--seed", "3"],
+        ["--seed=3", "--no-json", "CartPole-v1"],
+        ["--normalize-observations", "CartPole-v1", "--seed", "3"],
+    ):
+        options, _, preset = parsed(*argv)
+        assert (options.env, options.seed) == ("CartPole-v1", 3)
+        assert preset.steps == 100_000  # that of CartPole, not the general one
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "sentence"),
+    [
+        ([], 0, "uphill train ENV"),
+        (["help"], 0, "uphill train ENV"),
+        (["--version"], 0, "uphill 0."),
+        (["fly"], 2, "There is no command 'fly': use one of train"),
+        (["train"], 2, "ENV"),
+        (["train", "--seed", "3"], 2, "ENV"),
+        (["train", "CartPole-v1", "--nonsense", "3"], 2, "--nonsense"),
+        (["train", "CartPole-v1", "--seed", "x"], 2, "--seed"),
+        (["train", "CartPole-v1", "--steps"], 2, "--steps"),
+        (["train", "CartPole-v1", "--backend", "gpu"], 2, "--backend"),
+        (["train", "CartPole-v1", "--optimizer.learning-rate", "linear:1"], 2, "no schedule"),
+        (["train", "CartPole-v1", "--surrogate", "dqn"], 2, "choose one of score-function"),
+        (["train", "CartPole-v1", "--surrogate"], 2, "choose one of score-function"),
+        (["train", "CartPole-v1", "--algo", "dqn"], 2, "use one of reinforce, vpg, a2c, ppo"),
+        (["train", "CartPole-v1", "--env.gravity"], 2, "--env.gravity has no value"),
+        (["train", "CartPole-v1", "--steps", "0"], 1, "steps is 0: use at least 1"),
+        (["train", "CartPole-v1", "--envs", "0"], 1, "envs is 0: use at least 1"),
+        (["train", "CartPole-v1", "--seeds", "0"], 1, "seeds is 0: use at least 1"),
+        (["train", "CartPole-v1", "--episodes", "0"], 1, "episodes is 0: use at least 1"),
+        (["train", "CartPole-v1", "--num-minibatches", "7"], 1, "use 8, or change one of these"),
+        (["train", "CartPole-v1", "--surrogate", "score-function"], 1, "num_epochs is 20"),
+        (["train", "CartPole-v2"], 1, "did you mean CartPole-v1"),
+        (["train", "CartPole-v1", "--backend", "compiled", "--env.g", "1"], 1, "no arguments"),
+        (["train", "CartPole-v1", "--init-from", "nowhere"], 1, "nowhere is no run directory"),
+        (["evaluate"], 2, "RUN"),
+        (["evaluate", "nowhere"], 1, "nowhere is no run directory"),
+        (["evaluate", "nowhere", "--episodes", "x"], 2, "--episodes"),
+        (["resume", "nowhere"], 1, "nowhere is no run directory"),
+        (["envs", "no such name"], 1, "No environment's name contains"),
+        (["envs", "CartPole-v"], 0, "CartPole-v1"),
+        (["algos"], 0, "ClippedRatio"),
+        (["evaluate", "--help"], 0, "--allow-import"),
+        (["resume", "--help"], 0, "extends a run"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_status_and_sentence(
+    argv: list[str],
+    status: int,
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(argv) == status
+    printed = capfd.readouterr()
+    shown = " ".join(((printed.out if status == 0 else printed.err) or "").split())
+    assert sentence in shown
+    assert "Traceback" not in printed.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_help_of_an_algorithm_shows_every_setting_with_its_docstring(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["train", "--help"]) == 0
+    assert "--stop-when-solved" in capfd.readouterr().out
+    assert main(["train", "CartPole-v1", "--algo", "reinforce", "--help"]) == 0
+    shown = capfd.readouterr().out
+    for part in (
+        *("usage: uphill train CartPole-v1", "--sampling.per-env", "--estimator.gamma"),
+        *("Discount factor.", "--baseline {no-baseline,batch-mean,value-function}"),
+        *("--optimizer {adam,rmsprop,sgd}", "FLOAT|linear:A:B"),
+    ):
+        assert part in shown
+    assert "--surrogate.epsilon" not in shown  # its surrogate has none
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from uphill.cli import main; status = main(['--help']); "
+        "heavy = ('jax', 'envpool', 'matplotlib', 'gymnasium', 'scipy', 'equinox', 'optax');"
+        "print([m for m in heavy if m in sys.modules], status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[] 0"
+
+
+# --- interruption -------------------------------------------------------------------------------
+
+
+def started(out: Path, *flags: str) -> subprocess.Popen[str]:
+    argv = [*TRAIN, "--seeds", "2", "--steps", "100000000", "--out", str(out), *flags]
+    return subprocess.Popen(
+        [sys.executable, "-m", "uphill.cli", *argv],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("when", ["compiling", "training"])
+def test_ctrl_c_saves_and_says_how_to_go_on(
+    when: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "a run"
+    process = started(out)
+    # The first checkpoint is written just before the program is compiled, the first row of the
+    # metrics after it has run.
+    waited = "checkpoint/latest.json" if when == "compiling" else "metrics.csv"
+    wait_for(out / waited, process)
+    process.send_signal(signal.SIGINT if when == "training" else signal.SIGTERM)
+    shown = process.communicate(timeout=120)
+    assert process.returncode == 130, shown
+    assert f"Saved. Go on with: uphill resume '{out}'" in shown[1]
+    assert "Traceback" not in shown[1]
+    assert not shown[0]
+    # Continue to nearby steps, in this process: the experiment asked for too many.
+    path = out / "experiment.json"
+    path.write_text(path.read_text().replace("100000000", "300000000"))
+    facts = json.loads((out / "checkpoint" / "latest.json").read_text())["facts"]
+    assert (facts["num_updates"] > 0) == (when == "training")
+    path.write_text(path.read_text().replace("300000000", str(max(facts["num_transitions"]) + 50)))
+    assert run_cli("resume", out, "--json", "--quiet") == 0
+    result = json.loads(capfd.readouterr().out)
+    assert min(result["steps"]) >= max(facts["num_transitions"]) + 50
+    assert (out / "curve.png").exists()
+    updates = [int(row["update"]) for row in rows_of(out) if row["seed"] == "0"]
+    assert updates == sorted(set(updates))
+
+
+def test_full_disk_while_training_is_one_sentence_and_the_checkpoint_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import errno
+
+    real, calls = os.fsync, iter(range(10**6))
+
+    def fills_up(descriptor: int) -> None:
+        # Experiment, four files of the first checkpoint, then the first rows of the metrics.
+        if next(calls) >= 5:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fills_up)
+    assert run_cli(*TRAIN, "--out", tmp_path / "run", "--quiet") == 1
+    monkeypatch.undo()
+    shown = capfd.readouterr().err
+    assert "metrics.csv could not be written (No space left on device): free some space" in shown
+    assert shown.count("\n") == 1
+    assert run_cli("resume", tmp_path / "run", "--quiet", "--json") == 0
+    assert json.loads(capfd.readouterr().out)["steps"][0] >= 100
+
+
+def test_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m uphill.cli envs | head -1"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.count("\n") == 1
+    assert "BrokenPipe" not in done.stderr
