@@ -11,6 +11,8 @@ from uphill.learning.parts import (
     Adam,
     Algorithm,
     ClippedRatio,
+    Episodes,
+    RMSProp,
     Steps,
 )
 
