@@ -12,9 +12,9 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import tyro
 from tyro.conf import Positional, arg
@@ -186,7 +186,7 @@ def _parse_train(argv: list[str], env: str) -> tuple[TrainOptions, Any, Any]:
     envs = _value_of("--envs", argv)
     if envs is not None and envs.isdecimal() and int(envs) > 0:
         sampling = replace(start.sampling, num_envs=int(envs))
-        start = _unchecked(start, ("sampling",), sampling)
+        start = _unchecked(start, "sampling", sampling)
 
     @dataclass(frozen=True)
     class Train:
@@ -273,45 +273,44 @@ def _take_part_types(argv: list[str], algorithm: Any) -> tuple[list[str], Any]:
         words, rest = iter(argv), []
         for word in words:
             flag, is_given, value = word.partition("=")
-            path = tuple(flag.removeprefix("--").replace("-", "_").split("."))
+            path = flag.removeprefix("--").replace("-", "_").split(".")
             is_flag = flag.startswith("--") and len(path) == depth
-            kinds = _part_types(algorithm, path) if is_flag else {}
-            if not kinds:
+            types = _part_types(algorithm, path) if is_flag else {}
+            if not types:
                 rest.append(word)
                 continue
             value = value if is_given else next(words, "")
-            if value not in kinds:
-                raise WrongCommandLine(f"{flag} is {value!r}: choose one of {', '.join(kinds)}.")
-            kind = kinds[value]
-            if kind is None or not isinstance(_at(algorithm, path), kind):
-                algorithm = _unchecked(algorithm, path, None if kind is None else kind())
+            if value not in types:
+                raise WrongCommandLine(f"{flag} is {value!r}: choose one of {', '.join(types)}.")
+            algorithm = _with_part(algorithm, path, types[value])
         argv = rest
     return argv, algorithm
 
 
-def _part_types(algorithm: Any, path: tuple[str, ...]) -> dict[str, type | None]:
+def _part_types(algorithm: Any, path: list[str]) -> dict[str, str]:
     """The types that the part at `path` may have, by the names that flags give them."""
-    owner = _at(algorithm, path[:-1])
-    hint = get_type_hints(type(owner)).get(path[-1]) if is_dataclass(owner) else None
-    members = get_args(hint)
-    types = [m for m in members if isinstance(m, type) and is_dataclass(m)]
-    parts: dict[str, type | None] = {_kebab(m.__name__): m for m in types}
-    if len(members) < 2 or not parts:
-        return {}
-    return parts | ({"none": None} if type(None) in members else {})
+    from uphill.runs.configuration import encode, part_types
+
+    return {_kebab(name): name for name in part_types(type(algorithm), encode(algorithm), path)}
 
 
-def _at(part: Any, path: tuple[str, ...]) -> Any:
-    for name in path:
-        part = getattr(part, name, None)
-    return part
+def _with_part(part: Any, path: list[str], type_name: str) -> Any:
+    """`part` with a new part at `path`; one that has the type already keeps its settings."""
+    from uphill.runs.configuration import decode
+
+    field, *inner = path
+    if inner:
+        return _unchecked(part, field, _with_part(getattr(part, field), inner, type_name))
+    if type(getattr(part, field)).__name__ == type_name:
+        return part
+    document = None if type_name == "none" else {"$type": type_name}
+    return _unchecked(part, field, decode(get_type_hints(type(part))[field], document))
 
 
-def _unchecked(part: Any, path: tuple[str, ...], value: Any) -> Any:
-    """A copy of `part` with another part at `path`, without asking whether they fit together."""
+def _unchecked(part: Any, field: str, value: Any) -> Any:
+    """A copy of `part` with another value, without asking whether all fits together."""
     changed = copy.copy(part)
-    inner = value if len(path) == 1 else _unchecked(getattr(part, path[0]), path[1:], value)
-    object.__setattr__(changed, path[0], inner)
+    object.__setattr__(changed, field, value)
     return changed
 
 
@@ -319,10 +318,9 @@ def _describe_parts(algorithm: Any) -> str:
     """The flags that change a part's type, for the help."""
     lines = ["Flags that choose a part (its own settings follow below):"]
     for name in [f.name for f in fields(algorithm)]:
-        paths = [(name,), (name, "optimizer")]
-        for path in paths:
-            if kinds := _part_types(algorithm, path):
-                lines.append(f"  --{'.'.join(path)} {{{','.join(kinds)}}}")
+        for path in ([name], [name, "optimizer"]):
+            if types := _part_types(algorithm, path):
+                lines.append(f"  --{'.'.join(path)} {{{','.join(types)}}}")
     return "\n".join(lines)
 
 
