@@ -15,9 +15,11 @@ LARGEST_CACHE = 512 * 2**20  # bytes
 def use_cores(num_seeds: int, num_cores: int) -> None:
     """Ask JAX for a device for each core that the seeds can use.
 
-    Must happen before JAX starts. Where it has started already (in a notebook, say), training uses
+    Must happen before JAX starts; the variable JAX_NUM_CPU_DEVICES says it first. Where it has started already (in a notebook, say), training uses
     the devices that there are.
     """
+    if "JAX_NUM_CPU_DEVICES" in os.environ:
+        return
     try:
         jax.config.update("jax_num_cpu_devices", max(1, min(num_seeds, num_cores)))
     except RuntimeError:

@@ -201,6 +201,8 @@ class Trainer:
         collect = self._collect_from_python if is_python else self._collect_from_pool
         for _ in range(num_updates):
             if isinstance(self.algorithm.sampling, Episodes):
+                # A pool must not be reset while the program that steps it is still running.
+                jax.block_until_ready(lanes)
                 lanes = self._reset_lanes()
             # Seeds learn on devices of their own, but their environments are one pool.
             actors, counts = _gathered((learners.actor, learners.num_updates))

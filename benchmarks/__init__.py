@@ -1,0 +1,1 @@
+"""Measurements: `python -m benchmarks` lists them. Never run by the tests."""

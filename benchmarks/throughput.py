@@ -1,0 +1,146 @@
+"""Steps per second: compiled worlds with training, other environments with a policy."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks.timing import alternate, rates
+from uphill.envs.make import choose
+from uphill.learning.algorithms import ppo, reinforce
+from uphill.learning.parts import Adam, Algorithm, Episodes, Steps
+from uphill.learning.rollout import start_lanes
+from uphill.learning.train import CAPACITY, Trainer, TrainState
+
+ENDLESS = 2**32 - 1
+
+
+def _trainer(env: str, algorithm: Algorithm, seeds: int = 1, backend: Any = "auto") -> Trainer:
+    return Trainer(choose(env, backend), algorithm, tuple(range(seeds)), ENDLESS)
+
+
+def _training(trainer: Trainer, state: TrainState, num_updates: int) -> str:
+    """The rate of training from `state`, again and again: each round does the same work."""
+
+    def run() -> int:
+        after, _ = trainer.advance(state, num_updates)
+        return sum(after.num_transitions) - sum(state.num_transitions)
+
+    return f"{rates(run)}; compile {trainer.compile_seconds:.1f} s"
+
+
+def window() -> None:
+    """A score-function update on fixed windows: CartPole, 32 environments, 64 tanh."""
+    from uphill.policies.policy import PolicySettings
+
+    algorithm = reinforce(
+        sampling=Steps(num_envs=32, num_steps=500),
+        policy=PolicySettings(hidden=(64,)),
+        mean_over="steps",
+    )
+    trainer = _trainer("CartPole-v1", algorithm)
+    print("fixed window, 32 × 500:", _training(trainer, trainer.start(), CAPACITY))
+
+
+def episodes() -> None:
+    """Whole-episode REINFORCE: from the first update, and once episodes are long."""
+    from uphill.policies.policy import PolicySettings
+
+    for per_env in (1, 4):
+        algorithm = reinforce(
+            sampling=Episodes(num_envs=32, per_env=per_env),
+            policy=PolicySettings(hidden=(64,)),
+            optimizer=Adam(learning_rate=1e-2, max_grad_norm=None),
+        )
+        untrained = reinforce(
+            sampling=algorithm.sampling,
+            policy=algorithm.policy,
+            optimizer=Adam(learning_rate=0.0, max_grad_norm=None),
+        )
+        trainer = _trainer("CartPole-v1", untrained)
+        print(
+            f"whole episodes, 32 × {per_env}, untrained:",
+            _training(trainer, trainer.start(), CAPACITY),
+        )
+        trainer = _trainer("CartPole-v1", algorithm)
+        state = trainer.start()
+        for _ in range(3):
+            state, rows = trainer.advance(state, CAPACITY)
+        length = rows["length_sum"][-1].sum() / rows["num_episodes"][-1].sum()
+        print(
+            f"whole episodes, 32 × {per_env}, length {length:.0f}:", _training(trainer, state, 20)
+        )
+
+
+def ppo_seeds() -> None:
+    """PPO, 8 × 128, 4 epochs × 4 minibatches, 64-64 tanh: one seed, and eight at once."""
+    for seeds in (1, 8):
+        trainer = _trainer("CartPole-v1", ppo(), seeds)
+        state = trainer.start()
+        print(f"PPO, {seeds} seed(s):", _training(trainer, state, CAPACITY))
+
+
+def envpool(env: str = "LunarLander-v3", num_envs: int = 32) -> None:
+    """Rollouts with the policy, inside the compiled program, against EnvPool alone from Python."""
+    num_steps = 500
+    algorithm = reinforce(sampling=Steps(num_envs, num_steps), mean_over="steps")
+    trainer = _trainer(env, algorithm, backend="envpool")
+    alone = choose(env, "envpool")
+    from uphill.envs.envpool_backend import make_pool
+    from uphill.envs.make import lane_seed
+
+    pool = make_pool(str(alone.env), [lane_seed(0, k) for k in range(num_envs)], {})
+    state = trainer.start()
+    actions = [
+        np.stack([pool.action_space.sample() for _ in range(num_envs)]) for _ in range(num_steps)
+    ]
+    pool.reset()
+    carried = [state.lanes]
+
+    def ours() -> None:
+        lanes, *_ = trainer._collect_from_pool(
+            state.learners.actor, state.learners.num_updates, carried[0]
+        )
+        carried[0] = jax.block_until_ready(lanes)
+
+    def theirs() -> None:
+        for action in actions:
+            pool.step(action)
+
+    print(f"{env}, {num_envs} environments:", alternate(ours, theirs, num_envs * num_steps))
+
+
+def python(env: str = "LunarLander-v3", num_envs: int = 32) -> None:
+    """Rollouts of a Python environment with the policy, against the environment alone."""
+    num_steps = 300
+    algorithm = reinforce(sampling=Steps(num_envs, num_steps), mean_over="steps")
+    trainer = _trainer(env, algorithm, backend="gymnasium")
+    state = trainer.start()
+    vector = trainer.env._vector
+    actions = [vector.action_space.sample() for _ in range(num_steps)]
+
+    def ours() -> None:
+        lanes = start_lanes((), jax.tree.map(np.copy, vector.reset()[0]))
+        trainer._collect_from_python(state.learners.actor, state.learners.num_updates, lanes)
+
+    def theirs() -> None:
+        vector.reset()
+        for action in actions:
+            vector.step(action)
+
+    print(f"{env} (Gymnasium, sync), {num_envs}:", alternate(ours, theirs, num_envs * num_steps))
+
+
+def pool_training(num_steps: int = 200_000) -> None:
+    """PPO on LunarLander-v3 with rl-zoo3's settings: training, steps/s."""
+    from benchmarks.peers import ZOO_LUNAR_LANDER
+
+    trainer = _trainer("LunarLander-v3", ZOO_LUNAR_LANDER)
+    carried = [trainer.start()]
+
+    def run() -> int:
+        before = sum(carried[0].num_transitions)
+        carried[0], _ = trainer.advance(carried[0], 1)
+        return sum(carried[0].num_transitions) - before
+
+    print("PPO, LunarLander-v3, rl-zoo3's settings:", rates(run, num_steps // 16_384))
