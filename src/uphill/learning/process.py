@@ -12,16 +12,21 @@ import jax
 LARGEST_CACHE = 512 * 2**20  # bytes
 
 
-def use_cores(num_seeds: int, num_cores: int) -> None:
+def use_cores(num_seeds: int, is_python: bool = False) -> None:
     """Ask JAX for a device for each core that the seeds can use.
 
-    Must happen before JAX starts; the variable JAX_NUM_CPU_DEVICES says it first. Where it has started already (in a notebook, say), training uses
-    the devices that there are.
+    Where Python steps the environments (`is_python`), it is one device that answers at once: to
+    hand a policy's call to another thread costs as much as the call.
+
+    Must happen before JAX starts; the variable JAX_NUM_CPU_DEVICES overrules it. Where JAX has
+    started already (in a notebook, say), training uses the devices that there are.
     """
     if "JAX_NUM_CPU_DEVICES" in os.environ:
         return
+    num_devices = 1 if is_python else min(num_seeds, os.cpu_count() or 1)
     try:
-        jax.config.update("jax_num_cpu_devices", max(1, min(num_seeds, num_cores)))
+        jax.config.update("jax_num_cpu_devices", max(1, num_devices))
+        jax.config.update("jax_cpu_enable_async_dispatch", not is_python)
     except RuntimeError:
         return
 

@@ -176,46 +176,57 @@ def collect_on_host(
 ) -> tuple[Lanes, Trajectory, _Finished]:
     """At most `num_steps` steps of Python environments; with `per_env`, whole episodes until every
     environment has so many. `act` gets the step's number instead of a key."""
-    rows: _Row | None = None
-    zeros = np.zeros(env.num_envs, np.int32)
-    finished = _Finished(zeros, zeros.astype(np.float32), zeros)
+    # Plain arrays and loops: what happens here costs every step of every Python environment.
+    observation, ended = lanes.observation, np.asarray(lanes.ended)
+    running_return, running_length = np.array(lanes.running_return), np.array(lanes.running_length)
+    num_episodes, length_sum = np.zeros((2, env.num_envs), np.int32)
+    return_sum = np.zeros(env.num_envs, np.float32)
+    rows, before, after = None, [], []
     length = 0
-    while length < num_steps and (per_env is None or (finished.num_episodes < per_env).any()):
-        action, log_prob, env_action = act(lanes.observation, length)
+    while length < num_steps and (per_env is None or (num_episodes < per_env).any()):
+        action, log_prob, env_action = act(observation, length)
+        if rows is None:
+            rows = _buffer(num_steps, observation, action, log_prob)
+            before, after = jax.tree.leaves(tuple(rows[:3])), rows[3:]
         # Copied before the environment steps: it may write the next one into the same array.
-        before = jax.tree.map(np.copy, lanes.observation)
+        for buffer, x in zip(before, jax.tree.leaves((observation, action, log_prob)), strict=True):
+            buffer[length] = x
         observation, reward, terminated, truncated = env.step(env_action)
-        reward = reward.astype(np.float32)
-        wanted = finished.num_episodes < (np.inf if per_env is None else per_env)
-        mask = ~lanes.ended & wanted
-        row = _Row(before, action, log_prob, reward, terminated, truncated, mask)
-        rows = _buffer(num_steps, row) if rows is None else rows
-        jax.tree.map(lambda rows, x, t=length: rows.__setitem__(t, x), rows, row)
+        mask = ~ended
+        if per_env is not None:
+            mask &= num_episodes < per_env
+        for buffer, x in zip(after, (reward, terminated, truncated, mask), strict=True):
+            buffer[length] = x
+        running_return = np.where(ended, np.float32(0), running_return + rows.reward[length])
+        running_length = np.where(ended, np.int32(0), running_length + 1)
         ended = terminated | truncated
-        running_return = np.where(lanes.ended, np.float32(0), lanes.running_return + reward)
-        running_length = np.where(lanes.ended, np.int32(0), lanes.running_length + 1)
-        lanes = Lanes((), observation, ended, running_return, running_length)
-        counts = ended & wanted
-        finished = _Finished(
-            finished.num_episodes + counts,
-            finished.return_sum + np.where(counts, running_return, np.float32(0)),
-            finished.length_sum + np.where(counts, running_length, np.int32(0)),
-        )
+        counts = ended & mask
+        num_episodes += counts
+        return_sum += running_return * counts
+        length_sum += running_length * counts
         length += 1
     assert rows is not None
-    final = jax.tree.map(lambda x: narrow_on_host(x).copy(), lanes.observation)
-    lanes = Lanes((), final, lanes.ended, lanes.running_return, lanes.running_length)
+    final = jax.tree.map(lambda x: narrow_on_host(x).copy(), observation)
+    lanes = Lanes((), final, ended, running_return, running_length)
     if length < num_steps:
         # What the last step led to follows it here as everywhere: a truncated one needs its value.
         jax.tree.map(lambda rows, x: rows.__setitem__(length, x), rows.observation, final)
     # Blocks are computed whole: what is beyond the last row is masked out.
     filled = None if per_env is None else np.full((), -(-length // BLOCK) * BLOCK, np.int32)
+    finished = _Finished(num_episodes, return_sum, length_sum)
     return lanes, rows.trajectory(final, filled), finished
 
 
-def _buffer(num_steps: int, row: _Row) -> _Row:
+def _buffer(num_steps: int, observation: PyTree, action: np.ndarray, log_prob: np.ndarray) -> _Row:
     """Room for `num_steps` rows, of zeros."""
-    return jax.tree.map(lambda x: np.zeros((num_steps, *np.shape(x)), narrow_on_host(x).dtype), row)
+
+    def room(x: np.ndarray) -> np.ndarray:
+        return np.zeros((num_steps, *np.shape(x)), narrow_on_host(x).dtype)
+
+    flags = (np.zeros((num_steps, len(log_prob)), bool) for _ in range(3))
+    return _Row(
+        jax.tree.map(room, observation), room(action), room(log_prob), room(log_prob), *flags
+    )
 
 
 def narrow_on_host(x: np.ndarray) -> np.ndarray:

@@ -5,7 +5,6 @@ where chunks end: the key of an update is its number folded into the seed's key.
 """
 
 import functools
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -74,7 +73,7 @@ class Trainer:
     ) -> None:
         if not 1 <= num_steps < 2**32:
             raise UphillError(f"steps is {num_steps}: use a number from 1 to {2**32 - 1}.")
-        use_cores(len(seeds), os.cpu_count() or 1)
+        use_cores(len(seeds), is_python=choice.backend == "gymnasium")
         self.choice, self.algorithm, self.seeds = choice, algorithm, seeds
         self.num_steps = num_steps
         num_envs = algorithm.sampling.num_envs
@@ -266,11 +265,12 @@ class Trainer:
         def act(actor: Any, observation: PyTree, keys: Keys, t: Array) -> tuple:
             return self._act_by_seed(actor)(observation, keys[t])
 
-        keys = self._jit("keys", keys_of_steps)(self._keys, counts)
-        policy = self._jit("act", act)
+        actors = jax.tree.map(jnp.asarray, actors)  # once, and not at every step
+        keys = self._call("keys", keys_of_steps, self._keys, counts)
+        policy = self._fast("act", act, actors, lanes.observation, keys, np.int32(0))
 
         def act_on_host(observation: PyTree, t: int) -> tuple:
-            return jax.tree.map(np.asarray, policy(actors, observation, keys, np.int32(t)))
+            return tuple(map(np.asarray, policy(actors, observation, keys, np.int32(t))))
 
         assert isinstance(self.env, HostEnvironment)
         return collect_on_host(self.env, act_on_host, lanes, limit, per_env)
@@ -306,8 +306,15 @@ class Trainer:
             self.compile_seconds += time.perf_counter() - start
         return self._compiled[name](*arguments)
 
-    def _jit(self, name: str, function: Any) -> Any:
-        return self._compiled.setdefault(name, jax.jit(function))
+    def _fast(self, name: str, function: Any, *arguments: Any) -> Any:
+        """A compiled function that is called at every step: `jit` finds its program faster than
+        Python could."""
+        if name not in self._compiled:
+            start = time.perf_counter()
+            self._compiled[name] = jax.jit(function)
+            jax.block_until_ready(self._compiled[name](*arguments))
+            self.compile_seconds += time.perf_counter() - start
+        return self._compiled[name]
 
 
 def iterate(

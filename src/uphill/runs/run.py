@@ -1,7 +1,6 @@
 """A run: the directory that training wrote, as an object."""
 
 import json
-import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -163,7 +162,7 @@ class Run:
         if episodes < 1:
             raise UphillError(f"episodes is {episodes}: use at least 1.")
         choice, seeds = self.choice(allow_import), self.experiment.seeds
-        use_cores(seeds, os.cpu_count() or 1)
+        use_cores(seeds, is_python=self.experiment.backend == "gymnasium")
         use_compile_cache()
         result = report(evaluate_actors(choice, self.learners.actor, seeds, episodes))
         write_evaluation(self.path, result)
