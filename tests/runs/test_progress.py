@@ -48,6 +48,18 @@ def test_elsewhere_a_plain_line_every_few_seconds(monkeypatch: pytest.MonkeyPatc
     assert stream.getvalue() == "return – · 6 k of 1 M steps · 1 k steps/s · 994 s left\n"
 
 
+def test_time_left_is_that_of_all_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("uphill.runs.progress.time.monotonic", lambda: now)
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    progress = Progress(1_000_000, num_seeds=8)
+    now = 10.0
+    # Eight seeds took 250 k steps each in ten seconds: three quarters are left.
+    progress.show(250_000, 1.0, 8 * 250_000 / now)
+    assert stream.getvalue().endswith("· 200 k steps/s · 30 s left\n")
+
+
 def test_quiet_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)

@@ -8,12 +8,13 @@ from typing import Any
 class Progress:
     """Shows return, steps per second and the time left, on stderr.
 
-    In a terminal it is one line that changes; elsewhere a plain line every few seconds.
+    In a terminal it is one line that changes; elsewhere a plain line every few seconds. `total` are
+    the steps of one seed.
     """
 
-    def __init__(self, total: int, quiet: bool = False) -> None:
+    def __init__(self, total: int, quiet: bool = False, num_seeds: int = 1) -> None:
         self._stream = sys.stderr
-        self._quiet, self._total = quiet, total
+        self._quiet, self._total, self._num_seeds = quiet, total, num_seeds
         self._every, self._last = 5.0, time.monotonic()
         self._live: Any = None
         self._task: Any = None
@@ -47,7 +48,7 @@ class Progress:
         self._live.start()
 
     def show(self, steps: int, mean_return: float | None, steps_per_second: float) -> None:
-        """Where training is."""
+        """Where training is: `steps` of one seed, `steps_per_second` of all seeds together."""
         shown = "return –" if mean_return is None else f"return {mean_return:.1f}"
         done, speed = f"{_short(steps)} of {_short(self._total)}", _short(steps_per_second)
         text = f"{shown} · {done} steps · {speed} steps/s"
@@ -55,7 +56,7 @@ class Progress:
             self._live.update(self._task, completed=steps, description=text)
         elif not self._quiet and time.monotonic() - self._last >= self._every:
             self._last = time.monotonic()
-            left = (self._total - steps) / max(steps_per_second, 1e-9)
+            left = (self._total - steps) * self._num_seeds / max(steps_per_second, 1e-9)
             print(f"{text} · {left:.0f} s left", file=self._stream, flush=True)
 
     def stop(self) -> None:
