@@ -63,6 +63,19 @@ def test_evaluation_repeats_itself() -> None:
     np.testing.assert_array_equal(evaluate_actors(choice, actors, 1, 5), evaluator.returns(actors))
 
 
+def test_compiling_apart_changes_nothing_and_serves_every_evaluation() -> None:
+    choice = choose("CartPole-v1")
+    first, second = actors_for(choice, 2), jax.tree.map(lambda x: -x, actors_for(choice, 2))
+    evaluator = Evaluator(choice, 2, 5)
+    evaluator.compile(first)
+    took = evaluator.compile_seconds
+    assert took > 0
+    for actors in (first, second, jax.device_put(first, jax.devices()[-1])):
+        expected = evaluate_actors(choice, actors, 2, 5)
+        np.testing.assert_array_equal(evaluator.returns(actors), expected)
+    assert evaluator.compile_seconds == took
+
+
 class Alternating(gymnasium.Env):
     """Each environment's episodes last 1, 30, 1, 30, … steps, and return their number."""
 

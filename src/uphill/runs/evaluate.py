@@ -4,6 +4,7 @@ Each environment has a quota: taking whichever episodes end first would favour s
 the environments take the distribution's mode, the other half samples; one program runs both.
 """
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -42,7 +43,28 @@ class Evaluator:
         self._env, _ = make_env(choice, 2 * half, (_EVALUATION_SEED,))
         seeds = range(_EVALUATION_SEED, _EVALUATION_SEED + num_seeds)
         self._keys = seed_keys(tuple(seeds))
-        self._run = self._compiled()
+        self._run: Callable[[tuple, Actor, Array], Array] | None = None
+        self.compile_seconds = 0.0
+
+    def compile(self, actors: Actor) -> None:
+        """Compile for actors of these shapes, which `returns` does at its first call otherwise.
+
+        For a compiled world all is one program. Others compile what they call when they call it.
+        """
+        actors = jax.device_get(actors)  # on no particular device: any others will fit then
+        started = time.perf_counter()
+        env = self._env
+        limit = int(self._quota.max()) * ((env.max_episode_steps or LONGEST) + 1)
+        if not isinstance(env, CompiledEnvironment):
+            self._run = self._seed_by_seed(limit)
+            return
+
+        def run(shared: tuple, actor: Actor, key: PRNGKeyArray) -> Array:
+            return _episodes(env, actor, key, *shared, limit=limit)
+
+        program = jax.jit(over_seeds(run, self.num_seeds))
+        self._run = program.lower(self._shared, actors, self._keys).compile()
+        self.compile_seconds += time.perf_counter() - started
 
     def returns(self, actors: Actor) -> Returns:
         """Undiscounted returns of whole episodes: deterministic ones, then stochastic ones.
@@ -50,8 +72,11 @@ class Evaluator:
         Raises:
             UphillError: if the environment returned a reward that is not finite.
         """
-        shared = (self._deterministic, self._quota)
-        grid = self._run(shared, actors, self._keys)
+        actors = jax.device_get(actors)
+        if self._run is None:
+            self.compile(actors)
+        assert self._run is not None
+        grid = np.asarray(self._run(self._shared, actors, self._keys))
         valid = np.arange(grid.shape[-1]) < self._quota[:, None]
         if not np.isfinite(grid[:, valid]).all():
             raise UphillError(
@@ -66,22 +91,17 @@ class Evaluator:
         if not isinstance(self._env, CompiledEnvironment):
             self._env.close()
 
-    def _compiled(self) -> Callable[[tuple, Actor, Array], np.ndarray]:
-        """All seeds' returns `[S, N, Q]`: one program for compiled worlds, else seed by seed."""
+    @property
+    def _shared(self) -> tuple:
+        return self._deterministic, self._quota
+
+    def _seed_by_seed(self, limit: int) -> Callable[[tuple, Actor, Array], np.ndarray]:
+        """All seeds' returns `[S, N, Q]`, where the environments can't be part of a program."""
         env = self._env
-        limit = int(self._quota.max()) * ((env.max_episode_steps or LONGEST) + 1)
-        if isinstance(env, CompiledEnvironment):
-
-            def run(shared: tuple, actor: Actor, key: PRNGKeyArray) -> Array:
-                return _episodes(env, actor, key, *shared, limit=limit)
-
-            program = jax.jit(over_seeds(run, self.num_seeds))
-            return lambda *arguments: np.asarray(program(*arguments))
         is_host = isinstance(env, HostEnvironment)
         one: Any = _episodes_on_host if is_host else _episodes_in_pool(limit)
 
         def each(shared: tuple, actors: Actor, keys: Array) -> np.ndarray:
-            actors = jax.device_get(actors)
             return np.stack(
                 [np.asarray(one(env, take(actors, s), key, *shared)) for s, key in enumerate(keys)]
             )
