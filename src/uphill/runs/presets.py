@@ -47,7 +47,14 @@ _CARTPOLE = {
         ),
         100_000,
     ),
-    "a2c": Preset("a2c", a2c(optimizer=RMSProp(learning_rate="linear:1e-3:0")), 500_000),
+    "a2c": Preset(
+        "a2c",
+        a2c(
+            estimator=GAE(gamma=0.99, lam=0.95),
+            optimizer=RMSProp(learning_rate="linear:2e-3:0"),
+        ),
+        500_000,
+    ),
     "vpg": Preset("vpg", vpg(optimizer=_fading(1e-2)), 500_000),
     "reinforce": Preset(
         "reinforce", reinforce(sampling=Episodes(num_envs=32), optimizer=_fading(1e-2)), 500_000
