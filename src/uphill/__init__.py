@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from uphill.learning.algorithms import ppo as ppo
     from uphill.learning.algorithms import reinforce as reinforce
     from uphill.learning.algorithms import vpg as vpg
+    from uphill.runs.launch import resume as resume
+    from uphill.runs.launch import train as train
     from uphill.runs.run import Run as Run
     from uphill.runs.run import evaluate as evaluate
     from uphill.runs.run import load as load
-    from uphill.runs.session import resume as resume
-    from uphill.runs.session import train as train
 
 # Imported when first used: the command line's help must not wait for JAX.
 _HOME = {
@@ -35,8 +35,8 @@ _HOME = {
     "Run": "uphill.runs.run",
     "evaluate": "uphill.runs.run",
     "load": "uphill.runs.run",
-    "train": "uphill.runs.session",
-    "resume": "uphill.runs.session",
+    "train": "uphill.runs.launch",
+    "resume": "uphill.runs.launch",
 }
 __all__ = [
     "Run",

@@ -228,7 +228,7 @@ def test_fields_that_are_missing_or_unknown_are_named() -> None:
     "hostile",
     [
         "os.system",
-        "uphill.runs.session.train",
+        "uphill.runs.launch.train",
         "Algorithm",  # exists, but is no optimiser
         "ClippedRatio",
         "Schedule",

@@ -84,8 +84,14 @@ def test_full_disk_is_one_sentence_and_earlier_rows_stay(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UphillError, match=r"metrics.csv could not be written \(No space left"):
-        file.append([{"seed": 0, "steps": 64}])
+        file.sync()
     monkeypatch.undo()
+    path = tmp_path / "metrics.csv"
+    path.rename(tmp_path / "kept")
+    path.symlink_to("/dev/full")
+    with pytest.raises(UphillError, match=r"metrics.csv could not be written \(No space left"):
+        file.append([{"seed": 0, "steps": 64}])
+    (tmp_path / "kept").replace(path)
     assert file.offset == offset
     MetricsFile(tmp_path, file.offset)
     np.testing.assert_array_equal(read_metrics(tmp_path)["steps"], [32])

@@ -1,10 +1,11 @@
-"""Training sessions: resume, interruption, accounting, and what survives when something breaks."""
+"""Training sessions: accounting, what survives when something breaks, the end."""
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import jax.numpy as jnp
@@ -16,99 +17,11 @@ from small_runs import rows_of, small_ppo, small_vpg, tensors_of, train_small
 from uphill.envs.worlds import WORLDS
 from uphill.envs.worlds.cartpole import CartPole
 from uphill.errors import UphillError
-from uphill.learning.parts import Adam, Algorithm, Steps
+from uphill.learning.parts import Adam, Algorithm
 from uphill.learning.train import iterate
-from uphill.runs import session
+from uphill.runs import launch, session
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.interrupts import Interrupted
-
-
-@pytest.fixture
-def interrupt_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Has the next training interrupted after so many updates, taken one by one."""
-
-    def ask(num_updates: int) -> None:
-        def interrupted(trainer: Any, state: Any, every: int) -> Iterator[Any]:
-            chunks = iterate(trainer, state, every, seconds=0.0)
-            yield from itertools.islice(chunks, num_updates)
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(session, "iterate", interrupted)
-
-    return ask
-
-
-# --- resume -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("make_algorithm", "seeds", "steps"),
-    [(small_ppo, 3, 450), (small_vpg, 2, 900)],
-    ids=["steps", "episodes"],
-)
-def test_trap_16_resumed_run_is_the_uninterrupted_run_bit_for_bit(
-    make_algorithm: Callable[[], Algorithm],
-    seeds: int,
-    steps: int,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    interrupt_after: Callable[[int], None],
-) -> None:
-    # A logging point every four updates: the interrupts below fall in the middle of a window.
-    monkeypatch.setattr(session, "logging_interval", lambda *_: 4)
-    keywords: dict[str, Any] = {"seeds": seeds, "steps": steps, "seed": 5}
-    whole = train_small(tmp_path / "whole", make_algorithm(), **keywords)
-
-    interrupt_after(5)
-    with pytest.raises(Interrupted, match="uphill resume"):
-        train_small(tmp_path / "cut", make_algorithm(), **keywords)
-    at_first = read_manifest(tmp_path / "cut" / "checkpoint", "latest").facts
-    assert at_first.num_updates == 5
-    assert "pending.updated" in tensors_of(tmp_path / "cut")
-    interrupt_after(1)
-    with pytest.raises(Interrupted):
-        uphill.resume(tmp_path / "cut", quiet=True)
-    monkeypatch.setattr(session, "iterate", iterate)
-    resumed = uphill.resume(tmp_path / "cut", quiet=True, episodes=4)
-
-    for name in ("latest", "best"):
-        expected, found = tensors_of(whole.path, name), tensors_of(resumed.path, name)
-        assert set(expected) == set(found)
-        for key, tensor in expected.items():
-            np.testing.assert_array_equal(found[key], tensor, err_msg=f"{name} {key}")
-    assert any("optimizer_state" in key for key in expected)
-    assert rows_of(resumed.path) == rows_of(whole.path)
-    assert resumed.evaluation == whole.evaluation
-    assert resumed.summary()["steps"] == whole.summary()["steps"]
-
-
-def test_trap_16_rows_after_the_checkpoint_are_written_again_once(
-    tmp_path: Path, interrupt_after: Callable[[int], None]
-) -> None:
-    whole = train_small(tmp_path / "whole", small_ppo(), steps=200)
-    interrupt_after(3)
-    with pytest.raises(Interrupted):
-        train_small(tmp_path / "cut", small_ppo(), steps=200)
-    with (tmp_path / "cut" / "metrics.csv").open("a") as file:
-        file.write("0,4,123,half a ro")  # the process was killed while it wrote
-    interrupt_after(10**6)
-    with pytest.raises(Interrupted):
-        uphill.resume(tmp_path / "cut", quiet=True)
-    assert rows_of(tmp_path / "cut") == rows_of(whole.path)
-
-
-def test_finished_run_says_so_and_steps_extend_it(tmp_path: Path) -> None:
-    run = train_small(tmp_path / "run", steps=100)
-    before = run.summary()["steps"][0]
-    with pytest.raises(UphillError, match=r"is finished .* --steps N` extends it"):
-        uphill.resume(run.path)
-    with pytest.raises(UphillError, match="steps is 50, but the run already goes to 100"):
-        uphill.resume(run.path, steps=50)
-    extended = uphill.resume(run.path, steps=200, quiet=True, episodes=4)
-    assert extended.summary()["steps"][0] >= 200 > before
-    steps = [int(row["steps"]) for row in rows_of(run.path)]
-    assert steps == sorted(set(steps))
-    assert extended.experiment.steps == 200
 
 
 def test_stops_when_solved_and_can_still_be_extended(
@@ -131,27 +44,6 @@ def test_stops_when_solved_and_can_still_be_extended(
         uphill.resume(run.path)
     again = uphill.resume(run.path, steps=60_000, quiet=True, episodes=4)
     assert min(again.summary()["steps"]) > max(steps)
-
-
-def test_resume_refuses_other_spaces_devices_and_seeds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupt_after: Callable[[int], None]
-) -> None:
-    interrupt_after(1)
-    with pytest.raises(Interrupted):
-        train_small(tmp_path / "run")
-    latest = tmp_path / "run" / "checkpoint" / "latest.json"
-    text = latest.read_text()
-    latest.write_text(text.replace('"platform": "cpu"', '"platform": "gpu"'))
-    with pytest.raises(UphillError, match="resume it where it was started"):
-        uphill.resume(tmp_path / "run", quiet=True)
-    latest.write_text(text.replace('"size": 2', '"size": 3'))
-    with pytest.raises(UphillError, match="spaces of CartPole-v1 are not those"):
-        uphill.resume(tmp_path / "run", quiet=True)
-    latest.write_text(text)
-    experiment = tmp_path / "run" / "experiment.json"
-    experiment.write_text(experiment.read_text().replace('"seeds": 1', '"seeds": 2'))
-    with pytest.raises(UphillError, match="number of seeds"):
-        uphill.resume(tmp_path / "run", quiet=True)
 
 
 # --- what is counted ----------------------------------------------------------------------------
@@ -207,7 +99,7 @@ def test_trap_24_steps_are_those_that_the_environment_took(
 ) -> None:
     taken = []
 
-    class Watched(session.Trainer):
+    class Watched(launch.Trainer):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             Counting.num_steps = 0  # making it may have tried a step
@@ -216,7 +108,7 @@ def test_trap_24_steps_are_those_that_the_environment_took(
             taken.append(Counting.num_steps)
             super().close()
 
-    monkeypatch.setattr(session, "Trainer", Watched)
+    monkeypatch.setattr(launch, "Trainer", Watched)
     run = train_small(tmp_path / "run", env=Counting, steps=150)
     assert run.summary()["steps"] == taken
     # 4 × 8 steps an update, one in eight of which resets: 28 transitions, on average.
@@ -310,60 +202,7 @@ def test_python_environment_that_breaks_is_named_and_the_last_checkpoint_stays(
     assert assert_whole(tmp_path / "run") >= 1
 
 
-def test_run_directory_that_exists_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "precious").write_text("mine")
-    with pytest.raises(UphillError, match="exists already, and a run is never overwritten"):
-        train_small(tmp_path / "run")
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["precious"]
-
-
-def test_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UphillError, match="can't be made"):
-        train_small(tmp_path / "file" / "run")
-
-
-def test_default_folders_never_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(session.time, "strftime", lambda _: "now")
-    first = session._free_folder(None, "my.module:Env-v0", "ppo", 3)
-    assert first == Path("runs/my.module-Env-v0-ppo-seed3-now")
-    first.mkdir(parents=True)
-    assert session._free_folder(None, "my.module:Env-v0", "ppo", 3).name.endswith("now-2")
-
-
-@pytest.mark.parametrize(
-    ("keywords", "sentence"),
-    [
-        ({"steps": 0}, "steps is 0: use at least 1"),
-        ({"seeds": 0}, "seeds is 0: use at least 1"),
-        ({"envs": 0}, "envs is 0: use at least 1"),
-        ({"episodes": 0}, "episodes is 0: use at least 1"),
-        ({"seed": -1}, "seed is -1: use a number from 0"),
-        ({"eval_every": 0}, "eval_every is 0: use at least 1"),
-        ({"env": "CartPole-v9"}, "CartPole-v1"),
-        ({"envs": 3, "algorithm": None}, None),
-    ],
-)
-def test_wrong_arguments_are_refused_before_anything_is_made(
-    keywords: dict[str, Any], sentence: str | None, tmp_path: Path
-) -> None:
-    if sentence is None:
-        with pytest.raises(UphillError, match="num_minibatches is 5"):
-            train_small(tmp_path / "run", small_ppo(num_minibatches=5))
-    else:
-        with pytest.raises(UphillError, match=sentence):
-            train_small(tmp_path / "run", **keywords)
-    assert not (tmp_path / "run").exists()
-
-
-def test_unknown_algorithm_is_refused() -> None:
-    with pytest.raises(UphillError, match="There is no algorithm 'dqn': use one of reinforce"):
-        uphill.train("CartPole-v1", algo="dqn")
-
-
-# --- the best checkpoint, evaluations while training, starting from another run -----------------
+# --- the best checkpoint, evaluations while training -------------------------------------------
 
 
 def test_best_learners_are_those_of_the_best_logging_point(
@@ -374,12 +213,12 @@ def test_best_learners_are_those_of_the_best_logging_point(
     class Scripted(session.Evaluator):
         def returns(self, actors: Any) -> np.ndarray:
             seen.append(actors)
-            scores = {1: [1.0, 9.0], 2: [5.0, 2.0], 3: [3.0, 3.0]}[len(seen)]
+            scores = [[1.0, 9.0], [5.0, 2.0], [3.0, 3.0], [9.0, 9.0]][len(seen) - 1]
             return np.stack([np.array(scores)[:, None]] * 2)
 
     monkeypatch.setattr(session, "Evaluator", Scripted)
     run = train_small(tmp_path / "run", steps=90, seeds=2, eval_every=30)
-    assert len(seen) == 3
+    assert len(seen) == 4  # the last one is the final evaluation, which counts for nothing here
     best = tensors_of(run.path, "best")
     weights = [np.asarray(a.policy.network.layers[0].weight) for a in seen]
     name = next(
@@ -406,58 +245,78 @@ def test_evaluating_every_so_many_steps(tmp_path: Path) -> None:
     assert len(at) == 3
 
 
-def test_starts_from_the_networks_of_another_run(tmp_path: Path) -> None:
-    trained = train_small(tmp_path / "first", seeds=2)
-    other = small_ppo(optimizer=Adam(learning_rate=0.0))
-    run = train_small(tmp_path / "second", other, seeds=3, init_from=trained.path, steps=30)
-    before, after = tensors_of(trained.path), tensors_of(run.path)
-    for key, tensor in after.items():
-        if key.startswith(("learners.actor.policy", "learners.critic.")):
-            for s in range(3):
-                np.testing.assert_array_equal(tensor[s], before[key][trained.best_seed_index])
-    with pytest.raises(UphillError, match=r"init-from is .* differ"):
-        train_small(tmp_path / "third", small_vpg(), init_from=trained.path)
-    assert not (tmp_path / "third").exists()
+# --- the end ------------------------------------------------------------------------------------
 
 
-# --- environments that must be given again, or trusted again ------------------------------------
+class Recorded(session.Evaluator):
+    """Remembers in which thread it was compiled, and who evaluated."""
+
+    threads: ClassVar[list[str]] = []
+    evaluated: ClassVar[list[Any]] = []
+
+    def compile(self, actors: Any) -> None:
+        self.threads.append(threading.current_thread().name)
+        super().compile(actors)
+
+    def returns(self, actors: Any) -> np.ndarray:
+        self.evaluated.append(actors)
+        return super().returns(actors)
 
 
-def test_callable_environment_must_be_given_again(
-    tmp_path: Path, interrupt_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+def test_evaluation_compiled_while_training_is_that_of_the_final_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    interrupt_after(2)
-    with pytest.raises(Interrupted):
-        train_small(tmp_path / "run", env=Counting, steps=100)
-    monkeypatch.setattr(session, "iterate", iterate)
-    with pytest.raises(UphillError, match=r"callable 'Counting': give it again"):
-        uphill.resume(tmp_path / "run")
-    run = uphill.resume(tmp_path / "run", env=Counting, quiet=True, episodes=2)
-    assert run.evaluation is not None
-    assert run.evaluation["deterministic"]["per_seed"] == [7.0]
-    with pytest.raises(UphillError, match="give it again"):
-        uphill.load(run.path).evaluate(2)
-    assert uphill.load(run.path, env=Counting).evaluate(2)["stochastic"]["mean"] == 7.0
+    monkeypatch.setattr(Recorded, "threads", [])
+    monkeypatch.setattr(Recorded, "evaluated", [])
+    monkeypatch.setattr(session, "Evaluator", Recorded)
+    run = train_small(tmp_path / "run", seeds=3, episodes=6)
+    assert [name.partition("_")[0] for name in Recorded.threads] == ["uphill"]  # once, not here
+    final = tensors_of(run.path)["learners.actor.policy.network.layers.0.weight"]
+    (actors,) = Recorded.evaluated
+    np.testing.assert_array_equal(actors.policy.network.layers[0].weight, final)
+    assert run.evaluation == uphill.evaluate(run.path, episodes=6)
+    assert (run.path / "curve.png").exists()
 
 
-def test_module_of_an_environment_is_not_imported_on_a_files_say_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupt_after: Callable[[int], None]
+def test_what_breaks_in_the_background_is_told_after_training_was_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "house_of_envs.py").write_text(
-        "import gymnasium\n"
-        "gymnasium.register('House-v0', 'gymnasium.envs.classic_control:CartPoleEnv', "
-        "max_episode_steps=20)\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    sampling = Steps(num_envs=2, num_steps=8)
-    interrupt_after(1)
-    with pytest.raises(Interrupted):
-        train_small(tmp_path / "run", small_ppo(sampling=sampling), env="house_of_envs:House-v0")
-    monkeypatch.setattr(session, "iterate", iterate)
-    for refused in (uphill.resume, uphill.evaluate):
-        with pytest.raises(UphillError, match="'house_of_envs': add --allow-import"):
-            refused(tmp_path / "run")
-    uphill.resume(tmp_path / "run", allow_import=True, quiet=True, episodes=2)
-    result = uphill.evaluate(tmp_path / "run", episodes=2, allow_import=True)
-    assert 8 <= result["deterministic"]["mean"] <= 20
-    gymnasium.registry.pop("House-v0")
+    class Broken(session.Evaluator):
+        def compile(self, actors: Any) -> None:
+            raise UphillError("This evaluation can't be compiled.")
+
+    monkeypatch.setattr(session, "Evaluator", Broken)
+    with pytest.raises(UphillError, match=r"can't be compiled"):
+        train_small(tmp_path / "run", steps=100)
+    facts = read_manifest(tmp_path / "run" / "checkpoint", "latest").facts
+    assert facts.num_transitions[0] >= 100
+    monkeypatch.undo()
+    assert uphill.evaluate(tmp_path / "run", episodes=2)["episodes"] == 2
+
+
+def test_picture_that_cannot_be_drawn_is_told_and_the_evaluation_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(_: Any) -> None:
+        raise UphillError("curve.png could not be written.")
+
+    monkeypatch.setattr(session.Run, "plot", breaks)
+    with pytest.raises(UphillError, match=r"curve.png could not"):
+        train_small(tmp_path / "run", steps=100)
+    assert uphill.load(tmp_path / "run").evaluation is not None
+
+
+def test_helping_thread_ends_with_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(trainer: Any, state: Any, every: int) -> Iterator[Any]:
+        yield from itertools.islice(iterate(trainer, state, every, seconds=0.0), 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session, "iterate", interrupted)
+    with pytest.raises(Interrupted, match="uphill resume"):
+        train_small(tmp_path / "run")
+    for thread in threading.enumerate():
+        if thread.name.startswith("uphill"):
+            thread.join(60)
+            assert not thread.is_alive()

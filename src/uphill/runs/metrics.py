@@ -50,14 +50,30 @@ class MetricsFile:
         try:
             with self._path.open("ab") as file:
                 file.write(content)
-                file.flush()
+        except OSError as error:
+            raise self._not_written(error) from error
+        self.offset += len(content)
+
+    def sync(self) -> None:
+        """Have everything on the disk, for a checkpoint to rely on. What is appended after the last
+        checkpoint would be cut off by a resumed run: to wait for the disk at every row is vain.
+
+        Raises:
+            UphillError: if the file can't be written.
+        """
+        if not self.offset:
+            return
+        try:
+            with self._path.open("ab") as file:
                 os.fsync(file.fileno())
         except OSError as error:
-            raise UphillError(
-                f"{self._path} could not be written ({error.strerror}): free some space, then "
-                "`uphill resume`. What was saved before is whole."
-            ) from error
-        self.offset += len(content)
+            raise self._not_written(error) from error
+
+    def _not_written(self, error: OSError) -> UphillError:
+        return UphillError(
+            f"{self._path} could not be written ({error.strerror}): free some space, then "
+            "`uphill resume`. What was saved before is whole."
+        )
 
     def _cut_back(self) -> None:
         """Rows that were written after the checkpoint will be written again."""

@@ -1,40 +1,28 @@
 """A training session: the trainer, and everything it leaves in the run directory."""
 
-import itertools
-import re
+import importlib
 import shlex
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from uphill.envs.make import choose
+from uphill.envs.base import CompiledEnvironment
 from uphill.errors import UphillError
-from uphill.learning.algorithms import ALGORITHMS
-from uphill.learning.learner import take
 from uphill.learning.parts import Algorithm, Episodes
-from uphill.learning.process import use_compile_cache
 from uphill.learning.train import Rows, Trainer, TrainState, iterate
-from uphill.runs.checkpoint import Facts, read_manifest, read_tensors, restore, write_checkpoint
-from uphill.runs.evaluate import Evaluator, evaluate_actors, report
-from uphill.runs.experiment import (
-    Experiment,
-    command_line,
-    describe_platform,
-    installed_versions,
-    read_experiment,
-    write_experiment,
-)
+from uphill.runs.checkpoint import Facts, write_checkpoint
+from uphill.runs.evaluate import Evaluator, Returns, evaluate_actors, report
+from uphill.runs.experiment import Experiment
 from uphill.runs.interrupts import Interrupted, Interrupts
 from uphill.runs.metrics import MetricsFile, concatenate, summarize_window
-from uphill.runs.presets import preset
 from uphill.runs.progress import Progress
-from uphill.runs.run import Run, environment_of, read_learners, write_evaluation
+from uphill.runs.run import Run, write_evaluation
 
 POINTS = 100
 """About so many logging points in a run."""
@@ -56,150 +44,6 @@ class Log:
     best_scores: list[float | None] = field(default_factory=list)
     best: Any = None
     evaluated_at: int = 0
-
-
-def train(
-    env: str | Callable[..., Any],
-    algorithm: Algorithm | None = None,
-    *,
-    algo: str | None = None,
-    seed: int = 0,
-    seeds: int = 1,
-    steps: int | None = None,
-    envs: int | None = None,
-    backend: Any = "auto",
-    env_kwargs: dict[str, Any] | None = None,
-    is_async: bool = False,
-    out: str | Path | None = None,
-    eval_every: int | None = None,
-    stop_when_solved: bool = False,
-    init_from: str | Path | None = None,
-    checkpoint_every: float = 10.0,
-    episodes: int = 100,
-    quiet: bool = False,
-) -> Run:
-    """Train `seeds` agents at once, evaluate them, and return the run.
-
-    Without an algorithm, the preset of the environment is used. `steps` counts valid transitions
-    for each seed; training stops at the first update that reaches it.
-
-    Raises:
-        UphillError: for anything about the arguments or the environment that can be mended.
-        Interrupted: on Ctrl-C, after a checkpoint was written.
-    """
-    name = env if isinstance(env, str) else getattr(env, "__name__", "environment")
-    if algorithm is None and algo is not None and algo not in ALGORITHMS:
-        raise UphillError(f"There is no algorithm {algo!r}: use one of {', '.join(ALGORITHMS)}.")
-    chosen = preset(name, algo if algorithm is None else None)
-    if algorithm is None:
-        algorithm = chosen.algorithm
-    else:
-        algo = algo or "custom"
-    for label, value in (("envs", envs), ("episodes", episodes)):
-        if value is not None and value < 1:
-            raise UphillError(f"{label} is {value}: use at least 1.")
-    if envs is not None:
-        algorithm = replace(algorithm, sampling=replace(algorithm.sampling, num_envs=envs))
-    # Before anything is made: a wrong number or a folder that exists should not cost a wait.
-    folder = _free_folder(out, name, algo or chosen.algo, seed)
-    choice = choose(env, backend, env_kwargs, is_async)
-    experiment = Experiment(
-        env=choice.name,
-        is_callable=not isinstance(env, str),
-        env_kwargs=choice.env_kwargs,
-        backend=choice.backend,
-        is_async=is_async,
-        algo=algo or chosen.algo,
-        algorithm=algorithm,
-        seed=seed,
-        seeds=seeds,
-        steps=chosen.steps if steps is None else steps,
-        eval_every=eval_every,
-        stop_when_solved=stop_when_solved,
-        checkpoint_every=checkpoint_every,
-        command=command_line(),
-        versions=installed_versions(),
-    )
-    use_compile_cache()
-    progress = Progress(experiment.steps, quiet)
-    progress.say(
-        f"{choice.name}: {experiment.algo}, {experiment.steps:,} steps, {seeds} seed(s); "
-        f"backend {choice.backend}, since {choice.reason}."
-    )
-    trainer = Trainer(choice, algorithm, experiment.all_seeds, experiment.steps)
-    state = trainer.start()
-    if init_from is not None:
-        state = _initialized(state, experiment, init_from)
-    experiment = replace(experiment, platform=describe_platform())
-    _make_folder(folder)
-    write_experiment(folder, experiment)
-    if trainer.notice:
-        progress.say(trainer.notice)
-    log = Log(recent=[[] for _ in range(seeds)], best_scores=[None] * seeds, best=state.learners)
-    session = Session(folder, experiment, trainer, log, MetricsFile(folder), progress)
-    return session.run(state, env if callable(env) else None, episodes)
-
-
-def resume(
-    run: str | Path,
-    *,
-    env: Callable[..., Any] | None = None,
-    steps: int | None = None,
-    allow_import: bool = False,
-    episodes: int = 100,
-    quiet: bool = False,
-) -> Run:
-    """Go on with a run where its latest checkpoint stands; `steps` extends it.
-
-    Raises:
-        UphillError: if the run is finished, damaged, or was made on another kind of device.
-        Interrupted: on Ctrl-C, after a checkpoint was written.
-    """
-    folder = Path(run)
-    experiment = read_experiment(folder)
-    manifest = read_manifest(folder / "checkpoint", "latest")
-    facts = manifest.facts
-    if steps is not None and steps < experiment.steps:
-        raise UphillError(
-            f"steps is {steps}, but the run already goes to {experiment.steps}: use more."
-        )
-    if steps is not None:
-        experiment = replace(experiment, steps=steps)
-    is_extended = steps is not None and facts.stopped
-    if min(facts.num_transitions) >= experiment.steps or (facts.stopped and not is_extended):
-        raise UphillError(
-            f"{folder} is finished ({min(facts.num_transitions):,} steps): "
-            f"`uphill resume {folder} --steps N` extends it."
-        )
-    if len(facts.num_transitions) != experiment.seeds:
-        raise UphillError(f"The checkpoint in {folder} has not the experiment's number of seeds.")
-    use_compile_cache()
-    choice = environment_of(experiment, env, allow_import)
-    trainer = Trainer(
-        choice, experiment.algorithm, experiment.all_seeds, experiment.steps, facts.num_updates
-    )
-    _check_device(facts.device)
-    if (trainer.encoding, trainer.action_kind) != (facts.encoding, facts.action_kind):
-        raise UphillError(
-            f"The spaces of {choice.name} are not those that the run {folder} was made with."
-        )
-    tensors = read_tensors(folder / "checkpoint", manifest)
-    state = _restored_state(trainer, trainer.start(), facts, tensors)
-    log = Log(
-        seconds=facts.seconds,
-        compile_seconds=facts.compile_seconds,
-        pending=_pending(tensors),
-        recent=[[list(pair) for pair in recent] for recent in facts.recent],
-        best_scores=list(facts.best_scores),
-        best=read_learners(folder, experiment, "best"),
-        evaluated_at=facts.evaluated_at,
-    )
-    metrics = MetricsFile(folder, facts.metrics_offset)
-    write_experiment(folder, experiment)
-    progress = Progress(experiment.steps, quiet)
-    progress.say(f"Resuming {folder} at {min(state.num_transitions):,} steps.")
-    session = Session(folder, experiment, trainer, log, metrics, progress)
-    return session.run(state, env, episodes)
 
 
 @dataclass(frozen=True)
@@ -225,30 +69,39 @@ class Session:
     log: Log
     metrics: MetricsFile
     progress: Progress
+    episodes: int
+    """episodes of the evaluation at the end, for each seed"""
     _evaluator: Evaluator | None = None
+    _final: "Future[Evaluator] | None" = None
 
-    def run(self, state: TrainState, env: Callable[..., Any] | None, episodes: int) -> Run:
-        """Train to the end, save, evaluate, draw."""
-        state = self._train(state)
-        self.progress.say("Evaluating …")
-        choice, seeds = self.trainer.choice, self.experiment.seeds
+    def run(self, state: TrainState, env: Callable[..., Any] | None) -> Run:
+        """Train to the end, save, evaluate, draw.
+
+        What only the end needs is made ready by a thread while training leaves it a core. Python
+        waits for the thread when it ends: to be cut off inside a compilation would crash.
+        """
+        helper = ThreadPoolExecutor(1, thread_name_prefix="uphill")
         try:
-            result = report(evaluate_actors(choice, state.learners.actor, seeds, episodes))
-            write_evaluation(self.folder, result)
-            run = Run(self.folder, env)
-            run.plot()
-        except KeyboardInterrupt:
-            raise Interrupted(self._advice(is_done=True)) from None
-        return run
+            state = self._train(state, helper)
+            self.progress.say("Evaluating …")
+            try:
+                run = Run(self.folder, env)
+                drawn = helper.submit(run.plot)
+                write_evaluation(self.folder, report(self._final_returns(state)))
+                drawn.result()
+            except KeyboardInterrupt:
+                raise Interrupted(self._advice(is_done=True)) from None
+            return run
+        finally:
+            helper.shutdown(wait=False, cancel_futures=True)
 
-    def _train(self, state: TrainState) -> TrainState:
+    def _train(self, state: TrainState, helper: ThreadPoolExecutor) -> TrainState:
         self.progress.start()
-        _import_in_background("scipy.stats", "matplotlib.figure", "matplotlib.backends.backend_agg")
         try:
             with Interrupts() as interrupts:
                 if state.num_updates == 0:
                     self._save(state)
-                state, stopped = self._advance(state, interrupts)
+                state, stopped = self._advance(state, interrupts, helper)
                 self._save(state, stopped)
         except Interrupted:
             raise
@@ -261,10 +114,34 @@ class Session:
         self.trainer.close()
         return state
 
-    def _advance(self, state: TrainState, interrupts: Interrupts) -> tuple[TrainState, bool]:
+    def _prepare(self, state: TrainState, helper: ThreadPoolExecutor) -> None:
+        """Have made ready what only the end needs: the evaluation's program, and imports.
+
+        Not before training itself is compiled, which must not wait for it.
+        """
+        if isinstance(self.trainer.env, CompiledEnvironment):
+            self._final = helper.submit(self._compiled_evaluator, state)
+        for module in ("scipy.stats", "matplotlib.figure", "matplotlib.backends.backend_agg"):
+            helper.submit(importlib.import_module, module)
+
+    def _compiled_evaluator(self, state: TrainState) -> Evaluator:
+        evaluator = Evaluator(self.trainer.choice, self.experiment.seeds, self.episodes)
+        evaluator.compile(state.learners.actor)
+        return evaluator
+
+    def _final_returns(self, state: TrainState) -> Returns:
+        actors = state.learners.actor
+        if self._final is not None:
+            return self._final.result().returns(actors)
+        return evaluate_actors(self.trainer.choice, actors, self.experiment.seeds, self.episodes)
+
+    def _advance(
+        self, state: TrainState, interrupts: Interrupts, helper: ThreadPoolExecutor
+    ) -> tuple[TrainState, bool]:
         """Train, log and save until the steps are done; also whether it was solved before that."""
         every = logging_interval(self.experiment.algorithm, self.experiment.steps)
         chunks, saved_at = iterate(self.trainer, state, every), time.monotonic()
+        is_prepared = False
         while True:
             try:
                 ahead = interrupts.allow(self._ahead, chunks, every)
@@ -276,13 +153,16 @@ class Session:
                 return state, False
             state = ahead.state
             self._record(ahead)
+            if not is_prepared:
+                self._prepare(state, helper)
+                is_prepared = True
             if ahead.is_logged and self._is_solved():
                 return state, True
             if time.monotonic() - saved_at > self.experiment.checkpoint_every:
                 self._save(state)
                 saved_at = time.monotonic()
 
-    def _ahead(self, chunks: Iterator[tuple[TrainState, Rows]], every: int) -> "Ahead | None":
+    def _ahead(self, chunks: Iterator[tuple[TrainState, Rows]], every: int) -> Ahead | None:
         """The next chunk, with nothing recorded yet: an interrupt may still throw it away.
 
         Raises:
@@ -306,7 +186,7 @@ class Session:
             return f"Training is done, and saved. Evaluate it with: uphill evaluate {path}"
         return f"Saved. Go on with: uphill resume {path}"
 
-    def _record(self, ahead: "Ahead") -> None:
+    def _record(self, ahead: Ahead) -> None:
         """Take in a chunk's metrics."""
         state = ahead.state
         self.log.seconds += ahead.seconds
@@ -424,7 +304,7 @@ class Session:
             )
 
     def _save(self, state: TrainState, stopped: bool = False) -> None:
-        learners, lanes = jax.device_get((state.learners, _savable(self.trainer, state.lanes)))
+        learners, lanes = jax.device_get((state.learners, savable(self.trainer, state.lanes)))
         log, folder = self.log, self.folder / "checkpoint"
         facts = Facts(
             num_updates=state.num_updates,
@@ -439,8 +319,9 @@ class Session:
             best_scores=tuple(log.best_scores),
             evaluated_at=log.evaluated_at,
             stopped=stopped,
-            device=_device(),
+            device=device(),
         )
+        self.metrics.sync()  # first: the checkpoint says how many bytes of it there are
         tensors = {"learners": learners, "lanes": lanes, "pending": log.pending or {}}
         write_checkpoint(folder, "best", {"learners": log.best}, facts)
         write_checkpoint(folder, "latest", tensors, facts)
@@ -460,106 +341,15 @@ def recent_mean(recent: list[list[float]]) -> float | None:
     return sum(total for _, total in recent) / episodes if episodes else None
 
 
-def _savable(trainer: Trainer, lanes: Any) -> Any:
-    from uphill.envs.base import CompiledEnvironment
-
+def savable(trainer: Trainer, lanes: Any) -> Any:
+    """The environments' part of a checkpoint: only compiled worlds have their state as numbers."""
     return lanes if isinstance(trainer.env, CompiledEnvironment) else None
 
 
-def _device() -> dict[str, str]:
+def device() -> dict[str, str]:
+    """What a resumed run must share with its beginning to repeat it bit for bit."""
     config: Any = jax.config
     return {
         "platform": jax.devices()[0].platform,
         "prng": str(config.jax_default_prng_impl),
     }
-
-
-def _check_device(recorded: dict[str, str]) -> None:
-    here = _device()
-    if recorded != here:
-        raise UphillError(
-            f"The run was made with {recorded} and this process has {here}: a resumed run would "
-            "not repeat bit for bit, so resume it where it was started."
-        )
-
-
-def _restored_state(
-    trainer: Trainer, start: TrainState, facts: Facts, tensors: dict[str, np.ndarray]
-) -> TrainState:
-    learners = restore(start.learners, tensors, "learners.")
-    lanes = _savable(trainer, start.lanes)
-    lanes = start.lanes if lanes is None else restore(lanes, tensors, "lanes.")
-    return TrainState(learners, lanes, facts.num_updates, facts.num_transitions)
-
-
-def _pending(tensors: dict[str, np.ndarray]) -> Rows | None:
-    """The metrics of the updates after the last logging point."""
-    prefix = "pending."
-    names = [name for name in tensors if name.startswith(prefix)]
-    return {name.removeprefix(prefix): tensors[name] for name in names} or None
-
-
-def _initialized(state: TrainState, experiment: Experiment, init_from: str | Path) -> TrainState:
-    """The fresh state, with the policy and value function of another run's best seed."""
-    other = Run(init_from)
-    trained = take(other.learners, other.best_seed_index)
-    fresh = take(state.learners, 0)
-    shapes = [jax.tree.map(np.shape, (x.actor, x.critic)) for x in (trained, fresh)]
-    if jax.tree.structure((trained.actor, trained.critic)) != jax.tree.structure(
-        (fresh.actor, fresh.critic)
-    ) or jax.tree.leaves(shapes[0]) != jax.tree.leaves(shapes[1]):
-        raise UphillError(
-            f"init-from is {init_from}, whose networks, spaces or normalisation differ from those "
-            "of this run: use the same --algo and network settings."
-        )
-    repeated = jax.tree.map(
-        lambda x: np.repeat(np.asarray(x)[None], experiment.seeds, 0),
-        (trained.actor, trained.critic),
-    )
-    import equinox as eqx
-
-    learners = eqx.tree_at(
-        lambda x: (x.actor, x.critic), state.learners, repeated, is_leaf=lambda x: x is None
-    )
-    return replace(state, learners=learners)
-
-
-def _free_folder(out: str | Path | None, env: str, algo: str, seed: int) -> Path:
-    """The run directory to be made.
-
-    Raises:
-        UphillError: if it exists: a run is never overwritten.
-    """
-    if out is None:
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        name = f"{re.sub('[^A-Za-z0-9_.-]+', '-', env)}-{algo}-seed{seed}-{stamp}"
-        names = itertools.chain([name], (f"{name}-{k}" for k in itertools.count(2)))
-        return next(path for path in (Path("runs") / name for name in names) if not path.exists())
-    folder = Path(out)
-    if folder.exists() or folder.is_symlink():
-        raise UphillError(
-            f"{folder} exists already, and a run is never overwritten: choose another --out, or "
-            f"`uphill resume {folder}`."
-        )
-    return folder
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir()
-    except OSError as error:
-        raise UphillError(
-            f"The run directory {folder} can't be made ({error.strerror}): choose another --out."
-        ) from error
-
-
-def _import_in_background(*modules: str) -> None:
-    """Load what is needed at the end while the processor's other core has nothing to do."""
-    import importlib
-
-    def load() -> None:
-        for module in modules:
-            importlib.import_module(module)
-
-    threading.Thread(target=load, daemon=True).start()

@@ -1,0 +1,276 @@
+"""Training begins and goes on: the only wiring."""
+
+import itertools
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from uphill.envs.make import choose
+from uphill.errors import UphillError
+from uphill.learning.algorithms import ALGORITHMS
+from uphill.learning.learner import take
+from uphill.learning.parts import Algorithm
+from uphill.learning.process import use_compile_cache
+from uphill.learning.train import Rows, Trainer, TrainState
+from uphill.runs.checkpoint import Facts, read_manifest, read_tensors, restore
+from uphill.runs.experiment import (
+    Experiment,
+    command_line,
+    describe_platform,
+    installed_versions,
+    read_experiment,
+    write_experiment,
+)
+from uphill.runs.metrics import MetricsFile
+from uphill.runs.presets import Preset, preset
+from uphill.runs.progress import Progress
+from uphill.runs.run import Run, environment_of, read_learners
+from uphill.runs.session import Log, Session, device, savable
+
+
+def train(
+    env: str | Callable[..., Any],
+    algorithm: Algorithm | None = None,
+    *,
+    algo: str | None = None,
+    seed: int = 0,
+    seeds: int = 1,
+    steps: int | None = None,
+    envs: int | None = None,
+    backend: Any = "auto",
+    env_kwargs: dict[str, Any] | None = None,
+    is_async: bool = False,
+    out: str | Path | None = None,
+    eval_every: int | None = None,
+    stop_when_solved: bool = False,
+    init_from: str | Path | None = None,
+    checkpoint_every: float = 10.0,
+    episodes: int = 100,
+    quiet: bool = False,
+) -> Run:
+    """Train `seeds` agents at once, evaluate them, and return the run.
+
+    Without an algorithm, the preset of the environment is used. `steps` counts valid transitions
+    for each seed; training stops at the first update that reaches it.
+
+    Raises:
+        UphillError: for anything about the arguments or the environment that can be mended.
+        Interrupted: on Ctrl-C, after a checkpoint was written.
+    """
+    name = env if isinstance(env, str) else getattr(env, "__name__", "environment")
+    chosen = _chosen(name, algorithm, algo)
+    for label, value in (("envs", envs), ("episodes", episodes)):
+        if value is not None and value < 1:
+            raise UphillError(f"{label} is {value}: use at least 1.")
+    # Before anything is made: a wrong number or a folder that exists should not cost a wait.
+    folder = _free_folder(out, name, chosen.algo, seed)
+    choice = choose(env, backend, env_kwargs, is_async)
+    experiment = Experiment(
+        env=choice.name,
+        is_callable=not isinstance(env, str),
+        env_kwargs=choice.env_kwargs,
+        backend=choice.backend,
+        is_async=is_async,
+        algo=chosen.algo,
+        algorithm=_with_envs(chosen.algorithm, envs),
+        seed=seed,
+        seeds=seeds,
+        steps=chosen.steps if steps is None else steps,
+        eval_every=eval_every,
+        stop_when_solved=stop_when_solved,
+        checkpoint_every=checkpoint_every,
+        command=command_line(),
+        versions=installed_versions(),
+    )
+    progress = Progress(experiment.steps, quiet, seeds)
+    progress.say(
+        f"{choice.name}: {experiment.algo}, {experiment.steps:,} steps, {seeds} seed(s); "
+        f"backend {choice.backend}, since {choice.reason}."
+    )
+    use_compile_cache()
+    trainer = Trainer(choice, experiment.algorithm, experiment.all_seeds, experiment.steps)
+    state = trainer.start()
+    if init_from is not None:
+        state = _initialized(state, experiment, init_from)
+    experiment = replace(experiment, platform=describe_platform())
+    _make_folder(folder)
+    write_experiment(folder, experiment)
+    if trainer.notice:
+        progress.say(trainer.notice)
+    log = Log(recent=[[] for _ in range(seeds)], best_scores=[None] * seeds, best=state.learners)
+    session = Session(folder, experiment, trainer, log, MetricsFile(folder), progress, episodes)
+    return session.run(state, env if callable(env) else None)
+
+
+def resume(
+    run: str | Path,
+    *,
+    env: Callable[..., Any] | None = None,
+    steps: int | None = None,
+    allow_import: bool = False,
+    episodes: int = 100,
+    quiet: bool = False,
+) -> Run:
+    """Go on with a run where its latest checkpoint stands; `steps` extends it.
+
+    Raises:
+        UphillError: if the run is finished, damaged, or was made on another kind of device.
+        Interrupted: on Ctrl-C, after a checkpoint was written.
+    """
+    folder = Path(run)
+    experiment = read_experiment(folder)
+    manifest = read_manifest(folder / "checkpoint", "latest")
+    facts = manifest.facts
+    experiment = _extended(experiment, folder, facts, steps)
+    use_compile_cache()
+    choice = environment_of(experiment, env, allow_import)
+    trainer = Trainer(
+        choice, experiment.algorithm, experiment.all_seeds, experiment.steps, facts.num_updates
+    )
+    _check_device(facts.device)
+    if (trainer.encoding, trainer.action_kind) != (facts.encoding, facts.action_kind):
+        raise UphillError(
+            f"The spaces of {choice.name} are not those that the run {folder} was made with."
+        )
+    tensors = read_tensors(folder / "checkpoint", manifest)
+    state = _restored_state(trainer, facts, tensors)
+    log = Log(
+        seconds=facts.seconds,
+        compile_seconds=facts.compile_seconds,
+        pending=_pending(tensors),
+        recent=[[list(pair) for pair in recent] for recent in facts.recent],
+        best_scores=list(facts.best_scores),
+        best=read_learners(folder, experiment, "best"),
+        evaluated_at=facts.evaluated_at,
+    )
+    metrics = MetricsFile(folder, facts.metrics_offset)
+    write_experiment(folder, experiment)
+    progress = Progress(experiment.steps, quiet, experiment.seeds)
+    progress.say(f"Resuming {folder} at {min(state.num_transitions):,} steps.")
+    return Session(folder, experiment, trainer, log, metrics, progress, episodes).run(state, env)
+
+
+def _chosen(env: str, algorithm: Algorithm | None, algo: str | None) -> Preset:
+    """The algorithm that was given, else the preset; and the steps of the preset.
+
+    Raises:
+        UphillError: if there is no algorithm of that name.
+    """
+    if algorithm is not None:
+        return replace(preset(env, None), algo=algo or "custom", algorithm=algorithm)
+    if algo is not None and algo not in ALGORITHMS:
+        raise UphillError(f"There is no algorithm {algo!r}: use one of {', '.join(ALGORITHMS)}.")
+    return preset(env, algo)
+
+
+def _with_envs(algorithm: Algorithm, envs: int | None) -> Algorithm:
+    if envs is None:
+        return algorithm
+    return replace(algorithm, sampling=replace(algorithm.sampling, num_envs=envs))
+
+
+def _extended(experiment: Experiment, folder: Path, facts: Facts, steps: int | None) -> Experiment:
+    """The experiment, with more steps if they are asked for.
+
+    Raises:
+        UphillError: if there is nothing left to do, or the checkpoint is of another experiment.
+    """
+    if steps is not None and steps < experiment.steps:
+        raise UphillError(
+            f"steps is {steps}, but the run already goes to {experiment.steps}: use more."
+        )
+    if steps is not None:
+        experiment = replace(experiment, steps=steps)
+    is_extended = steps is not None and facts.stopped
+    if min(facts.num_transitions) >= experiment.steps or (facts.stopped and not is_extended):
+        raise UphillError(
+            f"{folder} is finished ({min(facts.num_transitions):,} steps): "
+            f"`uphill resume {folder} --steps N` extends it."
+        )
+    if len(facts.num_transitions) != experiment.seeds:
+        raise UphillError(f"The checkpoint in {folder} has not the experiment's number of seeds.")
+    return experiment
+
+
+def _check_device(recorded: dict[str, str]) -> None:
+    here = device()
+    if recorded != here:
+        raise UphillError(
+            f"The run was made with {recorded} and this process has {here}: a resumed run would "
+            "not repeat bit for bit, so resume it where it was started."
+        )
+
+
+def _restored_state(trainer: Trainer, facts: Facts, tensors: dict[str, np.ndarray]) -> TrainState:
+    start = trainer.start()
+    learners = restore(start.learners, tensors, "learners.")
+    lanes = savable(trainer, start.lanes)
+    lanes = start.lanes if lanes is None else restore(lanes, tensors, "lanes.")
+    return TrainState(learners, lanes, facts.num_updates, facts.num_transitions)
+
+
+def _pending(tensors: dict[str, np.ndarray]) -> Rows | None:
+    """The metrics of the updates after the last logging point."""
+    prefix = "pending."
+    names = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors[name] for name in names} or None
+
+
+def _initialized(state: TrainState, experiment: Experiment, init_from: str | Path) -> TrainState:
+    """The fresh state, with the policy and value function of another run's best seed."""
+    other = Run(init_from)
+    trained = take(other.learners, other.best_seed_index)
+    fresh = take(state.learners, 0)
+    shapes = [jax.tree.map(np.shape, (x.actor, x.critic)) for x in (trained, fresh)]
+    if jax.tree.structure((trained.actor, trained.critic)) != jax.tree.structure(
+        (fresh.actor, fresh.critic)
+    ) or jax.tree.leaves(shapes[0]) != jax.tree.leaves(shapes[1]):
+        raise UphillError(
+            f"init-from is {init_from}, whose networks, spaces or normalisation differ from those "
+            "of this run: use the same --algo and network settings."
+        )
+    repeated = jax.tree.map(
+        lambda x: np.repeat(np.asarray(x)[None], experiment.seeds, 0),
+        (trained.actor, trained.critic),
+    )
+    learners = eqx.tree_at(
+        lambda x: (x.actor, x.critic), state.learners, repeated, is_leaf=lambda x: x is None
+    )
+    return replace(state, learners=learners)
+
+
+def _free_folder(out: str | Path | None, env: str, algo: str, seed: int) -> Path:
+    """The run directory to be made.
+
+    Raises:
+        UphillError: if it exists: a run is never overwritten.
+    """
+    if out is None:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        name = f"{re.sub('[^A-Za-z0-9_.-]+', '-', env)}-{algo}-seed{seed}-{stamp}"
+        names = itertools.chain([name], (f"{name}-{k}" for k in itertools.count(2)))
+        return next(path for path in (Path("runs") / name for name in names) if not path.exists())
+    folder = Path(out)
+    if folder.exists() or folder.is_symlink():
+        raise UphillError(
+            f"{folder} exists already, and a run is never overwritten: choose another --out, or "
+            f"`uphill resume {folder}`."
+        )
+    return folder
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+    except OSError as error:
+        raise UphillError(
+            f"The run directory {folder} can't be made ({error.strerror}): choose another --out."
+        ) from error

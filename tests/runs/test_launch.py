@@ -1,0 +1,248 @@
+"""Training begins and goes on: resume, wrong arguments, folders, environments given again."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+import uphill
+from small_runs import rows_of, small_ppo, small_vpg, tensors_of, train_small
+from uphill.errors import UphillError
+from uphill.learning.parts import Adam, Algorithm, Steps
+from uphill.learning.train import iterate
+from uphill.runs import launch, session
+from uphill.runs.checkpoint import read_manifest
+from uphill.runs.interrupts import Interrupted
+
+
+@pytest.fixture
+def interrupt_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Has the next training interrupted after so many updates, taken one by one."""
+
+    def ask(num_updates: int) -> None:
+        def interrupted(trainer: Any, state: Any, every: int) -> Iterator[Any]:
+            chunks = iterate(trainer, state, every, seconds=0.0)
+            yield from itertools.islice(chunks, num_updates)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(session, "iterate", interrupted)
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("make_algorithm", "seeds", "steps"),
+    [(small_ppo, 3, 450), (small_vpg, 2, 900)],
+    ids=["steps", "episodes"],
+)
+def test_trap_16_resumed_run_is_the_uninterrupted_run_bit_for_bit(
+    make_algorithm: Callable[[], Algorithm],
+    seeds: int,
+    steps: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    interrupt_after: Callable[[int], None],
+) -> None:
+    # A logging point every four updates: the interrupts below fall in the middle of a window.
+    monkeypatch.setattr(session, "logging_interval", lambda *_: 4)
+    keywords: dict[str, Any] = {"seeds": seeds, "steps": steps, "seed": 5}
+    whole = train_small(tmp_path / "whole", make_algorithm(), **keywords)
+
+    interrupt_after(5)
+    with pytest.raises(Interrupted, match="uphill resume"):
+        train_small(tmp_path / "cut", make_algorithm(), **keywords)
+    at_first = read_manifest(tmp_path / "cut" / "checkpoint", "latest").facts
+    assert at_first.num_updates == 5
+    assert "pending.updated" in tensors_of(tmp_path / "cut")
+    interrupt_after(1)
+    with pytest.raises(Interrupted):
+        uphill.resume(tmp_path / "cut", quiet=True)
+    monkeypatch.setattr(session, "iterate", iterate)
+    resumed = uphill.resume(tmp_path / "cut", quiet=True, episodes=4)
+
+    for name in ("latest", "best"):
+        expected, found = tensors_of(whole.path, name), tensors_of(resumed.path, name)
+        assert set(expected) == set(found)
+        for key, tensor in expected.items():
+            np.testing.assert_array_equal(found[key], tensor, err_msg=f"{name} {key}")
+    assert any("optimizer_state" in key for key in expected)
+    assert rows_of(resumed.path) == rows_of(whole.path)
+    assert resumed.evaluation == whole.evaluation
+    assert resumed.summary()["steps"] == whole.summary()["steps"]
+
+
+def test_trap_16_rows_after_the_checkpoint_are_written_again_once(
+    tmp_path: Path, interrupt_after: Callable[[int], None]
+) -> None:
+    whole = train_small(tmp_path / "whole", small_ppo(), steps=200)
+    interrupt_after(3)
+    with pytest.raises(Interrupted):
+        train_small(tmp_path / "cut", small_ppo(), steps=200)
+    with (tmp_path / "cut" / "metrics.csv").open("a") as file:
+        file.write("0,4,123,half a ro")  # the process was killed while it wrote
+    interrupt_after(10**6)
+    with pytest.raises(Interrupted):
+        uphill.resume(tmp_path / "cut", quiet=True)
+    assert rows_of(tmp_path / "cut") == rows_of(whole.path)
+
+
+def test_finished_run_says_so_and_steps_extend_it(tmp_path: Path) -> None:
+    run = train_small(tmp_path / "run", steps=100)
+    before = run.summary()["steps"][0]
+    with pytest.raises(UphillError, match=r"is finished .* --steps N` extends it"):
+        uphill.resume(run.path)
+    with pytest.raises(UphillError, match="steps is 50, but the run already goes to 100"):
+        uphill.resume(run.path, steps=50)
+    extended = uphill.resume(run.path, steps=200, quiet=True, episodes=4)
+    assert extended.summary()["steps"][0] >= 200 > before
+    steps = [int(row["steps"]) for row in rows_of(run.path)]
+    assert steps == sorted(set(steps))
+    assert extended.experiment.steps == 200
+
+
+def test_resume_refuses_other_spaces_devices_and_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupt_after: Callable[[int], None]
+) -> None:
+    interrupt_after(1)
+    with pytest.raises(Interrupted):
+        train_small(tmp_path / "run")
+    latest = tmp_path / "run" / "checkpoint" / "latest.json"
+    text = latest.read_text()
+    latest.write_text(text.replace('"platform": "cpu"', '"platform": "gpu"'))
+    with pytest.raises(UphillError, match="resume it where it was started"):
+        uphill.resume(tmp_path / "run", quiet=True)
+    latest.write_text(text.replace('"size": 2', '"size": 3'))
+    with pytest.raises(UphillError, match="spaces of CartPole-v1 are not those"):
+        uphill.resume(tmp_path / "run", quiet=True)
+    latest.write_text(text)
+    experiment = tmp_path / "run" / "experiment.json"
+    experiment.write_text(experiment.read_text().replace('"seeds": 1', '"seeds": 2'))
+    with pytest.raises(UphillError, match="number of seeds"):
+        uphill.resume(tmp_path / "run", quiet=True)
+
+
+def test_run_directory_that_exists_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "precious").write_text("mine")
+    with pytest.raises(UphillError, match="exists already, and a run is never overwritten"):
+        train_small(tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["precious"]
+
+
+def test_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UphillError, match="can't be made"):
+        train_small(tmp_path / "file" / "run")
+
+
+def test_default_folders_never_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(launch.time, "strftime", lambda _: "now")
+    first = launch._free_folder(None, "my.module:Env-v0", "ppo", 3)
+    assert first == Path("runs/my.module-Env-v0-ppo-seed3-now")
+    first.mkdir(parents=True)
+    assert launch._free_folder(None, "my.module:Env-v0", "ppo", 3).name.endswith("now-2")
+
+
+@pytest.mark.parametrize(
+    ("keywords", "sentence"),
+    [
+        ({"steps": 0}, "steps is 0: use at least 1"),
+        ({"seeds": 0}, "seeds is 0: use at least 1"),
+        ({"envs": 0}, "envs is 0: use at least 1"),
+        ({"episodes": 0}, "episodes is 0: use at least 1"),
+        ({"seed": -1}, "seed is -1: use a number from 0"),
+        ({"eval_every": 0}, "eval_every is 0: use at least 1"),
+        ({"env": "CartPole-v9"}, "CartPole-v1"),
+        ({"envs": 3, "algorithm": None}, None),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_is_made(
+    keywords: dict[str, Any], sentence: str | None, tmp_path: Path
+) -> None:
+    if sentence is None:
+        with pytest.raises(UphillError, match="num_minibatches is 5"):
+            train_small(tmp_path / "run", small_ppo(num_minibatches=5))
+    else:
+        with pytest.raises(UphillError, match=sentence):
+            train_small(tmp_path / "run", **keywords)
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_algorithm_is_refused() -> None:
+    with pytest.raises(UphillError, match="There is no algorithm 'dqn': use one of reinforce"):
+        uphill.train("CartPole-v1", algo="dqn")
+
+
+def test_starts_from_the_networks_of_another_run(tmp_path: Path) -> None:
+    trained = train_small(tmp_path / "first", seeds=2)
+    other = small_ppo(optimizer=Adam(learning_rate=0.0))
+    run = train_small(tmp_path / "second", other, seeds=3, init_from=trained.path, steps=30)
+    before, after = tensors_of(trained.path), tensors_of(run.path)
+    for key, tensor in after.items():
+        if key.startswith(("learners.actor.policy", "learners.critic.")):
+            for s in range(3):
+                np.testing.assert_array_equal(tensor[s], before[key][trained.best_seed_index])
+    with pytest.raises(UphillError, match=r"init-from is .* differ"):
+        train_small(tmp_path / "third", small_vpg(), init_from=trained.path)
+    assert not (tmp_path / "third").exists()
+
+
+class Seven(gymnasium.Env):
+    """Episodes of seven steps that pay one each."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        self.elapsed = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        self.elapsed += 1
+        return np.zeros(2, np.float32), 1.0, self.elapsed == 7, False, {}
+
+
+def test_callable_environment_must_be_given_again(
+    tmp_path: Path, interrupt_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_after(2)
+    with pytest.raises(Interrupted):
+        train_small(tmp_path / "run", env=Seven, steps=100)
+    monkeypatch.setattr(session, "iterate", iterate)
+    with pytest.raises(UphillError, match=r"callable 'Seven': give it again"):
+        uphill.resume(tmp_path / "run")
+    run = uphill.resume(tmp_path / "run", env=Seven, quiet=True, episodes=2)
+    assert run.evaluation is not None
+    assert run.evaluation["deterministic"]["per_seed"] == [7.0]
+    with pytest.raises(UphillError, match="give it again"):
+        uphill.load(run.path).evaluate(2)
+    assert uphill.load(run.path, env=Seven).evaluate(2)["stochastic"]["mean"] == 7.0
+
+
+def test_module_of_an_environment_is_not_imported_on_a_files_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupt_after: Callable[[int], None]
+) -> None:
+    (tmp_path / "house_of_envs.py").write_text(
+        "import gymnasium\n"
+        "gymnasium.register('House-v0', 'gymnasium.envs.classic_control:CartPoleEnv', "
+        "max_episode_steps=20)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sampling = Steps(num_envs=2, num_steps=8)
+    interrupt_after(1)
+    with pytest.raises(Interrupted):
+        train_small(tmp_path / "run", small_ppo(sampling=sampling), env="house_of_envs:House-v0")
+    monkeypatch.setattr(session, "iterate", iterate)
+    for refused in (uphill.resume, uphill.evaluate):
+        with pytest.raises(UphillError, match="'house_of_envs': add --allow-import"):
+            refused(tmp_path / "run")
+    uphill.resume(tmp_path / "run", allow_import=True, quiet=True, episodes=2)
+    result = uphill.evaluate(tmp_path / "run", episodes=2, allow_import=True)
+    assert 8 <= result["deterministic"]["mean"] <= 20
+    gymnasium.registry.pop("House-v0")
