@@ -139,6 +139,13 @@ class ValueFunction(eqx.Module):
     def __check_init__(self) -> None:
         _check_not_negative(coefficient=self.coefficient)
         require(self.num_steps >= 1, "num_steps", self.num_steps, "use at least 1")
+        require(
+            self.optimizer is not None or self.num_steps == 1,
+            "num_steps",
+            self.num_steps,
+            "without an optimiser of its own the value function learns in the policy's steps, so "
+            "use 1, or give it an optimizer",
+        )
 
 
 # --- surrogates ---------------------------------------------------------------------------------
@@ -303,31 +310,7 @@ class Algorithm(eqx.Module):
     """Scale observations by their running mean and deviation; the first batch only measures."""
 
     def __check_init__(self) -> None:
-        has_value = isinstance(self.baseline, ValueFunction)
-        is_episodic = isinstance(self.sampling, Episodes)
-        has_ratio = isinstance(self.surrogate, ClippedRatio)
         require(self.num_epochs >= 1, "num_epochs", self.num_epochs, "use at least 1")
-        require(
-            has_value or not isinstance(self.estimator, GAE),
-            "estimator",
-            "GAE",
-            "it bootstraps from a value function, so use ValueFunction as the baseline or "
-            "RewardToGo as the estimator",
-        )
-        require(
-            has_ratio or self.num_epochs == 1,
-            "num_epochs",
-            self.num_epochs,
-            "after the first epoch the batch is no longer the policy's own, so use 1 or "
-            "ClippedRatio as the surrogate",
-        )
-        require(
-            has_ratio or self.num_minibatches == 1,
-            "num_minibatches",
-            self.num_minibatches,
-            "after the first minibatch the batch is no longer the policy's own, so use 1 or "
-            "ClippedRatio as the surrogate",
-        )
         require(
             self.scale_advantages in ("none", "batch", "minibatch"),
             "scale_advantages",
@@ -340,14 +323,53 @@ class Algorithm(eqx.Module):
             repr(self.mean_over),
             "choose steps or episodes",
         )
+        self._check_returns()
+        self._check_reuse()
+        self._check_minibatches(isinstance(self.sampling, Episodes))
+
+    def _check_returns(self) -> None:
+        """What the sampling leaves open, the estimator must be able to close."""
+        has_value = isinstance(self.baseline, ValueFunction)
+        is_window = isinstance(self.sampling, Steps)
         require(
-            is_episodic or self.mean_over == "steps",
+            has_value or not isinstance(self.estimator, GAE),
+            "estimator",
+            "GAE",
+            "it bootstraps from a value function, so use ValueFunction as the baseline or "
+            "RewardToGo as the estimator",
+        )
+        require(
+            not (is_window and has_value and isinstance(self.estimator, RewardToGo)),
+            "estimator",
+            "RewardToGo",
+            "a value function fitted to returns that a window cuts would be wrong, so use GAE "
+            "(λ = 1 is the reward-to-go, bootstrapped) or Episodes as the sampling",
+        )
+        require(
+            not (has_value and isinstance(self.sampling, Steps) and self.sampling.tail == "mask"),
+            "tail",
+            "'mask'",
+            "a value function completes what the window cuts, so leave it out",
+        )
+        require(
+            not is_window or self.mean_over == "steps",
             "mean_over",
             repr(self.mean_over),
             "a window of fixed length holds no fixed number of episodes, so use steps, or Episodes "
             "as the sampling",
         )
-        self._check_minibatches(is_episodic)
+
+    def _check_reuse(self) -> None:
+        """Only a ratio corrects for a policy that has moved on from the one that sampled."""
+        has_ratio = isinstance(self.surrogate, ClippedRatio)
+        for name, part in (("num_epochs", "epoch"), ("num_minibatches", "minibatch")):
+            require(
+                has_ratio or getattr(self, name) == 1,
+                name,
+                getattr(self, name),
+                f"after the first {part} the batch is no longer the policy's own, so use 1 or "
+                "ClippedRatio as the surrogate",
+            )
 
     def _check_minibatches(self, is_episodic: bool) -> None:
         require(
@@ -382,7 +404,3 @@ class Algorithm(eqx.Module):
             self,
             is_leaf=lambda part: isinstance(part, Schedule),
         )
-
-    @property
-    def has_value_function(self) -> bool:
-        return isinstance(self.baseline, ValueFunction)

@@ -31,6 +31,13 @@ def use_cores(num_seeds: int, is_python: bool = False) -> None:
         return
 
 
+def is_short_of_devices(num_seeds: int, is_python: bool = False) -> bool:
+    """Whether seeds take turns on fewer devices than the processor has cores for them."""
+    devices = jax.devices()
+    wanted = 1 if is_python else min(num_seeds, os.cpu_count() or 1)
+    return devices[0].platform == "cpu" and len(devices) < wanted
+
+
 def use_compile_cache() -> None:
     """Keep compiled programs between processes: the next start takes a second less.
 

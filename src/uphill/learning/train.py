@@ -22,7 +22,7 @@ from uphill.envs.make import EnvironmentChoice, make_env
 from uphill.errors import UphillError
 from uphill.learning.learner import Learner, make_learner, stack
 from uphill.learning.parts import Algorithm, Episodes, Steps
-from uphill.learning.process import use_cores
+from uphill.learning.process import is_short_of_devices, use_cores
 from uphill.learning.rollout import (
     BLOCK,
     Keys,
@@ -71,6 +71,12 @@ class Trainer:
         num_steps: int,
         resumed_at: int = 0,
     ) -> None:
+        config: Any = jax.config
+        if config.jax_enable_x64:
+            raise UphillError(
+                "JAX_ENABLE_X64 is on, and training uses 32-bit numbers: switch it off (or train "
+                "inside `with jax.enable_x64(False):`)."
+            )
         if not 1 <= num_steps < 2**32:
             raise UphillError(f"steps is {num_steps}: use a number from 1 to {2**32 - 1}.")
         use_cores(len(seeds), is_python=choice.backend == "gymnasium")
@@ -78,6 +84,11 @@ class Trainer:
         self.num_steps = num_steps
         num_envs = algorithm.sampling.num_envs
         self.env, self.notice = make_env(choice, num_envs, seeds, resumed_at)
+        if self.notice is None and is_short_of_devices(len(seeds), choice.backend == "gymnasium"):
+            self.notice = (
+                f"JAX had started before training, with {len(jax.devices())} device: seeds take "
+                "turns on it. JAX_NUM_CPU_DEVICES=N in the environment gives it one for each core."
+            )
         self.encoding = encoding_of(self.env.observation_space)
         self.action_kind = action_kind_of(self.env.action_space)
         self.compile_seconds = 0.0
@@ -375,12 +386,17 @@ def _first_bad(x: Array, mask: Array) -> Array:
 
 
 def _first_bad_observation(trajectory: Trajectory) -> Array:
-    steps = [
-        _first_bad(x.reshape(*x.shape[:2], -1).sum(-1), jnp.ones_like(trajectory.mask))
-        for x in jax.tree.leaves(trajectory.observation)
-        if jnp.issubdtype(x.dtype, jnp.inexact)
-    ]
-    return jnp.stack([jnp.int32(-1), *steps]).max()
+    """The step that returned the first observation that is not finite, or −1."""
+    t = trajectory
+    bad = jnp.zeros(t.mask.shape[0] + 1, bool)
+    for rows, final in zip(
+        jax.tree.leaves(t.observation), jax.tree.leaves(t.final_observation), strict=True
+    ):
+        if jnp.issubdtype(rows.dtype, jnp.inexact):
+            all_rows = jnp.concatenate([rows, final[None]])
+            bad |= ~jnp.isfinite(all_rows).reshape(len(bad), -1).all(1)
+    # Row k is what step k − 1 returned; row 0 is the first observation of all.
+    return jnp.where(bad.any(), jnp.maximum(bad.argmax() - 1, 0), -1)
 
 
 def _is_finite(tree: PyTree) -> Array:

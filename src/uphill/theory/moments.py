@@ -23,15 +23,20 @@ class Moments(eqx.Module):
 
 
 def batch_moments(x: Float[Array, "*batch D"], mask: Bool[Array, "*batch"]) -> Moments:
-    """The moments of the samples where the mask is True, in two passes."""
+    """The moments of the samples where the mask is True, in two passes.
+
+    The second pass also corrects what rounding left in the mean: without it, numbers with a large
+    offset (10⁸ in float32) would add the square of that to their variance.
+    """
     axes = tuple(range(mask.ndim))
     mask_of_features = jnp.broadcast_to(mask[..., None], x.shape)
     count = jnp.sum(mask, dtype=jnp.uint32)
     divisor = jnp.maximum(count, 1).astype(x.dtype)
     mean = jnp.where(mask_of_features, x, 0.0).sum(axes) / divisor
     centred = jnp.where(mask_of_features, x - jnp.broadcast_to(mean, x.shape), 0.0)
-    variance = (centred**2).sum(axes) / divisor
-    return Moments(count, mean, variance)
+    rest = centred.sum(axes) / divisor
+    variance = jnp.maximum((centred**2).sum(axes) / divisor - rest**2, 0.0)
+    return Moments(count, mean + rest, variance)
 
 
 def merge(a: Moments, b: Moments) -> Moments:
