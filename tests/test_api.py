@@ -43,7 +43,7 @@ def test_train_load_act_evaluate_plot(tmp_path: Path) -> None:
     assert files == written | {"checkpoint"}
     checkpoint = {path.name.split("-")[0] for path in (run.path / "checkpoint").iterdir()}
     assert checkpoint == {"best", "best.json", "latest", "latest.json"}
-    assert run.experiment.algo == "custom"
+    assert run.experiment.algo == "ppo"
     assert uphill.evaluate(run.path, episodes=2)["episodes"] == 2
     assert uphill.load(str(run.path)).policy.act(np.zeros(4, np.float32)) in (0, 1)
     run.plot().unlink()

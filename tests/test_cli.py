@@ -156,6 +156,7 @@ def test_part_types_are_flags_and_the_whole_is_checked_last() -> None:
     flags = ["--surrogate", "score-function", "--num-epochs", "1", "--num-minibatches", "1"]
     _, algorithm, _ = parsed("CartPole-v1", *flags)
     assert isinstance(algorithm.surrogate, ScoreFunction)
+    assert algorithm.name == "ppo"
     # A deeper flag may stand before the part that has it.
     flags = ["--baseline.optimizer", "sgd", "--baseline=value-function"]
     _, algorithm, _ = parsed("CartPole-v1", "--algo", "reinforce", *flags)
@@ -192,6 +193,7 @@ def test_environment_is_found_wherever_it_stands() -> None:
         (["train"], 2, "ENV"),
         (["train", "--seed", "3"], 2, "ENV"),
         (["train", "CartPole-v1", "--nonsense", "3"], 2, "--nonsense"),
+        (["train", "CartPole-v1", "--name", "mine"], 2, "--name"),
         (["train", "CartPole-v1", "--seed", "x"], 2, "--seed"),
         (["train", "CartPole-v1", "--steps"], 2, "--steps"),
         (["train", "CartPole-v1", "--backend", "gpu"], 2, "--backend"),
@@ -252,6 +254,7 @@ def test_help_of_an_algorithm_shows_every_setting_with_its_docstring(
     ):
         assert part in shown
     assert "--surrogate.epsilon" not in shown  # its surrogate has none
+    assert "--name" not in shown
 
 
 def test_help_imports_nothing_heavy() -> None:

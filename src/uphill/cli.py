@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -221,6 +222,7 @@ def _parse(
     registry = tyro.constructors.ConstructorRegistry()
     if default is not tyro.MISSING:
         registry.primitive_rule(_schedule_rule)
+        registry.struct_rule(_algorithm_rule())
     return tyro.cli(
         kind,
         prog=program,
@@ -245,6 +247,28 @@ def _schedule_rule(info: Any) -> Any:
         is_instance=lambda value: isinstance(value, Schedule),
         str_from_instance=lambda schedule: [str(schedule)],
     )
+
+
+def _algorithm_rule() -> Callable[[Any], Any]:
+    """How tyro reads an algorithm: like any dataclass, but its name is no setting."""
+    known = tyro.constructors.ConstructorRegistry.get_struct_spec
+    is_asking = False  # the registry's own rules, which are asked after this one
+
+    def rule(info: Any) -> Any:
+        nonlocal is_asking
+        from uphill.learning.parts import Algorithm
+
+        if info.type is not Algorithm or is_asking:
+            return None
+        is_asking = True
+        spec = known(info)
+        is_asking = False
+        assert isinstance(spec, tyro.constructors.StructConstructorSpec)
+        make = partial(spec.instantiate, name=info.default.name)
+        settings = tuple(field for field in spec.fields if field.name != "name")
+        return replace(spec, instantiate=make, fields=settings)
+
+    return rule
 
 
 def _take_env_kwargs(argv: list[str]) -> tuple[list[str], dict[str, Any]]:

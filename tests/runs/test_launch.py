@@ -178,6 +178,13 @@ def test_unknown_algorithm_is_refused() -> None:
         uphill.train("CartPole-v1", algo="dqn")
 
 
+def test_run_is_called_what_its_algorithm_is_called() -> None:
+    for make in (uphill.reinforce, uphill.vpg, uphill.a2c, uphill.ppo):
+        assert launch._chosen("CartPole-v1", make(num_epochs=1), None).algo == make.__name__
+    own = launch._chosen("CartPole-v1", uphill.ppo(name="mine"), None)
+    assert (own.algo, own.algorithm.name) == ("mine", "mine")
+
+
 def test_starts_from_the_networks_of_another_run(tmp_path: Path) -> None:
     trained = train_small(tmp_path / "first", seeds=2)
     other = small_ppo(optimizer=Adam(learning_rate=0.0))

@@ -29,6 +29,7 @@ def reinforce(**changes: Any) -> Algorithm:
     Reference: Williams (1992), https://doi.org/10.1007/BF00992696
     """
     parts: dict[str, Any] = {
+        "name": "reinforce",
         "sampling": Episodes(num_envs=16, per_env=1),
         "estimator": RewardToGo(gamma=0.99),
         "baseline": BatchMean(),
@@ -45,6 +46,7 @@ def vpg(**changes: Any) -> Algorithm:
     Reference: Sutton et al. (2000), https://proceedings.neurips.cc/paper/1999
     """
     parts: dict[str, Any] = {
+        "name": "vpg",
         "sampling": Episodes(num_envs=16, per_env=1),
         "estimator": RewardToGo(gamma=0.99),
         "baseline": ValueFunction(optimizer=Adam(learning_rate=1e-2), num_steps=5),
@@ -61,6 +63,7 @@ def a2c(**changes: Any) -> Algorithm:
     Reference: Mnih et al. (2016), https://arxiv.org/abs/1602.01783
     """
     parts: dict[str, Any] = {
+        "name": "a2c",
         "sampling": Steps(num_envs=8, num_steps=16),
         "estimator": GAE(gamma=0.99, lam=1.0),
         "baseline": ValueFunction(coefficient=0.5),
@@ -76,6 +79,7 @@ def ppo(**changes: Any) -> Algorithm:
     Reference: Schulman et al. (2017), https://arxiv.org/abs/1707.06347
     """
     parts: dict[str, Any] = {
+        "name": "ppo",
         "sampling": Steps(num_envs=8, num_steps=128),
         "estimator": GAE(gamma=0.99, lam=0.95),
         "baseline": ValueFunction(coefficient=0.5),

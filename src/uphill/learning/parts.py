@@ -308,6 +308,8 @@ class Algorithm(eqx.Module):
     """Weight of the policy's entropy in the objective: more of it, more exploration."""
     normalize_observations: bool = eqx.field(static=True, default=False)
     """Scale observations by their running mean and deviation; the first batch only measures."""
+    name: str = eqx.field(static=True, default="custom")
+    """What runs and figures call it."""
 
     def __check_init__(self) -> None:
         require(self.num_epochs >= 1, "num_epochs", self.num_epochs, "use at least 1")

@@ -164,7 +164,7 @@ def _chosen(env: str, algorithm: Algorithm | None, algo: str | None) -> Preset:
         UphillError: if there is no algorithm of that name.
     """
     if algorithm is not None:
-        return replace(preset(env, None), algo=algo or "custom", algorithm=algorithm)
+        return replace(preset(env, None), algo=algo or algorithm.name, algorithm=algorithm)
     if algo is not None and algo not in ALGORITHMS:
         raise UphillError(f"There is no algorithm {algo!r}: use one of {', '.join(ALGORITHMS)}.")
     return preset(env, algo)
