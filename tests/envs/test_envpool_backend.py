@@ -10,7 +10,7 @@ import pytest
 
 from uphill.envs import envpool_backend
 from uphill.envs.base import Environment
-from uphill.envs.envpool_backend import EnvPoolEnvironment, make_pool, narrow
+from uphill.envs.envpool_backend import EnvPoolEnvironment, make_pool, narrowed
 from uphill.envs.gymnasium_backend import HostEnvironment
 from uphill.envs.make import lane_seed
 from uphill.errors import UphillError
@@ -145,13 +145,13 @@ def test_arguments_that_a_pool_does_not_take_are_named():
 
 
 @pytest.mark.parametrize(
-    ("wide", "narrowed"),
+    ("wide", "narrow"),
     [("float64", "float32"), ("int64", "int32"), ("uint64", "uint32"), ("uint8", "uint8")],
 )
-def test_narrow_keeps_the_numbers(wide, narrowed):
+def test_narrow_keeps_the_numbers(wide, narrow):
     with jax.enable_x64(True):
-        x = narrow(jnp.asarray([0, 1, 200], wide))
-    assert x.dtype == narrowed
+        x = narrowed(jnp.asarray([0, 1, 200], wide))
+    assert x.dtype == narrow
     np.testing.assert_array_equal(np.asarray(x), [0, 1, 200])
 
 

@@ -9,10 +9,23 @@ import equinox as eqx
 import gymnasium
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Bool, Float, Int, PRNGKeyArray, PyTree, Shaped
 
 from uphill.trajectory import Array, Timestep
+
+_NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
+
+
+def narrow(dtype: Any) -> np.dtype:
+    """The type that a compiled program uses for numbers of type `dtype`: 32 bits at most.
+
+    >>> narrow(np.float64), narrow(np.uint8)
+    (dtype('float32'), dtype('uint8'))
+    """
+    name = np.dtype(dtype).name
+    return np.dtype(_NARROW.get(name, name))
 
 
 @runtime_checkable

@@ -12,17 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import PyTree, Shaped
+from jaxtyping import PyTree
 
+from uphill.envs.base import narrow
 from uphill.errors import UphillError
 from uphill.trajectory import Array, Timestep
-
-_NARROW = {"float64": np.float32, "int64": np.int32, "uint64": np.uint32}
-
-
-def narrow(x: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
-    """The same numbers in the widest type that the compiled program uses."""
-    return lax.convert_element_type(x, _NARROW.get(x.dtype.name, x.dtype))
 
 
 def names() -> list[str]:
@@ -103,8 +97,8 @@ class EnvPoolEnvironment:
         """Start every environment afresh. Its random stream is EnvPool's own: no key is used."""
         with jax.enable_x64(True):
             observation = self._pool.reset()[0]
-        narrowed = jax.tree.map(lambda x: x.astype(_NARROW.get(x.dtype.name, x.dtype)), observation)
-        return jnp.asarray(self._handle), narrowed
+        observation = jax.tree.map(lambda x: x.astype(narrow(x.dtype)), observation)
+        return jnp.asarray(self._handle), observation
 
     def step(self, state: Array, action: Array) -> tuple[Array, Timestep]:
         with jax.enable_x64(True):
@@ -112,9 +106,14 @@ class EnvPoolEnvironment:
             if isinstance(self.action_space, gymnasium.spaces.Discrete):
                 action = lax.convert_element_type(action, np.int32)
             handle, (observation, reward, terminated, truncated, _) = self._step(state, action)
-            observation = jax.tree.map(narrow, observation)
+            observation = jax.tree.map(narrowed, observation)
             reward = lax.convert_element_type(reward, np.float32)
         return handle, Timestep(observation, reward, terminated, truncated)
 
     def close(self) -> None:
         self._pool.close()
+
+
+def narrowed(x: Array) -> Array:
+    """The same numbers in the widest type that a compiled program uses."""
+    return lax.convert_element_type(x, narrow(x.dtype))

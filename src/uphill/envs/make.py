@@ -145,12 +145,14 @@ def lane_seed(seed: int, lane: int, resumed_at: int = 0) -> int:
 
 
 def make_env(
-    choice: EnvironmentChoice,
-    num_envs: int,
+    env: EnvironmentChoice | str | Callable[..., Any],
+    num_envs: int = 1,
     seeds: tuple[int, ...] = (0,),
     resumed_at: int = 0,
 ) -> tuple[AnyEnvironment, str | None]:
     """The environments of all seeds, and a notice for the user, if there is one.
+
+    `env` is an ID, a callable, or what `choose` says of it.
 
     A compiled environment has `num_envs` lanes (each seed steps a batch of its own); the others
     have `len(seeds) · num_envs`, those of the first seed first.
@@ -158,6 +160,7 @@ def make_env(
     Raises:
         UphillError: if the environment can't be made.
     """
+    choice = env if isinstance(env, EnvironmentChoice) else choose(env)
     lane_seeds = [lane_seed(seed, lane, resumed_at) for seed in seeds for lane in range(num_envs)]
     if choice.backend == "compiled":
         return CompiledEnvironment(WORLDS[str(choice.env)], num_envs), None

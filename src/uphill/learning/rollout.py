@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Bool, Float, Int, Key, PyTree, Shaped
 
-from uphill.envs.base import Environment
+from uphill.envs.base import Environment, narrow
 from uphill.envs.gymnasium_backend import HostEnvironment
 from uphill.trajectory import Array, EpisodeStatistics, Trajectory
 
@@ -231,8 +231,7 @@ def _buffer(num_steps: int, observation: PyTree, action: np.ndarray, log_prob: n
 
 def narrow_on_host(x: np.ndarray) -> np.ndarray:
     """The same numbers in the widest type that the compiled program uses."""
-    types = {"float64": np.float32, "int64": np.int32, "uint64": np.uint32}
-    return np.asarray(x).astype(types.get(x.dtype.name, x.dtype), copy=False)
+    return np.asarray(x).astype(narrow(x.dtype), copy=False)
 
 
 def statistics(finished: _Finished) -> EpisodeStatistics:

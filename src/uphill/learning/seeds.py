@@ -1,7 +1,8 @@
-"""The seed axis: several agents trained at once, each exactly as it would be alone.
+"""The seed axis: several agents trained at once.
 
-On a CPU, seeds are spread over devices (one for each core) and looped over inside each, which keeps
-the single seed's program; on a GPU they are one batch.
+On CPUs, seeds are spread over devices (one for each core) and looped over inside each, which keeps
+the single seed's program: in a compiled world each learns, to the bit, what it would alone. On a
+GPU they are one batch.
 """
 
 from collections.abc import Callable
