@@ -201,3 +201,16 @@ def test_settings_reach_optax(optimizer: Any, oracle: optax.GradientTransformati
         found, state = transform.update(x, state)
         expected, expected_state = oracle.update(x, expected_state)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: ppo(estimator=RewardToGo()), "a value function fitted to returns that a window"),
+        (lambda: ppo(sampling=Steps(8, 128, tail="mask")), "completes what the window cuts"),
+        (lambda: ValueFunction(num_steps=3), "learns in the policy's steps"),
+    ],
+)
+def test_settings_that_would_count_for_nothing_are_refused(make, sentence) -> None:
+    with pytest.raises(UphillError, match=sentence):
+        make()

@@ -13,6 +13,7 @@ from uphill.errors import UphillError
 from uphill.learning.algorithms import a2c, ppo, reinforce
 from uphill.learning.learner import take
 from uphill.learning.parts import GAE, SGD, Adam, Episodes, Steps, ValueFunction
+from uphill.learning.process import is_short_of_devices
 from uphill.learning.train import Trainer, iterate, split_lanes
 from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.trajectory import Trajectory
@@ -145,6 +146,29 @@ def test_a_reward_that_is_not_finite_is_found(monkeypatch):
     assert rows["bad_reward"][0, 0] == 4
     assert rows["bad_observation"][0, 0] == -1
     assert rows["bad_learner"][0, 0]
+
+
+def test_the_observation_after_the_last_step_is_checked_too(monkeypatch):
+    monkeypatch.setitem(WORLDS, "Bad-v0", Endless(bad_observation_at=3))
+    algorithm = ppo(policy=SMALL, sampling=Steps(2, 3), num_minibatches=1)
+    trainer = Trainer(choose("Bad-v0"), algorithm, (0,), 1000)
+    _, rows = trainer.advance(trainer.start(), 1)
+    assert rows["bad_observation"][0, 0] == 2
+
+
+def test_64_bit_numbers_are_refused():
+    with jax.enable_x64(True), pytest.raises(UphillError, match="JAX_ENABLE_X64 is on"):
+        Trainer(choose("CartPole-v1"), small_ppo(), (0,), 100)
+
+
+def test_seeds_that_must_take_turns_are_told(monkeypatch):
+    """As in a notebook where JAX started before: fewer devices than cores and seeds."""
+    assert not is_short_of_devices(len(jax.devices()))
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    assert is_short_of_devices(len(jax.devices()) + 1)
+    assert not is_short_of_devices(64, is_python=True)
+    trainer = Trainer(choose("CartPole-v1"), small_ppo(), tuple(range(8)), 100)
+    assert "seeds take turns" in trainer.notice
 
 
 def test_whole_episodes_need_a_time_limit():

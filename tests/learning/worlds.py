@@ -22,6 +22,7 @@ class Endless:
     terminates: bool = False
     reward_threshold: float | None = None
     bad_reward_at: int = -1
+    bad_observation_at: int = -1
 
     observation_space: ClassVar[gymnasium.Space] = gymnasium.spaces.Box(
         -np.ones(1, np.float32), np.ones(1, np.float32)
@@ -35,7 +36,7 @@ class Endless:
         return Clock(state.time + 1)
 
     def observation(self, state):
-        return jnp.ones(1)
+        return jnp.where(state.time == self.bad_observation_at, jnp.inf, jnp.ones(1))
 
     def reward(self, state, action, next_state):
         return jnp.where(next_state.time == self.bad_reward_at, jnp.nan, 1.0)

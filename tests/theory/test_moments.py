@@ -91,3 +91,10 @@ def test_trap_13_the_count_saturates_and_never_wraps() -> None:
     for _ in range(64):
         fading = merge(fading, of(2**26, 1.0, 1.0))
     assert fading.mean[0] == pytest.approx(1 - np.exp(-1), rel=0.02)
+
+
+def test_trap_13_a_large_offset_in_float32_adds_nothing_to_the_variance():
+    """8 is one unit in the last place of 1e8 in float32: the data are exact, the mean is not."""
+    x = np.where(np.arange(8192) % 2 == 0, 1e8, 1e8 + 8).astype(np.float32)[:, None]
+    moments = batch_moments(x, np.ones(8192, bool))
+    np.testing.assert_allclose(moments.variance, 16, rtol=1e-3)
