@@ -150,6 +150,15 @@ def test_plain_values_are_read_as_their_types() -> None:
     assert example.anything == {"$type": "os.system"}
 
 
+def test_numpy_numbers_are_written_as_pythons() -> None:
+    numbers = {"a": np.int64(3), "b": [np.float32(0.5)], "c": (np.bool_(True),)}
+    assert json.dumps(encode(numbers)) == '{"a": 3, "b": [0.5], "c": [true]}'
+    algorithm = ppo(optimizer=Adam(max_grad_norm=float(np.float32(0.5))))
+    given = encode(algorithm)
+    given["optimizer"]["max_grad_norm"] = np.float32(0.5)
+    assert through_json(given) == through_json(algorithm)
+
+
 WRONG = [
     ("name", 1, "name is 1: expected str."),
     ("size", 1.5, "size is 1.5: expected int."),

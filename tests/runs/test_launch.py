@@ -1,6 +1,8 @@
 """Training begins and goes on: resume, wrong arguments, folders, environments given again."""
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -173,6 +175,80 @@ def test_wrong_arguments_are_refused_before_anything_is_made(
     assert not (tmp_path / "run").exists()
 
 
+WRONG_CALLS = """
+import optax
+import uphill
+
+for keywords in (
+    {"steps": 1000.5},
+    {"seeds": "8"},
+    {"envs": "8"},
+    {"envs": 2.5},
+    {"episodes": "8"},
+    {"backend": "foo"},
+    {"env_kwargs": "gravity"},
+    {"env_kwargs": {"f": print}},
+    {"stop_when_solved": 1},
+    {"algorithm": uphill.ppo},
+    {"algorithm": "ppo"},
+    {"algorithm": uphill.ppo(num_epochs=2.5)},
+    {"algorithm": uphill.ppo(normalize_observations=1)},
+    {"algorithm": uphill.ppo(optimizer=3)},
+    {"algorithm": uphill.ppo(optimizer=optax.adam(1e-3))},
+):
+    try:
+        uphill.train("CartPole-v1", out="run", **keywords)
+    except uphill.UphillError as error:
+        print(error)
+"""
+
+
+def test_wrong_types_from_python_are_one_sentence_each(tmp_path: Path) -> None:
+    # In a process without the type checker that tests run under: users have none.
+    done = subprocess.run(
+        [sys.executable, "-c", WRONG_CALLS],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    sentences = done.stdout.splitlines()
+    for said, expected in zip(
+        sentences,
+        (
+            "steps is 1000.5: expected int.",
+            "seeds is '8': expected int.",
+            "envs is '8': expected",
+            "envs is 2.5: expected",
+            "episodes is '8': expected int.",
+            "backend is 'foo': expected one of ('auto', 'compiled', 'envpool', 'gymnasium').",
+            "env_kwargs is 'gravity': expected dict.",
+            "env_kwargs is {'f': <built-in function print>}: use plain data",
+            "stop_when_solved is 1: expected bool.",
+            "algorithm is ppo: give an Algorithm, such as uphill.ppo()",
+            "algorithm is 'ppo': give an Algorithm, such as uphill.ppo()",
+            "algorithm.num_epochs is 2.5: expected int.",
+            "algorithm.normalize_observations is 1: expected bool.",
+            "algorithm.optimizer is 3: expected one of Adam, RMSProp, SGD.",
+            "algorithm.optimizer is ",
+        ),
+        strict=True,
+    ):
+        assert said.startswith(expected)
+    assert not list(tmp_path.iterdir())
+
+
+def test_numbers_as_people_write_them_can_be_read_again(tmp_path: Path) -> None:
+    run = train_small(tmp_path / "run", steps=1e2, env_kwargs={"sutton_barto_reward": np.bool_(0)})
+    read = uphill.load(run.path).experiment
+    assert (read.steps, type(read.steps), read.episodes) == (100, int, 4)
+    assert read.env_kwargs == {"sutton_barto_reward": False}
+    extended = uphill.resume(run.path, steps=1.5e2, quiet=True)
+    assert extended.experiment.steps == 150
+    assert extended.evaluation is not None
+    assert extended.evaluation["episodes"] == 4
+
+
 def test_unknown_algorithm_is_refused() -> None:
     with pytest.raises(UphillError, match="There is no algorithm 'dqn': use one of reinforce"):
         uphill.train("CartPole-v1", algo="dqn")
@@ -189,6 +265,11 @@ def test_starts_from_the_networks_of_another_run(tmp_path: Path) -> None:
     trained = train_small(tmp_path / "first", seeds=2)
     other = small_ppo(optimizer=Adam(learning_rate=0.0))
     run = train_small(tmp_path / "second", other, seeds=3, init_from=trained.path, steps=30)
+    origin = uphill.load(run.path).experiment.init_from
+    assert origin is not None
+    assert (origin.run, origin.seed) == (str(trained.path), trained.best_seed_index)
+    manifest = read_manifest(trained.path / "checkpoint", "latest")
+    assert origin.sha256 == manifest.sha256
     before, after = tensors_of(trained.path), tensors_of(run.path)
     for key, tensor in after.items():
         if key.startswith(("learners.actor.policy", "learners.critic.")):

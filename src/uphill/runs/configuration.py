@@ -10,12 +10,16 @@ import types
 import typing
 from typing import Any
 
+import numpy as np
+
 from uphill.errors import UphillError
 from uphill.learning.schedule import Schedule
 
 
 def encode(value: Any) -> Any:
-    """Anything that `decode` reads, as what `json.dumps` writes."""
+    """Anything that `decode` reads, as what `json.dumps` writes; NumPy's numbers as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
     if isinstance(value, Schedule):
         return value.value if value.kind == "constant" else str(value)
     if dataclasses.is_dataclass(value):

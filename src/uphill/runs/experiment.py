@@ -17,6 +17,16 @@ FILE = "experiment.json"
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The run whose networks a training started from."""
+
+    run: str
+    seed: int
+    sha256: str
+    """checksum of the file that they were read from"""
+
+
+@dataclass(frozen=True)
 class Experiment:
     """The contents of `experiment.json`."""
 
@@ -35,14 +45,17 @@ class Experiment:
     eval_every: int | None = None
     stop_when_solved: bool = False
     checkpoint_every: float = 10.0
+    episodes: int = 100
+    """episodes of the evaluation at the end, for each seed"""
+    init_from: Origin | None = None
     command: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     platform: str = ""
 
     def __post_init__(self) -> None:
-        for name, value in (("seeds", self.seeds), ("steps", self.steps)):
-            if value < 1:
-                raise UphillError(f"{name} is {value}: use at least 1.")
+        for name in ("seeds", "steps", "episodes"):
+            if getattr(self, name) < 1:
+                raise UphillError(f"{name} is {getattr(self, name)}: use at least 1.")
         if self.eval_every is not None and self.eval_every < 1:
             raise UphillError(f"eval_every is {self.eval_every}: use at least 1, or None.")
         if not 0 <= self.seed < 2**31 - self.seeds:
@@ -57,20 +70,43 @@ class Experiment:
         return tuple(range(self.seed, self.seed + self.seeds))
 
 
+def make_experiment(**settings: Any) -> Experiment:
+    """The experiment with these fields, checked as a file's are when it is read: what can't be
+    read again must not be trained. NumPy's numbers become Python's, and 1e6 steps are 1,000,000.
+
+    Raises:
+        UphillError: if a field has not its type; it names the field.
+    """
+    document = {name: encode(value) for name, value in settings.items()}
+    for name in {"steps", "eval_every"} & set(document):
+        document[name] = whole(document[name])
+    experiment = decode(Experiment, {"$type": Experiment.__name__, **document})
+    _to_json(experiment)
+    return experiment
+
+
+def whole(value: Any) -> Any:
+    """A float that is a whole number as an int; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def write_experiment(run: Path, experiment: Experiment) -> None:
     """Write `experiment.json`.
 
     Raises:
         UphillError: if it can't be written, or a keyword argument is no plain data.
     """
+    write_file(run / FILE, f"{_to_json(experiment)}\n".encode())
+
+
+def _to_json(experiment: Experiment) -> str:
     try:
-        text = json.dumps(encode(experiment), indent=2, allow_nan=False)
+        return json.dumps(encode(experiment), indent=2, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise UphillError(
             f"env_kwargs is {experiment.env_kwargs}: use plain data (numbers, texts, lists, "
             "dictionaries), or a Python callable that makes the environment."
         ) from error
-    write_file(run / FILE, f"{text}\n".encode())
 
 
 def read_experiment(run: Path) -> Experiment:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -20,12 +20,16 @@ from uphill.learning.parts import Algorithm
 from uphill.learning.process import use_compile_cache
 from uphill.learning.train import Rows, Trainer, TrainState
 from uphill.runs.checkpoint import Facts, read_manifest, read_tensors, restore
+from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import (
     Experiment,
+    Origin,
     command_line,
     describe_platform,
     installed_versions,
+    make_experiment,
     read_experiment,
+    whole,
     write_experiment,
 )
 from uphill.runs.metrics import MetricsFile
@@ -33,6 +37,8 @@ from uphill.runs.presets import Preset, preset
 from uphill.runs.progress import Progress
 from uphill.runs.run import Run, environment_of, read_learners
 from uphill.runs.session import Log, Session, device, savable
+
+BackendName = Literal["auto", "compiled", "envpool", "gymnasium"]
 
 
 def train(
@@ -42,13 +48,13 @@ def train(
     algo: str | None = None,
     seed: int = 0,
     seeds: int = 1,
-    steps: int | None = None,
+    steps: float | None = None,
     envs: int | None = None,
-    backend: Any = "auto",
+    backend: BackendName = "auto",
     env_kwargs: dict[str, Any] | None = None,
     is_async: bool = False,
     out: str | Path | None = None,
-    eval_every: int | None = None,
+    eval_every: float | None = None,
     stop_when_solved: bool = False,
     init_from: str | Path | None = None,
     checkpoint_every: float = 10.0,
@@ -58,7 +64,7 @@ def train(
     """Train `seeds` agents at once, evaluate them, and return the run.
 
     Without an algorithm, the preset of the environment is used. `steps` counts valid transitions
-    for each seed; training stops at the first update that reaches it.
+    for each seed, a whole number such as 1e6; training stops at the first update that reaches it.
 
     Raises:
         UphillError: for anything about the arguments or the environment that can be mended.
@@ -66,29 +72,31 @@ def train(
     """
     name = env if isinstance(env, str) else getattr(env, "__name__", "environment")
     chosen = _chosen(name, algorithm, algo)
-    for label, value in (("envs", envs), ("episodes", episodes)):
-        if value is not None and value < 1:
-            raise UphillError(f"{label} is {value}: use at least 1.")
+    algorithm = _with_envs(chosen.algorithm, envs)
+    decode(BackendName, backend, "backend")
+    env_kwargs = decode(dict, env_kwargs or {}, "env_kwargs")
     # Before anything is made: a wrong number or a folder that exists should not cost a wait.
     folder = _free_folder(out, name, chosen.algo, seed)
     choice = choose(env, backend, env_kwargs, is_async)
-    experiment = Experiment(
+    experiment = make_experiment(
         env=choice.name,
         is_callable=not isinstance(env, str),
         env_kwargs=choice.env_kwargs,
         backend=choice.backend,
         is_async=is_async,
         algo=chosen.algo,
-        algorithm=_with_envs(chosen.algorithm, envs),
+        algorithm=algorithm,
         seed=seed,
         seeds=seeds,
         steps=chosen.steps if steps is None else steps,
         eval_every=eval_every,
         stop_when_solved=stop_when_solved,
         checkpoint_every=checkpoint_every,
+        episodes=episodes,
         command=command_line(),
         versions=installed_versions(),
     )
+    seeds = experiment.seeds
     progress = Progress(experiment.steps, quiet, seeds)
     progress.say(
         f"{choice.name}: {experiment.algo}, {experiment.steps:,} steps, {seeds} seed(s); "
@@ -98,14 +106,17 @@ def train(
     trainer = Trainer(choice, experiment.algorithm, experiment.all_seeds, experiment.steps)
     state = trainer.start()
     if init_from is not None:
-        state = _initialized(state, experiment, init_from)
+        state, origin = _initialized(state, experiment, init_from)
+        experiment = replace(experiment, init_from=origin)
     experiment = replace(experiment, platform=describe_platform())
     _make_folder(folder)
     write_experiment(folder, experiment)
     if trainer.notice:
         progress.say(trainer.notice)
     log = Log(recent=[[] for _ in range(seeds)], best_scores=[None] * seeds, best=state.learners)
-    session = Session(folder, experiment, trainer, log, MetricsFile(folder), progress, episodes)
+    session = Session(
+        folder, experiment, trainer, log, MetricsFile(folder), progress, experiment.episodes
+    )
     return session.run(state, env if callable(env) else None)
 
 
@@ -113,12 +124,13 @@ def resume(
     run: str | Path,
     *,
     env: Callable[..., Any] | None = None,
-    steps: int | None = None,
+    steps: float | None = None,
     allow_import: bool = False,
-    episodes: int = 100,
+    episodes: int | None = None,
     quiet: bool = False,
 ) -> Run:
-    """Go on with a run where its latest checkpoint stands; `steps` extends it.
+    """Go on with a run where its latest checkpoint stands; `steps` extends it. `episodes` are those
+    of the evaluation at the end, by default as many as training was asked for.
 
     Raises:
         UphillError: if the run is finished, damaged, or was made on another kind of device.
@@ -128,7 +140,11 @@ def resume(
     experiment = read_experiment(folder)
     manifest = read_manifest(folder / "checkpoint", "latest")
     facts = manifest.facts
-    experiment = _extended(experiment, folder, facts, steps)
+    goal: int | None = decode(int | None, whole(encode(steps)), "steps")
+    episodes = decode(int | None, encode(episodes), "episodes")
+    experiment = _extended(experiment, folder, facts, goal)
+    if episodes is not None:
+        experiment = replace(experiment, episodes=episodes)
     use_compile_cache()
     choice = environment_of(experiment, env, allow_import)
     trainer = Trainer(
@@ -154,16 +170,23 @@ def resume(
     write_experiment(folder, experiment)
     progress = Progress(experiment.steps, quiet, experiment.seeds)
     progress.say(f"Resuming {folder} at {min(state.num_transitions):,} steps.")
-    return Session(folder, experiment, trainer, log, metrics, progress, episodes).run(state, env)
+    session = Session(folder, experiment, trainer, log, metrics, progress, experiment.episodes)
+    return session.run(state, env)
 
 
 def _chosen(env: str, algorithm: Algorithm | None, algo: str | None) -> Preset:
     """The algorithm that was given, else the preset; and the steps of the preset.
 
     Raises:
-        UphillError: if there is no algorithm of that name.
+        UphillError: if it is none, or there is no algorithm of that name.
     """
     if algorithm is not None:
+        if not isinstance(algorithm, Algorithm):
+            shown = getattr(algorithm, "__name__", repr(algorithm))
+            raise UphillError(
+                f"algorithm is {shown}: give an Algorithm, such as uphill.ppo(), or the name of "
+                "one as algo."
+            )
         return replace(preset(env, None), algo=algo or algorithm.name, algorithm=algorithm)
     if algo is not None and algo not in ALGORITHMS:
         raise UphillError(f"There is no algorithm {algo!r}: use one of {', '.join(ALGORITHMS)}.")
@@ -171,8 +194,11 @@ def _chosen(env: str, algorithm: Algorithm | None, algo: str | None) -> Preset:
 
 
 def _with_envs(algorithm: Algorithm, envs: int | None) -> Algorithm:
+    envs = decode(int | None, encode(envs), "envs")
     if envs is None:
         return algorithm
+    if envs < 1:
+        raise UphillError(f"envs is {envs}: use at least 1.")
     return replace(algorithm, sampling=replace(algorithm.sampling, num_envs=envs))
 
 
@@ -223,9 +249,14 @@ def _pending(tensors: dict[str, np.ndarray]) -> Rows | None:
     return {name.removeprefix(prefix): tensors[name] for name in names} or None
 
 
-def _initialized(state: TrainState, experiment: Experiment, init_from: str | Path) -> TrainState:
+def _initialized(
+    state: TrainState, experiment: Experiment, init_from: str | Path
+) -> tuple[TrainState, Origin]:
     """The fresh state, with the policy and value function of another run's best seed."""
     other = Run(init_from)
+    seed = other.experiment.all_seeds[other.best_seed_index]
+    manifest = read_manifest(other.path / "checkpoint", "latest")
+    origin = Origin(str(other.path), seed, manifest.sha256)
     trained = take(other.learners, other.best_seed_index)
     fresh = take(state.learners, 0)
     shapes = [jax.tree.map(np.shape, (x.actor, x.critic)) for x in (trained, fresh)]
@@ -243,7 +274,7 @@ def _initialized(state: TrainState, experiment: Experiment, init_from: str | Pat
     learners = eqx.tree_at(
         lambda x: (x.actor, x.critic), state.learners, repeated, is_leaf=lambda x: x is None
     )
-    return replace(state, learners=learners)
+    return replace(state, learners=learners), origin
 
 
 def _free_folder(out: str | Path | None, env: str, algo: str, seed: int) -> Path:
