@@ -193,6 +193,7 @@ def test_environment_is_found_wherever_it_stands() -> None:
         (["train"], 2, "ENV"),
         (["train", "--seed", "3"], 2, "ENV"),
         (["train", "CartPole-v1", "--nonsense", "3"], 2, "--nonsense"),
+        (["train", "--policy.hidden", "32", "32", "CartPole-v1"], 2, "Write ENV first"),
         (["train", "CartPole-v1", "--name", "mine"], 2, "--name"),
         (["train", "CartPole-v1", "--seed", "x"], 2, "--seed"),
         (["train", "CartPole-v1", "--steps"], 2, "--steps"),

@@ -168,7 +168,11 @@ def _train(argv: list[str]) -> None:
 
 
 def _environment_in(argv: list[str]) -> str | None:
-    """ENV: the first word that is no flag, nor the value of one."""
+    """ENV: the first word that is no flag, nor the value of one.
+
+    Raises:
+        WrongCommandLine: if a flag before it has several values: nothing says where they end.
+    """
     switches = {"--normalize-observations"}
     switches |= {f"--{f.name.replace('_', '-')}" for f in fields(TrainOptions) if f.type is bool}
     before = ""
@@ -177,6 +181,8 @@ def _environment_in(argv: list[str]) -> str | None:
         if not word.startswith("-") and not (
             is_value and before.replace("--no-", "--") not in switches
         ):
+            if before and word.isdecimal():
+                raise WrongCommandLine(_ENV_FIRST)
             return word
         before = word
     return None
@@ -208,10 +214,11 @@ def _parse_train(argv: list[str], env: str) -> tuple[TrainOptions, Any, Any]:
     default = Train(options=TrainOptions(env=env), algorithm=start)
     parsed = _parse(Train, argv, f"uphill train {env}", _describe_parts(start), default)
     if parsed.options.env != env:
-        raise WrongCommandLine("Write ENV first, then the flags: `uphill train ENV --flag VALUE`.")
+        raise WrongCommandLine(_ENV_FIRST)
     return parsed.options, parsed.algorithm, chosen
 
 
+_ENV_FIRST = "Write ENV first, then the flags: `uphill train ENV --flag VALUE`."
 _PARTS_NEED_ENV = "`uphill train ENV --algo ALGO --help` also shows the settings of the algorithm."
 
 
