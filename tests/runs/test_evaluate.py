@@ -19,6 +19,7 @@ from uphill.envs.worlds.cartpole import CartPole
 from uphill.errors import UphillError
 from uphill.learning.learner import Actor, make_learner, stack
 from uphill.policies.spaces import action_kind_of, encoding_of
+from uphill.runs import evaluate
 from uphill.runs.evaluate import Evaluator, evaluate_actors, report
 
 
@@ -105,6 +106,64 @@ def test_quotas_are_fixed_so_long_episodes_count_as_much_as_short_ones() -> None
         assert sorted(kind) == sorted([1.0, 2.0] * 10 + [3.0] * 5)
 
 
+class Counting(gymnasium.Env):
+    """Pays the number of the step, counted since it was made, in episodes that don't end."""
+
+    observation_space = spaces.Box(-1, 1, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+    ends_at: int | None = None
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        self.elapsed = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        self.elapsed += 1
+        return np.zeros(2, np.float32), float(self.elapsed), self.elapsed == self.ends_at, False, {}
+
+
+class CountingTo9(Counting):
+    ends_at = 9
+
+
+def test_episodes_without_an_end_are_cut_off_each_and_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(evaluate, "LONGEST", 4)
+    choice = choose(Counting)
+    returns = evaluate_actors(choice, actors_for(choice, 1), 1, 20)
+    # Each of ten environments fills two slots: steps 1 to 4, and as it goes on 5 to 8.
+    for kind in returns[:, 0]:
+        assert sorted(kind) == [10.0] * 10 + [26.0] * 10
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "40 of 40 episodes of the evaluation were cut off after 4 steps" in told
+    assert "give Counting a time limit" in told
+    # Where an end comes after the cut, what is left until then is an episode, too.
+    choice = choose(CountingTo9)
+    returns = evaluate_actors(choice, actors_for(choice, 1), 1, 40)
+    for kind in returns[:, 0]:
+        assert sorted(kind) == [9.0] * 10 + [10.0] * 20 + [26.0] * 10
+    assert "60 of 80 episodes" in capsys.readouterr().err
+
+
+def test_cutting_off_is_the_same_in_the_pool(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    choice = choose("CartPole-v1", "envpool")
+    actors = actors_for(choice, 1)
+    whole = evaluate_actors(choice, actors, 1, 8)
+    assert capsys.readouterr().err == ""
+    assert whole.min() > 5
+    monkeypatch.setattr(evaluate, "_longest", lambda _: 5)
+    told: list[str] = []
+    cut = evaluate_actors(choice, actors, 1, 8, told.append)
+    np.testing.assert_array_equal(cut, np.full((2, 1, 8), 5.0))
+    assert len(told) == 1
+    assert "16 of 16 episodes" in told[0]
+
+
 class Graded(gymnasium.Env):
     """One step; pays the action, so the return says which action it was."""
 
@@ -147,7 +206,9 @@ def test_world_that_breaks_in_an_evaluation_is_named(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setitem(WORLDS, "CartPole-v1", Broken(500, 475.0))
     choice = choose("CartPole-v1")
-    with pytest.raises(UphillError, match=r"CartPole-v1 returned a reward .* in an evaluation"):
+    with pytest.raises(
+        UphillError, match=r"a reward or an observation .* in an evaluation .*index 0,"
+    ):
         evaluate_actors(choice, actors_for(choice, 1), 1, 2)
 
 

@@ -4,6 +4,8 @@ Each environment has a quota: taking whichever episodes end first would favour s
 the environments take the distribution's mode, the other half samples; one program runs both.
 """
 
+import itertools
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, PRNGKeyArray, PyTree
+from jaxtyping import Bool, Float, Int, PRNGKeyArray, PyTree
 
 from uphill.envs.base import CompiledEnvironment
 from uphill.envs.gymnasium_backend import HostEnvironment
@@ -23,18 +25,30 @@ from uphill.learning.seeds import over_seeds, seed_keys
 from uphill.runs.statistics import summarize
 from uphill.trajectory import Array
 
-LONGEST = 100_000
-"""Steps after which an episode of an environment without a time limit is cut off."""
+LONGEST = 10_000
+"""Steps after which an evaluation cuts off an episode of an environment without a time limit."""
 _MOST_ENVS = {"compiled": 256, "envpool": 100, "gymnasium": 10}
 _EVALUATION_SEED = 2**31 - 1  # far from the seeds people train with
 
 Returns = Float[np.ndarray, "2 S episodes"]
 
 
+def tell(text: str) -> None:
+    """One line for the person who waits."""
+    print(text, file=sys.stderr, flush=True)
+
+
 class Evaluator:
     """Environments for so many episodes of each seed; what is compiled serves every evaluation."""
 
-    def __init__(self, choice: EnvironmentChoice, num_seeds: int, episodes: int) -> None:
+    def __init__(
+        self,
+        choice: EnvironmentChoice,
+        num_seeds: int,
+        episodes: int,
+        say: Callable[[str], None] = tell,
+    ) -> None:
+        self._say: Callable[[str], None] | None = say
         half = min(episodes, _MOST_ENVS[choice.backend])
         self.name, self.num_seeds = choice.name, num_seeds
         self._deterministic = np.arange(2 * half) < half
@@ -43,7 +57,7 @@ class Evaluator:
         self._env, _ = make_env(choice, 2 * half, (_EVALUATION_SEED,))
         seeds = range(_EVALUATION_SEED, _EVALUATION_SEED + num_seeds)
         self._keys = seed_keys(tuple(seeds))
-        self._run: Callable[[tuple, Actor, Array], Array] | None = None
+        self._run: Callable[[tuple, Actor, Array], tuple] | None = None
         self.compile_seconds = 0.0
 
     def compile(self, actors: Actor) -> None:
@@ -54,13 +68,13 @@ class Evaluator:
         actors = jax.device_get(actors)  # on no particular device: any others will fit then
         started = time.perf_counter()
         env = self._env
-        limit = int(self._quota.max()) * ((env.max_episode_steps or LONGEST) + 1)
+        most = int(self._quota.max())
         if not isinstance(env, CompiledEnvironment):
-            self._run = self._seed_by_seed(limit)
+            self._run = self._seed_by_seed(most)
             return
 
-        def run(shared: tuple, actor: Actor, key: PRNGKeyArray) -> Array:
-            return _episodes(env, actor, key, *shared, limit=limit)
+        def run(shared: tuple, actor: Actor, key: PRNGKeyArray) -> tuple:
+            return _episodes(env, actor, key, *shared, most=most)
 
         program = jax.jit(over_seeds(run, self.num_seeds))
         self._run = program.lower(self._shared, actors, self._keys).compile()
@@ -76,13 +90,23 @@ class Evaluator:
         if self._run is None:
             self.compile(actors)
         assert self._run is not None
-        grid = np.asarray(self._run(self._shared, actors, self._keys))
+        grid, num_cut = map(np.asarray, self._run(self._shared, actors, self._keys))
         valid = np.arange(grid.shape[-1]) < self._quota[:, None]
-        if not np.isfinite(grid[:, valid]).all():
+        bad = np.argwhere(~np.isfinite(grid) & valid)
+        if len(bad):
+            seed, lane, episode = bad[0]
             raise UphillError(
-                f"{self.name} returned a reward or observation that is NaN or infinite in an "
-                "evaluation: mend the environment."
+                f"{self.name} returned a reward or an observation that is NaN or infinite in an "
+                f"evaluation (of the policy with index {seed}, in episode {episode} of "
+                f"environment {lane}): mend the environment."
             )
+        if num_cut.any() and self._say is not None:
+            self._say(
+                f"{num_cut.sum():,} of {grid.shape[0] * valid.sum():,} episodes of the evaluation "
+                f"were cut off after {_longest(self._env):,} steps, and count what they had: give "
+                f"{self.name} a time limit."
+            )
+            self._say = None  # once
         halves = (self._deterministic, ~self._deterministic)
         return np.stack([grid[:, lanes][:, valid[lanes]] for lanes in halves]).astype(np.float64)
 
@@ -95,25 +119,29 @@ class Evaluator:
     def _shared(self) -> tuple:
         return self._deterministic, self._quota
 
-    def _seed_by_seed(self, limit: int) -> Callable[[tuple, Actor, Array], np.ndarray]:
-        """All seeds' returns `[S, N, Q]`, where the environments can't be part of a program."""
+    def _seed_by_seed(self, most: int) -> Callable[[tuple, Actor, Array], tuple]:
+        """All seeds' `_episodes`, where the environments can't be part of a program."""
         env = self._env
         is_host = isinstance(env, HostEnvironment)
-        one: Any = _episodes_on_host if is_host else _episodes_in_pool(limit)
+        one: Any = _episodes_on_host if is_host else _episodes_in_pool(most)
 
-        def each(shared: tuple, actors: Actor, keys: Array) -> np.ndarray:
-            return np.stack(
-                [np.asarray(one(env, take(actors, s), key, *shared)) for s, key in enumerate(keys)]
-            )
+        def each(shared: tuple, actors: Actor, keys: Array) -> tuple:
+            found = [one(env, take(actors, s), key, *shared) for s, key in enumerate(keys)]
+            returns, num_cut = zip(*found, strict=True)
+            return np.stack(returns), np.stack(num_cut)
 
         return each
 
 
 def evaluate_actors(
-    choice: EnvironmentChoice, actors: Actor, num_seeds: int, episodes: int
+    choice: EnvironmentChoice,
+    actors: Actor,
+    num_seeds: int,
+    episodes: int,
+    say: Callable[[str], None] = tell,
 ) -> Returns:
     """Undiscounted returns of whole episodes: deterministic ones, then stochastic ones."""
-    evaluator = Evaluator(choice, num_seeds, episodes)
+    evaluator = Evaluator(choice, num_seeds, episodes, say)
     try:
         return evaluator.returns(actors)
     finally:
@@ -129,6 +157,11 @@ def _act(
     return actor.policy.action_kind.to_environment(action)
 
 
+def _longest(env: Any) -> int:
+    """Steps after which an episode is cut off: where there is no time limit, it might never end."""
+    return env.max_episode_steps or LONGEST
+
+
 def _episodes(
     env: Any,
     actor: Actor,
@@ -136,45 +169,51 @@ def _episodes(
     deterministic: Array,
     quota: Array,
     *,
-    limit: int,
+    most: int,
     start: tuple | None = None,
-) -> Float[Array, "N Q"]:
-    """The returns of each environment's first episodes."""
+) -> tuple[Float[Array, "N Q"], Int[Array, " N"]]:
+    """The returns of each environment's first episodes, at most `most`, and how many were cut off.
+
+    An environment whose episode is cut off goes on: its next steps count as the next episode.
+    """
     key_reset, key_act = jax.random.split(key)
     state, observation = env.reset(key_reset) if start is None else start
-    num_envs, most = len(quota), limit
+    num_envs, longest = len(quota), _longest(env)
 
     def unfinished(carry: tuple) -> Array:
-        t, _, _, _, _, done, _ = carry
-        return (done < quota).any() & (t < most)
+        num_ended = carry[-3]
+        return (num_ended < quota).any()
 
     def step(carry: tuple) -> tuple:
-        t, state, observation, ended, running, done, returns = carry
+        t, state, observation, ended, running, length, num_ended, num_cut, returns = carry
         action = _act(actor, observation, jax.random.fold_in(key_act, t), deterministic)
         state, timestep = env.step(state, action)
         running = jnp.where(ended, 0.0, running + timestep.reward)
+        length = jnp.where(ended, 0, length + 1)
         ended = timestep.terminated | timestep.truncated
-        # Unfinished episodes keep their slot up to date, so a cut-off one counts what it has.
-        slot = jnp.minimum(done, returns.shape[1] - 1)
-        current = jnp.arange(returns.shape[1])[None] == slot[:, None]
-        fresh = current & (done < quota)[:, None]
+        is_cut = ~ended & (length >= longest)
+        is_counted = num_ended < quota
+        # An episode writes its slot at every step, and leaves it at its end.
+        current = jnp.arange(most)[None] == num_ended[:, None]
+        fresh = current & is_counted[:, None]
         returns = jnp.where(fresh, jnp.broadcast_to(running[:, None], returns.shape), returns)
-        return t + 1, state, timestep.observation, ended, running, done + ended, returns
+        num_cut = num_cut + (is_cut & is_counted)
+        num_ended = num_ended + (ended | is_cut)
+        running, length = jnp.where(is_cut, 0.0, running), jnp.where(is_cut, 0, length)
+        observation = timestep.observation
+        return t + 1, state, observation, ended, running, length, num_ended, num_cut, returns
 
-    zeros = jnp.zeros(num_envs, jnp.float32)
-    returns = jnp.zeros((num_envs, _most_episodes(limit, env)), jnp.float32)
-    carry = (0, state, observation, zeros > 0, zeros, zeros.astype(jnp.int32), returns)
-    return jax.lax.while_loop(unfinished, step, carry)[-1]
+    zeros, none = jnp.zeros(num_envs, jnp.float32), jnp.zeros(num_envs, jnp.int32)
+    returns = jnp.zeros((num_envs, most), jnp.float32)
+    carry = (0, state, observation, zeros > 0, zeros, none, none, none, returns)
+    *_, num_cut, returns = jax.lax.while_loop(unfinished, step, carry)
+    return returns, num_cut
 
 
-def _most_episodes(limit: int, env: Any) -> int:
-    return limit // ((env.max_episode_steps or LONGEST) + 1)
-
-
-def _episodes_in_pool(limit: int) -> Any:
+def _episodes_in_pool(most: int) -> Any:
     @partial(jax.jit, static_argnums=0)
-    def run(env: Any, start: tuple, actor: Actor, key: PRNGKeyArray, *shared: Array) -> Array:
-        return _episodes(env, actor, key, *shared, limit=limit, start=start)
+    def run(env: Any, start: tuple, actor: Actor, key: PRNGKeyArray, *shared: Array) -> tuple:
+        return _episodes(env, actor, key, *shared, most=most, start=start)
 
     return lambda env, actor, key, *shared: run(env, env.reset(), actor, key, *shared)
 
@@ -188,20 +227,26 @@ def _act_at(
 
 def _episodes_on_host(
     env: HostEnvironment, actor: Actor, key: PRNGKeyArray, deterministic: Array, quota: Array
-) -> Float[np.ndarray, "N Q"]:
-    observation = env.reset()
+) -> tuple[Float[np.ndarray, "N Q"], Int[np.ndarray, " N"]]:
+    observation, longest = env.reset(), _longest(env)
     returns = np.zeros((env.num_envs, quota.max()), np.float64)
-    done, ended = np.zeros(env.num_envs, int), np.zeros(env.num_envs, bool)
-    running, t = np.zeros(env.num_envs), 0
-    while (done < quota).any() and t < quota.max() * LONGEST:
+    running, ended = np.zeros(env.num_envs), np.zeros(env.num_envs, bool)
+    length, num_ended, num_cut = np.zeros((3, env.num_envs), np.int32)
+    for t in itertools.count():
         action = np.asarray(_act_at(actor, observation, key, np.int32(t), deterministic))
         observation, reward, terminated, truncated = env.step(action)
         running = np.where(ended, 0.0, running + reward)
+        length = np.where(ended, 0, length + 1)
         ended = terminated | truncated
-        lanes = np.flatnonzero(done < quota)
-        returns[lanes, done[lanes]] = running[lanes]
-        done, t = done + ended, t + 1
-    return returns
+        is_cut = ~ended & (length >= longest)
+        lanes = np.flatnonzero(num_ended < quota)
+        returns[lanes, num_ended[lanes]] = running[lanes]
+        num_cut[lanes] += is_cut[lanes]
+        num_ended = num_ended + (ended | is_cut)
+        if (num_ended >= quota).all():
+            break
+        running, length = np.where(is_cut, 0.0, running), np.where(is_cut, 0, length)
+    return returns, num_cut
 
 
 def report(returns: Returns) -> dict[str, Any]:
