@@ -16,6 +16,7 @@ from small_runs import small_ppo, tensors_of, train_small
 from uphill.errors import UphillError
 from uphill.learning.learner import make_learner
 from uphill.policies.spaces import action_kind_of, encoding_of
+from uphill.runs import run as run_module
 from uphill.runs.run import TrainedPolicy
 
 BOX = spaces.Box(-1, 1, (3,), np.float32)
@@ -141,6 +142,77 @@ def test_policy_needs_no_environment(run: uphill.Run, monkeypatch: pytest.Monkey
     assert uphill.load(run.path).policy.act(np.zeros(4, np.float32)) in (0, 1)
 
 
+def test_evaluation_over_more_episodes_is_kept(
+    run: uphill.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = run.path / "evaluation.json"
+    many = run.evaluate(8)
+    capsys.readouterr()
+    few = run.evaluate(2)
+    assert few["episodes"] == 2
+    assert json.loads(path.read_text()) == many
+    told = capsys.readouterr().err
+    assert "evaluation.json stays: it is over 8 episodes, and this evaluation over 2" in told
+    run.evaluate(8)
+    assert capsys.readouterr().err == ""
+    path.write_text("damaged")
+    run.evaluate(2)
+    assert json.loads(path.read_text()) == few
+    run.evaluate(8)
+    assert json.loads(path.read_text()) == many
+
+
+def test_evaluating_draws_the_curve_that_is_missing(run: uphill.Run) -> None:
+    curve = run.path / "curve.png"
+    curve.unlink()
+    run.evaluate(2)
+    assert curve.stat().st_size > 1000
+    curve.write_bytes(b"a picture")
+    run.evaluate(2)
+    assert curve.read_bytes() == b"a picture"
+
+
+def test_policy_of_several_seeds_says_once_whose_it_is(
+    run: uphill.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded = uphill.load(run.path)
+    best = loaded.best_seed_index
+    for _ in range(2):
+        _ = loaded.policy
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert f"that of seed {best}, which evaluated best" in told
+    _ = uphill.load(run.path, seed_index=1).policy
+    _ = loaded.policy_of(2)
+    assert capsys.readouterr().err == ""
+
+
+def test_policies_are_made_once_and_compiled_once(run: uphill.Run) -> None:
+    loaded = uphill.load(run.path)
+    assert loaded.policy is loaded.policy
+    observation = np.zeros((7, 4), np.float32)  # a shape of its own
+    sizes = []
+    for seed_index in range(3):
+        policy = loaded.policy_of(seed_index)
+        policy.act(observation)
+        policy.act(observation, sample=True)
+        sizes.append([f._cache_size() for f in (run_module._mode, run_module._sample)])
+    assert sizes[0] == sizes[1] == sizes[2]
+
+
+def test_solved_is_unknown_unless_a_hundred_episodes_say_so(run: uphill.Run) -> None:
+    path = run.path / "evaluation.json"
+    whole = path.read_text()
+    evaluation = json.loads(whole)
+    evaluation["deterministic"]["per_seed"] = [475.0, 474.9, 500.0]
+    for episodes, solved in ((99, [None] * 3), (100, [True, False, True])):
+        path.write_text(json.dumps(evaluation | {"episodes": episodes}))
+        assert run.summary()["solved"] == solved
+    path.unlink()
+    assert run.summary()["solved"] == [None] * 3
+    path.write_text(whole)
+
+
 def test_summary_holds_what_scripts_rely_on(run: uphill.Run) -> None:
     summary = run.summary()
     assert list(summary) == [
@@ -243,6 +315,27 @@ def test_nested_observations() -> None:
 def test_observation_of_the_wrong_shape_is_one_sentence(wrong: Any) -> None:
     with pytest.raises(UphillError, match="observation has shape"):
         policy_for(BOX, spaces.Discrete(3)).act(wrong)
+
+
+@pytest.mark.parametrize("wrong", [[[1, 2, 3], [4]], {}, None, "left", ["a", "b", "c"], {"a": 1}])
+def test_observation_that_is_no_numbers_is_one_sentence(wrong: Any) -> None:
+    for space in (BOX, spaces.Discrete(5)):
+        with pytest.raises(UphillError, match="observation is not numbers"):
+            policy_for(space, spaces.Discrete(3)).act(wrong)
+
+
+def test_lists_are_welcome_where_the_space_has_an_array() -> None:
+    policy = policy_for(BOX, spaces.Box(-1, 1, (2,), np.float32))
+    observations = [[0.5, -0.25, 1.0], [0.0, 1.0, 0.5]]
+    expected = policy.act(np.array(observations, np.float32))
+    np.testing.assert_array_equal(policy.act(observations), expected)
+    np.testing.assert_array_equal(policy.act(tuple(map(tuple, observations))), expected)
+    np.testing.assert_allclose(policy.act([0, 1, 0.5]), expected[1], rtol=1e-5, atol=1e-6)
+    inner = spaces.Dict({"box": BOX, "pair": spaces.Tuple([spaces.Discrete(3), BOX])})
+    policy = policy_for(inner, spaces.Discrete(4))
+    one = inner.sample()
+    lists = {"box": one["box"].tolist(), "pair": [int(one["pair"][0]), one["pair"][1].tolist()]}
+    assert policy.act(lists, sample=True, seed=3) == policy.act(one, sample=True, seed=3)
 
 
 def test_observation_of_double_precision_is_welcome() -> None:

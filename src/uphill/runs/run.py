@@ -9,20 +9,23 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import PRNGKeyArray, PyTree
 
 from uphill.envs.make import EnvironmentChoice, choose
 from uphill.errors import UphillError
 from uphill.learning.learner import Actor, Learner, make_learner, stack, take
 from uphill.learning.process import use_compile_cache, use_cores
 from uphill.learning.rollout import narrow_on_host
-from uphill.policies.spaces import Choice, batch_shape
+from uphill.policies.spaces import Choice, Encoding, Group, batch_shape
 from uphill.runs.checkpoint import read_json, read_manifest, read_tensors, restore, write_file
-from uphill.runs.evaluate import evaluate_actors, report
+from uphill.runs.evaluate import evaluate_actors, report, tell
 from uphill.runs.experiment import Experiment, read_experiment
 from uphill.trajectory import Array
 
 EVALUATION_FILE = "evaluation.json"
+CURVE_FILE = "curve.png"
+SOLVED_OVER = 100
+"""Episodes whose mean has to reach the threshold for a task to be solved."""
 
 EnvironmentFactory = Callable[..., Any]
 
@@ -32,33 +35,61 @@ class TrainedPolicy:
 
     def __init__(self, actor: Actor) -> None:
         self.actor = actor
-        self._mode = jax.jit(lambda actor, o: _to_environment(actor, actor(o).mode()))
-        self._sample = jax.jit(lambda actor, o, key: actor.act(o, key)[2])
         self._generator = np.random.default_rng()
 
     def act(self, observation: PyTree, sample: bool = False, seed: int | None = None) -> Any:
         """The action for one observation, or for several stacked along leading axes.
 
-        The distribution's mode, or with `sample=True` a sample; `seed` makes it repeatable.
+        The distribution's mode, or with `sample=True` a sample; `seed` makes it repeatable. Lists
+        of numbers are welcome as arrays are.
 
         Raises:
             UphillError: if the observation has not the shape of the environment's.
         """
-        observation = jax.tree.map(lambda x: narrow_on_host(np.asarray(x)), observation)
+        try:
+            observation = _arrays(self.actor.encoding, observation)
+        except (LookupError, TypeError, ValueError) as error:
+            raise UphillError(
+                "The observation is not numbers in the structure of the environment's space "
+                f"({error}): give it as the environment returns it."
+            ) from error
         batch_shape(self.actor.encoding, observation)
         if not sample:
-            action = self._mode(self.actor, observation)
+            action = _mode(self.actor, observation)
         else:
             seed = int(self._generator.integers(2**31)) if seed is None else seed
-            action = self._sample(self.actor, observation, jax.random.key(seed))
+            action = _sample(self.actor, observation, jax.random.key(seed))
         kind = self.actor.policy.action_kind
         action = np.asarray(action).astype(kind.dtype)
         # A single choice is a number, not an array: environments look things up by it.
         return action[()] if isinstance(kind, Choice) else action
 
 
-def _to_environment(actor: Actor, action: Array) -> Array:
-    return actor.policy.action_kind.to_environment(action)
+def _arrays(encoding: Encoding, observation: Any) -> PyTree[np.ndarray]:
+    """An observation whose leaves are arrays of numbers; a list is one where the space has a leaf.
+
+    Raises:
+        LookupError, TypeError or ValueError: if it has another structure.
+    """
+    if not isinstance(encoding, Group):
+        array = np.asarray(observation)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"{type(observation).__name__} where numbers should be")
+        return narrow_on_host(array)
+    children = zip(encoding.parts, encoding.children(observation), strict=True)
+    arrays = tuple(_arrays(part, child) for part, child in children)
+    return arrays if encoding.keys is None else dict(zip(encoding.keys, arrays, strict=True))
+
+
+# One for all policies: those of one kind share what is compiled.
+@jax.jit
+def _mode(actor: Actor, observation: PyTree) -> Array:
+    return actor.policy.action_kind.to_environment(actor(observation).mode())
+
+
+@jax.jit
+def _sample(actor: Actor, observation: PyTree, key: PRNGKeyArray) -> Array:
+    return actor.act(observation, key)[2]
 
 
 class Run:
@@ -77,6 +108,8 @@ class Run:
         self.path = Path(path)
         self.experiment: Experiment = read_experiment(self.path)
         self._env, self._seed_index = env, seed_index
+        self._policies: dict[int, TrainedPolicy] = {}
+        self._is_seed_told = False
         if seed_index is not None:
             self._check_seed_index(seed_index)
 
@@ -105,9 +138,10 @@ class Run:
         document = read_json(path)
         try:
             per_seed = [float(x) for x in document["deterministic"]["per_seed"]]
+            has_count = isinstance(document["episodes"], int)
         except (TypeError, KeyError, ValueError):
-            per_seed = []
-        if len(per_seed) != self.experiment.seeds:
+            per_seed, has_count = [], False
+        if len(per_seed) != self.experiment.seeds or not has_count:
             raise UphillError(f"{path} is damaged: `uphill evaluate {self.path}` writes it again.")
         return document
 
@@ -126,8 +160,16 @@ class Run:
 
     @property
     def policy(self) -> TrainedPolicy:
-        """The final policy of the seed that was asked for, or of the best one."""
-        return self.policy_of(self.seed_index)
+        """The final policy of the seed that was asked for, or of the best one, which is told."""
+        seed_index, experiment = self.seed_index, self.experiment
+        if self._seed_index is None and experiment.seeds > 1 and not self._is_seed_told:
+            why = "evaluated best" if self.evaluation else "is the first: none was evaluated yet"
+            tell(
+                f"The policy is that of seed {experiment.all_seeds[seed_index]}, which {why}; "
+                "seed_index chooses another."
+            )
+            self._is_seed_told = True
+        return self.policy_of(seed_index)
 
     def policy_of(self, seed_index: int) -> TrainedPolicy:
         """The final policy of one seed.
@@ -136,7 +178,10 @@ class Run:
             UphillError: if there is no such seed.
         """
         self._check_seed_index(seed_index)
-        return TrainedPolicy(take(self.learners, seed_index).actor)
+        if seed_index not in self._policies:
+            actor = take(self.learners, seed_index).actor
+            self._policies[seed_index] = TrainedPolicy(actor)
+        return self._policies[seed_index]
 
     def _check_seed_index(self, seed_index: int) -> None:
         if not 0 <= seed_index < self.experiment.seeds:
@@ -156,6 +201,8 @@ class Run:
     def evaluate(self, episodes: int = 100, allow_import: bool = False) -> dict[str, Any]:
         """Evaluate the final policies of all seeds, and write `evaluation.json`.
 
+        One of more episodes stays. The learning curve is drawn if it was not.
+
         Raises:
             UphillError: if the environment can't be made, or `episodes` is not positive.
         """
@@ -165,14 +212,33 @@ class Run:
         use_cores(seeds, is_python=self.experiment.backend == "gymnasium")
         use_compile_cache()
         result = report(evaluate_actors(choice, self.learners.actor, seeds, episodes))
-        write_evaluation(self.path, result)
+        kept = self._episodes_written()
+        if episodes >= kept:
+            write_evaluation(self.path, result)
+        else:
+            tell(
+                f"{self.path / EVALUATION_FILE} stays: it is over {kept} episodes, and this "
+                f"evaluation over {episodes}."
+            )
+        if not (self.path / CURVE_FILE).exists():
+            self.plot()
         return result
+
+    def _episodes_written(self) -> int:
+        """Episodes of `evaluation.json`; 0 if there is none that can be read."""
+        try:
+            evaluation = self.evaluation
+        except UphillError:
+            return 0
+        return evaluation["episodes"] if evaluation else 0
 
     def summary(self) -> dict[str, Any]:
         """What `uphill train --json` prints."""
         facts = read_manifest(self.path / "checkpoint", "latest").facts
         evaluation, threshold = self.evaluation, facts.reward_threshold
-        per_seed = evaluation["deterministic"]["per_seed"] if evaluation else []
+        solved: list[bool | None] = [None] * self.experiment.seeds
+        if evaluation and threshold is not None and evaluation["episodes"] >= SOLVED_OVER:
+            solved = [x >= threshold for x in evaluation["deterministic"]["per_seed"]]
         trained = max(facts.seconds - facts.compile_seconds, 1e-9)
         return {
             "run": str(self.path),
@@ -184,7 +250,7 @@ class Run:
             "seconds": facts.seconds,
             "compile_seconds": facts.compile_seconds,
             "steps_per_second": sum(facts.num_transitions) / trained,
-            "solved": [None if threshold is None else x >= threshold for x in per_seed],
+            "solved": solved,
             "evaluation": evaluation,
         }
 
