@@ -9,7 +9,6 @@ import ctypes
 import gc
 import json
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -330,9 +329,9 @@ def _take_part_types(argv: list[str], algorithm: Any) -> tuple[list[str], Any]:
 
 def _part_types(algorithm: Any, path: list[str]) -> dict[str, str]:
     """The types that the part at `path` may have, by the names that flags give them."""
-    from uphill.runs.configuration import encode, part_types
+    from uphill.runs.configuration import encode, kebab, part_types
 
-    return {_kebab(name): name for name in part_types(type(algorithm), encode(algorithm), path)}
+    return {kebab(name): name for name in part_types(type(algorithm), encode(algorithm), path)}
 
 
 def _with_part(part: Any, path: list[str], type_name: str) -> Any:
@@ -363,11 +362,6 @@ def _describe_parts(algorithm: Any) -> str:
             if types := _part_types(algorithm, path):
                 lines.append(f"  --{'.'.join(path)} {{{','.join(types)}}}")
     return "\n".join(lines)
-
-
-def _kebab(name: str) -> str:
-    """ClippedRatio → clipped-ratio, GAE → gae, RMSProp → rmsprop."""
-    return re.sub("(?<=[a-z])(?=[A-Z])", "-", name).lower()
 
 
 def _value_of(flag: str, argv: list[str]) -> str | None:

@@ -27,7 +27,7 @@ from uphill.learning.parts import (
 from uphill.learning.schedule import Schedule
 from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.policies.spaces import ActionKind, Encoding, action_kind_of, encoding_of
-from uphill.runs.configuration import decode, encode, part_types
+from uphill.runs.configuration import decode, encode, flags, part_types
 
 
 def through_json(value: Any) -> Any:
@@ -272,6 +272,29 @@ def test_dunder_fields_are_no_fields() -> None:
     for name in ("__class__", "__init__", "at", "_check_reuse"):
         with pytest.raises(UphillError, match=rf"^Algorithm has no field {name}\.$"):
             decode(Algorithm, through_json(ppo()) | {name: "x"})
+
+
+def test_flags_are_what_differs() -> None:
+    assert list(flags(ppo(), ppo(name="mine"))) == []
+    changed = ppo(
+        optimizer=SGD(learning_rate="linear:1:0"),
+        policy=PolicySettings(hidden=(32, 16)),
+        normalize_observations=True,
+    )
+    there = [
+        "--optimizer sgd",
+        "--optimizer.learning-rate linear:1.0:0.0",
+        "--policy.hidden 32 16",
+        "--normalize-observations",
+    ]
+    assert list(flags(ppo(), changed)) == there
+    back = list(flags(changed, ppo()))
+    assert "--no-normalize-observations" in back
+    assert "--optimizer adam" in back
+    without = vpg(baseline=ValueFunction(optimizer=None))
+    assert "--baseline.optimizer none" in flags(vpg(), without)
+    never = ppo(optimizer=Adam(learning_rate=3e-4, max_grad_norm=None))
+    assert list(flags(ppo(), never)) == ["--optimizer.max-grad-norm None"]
 
 
 def test_part_types_says_where_there_is_a_choice() -> None:

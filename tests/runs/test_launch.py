@@ -16,7 +16,7 @@ from small_runs import rows_of, small_ppo, small_vpg, tensors_of, train_small
 from uphill.errors import UphillError
 from uphill.learning.parts import Adam, Algorithm, Steps
 from uphill.learning.train import iterate
-from uphill.runs import launch, session
+from uphill.runs import launch, presets, session
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.interrupts import Interrupted
 
@@ -259,6 +259,17 @@ def test_run_is_called_what_its_algorithm_is_called() -> None:
         assert launch._chosen("CartPole-v1", make(num_epochs=1), None).algo == make.__name__
     own = launch._chosen("CartPole-v1", uphill.ppo(name="mine"), None)
     assert (own.algo, own.algorithm.name) == ("mine", "mine")
+
+
+def test_settings_say_whether_they_are_a_preset() -> None:
+    def said(env: str, algorithm: Algorithm | None = None) -> str:
+        chosen = launch._chosen(env, algorithm, None)
+        return presets.settings_of(env, chosen.algo, chosen.algorithm)
+
+    assert said("CartPole-v1").startswith("the preset of CartPole-v1: ppo's defaults with ")
+    assert said("CartPole-v1", uphill.ppo()).startswith("not the preset of CartPole-v1: ppo's")
+    assert said("Acrobot-v1") == "no preset of ppo for Acrobot-v1: ppo's defaults"
+    assert said("Acrobot-v1", uphill.ppo(name="mine")) == "your own"
 
 
 def test_starts_from_the_networks_of_another_run(tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ the field's annotation allows, so a file can't ask for anything else.
 """
 
 import dataclasses
+import re
 import sys
 import types
 import typing
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -93,6 +95,32 @@ def part_types(part: Any, document: Any, path: list[str]) -> list[str]:
     if len(members) < 2 or not parts:
         return []
     return [*parts, *(["none"] if types.NoneType in members else [])]
+
+
+def flags(start: Any, part: Any, prefix: str = "--") -> Iterator[str]:
+    """The flags of the command line that turn `start` into `part`; a name is no setting."""
+    for field in dataclasses.fields(part):
+        old, new = getattr(start, field.name), getattr(part, field.name)
+        flag = prefix + field.name.replace("_", "-")
+        if dataclasses.is_dataclass(new) and not isinstance(new, Schedule):
+            if type(old) is not type(new):
+                yield f"{flag} {kebab(type(new).__name__)}"
+                old = type(new)()
+            yield from flags(old, new, f"{flag}.")
+        elif encode(old) == encode(new) or flag == "--name":
+            continue
+        elif isinstance(new, bool):
+            yield flag if new else flag.replace("--", "--no-", 1)
+        elif new is None:
+            yield f"{flag} {'none' if dataclasses.is_dataclass(old) else None}"
+        else:
+            words = new if isinstance(new, tuple) else (new,)
+            yield " ".join([flag, *map(str, words)])
+
+
+def kebab(name: str) -> str:
+    """ClippedRatio → clipped-ratio, GAE → gae, RMSProp → rmsprop."""
+    return re.sub("(?<=[a-z])(?=[A-Z])", "-", name).lower()
 
 
 def _decode_union(members: tuple[Any, ...], value: Any, path: str) -> Any:

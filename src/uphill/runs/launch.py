@@ -33,7 +33,7 @@ from uphill.runs.experiment import (
     write_experiment,
 )
 from uphill.runs.metrics import MetricsFile
-from uphill.runs.presets import Preset, preset
+from uphill.runs.presets import Preset, preset, settings_of
 from uphill.runs.progress import Progress
 from uphill.runs.run import Run, environment_of, read_learners
 from uphill.runs.session import Log, Session, device, savable
@@ -93,6 +93,7 @@ def train(
         stop_when_solved=stop_when_solved,
         checkpoint_every=checkpoint_every,
         episodes=episodes,
+        settings=settings_of(name, chosen.algo, algorithm),
         command=command_line(),
         versions=installed_versions(),
     )
@@ -102,6 +103,7 @@ def train(
         f"{choice.name}: {experiment.algo}, {experiment.steps:,} steps, {seeds} seed(s); "
         f"backend {choice.backend}, since {choice.reason}."
     )
+    progress.say(f"Settings: {experiment.settings}.")
     use_compile_cache()
     trainer = Trainer(choice, experiment.algorithm, experiment.all_seeds, experiment.steps)
     state = trainer.start()

@@ -15,6 +15,7 @@ from uphill.learning.parts import (
     RMSProp,
     Steps,
 )
+from uphill.runs.configuration import encode, flags
 
 
 @dataclass(frozen=True)
@@ -109,3 +110,19 @@ def preset(env: str, algo: str | None = None) -> Preset:
         return presets[algo]
     settings = {"normalize_observations": True} if algo in ("ppo", "a2c") else {}
     return Preset(algo, ALGORITHMS[algo](**settings), DEFAULT_STEPS)
+
+
+def settings_of(env: str, algo: str, algorithm: Algorithm) -> str:
+    """Where the settings of an algorithm come from, and which they are, as a person would say it.
+
+    They are the flags that turn what an environment without a preset gets into `algorithm`.
+    """
+    if algo not in ALGORITHMS:
+        return "your own"
+    is_preset = encode(algorithm) == encode(preset(env, algo).algorithm)
+    if algo in PRESETS.get(env, {}):
+        source = f"{'' if is_preset else 'not '}the preset of {env}"
+    else:
+        source = f"no preset of {algo} for {env}"
+    changed = " ".join(flags(preset("", algo).algorithm, algorithm))
+    return f"{source}: {algo}'s defaults" + (f" with {changed}" if changed else "")
