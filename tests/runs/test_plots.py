@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from test_experiment import EXPERIMENT
 
 from uphill.errors import UphillError
@@ -51,6 +53,32 @@ def test_picture_is_drawn(num_seeds: int, tmp_path: Path) -> None:
     assert picture.shape[0] > 400
     blue = (picture[..., 2] > picture[..., 0] + 0.1).mean()
     assert (blue > 1e-3) == (num_seeds > 0)
+
+
+@pytest.mark.parametrize("shape", ["low", "high", "rising", "falling"])
+def test_legend_lies_beside_the_curves(
+    shape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    save = Figure.savefig
+
+    def savefig(figure: Figure, *arguments: Any, **keywords: Any) -> None:
+        drawn.append(figure)
+        save(figure, *arguments, **keywords)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    x = np.linspace(0, 1, 50)
+    low = {"low": 0.04 * x, "high": 1 - 0.04 * x, "rising": x, "falling": 1 - x}[shape]
+    curves = [[(int(1e4 * t), 400 * y + s) for t, y in zip(x, low, strict=True)] for s in range(3)]
+    metrics_of(curves, tmp_path)
+    plot_run(tmp_path, replace(EXPERIMENT, seeds=3), 475.0)
+    axes = drawn[0].axes[0]
+    legend = axes.get_legend()
+    assert legend is not None
+    box = legend.get_window_extent()
+    for line in axes.get_lines()[:4]:  # the seeds, and their middle
+        points = axes.transData.transform(line.get_xydata())
+        assert not any(box.contains(*point) for point in points)
 
 
 def test_run_without_metrics_is_one_sentence(tmp_path: Path) -> None:

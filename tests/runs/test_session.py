@@ -24,13 +24,22 @@ from uphill.runs.checkpoint import read_manifest
 from uphill.runs.interrupts import Interrupted
 
 
+def wait_for_helpers() -> None:
+    for thread in threading.enumerate():
+        if thread.name.startswith("uphill"):
+            thread.join(60)
+            assert not thread.is_alive()
+
+
 def test_stops_when_solved_and_can_still_be_extended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     easy = CartPole(max_episode_steps=500, reward_threshold=5.0)
     monkeypatch.setitem(WORLDS, "Easy-v0", easy)
     keywords: dict[str, Any] = {"env": "Easy-v0", "stop_when_solved": True}
-    run = train_small(tmp_path / "run", small_ppo(), steps=50_000, seeds=2, **keywords)
+    run = train_small(
+        tmp_path / "run", small_ppo(), steps=50_000, seeds=2, episodes=100, **keywords
+    )
     steps = run.summary()["steps"]
     assert max(steps) < 25_000
     assert run.summary()["solved"] == [True, True]
@@ -202,6 +211,40 @@ def test_python_environment_that_breaks_is_named_and_the_last_checkpoint_stays(
     assert assert_whole(tmp_path / "run") >= 1
 
 
+def test_non_finite_observation_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Infinite(CartPole):
+        def observation(self, state: Any) -> Any:
+            seen = super().observation(state)
+            return jnp.where(jnp.abs(state.position) > 0.4, jnp.inf, seen)
+
+    monkeypatch.setitem(WORLDS, "Broken-v0", Infinite(500, 475.0))
+    sentence = r"Broken-v0 returned an observation .* in update \d+, at its step \d+ \(seed \d\)"
+    with pytest.raises(UphillError, match=sentence):
+        train_small(tmp_path / "run", env="Broken-v0", steps=100_000)
+
+
+@pytest.mark.parametrize("error", [UphillError("broken"), KeyboardInterrupt()], ids=repr)
+def test_environments_are_stopped_however_training_ends(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = []
+
+    class Watched(launch.Trainer):
+        def close(self) -> None:
+            closed.append(self)
+            super().close()
+
+    def breaks(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(launch, "Trainer", Watched)
+    monkeypatch.setattr(session.Session, "_ahead", breaks)
+    with pytest.raises((UphillError, KeyboardInterrupt)):
+        train_small(tmp_path / "run", env=Counting)
+    assert len(closed) == 1
+
+
 # --- the best checkpoint, evaluations while training -------------------------------------------
 
 
@@ -230,6 +273,52 @@ def test_best_learners_are_those_of_the_best_logging_point(
     assert facts.best_scores == (5.0, 9.0)
     column = [row["evaluation/episode_return"] for row in rows_of(run.path)]
     assert [float(x) for x in column if x] == [1.0, 9.0, 5.0, 2.0, 3.0, 3.0]
+
+
+def test_best_is_written_only_when_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+    write = session.write_checkpoint
+
+    def recording(folder: Path, name: str, tree: Any, facts: Any) -> None:
+        written.append((name, facts.num_updates, facts.best_scores))
+        write(folder, name, tree, facts)
+
+    class Scripted(session.Evaluator):
+        def returns(self, actors: Any) -> np.ndarray:
+            scores.append([2.0, 1.0, 3.0, 0.0][len(scores)])
+            return np.full((2, 1, 1), scores[-1])
+
+    scores: list[float] = []
+    monkeypatch.setattr(session, "write_checkpoint", recording)
+    monkeypatch.setattr(session, "Evaluator", Scripted)
+    # Updates of about 30 steps, each a logging point, saved at every one.
+    train_small(tmp_path / "run", steps=90, eval_every=30, checkpoint_every=0.0)
+    best = [(at, facts) for name, at, facts in written if name == "best"]
+    assert [facts for _, facts in best] == [(None,), (2.0,), (3.0,)]
+    for at, facts in best:
+        assert ("latest", at, facts) in written
+    assert sum(name == "latest" for name, _, _ in written) > len(best)
+
+
+def test_evaluation_and_picture_of_earlier_learners_go_when_training_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train_small(tmp_path / "run", steps=100)
+    assert run.evaluation is not None
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session.Session, "_final_returns", interrupted)
+    with pytest.raises(Interrupted, match="uphill evaluate"):
+        uphill.resume(run.path, steps=200, quiet=True)
+    assert uphill.load(run.path).evaluation is None
+    monkeypatch.undo()
+    wait_for_helpers()  # one may still be drawing
+    uphill.evaluate(run.path, episodes=2)
+    assert (run.path / "curve.png").exists()
 
 
 def test_evaluating_every_so_many_steps(tmp_path: Path) -> None:
@@ -316,7 +405,4 @@ def test_helping_thread_ends_with_the_session(
     monkeypatch.setattr(session, "iterate", interrupted)
     with pytest.raises(Interrupted, match="uphill resume"):
         train_small(tmp_path / "run")
-    for thread in threading.enumerate():
-        if thread.name.startswith("uphill"):
-            thread.join(60)
-            assert not thread.is_alive()
+    wait_for_helpers()

@@ -61,7 +61,7 @@ def plot_run(run: Path, experiment: Experiment, threshold: float | None) -> Path
     if threshold is not None:
         axes.axhline(threshold, color="#777777", lw=1, ls="--", label=f"solved: {threshold:g}")
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, loc="lower right")
+        axes.legend(frameon=False, loc="best")
     seeds = f"{experiment.seeds} seeds" if experiment.seeds > 1 else f"seed {experiment.seed}"
     axes.set_title(f"{experiment.env} · {experiment.algo} · {seeds}", loc="left")
     axes.set_xlabel("steps (valid transitions, each seed)")

@@ -22,7 +22,7 @@ from uphill.runs.experiment import Experiment
 from uphill.runs.interrupts import Interrupted, Interrupts
 from uphill.runs.metrics import MetricsFile, concatenate, summarize_window
 from uphill.runs.progress import Progress
-from uphill.runs.run import Run, write_evaluation
+from uphill.runs.run import CURVE_FILE, EVALUATION_FILE, Run, write_evaluation
 
 POINTS = 100
 """About so many logging points in a run."""
@@ -43,6 +43,8 @@ class Log:
     """per seed, newest last: [episodes, sum of their returns] of each update"""
     best_scores: list[float | None] = field(default_factory=list)
     best: Any = None
+    is_best_saved: bool = False
+    """whether `best` is on the disk as it is here"""
     evaluated_at: int = 0
 
 
@@ -111,7 +113,7 @@ class Session:
             self.progress.stop()
             if self._evaluator is not None:
                 self._evaluator.close()
-        self.trainer.close()
+            self.trainer.close()
         return state
 
     def _prepare(self, state: TrainState, helper: ThreadPoolExecutor) -> None:
@@ -125,7 +127,8 @@ class Session:
             helper.submit(importlib.import_module, module)
 
     def _compiled_evaluator(self, state: TrainState) -> Evaluator:
-        evaluator = Evaluator(self.trainer.choice, self.experiment.seeds, self.episodes)
+        choice, seeds = self.trainer.choice, self.experiment.seeds
+        evaluator = Evaluator(choice, seeds, self.episodes, self.progress.say)
         evaluator.compile(state.learners.actor)
         return evaluator
 
@@ -133,7 +136,8 @@ class Session:
         actors = state.learners.actor
         if self._final is not None:
             return self._final.result().returns(actors)
-        return evaluate_actors(self.trainer.choice, actors, self.experiment.seeds, self.episodes)
+        choice, seeds = self.trainer.choice, self.experiment.seeds
+        return evaluate_actors(choice, actors, seeds, self.episodes, self.progress.say)
 
     def _advance(
         self, state: TrainState, interrupts: Interrupts, helper: ThreadPoolExecutor
@@ -258,6 +262,7 @@ class Session:
             for new, old in zip(scores, self.log.best_scores, strict=True)
         ]
         if any(better):
+            self.log.is_best_saved = False
             learners = jax.device_get(state.learners)
             self.log.best = jax.tree.map(
                 lambda new, old: np.where(
@@ -276,8 +281,8 @@ class Session:
         if every is None or steps // every == self.log.evaluated_at // every:
             return None
         if self._evaluator is None:
-            seeds = self.experiment.seeds
-            self._evaluator = Evaluator(self.trainer.choice, seeds, EVALUATION_EPISODES)
+            choice, seeds, say = self.trainer.choice, self.experiment.seeds, self.progress.say
+            self._evaluator = Evaluator(choice, seeds, EVALUATION_EPISODES, say)
         returns = self._evaluator.returns(state.learners.actor)
         return [float(x) for x in returns[0].mean(1)]
 
@@ -285,14 +290,14 @@ class Session:
         """Raises:
         UphillError: if a number that is not finite came from the environment or from learning.
         """
-        for field_name in ("reward", "observation"):
+        for field_name, what in (("reward", "a reward"), ("observation", "an observation")):
             steps = rows[f"bad_{field_name}"]
             bad = np.argwhere((steps >= 0) & (rows["updated"] > 0))
             if len(bad):
                 u, s = bad[0]
                 update = state.num_updates - len(steps) + u
                 raise UphillError(
-                    f"{self.experiment.env} returned a {field_name} that is NaN or infinite in "
+                    f"{self.experiment.env} returned {what} that is NaN or infinite in "
                     f"update {update}, at its step {steps[u, s]} (seed "
                     f"{self.experiment.all_seeds[s]}): mend the environment. The checkpoint in "
                     f"{self.folder} is from before."
@@ -323,8 +328,14 @@ class Session:
         )
         self.metrics.sync()  # first: the checkpoint says how many bytes of it there are
         tensors = {"learners": learners, "lanes": lanes, "pending": log.pending or {}}
-        write_checkpoint(folder, "best", {"learners": log.best}, facts)
+        # Both hold the scores of `best`, those of its own learners whatever happens in between.
+        if not log.is_best_saved:
+            write_checkpoint(folder, "best", {"learners": log.best}, facts)
+            log.is_best_saved = True
         write_checkpoint(folder, "latest", tensors, facts)
+        # What they showed of earlier learners is not true of these.
+        for name in (EVALUATION_FILE, CURVE_FILE):
+            (self.folder / name).unlink(missing_ok=True)
 
 
 def logging_interval(algorithm: Algorithm, steps: int) -> int:
