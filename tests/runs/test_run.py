@@ -196,7 +196,8 @@ def test_policies_are_made_once_and_compiled_once(run: uphill.Run) -> None:
         policy = loaded.policy_of(seed_index)
         policy.act(observation)
         policy.act(observation, sample=True)
-        sizes.append([f._cache_size() for f in (run_module._mode, run_module._sample)])
+        programs: list[Any] = [run_module._mode, run_module._sample]
+        sizes.append([program._cache_size() for program in programs])
     assert sizes[0] == sizes[1] == sizes[2]
 
 

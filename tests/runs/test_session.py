@@ -302,6 +302,35 @@ def test_best_is_written_only_when_it_changed(
     assert sum(name == "latest" for name, _, _ in written) > len(best)
 
 
+def test_crash_between_best_and_latest_leaves_best_its_own_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = session.write_checkpoint
+
+    def crashing(folder: Path, name: str, tree: Any, facts: Any) -> None:
+        if name == "latest" and facts.best_scores == (3.0,):
+            raise RuntimeError("the power is gone")
+        write(folder, name, tree, facts)
+
+    class Scripted(session.Evaluator):
+        def returns(self, actors: Any) -> np.ndarray:
+            return np.full((2, 1, 1), scores.pop(0))
+
+    monkeypatch.setattr(session, "Evaluator", Scripted)
+    monkeypatch.setattr(session, "write_checkpoint", crashing)
+    scores = [2.0, 3.0]
+    with pytest.raises(RuntimeError, match="power"):
+        train_small(tmp_path / "run", steps=90, eval_every=30, checkpoint_every=0.0)
+    folder, best = tmp_path / "run" / "checkpoint", tensors_of(tmp_path / "run", "best")
+    assert read_manifest(folder, "latest").facts.best_scores == (2.0,)
+    monkeypatch.setattr(session, "write_checkpoint", write)
+    scores[:] = [2.5, 2.5, 2.5, 2.5]  # better than what `latest` knows of, worse than `best`
+    uphill.resume(tmp_path / "run", quiet=True)
+    for name, tensor in tensors_of(tmp_path / "run", "best").items():
+        np.testing.assert_array_equal(tensor, best[name])
+    assert read_manifest(folder, "best").facts.best_scores == (3.0,)
+
+
 def test_evaluation_and_picture_of_earlier_learners_go_when_training_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

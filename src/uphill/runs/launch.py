@@ -164,7 +164,8 @@ def resume(
         compile_seconds=facts.compile_seconds,
         pending=_pending(tensors),
         recent=[[list(pair) for pair in recent] for recent in facts.recent],
-        best_scores=list(facts.best_scores),
+        # Not those of `latest`: a crash may have come after `best` was written.
+        best_scores=list(read_manifest(folder / "checkpoint", "best").facts.best_scores),
         best=read_learners(folder, experiment, "best"),
         evaluated_at=facts.evaluated_at,
     )
