@@ -5,13 +5,12 @@ PEER=peer/bin/python python -m benchmarks sb3
 """
 
 import os
+import re
 import subprocess
+import sys
 
-from benchmarks.timing import rates
-from uphill.envs.make import choose
 from uphill.learning.algorithms import ppo
 from uphill.learning.parts import GAE, Adam, Steps
-from uphill.learning.train import Trainer
 
 ZOO_LUNAR_LANDER = ppo(
     sampling=Steps(num_envs=16, num_steps=1024),
@@ -40,22 +39,18 @@ def sb3(rounds: int = 3) -> None:
     """PPO on LunarLander-v3 with rl-zoo3's settings: ours and SB3's, alternating."""
     peer = os.environ.get("PEER")
     if peer is None:
-        raise SystemExit(
-            "Set PEER to the Python that has stable-baselines3 (see benchmarks/peers.py)."
-        )
-    trainer = Trainer(choose("LunarLander-v3", "envpool"), ZOO_LUNAR_LANDER, (0,), 2**32 - 1)
-    state, _ = trainer.advance(trainer.start(), 1)
+        raise SystemExit("Set PEER to a Python with stable-baselines3: see benchmarks/peers.py.")
     ratios = []
     for _ in range(rounds):
-        theirs = float(subprocess.run([peer, "-c", _SB3], capture_output=True, check=True).stdout)
-
-        def run() -> int:
-            after, _ = trainer.advance(state, 3)
-            return sum(after.num_transitions) - sum(state.num_transitions)
-
-        ours = float(rates(run, 1).split()[0].replace(",", "")) * 1e3
+        # Each in a process of its own: an idle pool's threads would slow the other one down.
+        theirs = _last_number([peer, "-c", _SB3])
+        ours = 1e3 * _last_number([sys.executable, "-m", "benchmarks", "pool-training"])
         ratios.append(ours / theirs)
-        print(
-            f"ours {ours / 1e3:.1f} k, SB3 {theirs / 1e3:.2f} k steps/s: {ours / theirs:.1f} times"
-        )
+        print(f"ours {ours / 1e3:.1f} k, SB3 {theirs / 1e3:.2f} k steps/s: {ours / theirs:.1f} ×")
     print(f"ratio {min(ratios):.1f} to {max(ratios):.1f}")
+
+
+def _last_number(command: list[str]) -> float:
+    """The number at the end of a command's output, or before "k steps/s"."""
+    out = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    return float(re.findall(r"[\d.]+(?= k steps/s|\s*$)", out.replace(",", ""))[-1])

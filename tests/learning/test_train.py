@@ -14,6 +14,7 @@ from uphill.learning.algorithms import a2c, ppo, reinforce
 from uphill.learning.learner import take
 from uphill.learning.parts import GAE, SGD, Adam, Episodes, Steps, ValueFunction
 from uphill.learning.process import is_short_of_devices
+from uphill.learning.seeds import seed_keys
 from uphill.learning.train import Trainer, iterate, split_lanes
 from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.trajectory import Trajectory
@@ -195,3 +196,10 @@ def test_environments_outside_are_repeatable(backend, sampling):
     assert_same(one.learners, two.learners)
     assert one.num_transitions == two.num_transitions
     assert not eqx.tree_equal(take(one.learners, 0).actor, take(one.learners, 1).actor)
+
+
+def test_the_key_of_a_seed_is_jaxs_own():
+    keys = seed_keys((0, 7, 2**31 - 1))
+    expected = jax.vmap(jax.random.key)(np.array([0, 7, 2**31 - 1], np.uint32))
+    assert_same(jax.random.key_data(keys), jax.random.key_data(expected))
+    assert keys.dtype == expected.dtype

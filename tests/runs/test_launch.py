@@ -194,6 +194,7 @@ for keywords in (
     {"algorithm": uphill.ppo(num_epochs=2.5)},
     {"algorithm": uphill.ppo(normalize_observations=1)},
     {"algorithm": uphill.ppo(optimizer=3)},
+    {"algorithm": uphill.ppo(sampling=3)},
     {"algorithm": uphill.ppo(optimizer=optax.adam(1e-3))},
 ):
     try:
@@ -230,6 +231,7 @@ def test_wrong_types_from_python_are_one_sentence_each(tmp_path: Path) -> None:
             "algorithm.num_epochs is 2.5: expected int.",
             "algorithm.normalize_observations is 1: expected bool.",
             "algorithm.optimizer is 3: expected one of Adam, RMSProp, SGD.",
+            "algorithm.sampling is 3: expected one of Steps, Episodes.",
             "algorithm.optimizer is ",
         ),
         strict=True,

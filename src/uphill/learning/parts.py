@@ -386,7 +386,8 @@ class Algorithm(eqx.Module):
                 "sampling",
             )
             return
-        assert isinstance(self.sampling, Steps)
+        if not isinstance(self.sampling, Steps):
+            return  # no sampling at all: `uphill.train` says so, as of every other part
         size = self.sampling.num_envs * self.sampling.num_steps
         divisors = [k for k in range(1, size + 1) if size % k == 0]
         near = min(divisors, key=lambda k: abs(k - self.num_minibatches))

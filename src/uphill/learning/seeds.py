@@ -54,5 +54,11 @@ def _pad(x: Any, padding: int) -> Any:
 
 
 def seed_keys(seeds: tuple[int, ...]) -> Key[Array, " S"]:
-    """The key of each seed, on which all its random numbers rest."""
-    return jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))
+    """The key of each seed, on which all its random numbers rest: `jax.random.key(seed)`."""
+    numbers = np.asarray(seeds, np.uint32)
+    config: Any = jax.config
+    if config.jax_default_prng_impl != "threefry2x32":
+        return jax.vmap(jax.random.key)(numbers)
+    # The same keys from NumPy: nothing is compiled on the way to the first update.
+    data = np.stack([np.zeros_like(numbers), numbers], -1)
+    return jax.random.wrap_key_data(jnp.asarray(data), impl="threefry2x32")
