@@ -24,7 +24,10 @@ from uphill.errors import UphillError
 @pytest.fixture
 def no_envpool(monkeypatch):
     find = importlib.util.find_spec
-    hide = lambda name, *rest: None if name == "envpool" else find(name, *rest)  # noqa: E731
+
+    def hide(name, *rest):
+        return None if name == "envpool" else find(name, *rest)
+
     monkeypatch.setattr(importlib.util, "find_spec", hide)
 
 

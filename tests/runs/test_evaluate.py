@@ -17,7 +17,7 @@ from uphill.envs.make import EnvironmentChoice, choose
 from uphill.envs.worlds import WORLDS
 from uphill.envs.worlds.cartpole import CartPole
 from uphill.errors import UphillError
-from uphill.learning.learner import Actor, make_learner, stack
+from uphill.learning.learner import Actor, make_learner, stack, take
 from uphill.policies.spaces import action_kind_of, encoding_of
 from uphill.runs import evaluate
 from uphill.runs.evaluate import Evaluator, evaluate_actors, report
@@ -42,7 +42,7 @@ def test_deterministic_returns_are_those_of_gymnasiums_cartpole(backend: Any) ->
     # An independent evaluation, by hand, of the same policies in Gymnasium's own environment.
     env = gymnasium.make("CartPole-v1")
     for s in range(2):
-        actor = jax.tree.map(lambda x: jnp.asarray(x[s]), actors)  # noqa: B023
+        actor = jax.tree.map(jnp.asarray, take(actors, s))
         mode = jax.jit(lambda o, actor=actor: actor(o).mode())
         totals = []
         for episode in range(12):

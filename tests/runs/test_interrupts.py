@@ -18,6 +18,7 @@ def send(number: int) -> None:
 @pytest.mark.parametrize("number", SIGNALS)
 def test_signal_waits_until_it_is_allowed(number: int) -> None:
     done = []
+    # Several statements belong inside: what is tested is which of them still run.
     with pytest.raises(KeyboardInterrupt), Interrupts() as interrupts:  # noqa: PT012
         send(number)
         send(number)
@@ -47,6 +48,7 @@ def test_signal_cuts_short_what_is_allowed(number: int) -> None:
 
 def test_signal_in_the_last_words_comes_after_them() -> None:
     done = []
+    # Several statements belong inside: what is tested is which of them still run.
     with pytest.raises(KeyboardInterrupt), Interrupts():  # noqa: PT012
         send(signal.SIGINT)
         done.append("saved")

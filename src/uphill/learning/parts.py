@@ -252,6 +252,7 @@ def _clipped(
 ) -> optax.GradientTransformation:
     if max_grad_norm is None:
         return step
+    # Optax says float; a traced number works as well, and that is what it is here.
     return optax.chain(optax.clip_by_global_norm(max_grad_norm), step)  # pyright: ignore
 
 

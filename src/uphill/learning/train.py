@@ -7,7 +7,7 @@ where chunks end: the key of an update is its number folded into the seed's key.
 import functools
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -79,12 +79,13 @@ class Trainer:
             )
         if not 1 <= num_steps < 2**32:
             raise UphillError(f"steps is {num_steps}: use a number from 1 to {2**32 - 1}.")
-        use_cores(len(seeds), is_python=choice.backend == "gymnasium")
+        is_python = choice.backend == "gymnasium"
+        use_cores(len(seeds), is_python)
         self.choice, self.algorithm, self.seeds = choice, algorithm, seeds
         self.num_steps = num_steps
         num_envs = algorithm.sampling.num_envs
         self.env, self.notice = make_env(choice, num_envs, seeds, resumed_at)
-        if self.notice is None and is_short_of_devices(len(seeds), choice.backend == "gymnasium"):
+        if self.notice is None and is_short_of_devices(len(seeds), is_python):
             self.notice = (
                 f"JAX had started before training, with {len(jax.devices())} device: seeds take "
                 "turns on it. JAX_NUM_CPU_DEVICES=N in the environment gives it one for each core."
@@ -101,23 +102,24 @@ class Trainer:
             )
 
     def start(self) -> TrainState:
-        """The state before the first update."""
+        """The state before the first update.
+
+        The environments of a compiled world are part of it; others are started here, so a run that
+        goes on begins new episodes with them.
+        """
         learners = [
             make_learner(self.algorithm, self.encoding, self.action_kind, seed)
             for seed in self.seeds
         ]
-        return self.adopt(TrainState(stack(learners), None, 0, (0,) * len(self.seeds)))
-
-    def adopt(self, state: TrainState) -> TrainState:
-        """`state` with environments to go on from. Those of a compiled world are part of it; others
-        start new episodes."""
-        if state.lanes is not None or isinstance(self.algorithm.sampling, Episodes):
-            return state
-        if isinstance(self.env, CompiledEnvironment):
+        if isinstance(self.algorithm.sampling, Episodes):
+            lanes = None  # every update starts its own
+        elif isinstance(self.env, CompiledEnvironment):
             # Only their shape: the first update resets them, which saves compiling a program.
             shapes = jax.eval_shape(jax.vmap(self._fresh_lanes), self._keys)
-            return replace(state, lanes=jax.tree.map(_zeros, shapes))
-        return replace(state, lanes=self._reset_lanes())
+            lanes = jax.tree.map(_zeros, shapes)
+        else:
+            lanes = self._reset_lanes()
+        return TrainState(stack(learners), lanes, 0, (0,) * len(self.seeds))
 
     def advance(self, state: TrainState, num_updates: int) -> tuple[TrainState, Rows]:
         """The state `num_updates` (at most `CAPACITY`) updates later, and a row for each.
@@ -255,7 +257,7 @@ class Trainer:
 
     def _collect_from_pool(self, actors: Any, counts: Any, lanes: Lanes) -> tuple:
         def collect(actor: Any, lanes: Lanes, keys: Keys, num_updates: Array) -> tuple:
-            keys = jax.vmap(lambda key, n: _keys_at(key, n)[1])(keys, num_updates)
+            keys = _acting_keys(keys, num_updates)
             return self._collect(self._act_by_seed(actor), lanes, keys)
 
         return self._call("collect", collect, actors, lanes, self._keys, counts)
@@ -270,8 +272,7 @@ class Trainer:
             per_env = sampling.per_env
 
         def keys_of_steps(keys: Keys, num_updates: Array) -> Keys:
-            keys = jax.vmap(lambda key, n: _keys_at(key, n)[1])(keys, num_updates)
-            return _split(keys, (limit,))
+            return _split(_acting_keys(keys, num_updates), (limit,))
 
         def act(actor: Any, observation: PyTree, keys: Keys, t: Array) -> tuple:
             return self._act_by_seed(actor)(observation, keys[t])
@@ -428,6 +429,11 @@ def _keys_at(key: Keys, num_updates: Array | int) -> tuple[Keys, Keys, Keys]:
     """The keys of one update: for the environment, for acting, for the update itself."""
     key_environment, key_act, key_update = jax.random.split(jax.random.fold_in(key, num_updates), 3)
     return key_environment, key_act, key_update
+
+
+def _acting_keys(keys: Keys, num_updates: Array) -> Keys:
+    """The key with which each seed acts in its update."""
+    return jax.vmap(lambda key, n: _keys_at(key, n)[1])(keys, num_updates)
 
 
 def _split(key: Keys, shape: tuple[int, ...]) -> Keys:

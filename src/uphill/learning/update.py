@@ -48,8 +48,12 @@ def update(
     if normalizer is not None:
         # Until the normaliser has seen anything, a batch only fills it: the policy that learns must
         # be the one that sampled, and it saw raw numbers.
-        before = (learner.actor.policy, learner.critic, learner.optimizer_state)
-        before = (*before, learner.critic_optimizer_state)
+        before = (
+            learner.actor.policy,
+            learner.critic,
+            learner.optimizer_state,
+            learner.critic_optimizer_state,
+        )
         learned = choose(normalizer.count > 0, learned, before)
         encoded = learner.actor.encoding.encode(trajectory.observation)
         normalizer = normalizer.seen(encoded, trajectory.mask)
