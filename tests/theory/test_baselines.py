@@ -1,11 +1,19 @@
-"""Masked sums and means, the batch-mean baseline, and standardised advantages."""
+"""Masked sums and means, baselines without parameters, and standardised advantages."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from uphill.theory.baselines import batch_mean, masked_mean, masked_sum, standardize
+from uphill.theory.baselines import (
+    batch_mean,
+    leave_one_out,
+    masked_mean,
+    masked_sum,
+    standardize,
+    time_mean,
+    update_running_mean,
+)
 
 
 @pytest.fixture
@@ -71,3 +79,82 @@ def test_trap_09_what_is_masked_out_does_not_matter(x: np.ndarray, mask: np.ndar
         gradient = jax.grad(lambda d: (standardize(d, mask) ** 3).sum())(jnp.asarray(dirty))
         assert np.isfinite(gradient).all()
         assert (np.asarray(gradient)[~mask] == 0).all()
+
+
+def lanes(*episodes_by_lane: list[list[float]], num_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns and mask of lanes that play these episodes, with next-step autoreset."""
+    returns = np.full((num_rows, len(episodes_by_lane)), np.nan, np.float32)
+    for env, episodes in enumerate(episodes_by_lane):
+        row = 0
+        for episode in episodes:
+            returns[row : row + len(episode), env] = episode
+            row += len(episode) + 1
+    return returns, ~np.isnan(returns)
+
+
+def test_time_mean_is_over_the_steps_of_the_same_age() -> None:
+    returns, mask = lanes([[1, 2, 3], [4, 5]], [[6]], [[7, 8, 9, 10]], num_rows=8)
+    by_age = [(1 + 4 + 6 + 7) / 4, (2 + 5 + 8) / 3, (3 + 9) / 2, 10]
+    age, _ = lanes([[0, 1, 2], [0, 1]], [[0]], [[0, 1, 2, 3]], num_rows=8)
+    expected = np.float32(by_age)[age[mask].astype(int)]
+    for length in (None, 6):
+        found = np.asarray(time_mean(returns, mask, length=length))
+        np.testing.assert_allclose(found[mask], expected, rtol=1e-6)
+        assert np.isfinite(found).all()
+
+
+def test_time_mean_of_one_episode_each_is_the_same_by_rows() -> None:
+    returns, mask = lanes([[1, 2, 3]], [[6]], [[7, 8, 9, 10]], [], num_rows=6)
+    rows = np.asarray(time_mean(returns, mask, per_env=1))
+    np.testing.assert_allclose(rows[mask], np.asarray(time_mean(returns, mask))[mask], rtol=1e-6)
+    np.testing.assert_allclose(rows[1][mask[1]], 5.0)
+
+
+def test_leave_one_out_is_the_mean_of_the_other_environments(
+    x: np.ndarray, mask: np.ndarray
+) -> None:
+    found = np.asarray(leave_one_out(np.where(mask, x, np.nan), mask))
+    for env in range(x.shape[1]):
+        others = np.delete(x, env, 1)[np.delete(mask, env, 1)].mean()
+        np.testing.assert_allclose(found[:, env], np.full(len(x), others), rtol=1e-5)
+
+
+def test_leave_one_out_is_0_where_there_is_no_other(x: np.ndarray, mask: np.ndarray) -> None:
+    assert (np.asarray(leave_one_out(x[:, :1], mask[:, :1])) == 0).all()
+    only = mask & (np.arange(4) == 2)
+    found = np.asarray(leave_one_out(np.where(only, x, np.nan), only))
+    assert (found[:, 2] == 0).all()
+    np.testing.assert_allclose(found[:, 0], np.full(len(x), x[only].mean()), rtol=1e-5)
+
+
+def test_trap_08_leave_one_out_is_unbiased_and_the_batch_mean_is_short() -> None:
+    """Every batch of two one-step episodes, with its probability."""
+    with jax.enable_x64(True):
+        p, reward = np.array([0.2, 0.5, 0.3]), np.array([1.0, -2.0, 7.0])
+        score = np.eye(3) - p  # ∇_z log softmax(z)_a, by action
+        exact = p @ (score * reward[:, None])
+        every, mean = np.ones((1, 2), bool), {"leave": 0.0, "batch": 0.0, "time": 0.0}
+        for a, b in np.ndindex(3, 3):
+            returns = reward[[a, b]][None]
+            baselines = {
+                "leave": leave_one_out(returns, every),
+                "batch": batch_mean(returns, every),
+                "time": time_mean(returns, every),
+            }
+            for name, baseline in baselines.items():
+                weight = np.asarray(returns - baseline)[0]
+                mean[name] += p[a] * p[b] * (weight @ score[[a, b]]) / 2
+        np.testing.assert_allclose(mean["leave"], exact, atol=1e-12)
+        np.testing.assert_allclose(mean["batch"], exact / 2, atol=1e-12)
+        np.testing.assert_allclose(mean["time"], exact / 2, atol=1e-12)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.9, 1.0])
+def test_a_running_mean_is_the_weighted_mean_of_the_batches(decay: float) -> None:
+    batches = np.random.default_rng(2).normal(5.0, 2.0, size=8).astype(np.float32)
+    mean, weight = jnp.full((), 100.0), jnp.zeros(())
+    for k, batch in enumerate(batches):
+        mean, weight = update_running_mean(mean, weight, jnp.asarray(batch), decay)
+        weights = decay ** np.arange(k, -1.0, -1.0)
+        assert mean == pytest.approx(np.average(batches[: k + 1], weights=weights), rel=1e-5)
+        assert weight == pytest.approx(weights.sum(), rel=1e-6)

@@ -10,9 +10,14 @@ import pytest
 
 from uphill.theory.returns import (
     discounted_sum,
+    elapsed,
+    episode_return,
     inside_finished_episode,
     lambda_return,
+    n_step_return,
+    one_step_return,
     reward_to_go,
+    td_residual,
 )
 
 T, N = 14, 6
@@ -41,32 +46,62 @@ def rows(seed: int, num_steps: int = T, num_envs: int = N) -> dict[str, np.ndarr
     }
 
 
+def fields(r: dict[str, np.ndarray]) -> list[np.ndarray]:
+    return [r[x] for x in ("reward", "terminated", "truncated", "value", "final_value")]
+
+
 def estimate(
     r: dict[str, np.ndarray], gamma: float, lam: float, **changes: np.ndarray
 ) -> np.ndarray:
     r = r | changes
-    names = ("reward", "terminated", "truncated", "value", "final_value")
-    return np.asarray(lambda_return(*(r[name] for name in names), gamma, lam))
+    return np.asarray(lambda_return(*fields(r), gamma, lam))
+
+
+def all_n_step_returns(r: dict[str, np.ndarray], gamma: float, start: int, env: int) -> list[float]:
+    """The returns of one step for n = 1, 2, … until there is no more of its episode, or of the
+    data; each summed from its definition."""
+    values = np.concatenate([r["value"], r["final_value"][None]]).astype(float)
+    n_step, discounted = [], 0.0
+    for t in range(start, len(r["mask"])):
+        discounted += gamma ** (t - start) * float(r["reward"][t, env])
+        bootstrap = gamma ** (t + 1 - start) * values[t + 1, env]
+        n_step.append(discounted + (0.0 if r["terminated"][t, env] else bootstrap))
+        if r["terminated"][t, env] or r["truncated"][t, env]:
+            break
+    return n_step
 
 
 def brute_force_lambda_return(r: dict[str, np.ndarray], gamma: float, lam: float) -> np.ndarray:
-    """The weighted mean of the n-step returns, each summed from its own definition."""
-    num_steps, num_envs = r["mask"].shape
-    out = np.zeros((num_steps, num_envs))
-    values = np.concatenate([r["value"], r["final_value"][None]]).astype(float)
-    for start in range(num_steps):
-        for env in range(num_envs):
-            n_step, discounted = [], 0.0
-            for t in range(start, num_steps):
-                discounted += gamma ** (t - start) * float(r["reward"][t, env])
-                bootstrap = gamma ** (t + 1 - start) * values[t + 1, env]
-                n_step.append(discounted + (0.0 if r["terminated"][t, env] else bootstrap))
-                if r["terminated"][t, env] or r["truncated"][t, env]:
-                    break
-            last = len(n_step) - 1
-            weights = [(1 - lam) * lam**n for n in range(last)] + [lam**last]
-            out[start, env] = np.dot(weights, n_step)
+    """The weighted mean of the n-step returns."""
+    out = np.zeros(r["mask"].shape)
+    for start, env in np.ndindex(out.shape):
+        n_step = all_n_step_returns(r, gamma, start, env)
+        last = len(n_step) - 1
+        weights = [(1 - lam) * lam**n for n in range(last)] + [lam**last]
+        out[start, env] = np.dot(weights, n_step)
     return out
+
+
+def first_rows(mask: np.ndarray) -> np.ndarray:
+    """For every valid step the row in which its episode began."""
+    out = np.zeros(mask.shape, int)
+    for t, env in np.ndindex(mask.shape):
+        first = t
+        while first > 0 and mask[first - 1, env]:
+            first -= 1
+        out[t, env] = first
+    return out
+
+
+def partly_filled(seed: int, length: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """A buffer with rubbish beyond `length`, and the filled part alone."""
+    r = rows(seed)
+    short = {name: x if x.ndim == 1 else x[:length] for name, x in r.items()}
+    rubbish = {"reward": np.nan, "value": np.nan, "terminated": True, "truncated": True}
+    long = {name: x.copy() for name, x in r.items()}
+    for name, x in (rubbish | {"mask": False}).items():
+        long[name][length:] = x
+    return long, short
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.9, 1.0])
@@ -95,6 +130,23 @@ def test_trap_05_gae_matches_rlax(lam: float) -> None:
             jnp.asarray(values),
         )
     np.testing.assert_allclose(estimate(r, gamma, lam) - r["value"], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.9, 1.0])
+def test_trap_05_the_lambda_return_matches_rlax(lam: float) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rlax = importlib.import_module("rlax")
+    r = rows(11)
+    gamma = 0.97
+    with jax.numpy_rank_promotion("allow"):
+        expected = jax.vmap(rlax.lambda_returns, 1, 1)(
+            jnp.asarray(r["reward"]),
+            jnp.asarray(gamma * ~r["terminated"], jnp.float32),
+            jnp.asarray(np.concatenate([r["value"][1:], r["final_value"][None]])),
+            jnp.asarray(lam * ~r["truncated"], jnp.float32),
+        )
+    np.testing.assert_allclose(estimate(r, gamma, lam), expected, atol=1e-5)
 
 
 def test_trap_01_truncation_bootstraps_and_termination_wins() -> None:
@@ -176,19 +228,11 @@ def test_lambda_one_is_the_reward_to_go_where_every_episode_terminates() -> None
 
 def test_only_the_filled_part_of_a_buffer_is_read() -> None:
     length = 9
-    r = rows(6)
-    r["terminated"][length - 1] = True  # collectors fill whole episodes, then stop
-    short = {name: x if x.ndim == 1 else x[:length] for name, x in r.items()}
-    rubbish = {"reward": np.nan, "value": np.nan, "terminated": True, "truncated": True}
-    long = dict(r)
-    for name, x in rubbish.items():
-        long[name] = r[name].copy()
-        long[name][length:] = x
-    fields = ("reward", "terminated", "truncated", "value", "final_value")
+    long, short = partly_filled(6, length)
     # Compiled with the length as an argument: one program serves every length.
     partial = jax.jit(lambda n, *xs: lambda_return(*xs, 0.9, 0.8, n))
-    found = np.asarray(partial(length, *(long[name] for name in fields)))
-    np.testing.assert_allclose(found[:length], estimate(short, 0.9, 0.8), rtol=1e-6)
+    found = np.asarray(partial(length, *fields(long)))
+    np.testing.assert_allclose(found[:length], estimate(short, 0.9, 0.8), rtol=1e-6, atol=1e-6)
 
     ended = long["terminated"] | long["truncated"]
     found = np.asarray(reward_to_go(long["reward"], ended, 0.9, length))
@@ -246,3 +290,77 @@ def test_inside_finished_episode_leaves_out_the_unfinished_tail() -> None:
     ended = np.array([[0, 0, 1], [1, 0, 0], [0, 0, 0], [0, 0, 1]], bool)
     expected = np.array([[1, 0, 1], [1, 0, 1], [0, 0, 1], [0, 0, 1]], bool)
     np.testing.assert_array_equal(inside_finished_episode(ended), expected)
+
+
+def test_elapsed_counts_from_the_first_step_of_the_episode() -> None:
+    mask = rows(10)["mask"]
+    expected = np.where(mask, np.arange(T)[:, None] - first_rows(mask), 0)
+    np.testing.assert_array_equal(elapsed(mask), expected)
+    assert expected.max() > 3
+    assert ((expected == 0) & mask)[1:].any()
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
+def test_episode_return_is_that_of_the_first_step_everywhere(gamma: float) -> None:
+    r = rows(10)
+    mask, first = r["mask"], first_rows(r["mask"])
+    expected = np.zeros((T, N))
+    for t, env in np.argwhere(mask):
+        episode = (first[:, env] == first[t, env]) & mask[:, env]
+        rewards = r["reward"][episode, env].astype(float)
+        expected[t, env] = (gamma ** np.arange(len(rewards)) * rewards).sum()
+    rubbish = np.where(mask, r["reward"], 1e6).astype(np.float32)
+    found = episode_return(rubbish, r["terminated"] | r["truncated"], mask, gamma)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_one_step_return_is_one_reward_and_v() -> None:
+    r = rows(12)
+    values = np.concatenate([r["value"], r["final_value"][None]])
+    expected = r["reward"] + 0.9 * np.where(r["terminated"], 0.0, values[1:])
+    found = one_step_return(*fields(r), 0.9)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found, estimate(r, 0.9, 0.0), atol=1e-6)
+    residual = td_residual(r["reward"], r["terminated"], r["value"], r["final_value"], 0.9)
+    np.testing.assert_allclose(residual, expected - r["value"], atol=1e-5)
+
+
+def test_n_step_return_matches_its_definition() -> None:
+    r = rows(13)
+    r["truncated"][:, 2] = r["terminated"][:, 2] = False
+    find = jax.jit(lambda n: n_step_return(*fields(r), 0.9, n))  # traced: one program for all n
+    for n in (1, 2, 3, 5, T, T + 3):
+        expected = np.zeros((T, N))
+        for t, env in np.ndindex(T, N):
+            expected[t, env] = all_n_step_returns(r, 0.9, t, env)[:n][-1]
+        np.testing.assert_allclose(find(n), expected, atol=2e-5)
+    # … and a static number.
+    np.testing.assert_allclose(n_step_return(*fields(r), 0.9, 3), find(3), atol=1e-6)
+
+
+def test_n_step_return_lies_between_one_step_and_lambda_one() -> None:
+    r = rows(14)
+    one = n_step_return(*fields(r), 0.95, 1)
+    np.testing.assert_array_equal(one, one_step_return(*fields(r), 0.95))
+    every = n_step_return(*fields(r), 0.95, T)
+    np.testing.assert_allclose(every, estimate(r, 0.95, 1.0), atol=1e-5)
+    assert np.abs(np.asarray(every) - np.asarray(one)).max() > 0.1
+
+
+@pytest.mark.parametrize("length", [9, T])
+def test_no_estimator_reads_beyond_the_filled_part(length: int) -> None:
+    long, short = partly_filled(15, length)
+
+    @jax.jit
+    def every(r: dict[str, np.ndarray], length: int | None) -> list[jax.Array]:
+        ended, mask = r["terminated"] | r["truncated"], r["mask"]
+        return [
+            one_step_return(*fields(r), 0.9, length),
+            n_step_return(*fields(r), 0.9, 4, length),
+            n_step_return(*fields(r), 0.9, 4 * T, length),
+            episode_return(r["reward"], ended, mask, 0.9, length),
+            elapsed(mask, length),
+        ]
+
+    for found, expected in zip(every(long, length), every(short, None), strict=True):
+        np.testing.assert_allclose(found[:length], expected, rtol=1e-6, atol=1e-6)

@@ -5,7 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from uphill.theory.surrogates import approximate_kl, clipped_ratio, score_function
+from uphill.theory.surrogates import (
+    adapted_coefficient,
+    approximate_kl,
+    clipped_ratio,
+    importance_ratio,
+    kl_penalized,
+    score_function,
+)
 
 EPSILON = 0.2
 
@@ -73,3 +80,62 @@ def test_trap_22_kl_is_unbiased_by_enumeration() -> None:
             assert estimate == pytest.approx(exact, abs=1e-12)
             # The other direction is another number, which swapped arguments would give.
             assert estimate != pytest.approx((q * (np.log(q) - np.log(p))).sum(), abs=1e-3)
+
+
+def test_trap_22_the_gradient_of_kl_is_unbiased_by_enumeration() -> None:
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(3)
+        p = rng.dirichlet(np.ones(6))
+        logits = jnp.asarray(rng.normal(size=6))
+
+        def expected_estimate(logits: jax.Array) -> jax.Array:
+            return (p * approximate_kl(jax.nn.log_softmax(logits), np.log(p))).sum()
+
+        exact = np.asarray(jax.nn.softmax(logits)) - p  # ∇_z Σ p (log p − log softmax(z))
+        np.testing.assert_allclose(jax.grad(expected_estimate)(logits), exact, atol=1e-12)
+
+
+def test_the_importance_ratio_reweighs_an_expectation() -> None:
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(4)
+        old, new = rng.dirichlet(np.ones(6), size=2)
+        advantage = rng.normal(size=6)
+        found = (old * np.asarray(importance_ratio(np.log(new), np.log(old), advantage))).sum()
+        assert found == pytest.approx((new * advantage).sum(), abs=1e-12)
+
+
+def test_trap_10_without_clipping_the_first_gradient_is_the_same() -> None:
+    rng = np.random.default_rng(5)
+    log_prob, advantage = rng.normal(size=(2, 20)).astype(np.float32)
+    gradient = jax.grad(lambda lp: importance_ratio(lp, log_prob, advantage).sum())
+    np.testing.assert_array_equal(gradient(jnp.asarray(log_prob)), advantage)
+
+
+def test_the_penalised_surrogate_pulls_back() -> None:
+    rng = np.random.default_rng(6)
+    log_prob, old, advantage, kl = rng.normal(size=(4, 20)).astype(np.float32)
+    found = kl_penalized(log_prob, old, advantage, kl, 0.5)
+    expected = np.exp(log_prob - old) * advantage - 0.5 * kl
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    gradient = jax.grad(lambda kl: kl_penalized(log_prob, old, advantage, kl, 0.5).sum())
+    np.testing.assert_array_equal(gradient(jnp.asarray(kl)), np.full(20, -0.5, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("kl", "factor"),
+    [(0.0, 0.5), (0.0066, 0.5), (0.0067, 1), (0.01, 1), (0.0149, 1), (0.0151, 2), (9.0, 2)],
+)
+def test_the_coefficient_follows_the_divergence(kl: float, factor: float) -> None:
+    assert adapted_coefficient(3.0, kl, 0.01) == 3.0 * factor
+    assert jax.jit(adapted_coefficient)(3.0, kl, 0.01) == 3.0 * factor
+
+
+def test_the_coefficient_can_always_come_back() -> None:
+    adapt = jax.jit(adapted_coefficient)
+    for far, kl in ((0.0, 1.0), (1.0, 0.0)):
+        beta = jnp.float32(1.0)
+        for _ in range(200):
+            beta = adapt(beta, far, 0.01)
+        for _ in range(40):
+            beta = adapt(beta, kl, 0.01)
+        assert beta == 1.0

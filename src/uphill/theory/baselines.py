@@ -1,9 +1,11 @@
 """Baselines without parameters: what to subtract from a return before it weighs a gradient."""
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
-from uphill.trajectory import Array
+from uphill.theory.returns import elapsed
+from uphill.trajectory import Array, Scalar
 
 
 def masked_sum(x: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> Float[Array, ""]:
@@ -27,6 +29,69 @@ def batch_mean(
     (1 − 1/n) times the exact one: a bias of length, not of direction.
     """
     return jnp.broadcast_to(masked_mean(returns, mask), returns.shape)
+
+
+def time_mean(
+    returns: Float[Array, "T N"],
+    mask: Bool[Array, "T N"],
+    per_env: int | None = None,
+    length: Int[Array, ""] | int | None = None,
+) -> Float[Array, "T N"]:
+    """For each step the mean return over all episodes of the batch at the same time within them.
+
+    b_t = mean_i(G_t^(i)),   over the episodes i that lasted until t
+
+    For data that start at a reset. `per_env=1` says that no environment plays more than one
+    episode, which is cheaper. Like `batch_mean` it contains the step's own return; a time that only
+    one episode reached has no other, and its advantage is 0.
+    """
+    valid = jnp.where(mask, returns, 0.0)
+    if per_env == 1:  # time is the row
+        mean = valid.sum(1) / jnp.maximum(mask.sum(1), 1)
+        return jnp.broadcast_to(mean[:, None], returns.shape)
+    time = elapsed(mask, length)
+
+    def total(x: Array) -> Array:
+        return jax.ops.segment_sum(x.ravel(), time.ravel(), returns.shape[0])
+
+    mean = total(valid) / jnp.maximum(total(jnp.asarray(mask, valid.dtype)), 1)
+    return mean[time]
+
+
+def leave_one_out(returns: Float[Array, "T N"], mask: Bool[Array, "T N"]) -> Float[Array, "T N"]:
+    """For each step the mean return over the steps of all other environments; 0 without any.
+
+    b_j = Σ_{i≠j} Σ_t G_t^(i) / Σ_{i≠j} n_i
+
+    Environments are independent of each other, so this baseline knows nothing of the actions that
+    it judges, and the gradient stays unbiased.
+
+    Reference: Kool et al. (2019), https://openreview.net/forum?id=r1lgTGL5DE
+    """
+    total = jnp.where(mask, returns, 0.0).sum(0)
+    count = jnp.asarray(mask).sum(0)
+    mean = (total.sum() - total) / jnp.maximum(count.sum() - count, 1)
+    return jnp.broadcast_to(mean[None], returns.shape)
+
+
+def update_running_mean(
+    mean: Float[Array, "*shape"],
+    weight: Float[Array, ""],
+    batch_mean: Float[Array, "*shape"],
+    decay: Scalar,
+) -> tuple[Float[Array, "*shape"], Float[Array, ""]]:
+    """The next (mean, weight) of a running mean in which earlier batches fade.
+
+    w ← d w + 1,   m ← m + (x − m) / w,   so that   m_n = Σ_k d^{n−k} x_k / Σ_k d^{n−k}
+
+    It starts at weight 0, where the first batch counts fully: an exponential moving average without
+    the bias of its start. A decay of 1 gives the mean of all batches, 0 the last one.
+
+    >>> update_running_mean(jnp.zeros(()), jnp.zeros(()), jnp.array(5.0), 0.9)[0].item()
+    5.0
+    """
+    weight = decay * weight + 1
+    return mean + (batch_mean - mean) / weight, weight
 
 
 def standardize(

@@ -23,6 +23,37 @@ def score_function(
     return log_prob * advantage
 
 
+def importance_ratio(
+    log_prob: Float[Array, "*shape"],
+    old_log_prob: Float[Array, "*shape"],
+    advantage: Float[Array, "*shape"],
+) -> Float[Array, "*shape"]:
+    """TRPO: the importance ratio, weighted. Its gradient at π = π_old is that of `score_function`.
+
+    r = π(a|s) / π_old(a|s),   L = r A
+
+    References: Kakade & Langford (2002), https://dl.acm.org/doi/10.5555/645531.656005; Schulman et
+    al. (2015), https://arxiv.org/abs/1502.05477
+    """
+    return jnp.exp(log_prob - old_log_prob) * advantage
+
+
+def kl_penalized(
+    log_prob: Float[Array, "*shape"],
+    old_log_prob: Float[Array, "*shape"],
+    advantage: Float[Array, "*shape"],
+    kl: Float[Array, "*shape"],
+    beta: Scalar,
+) -> Float[Array, "*shape"]:
+    """PPO with a penalty in the place of clipping; `kl` is KL(π_old ‖ π) at each sample's state.
+
+    r = π(a|s) / π_old(a|s),   L = r A − β KL
+
+    Reference: Schulman et al. (2017), section 4, https://arxiv.org/abs/1707.06347
+    """
+    return importance_ratio(log_prob, old_log_prob, advantage) - beta * kl
+
+
 def clipped_ratio(
     log_prob: Float[Array, "*shape"],
     old_log_prob: Float[Array, "*shape"],
@@ -55,3 +86,19 @@ def approximate_kl(
     """
     log_ratio = log_prob - old_log_prob
     return jnp.expm1(log_ratio) - log_ratio
+
+
+def adapted_coefficient(beta: Scalar, kl: Scalar, target: Scalar) -> Float[Array, ""]:
+    """The coefficient of `kl_penalized` for the next batch, after `kl` was reached in this one.
+
+    β ← 2 β if KL > 1.5 d,   β / 2 if KL < d / 1.5
+
+    It stays within 2^±40: a coefficient that has become 0 could never grow again.
+
+    Reference: Schulman et al. (2017), section 4, https://arxiv.org/abs/1707.06347
+
+    >>> [adapted_coefficient(1.0, kl, 0.01).item() for kl in (0.001, 0.01, 0.1)]
+    [0.5, 1.0, 2.0]
+    """
+    factor = jnp.where(kl > 1.5 * target, 2.0, jnp.where(kl < target / 1.5, 0.5, 1.0))
+    return jnp.clip(beta * factor, 2.0**-40, 2.0**40)
