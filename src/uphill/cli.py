@@ -244,13 +244,17 @@ def _schedule_rule(info: Any) -> Any:
     """How tyro reads and shows a schedule: one word."""
     from uphill.learning.schedule import Schedule
 
-    if info.type is not Schedule:
+    is_optional = info.type == Schedule | None
+    if info.type is not Schedule and not is_optional:
         return None
+    none = "None|" if is_optional else ""
     return tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
-        metavar="FLOAT|linear:A:B",
-        instance_from_str=lambda words: Schedule.parse(words[0]),
-        is_instance=lambda value: isinstance(value, Schedule),
+        metavar=f"{none}FLOAT|linear:A:B|cosine:A:B",
+        instance_from_str=lambda words: (
+            None if is_optional and words[0] == "None" else Schedule.parse(words[0])
+        ),
+        is_instance=lambda value: isinstance(value, Schedule) or (is_optional and value is None),
         str_from_instance=lambda schedule: [str(schedule)],
     )
 
@@ -309,7 +313,7 @@ def _take_part_types(argv: list[str], algorithm: Any) -> tuple[list[str], Any]:
 
     The whole is not checked here: a flag that comes later may make it fit.
     """
-    for depth in (1, 2):  # --baseline value-function before --baseline.optimizer adam
+    for depth in (1, 2, 3):  # --baseline value-function before --baseline.optimizer adam
         words, rest = iter(argv), []
         for word in words:
             flag, is_given, value = word.partition("=")
@@ -356,11 +360,13 @@ def _unchecked(part: Any, field: str, value: Any) -> Any:
 
 def _describe_parts(algorithm: Any) -> str:
     """The flags that change a part's type, for the help."""
+    from uphill.runs.configuration import part_paths
+
     lines = ["Flags that choose a part (its own settings follow below):"]
-    for name in [f.name for f in fields(algorithm)]:
-        for path in ([name], [name, "optimizer"]):
-            if types := _part_types(algorithm, path):
-                lines.append(f"  --{'.'.join(path)} {{{','.join(types)}}}")
+    for path in part_paths(algorithm):
+        if types := _part_types(algorithm, path):
+            flag = ".".join(path).replace("_", "-")
+            lines.append(f"  --{flag} {{{','.join(types)}}}")
     return "\n".join(lines)
 
 

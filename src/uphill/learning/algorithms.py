@@ -15,10 +15,13 @@ from uphill.learning.parts import (
     BatchMean,
     ClippedRatio,
     Episodes,
+    ImportanceRatio,
+    NaturalGradient,
     RewardToGo,
     RMSProp,
     ScoreFunction,
     Steps,
+    TrustRegion,
     ValueFunction,
 )
 
@@ -92,4 +95,45 @@ def ppo(**changes: Any) -> Algorithm:
     return Algorithm(**parts | changes)
 
 
-ALGORITHMS = {"reinforce": reinforce, "vpg": vpg, "a2c": a2c, "ppo": ppo}
+def npg(**changes: Any) -> Algorithm:
+    """Natural policy gradient: VPG along the natural gradient, a fixed KL divergence at a time.
+
+    Reference: Kakade (2001), https://papers.nips.cc/paper/2073
+    """
+    parts: dict[str, Any] = {
+        "name": "npg",
+        "sampling": Steps(num_envs=16, num_steps=128),
+        "estimator": GAE(gamma=0.99, lam=0.97),
+        "baseline": ValueFunction(optimizer=Adam(learning_rate=3e-3), num_steps=20),
+        "surrogate": ScoreFunction(),
+        "optimizer": NaturalGradient(max_kl=0.01),
+        "scale_advantages": "batch",
+    }
+    return Algorithm(**parts | changes)
+
+
+def trpo(**changes: Any) -> Algorithm:
+    """Trust region policy optimisation: NPG whose step is tried on the batch before it is taken.
+
+    Reference: Schulman et al. (2015), https://arxiv.org/abs/1502.05477
+    """
+    parts: dict[str, Any] = {
+        "name": "trpo",
+        "sampling": Steps(num_envs=16, num_steps=128),
+        "estimator": GAE(gamma=0.99, lam=0.97),
+        "baseline": ValueFunction(optimizer=Adam(learning_rate=3e-3), num_steps=20),
+        "surrogate": ImportanceRatio(),
+        "optimizer": TrustRegion(max_kl=0.01),
+        "scale_advantages": "batch",
+    }
+    return Algorithm(**parts | changes)
+
+
+ALGORITHMS = {
+    "reinforce": reinforce,
+    "vpg": vpg,
+    "a2c": a2c,
+    "ppo": ppo,
+    "npg": npg,
+    "trpo": trpo,
+}

@@ -1,4 +1,4 @@
-"""Gradients of sums over a batch, block by block where a batch is only partly filled."""
+"""Sums and gradients of sums over a batch, block by block where a batch is only partly filled."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -23,8 +23,25 @@ class Batch(eqx.Module):
     old_log_prob: Float[Array, "K B"]
     advantage: Float[Array, "K B"]
     target: Float[Array, "K B"]
+    """what the value function learns; without one, the return"""
     mask: Bool[Array, "K B"]
+    action_target: Float[Array, "K B"] | None = None
+    """what a learned action value learns"""
     num_blocks: Int[Array, ""] | None = None
+
+
+def summed(function: Callable[[Batch], PyTree], batch: Batch) -> PyTree:
+    """Σ function(block) over the filled blocks; `function` gets samples without the blocks' axis."""
+    if batch.num_blocks is None and batch.mask.shape[0] == 1:
+        return function(block_of(batch, 0))
+
+    def add(k: Array, so_far: PyTree) -> PyTree:
+        return jax.tree.map(jnp.add, so_far, function(block_of(batch, k)))
+
+    shapes = jax.eval_shape(function, block_of(batch, 0))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    filled = batch.mask.shape[0] if batch.num_blocks is None else batch.num_blocks
+    return lax.fori_loop(0, filled, add, zeros)
 
 
 def accumulate(
@@ -33,16 +50,7 @@ def accumulate(
     """The gradient of `total(model, samples)[0]`, a sum over samples, for the whole batch; and the
     sum of its second result."""
     gradient = jax.grad(total, has_aux=True)
-    if batch.num_blocks is None and batch.mask.shape[0] == 1:
-        return gradient(model, block_of(batch, 0))
-
-    def add(k: Array, so_far: tuple) -> tuple:
-        return jax.tree.map(jnp.add, so_far, gradient(model, block_of(batch, k)))
-
-    shapes = jax.eval_shape(gradient, model, block_of(batch, 0))
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    filled = batch.mask.shape[0] if batch.num_blocks is None else batch.num_blocks
-    return lax.fori_loop(0, filled, add, zeros)
+    return summed(lambda samples: gradient(model, samples), batch)
 
 
 def block_of(batch: Batch, k: Any) -> Batch:
@@ -52,14 +60,16 @@ def block_of(batch: Batch, k: Any) -> Batch:
 
 
 def in_blocks(
-    function: Callable[[Array], Array], x: Shaped[Array, "K B ..."], num_blocks: Array | None
+    function: Callable[..., Array],
+    rows: tuple[Shaped[Array, "K B ..."], ...],
+    num_blocks: Array | None,
 ) -> Float[Array, "K B ..."]:
-    """`function` of every filled block; 0 in the others."""
+    """`function(*rows)` of every filled block; 0 in the others."""
     if num_blocks is None:
-        return function(x)
-    shape = jax.eval_shape(function, x)
+        return function(*rows)
+    shape = jax.eval_shape(function, *rows)
 
     def block(k: Array, out: Array) -> Array:
-        return lax.dynamic_update_index_in_dim(out, function(x[k]), k, 0)
+        return lax.dynamic_update_index_in_dim(out, function(*(x[k] for x in rows)), k, 0)
 
     return lax.fori_loop(0, num_blocks, block, jnp.zeros(shape.shape, shape.dtype))

@@ -9,12 +9,32 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, Int, PRNGKeyArray, PyTree, UInt32
 
-from uphill.learning.parts import Algorithm, ValueFunction
+from uphill.errors import UphillError
+from uphill.learning.parts import (
+    ActionValue,
+    Algorithm,
+    KLPenalty,
+    Optax,
+    RunningMean,
+    ValueFunction,
+)
+from uphill.learning.parts.optimizers import GradientStep, NaturalStep
+from uphill.learning.value_function import Memory, empty_memory
+from uphill.policies.own_network import NetworkFactory
 from uphill.policies.normalizer import Normalizer, fresh_normalizer
-from uphill.policies.policy import Critic, Policy, make_critic, make_policy
-from uphill.policies.spaces import ActionKind, Encoding, scaled_features
-from uphill.theory.distributions import Distribution
-from uphill.trajectory import Array
+from uphill.policies.policy import (
+    ActionCritic,
+    Critic,
+    Policy,
+    make_action_critic,
+    make_critic,
+    make_policy,
+)
+from uphill.policies.spaces import ActionKind, Bounded, Encoding, scaled_features
+from uphill.theory.distributions import Distribution, FiniteDistribution
+from uphill.theory.moments import Moments
+from uphill.theory.scaling import Scale, fresh_scale
+from uphill.trajectory import Array, Scalar
 
 
 class Actor(eqx.Module):
@@ -26,52 +46,100 @@ class Actor(eqx.Module):
 
     def features(self, observation: PyTree) -> Float[Array, "*batch D"]:
         """The observation as the networks see it."""
-        encoded = self.encoding.encode(observation)
+        return self.normalized(self.encoding.encode(observation))
+
+    def normalized(self, encoded: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
+        """Encoded observations, scaled if they are to be."""
         return encoded if self.normalizer is None else self.normalizer(encoded)
 
     def __call__(self, observation: PyTree) -> Distribution:
         return self.policy(self.features(observation))
 
-    def act(self, observation: PyTree, key: PRNGKeyArray) -> tuple[Array, Array, Array]:
-        """A sampled action, its log-probability, and the action for the environment."""
-        distribution = self(observation)
+    def act(
+        self, observation: PyTree, key: PRNGKeyArray, uniform: Scalar | None = None
+    ) -> tuple[Array, Array, Array]:
+        """A sampled action, its log-probability, and the action for the environment. With the
+        probability `uniform` the action is one of all with equal chances."""
+        distribution = with_uniform(self(observation), uniform)
         action = distribution.sample(key)
         env_action = self.policy.action_kind.to_environment(action)
         return action, distribution.log_prob(action), env_action
 
 
+def with_uniform(distribution: Distribution, uniform: Scalar | None) -> Distribution:
+    """The mixture in which each action has at least the probability `uniform` over their number."""
+    if uniform is None:
+        return distribution
+    assert isinstance(distribution, FiniteDistribution)
+    return distribution.mixed_with_uniform(uniform)
+
+
+class Remembered(eqx.Module):
+    """What parts remember from one batch to the next; None where there is no such part."""
+
+    running_mean: Float[Array, "2"] | None
+    """the mean return, and the weight of what it was made from"""
+    memory: Memory | None
+    kl_coefficient: Float[Array, ""] | None
+    reward_scale: Scale | None
+    return_scale: Moments | None
+    """moments of the returns"""
+
+
 class Learner(eqx.Module):
-    """Policy, value function, optimisers and counters of one seed."""
+    """Networks, optimisers and counters of one seed."""
 
     actor: Actor
     critic: Critic | None
+    action_critic: ActionCritic | None
     optimizer_state: Any
     critic_optimizer_state: Any
+    action_critic_optimizer_state: Any
+    remembered: Remembered
     num_updates: Int[Array, ""]
     num_transitions: UInt32[Array, ""]
 
 
 def make_learner(
-    algorithm: Algorithm, encoding: Encoding, action_kind: ActionKind, seed: int
+    algorithm: Algorithm,
+    encoding: Encoding,
+    action_kind: ActionKind,
+    seed: int,
+    network: NetworkFactory | None = None,
 ) -> Learner:
-    """A learner that knows nothing yet. Everything in it is NumPy: nothing is compiled here."""
+    """A learner that knows nothing yet. Everything in it is NumPy: nothing is compiled here, but
+    for a `network` of the user's own.
+
+    Raises:
+        UphillError: if the algorithm does not fit the spaces.
+    """
+    if algorithm.uniform_mixture is not None and isinstance(action_kind, Bounded):
+        raise UphillError(
+            f"uniform_mixture is {algorithm.uniform_mixture}: continuous actions have no finite "
+            "number of choices to mix in, so use entropy or policy.initial_log_std to explore."
+        )
     generator = np.random.default_rng(seed)
-    policy = make_policy(algorithm.policy, encoding.size, action_kind, generator)
-    normalizer = None
-    if algorithm.normalize_observations:
-        normalizer = fresh_normalizer(scaled_features(encoding))
-    critic, critic_state = None, None
-    baseline = algorithm.baseline
+    policy = make_policy(algorithm.policy, encoding, action_kind, generator, network)
+    normalizer, scaled = None, scaled_features(encoding)
+    if algorithm.normalize_observations and any(scaled):
+        normalizer = fresh_normalizer(scaled)
+    baseline, estimator = algorithm.baseline, algorithm.estimator
+    critic = critic_state = action_critic = action_critic_state = None
     if isinstance(baseline, ValueFunction):
-        critic = make_critic(baseline.network, encoding.size, generator)
-        if baseline.optimizer is not None:
-            critic_state = _zeros(baseline.optimizer.transform().init, critic)
-    model = joint_model(algorithm, policy, critic)
+        shared = policy if baseline.shares_trunk else None
+        critic = make_critic(baseline.network, encoding, generator, shared, network)
+        critic_state = initial_state(baseline.optimizer, critic)
+    if isinstance(estimator, ActionValue):
+        action_critic = make_action_critic(estimator.network, encoding, action_kind, generator)
+        action_critic_state = initial_state(estimator.optimizer, action_critic)
     return Learner(
         Actor(policy, normalizer, encoding),
         critic,
-        _zeros(algorithm.optimizer.transform().init, model),
+        action_critic,
+        initial_state(algorithm.optimizer, joint_model(algorithm, policy, critic)),
         critic_state,
+        action_critic_state,
+        _nothing_remembered(algorithm, encoding.size),
         np.zeros((), np.int32),
         np.zeros((), np.uint32),
     )
@@ -87,11 +155,33 @@ def joint_model(
     return policy, critic if is_joint else None
 
 
-def _zeros(init: Any, model: Any) -> Any:
+def initial_state(optimizer: GradientStep | NaturalStep | None, model: Any) -> Any:
+    """The state of an optimiser that has not taken a step; None for one that has no state."""
+    if optimizer is None or isinstance(optimizer, NaturalStep):
+        return None
     # Optimisers see a model as one flat vector: a dozen small arrays would cost a dozen kernels a
-    # step. Every state of the optimisers that we offer starts as zeros.
+    # step.
+    init = optimizer.transform().init
+    if isinstance(optimizer, Optax):
+        return jax.tree.map(np.asarray, init(ravel_pytree(model)[0]))
+    # The states of the others start as zeros: no program has to be compiled to know them.
     shapes = jax.eval_shape(lambda model: init(ravel_pytree(model)[0]), model)
     return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+
+
+def _nothing_remembered(algorithm: Algorithm, num_features: int) -> Remembered:
+    baseline, surrogate = algorithm.baseline, algorithm.surrogate
+    running_mean = memory = kl_coefficient = reward_scale = None
+    if isinstance(baseline, RunningMean):
+        running_mean = np.zeros(2, np.float32)
+    if isinstance(baseline, ValueFunction) and baseline.replay is not None:
+        memory = empty_memory(baseline.replay.capacity, num_features)
+    if isinstance(surrogate, KLPenalty):
+        kl_coefficient = np.asarray(surrogate.coefficient, np.float32)
+    if algorithm.normalize_rewards:
+        reward_scale = fresh_scale(algorithm.sampling.num_envs)
+    return_scale = fresh_scale(1).moments if algorithm.normalize_returns else None
+    return Remembered(running_mean, memory, kl_coefficient, reward_scale, return_scale)
 
 
 def stack(learners: list[Learner]) -> Learner:

@@ -3,15 +3,17 @@
 import math
 
 import equinox as eqx
+import jax.numpy as jnp
 
 from uphill.errors import UphillError
 from uphill.trajectory import Scalar
 
-_KINDS = ("constant", "linear")
+_KINDS = ("constant", "linear", "cosine")
 
 
 class Schedule(eqx.Module):
-    """`3e-4`, or `linear:3e-4:0`: from the first value to the second as training goes on.
+    """`3e-4`, or `linear:3e-4:0`: from the first value to the second as training goes on;
+    `cosine:3e-4:0` likewise, slowly at both ends.
 
     >>> Schedule.parse("linear:1:0").at(0.25).value
     0.75
@@ -25,7 +27,7 @@ class Schedule(eqx.Module):
 
     @classmethod
     def parse(cls, text: "str | float | Schedule") -> "Schedule":
-        """Read a number or `linear:START:END`.
+        """Read a number, `linear:START:END` or `cosine:START:END`.
 
         Raises:
             UphillError: for anything else.
@@ -39,13 +41,17 @@ class Schedule(eqx.Module):
             values = []
         expected = 1 if kind == "constant" else 2
         if kind not in _KINDS or len(values) != expected or not all(map(math.isfinite, values)):
-            raise UphillError(f"{text!r} is no schedule: write a number or linear:START:END.")
+            raise UphillError(
+                f"{text!r} is no schedule: write a number, linear:START:END or cosine:START:END."
+            )
         return cls(values[0], values[-1], kind)
 
     def at(self, progress: Scalar) -> "Schedule":
         """The constant that it is when `progress` (0 to 1) of the training is done."""
         if self.kind == "constant":
             return self
+        if self.kind == "cosine":
+            progress = 0.5 - 0.5 * jnp.cos(jnp.pi * progress)
         now = self.value + (self.end - self.value) * progress
         return Schedule(now, now, "constant")
 

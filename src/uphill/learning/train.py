@@ -21,6 +21,7 @@ from uphill.envs.gymnasium_backend import HostEnvironment
 from uphill.envs.make import EnvironmentChoice, make_env
 from uphill.errors import UphillError
 from uphill.learning.learner import Learner, make_learner, stack
+from uphill.learning.objective import uniform_share
 from uphill.learning.parts import Algorithm, Episodes, Steps
 from uphill.learning.process import is_short_of_devices, use_cores
 from uphill.learning.rollout import (
@@ -36,6 +37,7 @@ from uphill.learning.rollout import (
 )
 from uphill.learning.seeds import over_seeds, seed_keys
 from uphill.learning.update import update
+from uphill.policies.own_network import NetworkFactory
 from uphill.policies.spaces import action_kind_of, encoding_of
 from uphill.trajectory import Array, EpisodeStatistics, Trajectory
 
@@ -59,6 +61,9 @@ class TrainState:
 class Trainer:
     """The environments and the compiled functions of one training.
 
+    The diagnostics that cost most are measured in every `measure_every`-th update; `network` makes
+    the networks' hidden layers, in place of the algorithm's settings.
+
     Raises:
         UphillError: for a space, a sampling or a number that does not fit the environment.
     """
@@ -70,6 +75,8 @@ class Trainer:
         seeds: tuple[int, ...],
         num_steps: int,
         resumed_at: int = 0,
+        measure_every: int = 1,
+        network: NetworkFactory | None = None,
     ) -> None:
         config: Any = jax.config
         if config.jax_enable_x64:
@@ -82,7 +89,7 @@ class Trainer:
         is_python = choice.backend == "gymnasium"
         use_cores(len(seeds), is_python)
         self.choice, self.algorithm, self.seeds = choice, algorithm, seeds
-        self.num_steps = num_steps
+        self.num_steps, self.measure_every, self.network = num_steps, measure_every, network
         num_envs = algorithm.sampling.num_envs
         self.env, self.notice = make_env(choice, num_envs, seeds, resumed_at)
         if self.notice is None and is_short_of_devices(len(seeds), is_python):
@@ -91,7 +98,7 @@ class Trainer:
                 "turns on it. JAX_NUM_CPU_DEVICES=N in the environment gives it one for each core."
             )
         self.encoding = encoding_of(self.env.observation_space)
-        self.action_kind = action_kind_of(self.env.action_space)
+        self.action_kind = action_kind_of(self.env.action_space, algorithm.policy.distribution)
         self.compile_seconds = 0.0
         self._keys = seed_keys(seeds)
         self._compiled: dict[str, Any] = {}
@@ -108,7 +115,7 @@ class Trainer:
         goes on begins new episodes with them.
         """
         learners = [
-            make_learner(self.algorithm, self.encoding, self.action_kind, seed)
+            make_learner(self.algorithm, self.encoding, self.action_kind, seed, self.network)
             for seed in self.seeds
         ]
         if isinstance(self.algorithm.sampling, Episodes):
@@ -155,26 +162,26 @@ class Trainer:
     # --- one compiled program: the environment is part of it ------------------------------------
 
     def _chunk(self, shared: tuple, learner: Learner, lanes: Lanes | None, key: Keys) -> tuple:
-        algorithm, num_steps, num_updates = shared
+        *shared, num_updates = shared
 
         @jax.jit  # traced once, though its shape is asked for before it is used
         def one(learner: Learner, lanes: Lanes | None) -> tuple:
             key_environment, key_act, key_update = _keys_of(key, learner)
+            algorithm = _now(shared, learner.num_transitions)
+            act = functools.partial(learner.actor.act, uniform=uniform_share(algorithm))
             if isinstance(algorithm.sampling, Episodes):
                 start = self._fresh_lanes(key_environment)
-                _, trajectory, finished = self._collect(learner.actor.act, start, key_act)
+                _, trajectory, finished = self._collect(act, start, key_act)
             else:
                 fresh = functools.partial(self._fresh_lanes, key_environment)
                 start = lax.cond(learner.num_updates == 0, fresh, lambda: lanes)
-                lanes, trajectory, finished = self._collect(learner.actor.act, start, key_act)
-            learner, row = _learn(
-                algorithm, num_steps, learner, trajectory, statistics(finished), key_update
-            )
+                lanes, trajectory, finished = self._collect(act, start, key_act)
+            learner, row = _learn(shared, learner, trajectory, statistics(finished), key_update)
             return learner, lanes, row
 
         def active(learner: Learner, lanes: Lanes | None) -> tuple:
             return lax.cond(
-                learner.num_transitions < num_steps, one, _idle(one, learner, lanes), learner, lanes
+                _is_unfinished(shared, learner), one, _idle(one, learner, lanes), learner, lanes
             )
 
         def body(i: Array, carry: tuple) -> tuple:
@@ -217,9 +224,11 @@ class Trainer:
                 jax.block_until_ready(lanes)
                 lanes = self._reset_lanes()
             # Seeds learn on devices of their own, but their environments are one pool.
-            actors, counts = _gathered((learners.actor, learners.num_updates))
+            actors, *counters = _gathered(
+                (learners.actor, learners.num_updates, learners.num_transitions)
+            )
             assert lanes is not None
-            lanes, trajectory, finished = _gathered(collect(actors, counts, lanes))
+            lanes, trajectory, finished = _gathered(collect(actors, counters, lanes))
             learners, row = self._call(
                 "update",
                 self._update_seeds,
@@ -238,7 +247,6 @@ class Trainer:
     def _update_seeds(
         self, shared: tuple, learners: Learner, trajectory: Trajectory, finished: Any, keys: Keys
     ) -> tuple:
-        algorithm, num_steps = shared
         num_seeds = len(self.seeds)
         by_seed = split_lanes(trajectory, num_seeds)
         totals = jax.vmap(statistics)(_lanes_by_seed(finished, num_seeds, axis=0))
@@ -247,22 +255,21 @@ class Trainer:
             @jax.jit
             def learn(learner: Learner) -> tuple:
                 key_update = _keys_of(key, learner)[2]
-                return _learn(algorithm, num_steps, learner, trajectory, totals, key_update)
+                return _learn(shared, learner, trajectory, totals, key_update)
 
-            return lax.cond(
-                learner.num_transitions < num_steps, learn, _idle(learn, learner), learner
-            )
+            return lax.cond(_is_unfinished(shared, learner), learn, _idle(learn, learner), learner)
 
         return over_seeds(one, num_seeds)(shared, learners, by_seed, totals, keys)
 
-    def _collect_from_pool(self, actors: Any, counts: Any, lanes: Lanes) -> tuple:
-        def collect(actor: Any, lanes: Lanes, keys: Keys, num_updates: Array) -> tuple:
-            keys = _acting_keys(keys, num_updates)
-            return self._collect(self._act_by_seed(actor), lanes, keys)
+    def _collect_from_pool(self, actors: Any, counters: Any, lanes: Lanes) -> tuple:
+        def collect(shared: tuple, actors: Any, counters: Any, lanes: Lanes, keys: Keys) -> tuple:
+            num_updates, num_transitions = counters
+            act = self._act_by_seed(actors, _uniform_by_seed(shared, num_transitions))
+            return self._collect(act, lanes, _acting_keys(keys, num_updates))
 
-        return self._call("collect", collect, actors, lanes, self._keys, counts)
+        return self._call("collect", collect, self._shared(), actors, counters, lanes, self._keys)
 
-    def _collect_from_python(self, actors: Any, counts: Any, lanes: Lanes) -> tuple:
+    def _collect_from_python(self, actors: Any, counters: Any, lanes: Lanes) -> tuple:
         sampling = self.algorithm.sampling
         if isinstance(sampling, Steps):
             limit, per_env = sampling.num_steps, None
@@ -271,29 +278,32 @@ class Trainer:
             limit = num_blocks(sampling.per_env, self.env.max_episode_steps) * BLOCK
             per_env = sampling.per_env
 
-        def keys_of_steps(keys: Keys, num_updates: Array) -> Keys:
-            return _split(_acting_keys(keys, num_updates), (limit,))
+        def before(shared: tuple, counters: Any, keys: Keys) -> tuple:
+            num_updates, num_transitions = counters
+            keys = _split(_acting_keys(keys, num_updates), (limit,))
+            return keys, _uniform_by_seed(shared, num_transitions)
 
-        def act(actor: Any, observation: PyTree, keys: Keys, t: Array) -> tuple:
-            return self._act_by_seed(actor)(observation, keys[t])
+        def act(actors: Any, uniform: Any, observation: PyTree, keys: Keys, t: Array) -> tuple:
+            return self._act_by_seed(actors, uniform)(observation, keys[t])
 
         actors = jax.tree.map(jnp.asarray, actors)  # once, and not at every step
-        keys = self._call("keys", keys_of_steps, self._keys, counts)
-        policy = self._fast("act", act, actors, lanes.observation, keys, np.int32(0))
+        keys, uniform = self._call("before", before, self._shared(), counters, self._keys)
+        first = (actors, uniform, lanes.observation, keys, np.int32(0))
+        policy = self._fast("act", act, *first)
 
         def act_on_host(observation: PyTree, t: int) -> tuple:
-            return tuple(map(np.asarray, policy(actors, observation, keys, np.int32(t))))
+            return tuple(map(np.asarray, policy(actors, uniform, observation, keys, np.int32(t))))
 
         assert isinstance(self.env, HostEnvironment)
         return collect_on_host(self.env, act_on_host, lanes, limit, per_env)
 
-    def _act_by_seed(self, actors: Any) -> Any:
+    def _act_by_seed(self, actors: Any, uniform: Array | None) -> Any:
         """One policy for each seed's lanes, over flat lanes."""
         num_seeds = len(self.seeds)
 
         def act(observation: PyTree, keys: Keys) -> tuple:
             by_seed = jax.tree.map(lambda x: x.reshape(num_seeds, -1, *x.shape[1:]), observation)
-            out = jax.vmap(lambda actor, o, key: actor.act(o, key))(actors, by_seed, keys)
+            out = jax.vmap(lambda actor, *rest: actor.act(*rest))(actors, by_seed, keys, uniform)
             return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), out)
 
         return act
@@ -308,7 +318,8 @@ class Trainer:
     # --- compiling ------------------------------------------------------------------------------
 
     def _shared(self, *more: Any) -> tuple:
-        return (self.algorithm, np.uint32(self.num_steps), *more)
+        """What is the same for all seeds, and may change without a new program."""
+        return (self.algorithm, np.uint32(self.num_steps), np.int32(self.measure_every), *more)
 
     def _call(self, name: str, function: Any, *arguments: Any) -> Any:
         """Call a function that is compiled once; the time that takes is counted apart."""
@@ -350,18 +361,17 @@ def iterate(
 
 
 def _learn(
-    algorithm: Algorithm,
-    num_steps: Array,
+    shared: Any,
     learner: Learner,
     trajectory: Trajectory,
     episodes: EpisodeStatistics,
     key: Keys,
 ) -> tuple[Learner, dict[str, Array]]:
     """One update, and its row of metrics."""
-    progress = jnp.divide(
-        learner.num_transitions.astype(jnp.float32), num_steps.astype(jnp.float32)
-    )
-    after, metrics = update(algorithm.at(progress), learner, trajectory, key)
+    _, _, measure_every = shared
+    is_measured = learner.num_updates % measure_every == measure_every - 1
+    algorithm = _now(shared, learner.num_transitions)
+    after, metrics = update(algorithm, learner, trajectory, key, is_measured)
     row = metrics | {
         "updated": jnp.int32(1),
         "num_transitions": trajectory.mask.sum(dtype=jnp.int32),
@@ -370,9 +380,30 @@ def _learn(
         "length_sum": episodes.length_sum,
         "bad_reward": _first_bad(trajectory.reward, trajectory.mask),
         "bad_observation": _first_bad_observation(trajectory),
-        "bad_learner": ~_is_finite((after.actor.policy, after.critic)),
+        "bad_learner": ~_is_finite((after.actor.policy, after.critic, after.action_critic)),
     }
     return after, row
+
+
+def _now(shared: Any, num_transitions: Array) -> Algorithm:
+    """The algorithm with its schedules where they are after so many transitions."""
+    algorithm, num_steps, _ = shared
+    return algorithm.at(
+        jnp.divide(num_transitions.astype(jnp.float32), num_steps.astype(jnp.float32))
+    )
+
+
+def _is_unfinished(shared: Any, learner: Learner) -> Array:
+    _, num_steps, _ = shared
+    return learner.num_transitions < num_steps
+
+
+def _uniform_by_seed(shared: Any, num_transitions: Array) -> Array | None:
+    def one(num_transitions: Array) -> Array | None:
+        uniform = uniform_share(_now(shared, num_transitions))
+        return None if uniform is None else jnp.asarray(uniform, jnp.float32)
+
+    return jax.vmap(one)(num_transitions)
 
 
 def _gathered(tree: PyTree) -> PyTree:

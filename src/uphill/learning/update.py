@@ -1,6 +1,6 @@
 """One update: from a trajectory to a better learner. Knows no environment.
 
-values of all observations → returns → advantages → epochs of minibatches → the next learner
+trajectory → advantages → epochs of minibatches (or one natural step) → the next learner
 """
 
 from typing import Any
@@ -10,115 +10,84 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Bool, Float, PRNGKeyArray, PyTree
+from jaxtyping import Bool, PRNGKeyArray
 
-from uphill.learning.gradient import Batch, accumulate, in_blocks
-from uphill.learning.learner import Actor, Learner, choose, joint_model
-from uphill.learning.parts import Algorithm, BatchMean, Episodes, Steps, ValueFunction
-from uphill.learning.rollout import BLOCK
-from uphill.learning.value_function import fit
-from uphill.policies.policy import Critic, Policy
-from uphill.theory.baselines import batch_mean, masked_mean, standardize
-from uphill.theory.returns import inside_finished_episode
-from uphill.theory.surrogates import approximate_kl
+from uphill.learning.advantages import make_batch, return_deviation, with_scaled_rewards
+from uphill.learning.diagnostics import measure
+from uphill.learning.gradient import Batch, summed
+from uphill.learning.learner import Actor, Learner, Remembered, choose, joint_model
+from uphill.learning.natural_step import kl_between, natural_step
+from uphill.learning.objective import Metrics, Model, descent_direction
+from uphill.learning.parts import ActionValue, Algorithm, KLPenalty, RunningMean, ValueFunction
+from uphill.learning.parts.optimizers import GradientStep
+from uphill.learning.value_function import fit, fit_action_value, fit_from_memory, remember
+from uphill.policies.policy import Policy
+from uphill.theory.baselines import masked_mean, masked_sum, update_running_mean
+from uphill.theory.moments import batch_moments, merge
+from uphill.theory.returns import reward_to_go
+from uphill.theory.surrogates import adapted_coefficient
 from uphill.trajectory import Array, Trajectory
-
-Metrics = dict[str, Float[Array, ""]]
-Model = tuple[Policy, Critic | None]
 
 
 def update(
-    algorithm: Algorithm, learner: Learner, trajectory: Trajectory, key: PRNGKeyArray
+    algorithm: Algorithm,
+    learner: Learner,
+    trajectory: Trajectory,
+    key: PRNGKeyArray,
+    is_measured: Bool[Array, ""] | bool = True,
 ) -> tuple[Learner, Metrics]:
     """The learner after one batch, and what is worth knowing about the step.
 
-    `algorithm` has its schedules evaluated already: `algorithm.at(progress)`.
+    `algorithm` has its schedules evaluated already: `algorithm.at(progress)`. What costs more to
+    measure is NaN unless `is_measured`.
     """
+    algorithm = _with_penalty_of(algorithm, learner)
     batch, value_metrics = make_batch(algorithm, learner, trajectory)
-    policy, critic = learner.actor.policy, learner.critic
-    model = joint_model(algorithm, policy, critic)
-    model, optimizer_state, metrics = ascend(algorithm, model, learner.optimizer_state, batch, key)
-    policy, critic_state = model[0], learner.critic_optimizer_state
-    critic = critic if model[1] is None else model[1]
-    if isinstance(algorithm.baseline, ValueFunction) and algorithm.baseline.optimizer is not None:
-        assert critic is not None
-        critic, critic_state = fit(algorithm.baseline, critic, critic_state, batch)
-    learned = (policy, critic, optimizer_state, critic_state)
-    normalizer = learner.actor.normalizer
-    if normalizer is not None:
-        # Until the normaliser has seen anything, a batch only fills it: the policy that learns must
-        # be the one that sampled, and it saw raw numbers.
-        before = (
-            learner.actor.policy,
-            learner.critic,
-            learner.optimizer_state,
-            learner.critic_optimizer_state,
-        )
-        learned = choose(normalizer.count > 0, learned, before)
-        encoded = learner.actor.encoding.encode(trajectory.observation)
-        normalizer = normalizer.seen(encoded, trajectory.mask)
-    policy, critic, optimizer_state, critic_state = learned
-    after = Learner(
-        Actor(policy, normalizer, learner.actor.encoding),
-        critic,
-        optimizer_state,
-        critic_state,
-        learner.num_updates + 1,
-        learner.num_transitions + trajectory.mask.sum(dtype=jnp.uint32),
-    )
-    return after, metrics | value_metrics
-
-
-def make_batch(
-    algorithm: Algorithm, learner: Learner, trajectory: Trajectory
-) -> tuple[Batch, Metrics]:
-    """The samples of a trajectory with their advantages."""
-    actor, critic = learner.actor, learner.critic
-    features = actor.features(trajectory.observation)
-    num_blocks = None if trajectory.length is None else trajectory.length // BLOCK
-    value = final_value = None
-    if critic is not None:
-        blocks = features if num_blocks is None else _into_blocks(features)
-        value = in_blocks(critic, blocks, num_blocks).reshape(trajectory.mask.shape)
-        final_value = critic(actor.features(trajectory.final_observation))
-    returns = algorithm.estimator(trajectory, value, final_value)
-    mask = trajectory.mask
-    if isinstance(algorithm.sampling, Steps) and algorithm.sampling.tail == "mask":
-        mask = mask & inside_finished_episode(trajectory.ended)
-    advantage, metrics = returns, {}
-    if isinstance(algorithm.baseline, BatchMean):
-        advantage = returns - batch_mean(returns, mask)
-    elif value is not None:
-        advantage = returns - value
-        metrics["value/explained_variance"] = explained_variance(returns, value, mask)
-    if algorithm.scale_advantages == "batch":
-        advantage = standardize(advantage, mask)
-    rows = (features, trajectory.action, trajectory.log_prob, advantage, returns, mask)
-    if num_blocks is None:
-        flat = [x.reshape(1, mask.size, *x.shape[2:]) for x in rows]
+    policy = learner.actor.policy
+    model = joint_model(algorithm, policy, learner.critic)
+    if isinstance(algorithm.optimizer, GradientStep):
+        model_after, state, metrics = ascend(algorithm, model, learner.optimizer_state, batch, key)
     else:
-        flat = [_into_blocks(x).reshape(-1, BLOCK * mask.shape[1], *x.shape[2:]) for x in rows]
-    return Batch(*flat, num_blocks=num_blocks), metrics
-
-
-def _into_blocks(x: Array) -> Array:
-    return x.reshape(x.shape[0] // BLOCK, BLOCK, *x.shape[1:])
+        policy_after, metrics = natural_step(algorithm, policy, batch)
+        model_after, state = (policy_after, None), None
+    policy_after, critic_after = model_after
+    remembered = _remembered(algorithm, learner, trajectory, batch, policy_after)
+    after = Learner(
+        Actor(policy_after, learner.actor.normalizer, learner.actor.encoding),
+        learner.critic if critic_after is None else critic_after,
+        learner.action_critic,
+        state,
+        learner.critic_optimizer_state,
+        learner.action_critic_optimizer_state,
+        remembered,
+        learner.num_updates,
+        learner.num_transitions,
+    )
+    after = _with_fitted_critics(algorithm, after, batch, key)
+    after = _unless_only_measuring(after, learner)
+    metrics |= value_metrics | _measured(is_measured, algorithm, model, policy_after, batch)
+    return _counted(after, trajectory), metrics
 
 
 def ascend(
     algorithm: Algorithm, model: Model, optimizer_state: Any, batch: Batch, key: PRNGKeyArray
 ) -> tuple[Model, Any, Metrics]:
     """`num_epochs` passes over the batch, a step of the optimiser for each minibatch."""
+    assert isinstance(algorithm.optimizer, GradientStep)
     transform = algorithm.optimizer.transform()
     parameters, unflatten = ravel_pytree(model)
+    old, _ = model
 
     def step(carry: tuple, minibatch: Batch) -> tuple:
         parameters, state = carry
-        gradient, metrics = descent_direction(algorithm, unflatten(parameters), minibatch)
+        gradient, metrics = descent_direction(algorithm, unflatten(parameters), minibatch, old)
         gradient, _ = ravel_pytree(gradient)
         metrics["gradient/norm"] = optax.tree.norm(gradient)
         updates, state = transform.update(gradient, state, parameters)
         return (optax.apply_updates(parameters, updates), state), metrics
+
+    if algorithm.target_kl is not None:
+        return _ascend_until(algorithm, step, (parameters, optimizer_state), unflatten, batch, key)
 
     def epoch(carry: tuple, key: PRNGKeyArray) -> tuple:
         if algorithm.num_minibatches == 1:
@@ -136,6 +105,44 @@ def ascend(
     return unflatten(parameters), optimizer_state, last
 
 
+def _ascend_until(
+    algorithm: Algorithm, step: Any, carry: tuple, unflatten: Any, batch: Batch, key: PRNGKeyArray
+) -> tuple[Model, Any, Metrics]:
+    """`ascend`, until the policy has moved by 1.5 times the target KL divergence.
+
+    The step on which that is seen is not taken, and none after it. Metrics are those of the last
+    step that was taken.
+    """
+    assert algorithm.target_kl is not None
+    limit = 1.5 * algorithm.target_kl
+
+    def try_step(carry: tuple, minibatch: Batch) -> tuple:
+        so_far, stopped, taken, last = carry
+        after, metrics = step(so_far, minibatch)
+        stopped = stopped | (metrics["policy/approximate_kl"] > limit)
+        return (
+            choose(stopped, so_far, after),
+            stopped,
+            jnp.where(stopped, taken, taken + 1),
+            choose(stopped, last, metrics),
+        )
+
+    def go_on(carry: tuple, minibatch: Batch) -> tuple:
+        return jax.lax.cond(carry[1], lambda c, _: c, try_step, carry, minibatch), None
+
+    def epoch(carry: tuple, key: PRNGKeyArray) -> tuple:
+        return jax.lax.scan(go_on, carry, split(batch, algorithm.num_minibatches, key))
+
+    first = jax.tree.map(lambda x: x[0], split(batch, algorithm.num_minibatches, key))
+    shapes = jax.eval_shape(step, carry, first)[1]
+    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    start = (carry, jnp.array(False), jnp.zeros((), jnp.int32), nothing)
+    keys = jax.random.split(key, algorithm.num_epochs)
+    ((parameters, state), _, taken, metrics), _ = jax.lax.scan(epoch, start, keys)
+    metrics["policy/num_steps"] = taken.astype(parameters.dtype)
+    return unflatten(parameters), state, metrics
+
+
 def split(batch: Batch, num_minibatches: int, key: PRNGKeyArray) -> Batch:
     """The samples in random order, every one once, in `num_minibatches` equal parts."""
     order = jax.random.permutation(key, batch.mask.shape[1])
@@ -146,71 +153,141 @@ def split(batch: Batch, num_minibatches: int, key: PRNGKeyArray) -> Batch:
     return jax.tree.map(parts, batch)
 
 
-def descent_direction(algorithm: Algorithm, model: Model, batch: Batch) -> tuple[PyTree, Metrics]:
-    """The loss's gradient: minus that of the objective, entropy bonus and value loss included."""
-    count = jnp.maximum(batch.mask.sum(), 1)
-    divisor = count
-    if algorithm.mean_over == "episodes":
-        assert isinstance(algorithm.sampling, Episodes)
-        divisor = algorithm.sampling.num_envs * algorithm.sampling.per_env
-    if algorithm.scale_advantages == "minibatch":
-        advantage = standardize(batch.advantage, batch.mask)
-        batch = eqx.tree_at(lambda b: b.advantage, batch, advantage)
-
-    def total(model: Model, samples: Batch) -> tuple[Float[Array, ""], Float[Array, " M"]]:
-        objective, diagnostics = per_sample(algorithm, model, samples)
-        valid = jnp.broadcast_to(samples.mask, diagnostics.shape)
-        sums = jnp.where(valid, diagnostics, 0.0).sum(1)
-        return -jnp.where(samples.mask, objective, 0.0).sum() / divisor, sums
-
-    gradient, sums = accumulate(total, model, batch)
-    return gradient, dict(zip(DIAGNOSTICS, sums / count, strict=False))
+# --- what else changes --------------------------------------------------------------------------
 
 
-# The value function's is the last: without one there is none.
-DIAGNOSTICS = (
-    "policy/surrogate",
-    "policy/entropy",
-    "policy/kl",
-    "policy/clip_fraction",
-    "value/loss",
-)
+def _with_penalty_of(algorithm: Algorithm, learner: Learner) -> Algorithm:
+    """The algorithm with the KL penalty's weight as it has become."""
+    if not isinstance(algorithm.surrogate, KLPenalty):
+        return algorithm
+    coefficient = learner.remembered.kl_coefficient
+    return eqx.tree_at(lambda a: a.surrogate.coefficient, algorithm, coefficient)
 
 
-def per_sample(
-    algorithm: Algorithm, model: Model, samples: Batch
-) -> tuple[Float[Array, " B"], Float[Array, "M B"]]:
-    """What each sample adds to the objective, and its `DIAGNOSTICS`.
+def _with_fitted_critics(
+    algorithm: Algorithm, learner: Learner, batch: Batch, key: PRNGKeyArray
+) -> Learner:
+    """The learner after the steps of those networks that have optimisers of their own."""
+    baseline, estimator = algorithm.baseline, algorithm.estimator
+    if isinstance(baseline, ValueFunction) and baseline.optimizer is not None:
+        fitted = _fitted(algorithm, baseline, learner, batch, key)
+        learner = eqx.tree_at(lambda x: (x.critic, x.critic_optimizer_state), learner, fitted)
+    if isinstance(estimator, ActionValue):
+        assert learner.action_critic is not None
+        state = learner.action_critic_optimizer_state
+        fitted = fit_action_value(estimator, learner.action_critic, state, batch)
+        learner = eqx.tree_at(
+            lambda x: (x.action_critic, x.action_critic_optimizer_state), learner, fitted
+        )
+    return learner
 
-    L = surrogate + c_H · H(π(·|s)) − c_V · (V(s) − G)²
+
+def _fitted(
+    algorithm: Algorithm, baseline: ValueFunction, learner: Learner, batch: Batch, key: PRNGKeyArray
+) -> tuple:
+    critic, state = learner.critic, learner.critic_optimizer_state
+    assert critic is not None
+    memory = learner.remembered.memory
+    if memory is None:
+        return fit(baseline, critic, state, batch)
+    gamma, key = algorithm.estimator.gamma, jax.random.fold_in(key, 1)
+    return fit_from_memory(baseline, critic, state, memory, learner.actor.normalized, gamma, key)
+
+
+def _remembered(
+    algorithm: Algorithm, learner: Learner, trajectory: Trajectory, batch: Batch, after: Policy
+) -> Remembered:
+    """What the parts will remember of this batch; scales change only after it has served."""
+    t, old, gamma = trajectory, learner.remembered, algorithm.estimator.gamma
+    running_mean, memory = old.running_mean, old.memory
+    kl_coefficient, reward_scale, return_scale = (
+        old.kl_coefficient,
+        old.reward_scale,
+        old.return_scale,
+    )
+    if isinstance(algorithm.baseline, RunningMean):
+        assert running_mean is not None
+        new = masked_mean(batch.target, batch.mask)
+        mean, weight = update_running_mean(*running_mean, new, algorithm.baseline.decay)
+        running_mean = jnp.stack([mean, weight])
+    if memory is not None:
+        encoded = learner.actor.encoding.encode(t.observation)
+        final = learner.actor.encoding.encode(t.final_observation)
+        following = jnp.concatenate([encoded[1:], final[None]])
+        to_go = reward_to_go(t.reward, t.ended, gamma, t.length)
+        memory = remember(memory, (encoded, following, t.reward, t.terminated, to_go), t.mask)
+    if isinstance(algorithm.surrogate, KLPenalty):
+        kl = _mean_kl(algorithm, learner.actor.policy, after, batch)
+        target = algorithm.surrogate.target.value
+        kl_coefficient = adapted_coefficient(kl_coefficient, kl, target)
+    if reward_scale is not None:
+        if t.length is not None:  # whole episodes begin at a reset
+            reward_scale = eqx.tree_at(
+                lambda s: s.running, reward_scale, jnp.zeros_like(t.reward[0])
+            )
+        reward_scale = reward_scale.seen(t.reward, t.mask, t.ended, gamma, t.length)
+    if return_scale is not None:
+        raw = return_deviation(learner) * batch.target
+        return_scale = merge(return_scale, batch_moments(raw[..., None], batch.mask))
+    return Remembered(running_mean, memory, kl_coefficient, reward_scale, return_scale)
+
+
+def _mean_kl(algorithm: Algorithm, old: Policy, new: Policy, batch: Batch) -> Array:
+    def block(samples: Batch) -> Array:
+        return masked_sum(kl_between(algorithm, old, new, samples), samples.mask)
+
+    return summed(block, batch) / jnp.maximum(batch.mask.sum(), 1)
+
+
+def _unless_only_measuring(after: Learner, before: Learner) -> Learner:
+    """`after`; but the networks and optimisers of `before` while scales have seen nothing.
+
+    What learns must be what sampled, and it saw raw numbers: the first batch only fills the scales.
     """
-    policy, critic = model
-    distribution = policy(samples.features)
-    log_prob, old_log_prob = distribution.log_prob(samples.action), samples.old_log_prob
-    surrogate = algorithm.surrogate(log_prob, old_log_prob, samples.advantage)
-    entropy = distribution.entropy()
-    objective = surrogate + algorithm.entropy.value * entropy
-    kl = approximate_kl(log_prob, old_log_prob)
-    clips = algorithm.surrogate.clips(log_prob, old_log_prob)
-    diagnostics = [surrogate, entropy, kl, clips]
-    if critic is not None:
-        assert isinstance(algorithm.baseline, ValueFunction)
-        error = (critic(samples.features) - samples.target) ** 2
-        objective = objective - algorithm.baseline.coefficient * error
-        diagnostics.append(error)
-    # One array, and one sum of it: a sum for each would cost as much as a small network.
-    return objective, jnp.stack(diagnostics)
+    normalizer, old = before.actor.normalizer, before.remembered
+    counts = [] if normalizer is None else [normalizer.count]
+    counts += [] if old.reward_scale is None else [old.reward_scale.moments.count]
+    counts += [] if old.return_scale is None else [old.return_scale.count]
+    if not counts:
+        return after
+    is_warm = jnp.stack([jnp.asarray(count) for count in counts]).min() > 0
+
+    def learned(x: Learner) -> tuple:
+        states = (x.optimizer_state, x.critic_optimizer_state, x.action_critic_optimizer_state)
+        parts = (x.remembered.running_mean, x.remembered.kl_coefficient)
+        return (x.actor.policy, x.critic, x.action_critic, *states, *parts)
+
+    chosen = choose(is_warm, learned(after), learned(before))
+    return eqx.tree_at(learned, after, chosen, is_leaf=lambda x: x is None)
 
 
-def explained_variance(
-    returns: Float[Array, "T N"], value: Float[Array, "T N"], mask: Bool[Array, "T N"]
-) -> Float[Array, ""]:
-    """How much of the returns' variance the value function knew, before it learned from them.
+def _counted(learner: Learner, trajectory: Trajectory) -> Learner:
+    """The learner whose counters and normaliser have seen the trajectory, too."""
+    actor = learner.actor
+    if actor.normalizer is not None:
+        encoded = actor.encoding.encode(trajectory.observation)
+        seen = actor.normalizer.seen(encoded, trajectory.mask)
+        learner = eqx.tree_at(lambda x: x.actor.normalizer, learner, seen)
+    counters = (
+        learner.num_updates + 1,
+        learner.num_transitions + trajectory.mask.sum(dtype=jnp.uint32),
+    )
+    return eqx.tree_at(lambda x: (x.num_updates, x.num_transitions), learner, counters)
 
-    1 − Var(G − V) / Var(G),   which is 1 for a perfect one and 0 for a constant
-    """
 
-    def variance(x: Array) -> Array:
-        return masked_mean((x - masked_mean(x, mask)) ** 2, mask)
+def _measured(
+    is_measured: Bool[Array, ""] | bool,
+    algorithm: Algorithm,
+    model: Model,
+    after: Policy,
+    batch: Batch,
+) -> Metrics:
+    """`measure`, or NaN."""
 
-    return 1.0 - variance(returns - value) / jnp.maximum(variance(returns), 1e-12)
+    def measured() -> Metrics:
+        return measure(algorithm, model, after, batch)
+
+    if is_measured is True:
+        return measured()
+    nothing = jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), jax.eval_shape(measured))
+    return jax.lax.cond(is_measured, measured, lambda: nothing)

@@ -48,7 +48,7 @@ def decode(annotation: Any, value: Any, path: str = "") -> Any:
         try:
             return Schedule.parse(value)
         except UphillError as error:
-            raise _mismatch(path, value, "a finite number or linear:START:END") from error
+            raise _mismatch(path, value, "a finite number, linear:START:END or cosine:START:END") from error
     origin = typing.get_origin(annotation)
     if origin in (typing.Union, types.UnionType):
         return _decode_union(typing.get_args(annotation), value, path)
@@ -87,7 +87,7 @@ def part_types(part: Any, document: Any, path: list[str]) -> list[str]:
     if path[0] not in hints:
         return []
     members = typing.get_args(hints[path[0]]) or (hints[path[0]],)
-    parts = {m.__name__: m for m in members if isinstance(m, type) and dataclasses.is_dataclass(m)}
+    parts = {m.__name__: m for m in members if _is_part(m)}
     if len(path) > 1:
         inner = document[path[0]]
         name = inner.get("$type") if isinstance(inner, dict) else None
@@ -97,12 +97,26 @@ def part_types(part: Any, document: Any, path: list[str]) -> list[str]:
     return [*parts, *(["none"] if types.NoneType in members else [])]
 
 
+def part_paths(part: Any, prefix: tuple[str, ...] = ()) -> Iterator[list[str]]:
+    """The paths of all fields of `part`, and of the parts in it, that a part may stand in."""
+    for name, hint in typing.get_type_hints(type(part)).items():
+        if any(_is_part(m) for m in typing.get_args(hint) or (hint,)):
+            yield [*prefix, name]
+            if _is_part(type(getattr(part, name))):
+                yield from part_paths(getattr(part, name), (*prefix, name))
+
+
+def _is_part(annotation: Any) -> bool:
+    is_type = isinstance(annotation, type) and dataclasses.is_dataclass(annotation)
+    return is_type and annotation is not Schedule
+
+
 def flags(start: Any, part: Any, prefix: str = "--") -> Iterator[str]:
     """The flags of the command line that turn `start` into `part`; a name is no setting."""
     for field in dataclasses.fields(part):
         old, new = getattr(start, field.name), getattr(part, field.name)
         flag = prefix + field.name.replace("_", "-")
-        if dataclasses.is_dataclass(new) and not isinstance(new, Schedule):
+        if _is_part(type(new)):
             if type(old) is not type(new):
                 yield f"{flag} {kebab(type(new).__name__)}"
                 old = type(new)()
@@ -112,15 +126,19 @@ def flags(start: Any, part: Any, prefix: str = "--") -> Iterator[str]:
         elif isinstance(new, bool):
             yield flag if new else flag.replace("--", "--no-", 1)
         elif new is None:
-            yield f"{flag} {'none' if dataclasses.is_dataclass(old) else None}"
+            yield f"{flag} {'none' if _is_part(type(old)) else None}"
         else:
             words = new if isinstance(new, tuple) else (new,)
+            if isinstance(new, dict):
+                words = [word for pair in new.items() for word in pair]
             yield " ".join([flag, *map(str, words)])
 
 
 def kebab(name: str) -> str:
-    """ClippedRatio → clipped-ratio, GAE → gae, RMSProp → rmsprop."""
-    return re.sub("(?<=[a-z])(?=[A-Z])", "-", name).lower()
+    """ClippedRatio → clipped-ratio, GAE → gae, TDResidual → td-residual, RMSProp → rmsprop."""
+    if name == "RMSProp":  # one word, whatever its capitals
+        return "rmsprop"
+    return re.sub("(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
 
 
 def _decode_union(members: tuple[Any, ...], value: Any, path: str) -> Any:

@@ -12,13 +12,14 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from uphill.envs.make import choose
+from uphill.envs.make import EnvironmentChoice, choose
 from uphill.errors import UphillError
 from uphill.learning.algorithms import ALGORITHMS
 from uphill.learning.learner import take
 from uphill.learning.parts import Algorithm
 from uphill.learning.process import use_compile_cache
 from uphill.learning.train import Rows, Trainer, TrainState
+from uphill.policies.own_network import NetworkFactory
 from uphill.runs.checkpoint import Facts, read_manifest, read_tensors, restore
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import (
@@ -35,8 +36,8 @@ from uphill.runs.experiment import (
 from uphill.runs.metrics import MetricsFile
 from uphill.runs.presets import Preset, preset, settings_of
 from uphill.runs.progress import Progress
-from uphill.runs.run import Run, environment_of, read_learners
-from uphill.runs.session import Log, Session, device, savable
+from uphill.runs.run import Run, check_network, environment_of, read_learners
+from uphill.runs.session import Log, Session, device, measuring_interval, savable
 
 BackendName = Literal["auto", "compiled", "envpool", "gymnasium"]
 
@@ -57,6 +58,7 @@ def train(
     eval_every: float | None = None,
     stop_when_solved: bool = False,
     init_from: str | Path | None = None,
+    network: NetworkFactory | None = None,
     checkpoint_every: float = 10.0,
     episodes: int = 100,
     quiet: bool = False,
@@ -65,6 +67,8 @@ def train(
 
     Without an algorithm, the preset of the environment is used. `steps` counts valid transitions
     for each seed, a whole number such as 1e6; training stops at the first update that reaches it.
+    `network(num_features, key)` makes an Equinox module from one vector of features to one vector,
+    in place of the hidden layers that the settings describe.
 
     Raises:
         UphillError: for anything about the arguments or the environment that can be mended.
@@ -93,6 +97,7 @@ def train(
         stop_when_solved=stop_when_solved,
         checkpoint_every=checkpoint_every,
         episodes=episodes,
+        network="" if network is None else getattr(network, "__name__", repr(network)),
         settings=settings_of(name, chosen.algo, algorithm),
         command=command_line(),
         versions=installed_versions(),
@@ -105,7 +110,7 @@ def train(
     )
     progress.say(f"Settings: {experiment.settings}.")
     use_compile_cache()
-    trainer = Trainer(choice, experiment.algorithm, experiment.all_seeds, experiment.steps)
+    trainer = _trainer(choice, experiment, network)
     state = trainer.start()
     if init_from is not None:
         state, origin = _initialized(state, experiment, init_from)
@@ -122,10 +127,22 @@ def train(
     return session.run(state, env if callable(env) else None)
 
 
+def _trainer(
+    choice: EnvironmentChoice,
+    experiment: Experiment,
+    network: NetworkFactory | None,
+    resumed_at: int = 0,
+) -> Trainer:
+    algorithm, steps = experiment.algorithm, experiment.steps
+    every = measuring_interval(algorithm, steps)
+    return Trainer(choice, algorithm, experiment.all_seeds, steps, resumed_at, every, network)
+
+
 def resume(
     run: str | Path,
     *,
     env: Callable[..., Any] | None = None,
+    network: NetworkFactory | None = None,
     steps: float | None = None,
     allow_import: bool = False,
     episodes: int | None = None,
@@ -149,9 +166,8 @@ def resume(
         experiment = replace(experiment, episodes=episodes)
     use_compile_cache()
     choice = environment_of(experiment, env, allow_import)
-    trainer = Trainer(
-        choice, experiment.algorithm, experiment.all_seeds, experiment.steps, facts.num_updates
-    )
+    check_network(experiment, network)
+    trainer = _trainer(choice, experiment, network, facts.num_updates)
     _check_device(facts.device)
     if (trainer.encoding, trainer.action_kind) != (facts.encoding, facts.action_kind):
         raise UphillError(
@@ -166,7 +182,7 @@ def resume(
         recent=[[list(pair) for pair in recent] for recent in facts.recent],
         # Not those of `latest`: a crash may have come after `best` was written.
         best_scores=list(read_manifest(folder / "checkpoint", "best").facts.best_scores),
-        best=read_learners(folder, experiment, "best"),
+        best=read_learners(folder, experiment, "best", network),
         evaluated_at=facts.evaluated_at,
     )
     metrics = MetricsFile(folder, facts.metrics_offset)

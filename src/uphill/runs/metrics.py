@@ -109,6 +109,7 @@ def summarize_window(rows: Rows, seed_index: int) -> dict[str, Any]:
     for name in sorted(rows):
         if "/" in name:
             values = rows[name][active, seed_index].astype(np.float64)
+            values = values[~np.isnan(values)]  # not every update measures everything
             summary[name] = float(values.mean()) if len(values) else None
     return summary
 

@@ -16,6 +16,7 @@ from uphill.errors import UphillError
 from uphill.learning.learner import Actor, Learner, make_learner, stack, take
 from uphill.learning.process import use_compile_cache, use_cores
 from uphill.learning.rollout import narrow_on_host
+from uphill.policies.own_network import NetworkFactory
 from uphill.policies.spaces import Choice, Encoding, Group, batch_shape
 from uphill.runs.checkpoint import read_json, read_manifest, read_tensors, restore, write_file
 from uphill.runs.evaluate import evaluate_actors, report, tell
@@ -104,10 +105,11 @@ class Run:
         path: str | Path,
         env: EnvironmentFactory | None = None,
         seed_index: int | None = None,
+        network: NetworkFactory | None = None,
     ) -> None:
         self.path = Path(path)
         self.experiment: Experiment = read_experiment(self.path)
-        self._env, self._seed_index = env, seed_index
+        self._env, self._seed_index, self._network = env, seed_index, network
         self._policies: dict[int, TrainedPolicy] = {}
         self._is_seed_told = False
         if seed_index is not None:
@@ -123,7 +125,7 @@ class Run:
     @cached_property
     def learners(self) -> Learner:
         """The final learners of all seeds, with a leading axis for the seeds."""
-        return read_learners(self.path, self.experiment, "latest")
+        return read_learners(self.path, self.experiment, "latest", self._network)
 
     @property
     def evaluation(self) -> dict[str, Any] | None:
@@ -263,15 +265,19 @@ class Run:
 
 
 def load(
-    path: str | Path, env: EnvironmentFactory | None = None, seed_index: int | None = None
+    path: str | Path,
+    env: EnvironmentFactory | None = None,
+    seed_index: int | None = None,
+    network: NetworkFactory | None = None,
 ) -> Run:
-    """Open a run directory. `env` is needed to evaluate a run whose environment was a callable;
-    `seed_index` chooses the seed whose policy is used, by default the one that evaluated best.
+    """Open a run directory. `env` is needed to evaluate a run whose environment was a callable,
+    `network` to use one that was trained with networks of your own; `seed_index` chooses the seed
+    whose policy is used, by default the one that evaluated best.
 
     Raises:
         UphillError: if `path` is no run directory, or has no such seed.
     """
-    return Run(path, env, seed_index)
+    return Run(path, env, seed_index, network)
 
 
 def evaluate(
@@ -279,6 +285,7 @@ def evaluate(
     episodes: int = 100,
     *,
     env: EnvironmentFactory | None = None,
+    network: NetworkFactory | None = None,
     allow_import: bool = False,
 ) -> dict[str, Any]:
     """Evaluate the final policies of a run, and write its `evaluation.json`: `Run.evaluate`.
@@ -286,7 +293,7 @@ def evaluate(
     Raises:
         UphillError: if `path` is no run directory, or the environment can't be made.
     """
-    return Run(path, env).evaluate(episodes, allow_import)
+    return Run(path, env, network=network).evaluate(episodes, allow_import)
 
 
 def write_evaluation(path: Path, result: dict[str, Any]) -> None:
@@ -314,17 +321,33 @@ def environment_of(
     )
 
 
-def read_learners(path: Path, experiment: Experiment, name: str) -> Learner:
+def check_network(experiment: Experiment, network: NetworkFactory | None) -> None:
+    """Raises:
+    UphillError: unless networks of the user's own are given exactly where they were trained.
+    """
+    if experiment.network and network is None:
+        raise UphillError(
+            f"The run's networks are your own, made by {experiment.network!r}: give it again, "
+            "uphill.load(run, network=…)."
+        )
+    if network is not None and not experiment.network:
+        raise UphillError("The run's networks are none of your own: leave network out.")
+
+
+def read_learners(
+    path: Path, experiment: Experiment, name: str, network: NetworkFactory | None = None
+) -> Learner:
     """The learners of a checkpoint.
 
     Raises:
-        UphillError: if it is damaged or does not fit the experiment.
+        UphillError: if it is damaged or does not fit the experiment, or the network.
     """
+    check_network(experiment, network)
     manifest = read_manifest(path / "checkpoint", name)
     tensors = read_tensors(path / "checkpoint", manifest)
     facts = manifest.facts
     learners = [
-        make_learner(experiment.algorithm, facts.encoding, facts.action_kind, seed)
+        make_learner(experiment.algorithm, facts.encoding, facts.action_kind, seed, network)
         for seed in experiment.all_seeds
     ]
     return jax.tree.map(jnp.asarray, restore(stack(learners), tensors, "learners."))

@@ -26,6 +26,8 @@ from uphill.runs.run import CURVE_FILE, EVALUATION_FILE, Run, write_evaluation
 
 POINTS = 100
 """About so many logging points in a run."""
+EPISODIC_MEASURE = 8
+"""Updates between two measurements of what costs about as much as an update on whole episodes."""
 RECENT = 100
 """Training episodes that a running mean looks back on."""
 EVALUATION_EPISODES = 20
@@ -87,7 +89,7 @@ class Session:
             state = self._train(state, helper)
             self.progress.say("Evaluating …")
             try:
-                run = Run(self.folder, env)
+                run = Run(self.folder, env, network=self.trainer.network)
                 drawn = helper.submit(run.plot)
                 write_evaluation(self.folder, report(self._final_returns(state)))
                 drawn.result()
@@ -344,6 +346,13 @@ def logging_interval(algorithm: Algorithm, steps: int) -> int:
     if isinstance(sampling, Episodes):
         return 1 if steps < 1e6 else 5
     return max(1, steps // (sampling.num_envs * sampling.num_steps) // POINTS)
+
+
+def measuring_interval(algorithm: Algorithm, steps: int) -> int:
+    """Updates between two in which the diagnostics that cost most are measured."""
+    if isinstance(algorithm.sampling, Episodes):
+        return EPISODIC_MEASURE
+    return logging_interval(algorithm, steps)
 
 
 def recent_mean(recent: list[list[float]]) -> float | None:

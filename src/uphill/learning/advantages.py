@@ -1,0 +1,190 @@
+"""From a trajectory to weighed samples: values → returns → less the baseline → advantages."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Bool, Float
+
+from uphill.learning.gradient import Batch, in_blocks
+from uphill.learning.learner import Learner
+from uphill.learning.parts import (
+    ActionValue,
+    Algorithm,
+    BatchMean,
+    DiscountedRewardToGo,
+    LeaveOneOut,
+    RunningMean,
+    Steps,
+    TimeMean,
+    ValueFunction,
+)
+from uphill.learning.rollout import BLOCK
+from uphill.policies.policy import values
+from uphill.theory.baselines import batch_mean, leave_one_out, masked_mean, standardize, time_mean
+from uphill.theory.returns import (
+    inside_finished_episode,
+    lambda_return,
+    one_step_return,
+    reward_to_go,
+)
+from uphill.theory.scaling import scaled
+from uphill.trajectory import Array, Scalar, Trajectory
+
+Metrics = dict[str, Float[Array, ""]]
+
+
+def make_batch(
+    algorithm: Algorithm, learner: Learner, trajectory: Trajectory
+) -> tuple[Batch, Metrics]:
+    """The samples of a trajectory with their advantages."""
+    features = learner.actor.features(trajectory.observation)
+    trajectory = with_scaled_rewards(learner, trajectory)
+    value, final_value = _values(learner, trajectory, features)
+    returns = algorithm.estimator(trajectory, value, final_value)
+    target = _target(algorithm, trajectory, returns, value, final_value)
+    action_target = None
+    if isinstance(algorithm.estimator, ActionValue):
+        action_target, returns = returns, _action_values(learner, trajectory, features)
+    mask = _counted(algorithm, trajectory)
+    scale = return_deviation(learner)
+    advantage = returns - _baseline(algorithm, learner, trajectory, returns, value, mask)
+    if isinstance(algorithm.estimator, DiscountedRewardToGo):
+        advantage = algorithm.estimator.weight(trajectory) * advantage
+    advantage, target = advantage / scale, target / scale
+    if action_target is not None:
+        action_target = action_target / scale
+    if algorithm.scale_advantages == "batch":
+        advantage = standardize(advantage, mask)
+    metrics = {}
+    if value is not None:
+        metrics["value/explained_variance"] = explained_variance(returns, value, mask)
+    rows = (features, trajectory.action, trajectory.log_prob, advantage, target, mask)
+    return _batch(trajectory, (*rows, action_target)), metrics
+
+
+def with_scaled_rewards(learner: Learner, trajectory: Trajectory) -> Trajectory:
+    """The trajectory with rewards in units of the discounted return's deviation, if so asked."""
+    scale = learner.remembered.reward_scale
+    if scale is None:
+        return trajectory
+    reward = scaled(trajectory.reward, scale.moments)
+    return eqx.tree_at(lambda t: t.reward, trajectory, reward)
+
+
+def return_deviation(learner: Learner) -> Scalar:
+    """σ, in units of which the networks see returns: 1 unless returns are normalised."""
+    moments = learner.remembered.return_scale
+    if moments is None:
+        return 1.0
+    return jnp.where(moments.count > 0, jnp.sqrt(moments.variance[0] + 1e-8), 1.0)
+
+
+def _values(learner: Learner, trajectory: Trajectory, features: Array) -> tuple:
+    """V of every observation, and of those after the last step; None without a critic."""
+    policy, critic = learner.actor.policy, learner.critic
+    if critic is None:
+        return None, None
+
+    def of(features: Array) -> Array:
+        return values(policy, critic, features)
+
+    value = in_blocks(of, (_into_blocks(features, trajectory),), _num_blocks(trajectory))
+    final_value = of(learner.actor.features(trajectory.final_observation))
+    scale = return_deviation(learner)
+    return scale * value.reshape(trajectory.mask.shape), scale * final_value
+
+
+def _action_values(learner: Learner, trajectory: Trajectory, features: Array) -> Array:
+    """Q of every step."""
+    action_critic = learner.action_critic
+    assert action_critic is not None
+    rows = tuple(_into_blocks(x, trajectory) for x in (features, trajectory.action))
+    q = in_blocks(action_critic, rows, _num_blocks(trajectory))
+    return return_deviation(learner) * q.reshape(trajectory.mask.shape)
+
+
+def _target(
+    algorithm: Algorithm,
+    trajectory: Trajectory,
+    returns: Array,
+    value: Array | None,
+    final_value: Array | None,
+) -> Float[Array, "T N"]:
+    """What the value function learns."""
+    t, baseline, gamma = trajectory, algorithm.baseline, algorithm.estimator.gamma
+    if not isinstance(baseline, ValueFunction) or baseline.targets == "estimator":
+        return returns
+    if baseline.targets == "monte-carlo":
+        return reward_to_go(t.reward, t.ended, gamma, t.length)
+    assert value is not None
+    assert final_value is not None
+    bootstrap = (t.reward, t.terminated, t.truncated, value, final_value, gamma)
+    if baseline.targets == "td":
+        return one_step_return(*bootstrap, t.length)
+    return lambda_return(*bootstrap, baseline.lam, t.length)
+
+
+def _counted(algorithm: Algorithm, trajectory: Trajectory) -> Bool[Array, "T N"]:
+    """The steps that the gradient is made of."""
+    if isinstance(algorithm.sampling, Steps) and algorithm.sampling.tail == "mask":
+        return trajectory.mask & inside_finished_episode(trajectory.ended)
+    return trajectory.mask
+
+
+def _baseline(
+    algorithm: Algorithm,
+    learner: Learner,
+    trajectory: Trajectory,
+    returns: Array,
+    value: Array | None,
+    mask: Array,
+) -> Scalar | Float[Array, "T N"]:
+    """What is subtracted from the returns."""
+    match algorithm.baseline:
+        case BatchMean():
+            return batch_mean(returns, mask)
+        case LeaveOneOut():
+            return leave_one_out(returns, mask)
+        case TimeMean():
+            assert not isinstance(algorithm.sampling, Steps)
+            return time_mean(returns, mask, algorithm.sampling.per_env, trajectory.length)
+        case RunningMean():
+            assert learner.remembered.running_mean is not None
+            return return_deviation(learner) * learner.remembered.running_mean[0]
+        case ValueFunction():
+            assert value is not None
+            return value
+    return 0.0
+
+
+def explained_variance(
+    returns: Float[Array, "T N"], value: Float[Array, "T N"], mask: Bool[Array, "T N"]
+) -> Float[Array, ""]:
+    """How much of the returns' variance the value function knew, before it learned from them.
+
+    1 − Var(G − V) / Var(G),   which is 1 for a perfect one and 0 for a constant
+    """
+
+    def variance(x: Array) -> Array:
+        return masked_mean((x - masked_mean(x, mask)) ** 2, mask)
+
+    return 1.0 - variance(returns - value) / jnp.maximum(variance(returns), 1e-12)
+
+
+# --- blocks -------------------------------------------------------------------------------------
+
+
+def _num_blocks(trajectory: Trajectory) -> Array | None:
+    return None if trajectory.length is None else trajectory.length // BLOCK
+
+
+def _into_blocks(x: Array, trajectory: Trajectory) -> Array:
+    """Rows of time as blocks of them, if the trajectory is only partly filled."""
+    return x if trajectory.length is None else x.reshape(-1, BLOCK, *x.shape[1:])
+
+
+def _batch(trajectory: Trajectory, rows: tuple) -> Batch:
+    """Time and environments as one axis of samples, in blocks that are filled or not."""
+    num_envs = trajectory.mask.shape[1]
+    size = trajectory.mask.size if trajectory.length is None else BLOCK * num_envs
+    flat = [x if x is None else x.reshape(-1, size, *x.shape[2:]) for x in rows]
+    return Batch(*flat, num_blocks=_num_blocks(trajectory))

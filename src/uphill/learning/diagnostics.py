@@ -1,0 +1,90 @@
+"""What is worth knowing about an update beyond its loss. It costs about as much as a step on the
+whole batch, so it is measured once in a while."""
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Float
+
+from uphill.learning.gradient import Batch, summed
+from uphill.learning.natural_step import kl_between
+from uphill.learning.objective import Metrics, Model, descent_direction, standardized
+from uphill.learning.parts import Algorithm
+from uphill.policies.policy import Policy
+from uphill.theory.baselines import masked_sum
+from uphill.trajectory import Array
+
+MAX_GROUPS = 8
+
+
+def measure(algorithm: Algorithm, model: Model, after: Policy, batch: Batch) -> Metrics:
+    """How far the policy moved, and how much of its gradient was signal.
+
+    `model` is what the update began with, `after` the policy that it led to.
+    """
+    policy, _ = model
+    count = jnp.maximum(batch.mask.sum(), 1)
+
+    def block(samples: Batch) -> tuple[Array, Array]:
+        kl = masked_sum(kl_between(algorithm, policy, after, samples), samples.mask)
+        if not policy.action_kind.can_clip:
+            return kl, jnp.zeros_like(kl)
+        return kl, masked_sum(policy.action_kind.clipped(samples.action), samples.mask)
+
+    kl, clipped = summed(block, batch)
+    metrics = {"policy/kl": kl / count}
+    if policy.action_kind.can_clip:
+        metrics["policy/clipped_actions"] = clipped / count
+    if num_groups(algorithm.sampling.num_envs) > 1:
+        metrics["gradient/snr"] = gradient_snr(algorithm, model, batch)
+    return metrics
+
+
+def num_groups(num_envs: int) -> int:
+    """Into how many groups of equal size environments are split: at most eight."""
+    return max(g for g in range(1, MAX_GROUPS + 1) if num_envs % g == 0)
+
+
+def gradient_snr(algorithm: Algorithm, model: Model, batch: Batch) -> Float[Array, ""]:
+    """The signal-to-noise ratio of the policy's gradient, from disjoint groups of environments.
+
+    ĝ = mean(g_i),   s² = Σ ‖g_i − ĝ‖² / (k (k − 1)),   SNR = (‖ĝ‖² − s²) / s²
+
+    s² estimates the variance of ĝ, and ‖ĝ‖² − s² the squared length of its expectation, so 1 means
+    as much signal as noise, and 0 nothing but noise (of which the estimate may be negative).
+    """
+    policy, _ = model
+    if algorithm.scale_advantages == "minibatch":
+        batch = standardized(batch)
+    groups = by_group(batch, algorithm.sampling.num_envs)
+
+    def gradient(group: Batch) -> Array:
+        # Its own mean over steps; where the divisor is a number of episodes, the scale does not
+        # matter to a ratio.
+        loss_gradient, _ = descent_direction(algorithm, model, group, policy)
+        return ravel_pytree(loss_gradient[0])[0]
+
+    gradients = jax.lax.map(gradient, groups)
+    k = gradients.shape[0]
+    mean = gradients.mean(0)
+    deviation = gradients - jnp.broadcast_to(mean, gradients.shape)
+    noise = (deviation**2).sum() / (k * (k - 1))
+    return (mean @ mean - noise) / jnp.maximum(noise, jnp.finfo(noise.dtype).tiny)
+
+
+def by_group(batch: Batch, num_envs: int) -> Batch:
+    """The batch with a leading axis for groups of environments."""
+    k = num_groups(num_envs)
+
+    def split(x: Array) -> Array:
+        by_env = x.reshape(x.shape[0], -1, k, num_envs // k, *x.shape[2:])
+        return jnp.moveaxis(by_env, 2, 0).reshape(k, x.shape[0], -1, *x.shape[2:])
+
+    rows = [batch.features, batch.action, batch.old_log_prob, batch.advantage, batch.target]
+    rows += [batch.mask]
+    num_blocks = None
+    if batch.num_blocks is not None:
+        num_blocks = jnp.broadcast_to(batch.num_blocks, (k,))
+    return jax.vmap(lambda rows, n: Batch(*rows, num_blocks=n))(
+        [split(x) for x in rows], num_blocks
+    )
