@@ -11,10 +11,11 @@ from jaxtyping import Float, Int, PRNGKeyArray, PyTree, UInt32
 
 from uphill.learning.parts import Algorithm, ValueFunction
 from uphill.policies.normalizer import Normalizer, fresh_normalizer
+from uphill.policies.own_network import NetworkFactory
 from uphill.policies.policy import Critic, Policy, make_critic, make_policy
 from uphill.policies.spaces import ActionKind, Encoding, scaled_features
-from uphill.theory.distributions import Distribution
-from uphill.trajectory import Array
+from uphill.theory.distributions import Distribution, FiniteDistribution
+from uphill.trajectory import Array, Scalar
 
 
 class Actor(eqx.Module):
@@ -32,9 +33,15 @@ class Actor(eqx.Module):
     def __call__(self, observation: PyTree) -> Distribution:
         return self.policy(self.features(observation))
 
-    def act(self, observation: PyTree, key: PRNGKeyArray) -> tuple[Array, Array, Array]:
-        """A sampled action, its log-probability, and the action for the environment."""
+    def act(
+        self, observation: PyTree, key: PRNGKeyArray, epsilon: Scalar | None = None
+    ) -> tuple[Array, Array, Array]:
+        """A sampled action, its log-probability, and the action for the environment; with
+        `epsilon`, of the policy's mixture with the uniform one."""
         distribution = self(observation)
+        if epsilon is not None:
+            assert isinstance(distribution, FiniteDistribution)
+            distribution = distribution.mixed_with_uniform(epsilon)
         action = distribution.sample(key)
         env_action = self.policy.action_kind.to_environment(action)
         return action, distribution.log_prob(action), env_action
@@ -52,18 +59,26 @@ class Learner(eqx.Module):
 
 
 def make_learner(
-    algorithm: Algorithm, encoding: Encoding, action_kind: ActionKind, seed: int
+    algorithm: Algorithm,
+    encoding: Encoding,
+    action_kind: ActionKind,
+    seed: int,
+    network: NetworkFactory | None = None,
 ) -> Learner:
-    """A learner that knows nothing yet. Everything in it is NumPy: nothing is compiled here."""
+    """A learner that knows nothing yet. Everything in it is NumPy: nothing is compiled here.
+
+    Raises:
+        UphillError: if the networks don't fit the observations, or `network` can't be one.
+    """
     generator = np.random.default_rng(seed)
-    policy = make_policy(algorithm.policy, encoding.size, action_kind, generator)
-    normalizer = None
-    if algorithm.normalize_observations:
-        normalizer = fresh_normalizer(scaled_features(encoding))
+    policy = make_policy(algorithm.policy, encoding, action_kind, generator, network)
+    normalizer, scaled = None, scaled_features(encoding)
+    if algorithm.normalize_observations and any(scaled):
+        normalizer = fresh_normalizer(scaled)
     critic, critic_state = None, None
     baseline = algorithm.baseline
     if isinstance(baseline, ValueFunction):
-        critic = make_critic(baseline.network, encoding.size, generator)
+        critic = make_critic(baseline.network, encoding, generator, network=network)
         if baseline.optimizer is not None:
             critic_state = _zeros(baseline.optimizer.transform().init, critic)
     model = joint_model(algorithm, policy, critic)

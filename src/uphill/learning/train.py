@@ -91,7 +91,7 @@ class Trainer:
                 "turns on it. JAX_NUM_CPU_DEVICES=N in the environment gives it one for each core."
             )
         self.encoding = encoding_of(self.env.observation_space)
-        self.action_kind = action_kind_of(self.env.action_space)
+        self.action_kind = action_kind_of(self.env.action_space, self.algorithm.policy.distribution)
         self.compile_seconds = 0.0
         self._keys = seed_keys(seeds)
         self._compiled: dict[str, Any] = {}

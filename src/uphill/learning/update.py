@@ -3,6 +3,7 @@
 values of all observations → returns → advantages → epochs of minibatches → the next learner
 """
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -17,7 +18,7 @@ from uphill.learning.learner import Actor, Learner, choose, joint_model
 from uphill.learning.parts import Algorithm, BatchMean, Episodes, Steps, ValueFunction
 from uphill.learning.rollout import BLOCK
 from uphill.learning.value_function import fit
-from uphill.policies.policy import Critic, Policy
+from uphill.policies.policy import Critic, Policy, values
 from uphill.theory.baselines import batch_mean, masked_mean, standardize
 from uphill.theory.returns import inside_finished_episode
 from uphill.theory.surrogates import approximate_kl
@@ -79,8 +80,9 @@ def make_batch(
     value = final_value = None
     if critic is not None:
         blocks = features if num_blocks is None else _into_blocks(features)
-        value = in_blocks(critic, blocks, num_blocks).reshape(trajectory.mask.shape)
-        final_value = critic(actor.features(trajectory.final_observation))
+        value_of = partial(values, actor.policy, critic)
+        value = in_blocks(value_of, blocks, num_blocks).reshape(trajectory.mask.shape)
+        final_value = value_of(actor.features(trajectory.final_observation))
     returns = algorithm.estimator(trajectory, value, final_value)
     mask = trajectory.mask
     if isinstance(algorithm.sampling, Steps) and algorithm.sampling.tail == "mask":
@@ -185,7 +187,8 @@ def per_sample(
     L = surrogate + c_H · H(π(·|s)) − c_V · (V(s) − G)²
     """
     policy, critic = model
-    distribution = policy(samples.features)
+    hidden = policy.hidden(samples.features)
+    distribution = policy.distribution(hidden, samples.features)
     log_prob, old_log_prob = distribution.log_prob(samples.action), samples.old_log_prob
     surrogate = algorithm.surrogate(log_prob, old_log_prob, samples.advantage)
     entropy = distribution.entropy()
@@ -195,7 +198,7 @@ def per_sample(
     diagnostics = [surrogate, entropy, kl, clips]
     if critic is not None:
         assert isinstance(algorithm.baseline, ValueFunction)
-        error = (critic(samples.features) - samples.target) ** 2
+        error = (critic(samples.features, hidden) - samples.target) ** 2
         objective = objective - algorithm.baseline.coefficient * error
         diagnostics.append(error)
     # One array, and one sum of it: a sum for each would cost as much as a small network.
