@@ -156,7 +156,7 @@ def tabular_learner(algorithm: Algorithm, process: Process, seed: int = 0) -> Le
 @jax.jit
 def probabilities(policy: Policy) -> jax.Array:
     """π[s, a], from the tables and without the library's code."""
-    layer = policy.network.layers[0]
+    layer = policy.head
     return jax.nn.softmax(layer.weight.T + jnp.broadcast_to(layer.bias, layer.weight.T.shape))
 
 

@@ -111,11 +111,11 @@ def test_the_oracle_agrees_with_the_mean_return_of_all_histories() -> None:
         learner, all_of = setting(plain(), process)
         rewards = np.where(all_of.rows["mask"], all_of.rows["reward"], 0).sum((1, 2))
         step = 1e-6
-        weight = learner.actor.policy.network.layers[0].weight
+        weight = learner.actor.policy.head.weight
         means = []
         for change in (step, -step):
             moved = eqx.tree_at(
-                lambda x: x.actor.policy.network.layers[0].weight,
+                lambda x: x.actor.policy.head.weight,
                 learner,
                 weight.at[0, 0].add(change),
             )
@@ -318,9 +318,9 @@ def with_true_values(learner: Learner, process: Process) -> Learner:
     for _ in range(process.limit):
         q = (process.transition * (process.reward + value)).sum(-1)
         value = np.append((pi * q).sum(-1), 0.0)
-    layer = learner.critic.network.layers[0]
+    layer = learner.critic.head
     return eqx.tree_at(
-        lambda x: (x.critic.network.layers[0].weight, x.critic.network.layers[0].bias),
+        lambda x: (x.critic.head.weight, x.critic.head.bias),
         learner,
         (jnp.asarray(value[None, :-1]), jnp.zeros_like(layer.bias)),
     )

@@ -78,7 +78,7 @@ def test_the_gradient_is_the_mean_of_score_times_advantage():
         total = 0.0
         for t in range(12):
             for n in range(4):
-                log_p = jax.nn.log_softmax(policy.network(trajectory.observation[t, n]))
+                log_p = jax.nn.log_softmax(policy(trajectory.observation[t, n]).logits)
                 total += log_p[trajectory.action[t, n]] * advantage[t, n]
         return -total / mask.sum()
 
@@ -282,7 +282,7 @@ def test_the_entropy_bonus_pulls_towards_uniform():
     )
     learner = learner_of(algorithm)
     bias = jnp.array([2.0, 0.0])
-    learner = eqx.tree_at(lambda x: x.actor.policy.network.layers[-1].bias, learner, bias)
+    learner = eqx.tree_at(lambda x: x.actor.policy.head.bias, learner, bias)
     trajectory = trajectory_of(learner)
     still = eqx.tree_at(lambda t: t.reward, trajectory, jnp.zeros((12, 4)))
     after, before_metrics = jitted(algorithm, learner, still, jax.random.key(0))

@@ -7,12 +7,14 @@ from gymnasium import spaces
 
 from uphill.errors import UphillError
 from uphill.policies.policy import NetworkSettings, PolicySettings, make_critic, make_policy
-from uphill.policies.spaces import action_kind_of
+from uphill.policies.spaces import Numbers, action_kind_of
+
+SIX = Numbers((6,))
 
 
 def policy_for(space, **settings):
     kind = action_kind_of(space)
-    return make_policy(PolicySettings(**settings), 6, kind, np.random.default_rng(0))
+    return make_policy(PolicySettings(**settings), SIX, kind, np.random.default_rng(0))
 
 
 FEATURES = np.random.default_rng(1).normal(size=(100, 6)).astype(np.float32)
@@ -51,7 +53,7 @@ def test_discrete_policies_have_no_deviation() -> None:
 
 def test_a_critic_gives_one_number_for_each_observation() -> None:
     settings = NetworkSettings(hidden=(8,), activation="relu")
-    critic = make_critic(settings, 6, np.random.default_rng(0))
+    critic = make_critic(settings, SIX, np.random.default_rng(0))
     values = np.asarray(critic(FEATURES.reshape(10, 10, 6)))
     assert values.shape == (10, 10)
     np.testing.assert_allclose(values.ravel(), critic(FEATURES), rtol=1e-4, atol=1e-6)

@@ -29,8 +29,8 @@ def actors_for(choice: EnvironmentChoice, num_seeds: int) -> Actor:
     encoding, kind = encoding_of(env.observation_space), action_kind_of(env.action_space)
     learners = [make_learner(small_ppo(), encoding, kind, s) for s in range(num_seeds)]
     actors = stack(learners).actor
-    network = jax.tree.map(lambda x: 20 * x, actors.policy.network)
-    return eqx.tree_at(lambda a: a.policy.network, actors, network)
+    head = jax.tree.map(lambda x: 400 * x, actors.policy.head)
+    return eqx.tree_at(lambda a: a.policy.head, actors, head)
 
 
 @pytest.mark.parametrize("backend", ["compiled", "envpool", "gymnasium"])
@@ -185,7 +185,7 @@ def test_deterministic_takes_the_mode_and_stochastic_samples() -> None:
     learner = make_learner(small_ppo(), encoding_of(env.observation_space), kind, 0)
     actors = stack([learner]).actor
     returns = evaluate_actors(choice, actors, 1, 40)
-    probabilities = np.asarray(jax.nn.softmax(learner.actor.policy.network(jnp.ones(2))))
+    probabilities = np.asarray(jax.nn.softmax(learner.actor.policy(jnp.ones(2)).logits))
     assert set(returns[0, 0]) == {float(probabilities.argmax())}
     assert len(set(returns[1, 0])) >= 4  # nearly uniform: all but surely
 

@@ -103,12 +103,12 @@ def test_policy_is_that_of_the_best_seed_or_of_the_one_asked_for(run: uphill.Run
     evaluation = json.loads((run.path / "evaluation.json").read_text())
     evaluation["deterministic"]["per_seed"] = [1.0, 3.0, 2.0]
     (run.path / "evaluation.json").write_text(json.dumps(evaluation))
-    weights = next(v for k, v in tensors_of(run.path).items() if "actor.policy.network" in k)
+    weights = next(v for k, v in tensors_of(run.path).items() if "actor.policy.trunk" in k)
 
     def seed_of(policy: TrainedPolicy) -> int:
         import jax
 
-        leaves = jax.tree.leaves(policy.actor.policy.network)
+        leaves = jax.tree.leaves(policy.actor.policy.trunk)
         return next(s for s in range(3) for x in leaves if np.array_equal(x, weights[s]))
 
     assert seed_of(uphill.load(run.path).policy) == 1

@@ -263,10 +263,8 @@ def test_best_learners_are_those_of_the_best_logging_point(
     run = train_small(tmp_path / "run", steps=90, seeds=2, eval_every=30)
     assert len(seen) == 4  # the last one is the final evaluation, which counts for nothing here
     best = tensors_of(run.path, "best")
-    weights = [np.asarray(a.policy.network.layers[0].weight) for a in seen]
-    name = next(
-        k for k in best if "actor.policy.network" in k and best[k].shape == weights[0].shape
-    )
+    weights = [np.asarray(a.policy.trunk.layers[0].weight) for a in seen]
+    name = next(k for k in best if "actor.policy.trunk" in k and best[k].shape == weights[0].shape)
     np.testing.assert_array_equal(best[name][0], weights[1][0])
     np.testing.assert_array_equal(best[name][1], weights[0][1])
     facts = read_manifest(run.path / "checkpoint", "best").facts
@@ -389,9 +387,9 @@ def test_evaluation_compiled_while_training_is_that_of_the_final_policy(
     monkeypatch.setattr(session, "Evaluator", Recorded)
     run = train_small(tmp_path / "run", seeds=3, episodes=6)
     assert [name.partition("_")[0] for name in Recorded.threads] == ["uphill"]  # once, not here
-    final = tensors_of(run.path)["learners.actor.policy.network.layers.0.weight"]
+    final = tensors_of(run.path)["learners.actor.policy.trunk.layers.0.weight"]
     (actors,) = Recorded.evaluated
-    np.testing.assert_array_equal(actors.policy.network.layers[0].weight, final)
+    np.testing.assert_array_equal(actors.policy.trunk.layers[0].weight, final)
     assert run.evaluation == uphill.evaluate(run.path, episodes=6)
     assert (run.path / "curve.png").exists()
 

@@ -1,6 +1,7 @@
 """From a trajectory to weighed samples: values → returns → less the baseline → advantages."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
@@ -45,7 +46,7 @@ def make_batch(
     if isinstance(algorithm.estimator, ActionValue):
         action_target, returns = returns, _action_values(learner, trajectory, features)
     mask = _counted(algorithm, trajectory)
-    scale = return_deviation(learner)
+    scale = learner.remembered.return_deviation
     advantage = returns - _baseline(algorithm, learner, trajectory, returns, value, mask)
     if isinstance(algorithm.estimator, DiscountedRewardToGo):
         advantage = algorithm.estimator.weight(trajectory) * advantage
@@ -70,14 +71,6 @@ def with_scaled_rewards(learner: Learner, trajectory: Trajectory) -> Trajectory:
     return eqx.tree_at(lambda t: t.reward, trajectory, reward)
 
 
-def return_deviation(learner: Learner) -> Scalar:
-    """σ, in units of which the networks see returns: 1 unless returns are normalised."""
-    moments = learner.remembered.return_scale
-    if moments is None:
-        return 1.0
-    return jnp.where(moments.count > 0, jnp.sqrt(moments.variance[0] + 1e-8), 1.0)
-
-
 def _values(learner: Learner, trajectory: Trajectory, features: Array) -> tuple:
     """V of every observation, and of those after the last step; None without a critic."""
     policy, critic = learner.actor.policy, learner.critic
@@ -89,7 +82,7 @@ def _values(learner: Learner, trajectory: Trajectory, features: Array) -> tuple:
 
     value = in_blocks(of, (_into_blocks(features, trajectory),), _num_blocks(trajectory))
     final_value = of(learner.actor.features(trajectory.final_observation))
-    scale = return_deviation(learner)
+    scale = learner.remembered.return_deviation
     return scale * value.reshape(trajectory.mask.shape), scale * final_value
 
 
@@ -99,7 +92,7 @@ def _action_values(learner: Learner, trajectory: Trajectory, features: Array) ->
     assert action_critic is not None
     rows = tuple(_into_blocks(x, trajectory) for x in (features, trajectory.action))
     q = in_blocks(action_critic, rows, _num_blocks(trajectory))
-    return return_deviation(learner) * q.reshape(trajectory.mask.shape)
+    return learner.remembered.return_deviation * q.reshape(trajectory.mask.shape)
 
 
 def _target(
@@ -149,7 +142,8 @@ def _baseline(
             return time_mean(returns, mask, algorithm.sampling.per_env, trajectory.length)
         case RunningMean():
             assert learner.remembered.running_mean is not None
-            return return_deviation(learner) * learner.remembered.running_mean[0]
+            mean = learner.remembered.running_mean[0]
+            return learner.remembered.return_deviation * mean
         case ValueFunction():
             assert value is not None
             return value
@@ -186,5 +180,5 @@ def _batch(trajectory: Trajectory, rows: tuple) -> Batch:
     """Time and environments as one axis of samples, in blocks that are filled or not."""
     num_envs = trajectory.mask.shape[1]
     size = trajectory.mask.size if trajectory.length is None else BLOCK * num_envs
-    flat = [x if x is None else x.reshape(-1, size, *x.shape[2:]) for x in rows]
+    flat = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[2:]), rows)
     return Batch(*flat, num_blocks=_num_blocks(trajectory))

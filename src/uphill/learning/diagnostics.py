@@ -11,6 +11,7 @@ from uphill.learning.natural_step import kl_between
 from uphill.learning.objective import Metrics, Model, descent_direction, standardized
 from uphill.learning.parts import Algorithm
 from uphill.policies.policy import Policy
+from uphill.policies.spaces import ActionKind, Bounded
 from uphill.theory.baselines import masked_sum
 from uphill.trajectory import Array
 
@@ -23,21 +24,31 @@ def measure(algorithm: Algorithm, model: Model, after: Policy, batch: Batch) -> 
     `model` is what the update began with, `after` the policy that it led to.
     """
     policy, _ = model
-    count = jnp.maximum(batch.mask.sum(), 1)
-
-    def block(samples: Batch) -> tuple[Array, Array]:
-        kl = masked_sum(kl_between(algorithm, policy, after, samples), samples.mask)
-        if not policy.action_kind.can_clip:
-            return kl, jnp.zeros_like(kl)
-        return kl, masked_sum(policy.action_kind.clipped(samples.action), samples.mask)
-
-    kl, clipped = summed(block, batch)
-    metrics = {"policy/kl": kl / count}
+    metrics = {"policy/kl": mean_kl(algorithm, policy, after, batch)}
     if policy.action_kind.can_clip:
-        metrics["policy/clipped_actions"] = clipped / count
+        metrics["policy/clipped_actions"] = clipped_actions(policy.action_kind, batch)
     if num_groups(algorithm.sampling.num_envs) > 1:
         metrics["gradient/snr"] = gradient_snr(algorithm, model, batch)
     return metrics
+
+
+def mean_kl(algorithm: Algorithm, old: Policy, new: Policy, batch: Batch) -> Float[Array, ""]:
+    """The mean of KL(π_old ‖ π_new) over the batch."""
+
+    def block(samples: Batch) -> Array:
+        return masked_sum(kl_between(algorithm, old, new, samples), samples.mask)
+
+    return summed(block, batch) / jnp.maximum(batch.mask.sum(), 1)
+
+
+def clipped_actions(action_kind: ActionKind, batch: Batch) -> Float[Array, ""]:
+    """The fraction of the actions' components that lay outside the bounds."""
+    assert isinstance(action_kind, Bounded)
+
+    def block(samples: Batch) -> Array:
+        return masked_sum(action_kind.clipped(samples.action), samples.mask)
+
+    return summed(block, batch) / jnp.maximum(batch.mask.sum(), 1)
 
 
 def num_groups(num_envs: int) -> int:

@@ -31,7 +31,7 @@ class Batch(eqx.Module):
 
 
 def summed(function: Callable[[Batch], PyTree], batch: Batch) -> PyTree:
-    """Σ function(block) over the filled blocks; `function` gets samples without the blocks' axis."""
+    """Σ function(block) over the filled blocks; `function` gets samples without their axis."""
     if batch.num_blocks is None and batch.mask.shape[0] == 1:
         return function(block_of(batch, 0))
 

@@ -10,18 +10,11 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, Int, PRNGKeyArray, PyTree, UInt32
 
 from uphill.errors import UphillError
-from uphill.learning.parts import (
-    ActionValue,
-    Algorithm,
-    KLPenalty,
-    Optax,
-    RunningMean,
-    ValueFunction,
-)
+from uphill.learning.parts import ActionValue, Algorithm, Optax, ValueFunction
 from uphill.learning.parts.optimizers import GradientStep, NaturalStep
-from uphill.learning.value_function import Memory, empty_memory
-from uphill.policies.own_network import NetworkFactory
+from uphill.learning.remembered import Remembered, nothing_remembered
 from uphill.policies.normalizer import Normalizer, fresh_normalizer
+from uphill.policies.own_network import NetworkFactory
 from uphill.policies.policy import (
     ActionCritic,
     Critic,
@@ -32,8 +25,6 @@ from uphill.policies.policy import (
 )
 from uphill.policies.spaces import ActionKind, Bounded, Encoding, scaled_features
 from uphill.theory.distributions import Distribution, FiniteDistribution
-from uphill.theory.moments import Moments
-from uphill.theory.scaling import Scale, fresh_scale
 from uphill.trajectory import Array, Scalar
 
 
@@ -72,18 +63,6 @@ def with_uniform(distribution: Distribution, uniform: Scalar | None) -> Distribu
         return distribution
     assert isinstance(distribution, FiniteDistribution)
     return distribution.mixed_with_uniform(uniform)
-
-
-class Remembered(eqx.Module):
-    """What parts remember from one batch to the next; None where there is no such part."""
-
-    running_mean: Float[Array, "2"] | None
-    """the mean return, and the weight of what it was made from"""
-    memory: Memory | None
-    kl_coefficient: Float[Array, ""] | None
-    reward_scale: Scale | None
-    return_scale: Moments | None
-    """moments of the returns"""
 
 
 class Learner(eqx.Module):
@@ -139,7 +118,7 @@ def make_learner(
         initial_state(algorithm.optimizer, joint_model(algorithm, policy, critic)),
         critic_state,
         action_critic_state,
-        _nothing_remembered(algorithm, encoding.size),
+        nothing_remembered(algorithm, encoding.size),
         np.zeros((), np.int32),
         np.zeros((), np.uint32),
     )
@@ -167,21 +146,6 @@ def initial_state(optimizer: GradientStep | NaturalStep | None, model: Any) -> A
     # The states of the others start as zeros: no program has to be compiled to know them.
     shapes = jax.eval_shape(lambda model: init(ravel_pytree(model)[0]), model)
     return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-
-
-def _nothing_remembered(algorithm: Algorithm, num_features: int) -> Remembered:
-    baseline, surrogate = algorithm.baseline, algorithm.surrogate
-    running_mean = memory = kl_coefficient = reward_scale = None
-    if isinstance(baseline, RunningMean):
-        running_mean = np.zeros(2, np.float32)
-    if isinstance(baseline, ValueFunction) and baseline.replay is not None:
-        memory = empty_memory(baseline.replay.capacity, num_features)
-    if isinstance(surrogate, KLPenalty):
-        kl_coefficient = np.asarray(surrogate.coefficient, np.float32)
-    if algorithm.normalize_rewards:
-        reward_scale = fresh_scale(algorithm.sampling.num_envs)
-    return_scale = fresh_scale(1).moments if algorithm.normalize_returns else None
-    return Remembered(running_mean, memory, kl_coefficient, reward_scale, return_scale)
 
 
 def stack(learners: list[Learner]) -> Learner:

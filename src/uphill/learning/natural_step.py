@@ -71,7 +71,7 @@ def natural_direction(
 
         return summed(block, batch) / count + settings.damping * vector
 
-    direction, _ = conjugate_gradient(curvature, ascent, settings.num_iterations)
+    direction, _ = conjugate_gradient(curvature, jnp.asarray(ascent), settings.num_iterations)
     return direction, curvature(direction)
 
 

@@ -162,7 +162,8 @@ class Trainer:
     # --- one compiled program: the environment is part of it ------------------------------------
 
     def _chunk(self, shared: tuple, learner: Learner, lanes: Lanes | None, key: Keys) -> tuple:
-        *shared, num_updates = shared
+        *rest, num_updates = shared
+        shared = tuple(rest)
 
         @jax.jit  # traced once, though its shape is asked for before it is used
         def one(learner: Learner, lanes: Lanes | None) -> tuple:

@@ -12,20 +12,17 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Bool, PRNGKeyArray
 
-from uphill.learning.advantages import make_batch, return_deviation, with_scaled_rewards
-from uphill.learning.diagnostics import measure
-from uphill.learning.gradient import Batch, summed
-from uphill.learning.learner import Actor, Learner, Remembered, choose, joint_model
-from uphill.learning.natural_step import kl_between, natural_step
+from uphill.learning.advantages import make_batch
+from uphill.learning.diagnostics import mean_kl, measure
+from uphill.learning.gradient import Batch
+from uphill.learning.learner import Actor, Learner, choose, joint_model
+from uphill.learning.natural_step import natural_step
 from uphill.learning.objective import Metrics, Model, descent_direction
-from uphill.learning.parts import ActionValue, Algorithm, KLPenalty, RunningMean, ValueFunction
+from uphill.learning.parts import ActionValue, Algorithm, KLPenalty, ValueFunction
 from uphill.learning.parts.optimizers import GradientStep
-from uphill.learning.value_function import fit, fit_action_value, fit_from_memory, remember
+from uphill.learning.remembered import Remembered, remember
+from uphill.learning.value_function import fit, fit_action_value, fit_from_memory
 from uphill.policies.policy import Policy
-from uphill.theory.baselines import masked_mean, masked_sum, update_running_mean
-from uphill.theory.moments import batch_moments, merge
-from uphill.theory.returns import reward_to_go
-from uphill.theory.surrogates import adapted_coefficient
 from uphill.trajectory import Array, Trajectory
 
 
@@ -197,46 +194,11 @@ def _fitted(
 def _remembered(
     algorithm: Algorithm, learner: Learner, trajectory: Trajectory, batch: Batch, after: Policy
 ) -> Remembered:
-    """What the parts will remember of this batch; scales change only after it has served."""
-    t, old, gamma = trajectory, learner.remembered, algorithm.estimator.gamma
-    running_mean, memory = old.running_mean, old.memory
-    kl_coefficient, reward_scale, return_scale = (
-        old.kl_coefficient,
-        old.reward_scale,
-        old.return_scale,
-    )
-    if isinstance(algorithm.baseline, RunningMean):
-        assert running_mean is not None
-        new = masked_mean(batch.target, batch.mask)
-        mean, weight = update_running_mean(*running_mean, new, algorithm.baseline.decay)
-        running_mean = jnp.stack([mean, weight])
-    if memory is not None:
-        encoded = learner.actor.encoding.encode(t.observation)
-        final = learner.actor.encoding.encode(t.final_observation)
-        following = jnp.concatenate([encoded[1:], final[None]])
-        to_go = reward_to_go(t.reward, t.ended, gamma, t.length)
-        memory = remember(memory, (encoded, following, t.reward, t.terminated, to_go), t.mask)
+    """What the parts remember after the batch."""
+    actor, kl = learner.actor, None
     if isinstance(algorithm.surrogate, KLPenalty):
-        kl = _mean_kl(algorithm, learner.actor.policy, after, batch)
-        target = algorithm.surrogate.target.value
-        kl_coefficient = adapted_coefficient(kl_coefficient, kl, target)
-    if reward_scale is not None:
-        if t.length is not None:  # whole episodes begin at a reset
-            reward_scale = eqx.tree_at(
-                lambda s: s.running, reward_scale, jnp.zeros_like(t.reward[0])
-            )
-        reward_scale = reward_scale.seen(t.reward, t.mask, t.ended, gamma, t.length)
-    if return_scale is not None:
-        raw = return_deviation(learner) * batch.target
-        return_scale = merge(return_scale, batch_moments(raw[..., None], batch.mask))
-    return Remembered(running_mean, memory, kl_coefficient, reward_scale, return_scale)
-
-
-def _mean_kl(algorithm: Algorithm, old: Policy, new: Policy, batch: Batch) -> Array:
-    def block(samples: Batch) -> Array:
-        return masked_sum(kl_between(algorithm, old, new, samples), samples.mask)
-
-    return summed(block, batch) / jnp.maximum(batch.mask.sum(), 1)
+        kl = mean_kl(algorithm, actor.policy, after, batch)
+    return remember(algorithm, learner.remembered, actor.encoding, trajectory, batch, kl)
 
 
 def _unless_only_measuring(after: Learner, before: Learner) -> Learner:

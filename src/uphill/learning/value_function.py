@@ -47,6 +47,7 @@ def fit_action_value(
     """
 
     def loss(action_critic: ActionCritic, samples: Batch) -> tuple[Float[Array, ""], None]:
+        assert samples.action_target is not None
         error = action_critic(samples.features, samples.action) - samples.action_target
         return jnp.where(samples.mask, 0.5 * error**2, 0.0).sum(), None
 
@@ -105,7 +106,7 @@ def empty_memory(capacity: int, num_features: int) -> Memory:
     return Memory(rows, rows, numbers, np.zeros(capacity, bool), numbers, np.zeros((), np.uint32))
 
 
-def remember(memory: Memory, rows: PyTree[Array], mask: Bool[Array, "T N"]) -> Memory:
+def with_transitions(memory: Memory, rows: PyTree[Array], mask: Bool[Array, "T N"]) -> Memory:
     """The memory after a trajectory. `rows` are its fields but `count`, `[T, N, …]` each; of more
     transitions than there is room for, the last stay."""
     capacity = memory.reward.shape[0]

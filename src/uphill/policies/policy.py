@@ -1,16 +1,41 @@
-"""The policy, π(a|s), and the value function's network, V(s): a network and what it stands for."""
+"""The policy, π(a|s), and the value functions, V(s) and Q(s, a): trunks, and heads on top."""
 
 import math
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from uphill.errors import UphillError
-from uphill.policies.networks import ACTIVATIONS, MLP, mlp
-from uphill.policies.spaces import ActionKind, Bounded
+from uphill.policies.networks import (
+    ACTIVATIONS,
+    MLP,
+    Convolution,
+    ConvolutionalTrunk,
+    convolutional,
+    linear,
+    mlp,
+    over_rows,
+)
+from uphill.policies.own_network import NetworkFactory, OwnTrunk, own_trunk
+from uphill.policies.spaces import (
+    BOX_DISTRIBUTIONS,
+    ActionKind,
+    Bounded,
+    Choice,
+    Encoding,
+    Numbers,
+)
 from uphill.theory.distributions import Distribution
 from uphill.trajectory import Array
+
+Trunk = MLP | ConvolutionalTrunk | OwnTrunk
+
+LOG_STD_BOUNDS = (-20.0, 2.0)
+"""A network's log σ is kept between these: one large output would overflow σ, or leave a density so
+narrow that a single sample decides the gradient."""
 
 
 class NetworkSettings(eqx.Module):
@@ -20,6 +45,8 @@ class NetworkSettings(eqx.Module):
     """Units of each hidden layer; none makes it linear."""
     activation: str = eqx.field(static=True, default="tanh")
     """Activation of the hidden layers: tanh, relu, elu, gelu or silu."""
+    convolution: Convolution | None = None
+    """Convolutional layers before the hidden ones, for observations that are one image."""
 
     def __check_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
@@ -31,60 +58,224 @@ class NetworkSettings(eqx.Module):
 
 
 class PolicySettings(NetworkSettings):
-    """The policy's network, and how it explores at first."""
+    """The policy's network, what its outputs mean, and how it explores at first."""
 
     initial_log_std: float = eqx.field(static=True, default=0.0)
     """Logarithm of σ before training, for continuous actions (as a fraction of half the range)."""
+    log_std: str = eqx.field(static=True, default="free")
+    """Where log σ comes from: free (a parameter, the same for every observation), head (of the
+    policy's network) or network (of its own)."""
+    distribution: str = eqx.field(static=True, default="gaussian")
+    """Distribution over continuous actions: gaussian (clipped to the bounds), tanh-gaussian
+    (squashed into them) or beta."""
 
     def __check_init__(self) -> None:
         if not math.isfinite(self.initial_log_std):
             raise UphillError(
                 f"initial_log_std is {self.initial_log_std}: use a finite number, 0 for σ = 1."
             )
+        if self.log_std not in ("free", "head", "network"):
+            raise UphillError(f"log_std is {self.log_std!r}: choose free, head or network.")
+        if self.distribution not in BOX_DISTRIBUTIONS:
+            raise UphillError(
+                f"distribution is {self.distribution!r}: choose one of "
+                f"{', '.join(BOX_DISTRIBUTIONS)}."
+            )
+        low, high = LOG_STD_BOUNDS
+        if self.log_std != "free" and not low <= self.initial_log_std <= high:
+            raise UphillError(
+                f"initial_log_std is {self.initial_log_std}: a network's log σ is kept from "
+                f"{low:.0f} to {high:.0f}, so use a number between."
+            )
+
+
+class Network(eqx.Module):
+    """A trunk and one head: features in, numbers out."""
+
+    trunk: Trunk
+    head: eqx.nn.Linear
+
+    def __call__(self, features: Float[Array, "*batch D"]) -> Float[Array, "*batch outputs"]:
+        return over_rows(self.head, self.trunk(features))
 
 
 class Policy(eqx.Module):
     """π(a|s): features in, a distribution over actions out."""
 
-    network: MLP
-    log_std: Float[Array, " P"] | None
+    trunk: Trunk
+    head: eqx.nn.Linear
+    log_std: Float[Array, " P"] | eqx.nn.Linear | Network | None
     action_kind: ActionKind = eqx.field(static=True)
 
     def __call__(self, features: Float[Array, "*batch D"]) -> Distribution:
-        return self.action_kind.distribution(self.network(features), self.log_std)
+        return self.distribution(self.hidden(features), features)
+
+    def hidden(self, features: Float[Array, "*batch D"]) -> Float[Array, "*batch H"]:
+        """What the trunk makes of the features."""
+        return self.trunk(features)
+
+    def distribution(
+        self, hidden: Float[Array, "*batch H"], features: Float[Array, "*batch D"]
+    ) -> Distribution:
+        """The distribution that the heads make of the hidden units."""
+        log_std = self.log_std
+        if isinstance(log_std, eqx.nn.Linear):
+            log_std = jnp.clip(over_rows(log_std, hidden), *LOG_STD_BOUNDS)
+        elif isinstance(log_std, Network):
+            log_std = jnp.clip(log_std(features), *LOG_STD_BOUNDS)
+        return self.action_kind.distribution(over_rows(self.head, hidden), log_std)
 
 
 class Critic(eqx.Module):
-    """V(s): features in, the expected return out."""
+    """V(s): the expected return. Without a trunk of its own it stands on the policy's.
 
-    network: MLP
+    A shared trunk is held by the policy only: held twice, it would come apart at the first update.
+    """
 
-    def __call__(self, features: Float[Array, "*batch D"]) -> Float[Array, "*batch"]:
-        return self.network(features)[..., 0]
+    trunk: Trunk | None
+    head: eqx.nn.Linear
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the trunk is the policy's."""
+        return self.trunk is None
+
+    def __call__(
+        self, features: Float[Array, "*batch D"], hidden: Float[Array, "*batch H"] | None = None
+    ) -> Float[Array, "*batch"]:
+        """V of each observation; `hidden` is what the policy's trunk made of the features."""
+        if self.trunk is not None:
+            hidden = self.trunk(features)
+        assert hidden is not None, "a critic on the policy's trunk needs its hidden units"
+        return over_rows(self.head, hidden)[..., 0]
+
+
+def values(
+    policy: Policy, critic: Critic, features: Float[Array, "*batch D"]
+) -> Float[Array, "*batch"]:
+    """V(s), computed through the policy's trunk if the critic shares it."""
+    return critic(features, policy.hidden(features) if critic.is_shared else None)
+
+
+class ActionCritic(eqx.Module):
+    """Q(s, a): the expected return after an action.
+
+    For a choice among `A` actions the network gives one number for each; else it is a function of
+    the features and the action together.
+    """
+
+    network: Network
+    action_kind: ActionKind = eqx.field(static=True)
+
+    def __call__(
+        self, features: Float[Array, "*batch D"], action: Shaped[Array, "*batch_and_event"]
+    ) -> Float[Array, "*batch"]:
+        if isinstance(self.action_kind, Choice):
+            of_each = self.network(features)
+            # As in `Categorical.log_prob`: a comparison and a sum are cheaper than a gather.
+            chosen = jax.nn.one_hot(action, of_each.shape[-1], dtype=bool)
+            return jnp.where(chosen, of_each, 0.0).sum(-1)
+        both = jnp.concatenate([features, self.action_kind.vector(action)], -1)
+        return self.network(both)[..., 0]
+
+
+# --- how they start -----------------------------------------------------------------------------
 
 
 def make_policy(
     settings: PolicySettings,
-    num_features: int,
+    encoding: Encoding,
     action_kind: ActionKind,
     generator: np.random.Generator,
+    network: NetworkFactory | None = None,
 ) -> Policy:
     """A policy that starts close to uniform, since its last layer is small.
 
+    Raises:
+        UphillError: if the settings don't fit the observations, or `network` can't be a trunk.
+
     Reference: Andrychowicz et al. (2021), https://arxiv.org/abs/2006.05990
     """
+    trunk, num_hidden = make_trunk(settings, encoding, generator, network)
     outputs = action_kind.num_parameters
-    sizes = (num_features, *settings.hidden, outputs)
-    network = mlp(sizes, settings.activation, 0.01, generator)
-    log_std = None
-    if isinstance(action_kind, Bounded):
-        log_std = np.full(outputs, settings.initial_log_std, np.float32)
-    return Policy(network, log_std, action_kind)
+    head = linear(num_hidden, outputs, 0.01, generator)
+    if not isinstance(action_kind, Bounded) or not action_kind.has_log_std:
+        return Policy(trunk, head, None, action_kind)
+    start = np.full(outputs, settings.initial_log_std, np.float32)
+    if settings.log_std == "free":
+        return Policy(trunk, head, start, action_kind)
+    own = None
+    if settings.log_std == "network":
+        own, num_hidden = make_trunk(settings, encoding, generator, network)
+    of_std = linear(num_hidden, outputs, 0.01, generator)
+    of_std = eqx.tree_at(lambda layer: layer.bias, of_std, start)
+    return Policy(trunk, head, of_std if own is None else Network(own, of_std), action_kind)
 
 
 def make_critic(
-    settings: NetworkSettings, num_features: int, generator: np.random.Generator
+    settings: NetworkSettings,
+    encoding: Encoding,
+    generator: np.random.Generator,
+    shared_with: Policy | None = None,
+    network: NetworkFactory | None = None,
 ) -> Critic:
-    """A value network with random weights."""
-    sizes = (num_features, *settings.hidden, 1)
-    return Critic(mlp(sizes, settings.activation, 1.0, generator))
+    """A value function with random weights, on the trunk of `shared_with` if there is one.
+
+    Raises:
+        UphillError: if the settings don't fit the observations, or `network` can't be a trunk.
+    """
+    if shared_with is not None:
+        num_hidden = shared_with.head.weight.shape[-1]
+        return Critic(None, linear(num_hidden, 1, 1.0, generator))
+    trunk, num_hidden = make_trunk(settings, encoding, generator, network)
+    return Critic(trunk, linear(num_hidden, 1, 1.0, generator))
+
+
+def make_action_critic(
+    settings: NetworkSettings,
+    encoding: Encoding,
+    action_kind: ActionKind,
+    generator: np.random.Generator,
+    network: NetworkFactory | None = None,
+) -> ActionCritic:
+    """An action-value function with random weights.
+
+    Raises:
+        UphillError: if the settings don't fit the observations, or `network` can't be a trunk.
+    """
+    is_choice = isinstance(action_kind, Choice)
+    num_others = 0 if is_choice else action_kind.vector_size
+    trunk, num_hidden = make_trunk(settings, encoding, generator, network, num_others)
+    head = linear(num_hidden, action_kind.num_parameters if is_choice else 1, 1.0, generator)
+    return ActionCritic(Network(trunk, head), action_kind)
+
+
+def make_trunk(
+    settings: NetworkSettings,
+    encoding: Encoding,
+    generator: np.random.Generator,
+    network: NetworkFactory | None = None,
+    num_others: int = 0,
+) -> tuple[Trunk, int]:
+    """A trunk over the encoded observation (and `num_others` more numbers), and how many hidden
+    units it gives.
+
+    Raises:
+        UphillError: if the settings don't fit the observations, or `network` can't be a trunk.
+    """
+    num_features = encoding.size + num_others
+    if network is not None:
+        return own_trunk(network, num_features, generator)
+    convolution = settings.convolution
+    if convolution is None:
+        sizes = (num_features, *settings.hidden)
+        return mlp(sizes, settings.activation, generator), sizes[-1]
+    if not (isinstance(encoding, Numbers) and len(encoding.shape) == 3):
+        shape = getattr(encoding, "shape", "several parts")
+        raise UphillError(
+            f"convolution is {convolution}: the observation ({shape}) is no single image of three "
+            "axes, so use None."
+        )
+    return convolutional(
+        convolution, encoding.shape, num_others, settings.hidden, settings.activation, generator
+    )

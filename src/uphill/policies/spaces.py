@@ -20,10 +20,12 @@ from jaxtyping import Float, PyTree, Shaped
 from uphill.errors import UphillError
 from uphill.theory.distributions import (
     Bernoulli,
+    Beta,
     Categorical,
     DiagonalGaussian,
     Distribution,
     MultiCategorical,
+    TanhGaussian,
 )
 from uphill.trajectory import Array
 
@@ -37,6 +39,8 @@ class Numbers:
     shape: tuple[int, ...]
     is_scaled: bool = True
     """whether observation normalisation applies to it"""
+    is_image: bool = False
+    """whether it is an image of bytes, which become fractions of 255"""
 
     @property
     def size(self) -> int:
@@ -44,7 +48,10 @@ class Numbers:
 
     def encode(self, leaf: Shaped[Array, "*batch_and_shape"]) -> Float[Array, "*batch size"]:
         batch = leaf.shape[: leaf.ndim - len(self.shape)]
-        return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)).reshape(*batch, self.size)
+        numbers = leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
+        if self.is_image:
+            numbers = numbers / 255
+        return numbers.reshape(*batch, self.size)
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,8 @@ def encoding_of(space: gymnasium.Space) -> Encoding:
     """
     match space:
         case spaces.Box():
-            return Numbers(tuple(space.shape))
+            is_image = _is_image(space)
+            return Numbers(tuple(space.shape), is_scaled=not is_image, is_image=is_image)
         case spaces.MultiBinary():
             return Numbers(tuple(space.shape), is_scaled=False)
         case spaces.Discrete():
@@ -118,8 +126,14 @@ def encoding_of(space: gymnasium.Space) -> Encoding:
     )
 
 
+def _is_image(space: spaces.Box) -> bool:
+    is_full = bool((space.low == 0).all() and (space.high == 255).all())
+    return space.dtype == np.uint8 and len(space.shape) == 3 and is_full
+
+
 def scaled_features(encoding: Encoding) -> tuple[bool, ...]:
-    """For each feature, whether observation normalisation applies to it (one-hot ones stay)."""
+    """For each feature, whether observation normalisation applies to it: one-hot ones and images
+    stay as they are."""
     match encoding:
         case Numbers():
             return (encoding.is_scaled,) * encoding.size
@@ -162,6 +176,8 @@ def batch_shape(encoding: Encoding, observation: PyTree) -> tuple[int, ...]:
 
 # --- actions ------------------------------------------------------------------------------------
 
+BOX_DISTRIBUTIONS = ("gaussian", "tanh-gaussian", "beta")
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -174,6 +190,19 @@ class Choice:
     @property
     def num_parameters(self) -> int:
         return self.size
+
+    @property
+    def can_clip(self) -> bool:
+        """Whether the environment may be given another action than the one sampled."""
+        return False
+
+    @property
+    def vector_size(self) -> int:
+        return self.size
+
+    def vector(self, action: Shaped[Array, "*batch"]) -> Float[Array, "*batch V"]:
+        """The action as a network sees it."""
+        return jax.nn.one_hot(action, self.size, dtype=jnp.float32)
 
     def distribution(self, parameters: Float[Array, "*batch P"], _: Any) -> Distribution:
         return Categorical(parameters)
@@ -195,6 +224,19 @@ class Choices:
     def num_parameters(self) -> int:
         return sum(self.sizes)
 
+    @property
+    def can_clip(self) -> bool:
+        return False
+
+    @property
+    def vector_size(self) -> int:
+        return sum(self.sizes)
+
+    def vector(self, action: Shaped[Array, "*batch K"]) -> Float[Array, "*batch V"]:
+        parts = enumerate(self.sizes)
+        vectors = [jax.nn.one_hot(action[..., k], size, dtype=jnp.float32) for k, size in parts]
+        return jnp.concatenate(vectors, -1)
+
     def distribution(self, parameters: Float[Array, "*batch P"], _: Any) -> Distribution:
         return MultiCategorical(parameters, self.sizes)
 
@@ -214,6 +256,17 @@ class Switches:
     def num_parameters(self) -> int:
         return prod(self.shape)
 
+    @property
+    def can_clip(self) -> bool:
+        return False
+
+    @property
+    def vector_size(self) -> int:
+        return prod(self.shape)
+
+    def vector(self, action: Shaped[Array, "*batch K"]) -> Float[Array, "*batch V"]:
+        return action.astype(jnp.float32)
+
     def distribution(self, parameters: Float[Array, "*batch P"], _: Any) -> Distribution:
         return Bernoulli(parameters)
 
@@ -225,27 +278,66 @@ class Switches:
 class Bounded:
     """A `Box` action. The policy sees [−1, 1] in every component, whatever the bounds are.
 
-    A sample is clipped to [−1, 1] and scaled to [low, high] here, at the border; its
-    log-probability is that of the sample itself. Of bounds beyond 32 bits, only the part within is
-    reached.
+    What is sampled becomes a number of [−1, 1] and is scaled to [low, high] here, at the border: a
+    Gaussian sample is clipped, one of the squashed Gaussian goes through tanh, and one of the Beta
+    distribution is stretched from (0, 1). Its log-probability is that of the sample itself. Of
+    bounds beyond 32 bits, only the part within is reached.
     """
 
     low: tuple[float, ...]
     high: tuple[float, ...]
     shape: tuple[int, ...]
     dtype: str
+    family: str = "gaussian"
+    """which distribution: one of `BOX_DISTRIBUTIONS`"""
+
+    @property
+    def num_components(self) -> int:
+        return len(self.low)
 
     @property
     def num_parameters(self) -> int:
-        return len(self.low)
+        return self.num_components * (2 if self.family == "beta" else 1)
+
+    @property
+    def can_clip(self) -> bool:
+        return self.family == "gaussian"
+
+    @property
+    def vector_size(self) -> int:
+        return self.num_components
+
+    @property
+    def has_log_std(self) -> bool:
+        """Whether the distribution has a σ beside the network's numbers."""
+        return self.family != "beta"
 
     def distribution(
-        self, parameters: Float[Array, "*batch P"], log_std: Float[Array, " P"] | None
+        self, parameters: Float[Array, "*batch P"], log_std: Float[Array, "..."] | None
     ) -> Distribution:
+        if self.family == "beta":
+            # Below, the distribution is flat and its mode 0 / 0; above, log B has no digits left.
+            alpha, beta = jnp.split(1 + jax.nn.softplus(jnp.clip(parameters, -7.0, 1e4)), 2, -1)
+            return Beta(alpha, beta)
         assert log_std is not None
-        return DiagonalGaussian(parameters, jnp.broadcast_to(log_std, parameters.shape))
+        kind = TanhGaussian if self.family == "tanh-gaussian" else DiagonalGaussian
+        return kind(parameters, jnp.broadcast_to(log_std, parameters.shape))
 
-    def to_environment(self, action: Float[Array, "*batch P"]) -> Shaped[Array, "..."]:
+    def vector(self, action: Float[Array, "*batch K"]) -> Float[Array, "*batch K"]:
+        """The action in [−1, 1], as the environment gets it but for the scale."""
+        match self.family:
+            case "tanh-gaussian":
+                return jnp.tanh(action)
+            case "beta":
+                return 2 * action - 1
+        return jnp.clip(action, -1.0, 1.0)
+
+    def clipped(self, action: Float[Array, "*batch K"]) -> Float[Array, "*batch"]:
+        """The fraction of an action's components that are clipped on the way to the environment."""
+        outside = (jnp.abs(action) > 1) & self.can_clip
+        return outside.mean(-1, dtype=action.dtype)
+
+    def to_environment(self, action: Float[Array, "*batch K"]) -> Shaped[Array, "..."]:
         dtype = _narrow(self.dtype)
         is_integer = np.issubdtype(dtype, np.integer)
         limits = np.iinfo(dtype) if is_integer else np.finfo(np.float32)
@@ -254,7 +346,7 @@ class Bounded:
         high = jnp.broadcast_to(_round_towards(-np.inf, bounds[1]), action.shape)
         # Scaled by halves, since high − low may overflow; clipped again, since rounding may leave
         # the space by one unit in the last place.
-        unit = jnp.clip(action, -1.0, 1.0)
+        unit = self.vector(action)
         scaled = jnp.clip(low * (0.5 - 0.5 * unit) + high * (0.5 + 0.5 * unit), low, high)
         if is_integer:
             scaled = jnp.round(scaled)
@@ -264,8 +356,8 @@ class Bounded:
 ActionKind = Choice | Choices | Switches | Bounded
 
 
-def action_kind_of(space: gymnasium.Space) -> ActionKind:
-    """What kind of action `space` asks for.
+def action_kind_of(space: gymnasium.Space, distribution: str = "gaussian") -> ActionKind:
+    """What kind of action `space` asks for; `distribution` is the one over a Box.
 
     Raises:
         UphillError: for a space that is not supported, or a Box without finite bounds.
@@ -285,7 +377,7 @@ def action_kind_of(space: gymnasium.Space) -> ActionKind:
                     "gymnasium.wrappers.RescaleAction or declare finite ones."
                 )
             low, high = space.low.ravel().tolist(), space.high.ravel().tolist()
-            return Bounded(tuple(low), tuple(high), tuple(space.shape), dtype)
+            return Bounded(tuple(low), tuple(high), tuple(space.shape), dtype, distribution)
     raise UphillError(
         f"The action space {space} is not supported: use Discrete, MultiDiscrete, MultiBinary "
         "or Box with finite bounds."

@@ -17,6 +17,8 @@ import numpy as np
 from uphill.errors import UphillError
 from uphill.learning.schedule import Schedule
 
+_SCHEDULE = "a finite number, linear:START:END or cosine:START:END"
+
 
 def encode(value: Any) -> Any:
     """Anything that `decode` reads, as what `json.dumps` writes; NumPy's numbers as Python's."""
@@ -48,7 +50,7 @@ def decode(annotation: Any, value: Any, path: str = "") -> Any:
         try:
             return Schedule.parse(value)
         except UphillError as error:
-            raise _mismatch(path, value, "a finite number, linear:START:END or cosine:START:END") from error
+            raise _mismatch(path, value, _SCHEDULE) from error
     origin = typing.get_origin(annotation)
     if origin in (typing.Union, types.UnionType):
         return _decode_union(typing.get_args(annotation), value, path)

@@ -5,14 +5,16 @@ as sampled, before any clipping to the bounds of a space.
 """
 
 import math
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import betaln, digamma
 from jaxtyping import Float, Int, PRNGKeyArray, Shaped
 
-from uphill.trajectory import Array
+from uphill.trajectory import Array, Scalar
 
 _LOG_TWO_PI = math.log(2 * math.pi)
 
@@ -35,6 +37,21 @@ class Distribution(Protocol):
 
     def entropy(self) -> Float[Array, "*batch"]:
         """−E[log π(a)] of each distribution."""
+        ...
+
+    def kl(self, other: Any) -> Float[Array, "*batch"]:
+        """KL(self ‖ other) = E[log π(a) − log π′(a)] with a ~ π, exactly; π′, the other one, is of
+        the same type and shape."""
+        ...
+
+
+@runtime_checkable
+class FiniteDistribution(Distribution, Protocol):
+    """A distribution over finitely many actions: only of these is there a uniform one."""
+
+    def mixed_with_uniform(self, epsilon: Scalar) -> Distribution:
+        """(1 − ε) π + ε / A, a distribution of the same type. Where an action has several
+        components, each is mixed for itself."""
         ...
 
 
@@ -63,6 +80,15 @@ class Categorical(eqx.Module):
         p = jnp.exp(log_p)
         # Selected before it is multiplied: the gradient of 0 · log 0 would be NaN.
         return -(p * jnp.where(p > 0, log_p, 0.0)).sum(-1)
+
+    def kl(self, other: "Categorical") -> Float[Array, "*batch"]:
+        log_p, log_q = jax.nn.log_softmax(self.logits), jax.nn.log_softmax(other.logits)
+        p = jnp.exp(log_p)
+        return (p * jnp.where(p > 0, log_p - log_q, 0.0)).sum(-1)
+
+    def mixed_with_uniform(self, epsilon: Scalar) -> "Categorical":
+        log_p = jax.nn.log_softmax(self.logits)
+        return Categorical(_log_mixture(log_p, epsilon, log_p.shape[-1]))
 
 
 class MultiCategorical(eqx.Module):
@@ -96,6 +122,14 @@ class MultiCategorical(eqx.Module):
     def entropy(self) -> Float[Array, "*batch"]:
         return jnp.stack([part.entropy() for part in self._parts()], -1).sum(-1)
 
+    def kl(self, other: "MultiCategorical") -> Float[Array, "*batch"]:
+        pairs = zip(self._parts(), other._parts(), strict=True)
+        return jnp.stack([part.kl(of_other) for part, of_other in pairs], -1).sum(-1)
+
+    def mixed_with_uniform(self, epsilon: Scalar) -> "MultiCategorical":
+        mixed = [part.mixed_with_uniform(epsilon).logits for part in self._parts()]
+        return MultiCategorical(jnp.concatenate(mixed, -1), self.sizes)
+
 
 class Bernoulli(eqx.Module):
     """`K` independent yes-or-no choices, 1 with probability sigmoid(z_k).
@@ -121,6 +155,32 @@ class Bernoulli(eqx.Module):
         z = self.logits
         return (jax.nn.softplus(z) - z * jax.nn.sigmoid(z)).sum(-1)
 
+    def kl(self, other: "Bernoulli") -> Float[Array, "*batch"]:
+        # Both outcomes of each component, so that nothing is lost when both are almost certain.
+        def half(z: Array, w: Array) -> Array:
+            return jax.nn.sigmoid(z) * (jax.nn.log_sigmoid(z) - jax.nn.log_sigmoid(w))
+
+        z, w = self.logits, other.logits
+        return (half(z, w) + half(-z, -w)).sum(-1)
+
+    def mixed_with_uniform(self, epsilon: Scalar) -> "Bernoulli":
+        one, zero = (
+            _log_mixture(jax.nn.log_sigmoid(z), epsilon, 2) for z in (self.logits, -self.logits)
+        )
+        return Bernoulli(one - zero)
+
+
+def _log_mixture(
+    log_p: Float[Array, "*batch"], epsilon: Scalar, num_actions: int
+) -> Float[Array, "*batch"]:
+    """log((1 − ε) p + ε / A), also where p underflows and for ε = 0."""
+    kept = jnp.log1p(-epsilon) + log_p
+    uniform = jnp.broadcast_to(jnp.log(epsilon) - math.log(num_actions), kept.shape)
+    # An impossible action that ε = 0 leaves impossible: its gradient would be NaN.
+    possible = jnp.maximum(kept, uniform) > -jnp.inf
+    mixture = jnp.logaddexp(jnp.where(possible, kept, 0.0), uniform)
+    return jnp.where(possible, mixture, -jnp.inf).astype(log_p.dtype)
+
 
 class DiagonalGaussian(eqx.Module):
     """A normal distribution with independent components; σ is a standard deviation.
@@ -145,3 +205,99 @@ class DiagonalGaussian(eqx.Module):
     def entropy(self) -> Float[Array, "*batch"]:
         per_component = self.log_std + 0.5 * (1 + _LOG_TWO_PI)
         return per_component.sum(-1)
+
+    def kl(self, other: "DiagonalGaussian") -> Float[Array, "*batch"]:
+        # ½ Σ_k (σ/σ′)² − 1 − log (σ/σ′)² + ((μ − μ′) / σ′)²
+        log_ratio = 2 * (self.log_std - other.log_std)
+        z = (self.mean - other.mean) * jnp.exp(-other.log_std)
+        return 0.5 * (jnp.expm1(log_ratio) - log_ratio + z**2).sum(-1)
+
+
+# Nodes and weights of E[f(z)], z ~ N(0, 1). With so many the entropy of a squashed Gaussian errs by
+# 1e-7 at σ = 1, 2e-4 at σ = 2 and 3e-3 at σ = 3, where most actions lie close to the bounds.
+_NODES, _WEIGHTS = np.polynomial.hermite.hermgauss(32)
+_NODES, _WEIGHTS = 2**0.5 * _NODES, _WEIGHTS / math.pi**0.5
+
+
+class TanhGaussian(eqx.Module):
+    """A Gaussian squashed into (−1, 1): a = tanh(u), u ~ N(μ, σ²), independent components.
+
+    An action is given as u, the number before it is squashed: tanh rounds to ±1 near the bounds,
+    and what is lost there no log-probability could find again. The density is that of a:
+
+    log π(a) = log N(u; μ, σ²) − Σ_k log(1 − tanh² u_k),   H = H(N) + E[Σ_k log(1 − tanh² u_k)]
+
+    The expectation has no closed form: it is taken by Gauss–Hermite quadrature. KL divergences are
+    those of the Gaussians, since tanh is one-to-one.
+
+    Reference: Haarnoja et al. (2018), appendix C, https://arxiv.org/abs/1801.01290
+    """
+
+    mean: Float[Array, "*batch D"]
+    log_std: Float[Array, "*batch D"]
+
+    @property
+    def gaussian(self) -> DiagonalGaussian:
+        """The distribution of u."""
+        return DiagonalGaussian(self.mean, self.log_std)
+
+    def sample(self, key: PRNGKeyArray) -> Float[Array, "*batch D"]:
+        return self.gaussian.sample(key)
+
+    def mode(self) -> Float[Array, "*batch D"]:
+        """The median, tanh(μ), before it is squashed: for wide Gaussians the density is largest at
+        the bounds, which is not what a deterministic policy should do."""
+        return self.mean
+
+    def log_prob(self, action: Float[Array, "*batch D"]) -> Float[Array, "*batch"]:
+        return self.gaussian.log_prob(action) - _log_slope(action).sum(-1)
+
+    def entropy(self) -> Float[Array, "*batch"]:
+        shape = (*self.mean.shape, len(_NODES))
+        nodes = jnp.broadcast_to(jnp.asarray(_NODES, self.mean.dtype), shape)
+        u = self.mean[..., None] + jnp.exp(self.log_std)[..., None] * nodes
+        expected = _log_slope(u) @ jnp.asarray(_WEIGHTS, self.mean.dtype)
+        return self.gaussian.entropy() + expected.sum(-1)
+
+    def kl(self, other: "TanhGaussian") -> Float[Array, "*batch"]:
+        return self.gaussian.kl(other.gaussian)
+
+
+def _log_slope(u: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """log(1 − tanh² u), without the cancellation."""
+    return 2 * (math.log(2) - u - jax.nn.softplus(-2 * u))
+
+
+class Beta(eqx.Module):
+    """Independent components on (0, 1), each with one peak: α, β > 1.
+
+    log π(a) = Σ_k (α_k − 1) log a_k + (β_k − 1) log(1 − a_k) − log B(α_k, β_k)
+
+    Reference: Chou et al. (2017), https://proceedings.mlr.press/v70/chou17a.html
+    """
+
+    alpha: Float[Array, "*batch D"]
+    beta: Float[Array, "*batch D"]
+
+    def sample(self, key: PRNGKeyArray) -> Float[Array, "*batch D"]:
+        # Strictly inside: at a bound the density is 0, and its logarithm infinite.
+        epsilon = float(jnp.finfo(self.alpha.dtype).eps)
+        return jnp.clip(jax.random.beta(key, self.alpha, self.beta), epsilon, 1 - epsilon)
+
+    def mode(self) -> Float[Array, "*batch D"]:
+        return (self.alpha - 1) / (self.alpha + self.beta - 2)
+
+    def log_prob(self, action: Float[Array, "*batch D"]) -> Float[Array, "*batch"]:
+        powers = (self.alpha - 1) * jnp.log(action) + (self.beta - 1) * jnp.log1p(-action)
+        return (powers - betaln(self.alpha, self.beta)).sum(-1)
+
+    def entropy(self) -> Float[Array, "*batch"]:
+        a, b = self.alpha, self.beta
+        powers = (a - 1) * digamma(a) + (b - 1) * digamma(b) - (a + b - 2) * digamma(a + b)
+        return (betaln(a, b) - powers).sum(-1)
+
+    def kl(self, other: "Beta") -> Float[Array, "*batch"]:
+        a, b = self.alpha, self.beta
+        da, db = a - other.alpha, b - other.beta
+        powers = da * digamma(a) + db * digamma(b) - (da + db) * digamma(a + b)
+        return (betaln(other.alpha, other.beta) - betaln(a, b) + powers).sum(-1)

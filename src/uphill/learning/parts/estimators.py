@@ -77,7 +77,7 @@ class DiscountedRewardToGo(eqx.Module):
 
 
 class NStep(eqx.Module):
-    """The next `num_steps` rewards, then V: less noise than all of them, biased where V is wrong."""
+    """The next `num_steps` rewards, then V: less noise than all, biased where V is wrong."""
 
     gamma: float = 0.99
     """Discount factor."""

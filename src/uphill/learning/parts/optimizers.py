@@ -5,6 +5,7 @@ Those of Optax take the step that the gradient's history asks for. `NaturalGradi
 """
 
 import inspect
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -112,6 +113,8 @@ class Optax(eqx.Module):
             "lion, nadam or adabelief",
         )
         unknown = sorted(set(self.settings) - set(known) | {"learning_rate"} & set(self.settings))
+        are_numbers = all(type(x) in (int, float) for x in self.settings.values())
+        require(are_numbers, "settings", self.settings, "give each name a number")
         others = ", ".join(name for name in known if name != "learning_rate")
         require(not unknown, "settings", ", ".join(unknown), f"optax.{self.name} has {others}")
         require(self._works(), "name", repr(self.name), _NEEDS_MORE)
@@ -119,7 +122,7 @@ class Optax(eqx.Module):
     def _works(self) -> bool:
         """Whether gradients and parameters are all that it asks for."""
 
-        def step(x: jax.Array) -> jax.Array:
+        def step(x: jax.Array) -> Any:
             transform = self.transform()
             return transform.update(x, transform.init(x), x)[0]
 

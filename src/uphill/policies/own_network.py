@@ -1,0 +1,88 @@
+"""A user's own network as a trunk: any Equinox module from one vector to one vector.
+
+A learner's leaves are arrays only, and its seeds are stacked; but a module holds its activation
+functions and the like as leaves, too. So the arrays are held apart from the rest, which is static.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray, PyTree
+
+from uphill.errors import UphillError
+from uphill.policies.networks import over_rows
+from uphill.trajectory import Array
+
+NetworkFactory = Callable[[int, PRNGKeyArray], eqx.Module]
+"""`network(num_features, key)`: a module that maps one vector of features to one vector."""
+
+
+class OwnTrunk(eqx.Module):
+    """A user's module: its arrays, and what else it is made of."""
+
+    arrays: PyTree
+    rest: Any = eqx.field(static=True)
+
+    def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
+        return over_rows(eqx.combine(self.arrays, self.rest), x)
+
+
+def own_trunk(
+    network: NetworkFactory, num_features: int, generator: np.random.Generator
+) -> tuple[OwnTrunk, int]:
+    """The trunk that `network` makes, with float32 arrays, and the length of its output.
+
+    Raises:
+        UphillError: if it can't be one.
+    """
+    key = jax.random.key(int(generator.integers(2**31)))
+    module = network(num_features, key)
+    arrays, rest = eqx.partition(module, _is_floating)
+    others = {str(x.dtype) for x in jax.tree.leaves(rest) if isinstance(x, jax.Array | np.ndarray)}
+    if others:
+        raise UphillError(
+            f"network has arrays of {', '.join(sorted(others))}: hold what is not to be learned as "
+            "Python numbers in static fields."
+        )
+    again = eqx.partition(eqx.filter_eval_shape(network, num_features, key), _is_floating)[1]
+    if not _is_same(rest, again):
+        raise UphillError(
+            "network is another one at every call: define its functions once, outside of it, "
+            "instead of as lambdas inside."
+        )
+    trunk = OwnTrunk(jax.tree.map(lambda x: np.asarray(x, np.float32), arrays), rest)
+    return trunk, _output_size(trunk, num_features)
+
+
+def _output_size(trunk: OwnTrunk, num_features: int) -> int:
+    row = jax.ShapeDtypeStruct((num_features,), jnp.float32)
+    try:
+        module = eqx.combine(trunk.arrays, trunk.rest)
+        out = jax.eval_shape(module, row)
+    except Exception as error:
+        raise UphillError(
+            f"network gives a module that can't be called with one vector of {num_features} "
+            f"features ({error}): make it map one vector to one vector."
+        ) from error
+    if not isinstance(out, jax.ShapeDtypeStruct) or len(out.shape) != 1 or not _is_floating(out):
+        raise UphillError(
+            f"network gives a module that returns {out}: make it map one vector to one vector of "
+            "floats."
+        )
+    return out.shape[0]
+
+
+def _is_floating(x: Any) -> bool:
+    is_array = isinstance(x, jax.Array | np.ndarray | jax.ShapeDtypeStruct)
+    return is_array and jnp.issubdtype(x.dtype, jnp.floating)
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    try:
+        return hash(a) == hash(b) and bool(a == b)
+    except TypeError:
+        return False
