@@ -33,36 +33,67 @@ from uphill.trajectory import Array, Scalar, Trajectory
 Metrics = dict[str, Float[Array, ""]]
 
 
+class Seen(eqx.Module):
+    """A trajectory, and what the networks say of it; None where there is no such network."""
+
+    trajectory: Trajectory
+    """with rewards scaled, if so asked"""
+    features: Float[Array, "T N D"]
+    value: Float[Array, "T N"] | None
+    final_value: Float[Array, " N"] | None
+    action_value: Float[Array, "T N"] | None
+
+
 def make_batch(
     algorithm: Algorithm, learner: Learner, trajectory: Trajectory
 ) -> tuple[Batch, Metrics]:
     """The samples of a trajectory with their advantages."""
-    features = learner.actor.features(trajectory.observation)
-    trajectory = with_scaled_rewards(learner, trajectory)
-    value, final_value = _values(learner, trajectory, features)
-    returns = algorithm.estimator(trajectory, value, final_value)
-    target = _target(algorithm, trajectory, returns, value, final_value)
+    seen = look_at(learner, trajectory)
+    returns, target = returns_of(algorithm, seen)
+    mask = counted(algorithm, trajectory)
+    advantage = advantage_of(algorithm, learner, seen, returns, mask)
+    scale = learner.remembered.return_deviation
     action_target = None
     if isinstance(algorithm.estimator, ActionValue):
-        action_target, returns = returns, _action_values(learner, trajectory, features)
-    mask = _counted(algorithm, trajectory)
-    scale = learner.remembered.return_deviation
-    advantage = returns - _baseline(algorithm, learner, trajectory, returns, value, mask)
-    if isinstance(algorithm.estimator, DiscountedRewardToGo):
-        advantage = algorithm.estimator.weight(trajectory) * advantage
-    advantage, target = advantage / scale, target / scale
-    if action_target is not None:
-        action_target = action_target / scale
-    if algorithm.scale_advantages == "batch":
-        advantage = standardize(advantage, mask)
+        action_target = algorithm.estimator(seen.trajectory, None, None) / scale
     metrics = {}
-    if value is not None:
-        metrics["value/explained_variance"] = explained_variance(returns, value, mask)
-    rows = (features, trajectory.action, trajectory.log_prob, advantage, target, mask)
-    return _batch(trajectory, (*rows, action_target)), metrics
+    if seen.value is not None:
+        metrics["value/explained_variance"] = explained_variance(returns, seen.value, mask)
+    rows = (seen.features, trajectory.action, trajectory.log_prob, advantage, target / scale, mask)
+    return batch_of(trajectory, (*rows, action_target)), metrics
 
 
-def with_scaled_rewards(learner: Learner, trajectory: Trajectory) -> Trajectory:
+def look_at(learner: Learner, trajectory: Trajectory) -> Seen:
+    """Every observation through every network, once."""
+    features = learner.actor.features(trajectory.observation)
+    value, final_value = _values(learner, trajectory, features)
+    action_value = _action_values(learner, trajectory, features)
+    scaled_trajectory = _with_scaled_rewards(learner, trajectory)
+    return Seen(scaled_trajectory, features, value, final_value, action_value)
+
+
+def returns_of(algorithm: Algorithm, seen: Seen) -> tuple[Float[Array, "T N"], Float[Array, "T N"]]:
+    """What the actions were followed by, and what the value function learns."""
+    returns = algorithm.estimator(seen.trajectory, seen.value, seen.final_value)
+    target = _target(algorithm, seen, returns)
+    if isinstance(algorithm.estimator, ActionValue):
+        assert seen.action_value is not None
+        returns = seen.action_value
+    return returns, target
+
+
+def advantage_of(
+    algorithm: Algorithm, learner: Learner, seen: Seen, returns: Array, mask: Array
+) -> Float[Array, "T N"]:
+    """Ψ: the returns less the baseline, in units of their deviation if they are normalised."""
+    advantage = returns - _baseline(algorithm, learner, seen, returns, mask)
+    if isinstance(algorithm.estimator, DiscountedRewardToGo):
+        advantage = algorithm.estimator.weight(seen.trajectory) * advantage
+    advantage = advantage / learner.remembered.return_deviation
+    return standardize(advantage, mask) if algorithm.scale_advantages == "batch" else advantage
+
+
+def _with_scaled_rewards(learner: Learner, trajectory: Trajectory) -> Trajectory:
     """The trajectory with rewards in units of the discounted return's deviation, if so asked."""
     scale = learner.remembered.reward_scale
     if scale is None:
@@ -86,37 +117,32 @@ def _values(learner: Learner, trajectory: Trajectory, features: Array) -> tuple:
     return scale * value.reshape(trajectory.mask.shape), scale * final_value
 
 
-def _action_values(learner: Learner, trajectory: Trajectory, features: Array) -> Array:
-    """Q of every step."""
+def _action_values(learner: Learner, trajectory: Trajectory, features: Array) -> Array | None:
+    """Q of every step; None without a network for it."""
     action_critic = learner.action_critic
-    assert action_critic is not None
+    if action_critic is None:
+        return None
     rows = tuple(_into_blocks(x, trajectory) for x in (features, trajectory.action))
     q = in_blocks(action_critic, rows, _num_blocks(trajectory))
     return learner.remembered.return_deviation * q.reshape(trajectory.mask.shape)
 
 
-def _target(
-    algorithm: Algorithm,
-    trajectory: Trajectory,
-    returns: Array,
-    value: Array | None,
-    final_value: Array | None,
-) -> Float[Array, "T N"]:
+def _target(algorithm: Algorithm, seen: Seen, returns: Array) -> Float[Array, "T N"]:
     """What the value function learns."""
-    t, baseline, gamma = trajectory, algorithm.baseline, algorithm.estimator.gamma
+    t, baseline, gamma = seen.trajectory, algorithm.baseline, algorithm.estimator.gamma
     if not isinstance(baseline, ValueFunction) or baseline.targets == "estimator":
         return returns
     if baseline.targets == "monte-carlo":
         return reward_to_go(t.reward, t.ended, gamma, t.length)
-    assert value is not None
-    assert final_value is not None
-    bootstrap = (t.reward, t.terminated, t.truncated, value, final_value, gamma)
+    assert seen.value is not None
+    assert seen.final_value is not None
+    bootstrap = (t.reward, t.terminated, t.truncated, seen.value, seen.final_value, gamma)
     if baseline.targets == "td":
         return one_step_return(*bootstrap, t.length)
     return lambda_return(*bootstrap, baseline.lam, t.length)
 
 
-def _counted(algorithm: Algorithm, trajectory: Trajectory) -> Bool[Array, "T N"]:
+def counted(algorithm: Algorithm, trajectory: Trajectory) -> Bool[Array, "T N"]:
     """The steps that the gradient is made of."""
     if isinstance(algorithm.sampling, Steps) and algorithm.sampling.tail == "mask":
         return trajectory.mask & inside_finished_episode(trajectory.ended)
@@ -124,12 +150,7 @@ def _counted(algorithm: Algorithm, trajectory: Trajectory) -> Bool[Array, "T N"]
 
 
 def _baseline(
-    algorithm: Algorithm,
-    learner: Learner,
-    trajectory: Trajectory,
-    returns: Array,
-    value: Array | None,
-    mask: Array,
+    algorithm: Algorithm, learner: Learner, seen: Seen, returns: Array, mask: Array
 ) -> Scalar | Float[Array, "T N"]:
     """What is subtracted from the returns."""
     match algorithm.baseline:
@@ -139,14 +160,15 @@ def _baseline(
             return leave_one_out(returns, mask)
         case TimeMean():
             assert not isinstance(algorithm.sampling, Steps)
-            return time_mean(returns, mask, algorithm.sampling.per_env, trajectory.length)
+            length = seen.trajectory.length
+            return time_mean(returns, mask, algorithm.sampling.per_env, length)
         case RunningMean():
             assert learner.remembered.running_mean is not None
             mean = learner.remembered.running_mean[0]
             return learner.remembered.return_deviation * mean
         case ValueFunction():
-            assert value is not None
-            return value
+            assert seen.value is not None
+            return seen.value
     return 0.0
 
 
@@ -176,7 +198,7 @@ def _into_blocks(x: Array, trajectory: Trajectory) -> Array:
     return x if trajectory.length is None else x.reshape(-1, BLOCK, *x.shape[1:])
 
 
-def _batch(trajectory: Trajectory, rows: tuple) -> Batch:
+def batch_of(trajectory: Trajectory, rows: tuple) -> Batch:
     """Time and environments as one axis of samples, in blocks that are filled or not."""
     num_envs = trajectory.mask.shape[1]
     size = trajectory.mask.size if trajectory.length is None else BLOCK * num_envs
