@@ -1,19 +1,32 @@
 """Policies and value functions: what they start as, and which settings they refuse."""
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium import spaces
 
 from uphill.errors import UphillError
-from uphill.policies.policy import NetworkSettings, PolicySettings, make_critic, make_policy
-from uphill.policies.spaces import Numbers, action_kind_of
+from uphill.policies.networks import Convolution
+from uphill.policies.policy import (
+    LOG_STD_BOUNDS,
+    Network,
+    NetworkSettings,
+    Policy,
+    PolicySettings,
+    make_action_critic,
+    make_critic,
+    make_policy,
+    values,
+)
+from uphill.policies.spaces import Group, Numbers, action_kind_of, encoding_of
 
 SIX = Numbers((6,))
 
 
-def policy_for(space, **settings):
-    kind = action_kind_of(space)
+def policy_for(space, **settings) -> Policy:
+    kind = action_kind_of(space, settings.get("distribution", "gaussian"))
     return make_policy(PolicySettings(**settings), SIX, kind, np.random.default_rng(0))
 
 
@@ -70,8 +83,188 @@ def test_hidden_sizes_may_be_a_list() -> None:
         ({"activation": "sigmoidal"}, "activation is 'sigmoidal': choose one of tanh, relu, .*"),
         ({"hidden": (64, 0)}, r"hidden is \(64, 0\): every layer needs at least 1 unit"),
         ({"initial_log_std": float("nan")}, "initial_log_std is nan: use a finite number, .*"),
+        ({"log_std": "fixed"}, "log_std is 'fixed': choose free, head or network"),
+        (
+            {"log_std": "head", "initial_log_std": 3.0},
+            "initial_log_std is 3.0: a network's log σ is kept from -20 to 2, so use .*",
+        ),
+        (
+            {"distribution": "normal"},
+            "distribution is 'normal': choose one of gaussian, tanh-gaussian, beta",
+        ),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(settings: dict, sentence: str) -> None:
     with pytest.raises(UphillError, match=rf"^{sentence}\.$"):
         PolicySettings(**settings)
+
+
+# --- log σ --------------------------------------------------------------------------------------
+
+BOX = spaces.Box(-1, 1, (2,))
+
+
+def shaken(tree, seed: int = 0):
+    """The same structure with random numbers: what starts at zero is not left there."""
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda x: x + rng.normal(size=x.shape).astype(x.dtype), tree)
+
+
+@pytest.mark.parametrize("log_std", ["free", "head", "network"])
+def test_log_std_starts_as_asked_and_comes_from_where_it_should(log_std: str) -> None:
+    policy = policy_for(BOX, log_std=log_std, initial_log_std=-0.5, hidden=(5,))
+    start = np.asarray(policy(FEATURES).log_std)
+    np.testing.assert_allclose(start, -0.5, atol=0.1)
+    policy = shaken(policy)
+    found = np.asarray(policy(FEATURES).log_std)
+    hidden = np.tanh(FEATURES @ policy.trunk.layers[0].weight.T + policy.trunk.layers[0].bias)
+    if log_std == "free":
+        expected = np.broadcast_to(policy.log_std, (100, 2))
+    elif log_std == "head":
+        expected = hidden @ policy.log_std.weight.T + policy.log_std.bias
+    else:
+        assert isinstance(policy.log_std, Network)
+        layer, head = policy.log_std.trunk.layers[0], policy.log_std.head
+        own = np.tanh(FEATURES @ layer.weight.T + layer.bias)
+        expected = own @ head.weight.T + head.bias
+    np.testing.assert_allclose(found, np.clip(expected, *LOG_STD_BOUNDS), rtol=1e-4, atol=1e-4)
+    mean = hidden @ policy.head.weight.T + policy.head.bias
+    np.testing.assert_allclose(policy(FEATURES).mean, mean, rtol=1e-4, atol=1e-4)
+    apart = policy.distribution(policy.hidden(FEATURES), FEATURES)
+    np.testing.assert_array_equal(apart.log_std, found)
+
+
+@pytest.mark.parametrize("log_std", ["head", "network"])
+def test_a_networks_log_std_is_bounded_whatever_it_gives(log_std: str) -> None:
+    policy = policy_for(BOX, log_std=log_std)
+    for scale, bound in ((1e6, 2.0), (-1e6, -20.0)):
+        far = eqx.tree_at(
+            lambda p: (p.log_std if log_std == "head" else p.log_std.head).bias,
+            policy,
+            np.full(2, scale, np.float32),
+        )
+        np.testing.assert_array_equal(far(FEATURES).log_std, np.full((100, 2), bound))
+
+
+def test_which_parameters_each_kind_of_log_std_has() -> None:
+    def shapes(**settings) -> list[tuple[int, ...]]:
+        policy = policy_for(BOX, hidden=(5,), **settings)
+        return [x.shape for x in jax.tree.leaves(policy)]
+
+    network = [(5, 6), (5,), (2, 5), (2,)]
+    assert shapes() == [*network, (2,)]
+    assert shapes(log_std="head") == [*network, (2, 5), (2,)]
+    assert shapes(log_std="network") == network + network
+    beta = [(5, 6), (5,), (4, 5), (4,)]
+    assert shapes(distribution="beta") == beta
+    assert shapes(distribution="beta", log_std="network") == beta
+
+
+def test_trap_10_a_beta_policy_starts_close_to_uniform() -> None:
+    beta = policy_for(BOX, distribution="beta")(FEATURES)
+    np.testing.assert_allclose(beta.mode(), 0.5, atol=0.05)
+    assert (np.asarray(beta.entropy()) > -0.3).all()  # that of the uniform distribution is 0
+
+
+@pytest.mark.parametrize("distribution", ["gaussian", "tanh-gaussian", "beta"])
+def test_trap_10_the_ratio_of_an_unchanged_policy_is_1(distribution: str) -> None:
+    policy = shaken(policy_for(spaces.Box(-3, 5, (2,)), distribution=distribution))
+    given = policy(FEATURES)
+    action = given.sample(jax.random.key(0))
+    again = policy(FEATURES).log_prob(action)
+    np.testing.assert_array_equal(again, given.log_prob(action))
+    assert np.isfinite(again).all()
+
+
+# --- shared trunks ------------------------------------------------------------------------------
+
+
+def test_a_shared_trunk_is_held_once_and_learns_from_the_value_function() -> None:
+    policy = policy_for(BOX, hidden=(5,))
+    critic = make_critic(NetworkSettings(), SIX, np.random.default_rng(1), shared_with=policy)
+    assert critic.is_shared
+    assert [x.shape for x in jax.tree.leaves(critic)] == [(1, 5), (1,)]
+    hidden = policy.hidden(FEATURES)
+    expected = np.asarray(hidden) @ critic.head.weight[0] + critic.head.bias[0]
+    np.testing.assert_allclose(values(policy, critic, FEATURES), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(critic(FEATURES, hidden), expected, rtol=1e-4, atol=1e-5)
+
+    def error(model: tuple) -> jax.Array:
+        return (values(*model, FEATURES) ** 2).sum()
+
+    gradient, _ = jax.grad(error)((policy, critic))
+    assert (np.asarray(gradient.trunk.layers[0].weight) != 0).all()
+    assert not np.asarray(gradient.head.weight).any()
+
+
+def test_a_critic_of_its_own_ignores_the_policys_trunk() -> None:
+    policy = policy_for(BOX)
+    critic = make_critic(NetworkSettings(), SIX, np.random.default_rng(1))
+    assert not critic.is_shared
+    alone = critic(FEATURES)
+    np.testing.assert_array_equal(values(policy, critic, FEATURES), alone)
+    np.testing.assert_array_equal(critic(FEATURES, policy.hidden(FEATURES)), alone)
+
+
+# --- action values ------------------------------------------------------------------------------
+
+
+def test_the_value_of_a_choice_is_the_output_for_it() -> None:
+    kind = action_kind_of(spaces.Discrete(3, start=2))
+    q = shaken(make_action_critic(NetworkSettings(), SIX, kind, np.random.default_rng(0)))
+    action = np.random.default_rng(1).integers(0, 3, (10, 10))
+    features = FEATURES.reshape(10, 10, 6)
+    of_each = np.asarray(q.network(features))
+    assert of_each.shape == (10, 10, 3)
+    expected = np.take_along_axis(of_each, action[..., None], -1)[..., 0]
+    np.testing.assert_array_equal(q(features, jnp.asarray(action)), expected)
+
+
+@pytest.mark.parametrize(
+    "space", [spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(4), BOX], ids=str
+)
+def test_the_value_of_another_action_depends_on_it(space) -> None:
+    kind = action_kind_of(space)
+    generator = np.random.default_rng(0)
+    q = make_action_critic(NetworkSettings(hidden=(8,)), SIX, kind, generator)
+    parameters = jnp.zeros((100, kind.num_parameters))
+    action = kind.distribution(parameters, jnp.zeros(kind.num_parameters)).sample(jax.random.key(0))
+    found = np.asarray(q(FEATURES, action))
+    assert found.shape == (100,)
+    both = np.concatenate([FEATURES, kind.vector(action)], -1)
+    np.testing.assert_array_equal(found, np.asarray(q.network(both))[:, 0])
+    assert abs(found - np.asarray(q(FEATURES, jnp.roll(action, 1, axis=0)))).max() > 0.01
+
+
+# --- images -------------------------------------------------------------------------------------
+
+SMALL = Convolution(filters=(4,), kernels=(3,), strides=(2,))
+IMAGE = encoding_of(spaces.Box(0, 255, (9, 8, 3), np.uint8))
+
+
+def test_policies_and_critics_take_images() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 9, 8, 3)).astype(np.uint8)
+    features = IMAGE.encode(pixels)
+    settings = PolicySettings(hidden=(6,), convolution=SMALL, activation="relu", log_std="network")
+    generator, kind = np.random.default_rng(0), action_kind_of(BOX)
+    policy = make_policy(settings, IMAGE, kind, generator)
+    assert policy(features).mean.shape == (2, 5, 2)
+    assert policy.log_std.trunk.layers[0].weight.shape == (4, 3, 3, 3)
+    critic = make_critic(settings, IMAGE, generator)
+    assert critic(features).shape == (2, 5)
+    q = make_action_critic(settings, IMAGE, kind, generator)
+    assert q(features, jnp.zeros((2, 5, 2))).shape == (2, 5)
+    without_hidden = make_critic(
+        NetworkSettings(hidden=(), convolution=SMALL), IMAGE, generator, None
+    )
+    assert without_hidden(features).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    "encoding", [SIX, Numbers((9, 8)), Group(None, (IMAGE,)), encoding_of(spaces.Discrete(3))]
+)
+def test_convolutions_need_a_single_image(encoding) -> None:
+    match = r"^convolution has kernels \(3,\): the observation is no single image .* leave .*\.$"
+    settings = NetworkSettings(convolution=SMALL)
+    with pytest.raises(UphillError, match=match):
+        make_critic(settings, encoding, np.random.default_rng(0))

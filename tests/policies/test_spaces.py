@@ -124,15 +124,30 @@ ACTIONS = [
 ]
 
 
-@pytest.mark.parametrize("space", ACTIONS, ids=str)
-def test_whatever_is_sampled_becomes_an_action_of_the_space(space: gymnasium.Space) -> None:
-    kind = action_kind_of(space)
+FAMILIES = [(space, "gaussian") for space in ACTIONS] + [
+    (space, family)
+    for space in ACTIONS
+    if isinstance(space, spaces.Box) and space.dtype in (np.float32, np.int64)
+    for family in ("tanh-gaussian", "beta")
+]
+
+
+@pytest.mark.parametrize(("space", "family"), FAMILIES, ids=str)
+def test_whatever_is_sampled_becomes_an_action_of_the_space(
+    space: gymnasium.Space, family: str
+) -> None:
+    kind = action_kind_of(space, family)
     rng = np.random.default_rng(0)
     # Large parameters: most samples of a Gaussian lie far outside [−1, 1].
     parameters = jnp.asarray(3 * rng.normal(size=(50, kind.num_parameters)), jnp.float32)
     distribution = kind.distribution(parameters, jnp.ones(kind.num_parameters))
     action = distribution.sample(jax.random.key(0))
+    assert np.isfinite(distribution.log_prob(action)).all()
     assert distribution.log_prob(action).shape == (50,)
+    vector = kind.vector(action)
+    assert vector.shape == (50, kind.vector_size)
+    assert (abs(np.asarray(vector)) <= 1).all()
+    assert kind.can_clip == (isinstance(space, spaces.Box) and family == "gaussian")
     for sampled in (action, distribution.mode()):
         given = np.asarray(kind.to_environment(sampled))
         assert given.shape == (50, *space.shape)
@@ -204,3 +219,73 @@ def test_other_spaces_are_refused_with_what_is_supported(make, space, words: str
 def test_a_box_action_needs_finite_bounds() -> None:
     with pytest.raises(UphillError, match=r"infinite bounds: wrap .* or declare finite ones\.$"):
         action_kind_of(spaces.Box(-np.inf, 1, (2,)))
+
+
+IMAGE = spaces.Box(0, 255, (4, 5, 3), np.uint8)
+
+
+def test_images_of_bytes_become_fractions_and_are_not_normalised() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3)).astype(np.uint8)
+    encoding = encoding_of(IMAGE)
+    found = np.asarray(encoding.encode(pixels))
+    np.testing.assert_allclose(found, pixels.reshape(2, 60) / 255, rtol=1e-6)
+    assert not any(scaled_features(encoding))
+    inside = encoding_of(spaces.Dict({"eye": IMAGE, "speed": spaces.Box(-1, 1, (1,))}))
+    found = np.asarray(inside.encode({"eye": pixels[0], "speed": np.float32([0.5])}))
+    np.testing.assert_allclose(found, [*(pixels[0].ravel() / 255), 0.5], rtol=1e-6)
+    assert scaled_features(inside) == (*(False,) * 60, True)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Box(0, 255, (4, 5), np.uint8),
+        spaces.Box(0, 1, (4, 5, 3), np.uint8),
+        spaces.Box(0, 255, (4, 5, 3), np.float32),
+    ],
+    ids=str,
+)
+def test_other_boxes_keep_their_numbers(space: spaces.Box) -> None:
+    encoding = encoding_of(space)
+    np.testing.assert_array_equal(encoding.encode(space.high), space.high.ravel())
+    assert all(scaled_features(encoding))
+
+
+def test_trap_10_squashed_actions_are_scaled_from_what_was_stored() -> None:
+    space = spaces.Box(np.float32([-2, 0]), np.float32([4, 10]))
+    squashed = action_kind_of(space, "tanh-gaussian")
+    found = squashed.to_environment(jnp.array([[0.0, np.arctanh(0.5)], [100.0, -100.0]]))
+    np.testing.assert_allclose(found, [[1, 7.5], [4, 0]], rtol=1e-6)
+    beta = action_kind_of(space, "beta")
+    found = beta.to_environment(jnp.array([[0.5, 0.75], [1.0, 0.0]]))
+    np.testing.assert_allclose(found, [[1, 7.5], [4, 0]], rtol=1e-6)
+
+
+def test_only_gaussian_actions_are_clipped_and_it_is_counted() -> None:
+    space = spaces.Box(-3, 3, (4,))
+    action = jnp.array([[0.5, 1.5, -1.0, -1.01], [0.0, 0.1, 0.2, 0.3]])
+    np.testing.assert_array_equal(action_kind_of(space).clipped(action), [0.5, 0])
+    for family in ("tanh-gaussian", "beta"):
+        np.testing.assert_array_equal(action_kind_of(space, family).clipped(action), [0, 0])
+
+
+@pytest.mark.parametrize("extreme", [-1e30, -50.0, 0.0, 50.0, 1e30])
+def test_trap_10_beta_actions_stay_finite_for_extreme_parameters(extreme: float) -> None:
+    kind = action_kind_of(spaces.Box(-1, 1, (1,)), "beta")
+
+    def score(parameters: jax.Array) -> jax.Array:
+        beta = kind.distribution(parameters, None)
+        return beta.log_prob(jnp.array([0.3])) + beta.entropy() + beta.mode().sum()
+
+    value, gradient = jax.value_and_grad(score)(jnp.array([extreme, -extreme]))
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+    mode = kind.distribution(jnp.full(2, extreme), None).mode()
+    np.testing.assert_allclose(mode, [0.5], rtol=1e-3)
+
+
+def test_a_network_sees_choices_as_one_hot_vectors() -> None:
+    kind = action_kind_of(spaces.MultiDiscrete([2, 3], start=[5, 7]))
+    np.testing.assert_array_equal(kind.vector(jnp.array([1, 0])), [0, 1, 1, 0, 0])
+    kind = action_kind_of(spaces.Discrete(3, start=4))
+    np.testing.assert_array_equal(kind.vector(jnp.array(2)), [0, 0, 1])

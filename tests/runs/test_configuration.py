@@ -25,6 +25,7 @@ from uphill.learning.parts import (
     ValueFunction,
 )
 from uphill.learning.schedule import Schedule
+from uphill.policies.networks import Convolution
 from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.policies.spaces import ActionKind, Encoding, action_kind_of, encoding_of
 from uphill.runs.configuration import decode, encode, flags, part_types
@@ -53,6 +54,14 @@ UNUSUAL = {
         baseline=NoBaseline(),
         policy=PolicySettings(hidden=(5, 6, 7), initial_log_std=-1.5),
     ),
+    "images and heads": ppo(
+        baseline=ValueFunction(network=NetworkSettings(convolution=Convolution())),
+        policy=PolicySettings(
+            convolution=Convolution(filters=(8,), kernels=(3,), strides=(2,)),
+            log_std="network",
+            distribution="tanh-gaussian",
+        ),
+    ),
     "masked tail": reinforce(sampling=Steps(tail="mask"), mean_over="steps"),
 }
 ALL = {name: make() for name, make in ALGORITHMS.items()} | UNUSUAL
@@ -72,6 +81,7 @@ SPACES = [
     spaces.Discrete(3, start=-1),
     spaces.MultiDiscrete([[2, 3], [4, 5]], start=[[0, 1], [2, 3]]),
     spaces.MultiBinary((2, 2)),
+    spaces.Box(0, 255, (8, 9, 3), np.uint8),
     spaces.Dict(
         {
             "b": spaces.Tuple((spaces.Discrete(2), spaces.Box(0, 255, (2,), np.uint8))),
@@ -102,10 +112,11 @@ def test_every_encoding_survives_json(space: Any) -> None:
     ids=str,
 )
 def test_every_kind_of_action_survives_json(space: Any) -> None:
-    kind = action_kind_of(space)
-    again = decode(ActionKind, through_json(kind), "action_kind")
-    assert again == kind
-    assert hash(again) == hash(kind)
+    for distribution in ("gaussian", "beta"):
+        kind = action_kind_of(space, distribution)
+        again = decode(ActionKind, through_json(kind), "action_kind")
+        assert again == kind
+        assert hash(again) == hash(kind)
 
 
 @dataclass(frozen=True)
@@ -291,6 +302,10 @@ def test_flags_are_what_differs() -> None:
     back = list(flags(changed, ppo()))
     assert "--no-normalize-observations" in back
     assert "--optimizer adam" in back
+    images = ppo(policy=PolicySettings(convolution=Convolution(kernels=(4, 3, 3))))
+    convolution = ["--policy.convolution convolution", "--policy.convolution.kernels 4 3 3"]
+    assert list(flags(ppo(), images)) == convolution
+    assert list(flags(images, ppo())) == ["--policy.convolution none"]
     without = vpg(baseline=ValueFunction(optimizer=None))
     assert "--baseline.optimizer none" in flags(vpg(), without)
     never = ppo(optimizer=Adam(learning_rate=3e-4, max_grad_norm=None))
@@ -305,6 +320,7 @@ def test_part_types_says_where_there_is_a_choice() -> None:
 
     assert types("surrogate") == ["ScoreFunction", "ClippedRatio"]
     assert types("baseline.optimizer") == ["Adam", "RMSProp", "SGD", "none"]
+    assert types("policy.convolution") == ["Convolution", "none"]
     for no_choice in ("policy", "num_epochs", "entropy", "optimizer.learning_rate", "nothing"):
         assert types(no_choice) == []
     assert types("baseline.nothing") == types("num_epochs.x") == types("surrogate.epsilon.x") == []

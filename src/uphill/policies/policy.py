@@ -271,10 +271,9 @@ def make_trunk(
         sizes = (num_features, *settings.hidden)
         return mlp(sizes, settings.activation, generator), sizes[-1]
     if not (isinstance(encoding, Numbers) and len(encoding.shape) == 3):
-        shape = getattr(encoding, "shape", "several parts")
         raise UphillError(
-            f"convolution is {convolution}: the observation ({shape}) is no single image of three "
-            "axes, so use None."
+            f"convolution has kernels {convolution.kernels}: the observation is no single image (a "
+            f"Box of three axes) but {encoding}, so leave convolution out."
         )
     return convolutional(
         convolution, encoding.shape, num_others, settings.hidden, settings.activation, generator
