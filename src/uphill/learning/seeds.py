@@ -15,8 +15,6 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Key
 
-from uphill.trajectory import Array
-
 
 def over_seeds(function: Callable[..., Any], num_seeds: int) -> Callable[..., Any]:
     """`function(shared, *own)` for every seed: each of `own` gets a leading axis for the seeds.
@@ -53,7 +51,7 @@ def _pad(x: Any, padding: int) -> Any:
     return jnp.concatenate([x, jnp.repeat(x[-1:], padding, axis=0)]) if padding else x
 
 
-def seed_keys(seeds: tuple[int, ...]) -> Key[Array, " S"]:
+def seed_keys(seeds: tuple[int, ...]) -> Key[jax.Array, " S"]:
     """The key of each seed, on which all its random numbers rest: `jax.random.key(seed)`."""
     numbers = np.asarray(seeds, np.uint32)
     config: Any = jax.config

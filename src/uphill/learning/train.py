@@ -20,7 +20,7 @@ from uphill.envs.base import CompiledEnvironment
 from uphill.envs.gymnasium_backend import HostEnvironment
 from uphill.envs.make import EnvironmentChoice, make_env
 from uphill.errors import UphillError
-from uphill.learning.learner import Learner, make_learner, stack
+from uphill.learning.learner import Actor, Learner, make_learner, stack
 from uphill.learning.objective import uniform_share
 from uphill.learning.parts import Algorithm, Episodes, Steps
 from uphill.learning.process import is_short_of_devices, use_cores
@@ -150,6 +150,19 @@ class Trainer:
         total = state.num_updates + int(rows["updated"].sum(0).max())
         return TrainState(learners, lanes, total, transitions), rows
 
+    def episodes(self, actor: Actor, key: Keys) -> Trajectory:
+        """Whole episodes of one actor, for a sampling by `Episodes`; `key` is not that of a seed,
+        but of these episodes. Of a compiled world this may be part of a compiled program."""
+        if isinstance(self.env, CompiledEnvironment):
+            key_environment, key_act = jax.random.split(key)
+            return self._collect(actor.act, self._fresh_lanes(key_environment), key_act)[1]
+        jax.block_until_ready(actor)
+        actors = jax.tree.map(lambda x: jnp.asarray(x)[None], actor)
+        counters = (jnp.zeros(1, jnp.int32), jnp.zeros(1, jnp.uint32))
+        is_python = isinstance(self.env, HostEnvironment)
+        collect = self._collect_from_python if is_python else self._collect_from_pool
+        return collect(actors, counters, self._reset_lanes(), key[None])[1]
+
     def is_done(self, state: TrainState) -> bool:
         """Whether every seed has its steps."""
         return min(state.num_transitions) >= self.num_steps
@@ -229,7 +242,8 @@ class Trainer:
                 (learners.actor, learners.num_updates, learners.num_transitions)
             )
             assert lanes is not None
-            lanes, trajectory, finished = _gathered(collect(actors, counters, lanes))
+            collected = collect(actors, counters, lanes, self._keys)
+            lanes, trajectory, finished = _gathered(collected)
             learners, row = self._call(
                 "update",
                 self._update_seeds,
@@ -262,15 +276,15 @@ class Trainer:
 
         return over_seeds(one, num_seeds)(shared, learners, by_seed, totals, keys)
 
-    def _collect_from_pool(self, actors: Any, counters: Any, lanes: Lanes) -> tuple:
+    def _collect_from_pool(self, actors: Any, counters: Any, lanes: Lanes, keys: Keys) -> tuple:
         def collect(shared: tuple, actors: Any, counters: Any, lanes: Lanes, keys: Keys) -> tuple:
             num_updates, num_transitions = counters
             act = self._act_by_seed(actors, _uniform_by_seed(shared, num_transitions))
             return self._collect(act, lanes, _acting_keys(keys, num_updates))
 
-        return self._call("collect", collect, self._shared(), actors, counters, lanes, self._keys)
+        return self._call("collect", collect, self._shared(), actors, counters, lanes, keys)
 
-    def _collect_from_python(self, actors: Any, counters: Any, lanes: Lanes) -> tuple:
+    def _collect_from_python(self, actors: Any, counters: Any, lanes: Lanes, keys: Keys) -> tuple:
         sampling = self.algorithm.sampling
         if isinstance(sampling, Steps):
             limit, per_env = sampling.num_steps, None
@@ -288,7 +302,7 @@ class Trainer:
             return self._act_by_seed(actors, uniform)(observation, keys[t])
 
         actors = jax.tree.map(jnp.asarray, actors)  # once, and not at every step
-        keys, uniform = self._call("before", before, self._shared(), counters, self._keys)
+        keys, uniform = self._call("before", before, self._shared(), counters, keys)
         first = (actors, uniform, lanes.observation, keys, np.int32(0))
         policy = self._fast("act", act, *first)
 
