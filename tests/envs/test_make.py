@@ -18,6 +18,7 @@ from uphill.envs.make import (
     lane_seed,
     make_env,
 )
+from uphill.envs.worlds import WORLDS
 from uphill.errors import UphillError
 
 
@@ -35,6 +36,8 @@ def no_envpool(monkeypatch):
     ("env", "env_kwargs", "backend", "reason"),
     [
         ("CartPole-v1", {}, "compiled", "one of Uphill's compiled worlds"),
+        ("Acrobot-v1", {}, "compiled", "one of Uphill's compiled worlds"),
+        ("CartPoleSwingUp-v1", {}, "compiled", "one of Uphill's compiled worlds"),
         ("CartPole-v1", {"max_episode_steps": 9}, "envpool", "EnvPool has it in C++"),
         ("CartPole-v1", {"render_mode": "rgb_array"}, "gymnasium", "does not take render_mode"),
         ("LunarLander-v3", {}, "envpool", "EnvPool has it in C++"),
@@ -144,7 +147,7 @@ def test_where_envpool_has_no_xla_interface_it_is_stepped_from_the_host(monkeypa
 
 def test_known_environments_name_their_backend_here():
     known = known_environments()
-    assert known["CartPole-v1"] == "compiled"
+    assert {known[name] for name in WORLDS} == {"compiled"}
     assert known["LunarLander-v3"] == "envpool"
     assert known["phys2d/CartPole-v1"] == "envpool"
     assert list(known) == sorted(known)
