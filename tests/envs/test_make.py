@@ -61,6 +61,8 @@ def test_without_envpool_gymnasium_runs_it_and_the_extra_is_named(no_envpool):
     assert choose("CartPole-v1").backend == "compiled"
     with pytest.raises(UphillError, match="'LunarLander': did you mean LunarLander-v3"):
         choose("LunarLander")
+    with pytest.raises(UphillError, match="did you mean CartPoleSwingUp-v"):
+        choose("CartPoleSwingUp")
     with pytest.raises(UphillError, match=r"not installed: pip install 'uphill\[envpool"):
         choose("LunarLander-v3", "envpool")
     assert "Pong-v5" not in known_environments()
@@ -88,6 +90,9 @@ def test_a_backend_that_is_asked_for_is_taken(backend):
         ("Pong", "auto", {}, "did you mean .*Pong-v5"),
         ("LunarLandr-v3", "auto", {}, "did you mean LunarLander-v3"),
         ("Pong-v5", "auto", {"b": 1, "a": 2}, "EnvPool's Pong-v5 does not take a, b, and Gymn"),
+        ("CartPoleSwingup-v1", "auto", {}, "did you mean CartPoleSwingUp-v1"),
+        ("CartPoleSwingUp-v0", "auto", {"b": 1, "a": 2}, "takes no arguments, but got b, a: omit"),
+        ("CartPoleSwingUp-v0", "gymnasium", {}, "Gymnasium does not have 'CartPoleSwingUp-v0'"),
         ("", "auto", {}, "There is no environment ''"),
     ],
 )

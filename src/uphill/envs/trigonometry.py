@@ -1,7 +1,8 @@
-"""Sine and cosine at once, for the worlds.
+"""Sine and cosine at once, for worlds whose angles go round.
 
-XLA calls a scalar function for each sine on a CPU, which is most of a world's time; these few
-multiplications run on several environments at a time, and are ten times as fast.
+On a CPU, XLA's own take 10 ns for each number once angles range over the circle (2 ns within ±0.2),
+which was nine tenths of Acrobot's time. These few multiplications run on several environments at a
+time, 0.7 ns for both.
 """
 
 import math
