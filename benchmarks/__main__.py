@@ -4,8 +4,10 @@ import subprocess
 import sys
 
 from benchmarks import peers, startup, throughput
+from benchmarks.compiled_worlds import worlds
 
 MEASUREMENTS = {
+    "worlds": worlds,
     "window": throughput.window,
     "episodes": throughput.episodes,
     "ppo": throughput.ppo_seeds,

@@ -18,6 +18,7 @@ from uphill.envs.make import (
     lane_seed,
     make_env,
 )
+from uphill.envs.worlds import WORLDS
 from uphill.errors import UphillError
 
 
@@ -35,6 +36,8 @@ def no_envpool(monkeypatch):
     ("env", "env_kwargs", "backend", "reason"),
     [
         ("CartPole-v1", {}, "compiled", "one of Uphill's compiled worlds"),
+        ("Acrobot-v1", {}, "compiled", "one of Uphill's compiled worlds"),
+        ("CartPoleSwingUp-v1", {}, "compiled", "one of Uphill's compiled worlds"),
         ("CartPole-v1", {"max_episode_steps": 9}, "envpool", "EnvPool has it in C++"),
         ("CartPole-v1", {"render_mode": "rgb_array"}, "gymnasium", "does not take render_mode"),
         ("LunarLander-v3", {}, "envpool", "EnvPool has it in C++"),
@@ -58,6 +61,8 @@ def test_without_envpool_gymnasium_runs_it_and_the_extra_is_named(no_envpool):
     assert choose("CartPole-v1").backend == "compiled"
     with pytest.raises(UphillError, match="'LunarLander': did you mean LunarLander-v3"):
         choose("LunarLander")
+    with pytest.raises(UphillError, match="did you mean CartPoleSwingUp-v"):
+        choose("CartPoleSwingUp")
     with pytest.raises(UphillError, match=r"not installed: pip install 'uphill\[envpool"):
         choose("LunarLander-v3", "envpool")
     assert "Pong-v5" not in known_environments()
@@ -85,6 +90,9 @@ def test_a_backend_that_is_asked_for_is_taken(backend):
         ("Pong", "auto", {}, "did you mean .*Pong-v5"),
         ("LunarLandr-v3", "auto", {}, "did you mean LunarLander-v3"),
         ("Pong-v5", "auto", {"b": 1, "a": 2}, "EnvPool's Pong-v5 does not take a, b, and Gymn"),
+        ("CartPoleSwingup-v1", "auto", {}, "did you mean CartPoleSwingUp-v1"),
+        ("CartPoleSwingUp-v0", "auto", {"b": 1, "a": 2}, "takes no arguments, but got b, a: omit"),
+        ("CartPoleSwingUp-v0", "gymnasium", {}, "Gymnasium does not have 'CartPoleSwingUp-v0'"),
         ("", "auto", {}, "There is no environment ''"),
     ],
 )
@@ -144,7 +152,7 @@ def test_where_envpool_has_no_xla_interface_it_is_stepped_from_the_host(monkeypa
 
 def test_known_environments_name_their_backend_here():
     known = known_environments()
-    assert known["CartPole-v1"] == "compiled"
+    assert {known[name] for name in WORLDS} == {"compiled"}
     assert known["LunarLander-v3"] == "envpool"
     assert known["phys2d/CartPole-v1"] == "envpool"
     assert list(known) == sorted(known)

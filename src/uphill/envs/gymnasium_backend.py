@@ -53,7 +53,7 @@ def spec_of(env_id: str) -> EnvSpec:
 
 def suggestion(name: str, more: tuple[str, ...] = ()) -> str:
     """Where to look instead of `name`: the nearest that Gymnasium knows, or among `more`."""
-    known = {known.lower(): known for known in sorted({*gymnasium.registry, *more})}
+    known = {known.lower(): known for known in (*gymnasium.registry, *more)}
     near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     if not near:
         return "`uphill envs` lists what exists."

@@ -65,15 +65,17 @@ def _pick(env: str | Callable, env_kwargs: dict[str, Any]) -> tuple[Backend, str
         return "gymnasium", "it is a Python callable"
     if env in WORLDS and not env_kwargs:
         return "compiled", "it is one of Uphill's compiled worlds"
+    if env in WORLDS and env not in gymnasium.registry:
+        raise UphillError(f"{env} takes no arguments, but got {', '.join(env_kwargs)}: omit them.")
     if ":" in env:
         gymnasium_backend.spec_of(env)
         return "gymnasium", "it comes from a module of yours"
     if importlib.util.find_spec("envpool") is None:
-        gymnasium_backend.spec_of(env)
+        _require_known(env, ())
         hint = "; pip install 'uphill[envpool]' may run it many times faster"
         return "gymnasium", "EnvPool is not installed" + (hint if sys.platform == "linux" else "")
     if not envpool_backend.supports(env):
-        _require_known(env)
+        _require_known(env, tuple(envpool_backend.names()))
         return "gymnasium", "EnvPool does not have it"
     if unknown := envpool_backend.unknown_arguments(env, env_kwargs):
         missing = f"does not take {', '.join(unknown)}"
@@ -103,16 +105,20 @@ def _insist(
                 "--backend."
             )
     if backend == "gymnasium" and isinstance(env, str):
+        if env in WORLDS and env not in gymnasium.registry:
+            raise UphillError(
+                f"backend is 'gymnasium', but Gymnasium does not have {env!r}: leave out --backend."
+            )
         gymnasium_backend.spec_of(env)
     return backend, "you asked for it"
 
 
-def _require_known(env_id: str) -> None:
+def _require_known(env_id: str, pools: tuple[str, ...]) -> None:
     """Raises:
-    UphillError: if neither Gymnasium nor EnvPool has `env_id`; it names the nearest.
+    UphillError: if Gymnasium has no `env_id`; it names the nearest of all, EnvPool's `pools` too.
     """
     if env_id not in gymnasium.registry:
-        near = gymnasium_backend.suggestion(env_id, tuple(envpool_backend.names()))
+        near = gymnasium_backend.suggestion(env_id, (*pools, *WORLDS))
         raise UphillError(f"There is no environment {env_id!r}: {near}")
 
 

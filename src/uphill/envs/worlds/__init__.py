@@ -1,9 +1,19 @@
 """Compiled worlds: one a file, and the list of all."""
 
 from uphill.envs.base import World
+from uphill.envs.worlds.acrobot import Acrobot
 from uphill.envs.worlds.cartpole import CartPole
+from uphill.envs.worlds.cartpole_swingup import CartPoleSwingUp
+from uphill.envs.worlds.mountain_car import MountainCar, MountainCarContinuous
+from uphill.envs.worlds.pendulum import Pendulum
 
 WORLDS: dict[str, World] = {
+    "Acrobot-v1": Acrobot(max_episode_steps=500, reward_threshold=-100.0),
     "CartPole-v0": CartPole(max_episode_steps=200, reward_threshold=195.0),
     "CartPole-v1": CartPole(max_episode_steps=500, reward_threshold=475.0),
+    "CartPoleSwingUp-v0": CartPoleSwingUp(500, 300.0, is_reward_positive=False),
+    "CartPoleSwingUp-v1": CartPoleSwingUp(500, 400.0, is_reward_positive=True),
+    "MountainCar-v0": MountainCar(max_episode_steps=200, reward_threshold=-110.0),
+    "MountainCarContinuous-v0": MountainCarContinuous(999, reward_threshold=90.0),
+    "Pendulum-v1": Pendulum(max_episode_steps=200),
 }
