@@ -18,10 +18,12 @@ from uphill.envs.worlds.cartpole import (
     ANGLE_LIMIT,
     HALF_LENGTH,
     POSITION_LIMIT,
+    TIME_STEP,
     CartPole,
     State,
 )
 
+FPS = round(1 / TIME_STEP)
 CART = (0.62, 0.3)
 PIVOT_HEIGHT = 0.42
 

@@ -1,9 +1,29 @@
 """Compiled worlds: one a file, and the list of all."""
 
-from uphill.envs.base import World
+from typing import Any
+
+from uphill.envs.base import Configurable, World
 from uphill.envs.worlds.cartpole import CartPole
+from uphill.errors import UphillError
 
 WORLDS: dict[str, World] = {
     "CartPole-v0": CartPole(max_episode_steps=200, reward_threshold=195.0),
     "CartPole-v1": CartPole(max_episode_steps=500, reward_threshold=475.0),
 }
+
+
+def make_world(name: str, arguments: dict[str, Any]) -> World:
+    """The world of that name, with these keyword arguments.
+
+    Raises:
+        UphillError: if it does not take them.
+    """
+    world = WORLDS[name]
+    if not arguments:
+        return world
+    taken = world.arguments if isinstance(world, Configurable) else ()
+    if unknown := sorted(set(arguments) - set(taken)):
+        takes = f"these are: {', '.join(taken)}" if taken else "it takes none"
+        raise UphillError(f"{name} has no argument {', '.join(unknown)} ({takes}).")
+    assert isinstance(world, Configurable)
+    return world.configured(**arguments)
