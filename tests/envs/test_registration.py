@@ -17,6 +17,7 @@ from uphill.errors import UphillError
 
 
 @pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.filterwarnings("ignore:.*out of date:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:.*Box observation space .*infinity:UserWarning")
 def test_gymnasiums_checker_passes(name, monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
