@@ -3,12 +3,15 @@
 from typing import Any
 
 from uphill.envs.base import Configurable, World
+from uphill.envs.worlds.car_race import CarRace, CarRaceContinuous
 from uphill.envs.worlds.cartpole import CartPole
 from uphill.errors import UphillError
 
 WORLDS: dict[str, World] = {
     "CartPole-v0": CartPole(max_episode_steps=200, reward_threshold=195.0),
     "CartPole-v1": CartPole(max_episode_steps=500, reward_threshold=475.0),
+    "CarRace-v0": CarRace(),
+    "CarRaceContinuous-v0": CarRaceContinuous(),
 }
 
 
