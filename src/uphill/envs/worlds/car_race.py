@@ -10,8 +10,8 @@ radians, counted to the left.
 It has crashed when its middle is less than `CAR_RADIUS` from the edge of the track. A step is no
 longer than that, so that no car passes through a wall between two steps.
 
-Its walls and the radars' rays are lines: in the frame of the car, a ray along d meets the piece of
-wall from a to b, where d × a and d × b differ in sign, at the distance (a × b) / (d × b − d × a).
+Seen from the car, a radar's ray along d meets the line of the wall from a to b if d × a and d × b
+differ in sign, at the distance (a × b) / (d × b − d × a) if that is positive.
 """
 
 import math
@@ -24,6 +24,7 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Bool, Float, Int, PRNGKeyArray, Shaped
 
 from uphill.envs.base import World
@@ -221,16 +222,16 @@ def radars(known: Circuits, state: State) -> Float[Array, "5"]:
     lap = jnp.asarray(known.num_sections)[state.track]
     corners = jnp.asarray(known.walls)[state.track, (state.section + shift) % lap]
     x, y = corners[..., 0] - state.position[0], corners[..., 1] - state.position[1]
-    cos, sin = jnp.cos(state.heading), jnp.sin(state.heading)
-    ahead, left = x * cos + y * sin, y * cos - x * sin
-    over_cross = 1 / (ahead[:-1] * left[1:] - ahead[1:] * left[:-1])
+    over_cross = 1 / (x[:-1] * y[1:] - x[1:] * y[:-1])
+    angles = state.heading + jnp.asarray(RADAR_ANGLES)
+    # Fused with what follows, sine and cosine would be computed again for every wall.
+    rays = lax.optimization_barrier((jnp.cos(angles), jnp.sin(angles)))
 
-    def closest(ray: Float[Array, "2"]) -> Float[Array, ""]:
-        side = ray[0] * left - ray[1] * ahead
+    def closest(ray_x: Float[Array, ""], ray_y: Float[Array, ""]) -> Float[Array, ""]:
+        side = ray_x * y - ray_y * x
         a, b = side[:-1], side[1:]
         # The inverse of the distance: one division serves all rays, and what is not met is 0.
         closeness = jnp.where((a > 0) != (b > 0), (b - a) * over_cross, 0.0)
         return jnp.max(closeness, initial=1 / RADAR_RANGE)
 
-    rays = np.array([(math.cos(angle), math.sin(angle)) for angle in RADAR_ANGLES], np.float32)
-    return 1 / jax.vmap(closest)(jnp.asarray(rays))
+    return 1 / jax.vmap(closest)(*rays)
