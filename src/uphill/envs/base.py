@@ -96,6 +96,30 @@ class World(Protocol):
         ...
 
 
+@runtime_checkable
+class Informative(Protocol):
+    """What a world may have besides: something to tell of a state that the agent does not see."""
+
+    def info(self, state: PyTree) -> dict[str, Shaped[Array, ""]]:
+        """Numbers and flags by name."""
+        ...
+
+
+@runtime_checkable
+class Configurable(Protocol):
+    """What a world may have besides: keyword arguments."""
+
+    arguments: ClassVar[tuple[str, ...]]
+
+    def configured(self, **arguments: Any) -> World:
+        """This world with other arguments.
+
+        Raises:
+            UphillError: if a value makes no sense.
+        """
+        ...
+
+
 class BatchState(eqx.Module):
     """The state of `N` copies of a world, and all that autoreset needs to know."""
 

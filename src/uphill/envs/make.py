@@ -11,10 +11,10 @@ import gymnasium
 import numpy as np
 
 from uphill.envs import envpool_backend, gymnasium_backend
-from uphill.envs.base import CompiledEnvironment
+from uphill.envs.base import CompiledEnvironment, Configurable
 from uphill.envs.envpool_backend import EnvPoolEnvironment
 from uphill.envs.gymnasium_backend import HostEnvironment
-from uphill.envs.worlds import WORLDS
+from uphill.envs.worlds import WORLDS, make_world
 from uphill.errors import UphillError
 
 Backend = Literal["compiled", "envpool", "gymnasium"]
@@ -54,6 +54,8 @@ def choose(
             f"env is {type(env).__name__}: give an environment's ID or a function that makes one "
             "(many are made, so one that exists already is not enough)."
         )
+    if isinstance(env, str) and env.removeprefix("uphill/") in WORLDS:
+        env = env.removeprefix("uphill/")  # what Gymnasium calls our worlds
     chosen, reason = (
         _pick(env, env_kwargs) if backend == "auto" else _insist(env, backend, env_kwargs)
     )
@@ -63,7 +65,8 @@ def choose(
 def _pick(env: str | Callable, env_kwargs: dict[str, Any]) -> tuple[Backend, str]:
     if not isinstance(env, str):
         return "gymnasium", "it is a Python callable"
-    if env in WORLDS and not env_kwargs:
+    if env in WORLDS and (not env_kwargs or _is_ours_alone(env)):
+        make_world(env, env_kwargs)
         return "compiled", "it is one of Uphill's compiled worlds"
     if env in WORLDS and env not in gymnasium.registry:
         raise UphillError(f"{env} takes no arguments, but got {', '.join(env_kwargs)}: omit them.")
@@ -85,15 +88,22 @@ def _pick(env: str | Callable, env_kwargs: dict[str, Any]) -> tuple[Backend, str
     return "envpool", "EnvPool has it in C++"
 
 
+def _is_ours_alone(env_id: str) -> bool:
+    """Whether no other backend could take a world's keyword arguments."""
+    return isinstance(WORLDS[env_id], Configurable) or env_id not in gymnasium.registry
+
+
 def _insist(
     env: str | Callable, backend: Backend, env_kwargs: dict[str, Any]
 ) -> tuple[Backend, str]:
-    if backend == "compiled" and (not isinstance(env, str) or env not in WORLDS or env_kwargs):
-        have = ", ".join(WORLDS)
-        raise UphillError(
-            f"backend is 'compiled', but {_name(env)!r} is no compiled world (these are: {have}; "
-            "they take no arguments): leave out --backend."
-        )
+    if backend == "compiled":
+        if not isinstance(env, str) or env not in WORLDS:
+            have = ", ".join(WORLDS)
+            raise UphillError(
+                f"backend is 'compiled', but {_name(env)!r} is no compiled world (these are: "
+                f"{have}): leave out --backend."
+            )
+        make_world(env, env_kwargs)
     if backend == "envpool":
         if importlib.util.find_spec("envpool") is None:
             raise UphillError(
@@ -169,7 +179,7 @@ def make_env(
     choice = env if isinstance(env, EnvironmentChoice) else choose(env)
     lane_seeds = [lane_seed(seed, lane, resumed_at) for seed in seeds for lane in range(num_envs)]
     if choice.backend == "compiled":
-        return CompiledEnvironment(WORLDS[str(choice.env)], num_envs), None
+        return CompiledEnvironment(make_world(str(choice.env), choice.env_kwargs), num_envs), None
     if choice.backend == "envpool":
         if sys.platform == "linux":
             return EnvPoolEnvironment(str(choice.env), lane_seeds, choice.env_kwargs), None

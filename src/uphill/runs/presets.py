@@ -103,13 +103,18 @@ PRESETS: dict[str, dict[str, Preset]] = {
 
 def preset(env: str, algo: str | None = None) -> Preset:
     """The preset of an environment; for one without, the algorithm with its own defaults."""
-    presets = PRESETS.get(env, {})
+    presets = _presets(env)
     if algo is None:
         algo = next(iter(presets), "ppo")
     if algo in presets:
         return presets[algo]
     settings = {"normalize_observations": True} if algo in ("ppo", "a2c") else {}
     return Preset(algo, ALGORITHMS[algo](**settings), DEFAULT_STEPS)
+
+
+def _presets(env: str) -> dict[str, Preset]:
+    """Those of an environment; Gymnasium calls our worlds `uphill/NAME`."""
+    return PRESETS.get(env.removeprefix("uphill/"), {})
 
 
 def settings_of(env: str, algo: str, algorithm: Algorithm) -> str:
@@ -120,7 +125,7 @@ def settings_of(env: str, algo: str, algorithm: Algorithm) -> str:
     if algo not in ALGORITHMS:
         return "your own"
     is_preset = encode(algorithm) == encode(preset(env, algo).algorithm)
-    if algo in PRESETS.get(env, {}):
+    if algo in _presets(env):
         source = f"{'' if is_preset else 'not '}the preset of {env}"
     else:
         source = f"no preset of {algo} for {env}"

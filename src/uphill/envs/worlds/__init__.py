@@ -1,19 +1,42 @@
 """Compiled worlds: one a file, and the list of all."""
 
-from uphill.envs.base import World
+from typing import Any
+
+from uphill.envs.base import Configurable, World
 from uphill.envs.worlds.acrobot import Acrobot
+from uphill.envs.worlds.car_race import CarRace, CarRaceContinuous
 from uphill.envs.worlds.cartpole import CartPole
 from uphill.envs.worlds.cartpole_swingup import CartPoleSwingUp
 from uphill.envs.worlds.mountain_car import MountainCar, MountainCarContinuous
 from uphill.envs.worlds.pendulum import Pendulum
+from uphill.errors import UphillError
 
 WORLDS: dict[str, World] = {
     "Acrobot-v1": Acrobot(max_episode_steps=500, reward_threshold=-100.0),
     "CartPole-v0": CartPole(max_episode_steps=200, reward_threshold=195.0),
     "CartPole-v1": CartPole(max_episode_steps=500, reward_threshold=475.0),
+    "CarRace-v0": CarRace(),
+    "CarRaceContinuous-v0": CarRaceContinuous(),
     "CartPoleSwingUp-v0": CartPoleSwingUp(500, 300.0, is_reward_positive=False),
     "CartPoleSwingUp-v1": CartPoleSwingUp(500, 400.0, is_reward_positive=True),
     "MountainCar-v0": MountainCar(max_episode_steps=200, reward_threshold=-110.0),
     "MountainCarContinuous-v0": MountainCarContinuous(999, reward_threshold=90.0),
     "Pendulum-v1": Pendulum(max_episode_steps=200),
 }
+
+
+def make_world(name: str, arguments: dict[str, Any]) -> World:
+    """The world of that name, with these keyword arguments.
+
+    Raises:
+        UphillError: if it does not take them.
+    """
+    world = WORLDS[name]
+    if not arguments:
+        return world
+    taken = world.arguments if isinstance(world, Configurable) else ()
+    if unknown := sorted(set(arguments) - set(taken)):
+        takes = f"these are: {', '.join(taken)}" if taken else "it takes none"
+        raise UphillError(f"{name} has no argument {', '.join(unknown)} ({takes}).")
+    assert isinstance(world, Configurable)
+    return world.configured(**arguments)

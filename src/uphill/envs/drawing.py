@@ -1,0 +1,186 @@
+"""A canvas for pictures of environments: world coordinates in, smooth RGB pixels out.
+
+It draws with pygame, which comes with `gymnasium[classic-control]`, in memory: no display is
+needed. Everything is drawn three times too large and averaged once, which smooths every edge alike.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import pairwise, product
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+Color = tuple[int, int, int] | tuple[int, int, int, int]
+Point = Sequence[float] | Float[np.ndarray, "2"]
+
+SUPERSAMPLING = 3
+
+PAPER: Color = (247, 245, 240)
+GROUND: Color = (229, 225, 215)
+LINE: Color = (172, 166, 152)
+INK: Color = (42, 52, 65)
+MUTED: Color = (128, 132, 137)
+BLUE: Color = (52, 94, 134)
+DEEP_BLUE: Color = (36, 66, 97)
+ORANGE: Color = (226, 122, 63)
+RED: Color = (205, 72, 66)
+GREEN: Color = (96, 148, 104)
+YELLOW: Color = (240, 190, 84)
+
+
+class Canvas:
+    """A picture of `size` pixels; y points up, and `center` of the world lies in the middle.
+
+    `scale` is the number of pixels to a unit of the world. Colours may have a fourth number, their
+    opacity from 0 to 255.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int] = (600, 400),
+        scale: float = 100.0,
+        center: Point = (0.0, 0.0),
+        background: Color = PAPER,
+    ) -> None:
+        import pygame
+
+        self.size = size
+        self.scale = scale
+        self.center = (float(center[0]), float(center[1]))
+        self._pygame: Any = pygame
+        self._surface = pygame.Surface((size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING))
+        self._surface.fill(background)
+
+    def polygon(self, points: Iterable[Point], color: Color) -> None:
+        """The inside of a closed line, in coordinates of the world."""
+        corners = [self._fine(point) for point in points]
+        self._paint(corners, 0.0, color, lambda to, at: self._pygame.draw.polygon(to, color, at))
+
+    def line(self, points: Iterable[Point], width: float, color: Color) -> None:
+        """A line through all points, `width` units of the world thick, with round caps."""
+        corners = [self._fine(point) for point in points]
+        radius = max(width * self.scale * SUPERSAMPLING / 2, 1.0)
+
+        def draw(surface: Any, at: list[tuple[float, float]]) -> None:
+            for a, b in pairwise(at):
+                self._pygame.draw.polygon(surface, color, _strip(a, b, radius))
+            for point in at:
+                self._pygame.draw.circle(surface, color, point, radius)
+
+        self._paint(corners, radius, color, draw)
+
+    def circle(self, middle: Point, radius: float, color: Color) -> None:
+        """A disc."""
+        wide = radius * self.scale * SUPERSAMPLING
+
+        def draw(surface: Any, at: list[tuple[float, float]]) -> None:
+            self._pygame.draw.circle(surface, color, at[0], wide)
+
+        self._paint([self._fine(middle)], wide, color, draw)
+
+    def box(
+        self,
+        middle: Point,
+        width: float,
+        height: float,
+        color: Color,
+        angle: float = 0.0,
+        rounding: float = 0.0,
+    ) -> None:
+        """A rectangle, turned by `angle` about its middle, with corners rounded to a radius."""
+        inner = np.array([width, height]) / 2 - rounding
+        turns = np.linspace(0.0, 2 * math.pi, 33)[:-1] + math.pi / 64
+        arcs = np.stack([np.cos(turns), np.sin(turns)], axis=-1)
+        outline = np.sign(arcs) * inner + rounding * arcs
+        self.polygon(outline @ rotation(angle).T + np.asarray(middle, float), color)
+
+    def shadow(self, middle: Point, width: float, height: float, opacity: int = 70) -> None:
+        """A soft ellipse that is darkest in the middle."""
+        layers = 10
+        turns = np.linspace(0.0, 2 * math.pi, 49)[:-1]
+        ellipse = np.stack([np.cos(turns) * width, np.sin(turns) * height], axis=-1) / 2
+        for k in range(layers):
+            ring = ellipse * (1 - k / layers) + np.asarray(middle, float)
+            self.polygon(ring, (30, 34, 40, max(opacity // layers, 1)))
+
+    def text(
+        self,
+        words: str,
+        at: tuple[float, float],
+        height: int = 15,
+        color: Color = INK,
+        align: Literal["left", "center", "right"] = "left",
+    ) -> None:
+        """A line of text; `at` is in pixels from the top left, whatever the world's scale."""
+        self._pygame.font.init()
+        font = self._pygame.font.Font(None, round(height * 1.4 * SUPERSAMPLING))
+        drawn = font.render(words, True, color[:3])
+        shift = {"left": 0.0, "center": 0.5, "right": 1.0}[align] * drawn.get_width()
+        self._surface.blit(drawn, (at[0] * SUPERSAMPLING - shift, at[1] * SUPERSAMPLING))
+
+    def panel(self, left: float, top: float, width: float, height: float, color: Color) -> None:
+        """A rounded rectangle in pixels from the top left: what text stands on."""
+        corner = (left * SUPERSAMPLING, top * SUPERSAMPLING)
+        extent = (width * SUPERSAMPLING, height * SUPERSAMPLING)
+        layer = self._pygame.Surface(extent, self._pygame.SRCALPHA)
+        rounding = min(8 * SUPERSAMPLING, int(extent[1] / 2))
+        self._pygame.draw.rect(layer, color, layer.get_rect(), border_radius=rounding)
+        self._surface.blit(layer, corner)
+
+    def readings(self, values: dict[str, str]) -> None:
+        """Names above values, side by side along the top."""
+        for k, (name, value) in enumerate(values.items()):
+            left = 24 + (self.size[0] - 24) / len(values) * k
+            self.text(name, (left, 18), 11, MUTED)
+            self.text(value.replace("-", "−"), (left, 34), 16, INK)
+
+    def rgb(self) -> UInt8[np.ndarray, "height width 3"]:
+        """The picture: every pixel is the mean of those that were drawn for it."""
+        # pygame's own smoothscale darkens white to 253.
+        drawn = self._pygame.surfarray.pixels3d(self._surface)
+        total = np.zeros((*self.size, 3), np.uint16)
+        for i, j in product(range(SUPERSAMPLING), repeat=2):
+            total += drawn[i::SUPERSAMPLING, j::SUPERSAMPLING]
+        mean = (total + SUPERSAMPLING**2 // 2) // SUPERSAMPLING**2
+        return np.ascontiguousarray(mean.astype(np.uint8).swapaxes(0, 1))
+
+    def _fine(self, point: Point) -> tuple[float, float]:
+        """A point of the world in pixels of the large surface."""
+        x = self.size[0] / 2 + (float(point[0]) - self.center[0]) * self.scale
+        y = self.size[1] / 2 - (float(point[1]) - self.center[1]) * self.scale
+        return x * SUPERSAMPLING, y * SUPERSAMPLING
+
+    def _paint(
+        self, points: list[tuple[float, float]], margin: float, color: Color, draw: Any
+    ) -> None:
+        """Draw at once where the colour is opaque, else on a layer that is laid over the rest."""
+        if len(color) == 3:
+            draw(self._surface, points)
+            return
+        corners = np.asarray(points)
+        low = np.floor(corners.min(0) - margin - 1)
+        low = np.clip(low, 0, self._surface.get_size())
+        high = np.clip(np.ceil(corners.max(0) + margin + 2), 0, self._surface.get_size())
+        if (high <= low).any():
+            return
+        layer = self._pygame.Surface((high - low).tolist(), self._pygame.SRCALPHA)
+        draw(layer, [tuple(point) for point in (corners - low).tolist()])
+        self._surface.blit(layer, low.tolist())
+
+
+def _strip(
+    a: tuple[float, float], b: tuple[float, float], radius: float
+) -> list[tuple[float, float]]:
+    """The rectangle around the line from `a` to `b`."""
+    x, y = b[0] - a[0], b[1] - a[1]
+    long = math.hypot(x, y) or 1.0
+    x, y = x / long * radius, y / long * radius
+    return [(a[0] - y, a[1] + x), (b[0] - y, b[1] + x), (b[0] + y, b[1] - x), (a[0] + y, a[1] - x)]
+
+
+def rotation(angle: float) -> Float[np.ndarray, "2 2"]:
+    """The matrix that turns a vector to the left by `angle`, in radians."""
+    cos, sin = math.cos(angle), math.sin(angle)
+    return np.array([[cos, -sin], [sin, cos]])
