@@ -93,6 +93,29 @@ def test_the_time_limit_and_the_arguments_are_what_make_says():
         gymnasium.make("uphill/CartPole-v1", wind=1)
 
 
+def test_a_worlds_arguments_pass_through_and_its_info_comes_back():
+    env = gymnasium.make("uphill/CarRace-v0", track="oval", laps=2, max_episode_steps=2000)
+    _, info = env.reset(seed=0)
+    assert info == {
+        "progress": 0.0,
+        "laps": 0,
+        "first_curve": False,
+        "long_run": False,
+        "full_lap": False,
+        "crashed": False,
+    }
+    total, terminated = 0.0, False
+    while not terminated:
+        _, reward, terminated, _, info = env.step(0)  # in a circle, wider than the track
+        total += reward
+    assert info["crashed"]
+    assert type(info["progress"]) is float
+    assert total == pytest.approx(100 * info["progress"] - 20, abs=0.5)
+    continuous = gymnasium.make("uphill/CarRaceContinuous-v0")
+    continuous.reset(seed=0)
+    continuous.step(continuous.action_space.sample())
+
+
 def test_the_module_form_needs_no_import_and_importing_uphill_stays_light():
     code = (
         "import sys, uphill; assert 'gymnasium' not in sys.modules; import gymnasium; "

@@ -147,8 +147,8 @@ def test_an_unknown_name_is_answered_by_those_that_exist():
 
 
 def test_several_tracks_are_padded_to_the_longest():
-    both = circuits((TRACKS["oval"], TRACKS["technical"]), 30.0)
-    alone = circuits((TRACKS["oval"],), 30.0)
+    both = circuits((TRACKS["oval"], TRACKS["technical"]), 30.0, 1.6)
+    alone = circuits((TRACKS["oval"],), 30.0, 1.6)
     num = alone.center.shape[1]
     assert both.center.shape[1] > num
     np.testing.assert_array_equal(both.center[0, :num], alone.center[0])

@@ -281,8 +281,9 @@ class Circuits(NamedTuple):
     half_width: Float[np.ndarray, " tracks"]
     num_sections: Int[np.ndarray, " tracks"]
     first_curve: Float[np.ndarray, " tracks"]
-    sight: int
-    longest: float
+    sight: int  # sections ahead or behind that a radar may meet
+    nearby: int  # sections ahead or behind that a car may get to in one step
+    longest: float  # m
 
     @property
     def is_padding(self) -> Bool[np.ndarray, "tracks sections"]:
@@ -291,8 +292,8 @@ class Circuits(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def circuits(tracks: tuple[Track, ...], distance: float) -> Circuits:
-    """Tracks as arrays, for radars that reach `distance`."""
+def circuits(tracks: tuple[Track, ...], distance: float, step: float) -> Circuits:
+    """Tracks as arrays, for radars that reach `distance` and a car that moves by `step` at most."""
     layouts = [lay(track) for track in tracks]
     num_sections = np.array([len(layout.center) for layout in layouts], np.int32)
 
@@ -307,5 +308,6 @@ def circuits(tracks: tuple[Track, ...], distance: float) -> Circuits:
         num_sections,
         np.array([layout.first_curve for layout in layouts], np.float32),
         max(sight(layout, distance) for layout in layouts),
+        max(sight(layout, step) for layout in layouts),
         max(layout.length for layout in layouts),
     )

@@ -12,7 +12,7 @@ import pytest
 
 from uphill.envs.base import CompiledEnvironment, Configurable, Informative, World
 from uphill.envs.make import choose, make_env
-from uphill.envs.tracks import TRACKS, Track, circuits, lay
+from uphill.envs.tracks import TRACKS, Track, lay
 from uphill.envs.worlds import WORLDS, make_world
 from uphill.envs.worlds.car_race import (
     CAR_RADIUS,
@@ -371,5 +371,31 @@ def test_arguments_that_make_no_sense_are_refused_in_one_sentence(env_kwargs, wo
 
 
 def test_circuits_of_the_same_tracks_are_made_once():
-    assert circuits(ALL.tracks, RADAR_RANGE) is CarRace(tuple(TRACKS.values())).circuits
+    assert CarRace(tuple(TRACKS.values())).circuits is ALL.circuits
     assert replace(ALL, laps=2).circuits is ALL.circuits
+
+
+def test_a_wide_track_with_a_tight_bend_does_not_lose_the_car():
+    # Close to the inner wall of a bend, a step passes many metres of the centre line.
+    turns = 2 * np.pi * np.arange(12) / 12
+    points = tuple(zip(21 * np.cos(turns), 21 * np.sin(turns), strict=True))
+    world = CarRace((Track("round", points, half_width=20.0),))
+    transition = jax.jit(world.transition)
+    start = world.initial(KEY)
+    state = State(
+        jnp.array([3.0, 0.0]), jnp.float32(np.pi / 2), jnp.float32(16.0), start.track,
+        start.section, start.along, jnp.float32(18.0),
+    )  # fmt: skip
+    angle = 0.0
+    for _ in range(6):
+        x, y = np.asarray(state.position, float)
+        heading = np.arctan2(y, x) + np.pi / 2 + np.radians(12)
+        turned = State(
+            state.position, jnp.float32(heading), state.speed, state.track, state.section,
+            state.along, state.offset,
+        )  # fmt: skip
+        state = transition(turned, jnp.asarray(FASTER), KEY)
+        after = np.asarray(state.position, float)
+        angle += np.arctan2(x * after[1] - y * after[0], x * after[0] + y * after[1])
+        assert float(world.progress(state)) == pytest.approx(angle / (2 * np.pi), abs=0.02)
+    assert angle > 2

@@ -45,7 +45,6 @@ LAP_REWARD = 100.0
 CRASH_PENALTY = 20.0
 TIME_PENALTY = 20.0  # for using up the time limit
 LAP_STEPS = 1000  # the time limit for a lap, unless a long track needs more
-NEARBY = 2  # sections ahead or behind that a car may get to in one step
 
 
 class State(eqx.Module):
@@ -78,7 +77,7 @@ class _Race:
 
     @property
     def circuits(self) -> Circuits:
-        return circuits(self.tracks, RADAR_RANGE)
+        return circuits(self.tracks, RADAR_RANGE, MAX_SPEED * TIME_STEP)
 
     @property
     def max_episode_steps(self) -> int:
@@ -200,7 +199,7 @@ def locate(
 
     Only sections nearby are looked at, which is what tells one branch of a track from another.
     """
-    shift = jnp.arange(-NEARBY, NEARBY + 2)
+    shift = jnp.arange(-known.nearby, known.nearby + 2)
     lap = jnp.asarray(known.num_sections)[track]
     corners = jnp.asarray(known.center)[track, (section + shift) % lap]
     x, y = corners[:, 0] - position[0], corners[:, 1] - position[1]
@@ -210,7 +209,7 @@ def locate(
     along = jnp.clip(along, 0.0, 1.0)
     distance = (x + along * step_x) ** 2 + (y + along * step_y) ** 2
     nearest = jnp.argmin(distance)
-    return section + nearest - NEARBY, along[nearest], jnp.sqrt(distance[nearest])
+    return section + nearest - known.nearby, along[nearest], jnp.sqrt(distance[nearest])
 
 
 def radars(known: Circuits, state: State) -> Float[Array, "5"]:
