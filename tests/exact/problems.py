@@ -97,7 +97,9 @@ def backup(process: Process, value: np.ndarray, gamma: float = 1.0) -> np.ndarra
 
 def with_values(learner: Learner, value: np.ndarray) -> Learner:
     """The learner whose V is the table `value[s]`."""
-    return eqx.tree_at(lambda x: x.critic.head, learner, _table(learner.critic.head, value[:, None]))
+    return eqx.tree_at(
+        lambda x: x.critic.head, learner, _table(learner.critic.head, value[:, None])
+    )
 
 
 def with_action_values(learner: Learner, q: np.ndarray) -> Learner:

@@ -79,15 +79,15 @@ def test_trap_07_the_expectation_is_the_gradient(
     if sampling != (1, 1):
         processes = tuple(random_process(5, limit=2, ends=ends) for ends in (False, True))
     for process, gamma in product(processes, discounts):
-        algorithm = plain(
-            *sampling, estimator=estimator(gamma=gamma), baseline=BASELINES[baseline]
-        )
+        algorithm = plain(*sampling, estimator=estimator(gamma=gamma), baseline=BASELINES[baseline])
         found, exact = mean_gradient(algorithm, process, gamma=gamma)
         np.testing.assert_allclose(found, exact, atol=EXACT)
         assert np.linalg.norm(exact) > 0.02
 
 
-@pytest.mark.parametrize("estimator", [NStep(1.0, 1), NStep(1.0, 2), TDResidual(1.0), GAE(1.0, 0.3)])
+@pytest.mark.parametrize(
+    "estimator", [NStep(1.0, 1), NStep(1.0, 2), TDResidual(1.0), GAE(1.0, 0.3)]
+)
 def test_bootstrapping_is_exact_with_the_true_value_function(estimator: Any) -> None:
     process = layered(RANDOM)
     algorithm = plain(estimator=estimator, baseline=OWN)
@@ -141,7 +141,10 @@ def test_on_a_shared_trunk_only_the_value_loss_is_added_to_the_policys_gradient(
 
 
 def test_returns_and_rewards_in_units_of_a_frozen_deviation_only_scale_the_gradient() -> None:
-    for name, scale in (("normalize_returns", "return_scale"), ("normalize_rewards", "reward_scale")):
+    for name, scale in (
+        ("normalize_returns", "return_scale"),
+        ("normalize_rewards", "reward_scale"),
+    ):
         algorithm = plain(baseline=OWN, **{name: True})
         learner, all_of = setting(algorithm, RANDOM)
 
