@@ -5,6 +5,7 @@ library's own `make_batch` and `descent_direction` compute from it. The oracle k
 histories: it differentiates J, which dynamic programming gives.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,17 +17,21 @@ import numpy as np
 from gymnasium import spaces
 from jax.flatten_util import ravel_pytree
 
+from uphill.learning.advantages import make_batch
 from uphill.learning.gradient import Batch
 from uphill.learning.learner import Learner, joint_model, make_learner
+from uphill.learning.objective import descent_direction, distribution_of
 from uphill.learning.parts import Algorithm
 from uphill.learning.rollout import BLOCK
-from uphill.learning.update import descent_direction, make_batch
 from uphill.policies.policy import Policy, PolicySettings
 from uphill.policies.spaces import action_kind_of, encoding_of
 from uphill.trajectory import Trajectory
 
 TABULAR = PolicySettings(hidden=())
 """A linear network on one-hot observations: a table of logits."""
+
+QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+"""Options of the compiler: the programs are small and run once, so compiling is what they cost."""
 
 
 @dataclass(frozen=True)
@@ -138,34 +143,44 @@ def _steps(process: Process, policy: np.ndarray, s: int, time: int) -> Iterator[
 
 
 def tabular_learner(algorithm: Algorithm, process: Process, seed: int = 0) -> Learner:
-    """A learner in float64 with random tables, the critic's included: any critic will do."""
+    """A learner in float64 whose tables are random: those of the critics, too, and whatever mean
+    it remembers. Of a baseline none of that may matter."""
     encoding = encoding_of(spaces.Discrete(process.num_states))
     action_kind = action_kind_of(spaces.Discrete(process.num_actions))
     learner = make_learner(algorithm, encoding, action_kind, seed)
     rng = np.random.default_rng(seed)
 
-    def random(model: eqx.Module) -> eqx.Module:
-        return jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape)), model)
+    def tables(x: Learner) -> tuple:
+        return x.actor.policy, x.critic, x.action_critic, x.remembered.running_mean
 
-    parts = (learner.actor.policy, learner.critic)
-    return eqx.tree_at(
-        lambda x: (x.actor.policy, x.critic), learner, random(parts), is_leaf=lambda x: x is None
-    )
+    random = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape)), tables(learner))
+    return eqx.tree_at(tables, learner, random, is_leaf=lambda x: x is None)
 
 
 @jax.jit
-def probabilities(policy: Policy) -> jax.Array:
+def probabilities(policy: Policy, uniform: float = 0.0) -> jax.Array:
     """π[s, a], from the tables and without the library's code."""
-    layer = policy.head
-    return jax.nn.softmax(layer.weight.T + jnp.broadcast_to(layer.bias, layer.weight.T.shape))
+
+    def affine(layer: eqx.nn.Linear, x: jax.Array) -> jax.Array:
+        product = x @ layer.weight.T
+        return product + jnp.broadcast_to(layer.bias, product.shape)
+
+    first = [*policy.trunk.layers, policy.head][0]
+    hidden = jnp.eye(first.weight.shape[1])
+    for layer in policy.trunk.layers:
+        hidden = jnp.tanh(affine(layer, hidden))
+    pi = jax.nn.softmax(affine(policy.head, hidden))
+    return (1 - uniform) * pi + uniform / pi.shape[-1]
 
 
 @partial(jax.jit, static_argnames="limit")
-def _gradient(policy: Policy, process: tuple, gamma: float, limit: int) -> jax.Array:
+def _gradient(
+    policy: Policy, process: tuple, gamma: float, uniform: float, limit: int
+) -> jax.Array:
     start, transition, reward = process
 
     def performance(policy: Policy) -> jax.Array:
-        pi, value = probabilities(policy), jnp.zeros(reward.shape[-1])
+        pi, value = probabilities(policy, uniform), jnp.zeros(reward.shape[-1])
         for _ in range(limit):
             following = reward + gamma * jnp.broadcast_to(value, reward.shape)
             q = (transition * following).sum(-1)
@@ -175,36 +190,67 @@ def _gradient(policy: Policy, process: tuple, gamma: float, limit: int) -> jax.A
     return ravel_pytree(jax.grad(performance)(policy))[0]
 
 
-def exact_gradient(process: Process, learner: Learner, gamma: float = 1.0) -> np.ndarray:
+def exact_gradient(
+    process: Process, learner: Learner, gamma: float = 1.0, uniform: float = 0.0
+) -> np.ndarray:
     """∇J_γ with respect to the policy's tables, by dynamic programming and autodiff."""
     arrays = (process.start, process.transition, process.reward)
-    return np.asarray(_gradient(learner.actor.policy, arrays, gamma, process.limit))
+    return np.asarray(_gradient(learner.actor.policy, arrays, gamma, uniform, process.limit))
 
 
 Change = Callable[[Batch], Batch]
 
 
+def unchanged(batch: Batch) -> Batch:
+    return batch
+
+
 def gradients(
-    algorithm: Algorithm, learner: Learner, all_of: Histories, change: Change = lambda batch: batch
+    algorithm: Algorithm, learner: Learner, all_of: Histories, change: Change = unchanged
 ) -> np.ndarray:
     """g(h) for every history: the direction in which the library would move the policy's tables.
 
     `change` may tamper with the batch, for controls.
     """
-    num_rows = all_of.rows["mask"].shape[1]
-    length = jnp.int32(num_rows) if num_rows % BLOCK == 0 else None
+    rows, final = all_of.rows, all_of.final_observation
+    missing = _round_up(len(final)) - len(final)
 
-    @jax.jit
+    def padded(x: np.ndarray) -> np.ndarray:
+        return np.concatenate([x, np.repeat(x[:1], missing, 0)])
+
+    rows = {name: padded(x) for name, x in rows.items()}
+    found = _gradients(algorithm, learner, rows, padded(final), change)
+    return np.asarray(found)[: len(final)]
+
+
+def _round_up(size: int) -> int:
+    """To 256, 4096, …: processes of similar size share a compiled program."""
+    return max(256, 16 ** math.ceil(math.log(size, 16)))
+
+
+@partial(jax.jit, static_argnames="change", compiler_options=QUICKLY)
+def _gradients(
+    algorithm: Algorithm,
+    learner: Learner,
+    rows: dict[str, jax.Array],
+    final: jax.Array,
+    change: Change,
+) -> jax.Array:
+    num_rows = rows["mask"].shape[1]
+    length = jnp.int32(num_rows) if num_rows % BLOCK == 0 else None
+    evaluated = algorithm.at(0.0)
+
     def one(rows: dict[str, jax.Array], final: jax.Array) -> jax.Array:
-        log_prob = learner.actor(rows["observation"]).log_prob(rows["action"])
+        features = learner.actor.features(rows["observation"])
+        distribution = distribution_of(evaluated, learner.actor.policy, features)
+        log_prob = distribution.log_prob(rows["action"])
         trajectory = Trajectory(**rows, final_observation=final, log_prob=log_prob, length=length)
-        evaluated = algorithm.at(0.0)
         batch = change(make_batch(evaluated, learner, trajectory)[0])
         model = joint_model(evaluated, learner.actor.policy, learner.critic)
-        loss_gradient, _ = descent_direction(evaluated, model, batch)
+        loss_gradient, _ = descent_direction(evaluated, model, batch, learner.actor.policy)
         return -ravel_pytree(loss_gradient[0])[0]
 
-    return np.asarray(jax.vmap(one)(all_of.rows, all_of.final_observation))
+    return jax.vmap(one)(rows, final)
 
 
 def expectation(all_of: Histories, x: np.ndarray) -> np.ndarray:

@@ -1,19 +1,32 @@
 """Is the expectation of what the library computes the gradient of J? By enumeration."""
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from problems import (
+    CHAIN,
+    EXACT,
+    FIXED,
+    LINEAR,
+    PATIENCE,
+    RANDOM,
+    TWO_SCALES,
+    bandit,
+    layered,
+    mean_gradient,
+    plain,
+    setting,
+    true_values,
+    with_values,
+)
 from tabular import (
     RUBBISH,
     TABULAR,
     Change,
-    Histories,
     Process,
     cosine,
     exact_gradient,
@@ -22,88 +35,20 @@ from tabular import (
     histories,
     probabilities,
     random_process,
-    tabular_learner,
 )
 
 from uphill.learning.algorithms import reinforce, vpg
 from uphill.learning.gradient import Batch
-from uphill.learning.learner import Learner
 from uphill.learning.parts import (
     GAE,
-    Algorithm,
     BatchMean,
     ClippedRatio,
     Episodes,
-    NoBaseline,
     RewardToGo,
     Steps,
     ValueFunction,
 )
 from uphill.learning.rollout import BLOCK
-from uphill.policies.policy import NetworkSettings
-
-EXACT = 1e-10
-FIXED = random_process(seed=0, limit=3, ends=False)
-RANDOM = random_process(seed=1, limit=3, ends=True)
-LINEAR = NetworkSettings(hidden=())
-
-# Designed, so that what some algorithms leave out shows as another direction. State 0 comes first,
-# state 1 second, and the choices in both are worth the same.
-CHAIN = Process(
-    start=np.array([1.0, 0.0]),
-    transition=np.array([[[0.0, 1.0, 0.0]] * 2, [[0.0, 0.0, 1.0]] * 2]),
-    reward=np.array([[[1.0] * 3, [-1.0] * 3]] * 2),
-    limit=3,
-)
-# One step; a choice in state 1 is worth a hundred times that in state 0.
-TWO_SCALES = Process(
-    start=np.array([0.5, 0.5]),
-    transition=np.array([[[0.0, 0.0, 1.0]] * 2] * 2),
-    reward=np.array([[[0.1] * 3, [-0.1] * 3], [[10.0] * 3, [-10.0] * 3]]),
-    limit=1,
-)
-# Action 0 goes on to two rewards in state 1; action 1 takes a smaller one, and mostly ends it.
-PATIENCE = Process(
-    start=np.array([1.0, 0.0]),
-    transition=np.array([[[0.0, 1.0, 0.0], [0.0, 0.2, 0.8]], [[0.0, 1.0, 0.0]] * 2]),
-    reward=np.array([[[0.0] * 3, [0.5] * 3], [[1.0] * 3] * 2]),
-    limit=3,
-)
-
-
-@pytest.fixture(autouse=True)
-def _float64() -> Iterator[None]:
-    with jax.enable_x64(True):
-        yield
-
-
-def plain(num_envs: int = 1, per_env: int = 1, **changes: Any) -> Algorithm:
-    """REINFORCE without a baseline, undiscounted, its sum divided by the number of episodes."""
-    parts = {
-        "sampling": Episodes(num_envs=num_envs, per_env=per_env),
-        "estimator": RewardToGo(gamma=1.0),
-        "baseline": NoBaseline(),
-        "policy": TABULAR,
-    }
-    return reinforce(**parts | changes)
-
-
-def setting(algorithm: Algorithm, process: Process) -> tuple[Learner, Histories]:
-    """A learner, and every history of the algorithm's own sampling."""
-    learner = tabular_learner(algorithm, process)
-    sampling = algorithm.sampling
-    is_episodic = isinstance(sampling, Episodes)
-    num_rows = BLOCK if is_episodic else sampling.num_steps
-    per_env = sampling.per_env if is_episodic else None
-    pi = np.asarray(probabilities(learner.actor.policy))
-    return learner, histories(process, pi, num_rows, per_env, sampling.num_envs)
-
-
-def mean_gradient(algorithm: Algorithm, process: Process, change: Change = lambda b: b) -> tuple:
-    """(E[g], ∇J)"""
-    learner, all_of = setting(algorithm, process)
-    found = expectation(all_of, gradients(algorithm, learner, all_of, change))
-    return found, exact_gradient(process, learner)
 
 
 def test_the_oracle_agrees_with_the_mean_return_of_all_histories() -> None:
@@ -201,11 +146,6 @@ def test_trap_06_without_gamma_to_the_t_the_gradient_is_another() -> None:
     np.testing.assert_allclose(found, exact, atol=EXACT)
 
 
-def bandit(seed: int) -> Process:
-    """Episodes of a single step, so that all returns of a batch are independent."""
-    return random_process(seed, limit=1, ends=False)
-
-
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_trap_08_the_batch_mean_scales_the_gradient_by_1_minus_1_over_n(n: int) -> None:
     found, exact = mean_gradient(plain(num_envs=n, baseline=BatchMean()), bandit(3))
@@ -292,47 +232,14 @@ def test_trap_10_the_first_step_of_the_clipped_ratio_is_the_policy_gradient() ->
     np.testing.assert_allclose(found, exact, atol=EXACT)
 
 
-def layered(process: Process) -> Process:
-    """The same process with time in its state, so that a table can hold the true value function;
-    the time limit becomes a termination."""
-    size, limit = process.num_states, process.limit
-    start = np.append(process.start, np.zeros(size * (limit - 1)))
-    transition = np.zeros((size * limit, 2, size * limit + 1))
-    reward = np.zeros_like(transition)
-    for t in range(limit):
-        now = slice(t * size, (t + 1) * size)
-        then = slice((t + 1) * size, (t + 2) * size)
-        if t + 1 < limit:
-            transition[now, :, then] = process.transition[..., :-1]
-            reward[now, :, then] = process.reward[..., :-1]
-            transition[now, :, -1] = process.transition[..., -1]
-            reward[now, :, -1] = process.reward[..., -1]
-        else:
-            transition[now, :, -1] = 1.0
-            reward[now, :, -1] = (process.transition * process.reward).sum(-1)
-    return Process(start, transition, reward, limit + 1)
-
-
-def with_true_values(learner: Learner, process: Process) -> Learner:
-    pi, value = np.asarray(probabilities(learner.actor.policy)), np.zeros(process.num_states + 1)
-    for _ in range(process.limit):
-        q = (process.transition * (process.reward + value)).sum(-1)
-        value = np.append((pi * q).sum(-1), 0.0)
-    layer = learner.critic.head
-    return eqx.tree_at(
-        lambda x: (x.critic.head.weight, x.critic.head.bias),
-        learner,
-        (jnp.asarray(value[None, :-1]), jnp.zeros_like(layer.bias)),
-    )
-
-
 @pytest.mark.parametrize("lam", [0.0, 0.5, 1.0])
 def test_trap_05_gae_is_exact_with_the_true_value_function(lam: float) -> None:
     process = layered(RANDOM)
     algorithm = plain(estimator=GAE(gamma=1.0, lam=lam), baseline=ValueFunction(network=LINEAR))
     learner, all_of = setting(algorithm, process)
     exact = exact_gradient(process, learner)
-    found = expectation(all_of, gradients(algorithm, with_true_values(learner, process), all_of))
+    true = with_values(learner, true_values(process, learner)[1])
+    found = expectation(all_of, gradients(algorithm, true, all_of))
     np.testing.assert_allclose(found, exact, atol=EXACT)
     # With a wrong one only λ = 1 is; that is the price of less noise.
     found = expectation(all_of, gradients(algorithm, learner, all_of))
