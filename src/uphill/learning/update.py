@@ -62,7 +62,7 @@ def update(
     )
     after = fit_critics(algorithm, after, batch, key)
     after = _unless_only_measuring(after, learner)
-    metrics |= value_metrics | _measured(is_measured, algorithm, model, policy_after, batch)
+    metrics |= value_metrics | _measured(is_measured, algorithm, policy, policy_after, batch)
     return _counted(after, trajectory), metrics
 
 
@@ -238,14 +238,14 @@ def _counted(learner: Learner, trajectory: Trajectory) -> Learner:
 def _measured(
     is_measured: Bool[Array, ""] | bool,
     algorithm: Algorithm,
-    model: Model,
+    policy: Policy,
     after: Policy,
     batch: Batch,
 ) -> Metrics:
     """`measure`, or NaN."""
 
     def measured() -> Metrics:
-        return measure(algorithm, model, after, batch)
+        return measure(algorithm, policy, after, batch)
 
     if is_measured is True:
         return measured()
