@@ -329,8 +329,8 @@ def test_part_types_says_where_there_is_a_choice() -> None:
     def types(path: str) -> list[str]:
         return part_types(Algorithm, document, path.split("."))
 
-    assert types("surrogate") == ["ScoreFunction", "ClippedRatio"]
-    assert types("baseline.optimizer") == ["Adam", "RMSProp", "SGD", "none"]
+    assert types("surrogate") == ["ScoreFunction", "ImportanceRatio", "ClippedRatio", "KLPenalty"]
+    assert types("baseline.optimizer") == ["Adam", "RMSProp", "SGD", "Optax", "none"]
     for no_choice in ("policy", "num_epochs", "entropy", "optimizer.learning_rate", "nothing"):
         assert types(no_choice) == []
     assert types("baseline.nothing") == types("num_epochs.x") == types("surrogate.epsilon.x") == []

@@ -312,7 +312,7 @@ def test_wrong_types_from_python_are_one_sentence_each(tmp_path: Path) -> None:
             "algorithm is 'ppo': give an Algorithm, such as uphill.ppo()",
             "algorithm.num_epochs is 2.5: expected int.",
             "algorithm.normalize_observations is 1: expected bool.",
-            "algorithm.optimizer is 3: expected one of Adam, RMSProp, SGD, Optax, NaturalGradient, TrustRegion.",
+            "algorithm.optimizer is 3: expected one of Adam, RMSProp, SGD, Optax, ",
             "algorithm.sampling is 3: expected one of Steps, Episodes.",
             "algorithm.optimizer is ",
         ),
@@ -399,7 +399,7 @@ def test_networks_of_the_users_own_train_save_load_and_resume_bit_for_bit(
     )
     with pytest.raises(UphillError, match=missing):
         uphill.resume(tmp_path / "cut", quiet=True)
-    with pytest.raises(UphillError, match="checkpoint|differ|shape|fit"):
+    with pytest.raises(UphillError, match=r"checkpoint"):
         uphill.resume(tmp_path / "cut", quiet=True, network=narrower)
     resumed = uphill.resume(tmp_path / "cut", quiet=True, network=perceptron, episodes=4)
     expected, found = tensors_of(whole.path), tensors_of(resumed.path)
