@@ -208,54 +208,54 @@ NEW_PARTS = {
     "td residual": (
         "ppo",
         "--estimator td-residual --estimator.gamma 0.9",
-        dict(estimator=TDResidual(gamma=0.9)),
+        {"estimator": TDResidual(gamma=0.9)},
     ),
     "kl penalty": (
         "ppo",
         "--surrogate kl-penalty --surrogate.target linear:0.01:0.02 --target-kl 0.05",
-        dict(surrogate=KLPenalty(target="linear:0.01:0.02"), target_kl=0.05),
+        {"surrogate": KLPenalty(target="linear:0.01:0.02"), "target_kl": 0.05},
     ),
     "replay": (
         "vpg",
         "--baseline.replay replay --baseline.targets td --baseline.replay.capacity 50",
-        dict(
-            baseline=ValueFunction(
+        {
+            "baseline": ValueFunction(
                 optimizer=Adam(learning_rate=1e-2), num_steps=5, targets="td", replay=Replay(50)
             )
-        ),
+        },
     ),
     "convolution": (
         "ppo",
         "--policy.convolution convolution --policy.hidden 16",
-        dict(policy=PolicySettings(hidden=(16,), convolution=Convolution())),
+        {"policy": PolicySettings(hidden=(16,), convolution=Convolution())},
     ),
     "convolution of v": (
         "ppo",
         "--baseline.network.convolution convolution",
-        dict(baseline=ValueFunction(network=NetworkSettings(convolution=Convolution()))),
+        {"baseline": ValueFunction(network=NetworkSettings(convolution=Convolution()))},
     ),
     "uniform mixture": (
         "reinforce",
         "--uniform-mixture linear:0.2:0 --normalize-returns",
-        dict(uniform_mixture="linear:0.2:0", normalize_returns=True),
+        {"uniform_mixture": "linear:0.2:0", "normalize_returns": True},
     ),
     "optax": (
         "reinforce",
         "--optimizer optax --optimizer.name lion --optimizer.settings b1 0.8 b2 0.9",
-        dict(optimizer=Optax("lion", settings={"b1": 0.8, "b2": 0.9})),
+        {"optimizer": Optax("lion", settings={"b1": 0.8, "b2": 0.9})},
     ),
     "optax of q": (
         "reinforce",
         "--estimator action-value --estimator.optimizer optax --estimator.optimizer.name yogi",
-        dict(estimator=ActionValue(optimizer=Optax("yogi"))),
+        {"estimator": ActionValue(optimizer=Optax("yogi"))},
     ),
     "trust region": (
         "trpo",
         "--optimizer.max-kl cosine:0.02:0.01 --baseline.optimizer sgd",
-        dict(
-            optimizer=TrustRegion(max_kl="cosine:0.02:0.01"),
-            baseline=ValueFunction(optimizer=SGD(), num_steps=20),
-        ),
+        {
+            "optimizer": TrustRegion(max_kl="cosine:0.02:0.01"),
+            "baseline": ValueFunction(optimizer=SGD(), num_steps=20),
+        },
     ),
 }
 
