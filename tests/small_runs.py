@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 import uphill
+from uphill.learning.algorithms import trpo
 from uphill.learning.parts import Adam, Algorithm, ClippedRatio, Episodes, Steps, ValueFunction
 from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.runs.checkpoint import read_manifest, read_tensors
@@ -40,6 +41,16 @@ def small_vpg(**changes: Any) -> Algorithm:
         "policy": POLICY,
     }
     return uphill.vpg(**parts | changes)
+
+
+def small_trpo(**changes: Any) -> Algorithm:
+    """32 transitions an update, and one natural step."""
+    parts: dict[str, Any] = {
+        "sampling": Steps(num_envs=4, num_steps=8),
+        "baseline": ValueFunction(network=NETWORK, optimizer=Adam("cosine:1e-2:0"), num_steps=2),
+        "policy": POLICY,
+    }
+    return trpo(**parts | changes)
 
 
 def train_small(out: Path, algorithm: Algorithm | None = None, **keywords: Any) -> uphill.Run:

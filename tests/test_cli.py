@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,24 @@ import pytest
 
 from small_runs import rows_of
 from uphill.cli import main
-from uphill.learning.parts import Adam, ClippedRatio, ScoreFunction, ValueFunction
-from uphill.runs.configuration import encode
+from uphill.learning.parts import (
+    SGD,
+    ActionValue,
+    Adam,
+    ClippedRatio,
+    KLPenalty,
+    Optax,
+    Replay,
+    ScoreFunction,
+    TDResidual,
+    TrustRegion,
+    ValueFunction,
+)
+from uphill.policies.networks import Convolution
+from uphill.policies.policy import NetworkSettings, PolicySettings
+from uphill.runs.configuration import encode, flags
 from uphill.runs.experiment import read_experiment
-from uphill.runs.presets import PRESETS, settings_of
+from uphill.runs.presets import PRESETS, preset, settings_of
 
 SMALL = [
     *("--policy.hidden", "8", "--baseline.network.hidden", "8", "--envs", "4"),
@@ -189,12 +204,92 @@ def test_settings_that_are_shown_are_flags_that_make_them(env: str) -> None:
         assert encode(algorithm) == encode(chosen.algorithm)
 
 
+NEW_PARTS = {
+    "td residual": (
+        "ppo",
+        "--estimator td-residual --estimator.gamma 0.9",
+        {"estimator": TDResidual(gamma=0.9)},
+    ),
+    "kl penalty": (
+        "ppo",
+        "--surrogate kl-penalty --surrogate.target linear:0.01:0.02 --target-kl 0.05",
+        {"surrogate": KLPenalty(target="linear:0.01:0.02"), "target_kl": 0.05},
+    ),
+    "replay": (
+        "vpg",
+        "--baseline.replay replay --baseline.targets td --baseline.replay.capacity 50",
+        {
+            "baseline": ValueFunction(
+                optimizer=Adam(learning_rate=1e-2), num_steps=5, targets="td", replay=Replay(50)
+            )
+        },
+    ),
+    "convolution": (
+        "ppo",
+        "--policy.convolution convolution --policy.hidden 16",
+        {"policy": PolicySettings(hidden=(16,), convolution=Convolution())},
+    ),
+    "convolution of v": (
+        "ppo",
+        "--baseline.network.convolution convolution",
+        {"baseline": ValueFunction(network=NetworkSettings(convolution=Convolution()))},
+    ),
+    "uniform mixture": (
+        "reinforce",
+        "--uniform-mixture linear:0.2:0 --normalize-returns",
+        {"uniform_mixture": "linear:0.2:0", "normalize_returns": True},
+    ),
+    "optax": (
+        "reinforce",
+        "--optimizer optax --optimizer.name lion --optimizer.settings b1 0.8 b2 0.9",
+        {"optimizer": Optax("lion", settings={"b1": 0.8, "b2": 0.9})},
+    ),
+    "optax of q": (
+        "reinforce",
+        "--estimator action-value --estimator.optimizer optax --estimator.optimizer.name yogi",
+        {"estimator": ActionValue(optimizer=Optax("yogi"))},
+    ),
+    "trust region": (
+        "trpo",
+        "--optimizer.max-kl cosine:0.02:0.01 --baseline.optimizer sgd",
+        {
+            "optimizer": TrustRegion(max_kl="cosine:0.02:0.01"),
+            "baseline": ValueFunction(optimizer=SGD(), num_steps=20),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NEW_PARTS)
+def test_parts_of_parts_are_flags_and_flags_say_what_they_are(name: str) -> None:
+    algo, words, changes = NEW_PARTS[name]
+    env = "Acrobot-v1"  # has no preset of its own
+    start = preset(env, algo).algorithm
+    expected = replace(start, **changes)
+    _, algorithm, _ = parsed(env, "--algo", algo, *words.split())
+    assert encode(algorithm) == encode(expected)
+    shown = " ".join(flags(start, expected)).split()
+    _, again, _ = parsed(env, "--algo", algo, *shown)
+    assert encode(again) == encode(expected)
+
+
+def test_parts_that_may_be_absent_can_be_taken_away() -> None:
+    words = ["--baseline.replay", "replay", "--baseline.replay", "none"]
+    _, algorithm, _ = parsed("Acrobot-v1", "--algo", "vpg", *words)
+    assert encode(algorithm) == encode(preset("Acrobot-v1", "vpg").algorithm)
+    words = ["--uniform-mixture", "0.1", "--uniform-mixture", "None"]
+    _, algorithm, _ = parsed("Acrobot-v1", "--algo", "ppo", *words)
+    assert algorithm.uniform_mixture is None
+
+
 def test_environment_is_found_wherever_it_stands() -> None:
     for argv in (
         ["--seed", "3", "CartPole-v1"],
         ["--quiet", "CartPole-v1", "--seed", "3"],
         ["--seed=3", "--no-json", "CartPole-v1"],
         ["--normalize-observations", "CartPole-v1", "--seed", "3"],
+        ["--normalize-rewards", "CartPole-v1", "--seed", "3"],
+        ["--baseline.shares-trunk", "CartPole-v1", "--seed", "3"],
     ):
         options, _, preset = parsed(*argv)
         assert (options.env, options.seed) == ("CartPole-v1", 3)
@@ -217,9 +312,13 @@ def test_environment_is_found_wherever_it_stands() -> None:
         (["train", "CartPole-v1", "--steps"], 2, "--steps"),
         (["train", "CartPole-v1", "--backend", "gpu"], 2, "--backend"),
         (["train", "CartPole-v1", "--optimizer.learning-rate", "linear:1"], 2, "no schedule"),
+        (["train", "CartPole-v1", "--uniform-mixture", "sometimes"], 2, "no schedule"),
+        (["train", "CartPole-v1", "--uniform-mixture", "2"], 1, "uniform_mixture is 2.0: use 0 to"),
+        (["train", "CartPole-v1", "--baseline.replay", "lake"], 2, "choose one of replay, none"),
+        (["train", "CartPole-v1", "--estimator", "total-return"], 1, "it must see whole episodes"),
         (["train", "CartPole-v1", "--surrogate", "dqn"], 2, "choose one of score-function"),
         (["train", "CartPole-v1", "--surrogate"], 2, "choose one of score-function"),
-        (["train", "CartPole-v1", "--algo", "dqn"], 2, "use one of reinforce, vpg, a2c, ppo"),
+        (["train", "CartPole-v1", "--algo", "dqn"], 2, "use one of reinforce, vpg, a2c, ppo, npg"),
         (["train", "CartPole-v1", "--env.gravity"], 2, "--env.gravity has no value"),
         (["train", "CartPole-v1", "--steps", "0"], 1, "steps is 0: use at least 1"),
         (["train", "CartPole-v1", "--envs", "0"], 1, "envs is 0: use at least 1"),
@@ -269,8 +368,9 @@ def test_help_of_an_algorithm_shows_every_setting_with_its_docstring(
     shown = capfd.readouterr().out
     for part in (
         *("usage: uphill train CartPole-v1", "--sampling.per-env", "--estimator.gamma"),
-        *("Discount factor.", "--baseline {no-baseline,batch-mean,value-function}"),
-        *("--optimizer {adam,rmsprop,sgd}", "FLOAT|linear:A:B"),
+        *("Discount factor.", "--baseline {no-baseline,batch-mean,running-mean,time-mean,"),
+        *("--optimizer {adam,rmsprop,sgd,optax,", "FLOAT|linear:A:B|cosine:A:B"),
+        *("--policy.convolution {convolution,none}", "--uniform-mixture None|FLOAT"),
     ):
         assert part in shown
     assert "--surrogate.epsilon" not in shown  # its surrogate has none

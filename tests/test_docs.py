@@ -4,17 +4,27 @@ import re
 from pathlib import Path
 
 import pytest
+from worlds import Target
 
 import uphill
-from small_runs import train_small
+from small_runs import small_ppo, small_trpo, train_small
+from uphill.envs.worlds import WORLDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
 
 
-def test_every_column_of_metrics_csv_is_explained_once(tmp_path: Path) -> None:
-    run = train_small(tmp_path / "run", steps=64, eval_every=32, episodes=1)
-    columns = (run.path / "metrics.csv").read_text().splitlines()[0].split(",")
+def test_every_column_of_metrics_csv_is_explained_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(WORLDS, "Target-v0", Target())
+    columns: set[str] = set()
+    for name, algorithm, keywords in (
+        ("ppo", small_ppo(target_kl=0.1), {"eval_every": 32}),
+        ("trpo", small_trpo(), {"env": "Target-v0"}),
+    ):
+        run = train_small(tmp_path / name, algorithm, steps=64, episodes=1, **keywords)
+        columns |= set((run.path / "metrics.csv").read_text().splitlines()[0].split(","))
     table = (ROOT / "docs/metrics.md").read_text().split("# evaluation.json")[0]
     assert sorted(re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)) == sorted(columns)
 

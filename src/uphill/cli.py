@@ -174,7 +174,8 @@ def _environment_in(argv: list[str]) -> str | None:
     Raises:
         WrongCommandLine: if a flag before it has several values: nothing says where they end.
     """
-    switches = {"--normalize-observations"}
+    normalize = ("observations", "rewards", "returns")
+    switches = {"--baseline.shares-trunk", *(f"--normalize-{name}" for name in normalize)}
     switches |= {f"--{f.name.replace('_', '-')}" for f in fields(TrainOptions) if f.type is bool}
     before = ""
     for word in argv:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from uphill.envs.make import choose
-from uphill.learning.algorithms import ALGORITHMS, a2c, ppo, reinforce, vpg
+from uphill.learning.algorithms import ALGORITHMS, a2c, npg, ppo, reinforce, trpo, vpg
 from uphill.learning.parts import Adam, Episodes, Steps
 from uphill.learning.train import Trainer, iterate
 
@@ -28,6 +28,8 @@ QUICK = {
     "vpg": vpg(sampling=Episodes(num_envs=16), optimizer=FAST),
     "a2c": a2c(),
     "ppo": ppo(optimizer=Adam(learning_rate=1e-3)),
+    "npg": npg(),
+    "trpo": trpo(),
 }
 
 

@@ -22,19 +22,31 @@ def test_linear_goes_from_the_first_to_the_second() -> None:
     assert schedule.at(0.25).at(0.9).value == -1.0  # evaluated once, it stays
 
 
-@pytest.mark.parametrize("text", ["1e-3", "linear:0.1:0", "linear:1e-08:3.3333333333333335"])
+def test_cosine_is_slow_at_both_ends() -> None:
+    schedule = Schedule.parse("cosine:2:1")
+    found = [float(schedule.at(p).value) for p in (0.0, 0.25, 0.5, 1.0)]
+    np.testing.assert_allclose(found, [2.0, 1.5 + 0.5**1.5, 1.5, 1.0], rtol=1e-6)
+    assert schedule.at(0.5).at(0.9).value == schedule.at(0.5).value
+
+
+WRITTEN = ["1e-3", "linear:0.1:0", "linear:1e-08:3.3333333333333335", "cosine:1e-4:0"]
+
+
+@pytest.mark.parametrize("text", WRITTEN)
 def test_what_is_written_is_read_again(text: str) -> None:
     schedule = Schedule.parse(text)
     assert Schedule.parse(str(schedule)) == schedule
     assert Schedule.parse(schedule) is schedule
 
 
-WRONG = "fast | linear | linear:1 | linear:1:2:3 | linear:a:b | cosine:1:0 | nan | 1:2 | :1 | True"
+WRONG = (
+    "fast | sine:1:0 | linear | linear:1 | linear:1:2:3 | linear:a:b | cosine:1 | nan | 1:2 | :1"
+)
 
 
-@pytest.mark.parametrize("text", [*WRONG.split(" | "), "", "linear:1:nan", "linear:1:-inf"])
+@pytest.mark.parametrize("text", [*WRONG.split(" | "), "True", "", "linear:1:nan", "linear:1:-inf"])
 def test_anything_else_is_refused_with_what_to_write(text: str) -> None:
-    match = r" is no schedule: write a number or linear:START:END\.$"
+    match = r" is no schedule: write a number, linear:START:END or cosine:START:END\.$"
     with pytest.raises(UphillError, match=match):
         Schedule.parse(text)
 

@@ -15,13 +15,19 @@ from uphill.errors import UphillError
 from uphill.learning.algorithms import ALGORITHMS, ppo, reinforce, vpg
 from uphill.learning.parts import (
     SGD,
+    ActionValue,
     Adam,
     Algorithm,
     ClippedRatio,
     Episodes,
+    KLPenalty,
     NoBaseline,
+    Optax,
+    Replay,
     RewardToGo,
+    RunningMean,
     Steps,
+    TDResidual,
     ValueFunction,
 )
 from uphill.learning.schedule import Schedule
@@ -62,6 +68,20 @@ UNUSUAL = {
             distribution="tanh-gaussian",
         ),
     ),
+    "memory": vpg(
+        baseline=ValueFunction(optimizer=Adam(), targets="td", replay=Replay(100, 7), lam=0.5),
+        estimator=TDResidual(gamma=0.5),
+        uniform_mixture="cosine:0.2:0",
+        policy=PolicySettings(convolution=Convolution(), log_std="head"),
+    ),
+    "optax": reinforce(
+        optimizer=Optax("lion", "cosine:1e-3:0", settings={"b1": 0.8, "weight_decay": 0.25}),
+        estimator=ActionValue(optimizer=Optax("adamw"), network=NetworkSettings(hidden=(3,))),
+        baseline=RunningMean(decay=0.5),
+        uniform_mixture=0.25,
+        normalize_returns=True,
+    ),
+    "penalty": ppo(surrogate=KLPenalty(2.0, target="linear:0.01:0.1"), target_kl=0.5),
     "masked tail": reinforce(sampling=Steps(tail="mask"), mean_over="steps"),
 }
 ALL = {name: make() for name, make in ALGORITHMS.items()} | UNUSUAL
@@ -192,12 +212,12 @@ WRONG = [
     (
         "schedule",
         "fast",
-        "schedule is 'fast': expected a finite number or linear:START:END.",
+        "schedule is 'fast': expected a finite number, linear:START:END or cosine:START:END.",
     ),
     (
         "schedule",
         math.nan,
-        "schedule is nan: expected a finite number or linear:START:END.",
+        "schedule is nan: expected a finite number, linear:START:END or cosine:START:END.",
     ),
     ("limit", 1.5, "limit is 1.5: expected one of int, str, None."),
     ("part", 3, "part is 3: expected one of NoBaseline, Steps, None."),
@@ -218,7 +238,11 @@ def test_a_wrong_type_gives_one_sentence_that_names_the_field(
 
 def test_a_field_within_parts_is_named_with_its_path() -> None:
     for path, value, expected in (
-        (("optimizer", "learning_rate"), "fast", "a finite number or linear:START:END"),
+        (
+            ("optimizer", "learning_rate"),
+            "fast",
+            "a finite number, linear:START:END or cosine:START:END",
+        ),
         (("baseline", "network", "hidden"), [64, 6.4], "int"),
         (("policy", "initial_log_std"), "0", "float"),
     ):
@@ -265,7 +289,8 @@ def test_fields_that_are_missing_or_unknown_are_named() -> None:
 def test_a_type_that_the_field_does_not_allow_is_refused(hostile: Any) -> None:
     document = through_json(ppo())
     document["optimizer"] = {"$type": hostile, "learning_rate": 1.0}
-    match = r"^optimizer is \{'\$type': .*\}: expected one of Adam, RMSProp, SGD\.$"
+    match = r"^optimizer is \{'\$type': .*\}: expected one of Adam, RMSProp, SGD, "
+    match += r"Optax, NaturalGradient, TrustRegion\.$"
     with pytest.raises(UphillError, match=match):
         decode(Algorithm, document)
 
@@ -318,8 +343,8 @@ def test_part_types_says_where_there_is_a_choice() -> None:
     def types(path: str) -> list[str]:
         return part_types(Algorithm, document, path.split("."))
 
-    assert types("surrogate") == ["ScoreFunction", "ClippedRatio"]
-    assert types("baseline.optimizer") == ["Adam", "RMSProp", "SGD", "none"]
+    assert types("surrogate") == ["ScoreFunction", "ImportanceRatio", "ClippedRatio", "KLPenalty"]
+    assert types("baseline.optimizer") == ["Adam", "RMSProp", "SGD", "Optax", "none"]
     assert types("policy.convolution") == ["Convolution", "none"]
     for no_choice in ("policy", "num_epochs", "entropy", "optimizer.learning_rate", "nothing"):
         assert types(no_choice) == []

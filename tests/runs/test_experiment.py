@@ -89,7 +89,11 @@ def test_python_numbers_become_the_fields_own() -> None:
         ("algorithm", without_check("num_epochs", 2.5), "algorithm.num_epochs is 2.5: expected"),
         ("algorithm", without_check("normalize_observations", 1), "normalize_observations is 1:"),
         ("algorithm", without_check("optimizer", 3), "algorithm.optimizer is 3: expected one of"),
-        ("algorithm", without_check("optimizer", print), "expected one of Adam, RMSProp, SGD."),
+        (
+            "algorithm",
+            without_check("optimizer", print),
+            "expected one of Adam, RMSProp, SGD, Optax",
+        ),
         ("env_kwargs", {"f": print}, "use plain data"),
         ("env_kwargs", {"f": float("nan")}, "use plain data"),
     ],

@@ -7,17 +7,39 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import gymnasium
+import jax
 import numpy as np
 import pytest
 
 import uphill
-from small_runs import rows_of, small_ppo, small_vpg, tensors_of, train_small
+from small_runs import (
+    NETWORK,
+    POLICY,
+    rows_of,
+    small_ppo,
+    small_trpo,
+    small_vpg,
+    tensors_of,
+    train_small,
+)
+from uphill.envs.make import choose
 from uphill.errors import UphillError
-from uphill.learning.parts import Adam, Algorithm, Steps
-from uphill.learning.train import iterate
+from uphill.learning.parts import (
+    Adam,
+    Algorithm,
+    Episodes,
+    KLPenalty,
+    Optax,
+    Replay,
+    RunningMean,
+    Steps,
+    ValueFunction,
+)
+from uphill.learning.train import Trainer, iterate
 from uphill.runs import launch, presets, session
-from uphill.runs.checkpoint import read_manifest
+from uphill.runs.checkpoint import Facts, read_manifest, read_tensors, write_checkpoint
 from uphill.runs.interrupts import Interrupted
 
 
@@ -75,6 +97,66 @@ def test_trap_16_resumed_run_is_the_uninterrupted_run_bit_for_bit(
     assert rows_of(resumed.path) == rows_of(whole.path)
     assert resumed.evaluation == whole.evaluation
     assert resumed.summary()["steps"] == whole.summary()["steps"]
+
+
+REMEMBERING = {
+    "trpo": lambda: small_trpo(),
+    "replay": lambda: small_vpg(
+        baseline=ValueFunction(
+            network=NETWORK, optimizer=Adam(1e-2), num_steps=2, targets="td", replay=Replay(50, 8)
+        )
+    ),
+    "penalty": lambda: small_ppo(surrogate=KLPenalty(), normalize_rewards=True),
+    "running mean": lambda: uphill.reinforce(
+        sampling=Episodes(num_envs=4),
+        baseline=RunningMean(),
+        normalize_returns=True,
+        uniform_mixture="linear:0.5:0",
+        policy=POLICY,
+    ),
+    "lion": lambda: small_ppo(
+        optimizer=Optax("lion", "cosine:1e-2:0"), num_epochs=1, num_minibatches=1
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REMEMBERING)
+def test_trap_16_what_parts_remember_is_in_the_checkpoint(name: str, tmp_path: Path) -> None:
+    """Two updates, saved and read again, then two more: as four at once, to the bit."""
+    algorithm, choice = REMEMBERING[name](), choose("CartPole-v1")
+    trainer = Trainer(choice, algorithm, (5,), 10**4, measure_every=2)
+    whole, rows = trainer.advance(trainer.start(), 4)
+    half, _ = trainer.advance(trainer.start(), 2)
+    parts = {"learners": half.learners, "lanes": half.lanes}
+    facts = Facts(
+        num_updates=half.num_updates,
+        num_transitions=half.num_transitions,
+        encoding=trainer.encoding,
+        action_kind=trainer.action_kind,
+        reward_threshold=None,
+        seconds=0.0,
+        compile_seconds=0.0,
+        metrics_offset=0,
+        recent=((),),
+        best_scores=(None,),
+        evaluated_at=0,
+        stopped=False,
+        device={},
+    )
+    write_checkpoint(tmp_path, "latest", jax.device_get(parts), facts)
+    manifest = read_manifest(tmp_path, "latest")
+    tensors = read_tensors(tmp_path, manifest)
+    again = launch._restored_state(trainer, manifest.facts, tensors)
+    resumed, last = trainer.advance(again, 2)
+    for state in (resumed, whole):
+        assert state.num_updates == 4
+    for x, y in zip(
+        jax.tree.leaves(resumed.learners), jax.tree.leaves(whole.learners), strict=True
+    ):
+        np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+    for column, values in last.items():
+        np.testing.assert_array_equal(values, rows[column][2:], err_msg=column)
+    assert np.isnan(rows["policy/kl"][:, 0]).tolist() == [True, False, True, False]
 
 
 def test_trap_16_rows_after_the_checkpoint_are_written_again_once(
@@ -230,7 +312,7 @@ def test_wrong_types_from_python_are_one_sentence_each(tmp_path: Path) -> None:
             "algorithm is 'ppo': give an Algorithm, such as uphill.ppo()",
             "algorithm.num_epochs is 2.5: expected int.",
             "algorithm.normalize_observations is 1: expected bool.",
-            "algorithm.optimizer is 3: expected one of Adam, RMSProp, SGD.",
+            "algorithm.optimizer is 3: expected one of Adam, RMSProp, SGD, Optax, ",
             "algorithm.sampling is 3: expected one of Steps, Episodes.",
             "algorithm.optimizer is ",
         ),
@@ -291,6 +373,71 @@ def test_starts_from_the_networks_of_another_run(tmp_path: Path) -> None:
     with pytest.raises(UphillError, match=r"init-from is .* differ"):
         train_small(tmp_path / "third", small_vpg(), init_from=trained.path)
     assert not (tmp_path / "third").exists()
+
+
+def perceptron(num_features: int, key: jax.Array, width: int = 6) -> eqx.Module:
+    """A user's own network: six features for the heads."""
+    return eqx.nn.MLP(num_features, width, 5, 1, activation=jax.nn.gelu, key=key)
+
+
+def narrower(num_features: int, key: jax.Array) -> eqx.Module:
+    return perceptron(num_features, key, width=4)
+
+
+def test_networks_of_the_users_own_train_save_load_and_resume_bit_for_bit(
+    tmp_path: Path, interrupt_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keywords: dict[str, Any] = {"steps": 120, "network": perceptron}
+    whole = train_small(tmp_path / "whole", **keywords)
+    interrupt_after(2)
+    with pytest.raises(Interrupted):
+        train_small(tmp_path / "cut", **keywords)
+    monkeypatch.setattr(session, "iterate", iterate)
+    missing = (
+        r"^The run's networks are your own, made by 'perceptron': give it again, "
+        r"uphill\.load\(run, network=…\)\.$"
+    )
+    with pytest.raises(UphillError, match=missing):
+        uphill.resume(tmp_path / "cut", quiet=True)
+    with pytest.raises(UphillError, match=r"checkpoint"):
+        uphill.resume(tmp_path / "cut", quiet=True, network=narrower)
+    resumed = uphill.resume(tmp_path / "cut", quiet=True, network=perceptron, episodes=4)
+    expected, found = tensors_of(whole.path), tensors_of(resumed.path)
+    assert set(expected) == set(found)
+    for key, tensor in expected.items():
+        np.testing.assert_array_equal(found[key], tensor, err_msg=key)
+    assert rows_of(resumed.path) == rows_of(whole.path)
+
+    assert uphill.load(whole.path).experiment.network == "perceptron"
+    for use in (lambda: uphill.load(whole.path).policy, lambda: uphill.evaluate(whole.path, 2)):
+        with pytest.raises(UphillError, match=missing):
+            use()
+    loaded = uphill.load(whole.path, network=perceptron)
+    observation = np.array([0.1, -0.2, 0.03, 0.4], np.float32)
+    assert loaded.policy.act(observation) == whole.policy.act(observation)
+    actor = loaded.policy.actor
+    own = perceptron(4, jax.random.key(0))
+    assert jax.tree.structure(actor.policy.trunk.arrays) == jax.tree.structure(
+        eqx.filter(own, eqx.is_array)
+    )
+    assert uphill.evaluate(whole.path, 2, network=perceptron)["episodes"] == 2
+
+    plain = train_small(tmp_path / "plain", steps=30)
+    with pytest.raises(UphillError, match=r"^The run's networks are none of your own: leave netw"):
+        uphill.load(plain.path, network=perceptron).policy  # noqa: B018
+    still = small_ppo(optimizer=Adam(learning_rate=0.0))
+    begun = train_small(
+        tmp_path / "begun", still, init_from=whole.path, steps=30, network=perceptron
+    )
+    before, after = tensors_of(whole.path), tensors_of(begun.path)
+    for key in after:
+        if key.startswith("learners.actor.policy"):
+            np.testing.assert_array_equal(after[key], before[key])
+    with pytest.raises(UphillError, match=r"init-from is .* differ"):
+        train_small(tmp_path / "never", still, init_from=plain.path, network=perceptron)
+    with pytest.raises(UphillError, match=missing):
+        train_small(tmp_path / "never", still, init_from=whole.path)
+    assert not (tmp_path / "never").exists()
 
 
 class Seven(gymnasium.Env):

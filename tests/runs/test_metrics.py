@@ -34,6 +34,13 @@ def test_window_means_count_episodes_and_updates_once() -> None:
     assert second["policy/entropy"] == pytest.approx(0.4)  # the update that it waited out is not in
 
 
+def test_updates_that_measured_nothing_are_no_zeros_in_a_mean() -> None:
+    nan = np.nan
+    rows = window(**{"policy/kl": np.array([[nan, nan], [nan, nan], [0.25, 9.0]], np.float32)})
+    assert summarize_window(rows, 0)["policy/kl"] == 0.25
+    assert summarize_window(rows, 1)["policy/kl"] is None  # it waited where it would have
+
+
 def test_concatenated_windows_are_one_window() -> None:
     rows = window()
     parts = [{k: v[i : i + 1] for k, v in rows.items()} for i in range(3)]

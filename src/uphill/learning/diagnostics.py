@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from uphill.learning.gradient import Batch, summed
 from uphill.learning.natural_step import kl_between
-from uphill.learning.objective import Metrics, descent_direction, standardized
+from uphill.learning.objective import Metrics, mean_gradient, with_scaled_advantages
 from uphill.learning.parts import Algorithm
 from uphill.policies.policy import Policy
 from uphill.policies.spaces import ActionKind, Bounded
@@ -63,14 +63,14 @@ def gradient_snr(algorithm: Algorithm, policy: Policy, batch: Batch) -> Float[Ar
     s² estimates the variance of ĝ, and ‖ĝ‖² − s² the squared length of its expectation, so 1 means
     as much signal as noise, and 0 nothing but noise (of which the estimate may be negative).
     """
-    if algorithm.scale_advantages == "minibatch":
-        batch = standardized(batch)
+    # Scaled before they are split: a group by itself would have another scale.
+    batch = with_scaled_advantages(algorithm, batch)
     groups = by_group(batch, algorithm.sampling.num_envs)
 
     def gradient(group: Batch) -> Array:
         # Its own mean over steps; where the divisor is a number of episodes, the scale does not
         # matter to a ratio.
-        descent, _ = descent_direction(algorithm, (policy, None), group, policy)
+        descent, _ = mean_gradient(algorithm, (policy, None), group, policy)
         return ravel_pytree(descent)[0]
 
     gradients = jax.lax.map(gradient, groups)

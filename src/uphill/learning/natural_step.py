@@ -8,7 +8,13 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
 from uphill.learning.gradient import Batch, summed
-from uphill.learning.objective import Metrics, descent_direction, distribution_of, per_sample
+from uphill.learning.objective import (
+    Metrics,
+    distribution_of,
+    mean_gradient,
+    per_sample,
+    with_scaled_advantages,
+)
 from uphill.learning.parts import Algorithm, TrustRegion
 from uphill.learning.parts.optimizers import NaturalStep
 from uphill.policies.policy import Policy
@@ -31,7 +37,8 @@ def natural_step(algorithm: Algorithm, policy: Policy, batch: Batch) -> tuple[Po
     """
     settings = algorithm.optimizer
     assert isinstance(settings, NaturalStep)
-    gradient, metrics = descent_direction(algorithm, (policy, None), batch)
+    batch = with_scaled_advantages(algorithm, batch)  # once: the line search looks at the same
+    gradient, metrics = mean_gradient(algorithm, (policy, None), batch)
     ascent = -ravel_pytree(gradient)[0]
     metrics["gradient/norm"] = jnp.sqrt(ascent @ ascent)
     direction, curved = natural_direction(algorithm, policy, batch, ascent)

@@ -25,13 +25,18 @@ def descent_direction(
 
     `old` is the policy that sampled, which only a KL penalty asks for.
     """
+    return mean_gradient(algorithm, model, with_scaled_advantages(algorithm, batch), old)
+
+
+def mean_gradient(
+    algorithm: Algorithm, model: Model, batch: Batch, old: Policy | None = None
+) -> tuple[PyTree, Metrics]:
+    """`descent_direction` with the advantages as they are."""
     count = jnp.maximum(batch.mask.sum(), 1)
     divisor = count
     if algorithm.mean_over == "episodes":
         assert isinstance(algorithm.sampling, Episodes)
         divisor = algorithm.sampling.num_envs * algorithm.sampling.per_env
-    if algorithm.scale_advantages == "minibatch":
-        batch = standardized(batch)
 
     def total(model: Model, samples: Batch) -> tuple[Float[Array, ""], Float[Array, " M"]]:
         objective, diagnostics = per_sample(algorithm, model, samples, old)
@@ -45,8 +50,10 @@ def descent_direction(
     return gradient, dict(zip(diagnostics_of(algorithm, model), sums / count, strict=True))
 
 
-def standardized(batch: Batch) -> Batch:
-    """The batch with advantages of mean 0 and deviation 1."""
+def with_scaled_advantages(algorithm: Algorithm, batch: Batch) -> Batch:
+    """The batch with advantages of mean 0 and deviation 1, if every minibatch is to have such."""
+    if algorithm.scale_advantages != "minibatch":
+        return batch
     advantage = standardize(batch.advantage, batch.mask)
     return eqx.tree_at(lambda b: b.advantage, batch, advantage)
 

@@ -4,6 +4,7 @@ weight of a KL penalty, the scales of rewards and returns."""
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Float
 
 from uphill.learning.gradient import Batch
@@ -91,6 +92,8 @@ def _memory(
     t = trajectory
     observation, final = encoding.encode(t.observation), encoding.encode(t.final_observation)
     following = jnp.concatenate([observation[1:], final[None]])
+    if t.length is not None:
+        following = lax.dynamic_update_index_in_dim(following, final, t.length - 1, 0)
     to_go = reward_to_go(t.reward, t.ended, gamma, t.length)
     return with_transitions(old, (observation, following, t.reward, t.terminated, to_go), t.mask)
 

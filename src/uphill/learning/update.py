@@ -128,10 +128,11 @@ def _ascend_until(
         return jax.lax.cond(carry[1], lambda c, _: c, try_step, carry, minibatch), None
 
     def epoch(carry: tuple, key: PRNGKeyArray) -> tuple:
+        if algorithm.num_minibatches == 1:
+            return go_on(carry, batch)
         return jax.lax.scan(go_on, carry, split(batch, algorithm.num_minibatches, key))
 
-    first = jax.tree.map(lambda x: x[0], split(batch, algorithm.num_minibatches, key))
-    shapes = jax.eval_shape(step, carry, first)[1]
+    shapes = jax.eval_shape(step, carry, batch)[1]
     nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     start = (carry, jnp.array(False), jnp.zeros((), jnp.int32), nothing)
     keys = jax.random.split(key, algorithm.num_epochs)

@@ -113,7 +113,7 @@ def train(
     trainer = _trainer(choice, experiment, network)
     state = trainer.start()
     if init_from is not None:
-        state, origin = _initialized(state, experiment, init_from)
+        state, origin = _initialized(state, experiment, init_from, network)
         experiment = replace(experiment, init_from=origin)
     experiment = replace(experiment, platform=describe_platform())
     _make_folder(folder)
@@ -269,10 +269,14 @@ def _pending(tensors: dict[str, np.ndarray]) -> Rows | None:
 
 
 def _initialized(
-    state: TrainState, experiment: Experiment, init_from: str | Path
+    state: TrainState,
+    experiment: Experiment,
+    init_from: str | Path,
+    network: NetworkFactory | None,
 ) -> tuple[TrainState, Origin]:
     """The fresh state, with the policy and value function of another run's best seed."""
-    other = Run(init_from)
+    has_own = bool(read_experiment(Path(init_from)).network)
+    other = Run(init_from, network=network if has_own else None)
     seed = other.experiment.all_seeds[other.best_seed_index]
     manifest = read_manifest(other.path / "checkpoint", "latest")
     origin = Origin(str(other.path), seed, manifest.sha256)

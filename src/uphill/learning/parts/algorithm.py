@@ -93,6 +93,10 @@ class Algorithm(eqx.Module):
         check_choice(("none", "batch", "minibatch"), scale_advantages=self.scale_advantages)
         check_choice(("steps", "episodes"), mean_over=self.mean_over)
         check_schedule(entropy=self.entropy)
+        if self.uniform_mixture is not None:
+            ends = (self.uniform_mixture.value, self.uniform_mixture.end)
+            are_probabilities = bool(min(ends) >= 0 and max(ends) <= 1)
+            require(are_probabilities, "uniform_mixture", self.uniform_mixture, "use 0 to 1")
         self._check_estimator()
         self._check_baseline()
         self._check_sampling()

@@ -62,7 +62,7 @@ class KLPenalty(eqx.Module):
         check_schedule(target=self.target)
 
     def __call__(self, log_prob: Array, old_log_prob: Array, advantage: Array) -> Array:
-        """r A; the penalty needs whole distributions, and is subtracted in `update.py`."""
+        """r A; the penalty needs whole distributions, and is subtracted in `objective.py`."""
         return surrogates.importance_ratio(log_prob, old_log_prob, advantage)
 
 
