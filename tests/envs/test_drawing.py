@@ -1,9 +1,10 @@
 """The canvas: where things land, in which colour, and how smooth their edges are."""
 
 import numpy as np
+import pygame
 import pytest
 
-from uphill.envs.drawing import Canvas
+from uphill.envs.drawing import INK, PAPER, Canvas
 
 WHITE, BLACK, RED = (255, 255, 255), (0, 0, 0), (255, 0, 0)
 
@@ -96,3 +97,31 @@ def test_a_shadow_is_soft_and_a_panel_lies_where_its_pixels_say():
     assert row[-1] < row[0] - 20
     assert (picture[5, 70] == RED).all()
     assert (picture[20, 70] == 255).all()
+
+
+def test_a_hub_is_dark_with_a_light_middle():
+    drawn = canvas()
+    drawn.hub((0, 0), 1.0)
+    picture = drawn.rgb()
+    assert tuple(picture[20, 40]) == PAPER
+    assert tuple(picture[20, 47]) == INK
+
+
+def test_text_is_the_same_after_somebody_quits_pygame():
+    pictures = []
+    for _ in range(2):
+        drawn = canvas()
+        drawn.text("quit", (10, 5))
+        pictures.append(drawn.rgb())
+        pygame.quit()
+    assert (pictures[0] < 255).any()
+    np.testing.assert_array_equal(*pictures)
+
+
+def test_every_pixel_is_the_rounded_mean_of_its_square():
+    drawn = Canvas((50, 90), scale=10)
+    rng = np.random.default_rng(0)
+    fine = rng.integers(0, 256, (150, 270, 3), np.uint8)
+    pygame.surfarray.blit_array(drawn._surface, fine)
+    mean = fine.reshape(50, 3, 90, 3, 3).mean((1, 3)).swapaxes(0, 1)
+    np.testing.assert_array_equal(drawn.rgb(), np.floor(mean + 0.5))

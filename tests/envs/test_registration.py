@@ -19,6 +19,7 @@ from uphill.errors import UphillError
 @pytest.mark.parametrize("name", WORLDS)
 @pytest.mark.filterwarnings("ignore:.*out of date:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:.*Box observation space .*infinity:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*we recommend using a symmetric and normalized:UserWarning")
 def test_gymnasiums_checker_passes(name, monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     env = gymnasium.make(f"uphill/{name}", render_mode="rgb_array")

@@ -5,17 +5,20 @@ needed. Everything is drawn three times too large and averaged once, which smoot
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from itertools import pairwise, product
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, UInt8, UInt32
 
 Color = tuple[int, int, int] | tuple[int, int, int, int]
 Point = Sequence[float] | Float[np.ndarray, "2"]
+Points = Sequence[Point] | Float[np.ndarray, "points 2"]
 
 SUPERSAMPLING = 3
+BAND = 40  # rows of pixels that are averaged at once
 
 PAPER: Color = (247, 245, 240)
 GROUND: Color = (229, 225, 215)
@@ -50,20 +53,20 @@ class Canvas:
         self.scale = scale
         self.center = (float(center[0]), float(center[1]))
         self._pygame: Any = pygame
-        self._surface = pygame.Surface((size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING))
+        self._surface = pygame.Surface((size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING), 0, 32)
         self._surface.fill(background)
 
-    def polygon(self, points: Iterable[Point], color: Color) -> None:
+    def polygon(self, points: Points, color: Color) -> None:
         """The inside of a closed line, in coordinates of the world."""
-        corners = [self._fine(point) for point in points]
+        corners = self._fine(points)
         self._paint(corners, 0.0, color, lambda to, at: self._pygame.draw.polygon(to, color, at))
 
-    def line(self, points: Iterable[Point], width: float, color: Color) -> None:
+    def line(self, points: Points, width: float, color: Color) -> None:
         """A line through all points, `width` units of the world thick, with round caps."""
-        corners = [self._fine(point) for point in points]
+        corners = self._fine(points)
         radius = max(width * self.scale * SUPERSAMPLING / 2, 1.0)
 
-        def draw(surface: Any, at: list[tuple[float, float]]) -> None:
+        def draw(surface: Any, at: list[list[float]]) -> None:
             for a, b in pairwise(at):
                 self._pygame.draw.polygon(surface, color, _strip(a, b, radius))
             for point in at:
@@ -75,10 +78,15 @@ class Canvas:
         """A disc."""
         wide = radius * self.scale * SUPERSAMPLING
 
-        def draw(surface: Any, at: list[tuple[float, float]]) -> None:
+        def draw(surface: Any, at: list[list[float]]) -> None:
             self._pygame.draw.circle(surface, color, at[0], wide)
 
-        self._paint([self._fine(middle)], wide, color, draw)
+        self._paint(self._fine([middle]), wide, color, draw)
+
+    def hub(self, middle: Point, radius: float) -> None:
+        """A dark disc with a light middle: a hinge, or a wheel."""
+        self.circle(middle, radius, INK)
+        self.circle(middle, 0.4 * radius, PAPER)
 
     def box(
         self,
@@ -114,9 +122,7 @@ class Canvas:
         align: Literal["left", "center", "right"] = "left",
     ) -> None:
         """A line of text; `at` is in pixels from the top left, whatever the world's scale."""
-        self._pygame.font.init()
-        font = self._pygame.font.Font(None, round(height * 1.4 * SUPERSAMPLING))
-        drawn = font.render(words, True, color[:3])
+        drawn = _written(words, round(height * 1.4 * SUPERSAMPLING), color)
         shift = {"left": 0.0, "center": 0.5, "right": 1.0}[align] * drawn.get_width()
         self._surface.blit(drawn, (at[0] * SUPERSAMPLING - shift, at[1] * SUPERSAMPLING))
 
@@ -138,41 +144,78 @@ class Canvas:
 
     def rgb(self) -> UInt8[np.ndarray, "height width 3"]:
         """The picture: every pixel is the mean of those that were drawn for it."""
-        # pygame's own smoothscale darkens white to 253.
-        drawn = self._pygame.surfarray.pixels3d(self._surface)
-        total = np.zeros((*self.size, 3), np.uint16)
-        for i, j in product(range(SUPERSAMPLING), repeat=2):
-            total += drawn[i::SUPERSAMPLING, j::SUPERSAMPLING]
-        mean = (total + SUPERSAMPLING**2 // 2) // SUPERSAMPLING**2
-        return np.ascontiguousarray(mean.astype(np.uint8).swapaxes(0, 1))
+        drawn = self._pygame.surfarray.pixels2d(self._surface).T
+        channels = [shift // 8 for shift in self._surface.get_shifts()[:3]]
+        picture = np.empty((self.size[1], self.size[0], 3), np.uint8)
+        # In bands, because fresh memory for the whole picture costs more than the sums.
+        for top in range(0, self.size[1], BAND):
+            mean = _averaged(drawn[top * SUPERSAMPLING : (top + BAND) * SUPERSAMPLING])
+            for k, channel in enumerate(channels):
+                picture[top : top + BAND, :, k] = mean[..., channel]
+        return picture
 
-    def _fine(self, point: Point) -> tuple[float, float]:
-        """A point of the world in pixels of the large surface."""
-        x = self.size[0] / 2 + (float(point[0]) - self.center[0]) * self.scale
-        y = self.size[1] / 2 - (float(point[1]) - self.center[1]) * self.scale
-        return x * SUPERSAMPLING, y * SUPERSAMPLING
+    def _fine(self, points: Points) -> Float[np.ndarray, "points 2"]:
+        """Points of the world in pixels of the large surface."""
+        away = (np.asarray(points, float) - self.center) * (self.scale, -self.scale)
+        return (away + np.array(self.size) / 2) * SUPERSAMPLING
 
     def _paint(
-        self, points: list[tuple[float, float]], margin: float, color: Color, draw: Any
+        self, points: Float[np.ndarray, "points 2"], margin: float, color: Color, draw: Any
     ) -> None:
         """Draw at once where the colour is opaque, else on a layer that is laid over the rest."""
         if len(color) == 3:
-            draw(self._surface, points)
+            draw(self._surface, points.tolist())
             return
-        corners = np.asarray(points)
-        low = np.floor(corners.min(0) - margin - 1)
+        low = np.floor(points.min(0) - margin - 1)
         low = np.clip(low, 0, self._surface.get_size())
-        high = np.clip(np.ceil(corners.max(0) + margin + 2), 0, self._surface.get_size())
+        high = np.clip(np.ceil(points.max(0) + margin + 2), 0, self._surface.get_size())
         if (high <= low).any():
             return
         layer = self._pygame.Surface((high - low).tolist(), self._pygame.SRCALPHA)
-        draw(layer, [tuple(point) for point in (corners - low).tolist()])
+        draw(layer, (points - low).tolist())
         self._surface.blit(layer, low.tolist())
 
 
-def _strip(
-    a: tuple[float, float], b: tuple[float, float], radius: float
-) -> list[tuple[float, float]]:
+def _averaged(drawn: UInt32[np.ndarray, "rows columns"]) -> UInt8[np.ndarray, "height width 4"]:
+    """The mean of each square of pixels, byte by byte, rounded.
+
+    Bytes become numbers of 16 bits, in which the sum of a square has room, so that the four bytes
+    of a pixel can be added as one number of 64 bits. pygame's smoothscale darkens white to 253.
+    """
+    rows = drawn.view(np.uint8).reshape(-1, SUPERSAMPLING, 4 * drawn.shape[1])
+    columns = rows[:, 0].astype(np.uint16)
+    for k in range(1, SUPERSAMPLING):
+        columns += rows[:, k]
+    pixels = columns.view(np.uint64)
+    total = pixels[:, ::SUPERSAMPLING].copy()
+    for k in range(1, SUPERSAMPLING):
+        total += pixels[:, k::SUPERSAMPLING]
+    mean = (total.view(np.uint16) + SUPERSAMPLING**2 // 2) // SUPERSAMPLING**2
+    return mean.astype(np.uint8).reshape(len(rows), -1, 4)
+
+
+@lru_cache
+def _font(height: int) -> Any:
+    """The font that comes with pygame; it remembers the letters that it has drawn."""
+    import pygame
+
+    pygame.font.init()
+    return pygame.font.Font(None, height)
+
+
+def _written(words: str, height: int, color: Color) -> Any:
+    """A surface with a line of text."""
+    import pygame
+
+    try:
+        return _font(height).render(words, True, color[:3])
+    except pygame.error:
+        # A font is void once somebody has called `pygame.quit`, as Gymnasium's environments do.
+        _font.cache_clear()
+        return _font(height).render(words, True, color[:3])
+
+
+def _strip(a: list[float], b: list[float], radius: float) -> list[tuple[float, float]]:
     """The rectangle around the line from `a` to `b`."""
     x, y = b[0] - a[0], b[1] - a[1]
     long = math.hypot(x, y) or 1.0

@@ -1,7 +1,8 @@
 """Pictures of compiled worlds, apart from their dynamics: `render` is a function of state.
 
 The picture of the world in `worlds/NAME.py` lies in `pictures/NAME.py`, which has a function
-`draw(world, state) -> Canvas` and a number `FPS`, the pictures a second that show it in real time.
+`draw(world, state) -> Canvas` and a number `FPS`, the pictures a second to show it at: real time,
+unless that jerks.
 `state` is one state whose leaves are NumPy arrays.
 """
 
@@ -27,7 +28,7 @@ def render(world: World, state: PyTree) -> UInt8[np.ndarray, "height width 3"]:
 
 
 def frames_per_second(world: World) -> int:
-    """How many steps of a world are a second.
+    """How many steps of a world to show in a second.
 
     Raises:
         UphillError: if nobody has drawn this world.

@@ -4,16 +4,7 @@ import math
 
 import numpy as np
 
-from uphill.envs.drawing import (
-    BLUE,
-    DEEP_BLUE,
-    GROUND,
-    INK,
-    LINE,
-    ORANGE,
-    PAPER,
-    Canvas,
-)
+from uphill.envs.drawing import BLUE, DEEP_BLUE, GROUND, LINE, ORANGE, Canvas
 from uphill.envs.worlds.cartpole import (
     ANGLE_LIMIT,
     HALF_LENGTH,
@@ -55,11 +46,9 @@ def _cart_and_pole(canvas: Canvas, x: float, angle: float) -> None:
     canvas.polygon(wedge, (226, 122, 63, 26))
     canvas.shadow((x, -0.03), 0.95, 0.13)
     for side in (-0.18, 0.18):
-        canvas.circle((x + side, 0.1), 0.09, INK)
-        canvas.circle((x + side, 0.1), 0.035, PAPER)
+        canvas.hub((x + side, 0.1), 0.09)
     canvas.box((x, 0.29), *CART, BLUE, rounding=0.07)
     canvas.box((x, 0.185), CART[0], 0.09, DEEP_BLUE, rounding=0.045)
     tip = pivot + 2 * HALF_LENGTH * np.array([math.sin(angle), math.cos(angle)])
     canvas.line([pivot, tip], 0.1, ORANGE)
-    canvas.circle(pivot, 0.085, INK)
-    canvas.circle(pivot, 0.035, PAPER)
+    canvas.hub(pivot, 0.085)
