@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from uphill.envs.make import choose
-from uphill.learning.algorithms import ALGORITHMS, a2c, ppo, reinforce, vpg
+from uphill.learning.algorithms import ALGORITHMS, a2c, npg, ppo, reinforce, trpo, vpg
 from uphill.learning.parts import Adam, Episodes, Steps
 from uphill.learning.train import Trainer, iterate
 
@@ -28,6 +28,8 @@ QUICK = {
     "vpg": vpg(sampling=Episodes(num_envs=16), optimizer=FAST),
     "a2c": a2c(),
     "ppo": ppo(optimizer=Adam(learning_rate=1e-3)),
+    "npg": npg(),
+    "trpo": trpo(),
 }
 
 
@@ -45,3 +47,8 @@ def test_it_learns_outside_the_compiled_program(backend):
 
 def test_whole_episodes_are_learned_from_outside_the_compiled_program():
     assert last_return(QUICK["reinforce"], 30_000, "envpool") > 45
+
+
+def test_trust_regions_are_learned_in_outside_the_compiled_program():
+    algorithm = trpo(sampling=Steps(num_envs=8, num_steps=128))
+    assert last_return(algorithm, 25_000, "envpool") > 60
