@@ -62,8 +62,10 @@ class Probes:
     @property
     def action_space(self):
         is_continuous = self.is_continuous
-        return gymnasium.spaces.Box(-1.0, 1.0, (1,)) if is_continuous else (
-            gymnasium.spaces.Discrete(2)
+        return (
+            gymnasium.spaces.Box(-1.0, 1.0, (1,))
+            if is_continuous
+            else (gymnasium.spaces.Discrete(2))
         )
 
     def initial(self, key):
@@ -98,7 +100,7 @@ class Probes:
 
 
 def true_values(actor, gamma):
-    """V of every state under an actor's policy: enumerated for choices, by quadrature for numbers."""
+    """V of every state under a policy: enumerated for choices, by quadrature for numbers."""
     matters = np.array([probe >= ACTED for probe, _ in STATES.values()])
     best = np.array([best_action(*state) for state in STATES.values()])
     known = {CONSTANT: lambda x: 1.0, OBSERVED: lambda x: x, DELAYED: lambda x: x or gamma}
