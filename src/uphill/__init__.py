@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from uphill.envs.make import make_env as make_env
     from uphill.errors import UphillError as UphillError
     from uphill.learning.algorithms import a2c as a2c
+    from uphill.learning.algorithms import npg as npg
     from uphill.learning.algorithms import ppo as ppo
     from uphill.learning.algorithms import reinforce as reinforce
+    from uphill.learning.algorithms import trpo as trpo
     from uphill.learning.algorithms import vpg as vpg
     from uphill.runs.launch import resume as resume
     from uphill.runs.launch import train as train
@@ -32,6 +34,8 @@ _HOME = {
     "vpg": "uphill.learning.algorithms",
     "a2c": "uphill.learning.algorithms",
     "ppo": "uphill.learning.algorithms",
+    "npg": "uphill.learning.algorithms",
+    "trpo": "uphill.learning.algorithms",
     "Run": "uphill.runs.run",
     "evaluate": "uphill.runs.run",
     "load": "uphill.runs.run",
@@ -45,10 +49,12 @@ __all__ = [
     "evaluate",
     "load",
     "make_env",
+    "npg",
     "ppo",
     "reinforce",
     "resume",
     "train",
+    "trpo",
     "vpg",
 ]
 

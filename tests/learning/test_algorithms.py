@@ -47,3 +47,8 @@ def test_it_learns_outside_the_compiled_program(backend):
 
 def test_whole_episodes_are_learned_from_outside_the_compiled_program():
     assert last_return(QUICK["reinforce"], 30_000, "envpool") > 45
+
+
+def test_trust_regions_are_learned_in_outside_the_compiled_program():
+    algorithm = trpo(sampling=Steps(num_envs=8, num_steps=128))
+    assert last_return(algorithm, 25_000, "envpool") > 60

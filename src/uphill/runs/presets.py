@@ -5,13 +5,14 @@ Every figure they reach, with the command that measured it, is in benchmarks/REA
 
 from dataclasses import dataclass
 
-from uphill.learning.algorithms import ALGORITHMS, a2c, ppo, reinforce, vpg
+from uphill.learning.algorithms import ALGORITHMS, a2c, npg, ppo, reinforce, trpo, vpg
 from uphill.learning.parts import (
     GAE,
     Adam,
     Algorithm,
     ClippedRatio,
     Episodes,
+    NaturalGradient,
     RMSProp,
     Steps,
 )
@@ -60,6 +61,8 @@ _CARTPOLE = {
     "reinforce": Preset(
         "reinforce", reinforce(sampling=Episodes(num_envs=32), optimizer=_fading(1e-2)), 500_000
     ),
+    "npg": Preset("npg", npg(optimizer=NaturalGradient(max_kl="linear:0.02:0.001")), 200_000),
+    "trpo": Preset("trpo", trpo(), 200_000),
 }
 
 _LUNAR_LANDER = {
