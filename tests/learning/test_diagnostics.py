@@ -52,13 +52,13 @@ def test_clipped_actions_are_a_fraction_of_components() -> None:
     outside = np.abs(np.asarray(trajectory.action))[np.asarray(trajectory.mask)] > 1
     assert 0 < outside.mean() < 1
     np.testing.assert_allclose(clipped_actions(kind, batch), outside.mean(), rtol=1e-5)
-    model = (learner.actor.policy, None)
-    assert "policy/clipped_actions" in measure(algorithm, model, model[0], batch)
+    policy = learner.actor.policy
+    assert "policy/clipped_actions" in measure(algorithm, policy, policy, batch)
     squashed = Bounded((-1.0,), (1.0,), (1,), "float32", "tanh-gaussian")
     learner = learner_of(algorithm, squashed)
     batch, _ = make_batch(algorithm, learner, trajectory_of(learner))
-    model = (learner.actor.policy, None)
-    assert "policy/clipped_actions" not in measure(algorithm, model, model[0], batch)
+    policy = learner.actor.policy
+    assert "policy/clipped_actions" not in measure(algorithm, policy, policy, batch)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_snr_is_that_of_the_gradients_of_disjoint_groups() -> None:
     algorithm = reinforce_of(sampling=Steps(12, 9), estimator=RewardToGo(0.5))
     learner = learner_of(algorithm)
     batch, _ = make_batch(algorithm, learner, trajectory_of(learner, 9, 12))
-    found = gradient_snr(algorithm, (learner.actor.policy, None), batch)
+    found = gradient_snr(algorithm, learner.actor.policy, batch)
     groups = [[2 * g, 2 * g + 1] for g in range(6)]
     np.testing.assert_allclose(found, snr_of(algorithm, learner, batch, groups), rtol=1e-3)
 
@@ -116,10 +116,10 @@ def test_snr_of_whole_episodes_leaves_out_what_was_never_filled() -> None:
     steps = reinforce_of(sampling=Episodes(3, per_env=2))
     learner = learner_of(steps)
     batch, _ = make_batch(steps, learner, episodes_of(learner))
-    found = gradient_snr(steps, (learner.actor.policy, None), batch)
+    found = gradient_snr(steps, learner.actor.policy, batch)
     np.testing.assert_allclose(found, snr_of(steps, learner, batch, [[0], [1], [2]]), rtol=1e-3)
     # Divided by a number of episodes, the gradients have another length and another ratio.
-    found = gradient_snr(algorithm, (learner.actor.policy, None), batch)
+    found = gradient_snr(algorithm, learner.actor.policy, batch)
     expected = snr_of(algorithm, learner, batch, [[0], [1], [2]])
     np.testing.assert_allclose(found, expected, rtol=1e-3)
 
@@ -130,7 +130,7 @@ def test_snr_scales_advantages_by_the_whole_batch_as_the_update_does() -> None:
     plain = ppo(policy=LINEAR_POLICY, sampling=WINDOW, baseline=baseline, scale_advantages="none")
     learner = learner_of(algorithm)
     batch, _ = make_batch(algorithm, learner, trajectory_of(learner))
-    found = gradient_snr(algorithm, (learner.actor.policy, learner.critic), batch)
+    found = gradient_snr(algorithm, learner.actor.policy, batch)
     scaled = standardize(batch.advantage, batch.mask)
     by_hand = eqx.tree_at(lambda b: b.advantage, batch, scaled)
     expected = snr_of(plain, learner, by_hand, [[0], [1], [2], [3]])
@@ -149,7 +149,7 @@ def test_snr_falls_with_noise() -> None:
         reward = jnp.asarray(signal + size * noise, jnp.float32)
         noisy = eqx.tree_at(lambda t: t.reward, trajectory, reward)
         batch, _ = make_batch(algorithm, learner, noisy)
-        found.append(float(gradient_snr(algorithm, (learner.actor.policy, None), batch)))
+        found.append(float(gradient_snr(algorithm, learner.actor.policy, batch)))
     assert found[0] > 2 * found[1]
     assert found[1] > 2 * abs(found[2])
 
@@ -158,5 +158,5 @@ def test_a_single_environment_has_no_groups() -> None:
     algorithm = reinforce_of(sampling=Steps(1, 12))
     learner = learner_of(algorithm)
     batch, _ = make_batch(algorithm, learner, trajectory_of(learner, 12, 1))
-    model = (learner.actor.policy, None)
-    assert list(measure(algorithm, model, model[0], batch)) == ["policy/kl"]
+    policy = learner.actor.policy
+    assert list(measure(algorithm, policy, policy, batch)) == ["policy/kl"]

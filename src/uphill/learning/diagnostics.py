@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from uphill.learning.gradient import Batch, summed
 from uphill.learning.natural_step import kl_between
-from uphill.learning.objective import Metrics, Model, mean_gradient, with_scaled_advantages
+from uphill.learning.objective import Metrics, mean_gradient, with_scaled_advantages
 from uphill.learning.parts import Algorithm
 from uphill.policies.policy import Policy
 from uphill.policies.spaces import ActionKind, Bounded
@@ -18,17 +18,16 @@ from uphill.trajectory import Array
 MAX_GROUPS = 8
 
 
-def measure(algorithm: Algorithm, model: Model, after: Policy, batch: Batch) -> Metrics:
+def measure(algorithm: Algorithm, policy: Policy, after: Policy, batch: Batch) -> Metrics:
     """How far the policy moved, and how much of its gradient was signal.
 
-    `model` is what the update began with, `after` the policy that it led to.
+    `policy` is what the update began with, `after` what it led to.
     """
-    policy, _ = model
     metrics = {"policy/kl": mean_kl(algorithm, policy, after, batch)}
     if policy.action_kind.can_clip:
         metrics["policy/clipped_actions"] = clipped_actions(policy.action_kind, batch)
     if num_groups(algorithm.sampling.num_envs) > 1:
-        metrics["gradient/snr"] = gradient_snr(algorithm, model, batch)
+        metrics["gradient/snr"] = gradient_snr(algorithm, policy, batch)
     return metrics
 
 
@@ -56,7 +55,7 @@ def num_groups(num_envs: int) -> int:
     return max(g for g in range(1, MAX_GROUPS + 1) if num_envs % g == 0)
 
 
-def gradient_snr(algorithm: Algorithm, model: Model, batch: Batch) -> Float[Array, ""]:
+def gradient_snr(algorithm: Algorithm, policy: Policy, batch: Batch) -> Float[Array, ""]:
     """The signal-to-noise ratio of the policy's gradient, from disjoint groups of environments.
 
     ĝ = mean(g_i),   s² = Σ ‖g_i − ĝ‖² / (k (k − 1)),   SNR = (‖ĝ‖² − s²) / s²
@@ -64,7 +63,6 @@ def gradient_snr(algorithm: Algorithm, model: Model, batch: Batch) -> Float[Arra
     s² estimates the variance of ĝ, and ‖ĝ‖² − s² the squared length of its expectation, so 1 means
     as much signal as noise, and 0 nothing but noise (of which the estimate may be negative).
     """
-    policy, _ = model
     # Scaled before they are split: a group by itself would have another scale.
     batch = with_scaled_advantages(algorithm, batch)
     groups = by_group(batch, algorithm.sampling.num_envs)
@@ -72,8 +70,8 @@ def gradient_snr(algorithm: Algorithm, model: Model, batch: Batch) -> Float[Arra
     def gradient(group: Batch) -> Array:
         # Its own mean over steps; where the divisor is a number of episodes, the scale does not
         # matter to a ratio.
-        loss_gradient, _ = mean_gradient(algorithm, model, group, policy)
-        return ravel_pytree(loss_gradient[0])[0]
+        descent, _ = mean_gradient(algorithm, (policy, None), group, policy)
+        return ravel_pytree(descent)[0]
 
     gradients = jax.lax.map(gradient, groups)
     k = gradients.shape[0]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
@@ -71,7 +72,7 @@ def natural_direction(
 
     def curvature(vector: Array) -> Array:
         def block(samples: Batch) -> Array:
-            def of(parameters: Array) -> Any:
+            def of(parameters: jax.Array) -> Any:
                 return distribution_of(algorithm, unflatten(parameters), samples.features)
 
             return fisher_vector_product(of, parameters, kl, vector, samples.mask)

@@ -60,9 +60,9 @@ def update(
         learner.num_updates,
         learner.num_transitions,
     )
-    after = _with_fitted_critics(algorithm, after, batch, key)
+    after = fit_critics(algorithm, after, batch, key)
     after = _unless_only_measuring(after, learner)
-    metrics |= value_metrics | _measured(is_measured, algorithm, model, policy_after, batch)
+    metrics |= value_metrics | _measured(is_measured, algorithm, policy, policy_after, batch)
     return _counted(after, trajectory), metrics
 
 
@@ -162,9 +162,7 @@ def _with_penalty_of(algorithm: Algorithm, learner: Learner) -> Algorithm:
     return eqx.tree_at(lambda a: a.surrogate.coefficient, algorithm, coefficient)
 
 
-def _with_fitted_critics(
-    algorithm: Algorithm, learner: Learner, batch: Batch, key: PRNGKeyArray
-) -> Learner:
+def fit_critics(algorithm: Algorithm, learner: Learner, batch: Batch, key: PRNGKeyArray) -> Learner:
     """The learner after the steps of those networks that have optimisers of their own."""
     baseline, estimator = algorithm.baseline, algorithm.estimator
     if isinstance(baseline, ValueFunction) and baseline.optimizer is not None:
@@ -241,14 +239,14 @@ def _counted(learner: Learner, trajectory: Trajectory) -> Learner:
 def _measured(
     is_measured: Bool[Array, ""] | bool,
     algorithm: Algorithm,
-    model: Model,
+    policy: Policy,
     after: Policy,
     batch: Batch,
 ) -> Metrics:
     """`measure`, or NaN."""
 
     def measured() -> Metrics:
-        return measure(algorithm, model, after, batch)
+        return measure(algorithm, policy, after, batch)
 
     if is_measured is True:
         return measured()

@@ -67,7 +67,7 @@ def conjugate_gradient(
 
 
 def fisher_vector_product(
-    distribution_of: Callable[[Array], D],
+    distribution_of: Callable[[jax.Array], D],
     parameters: Float[Array, " P"],
     kl: Callable[[D, D], Float[Array, "..."]],
     vector: Float[Array, " P"],
