@@ -109,7 +109,9 @@ def make_learner(
         critic = make_critic(baseline.network, encoding, generator, shared, network)
         critic_state = initial_state(baseline.optimizer, critic)
     if isinstance(estimator, ActionValue):
-        action_critic = make_action_critic(estimator.network, encoding, action_kind, generator)
+        action_critic = make_action_critic(
+            estimator.network, encoding, action_kind, generator, network
+        )
         action_critic_state = initial_state(estimator.optimizer, action_critic)
     return Learner(
         Actor(policy, normalizer, encoding),
