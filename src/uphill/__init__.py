@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from uphill.runs.run import Run as Run
     from uphill.runs.run import evaluate as evaluate
     from uphill.runs.run import load as load
+    from uphill.runs.variance import measure_variance as measure_variance
 
 # Imported when first used: the command line's help must not wait for JAX.
 _HOME = {
@@ -39,6 +40,7 @@ _HOME = {
     "Run": "uphill.runs.run",
     "evaluate": "uphill.runs.run",
     "load": "uphill.runs.run",
+    "measure_variance": "uphill.runs.variance",
     "train": "uphill.runs.launch",
     "resume": "uphill.runs.launch",
 }
@@ -49,6 +51,7 @@ __all__ = [
     "evaluate",
     "load",
     "make_env",
+    "measure_variance",
     "npg",
     "ppo",
     "reinforce",
