@@ -13,5 +13,16 @@ from jaxtyping import install_import_hook
 install_import_hook("uphill", "typechecker.typechecked")
 
 import jax
+import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def quick_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half the time to compile: for programs so small that compiling them is what they cost."""
+    options = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+    compile_fully = jax.stages.Lowered.compile
+    monkeypatch.setattr(
+        jax.stages.Lowered, "compile", lambda lowered: compile_fully(lowered, options)
+    )
