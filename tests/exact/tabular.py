@@ -30,10 +30,6 @@ from uphill.trajectory import Trajectory
 TABULAR = PolicySettings(hidden=())
 """A linear network on one-hot observations: a table of logits."""
 
-QUICKLY = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-"""Options of the compiler: programs that run once cost what compiling them costs, and with these
-it is a quarter."""
-
 
 @dataclass(frozen=True)
 class Process:
@@ -174,7 +170,7 @@ def probabilities(policy: Policy, uniform: float = 0.0) -> jax.Array:
     return (1 - uniform) * pi + uniform / pi.shape[-1]
 
 
-@partial(jax.jit, static_argnames="limit", compiler_options=QUICKLY)
+@partial(jax.jit, static_argnames="limit")
 def _gradient(
     policy: Policy, process: tuple, gamma: float, uniform: float, limit: int
 ) -> jax.Array:
@@ -229,7 +225,7 @@ def _round_up(size: int) -> int:
     return max(256, 16 ** math.ceil(math.log(size, 16)))
 
 
-@partial(jax.jit, static_argnames="change", compiler_options=QUICKLY)
+@partial(jax.jit, static_argnames="change")
 def _gradients(
     algorithm: Algorithm,
     learner: Learner,

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium import spaces
-from tabular import QUICKLY
 
 from uphill.learning.algorithms import a2c, ppo
 from uphill.learning.gradient import Batch
@@ -99,7 +98,7 @@ def test_trap_29_gradients_equal_those_of_stable_baselines3(
 ) -> None:
     algorithm = algorithm_of(name, advantages)
     model, batch = rebuilt(algorithm, kind, frozen), batch_of(frozen, kind)
-    compiled = jax.jit(descent_direction, compiler_options=QUICKLY)
+    compiled = jax.jit(descent_direction)
     gradient, _ = compiled(algorithm, model, batch)
     for tensor, found in tensors(gradient).items():
         expected = frozen[f"{kind}/{name}/{advantages}/{tensor}"]

@@ -1,6 +1,5 @@
 """Natural gradients against Fisher matrices that are written down, and TRPO's promise, kept."""
 
-from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from jax.flatten_util import ravel_pytree
-from tabular import QUICKLY
 
 from uphill.learning.algorithms import npg, trpo
 from uphill.learning.gradient import Batch
@@ -101,7 +99,7 @@ def test_the_natural_direction_is_the_inverse_fisher_matrix_times_the_gradient(
     fisher_of = {"discrete": softmax_fisher, "gaussian": gaussian_fisher}[kind]
     fisher = fisher_of(policy, features[batch.mask[0]], uniform or 0.0)
 
-    @partial(jax.jit, compiler_options=QUICKLY)
+    @jax.jit
     def direction(algorithm: Algorithm) -> tuple:
         ascent = -ravel_pytree(descent_direction(algorithm, (policy, None), batch)[0])[0]
         return ascent, *natural_direction(algorithm, policy, batch, ascent)
@@ -151,7 +149,7 @@ def random_updates(kind: str, optimizer: Any) -> tuple:
 
     max_kl, damping, policy, batch = jax.tree.map(stacked, *every)
 
-    @partial(jax.jit, compiler_options=QUICKLY)
+    @jax.jit
     @jax.vmap
     def step(max_kl: Any, damping: Any, policy: Policy, batch: Batch) -> tuple:
         def chosen(x: Algorithm) -> tuple:

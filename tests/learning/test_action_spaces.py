@@ -12,8 +12,6 @@ from uphill.learning.parts import Adam, Steps
 from uphill.learning.train import Trainer, iterate
 from uphill.policies.policy import PolicySettings
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 KINDS = [(name, "gaussian") for name in SPACES] + [("box", "tanh-gaussian"), ("box", "beta")]
 
 

@@ -22,8 +22,6 @@ from uphill.learning.parts import (
 from uphill.learning.train import Trainer, iterate
 from uphill.policies.policy import NetworkSettings, PolicySettings
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 GAMMA = 0.5
 """So low that a delayed reward is worth another number than one at once."""
 

@@ -44,6 +44,7 @@ def assert_same(a, b):
         np.testing.assert_array_equal(x, y)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(
     "algorithm",
     [small_ppo(normalize_observations=True), reinforce(policy=SMALL, sampling=Episodes(4))],
@@ -61,6 +62,7 @@ def test_where_chunks_end_changes_no_bit(algorithm):
     np.testing.assert_array_equal(last["gradient/norm"], rows["gradient/norm"][-2:])
 
 
+@pytest.mark.bits
 def test_trap_20_a_seed_learns_the_same_bits_alone_and_among_others():
     """Three seeds on two devices: the last is padding, and each is as if alone."""
     together = trained(small_ppo(), (5, 6, 7))
