@@ -649,9 +649,10 @@ def _show_reproduction(result: dict[str, Any]) -> None:
 
 
 _ABOUT_RETURNS = """\
-Returns are those of final policies over 100 episodes, with the most probable action and with sampled
-ones: the interquartile mean over seeds. Reached in training: on how many seeds the mean of the last
-training episodes came to the threshold, and the median of when. Seconds are of all seeds together."""
+Returns are those of final policies over 100 episodes, with the most probable action, and with
+sampled ones: the interquartile mean over seeds. Reached in training: on how many seeds the mean of
+the last training episodes came to the threshold, and the median of when. Seconds are those of all
+seeds together, compiling included."""
 
 
 # --- output -------------------------------------------------------------------------------------

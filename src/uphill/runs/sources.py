@@ -274,7 +274,7 @@ _VPG = Source(
         Study(
             env="CartPole-v1",
             label="rates that work",
-            algorithm=_with_memory(1e-4, 1e-2),
+            algorithm=_with_memory(3e-5, 3e-2),
             steps=500_000,
             budget="5,000 episodes; 500,000 steps are at least 1,000",
             claim="the same",
@@ -286,7 +286,7 @@ _VPG = Source(
         "small by γ^t, and V, which is not, is subtracted from it.",
         "V learns at the wrong state, the one after the reward that its target counts.",
         "V of the state after a fall counts in the target, as if the episode went on.",
-        "In the text, the gradient of the dynamics is 1 (it is 0: they don't depend on the policy), "
+        "In the text, the gradient of the dynamics is 1 (it is 0: they don't depend on the policy) "
         "and policies need not be differentiable (log π must be).",
     ),
     kept=(
@@ -299,7 +299,7 @@ _VPG = Source(
         "Our squared error has a ½, so the value's rate of 1e-7 is 2e-7 here.",
         "A batch is drawn with replacement.",
         "With the faults mended, the rates 2e-7 and 1e-7 teach nothing, so the method is run again "
-        "with rates that do: SGD 1e-4 for the policy, 1e-2 for V.",
+        "with rates that do, found on other seeds: SGD 3e-5 for the policy, 3e-2 for V.",
     ),
 )
 
