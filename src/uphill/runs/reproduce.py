@@ -266,4 +266,5 @@ def _when(row: dict[str, Any]) -> str:
     of = f"{reached['seeds']} of {row['seeds']}"
     if not reached["seeds"]:
         return of
-    return f"{of}: {reached['episodes']:,.0f} episodes, {reached['steps']:,.0f} steps"
+    episodes, steps = f"{reached['episodes']:,.0f} episodes", f"{reached['steps']:,.0f} steps"
+    return f"{of}: {episodes}, {steps}, {reached['seconds']:.0f} s"

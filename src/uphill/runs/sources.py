@@ -85,11 +85,13 @@ _CAR_RACE = Source(
             env="CarRace-v0",
             algorithm=reinforce(
                 sampling=Episodes(num_envs=64),
+                estimator=RewardToGo(gamma=0.9),
                 baseline=NoBaseline(),
                 optimizer=_adam(1e-2),
+                policy=PolicySettings(hidden=(32, 32)),
             ),
             steps=300_000,
-            budget="50 updates; 300,000 steps are 30 to 50 updates of 64 episodes each",
+            budget="50 updates of an episode; 300,000 steps are about 30 updates of 64 episodes",
             claim="a film: the first curve, a long run, and at last a full lap within 50 episodes",
             window=64,
             shares={"training tracks": {}, "test track": {"track": "test"}},
@@ -107,8 +109,8 @@ _CAR_RACE = Source(
     ),
     kept=("Every action is weighed by the discounted return after it, without any baseline.",),
     chosen=(
-        "Optimiser, learning rate, γ and network are not given: Adam 1e-2, γ = 0.99, two hidden "
-        "layers of 64 tanh units.",
+        "Optimiser, learning rate, γ and network are not given: Adam 1e-2, two hidden layers of 32 "
+        "tanh units, and γ = 0.9, found on other seeds (with γ = 0.99 some of them never turn).",
         "An update takes 64 episodes, where the lesson takes one; their gradients are averaged.",
         "Each episode is on one of four tracks; a fifth one is never trained on.",
         "A lap is sure to have been driven once the mean return of an update's episodes reaches "
@@ -175,8 +177,8 @@ _SWING_UP = Source(
                 policy=PolicySettings(hidden=(64, 64), activation="relu", initial_log_std=1.0),
                 mean_over="steps",
             ),
-            steps=5_120_000,
-            budget="20 updates of 256 environments × 1,000 steps: 5.12 M steps",
+            steps=5_000_000,
+            budget="20 updates of 256 environments × 1,000 steps, 5.12 M; resets left out, 5 M take 20",
             claim="a learning curve, no figure; a decent policy, and that more would do better",
         ),
     ),
