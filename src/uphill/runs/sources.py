@@ -178,7 +178,7 @@ _SWING_UP = Source(
                 mean_over="steps",
             ),
             steps=5_000_000,
-            budget="20 updates of 256 environments × 1,000 steps, 5.12 M; resets left out, 5 M take 20",
+            budget="20 updates of 256 × 1,000 steps, 5.12 M; resets left out, 5 M steps take 20",
             claim="a learning curve, no figure; a decent policy, and that more would do better",
         ),
     ),
