@@ -110,7 +110,7 @@ _CAR_RACE = Source(
     kept=("Every action is weighed by the discounted return after it, without any baseline.",),
     chosen=(
         "Optimiser, learning rate, γ and network are not given: Adam 1e-2, two hidden layers of 32 "
-        "tanh units, and γ = 0.9, found on other seeds (with γ = 0.99 some of them never turn).",
+        "tanh units, and γ = 0.9, found on other seeds (with γ = 0.99 some never lap).",
         "An update takes 64 episodes, where the lesson takes one; their gradients are averaged.",
         "Each episode is on one of four tracks; a fifth one is never trained on.",
         "A lap is sure to have been driven once the mean return of an update's episodes reaches "
@@ -300,8 +300,8 @@ _VPG = Source(
         "γ is not given: 0.99.",
         "Our squared error has a ½, so the value's rate of 1e-7 is 2e-7 here.",
         "A batch is drawn with replacement.",
-        "With the faults mended, the rates 2e-7 and 1e-7 teach nothing, so the method is run again "
-        "with rates that do, found on other seeds: SGD 3e-5 for the policy, 3e-2 for V.",
+        "With the faults mended, 2e-7 and 1e-7 leave the policy as random as it was, so the method is "
+        "run again with rates that work, found on other seeds: 3e-5 for the policy, 3e-2 for V.",
     ),
 )
 
