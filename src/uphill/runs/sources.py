@@ -300,7 +300,7 @@ _VPG = Source(
         "γ is not given: 0.99.",
         "Our squared error has a ½, so the value's rate of 1e-7 is 2e-7 here.",
         "A batch is drawn with replacement.",
-        "With the faults mended, 2e-7 and 1e-7 leave the policy as random as it was, so the method is "
+        "With the faults mended, 2e-7 and 1e-7 leave the policy as random as it was: the method is "
         "run again with rates that work, found on other seeds: 3e-5 for the policy, 3e-2 for V.",
     ),
 )
