@@ -164,6 +164,37 @@ def test_cutting_off_is_the_same_in_the_pool(
     assert "16 of 16 episodes" in told[0]
 
 
+def test_a_pool_is_not_reset_while_the_episodes_of_another_seed_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[Any] = []
+
+    class Running:
+        """What JAX returns before it is computed: asking for the numbers waits for them."""
+
+        is_over = False
+
+        def __init__(self, *shape: int) -> None:
+            self.shape = shape
+            started.append(self)
+
+        def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+            self.is_over = True
+            return np.zeros(self.shape, np.float32)
+
+    def in_pool(most: int) -> Any:
+        def one(env: Any, actor: Actor, key: Any, *shared: Any) -> tuple:
+            assert all(result.is_over for result in started)
+            return Running(len(shared[0]), most), Running(len(shared[0]))
+
+        return one
+
+    monkeypatch.setattr(evaluate, "_episodes_in_pool", in_pool)
+    choice = choose("CartPole-v1", "envpool")
+    evaluate_actors(choice, actors_for(choice, 3), 3, 2)
+    assert len(started) == 6
+
+
 class Graded(gymnasium.Env):
     """One step; pays the action, so the return says which action it was."""
 

@@ -121,7 +121,6 @@ REMEMBERING = {
 }
 
 
-@pytest.mark.bits
 @pytest.mark.parametrize("name", REMEMBERING)
 def test_trap_16_what_parts_remember_is_in_the_checkpoint(name: str, tmp_path: Path) -> None:
     """Two updates, saved and read again, then two more: as four at once, to the bit."""
@@ -386,7 +385,6 @@ def narrower(num_features: int, key: jax.Array) -> eqx.Module:
     return perceptron(num_features, key, width=4)
 
 
-@pytest.mark.bits
 def test_networks_of_the_users_own_train_save_load_and_resume_bit_for_bit(
     tmp_path: Path, interrupt_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

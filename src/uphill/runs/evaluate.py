@@ -126,7 +126,11 @@ class Evaluator:
         one: Any = _episodes_on_host if is_host else _episodes_in_pool(most)
 
         def each(shared: tuple, actors: Actor, keys: Array) -> tuple:
-            found = [one(env, take(actors, s), key, *shared) for s, key in enumerate(keys)]
+            # Waited for: a pool must not be reset while the program that steps it is still running.
+            found = [
+                jax.device_get(one(env, take(actors, s), key, *shared))
+                for s, key in enumerate(keys)
+            ]
             returns, num_cut = zip(*found, strict=True)
             return np.stack(returns), np.stack(num_cut)
 
