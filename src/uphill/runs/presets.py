@@ -4,6 +4,7 @@ Every figure they reach, with the command that measured it, is in benchmarks/REA
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from uphill.learning.algorithms import ALGORITHMS, a2c, ppo, reinforce, vpg
 from uphill.learning.parts import (
@@ -12,9 +13,12 @@ from uphill.learning.parts import (
     Algorithm,
     ClippedRatio,
     Episodes,
+    RewardToGo,
     RMSProp,
     Steps,
+    TimeMean,
 )
+from uphill.policies.policy import PolicySettings
 from uphill.runs.configuration import encode, flags
 
 
@@ -33,6 +37,59 @@ DEFAULT_STEPS = 1_000_000
 def _fading(learning_rate: float) -> Adam:
     """Adam whose step shrinks to nothing: what keeps a solved policy solved."""
     return Adam(learning_rate=f"linear:{learning_rate}:0", max_grad_norm=None)
+
+
+def _ppo(
+    steps: float, num_envs: int, num_steps: int, learning_rate: float, gamma: float, **changes: Any
+) -> Preset:
+    """PPO on normalised observations and rewards, with a learning rate that fades."""
+    settings = {
+        "sampling": Steps(num_envs=num_envs, num_steps=num_steps),
+        "estimator": GAE(gamma=gamma, lam=0.95),
+        "optimizer": Adam(learning_rate=f"linear:{learning_rate}:0"),
+        "normalize_observations": True,
+        "normalize_rewards": True,
+    }
+    return Preset("ppo", ppo(**settings | changes), int(steps))
+
+
+def _a2c(
+    steps: float, num_envs: int, num_steps: int, learning_rate: float, gamma: float, **changes: Any
+) -> Preset:
+    """A2C on normalised observations and rewards, with a learning rate that fades."""
+    settings = {
+        "sampling": Steps(num_envs=num_envs, num_steps=num_steps),
+        "estimator": GAE(gamma=gamma, lam=0.95),
+        "optimizer": RMSProp(learning_rate=f"linear:{learning_rate}:0"),
+        "normalize_observations": True,
+        "normalize_rewards": True,
+    }
+    return Preset("a2c", a2c(**settings | changes), int(steps))
+
+
+def _vpg(steps: float, num_envs: int, learning_rate: float, gamma: float, **changes: Any) -> Preset:
+    """VPG on normalised observations and returns, with a learning rate that fades."""
+    return Preset("vpg", vpg(**_episodic(num_envs, learning_rate, gamma) | changes), int(steps))
+
+
+def _reinforce(
+    steps: float, num_envs: int, learning_rate: float, gamma: float, **changes: Any
+) -> Preset:
+    """REINFORCE, likewise. Its baseline is the mean of each time step, which says nothing while
+    all episodes earn the same; the mean of the batch would push towards what comes late in them.
+    """
+    settings = {"baseline": TimeMean(), **_episodic(num_envs, learning_rate, gamma)}
+    return Preset("reinforce", reinforce(**settings | changes), int(steps))
+
+
+def _episodic(num_envs: int, learning_rate: float, gamma: float) -> dict[str, Any]:
+    return {
+        "sampling": Episodes(num_envs=num_envs),
+        "estimator": RewardToGo(gamma=gamma),
+        "optimizer": _fading(learning_rate),
+        "normalize_observations": True,
+        "normalize_returns": True,
+    }
 
 
 _CARTPOLE = {
@@ -60,6 +117,53 @@ _CARTPOLE = {
     "reinforce": Preset(
         "reinforce", reinforce(sampling=Episodes(num_envs=32), optimizer=_fading(1e-2)), 500_000
     ),
+}
+
+_ACROBOT = {
+    "ppo": _ppo(1e6, 16, 128, 1e-3, 0.99),
+    "a2c": _a2c(1e6, 16, 16, 2e-3, 0.99),
+    "vpg": _vpg(1e6, 16, 5e-3, 0.99),
+    "reinforce": _reinforce(1e6, 16, 5e-3, 0.99),
+}
+
+_PENDULUM = {
+    "ppo": _ppo(4e5, 16, 64, 1e-3, 0.9, num_epochs=10, num_minibatches=8),
+}
+
+_EAGER = PolicySettings(initial_log_std=1.0)
+"""Actions that mostly saturate at first: full pushes, whose swings add up to a way out."""
+
+_MOUNTAIN_CAR = {
+    "ppo": _ppo(
+        1e6,
+        16,
+        128,
+        1e-3,
+        0.99,
+        estimator=GAE(gamma=0.99, lam=0.98),
+        num_minibatches=8,
+        entropy="linear:0.03:0",
+    ),
+}
+
+_MOUNTAIN_CAR_CONTINUOUS = {
+    "ppo": _ppo(2e5, 8, 128, 1e-3, 0.999, num_epochs=8, policy=_EAGER),
+    "vpg": _vpg(5e5, 16, 5e-3, 0.999, policy=_EAGER),
+    "reinforce": _reinforce(5e5, 16, 1e-2, 0.999, policy=_EAGER),
+}
+
+_SWING_UP = {
+    "ppo": _ppo(2e6, 32, 128, 1e-3, 0.995, num_epochs=8, policy=_EAGER),
+}
+
+_CAR_RACE = {
+    "ppo": _ppo(1e6, 32, 128, 2e-3, 0.99),
+    "vpg": _vpg(6e5, 32, 1e-2, 0.99),
+    "reinforce": _reinforce(6e5, 64, 1e-2, 0.99),
+}
+
+_CAR_RACE_CONTINUOUS = {
+    "ppo": _ppo(1e6, 32, 128, 2e-3, 0.99, policy=PolicySettings(initial_log_std=-0.5)),
 }
 
 _LUNAR_LANDER = {
@@ -96,6 +200,14 @@ _HALF_CHEETAH = {
 PRESETS: dict[str, dict[str, Preset]] = {
     "CartPole-v0": _CARTPOLE,
     "CartPole-v1": _CARTPOLE,
+    "Acrobot-v1": _ACROBOT,
+    "Pendulum-v1": _PENDULUM,
+    "MountainCar-v0": _MOUNTAIN_CAR,
+    "MountainCarContinuous-v0": _MOUNTAIN_CAR_CONTINUOUS,
+    "CartPoleSwingUp-v0": _SWING_UP,
+    "CartPoleSwingUp-v1": _SWING_UP,
+    "CarRace-v0": _CAR_RACE,
+    "CarRaceContinuous-v0": _CAR_RACE_CONTINUOUS,
     "LunarLander-v3": _LUNAR_LANDER,
     "HalfCheetah-v5": _HALF_CHEETAH,
 }
