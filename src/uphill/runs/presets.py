@@ -39,57 +39,51 @@ def _fading(learning_rate: float) -> Adam:
     return Adam(learning_rate=f"linear:{learning_rate}:0", max_grad_norm=None)
 
 
-def _ppo(
-    steps: float, num_envs: int, num_steps: int, learning_rate: float, gamma: float, **changes: Any
-) -> Preset:
-    """PPO on normalised observations and rewards, with a learning rate that fades."""
-    settings = {
+def _windows(
+    num_envs: int, num_steps: int, gamma: float, lam: float = 0.95, **changes: Any
+) -> dict[str, Any]:
+    """Windows, and observations and rewards of scale 1: for A2C and PPO."""
+    return {
         "sampling": Steps(num_envs=num_envs, num_steps=num_steps),
-        "estimator": GAE(gamma=gamma, lam=0.95),
-        "optimizer": Adam(learning_rate=f"linear:{learning_rate}:0"),
+        "estimator": GAE(gamma=gamma, lam=lam),
         "normalize_observations": True,
         "normalize_rewards": True,
+        **changes,
     }
-    return Preset("ppo", ppo(**settings | changes), int(steps))
 
 
-def _a2c(
-    steps: float, num_envs: int, num_steps: int, learning_rate: float, gamma: float, **changes: Any
-) -> Preset:
-    """A2C on normalised observations and rewards, with a learning rate that fades."""
-    settings = {
-        "sampling": Steps(num_envs=num_envs, num_steps=num_steps),
-        "estimator": GAE(gamma=gamma, lam=0.95),
-        "optimizer": RMSProp(learning_rate=f"linear:{learning_rate}:0"),
-        "normalize_observations": True,
-        "normalize_rewards": True,
-    }
-    return Preset("a2c", a2c(**settings | changes), int(steps))
-
-
-def _vpg(steps: float, num_envs: int, learning_rate: float, gamma: float, **changes: Any) -> Preset:
-    """VPG on normalised observations and returns, with a learning rate that fades."""
-    return Preset("vpg", vpg(**_episodic(num_envs, learning_rate, gamma) | changes), int(steps))
-
-
-def _reinforce(
-    steps: float, num_envs: int, learning_rate: float, gamma: float, **changes: Any
-) -> Preset:
-    """REINFORCE, likewise. Its baseline is the mean of each time step, which says nothing while
-    all episodes earn the same; the mean of the batch would push towards what comes late in them.
-    """
-    settings = {"baseline": TimeMean(), **_episodic(num_envs, learning_rate, gamma)}
-    return Preset("reinforce", reinforce(**settings | changes), int(steps))
-
-
-def _episodic(num_envs: int, learning_rate: float, gamma: float) -> dict[str, Any]:
+def _episodes(num_envs: int, gamma: float, learning_rate: float, **changes: Any) -> dict[str, Any]:
+    """Whole episodes, and observations and returns of scale 1: for REINFORCE and VPG."""
     return {
         "sampling": Episodes(num_envs=num_envs),
         "estimator": RewardToGo(gamma=gamma),
         "optimizer": _fading(learning_rate),
         "normalize_observations": True,
         "normalize_returns": True,
+        **changes,
     }
+
+
+def _ppo(steps: float, learning_rate: float, **settings: Any) -> Preset:
+    optimizer = Adam(learning_rate=f"linear:{learning_rate}:0")
+    return Preset("ppo", ppo(optimizer=optimizer, **_windows(**settings)), int(steps))
+
+
+def _a2c(steps: float, learning_rate: float, **settings: Any) -> Preset:
+    optimizer = RMSProp(learning_rate=f"linear:{learning_rate}:0")
+    return Preset("a2c", a2c(optimizer=optimizer, **_windows(**settings)), int(steps))
+
+
+def _vpg(steps: float, **settings: Any) -> Preset:
+    return Preset("vpg", vpg(**_episodes(**settings)), int(steps))
+
+
+def _reinforce(steps: float, **settings: Any) -> Preset:
+    """The baseline is the mean of each time step. While all episodes earn the same it leaves no
+    signal; the mean of the batch would leave one that says nothing about the actions: how late in
+    an episode they were taken.
+    """
+    return Preset("reinforce", reinforce(baseline=TimeMean(), **_episodes(**settings)), int(steps))
 
 
 _CARTPOLE = {
@@ -120,50 +114,78 @@ _CARTPOLE = {
 }
 
 _ACROBOT = {
-    "ppo": _ppo(1e6, 16, 128, 1e-3, 0.99),
-    "a2c": _a2c(1e6, 16, 16, 2e-3, 0.99),
-    "vpg": _vpg(1e6, 16, 5e-3, 0.99),
-    "reinforce": _reinforce(1e6, 16, 5e-3, 0.99),
+    "ppo": _ppo(1e6, num_envs=16, num_steps=128, learning_rate=1e-3, gamma=0.99),
+    "a2c": _a2c(1e6, num_envs=16, num_steps=16, learning_rate=2e-3, gamma=0.99),
+    "vpg": _vpg(1e6, num_envs=16, learning_rate=5e-3, gamma=0.99),
+    "reinforce": _reinforce(1e6, num_envs=16, learning_rate=5e-3, gamma=0.99),
 }
 
 _PENDULUM = {
-    "ppo": _ppo(4e5, 16, 64, 1e-3, 0.9, num_epochs=10, num_minibatches=8),
+    "ppo": _ppo(
+        4e5,
+        num_envs=16,
+        num_steps=128,
+        learning_rate=1e-3,
+        gamma=0.95,
+        num_epochs=10,
+        num_minibatches=8,
+        policy=PolicySettings(initial_log_std=0.5),
+    ),
 }
-
-_EAGER = PolicySettings(initial_log_std=1.0)
-"""Actions that mostly saturate at first: full pushes, whose swings add up to a way out."""
 
 _MOUNTAIN_CAR = {
     "ppo": _ppo(
         1e6,
-        16,
-        128,
-        1e-3,
-        0.99,
-        estimator=GAE(gamma=0.99, lam=0.98),
+        num_envs=16,
+        num_steps=128,
+        learning_rate=1e-3,
+        gamma=0.99,
+        lam=0.98,
         num_minibatches=8,
         entropy="linear:0.03:0",
     ),
 }
 
+_EAGER = PolicySettings(initial_log_std=1.0)
+"""Most actions are full pushes at first, whose swings add up: they find what small ones don't."""
+
 _MOUNTAIN_CAR_CONTINUOUS = {
-    "ppo": _ppo(2e5, 8, 128, 1e-3, 0.999, num_epochs=8, policy=_EAGER),
-    "vpg": _vpg(5e5, 16, 5e-3, 0.999, policy=_EAGER),
-    "reinforce": _reinforce(5e5, 16, 1e-2, 0.999, policy=_EAGER),
+    "ppo": _ppo(
+        2e5,
+        num_envs=8,
+        num_steps=128,
+        learning_rate=1e-3,
+        gamma=0.999,
+        num_epochs=8,
+        policy=_EAGER,
+    ),
+    "vpg": _vpg(5e5, num_envs=16, learning_rate=5e-3, gamma=0.999, policy=_EAGER),
+    "reinforce": _reinforce(5e5, num_envs=16, learning_rate=1e-2, gamma=0.999, policy=_EAGER),
 }
 
 _SWING_UP = {
-    "ppo": _ppo(2e6, 32, 128, 1e-3, 0.995, num_epochs=8, policy=_EAGER),
+    "ppo": _ppo(
+        2e6,
+        num_envs=32,
+        num_steps=128,
+        learning_rate=1e-3,
+        gamma=0.995,
+        num_epochs=8,
+        policy=_EAGER,
+    ),
 }
 
 _CAR_RACE = {
-    "ppo": _ppo(1e6, 32, 128, 2e-3, 0.99),
-    "vpg": _vpg(6e5, 32, 1e-2, 0.99),
-    "reinforce": _reinforce(6e5, 64, 1e-2, 0.99),
+    "ppo": _ppo(1e6, num_envs=32, num_steps=128, learning_rate=2e-3, gamma=0.99),
+    "vpg": _vpg(6e5, num_envs=32, learning_rate=1e-2, gamma=0.99),
+    "reinforce": _reinforce(5e5, num_envs=64, learning_rate=1e-2, gamma=0.99),
 }
 
+_CALM = PolicySettings(initial_log_std=-0.5)
+"""Small corrections to the steering, rather than a swerve into the wall."""
+
 _CAR_RACE_CONTINUOUS = {
-    "ppo": _ppo(1e6, 32, 128, 2e-3, 0.99, policy=PolicySettings(initial_log_std=-0.5)),
+    "ppo": _ppo(1e6, num_envs=32, num_steps=128, learning_rate=2e-3, gamma=0.99, policy=_CALM),
 }
 
 _LUNAR_LANDER = {
