@@ -353,8 +353,8 @@ def test_settings_say_whether_they_are_a_preset() -> None:
 
     assert said("CartPole-v1").startswith("the preset of CartPole-v1: ppo's defaults with ")
     assert said("CartPole-v1", uphill.ppo()).startswith("not the preset of CartPole-v1: ppo's")
-    assert said("Acrobot-v1") == "no preset of ppo for Acrobot-v1: ppo's defaults"
-    assert said("Acrobot-v1", uphill.ppo(name="mine")) == "your own"
+    assert said("BipedalWalker-v3") == "no preset of ppo for BipedalWalker-v3: ppo's defaults"
+    assert said("BipedalWalker-v3", uphill.ppo(name="mine")) == "your own"
 
 
 def test_starts_from_the_networks_of_another_run(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Every figure they reach, with the command that measured it, is in benchmarks/REA
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from uphill.learning.algorithms import ALGORITHMS, a2c, npg, ppo, reinforce, trpo, vpg
 from uphill.learning.parts import (
@@ -13,9 +14,12 @@ from uphill.learning.parts import (
     ClippedRatio,
     Episodes,
     NaturalGradient,
+    RewardToGo,
     RMSProp,
     Steps,
+    TimeMean,
 )
+from uphill.policies.policy import PolicySettings
 from uphill.runs.configuration import encode, flags
 
 
@@ -34,6 +38,53 @@ DEFAULT_STEPS = 1_000_000
 def _fading(learning_rate: float) -> Adam:
     """Adam whose step shrinks to nothing: what keeps a solved policy solved."""
     return Adam(learning_rate=f"linear:{learning_rate}:0", max_grad_norm=None)
+
+
+def _windows(
+    num_envs: int, num_steps: int, gamma: float, lam: float = 0.95, **changes: Any
+) -> dict[str, Any]:
+    """Windows, and observations and rewards of scale 1: for A2C and PPO."""
+    return {
+        "sampling": Steps(num_envs=num_envs, num_steps=num_steps),
+        "estimator": GAE(gamma=gamma, lam=lam),
+        "normalize_observations": True,
+        "normalize_rewards": True,
+        **changes,
+    }
+
+
+def _episodes(num_envs: int, gamma: float, learning_rate: float, **changes: Any) -> dict[str, Any]:
+    """Whole episodes, and observations and returns of scale 1: for REINFORCE and VPG."""
+    return {
+        "sampling": Episodes(num_envs=num_envs),
+        "estimator": RewardToGo(gamma=gamma),
+        "optimizer": _fading(learning_rate),
+        "normalize_observations": True,
+        "normalize_returns": True,
+        **changes,
+    }
+
+
+def _ppo(steps: float, learning_rate: float, **settings: Any) -> Preset:
+    optimizer = Adam(learning_rate=f"linear:{learning_rate}:0")
+    return Preset("ppo", ppo(optimizer=optimizer, **_windows(**settings)), int(steps))
+
+
+def _a2c(steps: float, learning_rate: float, **settings: Any) -> Preset:
+    optimizer = RMSProp(learning_rate=f"linear:{learning_rate}:0")
+    return Preset("a2c", a2c(optimizer=optimizer, **_windows(**settings)), int(steps))
+
+
+def _vpg(steps: float, **settings: Any) -> Preset:
+    return Preset("vpg", vpg(**_episodes(**settings)), int(steps))
+
+
+def _reinforce(steps: float, **settings: Any) -> Preset:
+    """The baseline is the mean of each time step. While all episodes earn the same it leaves no
+    signal; the mean of the batch would leave one that says nothing about the actions: how late in
+    an episode they were taken.
+    """
+    return Preset("reinforce", reinforce(baseline=TimeMean(), **_episodes(**settings)), int(steps))
 
 
 _CARTPOLE = {
@@ -63,6 +114,81 @@ _CARTPOLE = {
     ),
     "npg": Preset("npg", npg(optimizer=NaturalGradient(max_kl="linear:0.02:0.001")), 200_000),
     "trpo": Preset("trpo", trpo(), 200_000),
+}
+
+_ACROBOT = {
+    "ppo": _ppo(1e6, num_envs=16, num_steps=128, learning_rate=1e-3, gamma=0.99),
+    "a2c": _a2c(1e6, num_envs=16, num_steps=16, learning_rate=2e-3, gamma=0.99),
+    "vpg": _vpg(1e6, num_envs=16, learning_rate=5e-3, gamma=0.99),
+    "reinforce": _reinforce(1e6, num_envs=16, learning_rate=5e-3, gamma=0.99),
+}
+
+_PENDULUM = {
+    "ppo": _ppo(
+        4e5,
+        num_envs=16,
+        num_steps=128,
+        learning_rate=1e-3,
+        gamma=0.95,
+        num_epochs=10,
+        num_minibatches=8,
+        policy=PolicySettings(initial_log_std=0.5),
+    ),
+}
+
+_MOUNTAIN_CAR = {
+    "ppo": _ppo(
+        1e6,
+        num_envs=16,
+        num_steps=128,
+        learning_rate=1e-3,
+        gamma=0.99,
+        lam=0.98,
+        num_minibatches=8,
+        entropy="linear:0.03:0",
+    ),
+}
+
+_EAGER = PolicySettings(initial_log_std=1.0)
+"""Most actions are full pushes at first, whose swings add up: they find what small ones don't."""
+
+_MOUNTAIN_CAR_CONTINUOUS = {
+    "ppo": _ppo(
+        2e5,
+        num_envs=8,
+        num_steps=128,
+        learning_rate=1e-3,
+        gamma=0.999,
+        num_epochs=8,
+        policy=_EAGER,
+    ),
+    "vpg": _vpg(5e5, num_envs=16, learning_rate=5e-3, gamma=0.999, policy=_EAGER),
+    "reinforce": _reinforce(5e5, num_envs=16, learning_rate=1e-2, gamma=0.999, policy=_EAGER),
+}
+
+_SWING_UP = {
+    "ppo": _ppo(
+        2e6,
+        num_envs=32,
+        num_steps=128,
+        learning_rate=1e-3,
+        gamma=0.995,
+        num_epochs=8,
+        policy=_EAGER,
+    ),
+}
+
+_CAR_RACE = {
+    "ppo": _ppo(1e6, num_envs=32, num_steps=128, learning_rate=2e-3, gamma=0.99),
+    "vpg": _vpg(6e5, num_envs=32, learning_rate=1e-2, gamma=0.99),
+    "reinforce": _reinforce(5e5, num_envs=64, learning_rate=1e-2, gamma=0.99),
+}
+
+_CALM = PolicySettings(initial_log_std=-0.5)
+"""Small corrections to the steering, rather than a swerve into the wall."""
+
+_CAR_RACE_CONTINUOUS = {
+    "ppo": _ppo(1e6, num_envs=32, num_steps=128, learning_rate=2e-3, gamma=0.99, policy=_CALM),
 }
 
 _LUNAR_LANDER = {
@@ -99,6 +225,14 @@ _HALF_CHEETAH = {
 PRESETS: dict[str, dict[str, Preset]] = {
     "CartPole-v0": _CARTPOLE,
     "CartPole-v1": _CARTPOLE,
+    "Acrobot-v1": _ACROBOT,
+    "Pendulum-v1": _PENDULUM,
+    "MountainCar-v0": _MOUNTAIN_CAR,
+    "MountainCarContinuous-v0": _MOUNTAIN_CAR_CONTINUOUS,
+    "CartPoleSwingUp-v0": _SWING_UP,
+    "CartPoleSwingUp-v1": _SWING_UP,
+    "CarRace-v0": _CAR_RACE,
+    "CarRaceContinuous-v0": _CAR_RACE_CONTINUOUS,
     "LunarLander-v3": _LUNAR_LANDER,
     "HalfCheetah-v5": _HALF_CHEETAH,
 }
