@@ -10,7 +10,7 @@ CORE := $(VENV)/.core-installed
 DEV := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench clean
+.PHONY: help demo test test-slow lint format bench notebooks clean
 
 help:
 	@echo "make demo       train CartPole-v1, evaluate it and draw its learning curve"
@@ -19,6 +19,7 @@ help:
 	@echo "make lint       ruff, basedpyright and import-linter"
 	@echo "make format     let ruff mend what it can"
 	@echo "make bench      measure the figures of benchmarks/README.md"
+	@echo "make notebooks  run the scripts of examples/ and keep them, with what they show, as .ipynb"
 	@echo "make clean      remove .venv and what tools left behind (never runs/)"
 
 demo: $(CORE)
@@ -42,6 +43,10 @@ format: $(DEV)
 
 bench: $(DEV)
 	$(BIN)/python -m benchmarks
+
+notebooks: $(DEV)
+	cd examples && PATH="$(abspath $(BIN)):$$PATH" jupytext --to ipynb --set-kernel python3 \
+	  --execute $(patsubst examples/%,%,$(filter-out %/showing.py,$(wildcard examples/*.py)))
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache
