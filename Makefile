@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORE := $(VENV)/.core-installed
 DEV := $(VENV)/.dev-installed
+SCRIPTS := $(filter-out %/showing.py,$(wildcard examples/*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint format bench notebooks clean
@@ -45,8 +46,9 @@ bench: $(DEV)
 	$(BIN)/python -m benchmarks
 
 notebooks: $(DEV)
-	cd examples && PATH="$(abspath $(BIN)):$$PATH" jupytext --to ipynb --set-kernel python3 \
-	  --execute $(patsubst examples/%,%,$(filter-out %/showing.py,$(wildcard examples/*.py)))
+	$(BIN)/jupytext --to ipynb --set-kernel python3 $(SCRIPTS)
+	$(BIN)/jupyter-nbconvert --to notebook --inplace --execute \
+	  --ExecutePreprocessor.record_timing=False $(SCRIPTS:.py=.ipynb)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache

@@ -145,7 +145,6 @@ for name, run in runs.items():
     low, high = result["ci95"]
     print(f"{name:24} {result['iqm']:5.0f}  [{low:.0f}, {high:.0f}]")
 
-# %%
 best = max(runs.values(), key=lambda run: run.evaluation["deterministic"]["iqm"])
 episode = play("CartPole-v1", best.policy.act, every=6)
 print(f"return: {episode.episode_return:.0f}")
