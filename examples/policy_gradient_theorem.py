@@ -20,7 +20,7 @@ from uphill.policies.policy import PolicySettings
 from uphill.theory.distributions import Categorical
 from uphill.theory.returns import reward_to_go
 
-STEPS = 300_000  # of each seed on CartPole-v0; 3_000_000 shows whether it lasts
+STEPS = 400_000  # of each seed on CartPole-v0; 3_000_000 shows whether it lasts
 SEEDS = 8
 SWING_UP_STEPS = 1_000_000  # 5_000_000 and more to keep the pole up for longer
 
