@@ -8,9 +8,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORE := $(VENV)/.core-installed
 DEV := $(VENV)/.dev-installed
+SCRIPTS := $(filter-out %/showing.py,$(wildcard examples/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench clean
+.PHONY: help demo test test-slow lint format bench notebooks clean
 
 help:
 	@echo "make demo       train CartPole-v1, evaluate it and draw its learning curve"
@@ -19,6 +20,7 @@ help:
 	@echo "make lint       ruff, basedpyright and import-linter"
 	@echo "make format     let ruff mend what it can"
 	@echo "make bench      measure the figures of benchmarks/README.md"
+	@echo "make notebooks  run the scripts of examples/ and keep them, with what they show, as .ipynb"
 	@echo "make clean      remove .venv and what tools left behind (never runs/)"
 
 demo: $(CORE)
@@ -44,6 +46,11 @@ format: $(DEV)
 
 bench: $(DEV)
 	$(BIN)/python -m benchmarks
+
+notebooks: $(DEV)
+	$(BIN)/jupytext --to ipynb --set-kernel python3 $(SCRIPTS)
+	$(BIN)/jupyter-nbconvert --to notebook --inplace --execute \
+	  --ExecutePreprocessor.record_timing=False $(SCRIPTS:.py=.ipynb)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache

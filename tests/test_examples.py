@@ -1,0 +1,107 @@
+"""The notebooks of `examples/`: their scripts run, and what is rendered is what the scripts say."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from PIL import Image
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+SCRIPTS = sorted(path for path in EXAMPLES.glob("*.py") if path.name != "showing.py")
+LARGEST = 400 * 1024  # bytes of a notebook with all that it shows
+
+# The constants at the top of each script, for a run that only shows that it runs.
+SMALL = {
+    "car_race": {"UPDATES": 5, "SEEDS": 2},
+    "policy_gradient_theorem": {"STEPS": 500, "SEEDS": 2, "SWING_UP_STEPS": 500},
+    "reinforce_from_scratch": {"UPDATES": 2, "SEEDS": 2},
+    "step_by_step": {"STEPS": 500, "SEEDS": 2},
+    "vanilla_policy_gradient": {"STEPS": 500, "SEEDS": 2},
+}
+QUICK_TO_COMPILE = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+
+every_script = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+
+
+class Ran(NamedTuple):
+    """A script that has run, and the folder that it ran in."""
+
+    done: subprocess.CompletedProcess[str]
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Ran]:
+    """All scripts, on a small budget; two at a time, since each mostly compiles."""
+    folders = [tmp_path_factory.mktemp(script.stem) for script in SCRIPTS]
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(SCRIPTS, pool.map(run_small, SCRIPTS, folders), strict=True))
+
+
+def run_small(script: Path, folder: Path) -> Ran:
+    text = script.read_text()
+    for name, value in SMALL[script.stem].items():
+        text, count = re.subn(rf"^{name} = [\d_]+", f"{name} = {value}", text, flags=re.MULTILINE)
+        assert count == 1, name
+    (folder / script.name).write_text(text)
+    paths = os.pathsep.join([str(EXAMPLES), os.environ.get("PYTHONPATH", "")])
+    variables = {"PYTHONPATH": paths, "XLA_FLAGS": QUICK_TO_COMPILE, "MPLBACKEND": "agg"}
+    done = subprocess.run(
+        [sys.executable, script.name],
+        cwd=folder,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Ran(done, folder)
+
+
+@every_script
+def test_the_script_runs_and_ends_with_a_film(script: Path, ran: dict[Path, Ran]) -> None:
+    done, folder = ran[script]
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    assert list(folder.glob(f"{script.stem}-*.png"))
+    with Image.open(folder / f"{script.stem}-film.gif") as film:
+        assert getattr(film, "n_frames", 1) > 5
+
+
+@every_script
+def test_the_notebook_has_the_cells_of_its_script(script: Path) -> None:
+    shown = [(cell["cell_type"], "".join(cell["source"])) for cell in notebook_of(script)["cells"]]
+    assert shown == cells_of(script)
+
+
+@every_script
+def test_the_notebook_is_small_and_shows_curves_and_a_film(script: Path) -> None:
+    code = [cell for cell in notebook_of(script)["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    assert "error" not in {output["output_type"] for cell in code for output in cell["outputs"]}
+    shown = script.with_suffix(".ipynb").read_text()
+    assert "data:image/png;base64," in shown
+    assert "data:image/gif;base64," in shown
+    assert len(shown) <= LARGEST
+
+
+def notebook_of(script: Path) -> dict[str, Any]:
+    """The rendered notebook; `make notebooks` writes it."""
+    return json.loads(script.with_suffix(".ipynb").read_text())
+
+
+def cells_of(script: Path) -> list[tuple[str, str]]:
+    """The cells of a percent script: their kind, and their text without the comment signs."""
+    kinds_and_texts = re.split(r"^# %%(| \[markdown\])\n", script.read_text(), flags=re.MULTILINE)
+    cells = []
+    for kind, text in zip(kinds_and_texts[1::2], kinds_and_texts[2::2], strict=True):
+        text = text.strip("\n")
+        if kind:
+            text = re.sub(r"^# ?", "", text, flags=re.MULTILINE)
+        cells.append(("markdown" if kind else "code", text))
+    return cells
