@@ -159,6 +159,7 @@ _MOUNTAIN_CAR_CONTINUOUS = {
         num_epochs=8,
         policy=_EAGER,
     ),
+    "a2c": _a2c(5e5, num_envs=16, num_steps=32, learning_rate=2e-3, gamma=0.999, policy=_EAGER),
     "vpg": _vpg(5e5, num_envs=16, learning_rate=5e-3, gamma=0.999, policy=_EAGER),
     "reinforce": _reinforce(5e5, num_envs=16, learning_rate=1e-2, gamma=0.999, policy=_EAGER),
 }
