@@ -319,7 +319,7 @@ def test_trap_25_each_seed_acts_in_its_own_lanes():
     actors = Offset(jnp.array([100.0, 200.0]))
     keys = keys_of(2)
     lanes = jnp.arange(6.0)[:, None]
-    act = Trainer._act_by_seed(SimpleNamespace(seeds=(0, 1)), actors)
+    act = Trainer._act_by_seed(SimpleNamespace(seeds=(0, 1)), actors, None)
     action, log_prob, env_action = act(lanes, keys)
     np.testing.assert_array_equal(action, [100, 101, 102, 203, 204, 205])
     np.testing.assert_array_equal(env_action, np.asarray(action)[:, None])

@@ -162,24 +162,28 @@ _MOUNTAIN_CAR_CONTINUOUS = {
         num_epochs=8,
         policy=_EAGER,
     ),
+    "a2c": _a2c(5e5, num_envs=16, num_steps=32, learning_rate=2e-3, gamma=0.999, policy=_EAGER),
     "vpg": _vpg(5e5, num_envs=16, learning_rate=5e-3, gamma=0.999, policy=_EAGER),
     "reinforce": _reinforce(5e5, num_envs=16, learning_rate=1e-2, gamma=0.999, policy=_EAGER),
 }
 
 _SWING_UP = {
     "ppo": _ppo(
-        2e6,
+        4e6,
         num_envs=32,
         num_steps=128,
         learning_rate=1e-3,
-        gamma=0.995,
-        num_epochs=8,
+        gamma=0.99,
+        num_epochs=6,
+        num_minibatches=16,
+        entropy="linear:0.01:0",  # else some seeds settle for leaving the track
         policy=_EAGER,
     ),
 }
 
 _CAR_RACE = {
     "ppo": _ppo(1e6, num_envs=32, num_steps=128, learning_rate=2e-3, gamma=0.99),
+    "a2c": _a2c(1e6, num_envs=16, num_steps=32, learning_rate=2e-3, gamma=0.99),
     "vpg": _vpg(6e5, num_envs=32, learning_rate=1e-2, gamma=0.99),
     "reinforce": _reinforce(5e5, num_envs=64, learning_rate=1e-2, gamma=0.99),
 }
@@ -189,6 +193,7 @@ _CALM = PolicySettings(initial_log_std=-0.5)
 
 _CAR_RACE_CONTINUOUS = {
     "ppo": _ppo(1e6, num_envs=32, num_steps=128, learning_rate=2e-3, gamma=0.99, policy=_CALM),
+    "reinforce": _reinforce(6e5, num_envs=64, learning_rate=1e-2, gamma=0.99, policy=_CALM),
 }
 
 _LUNAR_LANDER = {
