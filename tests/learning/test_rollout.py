@@ -312,7 +312,7 @@ def test_trap_25_each_seed_acts_in_its_own_lanes():
     class Offset(eqx.Module):
         offset: jax.Array
 
-        def act(self, observation, key):
+        def act(self, observation, key, uniform):
             action = self.offset + observation[:, 0]
             return action, jnp.full_like(action, jax.random.uniform(key)), action[:, None]
 
