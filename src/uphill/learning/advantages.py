@@ -58,7 +58,9 @@ def make_batch(
         action_target = algorithm.estimator(seen.trajectory, None, None) / scale
     metrics = {}
     if seen.value is not None:
-        metrics["value/explained_variance"] = explained_variance(returns, seen.value, mask)
+        # Of a learned Q it says nothing: what V and Q both learn is the return.
+        known = target if action_target is not None else returns
+        metrics["value/explained_variance"] = explained_variance(known, seen.value, mask)
     rows = (seen.features, trajectory.action, trajectory.log_prob, advantage, target / scale, mask)
     return batch_of(trajectory, (*rows, action_target)), metrics
 
