@@ -13,7 +13,7 @@ from uphill.learning.parts.checks import check_count, check_unit
 from uphill.learning.parts.optimizers import SGD, Adam, Optax, RMSProp
 from uphill.policies.policy import NetworkSettings
 from uphill.theory import returns
-from uphill.trajectory import Array, Trajectory
+from uphill.trajectory import Array, Scalar, Trajectory
 
 
 class TotalReturn(eqx.Module):
@@ -47,8 +47,7 @@ class RewardToGo(eqx.Module):
     def __call__(
         self, trajectory: Trajectory, value: Array | None, final_value: Array | None
     ) -> Float[Array, "T N"]:
-        t = trajectory
-        return returns.reward_to_go(t.reward, t.ended, self.gamma, t.length)
+        return _to_go(trajectory, self.gamma)
 
 
 class DiscountedRewardToGo(eqx.Module):
@@ -66,8 +65,7 @@ class DiscountedRewardToGo(eqx.Module):
     def __call__(
         self, trajectory: Trajectory, value: Array | None, final_value: Array | None
     ) -> Float[Array, "T N"]:
-        t = trajectory
-        return returns.reward_to_go(t.reward, t.ended, self.gamma, t.length)
+        return _to_go(trajectory, self.gamma)
 
     def weight(self, trajectory: Trajectory) -> Float[Array, "T N"]:
         """γ^t, by which a step's advantage is multiplied."""
@@ -91,13 +89,8 @@ class NStep(eqx.Module):
     def __call__(
         self, trajectory: Trajectory, value: Array | None, final_value: Array | None
     ) -> Float[Array, "T N"]:
-        assert value is not None
-        assert final_value is not None
-        t = trajectory
-        ends = (t.terminated, t.truncated)
-        return returns.n_step_return(
-            t.reward, *ends, value, final_value, self.gamma, self.num_steps, t.length
-        )
+        data, length = _bootstrapped(trajectory, value, final_value), trajectory.length
+        return returns.n_step_return(*data, self.gamma, self.num_steps, length)
 
 
 class TDResidual(eqx.Module):
@@ -112,11 +105,8 @@ class TDResidual(eqx.Module):
     def __call__(
         self, trajectory: Trajectory, value: Array | None, final_value: Array | None
     ) -> Float[Array, "T N"]:
-        assert value is not None
-        assert final_value is not None
-        t = trajectory
-        ends = (t.terminated, t.truncated)
-        return returns.one_step_return(t.reward, *ends, value, final_value, self.gamma, t.length)
+        data = _bootstrapped(trajectory, value, final_value)
+        return returns.one_step_return(*data, self.gamma, trajectory.length)
 
 
 class GAE(eqx.Module):
@@ -137,12 +127,8 @@ class GAE(eqx.Module):
     def __call__(
         self, trajectory: Trajectory, value: Array | None, final_value: Array | None
     ) -> Float[Array, "T N"]:
-        assert value is not None
-        assert final_value is not None
-        t = trajectory
-        return returns.lambda_return(
-            t.reward, t.terminated, t.truncated, value, final_value, self.gamma, self.lam, t.length
-        )
+        data, length = _bootstrapped(trajectory, value, final_value), trajectory.length
+        return returns.lambda_return(*data, self.gamma, self.lam, length)
 
 
 class ActionValue(eqx.Module):
@@ -166,8 +152,22 @@ class ActionValue(eqx.Module):
         self, trajectory: Trajectory, value: Array | None, final_value: Array | None
     ) -> Float[Array, "T N"]:
         """What Q is fitted to."""
-        t = trajectory
-        return returns.reward_to_go(t.reward, t.ended, self.gamma, t.length)
+        return _to_go(trajectory, self.gamma)
+
+
+def _to_go(trajectory: Trajectory, gamma: Scalar) -> Float[Array, "T N"]:
+    t = trajectory
+    return returns.reward_to_go(t.reward, t.ended, gamma, t.length)
+
+
+def _bootstrapped(
+    trajectory: Trajectory, value: Array | None, final_value: Array | None
+) -> tuple[Array, Array, Array, Array, Array]:
+    """What every estimator that bootstraps looks at; algorithms without V refuse them."""
+    assert value is not None
+    assert final_value is not None
+    t = trajectory
+    return t.reward, t.terminated, t.truncated, value, final_value
 
 
 NEEDS_VALUE = (NStep, TDResidual, GAE)
