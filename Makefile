@@ -27,7 +27,7 @@ demo: $(CORE)
 	$(BIN)/uphill train CartPole-v1
 
 test: $(DEV)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 	@# The first call compiles quickly; what repeats bit for bit must do so as users compile it.
 	XLA_FLAGS= $(BIN)/python -m pytest -m bits tests
 

@@ -263,7 +263,7 @@ NEW_PARTS = {
 @pytest.mark.parametrize("name", NEW_PARTS)
 def test_parts_of_parts_are_flags_and_flags_say_what_they_are(name: str) -> None:
     algo, words, changes = NEW_PARTS[name]
-    env = "Acrobot-v1"  # has no preset of its own
+    env = "BipedalWalker-v3"  # has no preset of its own
     start = preset(env, algo).algorithm
     expected = replace(start, **changes)
     _, algorithm, _ = parsed(env, "--algo", algo, *words.split())
@@ -275,8 +275,8 @@ def test_parts_of_parts_are_flags_and_flags_say_what_they_are(name: str) -> None
 
 def test_parts_that_may_be_absent_can_be_taken_away() -> None:
     words = ["--baseline.replay", "replay", "--baseline.replay", "none"]
-    _, algorithm, _ = parsed("Acrobot-v1", "--algo", "vpg", *words)
-    assert encode(algorithm) == encode(preset("Acrobot-v1", "vpg").algorithm)
+    _, algorithm, _ = parsed("BipedalWalker-v3", "--algo", "vpg", *words)
+    assert encode(algorithm) == encode(preset("BipedalWalker-v3", "vpg").algorithm)
     words = ["--uniform-mixture", "0.1", "--uniform-mixture", "None"]
     _, algorithm, _ = parsed("Acrobot-v1", "--algo", "ppo", *words)
     assert algorithm.uniform_mixture is None

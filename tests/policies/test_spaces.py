@@ -208,7 +208,7 @@ def test_trap_10_actions_stay_finite_for_extreme_bounds_and_samples(scale: float
         (action_kind_of, spaces.Tuple((spaces.Discrete(2),)), "action"),
         (action_kind_of, spaces.Text(5), "action"),
     ],
-    ids=str,
+    ids=lambda x: getattr(x, "__name__", str(x)),  # without an address: workers must agree
 )
 def test_other_spaces_are_refused_with_what_is_supported(make, space, words: str) -> None:
     match = rf"^The {words} space .* is not supported: use .*Discrete.*MultiBinary.*\.$"
