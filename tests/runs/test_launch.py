@@ -425,7 +425,7 @@ def test_networks_of_the_users_own_train_save_load_and_resume_bit_for_bit(
 
     plain = train_small(tmp_path / "plain", steps=30)
     with pytest.raises(UphillError, match=r"^The run's networks are none of your own: leave netw"):
-        uphill.load(plain.path, network=perceptron).policy  # noqa: B018
+        uphill.load(plain.path, network=perceptron).policy  # noqa: B018 refused when read
     still = small_ppo(optimizer=Adam(learning_rate=0.0))
     begun = train_small(
         tmp_path / "begun", still, init_from=whole.path, steps=30, network=perceptron

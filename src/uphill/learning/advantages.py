@@ -49,18 +49,17 @@ def make_batch(
 ) -> tuple[Batch, Metrics]:
     """The samples of a trajectory with their advantages."""
     seen = look_at(learner, trajectory)
-    returns, target = returns_of(algorithm, seen)
+    returns, target, action_target = returns_of(algorithm, seen)
     mask = counted(algorithm, trajectory)
     advantage = advantage_of(algorithm, learner, seen, returns, mask)
     scale = learner.remembered.return_deviation
-    action_target = None
-    if isinstance(algorithm.estimator, ActionValue):
-        action_target = algorithm.estimator(seen.trajectory, None, None) / scale
     metrics = {}
     if seen.value is not None:
         # Of a learned Q it says nothing: what V and Q both learn is the return.
         known = target if action_target is not None else returns
         metrics["value/explained_variance"] = explained_variance(known, seen.value, mask)
+    if action_target is not None:
+        action_target = action_target / scale
     rows = (seen.features, trajectory.action, trajectory.log_prob, advantage, target / scale, mask)
     return batch_of(trajectory, (*rows, action_target)), metrics
 
@@ -74,14 +73,17 @@ def look_at(learner: Learner, trajectory: Trajectory) -> Seen:
     return Seen(scaled_trajectory, features, value, final_value, action_value)
 
 
-def returns_of(algorithm: Algorithm, seen: Seen) -> tuple[Float[Array, "T N"], Float[Array, "T N"]]:
-    """What the actions were followed by, and what the value function learns."""
+def returns_of(
+    algorithm: Algorithm, seen: Seen
+) -> tuple[Float[Array, "T N"], Float[Array, "T N"], Float[Array, "T N"] | None]:
+    """What the actions were followed by, what the value function learns, and what a learned action
+    value does."""
     returns = algorithm.estimator(seen.trajectory, seen.value, seen.final_value)
     target = _target(algorithm, seen, returns)
-    if isinstance(algorithm.estimator, ActionValue):
-        assert seen.action_value is not None
-        returns = seen.action_value
-    return returns, target
+    if not isinstance(algorithm.estimator, ActionValue):
+        return returns, target, None
+    assert seen.action_value is not None
+    return seen.action_value, target, returns
 
 
 def advantage_of(

@@ -4,7 +4,6 @@ weight of a KL penalty, the scales of rewards and returns."""
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Float
 
 from uphill.learning.gradient import Batch
@@ -13,7 +12,7 @@ from uphill.learning.value_function import Memory, empty_memory, with_transition
 from uphill.policies.spaces import Encoding
 from uphill.theory.baselines import masked_mean, update_running_mean
 from uphill.theory.moments import Moments, batch_moments, merge
-from uphill.theory.returns import reward_to_go
+from uphill.theory.returns import following, reward_to_go
 from uphill.theory.scaling import Scale, fresh_scale
 from uphill.theory.surrogates import adapted_coefficient
 from uphill.trajectory import Array, Scalar, Trajectory
@@ -91,11 +90,9 @@ def _memory(
         return None
     t = trajectory
     observation, final = encoding.encode(t.observation), encoding.encode(t.final_observation)
-    following = jnp.concatenate([observation[1:], final[None]])
-    if t.length is not None:
-        following = lax.dynamic_update_index_in_dim(following, final, t.length - 1, 0)
+    after = following(observation, final, t.length)
     to_go = reward_to_go(t.reward, t.ended, gamma, t.length)
-    return with_transitions(old, (observation, following, t.reward, t.terminated, to_go), t.mask)
+    return with_transitions(old, (observation, after, t.reward, t.terminated, to_go), t.mask)
 
 
 def _kl_coefficient(

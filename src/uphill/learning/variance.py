@@ -9,6 +9,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, PRNGKeyArray
 
 from uphill.learning.advantages import (
+    Metrics,
     advantage_of,
     batch_of,
     counted,
@@ -127,20 +128,21 @@ def reference(table: list[Entry]) -> int:
 
 def fit(
     algorithm: Algorithm, learner: Learner, trajectory: Trajectory, key: PRNGKeyArray
-) -> Learner:
+) -> tuple[Learner, Metrics]:
     """The learner whose value functions, and mean and scale of returns, have seen a trajectory; its
-    policy stays."""
-    batch, _ = make_batch(algorithm, learner, trajectory)
+    policy stays; and what `make_batch` tells."""
+    batch, metrics = make_batch(algorithm, learner, trajectory)
     old = learner.remembered
     new = remember(algorithm, old, learner.actor.encoding, trajectory, batch, None)
     assert old.running_mean is not None
     mean, weight = old.running_mean
     mean = update_running_mean(mean, weight, masked_mean(batch.target, batch.mask), 0.95)
-    return eqx.tree_at(
+    learner = eqx.tree_at(
         lambda x: (x.remembered.return_scale, x.remembered.running_mean),
         fit_critics(algorithm, learner, batch, key),
         (new.return_scale, jnp.stack(mean)),
     )
+    return learner, metrics
 
 
 def gradients(
@@ -159,7 +161,7 @@ def gradients(
     mask = counted(algorithms[0], trajectory)
 
     def of(algorithm: Algorithm) -> Array:
-        returns, _ = returns_of(algorithm, seen)
+        returns, _, _ = returns_of(algorithm, seen)
         return advantage_of(algorithm, learner, seen, returns, mask)
 
     advantages = [of(algorithm) for algorithm in algorithms]

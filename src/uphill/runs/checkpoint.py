@@ -115,6 +115,21 @@ def write_file(path: Path, content: bytes) -> None:
         ) from error
 
 
+def make_folder(folder: Path) -> Path:
+    """The folder, made if it is not there.
+
+    Raises:
+        UphillError: if it can't be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UphillError(
+            f"The folder {folder} can't be made ({error.strerror}): choose another --out."
+        ) from error
+    return folder
+
+
 def read_json(path: Path) -> Any:
     """A file of plain JSON.
 

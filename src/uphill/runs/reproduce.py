@@ -14,7 +14,7 @@ import numpy as np
 from uphill.envs.make import choose
 from uphill.errors import UphillError
 from uphill.learning.parts import Algorithm
-from uphill.runs.checkpoint import read_manifest, write_file
+from uphill.runs.checkpoint import make_folder, read_manifest, write_file
 from uphill.runs.configuration import encode
 from uphill.runs.evaluate import evaluate_actors
 from uphill.runs.experiment import describe_platform, installed_versions, read_experiment
@@ -113,13 +113,7 @@ def tasks(source: Source, seeds: int | None = None, steps: int | None = None) ->
 
 def _folder(out: str | Path | None, name: str) -> Path:
     folder = Path(out or Path("runs") / f"reproduce-{name}-{time.strftime('%Y%m%d-%H%M%S')}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UphillError(
-            f"The folder {folder} can't be made ({error.strerror}): choose another --out."
-        ) from error
-    return folder
+    return make_folder(folder)
 
 
 def _trained(folder: Path, task: Task, quiet: bool) -> Run:

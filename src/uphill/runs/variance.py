@@ -21,13 +21,12 @@ from jaxtyping import Float
 from uphill.envs.base import CompiledEnvironment
 from uphill.envs.make import choose
 from uphill.errors import UphillError
-from uphill.learning.advantages import make_batch
 from uphill.learning.learner import Learner, take
 from uphill.learning.process import use_compile_cache, use_cores
 from uphill.learning.seeds import over_seeds, seed_keys
 from uphill.learning.train import Trainer
 from uphill.learning.variance import Entry, entries, fit, fitting, gradients, reference
-from uphill.runs.checkpoint import write_file
+from uphill.runs.checkpoint import make_folder, write_file
 from uphill.runs.experiment import command_line, describe_platform, installed_versions
 from uphill.runs.launch import BackendName
 from uphill.runs.presets import preset
@@ -107,13 +106,7 @@ def _folder(out: str | Path | None, run: str | Path | None, env: str) -> Path:
     if out is None and run is not None:
         return Path(run)
     folder = Path(out or Path("runs") / f"variance-{env.replace('/', '-').replace(':', '-')}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UphillError(
-            f"The folder {folder} can't be made ({error.strerror}): choose another --out."
-        ) from error
-    return folder
+    return make_folder(folder)
 
 
 class _Measurement:
@@ -158,7 +151,7 @@ class _Measurement:
         self.learner: Learner = eqx.tree_at(
             lambda x: x.remembered.running_mean, learner, zeros, is_leaf=lambda x: x is None
         )
-        self.key, self.gamma, self.envs = seed_keys((seed,))[0], gamma, envs
+        self.key, self.envs = seed_keys((seed,))[0], envs
 
     def close(self) -> None:
         self.trainer.close()
@@ -167,9 +160,8 @@ class _Measurement:
         """Fit the value functions; the part of the returns' variance that V explains."""
 
         def step(algorithm: Any, learner: Learner, trajectory: Any, key: Any) -> tuple:
-            _, metrics = make_batch(algorithm, learner, trajectory)
-            explained = metrics["value/explained_variance"]
-            return fit(algorithm, learner, trajectory, key), explained
+            learner, metrics = fit(algorithm, learner, trajectory, key)
+            return learner, metrics["value/explained_variance"]
 
         keys = jax.random.split(jax.random.fold_in(self.key, 0), FIT_BATCHES)
         if self.is_compiled:
@@ -195,7 +187,7 @@ class _Measurement:
     def result(self, batches: int, progress: Progress) -> dict[str, Any]:
         """Everything that is measured, as plain data."""
         fewer = tuple(n for n in FEWER if n < self.envs)
-        found = list(self._gradients(self.algorithms, batches, 1, fewer, progress))
+        found = list(self._gradients(self.algorithms, batches, 1, fewer))
         g = np.stack([gradient for gradient, _ in found], 1).astype(np.float64)
         steps = sum(int(count) for _, count in found)
         e, swept = len(self.table), self._swept()
@@ -205,7 +197,7 @@ class _Measurement:
         if self.is_compiled:
             progress.say(f"The same with up to {self.envs * MORE[-1]} episodes in a batch …")
             algorithms = [self.algorithms[k] for k in swept]
-            more = self._gradients(algorithms, batches * MORE[-1], 2, (), progress)
+            more = self._gradients(algorithms, batches * MORE[-1], 2, ())
             means = [np.mean([x for x, _ in group], 0) for group in _groups(more, MORE[0])]
             sizes[self.envs * MORE[0]] = np.stack(means[:batches], 1)
             largest = [np.mean(group, 0) for group in _groups(iter(means), MORE[1] // MORE[0])]
@@ -268,7 +260,6 @@ class _Measurement:
         batches: int,
         fold: int,
         lanes: tuple[int, ...],
-        progress: Progress,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """For each batch: the gradients of all algorithms `[E, P]`, and its transitions."""
 

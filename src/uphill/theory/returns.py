@@ -127,7 +127,7 @@ def td_residual(
 
     `value` is of the observation before each step, `final_value` of the observation after the last.
     """
-    next_value = _following(value, final_value, length)
+    next_value = following(value, final_value, length)
     # In this form the difference of two large values is exact in float32, while the rounding of
     # γ V' would pile up over the steps.
     return reward + gamma * (jnp.where(terminated, 0.0, next_value) - value) - (1 - gamma) * value
@@ -178,8 +178,8 @@ def n_step_return(
     nothing = jnp.zeros_like(delta)
 
     def one_more(_: Array, advantage: Array) -> Array:
-        following = _following(advantage, nothing[0], length)
-        return delta + jnp.where(terminated | truncated, 0.0, gamma * following)
+        after = following(advantage, nothing[0], length)
+        return delta + jnp.where(terminated | truncated, 0.0, gamma * after)
 
     # From the number of rows on nothing changes any more.
     num_rows = reward.shape[0] if length is None else length
@@ -235,11 +235,13 @@ def elapsed(
     return over_rows(step, jnp.zeros(mask.shape[1], jnp.int32), mask, length)[1]
 
 
-def _following(
-    x: Float[Array, "T N"], after_last: Float[Array, " N"], length: Int[Array, ""] | int | None
-) -> Float[Array, "T N"]:
+def following(
+    x: Float[Array, "T *rest"],
+    after_last: Float[Array, "*rest"],
+    length: Int[Array, ""] | int | None,
+) -> Float[Array, "T *rest"]:
     """x_{t+1}, and `after_last` after the last row that is filled."""
-    following = jnp.concatenate([x[1:], after_last[None]])
+    rows = jnp.concatenate([x[1:], after_last[None]])
     if length is None:
-        return following
-    return lax.dynamic_update_index_in_dim(following, after_last, length - 1, 0)
+        return rows
+    return lax.dynamic_update_index_in_dim(rows, after_last, length - 1, 0)

@@ -116,6 +116,3 @@ class ValueFunction(eqx.Module):
             True,
             "steps of the value function's own would move the policy, so leave its optimizer out",
         )
-
-
-Baseline = NoBaseline | BatchMean | RunningMean | TimeMean | LeaveOneOut | ValueFunction
