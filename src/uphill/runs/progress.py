@@ -2,12 +2,12 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from uphill.runs.milestones import UNTRAINED, Milestone, title
-from uphill.runs.readings import Curve, View, duration, header, middle, number, short
+from uphill.runs.readings import Curve, View, duration, header, middle, number
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,23 +87,33 @@ class Progress:
         """A point of the learning curve: each seed's mean return of a logging window."""
         self._curve = self._curve.add(returns)
 
-    def milestone(self, milestone: Milestone, is_news: bool = True) -> None:
-        """A milestone of one seed. It is told when the first seed and when the last one reaches it:
-        so many lines stay, however many seeds there are. What a run reached before it was resumed
-        is no news, nor is how it began."""
-        if milestone.name == UNTRAINED:
+    def recall(
+        self, points: Iterable[Sequence[float | None]], milestones: Iterable[Milestone]
+    ) -> None:
+        """Take in what a run came to before it was resumed, and tell nothing of it."""
+        for returns in points:
+            self.point(returns)
+        for milestone in milestones:
+            self._mark(milestone)
+
+    def milestone(self, milestone: Milestone) -> None:
+        """Tell when the first seed and when the last one comes to a milestone: so many lines stay,
+        however many seeds there are. How a training began is no news."""
+        seeds, count = self._view.seeds, self._mark(milestone)
+        if milestone.name == UNTRAINED or count not in (1, len(seeds)):
             return
-        seeds = self._view.seeds
-        reached = self._reached.setdefault(milestone.name, set())
-        if milestone.seed_index in reached:
-            return
-        reached.add(milestone.seed_index)
-        self._view = replace(self._view, stars=(*self._view.stars, milestone.seed_index))
         who = f"seed {seeds[milestone.seed_index]}"
-        if len(reached) == len(seeds) > 1:
-            who = f"{who}, the last of {len(seeds)}"
-        if is_news and len(reached) in (1, len(seeds)):
-            self._print(_line(milestone, who), "★")
+        if count > 1:
+            who += f", the last of {count}"
+        self._print(_line(milestone, who), "★")
+
+    def _mark(self, milestone: Milestone) -> int:
+        """How many seeds have come to it by now."""
+        reached = self._reached.setdefault(milestone.name, set())
+        reached.add(milestone.seed_index)
+        if milestone.name != UNTRAINED:
+            self._view = replace(self._view, stars=(*self._view.stars, milestone.seed_index))
+        return len(reached)
 
     def stop(self) -> None:
         """Leave the terminal as it was; a last look at the learning curve stays."""
