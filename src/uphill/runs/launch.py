@@ -211,7 +211,8 @@ def resume(
     progress.say(f"Resuming {folder} at {min(state.num_transitions):,} steps.")
     if facts.metrics_offset:
         returns = read_metrics(folder)["rollout/episode_return"]
-        progress.recall(returns.reshape(-1, experiment.seeds), log.milestones)
+        points = returns.reshape(-1, experiment.seeds).tolist()
+        progress.recall(points, log.milestones)
     sinks = open_sinks(folder, experiment, state.num_transitions, progress.say)
     session = Session(
         folder, experiment, trainer, log, metrics, progress, experiment.episodes, sinks

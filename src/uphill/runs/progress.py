@@ -102,10 +102,13 @@ class Progress:
         seeds, count = self._view.seeds, self._mark(milestone)
         if milestone.name == UNTRAINED or count not in (1, len(seeds)):
             return
-        who = f"seed {seeds[milestone.seed_index]}"
+        when = f"{milestone.steps:,} steps · {duration(milestone.seconds)}"
         if count > 1:
-            who += f", the last of {count}"
-        self._print(_line(milestone, who), "★")
+            self._print(f"{when} · all {count} seeds: {title(milestone.name)}", "★")
+            return
+        reached_with = number(milestone.episode_return).removesuffix(".0")
+        who = f"seed {seeds[milestone.seed_index]}"
+        self._print(f"{when} · {who}: {title(milestone.name)} (return {reached_with})", "★")
 
     def _mark(self, milestone: Milestone) -> int:
         """How many seeds have come to it by now."""
@@ -126,21 +129,16 @@ class Progress:
         live.console.print(LastLook(self._view, self._curve))
 
     def _print(self, text: str, star: str = "") -> None:
+        line = f"{star} {text}" if star else text
         if self._quiet:
             return
         if self._live is None:
-            print(f"{star} {text}" if star else text, file=self._stream, flush=True)
+            print(line, file=self._stream, flush=True)
             return
-        if star:
-            self._live.console.print(star, style="yellow", end=" ")
-        self._live.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        from rich.text import Text
 
-
-def _line(milestone: Milestone, who: str) -> str:
-    return (
-        f"{milestone.steps:,} steps · {duration(milestone.seconds)} · {who}: "
-        f"{title(milestone.name)} (return {number(milestone.episode_return)})"
-    )
+        shown = Text.assemble((star, "yellow"), line.removeprefix(star))
+        self._live.console.print(shown, highlight=False, soft_wrap=not star)
 
 
 def _plain(view: View, now: float) -> str:

@@ -11,8 +11,9 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from uphill.errors import UphillError
 from uphill.runs.checkpoint import read_json
@@ -24,6 +25,7 @@ Row = dict[str, Any]
 _AXIS = ("seed", "steps")
 
 
+@runtime_checkable
 class Sink(Protocol):
     """Takes what training logs. It may raise whatever it likes: `Sinks` deals with it."""
 
@@ -48,22 +50,28 @@ class Sinks:
         self._sinks, self._say = dict(sinks or {}), say
 
     def write(self, rows: Sequence[Row]) -> None:
-        self._each(lambda sink: sink.write(rows))
-
-    def finish(self, evaluation: Mapping[str, Any] | None) -> None:
-        self._each(lambda sink: sink.finish(evaluation))
-        self._sinks = {}
-
-    def _each(self, use: Callable[[Sink], None]) -> None:
         for name, sink in list(self._sinks.items()):
             try:
-                use(sink)
+                sink.write(rows)
             except Exception as error:  # whatever it is, it is no reason to lose a training
                 del self._sinks[name]
-                self._say(
-                    f"--log {name} failed, and gets nothing more ({_in_a_line(error)}); "
-                    "metrics.csv has every row."
-                )
+                self._tell(name, error)
+                with suppress(Exception):
+                    sink.finish(None)
+
+    def finish(self, evaluation: Mapping[str, Any] | None) -> None:
+        while self._sinks:
+            name, sink = self._sinks.popitem()
+            try:
+                sink.finish(evaluation)
+            except Exception as error:
+                self._tell(name, error)
+
+    def _tell(self, name: str, error: Exception) -> None:
+        self._say(
+            f"--log {name} failed, and gets nothing more ({_in_a_line(error)}); metrics.csv has "
+            "every row."
+        )
 
 
 def check_installed(names: Sequence[SinkName]) -> None:
