@@ -1,5 +1,7 @@
 """Numbers, texts and curves that a person is shown."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.stats import trim_mean
@@ -28,7 +30,7 @@ def test_fewer_columns_than_points_are_means_that_forget_none() -> None:
     values = np.random.default_rng(0).normal(size=103)
     found = resample(values, 10)
     edges = [103 * k // 10 for k in range(11)]
-    expected = [values[a:b].mean() for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    expected = [values[a:b].mean() for a, b in itertools.pairwise(edges)]
     np.testing.assert_allclose(found, expected)
 
 

@@ -11,6 +11,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -40,7 +41,8 @@ class Sink(Protocol):
 
 
 class Sinks:
-    """All sinks of a run. One that fails is let go of with a sentence, and training goes on."""
+    """All sinks of a run, in a thread of their own: training waits for no network. One that fails
+    is let go of with a sentence, and training goes on."""
 
     def __init__(
         self,
@@ -48,8 +50,20 @@ class Sinks:
         say: Callable[[str], None] = print,
     ) -> None:
         self._sinks, self._say = dict(sinks or {}), say
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="uphill-sinks")  # starts when used
 
     def write(self, rows: Sequence[Row]) -> None:
+        """Hand on the rows of a logging point."""
+        if self._sinks:
+            self._thread.submit(self._write, rows)
+
+    def finish(self, evaluation: Mapping[str, Any] | None) -> None:
+        """Wait until all have everything, and close them."""
+        if self._sinks:
+            self._thread.submit(self._finish, evaluation).result()
+        self._thread.shutdown()
+
+    def _write(self, rows: Sequence[Row]) -> None:
         for name, sink in list(self._sinks.items()):
             try:
                 sink.write(rows)
@@ -59,7 +73,7 @@ class Sinks:
                 with suppress(Exception):
                     sink.finish(None)
 
-    def finish(self, evaluation: Mapping[str, Any] | None) -> None:
+    def _finish(self, evaluation: Mapping[str, Any] | None) -> None:
         while self._sinks:
             name, sink = self._sinks.popitem()
             try:
