@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 import wandb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_accumulator import (
+    EventAccumulator as Served,
+)
 from wandb.proto import wandb_internal_pb2
 
 import uphill
@@ -173,6 +176,9 @@ def test_what_was_logged_after_the_checkpoint_is_taken_back(tmp_path: Path) -> N
     found = in_tensorboard(tmp_path, 4)
     assert found["policy/kl"] == [(101, 2.0), (201, 2.0), (301, 3.0), (401, 3.0), (501, 3.0)]
     assert found["final/deterministic_return"] == [(501, 8.0)]
+    # TensorBoard's own server reads in another way.
+    served = Served(str(tmp_path / "tensorboard/seed4")).Reload()
+    assert [event.step for event in served.Tensors("policy/kl")] == [101, 201, 301, 401, 501]
     assert "gradient/snr" not in found
     assert "steps" not in found
 

@@ -167,10 +167,10 @@ class _EventFile:
         self._file = (folder / name).open("xb")
         self._writer = RecordWriter(self._file)
         self._add(file_version="brain.Event:2")
-        if steps:
-            log = self._events.SessionLog
-            first_void = steps + 1
-            self._add(session_log=log(status=log.START), step=first_void)
+        # The first start that a reader meets begins the run; a later one voids what is there from
+        # its step on.
+        log = self._events.SessionLog
+        self._add(session_log=log(status=log.START), step=steps + 1)
         self._file.flush()
 
     def write(self, scalars: Mapping[str, float], step: int) -> None:
