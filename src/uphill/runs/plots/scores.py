@@ -85,7 +85,7 @@ def performance_profile_figure(runs: Sequence[Run]) -> Figure:
         style["marker"] = ""
         axes.plot(thresholds, share, drawstyle="steps-post", lw=1.9, label=name, **style)
     axes.fill_between([], [], [], color=GREY, alpha=0.25, lw=0, label="95 % interval")
-    set_title(figure, title_of(runs))
+    set_title(figure, f"{title_of(runs)} · performance profile")
     axes.set_xlabel("score τ: mean return of a seed's final, deterministic policy")
     axes.set_ylabel("share of seeds with a score above τ")
     axes.set(xlim=edges, ylim=(-0.03, 1.03))
@@ -112,16 +112,19 @@ def improvement_figure(runs: Sequence[Run]) -> Figure:
         UphillError: unless there are two runs that can be compared.
     """
     rows = improvements(_compared(runs))
-    figure = new_figure(height=1.5 + 0.3 * len(rows))
+    figure = new_figure(height=1.4 + 0.3 * len(rows))
     axes = figure.add_subplot()
     for k, row in enumerate(rows):
-        axes.plot(row["ci95"], [k, k], color="#0072b2", lw=6, alpha=0.3, solid_capstyle="butt")
+        low, high = row["ci95"]
+        axes.plot([low, high], [k, k], color="#0072b2", lw=6, alpha=0.3, solid_capstyle="butt")
         axes.plot(row["probability"], k, "o", color="#0b2f5b", ms=5)
+        numbers = f"{row['probability']:.2f}  [{low:.2f}, {high:.2f}]"
+        axes.text(1.04, k, numbers, va="center", fontsize="small")
     axes.axvline(0.5, color=GREY, lw=1, ls=(0, (3, 3)))
-    axes.set_yticks(range(len(rows)), [f"X: {row['x']}   Y: {row['y']}" for row in rows])
+    axes.set_yticks(range(len(rows)), [f"{row['x']}  >  {row['y']}" for row in rows])
     axes.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.4, -0.6))
-    axes.set_xlabel("P(X > Y): probability that a seed of X scores above one of Y; 95 % interval")
-    set_title(figure, title_of(runs))
+    axes.set_xlabel("P(X > Y): how often a seed of X scores above one of Y; 95 % interval")
+    set_title(figure, f"{title_of(runs)} · probability of improvement")
     clear_spines(axes)
     return figure
 

@@ -12,22 +12,29 @@ from matplotlib.ticker import EngFormatter
 # Seven of the eight colours that colour-blind people tell apart, after Okabe and Ito (2008),
 # https://jfly.uni-koeln.de/color/; yellow is too pale for a line on white.
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9")
-_DASHES = ("-", (0, (5, 2)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)), (0, (9, 3)))
-_MARKERS = "os^Dv*P"
+_DASHES = (
+    "-",
+    (0, (5, 2)),
+    (0, (1.5, 1)),
+    (0, (6, 1.5, 1.5, 1.5)),
+    (0, (9, 3)),
+    (0, (4, 1.2, 1, 1.2, 1, 1.2)),
+)
+_MARKERS = "os^DvP*X"
 GREY = "#666666"
-_LINE = 92
+_LINE = 105
 """characters of legend that fit beside each other"""
 
 
 def line_style(k: int) -> dict[str, Any]:
-    """Colour, dashes and marker of the k-th of several lines: no two of the first 35 agree."""
+    """Colour, dashes and marker of the k-th of several lines: no two of the first 168 agree."""
     return {
         "color": _COLORS[k % len(_COLORS)],
         "linestyle": _DASHES[k % len(_DASHES)],
         "marker": _MARKERS[k % len(_MARKERS)],
-        "markersize": 4.5,
+        "markersize": 6.5,
         "markeredgecolor": "white",
-        "markeredgewidth": 0.5,
+        "markeredgewidth": 0.7,
     }
 
 
