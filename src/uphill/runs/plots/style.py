@@ -77,6 +77,13 @@ def legend_above(axes: Axes) -> None:
     )
 
 
+def settled(figure: Figure) -> Figure:
+    """The figure, laid out once for all: every drawing would move things by a hair otherwise."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    return figure
+
+
 def short_numbers() -> EngFormatter:
     """Numbers of an axis as 20k and 1M."""
     return EngFormatter(sep="")
