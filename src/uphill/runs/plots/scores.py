@@ -127,7 +127,7 @@ def improvement_figure(runs: Sequence[Run]) -> Figure:
     size = "small" if is_long else "medium"
     axes.set_yticks(range(len(rows)), [row["x"] + joint + row["y"] for row in rows], fontsize=size)
     axes.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.4, -0.6))
-    axes.set_xlabel("P(X > Y): how often a seed of X scores above one of Y; 95 % interval")
+    axes.set_xlabel("P(X > Y) over seeds, with its 95 % interval")
     set_title(figure, f"{title_of(runs)} · probability of improvement")
     clear_spines(axes)
     return settled(figure)
