@@ -359,6 +359,31 @@ def test_trap_28_the_quota_is_fixed_before_and_every_episode_is_kept_however_lon
     assert abs(np.mean(early) - mean) > 8 * error
 
 
+class Halfway(CountingWorld):
+    """A world with two milestones: the second step, and one that no episode comes to."""
+
+    def milestones(self, state):
+        return {"second_step": state.t >= 2, "never": state.t > 1000}
+
+
+def test_episodes_that_came_to_a_milestone_are_counted_once_each():
+    env = CompiledEnvironment(Halfway(6, None, 5), 8)
+    state, observation = env.reset(jax.random.key(1))
+    lanes = start_lanes(state, observation, env.milestones(state))
+    for per_env, keys in ((None, keys_of(40)), (3, keys_of(num_blocks(3, 6), BLOCK))):
+        _, trajectory, finished = compiled(env, never_end, keys, per_env, lanes)
+        for n in range(8):
+            valid = trajectory.mask[:, n]
+            last = trajectory.observation[valid & trajectory.ended[:, n], n, 1]
+            assert finished.reached["second_step"][n] == (last + 1 >= 2).sum()
+            returns = [10 * sum(range(1, int(t) + 2)) for t in last]
+            assert finished.return_max[n] == max(returns)
+            assert finished.return_sum[n] == sum(returns)
+        assert not finished.reached["never"].any()
+        total = statistics(jax.tree.map(jnp.asarray, finished))
+        assert 0 < total.reached["second_step"] < total.num_episodes
+
+
 def finished_within(trajectory):
     t = trajectory.observation[..., 1] + 1
     return t[trajectory.mask & trajectory.ended]
@@ -398,7 +423,11 @@ def test_two_windows_are_one_long_window_cut_in_two(collector):
         glued = np.concatenate([getattr(a, name), getattr(b, name)])
         np.testing.assert_array_equal(glued, getattr(whole, name), err_msg=name)
     np.testing.assert_array_equal(a.final_observation, b.observation[0])
-    jax.tree.map(lambda x, y, z: np.testing.assert_allclose(x, y + z), total, first, second)
+    for name in ("num_episodes", "return_sum", "length_sum"):
+        added = getattr(first, name) + getattr(second, name)
+        np.testing.assert_allclose(getattr(total, name), added, err_msg=name)
+    largest = np.maximum(first.return_max, second.return_max)
+    np.testing.assert_allclose(total.return_max, largest)
 
 
 @pytest.mark.parametrize("collector", ["steps", "host"])
@@ -423,6 +452,7 @@ def test_statistics_are_those_of_the_episodes_that_ended(collector):
     assert total.num_episodes == len(returns)
     assert total.return_sum == pytest.approx(sum(returns))
     assert total.length_sum == sum(lengths)
+    assert total.return_max == pytest.approx(max(returns))
 
 
 def test_trap_18_an_environment_that_writes_into_its_observation_changes_no_rollout():
