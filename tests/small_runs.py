@@ -10,8 +10,7 @@ import uphill
 from uphill.learning.algorithms import trpo
 from uphill.learning.parts import Adam, Algorithm, ClippedRatio, Episodes, Steps, ValueFunction
 from uphill.policies.policy import NetworkSettings, PolicySettings
-from uphill.policies.spaces import Choice, Numbers
-from uphill.runs.checkpoint import Facts, read_manifest, read_tensors, write_checkpoint
+from uphill.runs.checkpoint import read_manifest, read_tensors
 from uphill.runs.evaluate import report
 from uphill.runs.experiment import Experiment, write_experiment
 from uphill.runs.metrics import MetricsFile
@@ -69,7 +68,6 @@ def write_run(
     curves: list[list[Any]],
     *,
     scores: list[float] | None = None,
-    threshold: float | None = None,
     **experiment: Any,
 ) -> uphill.Run:
     """A run directory that nothing trained: each seed's returns, at a hundred steps and half a
@@ -87,12 +85,6 @@ def write_run(
         file.append([row | shared for row in returns])
     if scores is not None:
         write_evaluation(folder, report(np.tile(np.array(scores)[None, :, None], (2, 1, 4))))
-    if threshold is not None:
-        facts = Facts(
-            *(1, (1000,) * seeds, Numbers((4,)), Choice(2, 0, "int64"), threshold, 5.0, 1.0),
-            *(file.offset, ((),) * seeds, (None,) * seeds, 0, False, {"platform": "cpu"}),
-        )
-        write_checkpoint(folder / "checkpoint", "latest", {}, facts)
     return uphill.Run(folder)
 
 

@@ -1,5 +1,6 @@
 """Pictures of runs: what their lines show, and that everything can be read."""
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -7,10 +8,12 @@ import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from test_checkpoint import FACTS
 
 import uphill
 from small_runs import write_run
 from uphill.errors import UphillError
+from uphill.runs.checkpoint import write_checkpoint
 from uphill.runs.plots import (
     curves_figure,
     improvement_figure,
@@ -95,7 +98,9 @@ def test_many_logging_points_are_averaged_and_not_picked_from(tmp_path: Path) ->
 
 
 def test_other_columns_have_neither_threshold_nor_the_words_of_returns(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", rising(2), threshold=475.0)
+    run = write_run(tmp_path / "run", rising(2))
+    facts = replace(FACTS, reward_threshold=475.0)
+    write_checkpoint(run.path / "checkpoint", "latest", {}, facts)
     labels = [line.get_label() for line in curves_figure([run]).axes[0].get_lines()]
     assert "solved: 475" in labels
     axes = curves_figure([run], column="rollout/num_episodes").axes[0]
@@ -129,7 +134,7 @@ def test_nothing_hides_anything_and_no_text_is_cut_off(
     shape: str, num_runs: int, tmp_path: Path
 ) -> None:
     t = np.linspace(0, 1, 10)
-    shapes = {"low": 1e-3 * t, "high": 500 - t, "negative": -1e6 + 9e5 * t}
+    shapes = {"low": 1e-3 * t, "negative": -1e6 + 9e5 * t}
     y = shapes.get(shape, 500 * t)
     start = "CartPole-v1-ppo" if shape == "long names" else "x" * 80
     folders = [f"{start}-seed0-20261121-09413{k}" for k in range(num_runs)]
