@@ -102,7 +102,7 @@ def train(
         stop_when_solved=stop_when_solved,
         checkpoint_every=checkpoint_every,
         episodes=episodes,
-        log=(log,) if isinstance(log, str) else tuple(dict.fromkeys(log)),
+        log=(log,) if isinstance(log, str) else tuple(dict.fromkeys(log or ())),
         network="" if network is None else getattr(network, "__name__", repr(network)),
         settings=settings_of(name, chosen.algo, algorithm),
         command=command_line(),
@@ -127,19 +127,23 @@ def train(
     write_experiment(folder, experiment)
     if trainer.notice:
         progress.say(trainer.notice)
-    memory = Log(
+    metrics, memory = MetricsFile(folder), first_log(state, seeds)
+    sinks = open_sinks(folder, experiment, state.num_transitions, progress.say)
+    session = Session(
+        folder, experiment, trainer, memory, metrics, progress, experiment.episodes, sinks
+    )
+    return session.run(state, env if callable(env) else None)
+
+
+def first_log(state: TrainState, seeds: int) -> Log:
+    """What a session remembers at its start."""
+    return Log(
         recent=[[] for _ in range(seeds)],
         best_scores=[None] * seeds,
         best=state.learners,
         tracked=[Tracked()] * seeds,
         untrained=jax.device_get(state.learners.actor),
     )
-    metrics = MetricsFile(folder)
-    sinks = open_sinks(folder, experiment, state.num_transitions, progress.say)
-    session = Session(
-        folder, experiment, trainer, memory, metrics, progress, experiment.episodes, sinks
-    )
-    return session.run(state, env if callable(env) else None)
 
 
 def _trainer(
