@@ -17,7 +17,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, NoReturn, get_type_hints
 
 import tyro
 from tyro.conf import Positional, arg
@@ -41,6 +41,21 @@ Uphill trains policies by gradient ascent on expected return, on any environment
 """
 
 BackendFlag = Literal["auto", "compiled", "envpool", "gymnasium"]
+
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
+def run() -> NoReturn:
+    """Run the command that was typed, and end the process with its exit status."""
+    status = main()
+    if status == INTERRUPTED:
+        # All is saved. To end in order could crash: JAX may still be compiling in threads of its own.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -79,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2 if isinstance(error, WrongCommandLine) else 1
     except KeyboardInterrupt as interrupt:
         print(f"\n{interrupt or 'Interrupted.'}", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:  # `uphill envs | head`: nobody reads on, and Python's own flush at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # must not complain either
         return 1
@@ -759,4 +774,4 @@ def _show(result: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()
