@@ -51,7 +51,7 @@ def run() -> NoReturn:
     """Run the command that was typed, and end the process with its exit status."""
     status = main()
     if status == INTERRUPTED:
-        # All is saved. To end in order could crash: JAX may still be compiling in threads of its own.
+        # All is saved. To end in order could crash: JAX may still be compiling in its threads.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
