@@ -30,6 +30,7 @@ Uphill trains policies by gradient ascent on expected return, on any environment
   uphill train ENV        train, evaluate and draw: try `uphill train CartPole-v1`
   uphill resume RUN       go on where a run was interrupted; --steps N extends it
   uphill evaluate RUN     evaluate a run's final policies again
+  uphill doctor ENV       why an agent may not learn there: faults, by name, and what mends them
   uphill envs [PATTERN]   environments, and the backend that runs each
   uphill algos            algorithms, and the parts they are made of
   uphill variance ENV     how noisy and how biased each estimator of the gradient is
@@ -49,6 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         "train": _train,
         "resume": _resume,
         "evaluate": _evaluate,
+        "doctor": _doctor,
         "envs": _envs,
         "algos": _algos,
         "variance": _variance,
@@ -439,6 +441,47 @@ def _evaluate(argv: list[str]) -> None:
     with _stdout_for(options.json) as show:
         result = load(options.run).evaluate(options.episodes, options.allow_import)
         show(result)
+
+
+@dataclass(frozen=True)
+class DoctorOptions:
+    """Examine an environment that an agent does not learn in: play it at random and with constant
+    actions, play episodes again, train briefly; then say what is wrong, and what mends it."""
+
+    env: Annotated[Positional[str], arg(metavar="ENV")]
+    """Environment: an ID, or module:ID to import a module that registers it. Its keyword arguments
+    are given as --env.KEY VALUE."""
+    backend: BackendFlag = "auto"
+    """What would run the environment in training; the fastest that has it by default."""
+    seed: int = 0
+    """Seed of everything that is random."""
+    steps: int | None = None
+    """Steps of the brief training, by default as many as some seconds allow; 0 for none."""
+    quiet: bool = False
+    """Don't say what is being done."""
+    json: bool = False
+    """Print facts and findings as one JSON object on stdout."""
+
+
+def _doctor(argv: list[str]) -> None:
+    argv, env_kwargs = _take_env_kwargs(argv)
+    options = _parse(DoctorOptions, argv, "uphill doctor")
+    from uphill.runs.doctor.examine import examine
+    from uphill.runs.doctor.report import words
+
+    with _stdout_for(options.json) as show:
+        examination = examine(
+            options.env,
+            options.backend,
+            env_kwargs=env_kwargs,
+            seed=options.seed,
+            steps=options.steps,
+            quiet=options.quiet,
+        )
+        if options.json:
+            show(examination.result())
+        else:
+            print(words(examination))
 
 
 @dataclass(frozen=True)

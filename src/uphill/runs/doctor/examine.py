@@ -1,0 +1,162 @@
+"""The examination: probes in order, facts, findings, and a command to go on with."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from uphill.envs.make import choose
+from uphill.errors import UphillError
+from uphill.runs.configuration import decode
+from uphill.runs.doctor.capture import Capture, captured
+from uphill.runs.doctor.checker import ask_checker
+from uphill.runs.doctor.command import command
+from uphill.runs.doctor.constants import play_constants
+from uphill.runs.doctor.facts import Broken, Facts
+from uphill.runs.doctor.finding import Finding
+from uphill.runs.doctor.play import Guarded, Limits, play
+from uphill.runs.doctor.repeats import look_for_effects, look_for_repeats
+from uphill.runs.doctor.report import report
+from uphill.runs.doctor.rules import find
+from uphill.runs.doctor.subject import Subject, subject_of
+from uphill.runs.doctor.training import FEWEST_STEPS, affordable_steps, train_briefly
+from uphill.runs.doctor.watch import TookTooLong, Watch
+from uphill.runs.launch import BackendName
+
+_CALL_SECONDS, _TRAINING_SECONDS = 5.0, 60.0
+"""After so long, a call of the environment and a brief training count as hanging."""
+_RANDOM = Limits(episodes=100, steps=10_000, seconds=3.0)
+_CONSTANT_SECONDS, _EFFECT_SECONDS = 3.0, 2.0
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was found, and from which facts."""
+
+    facts: Facts
+    findings: tuple[Finding, ...]
+    command: str
+
+    def result(self) -> dict[str, Any]:
+        """What `uphill doctor --json` prints."""
+        choice = self.facts.choice
+        return {
+            "env": choice.name,
+            "backend": choice.backend,
+            "facts": _finite(report(self.facts)),
+            "findings": [asdict(finding) for finding in self.findings],
+            "command": self.command,
+        }
+
+
+def examine(
+    env: str | Callable[..., Any],
+    backend: BackendName = "auto",
+    *,
+    env_kwargs: dict[str, Any] | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    quiet: bool = False,
+) -> Examination:
+    """Find out why an agent may not learn in an environment.
+
+    It is played at random and with constant actions, its episodes are played again, and a policy is
+    trained for `steps` transitions: by default as many as some seconds allow; 0 for none.
+
+    Raises:
+        UphillError: if the environment can't be made, or an argument makes no sense.
+    """
+    decode(BackendName, backend, "backend")
+    env_kwargs = decode(dict, env_kwargs or {}, "env_kwargs")
+    if seed < 0:
+        raise UphillError(f"seed is {seed}: use 0 or more.")
+    if steps is not None and steps < 0:
+        raise UphillError(f"steps is {steps}: use 0 or more.")
+    with captured(quiet) as capture:
+        subject = subject_of(choose(env, backend, env_kwargs))
+        facts = _probe(subject, seed, capture)
+        facts = _train(subject, facts, seed, steps, capture)
+    findings = tuple(find(facts))
+    return Examination(facts, findings, command(facts, findings))
+
+
+def _probe(subject: Subject, seed: int, capture: Capture) -> Facts:
+    """All that needs no training."""
+    made = subject.make()
+    try:
+        with Watch(_CALL_SECONDS) as watch:
+            env = Guarded(made, watch)
+            facts = _play(subject, env, seed, capture)
+            if not facts.failures:
+                facts = _play_again(facts, env, seed, capture)
+            if "hangs" not in {failure.finding for failure in facts.failures}:
+                facts = replace(facts, checker=ask_checker(made, watch))
+    finally:
+        made.close()
+    return facts
+
+
+def _play(subject: Subject, env: Guarded, seed: int, capture: Capture) -> Facts:
+    capture.say("Playing at random …")
+    env.env.action_space.seed(seed)
+    before = len(capture.lines())
+    random = play(env, env.env.action_space.sample, _RANDOM, seed)
+    return Facts(
+        choice=subject.choice,
+        through=subject.through,
+        observation_space=env.env.observation_space,
+        action_space=env.env.action_space,
+        max_episode_steps=subject.max_episode_steps,
+        reward_threshold=subject.reward_threshold,
+        is_old=subject.is_old,
+        random=random,
+        printed=tuple(capture.lines()[before:]),
+    )
+
+
+def _play_again(facts: Facts, env: Guarded, seed: int, capture: Capture) -> Facts:
+    capture.say("Playing with constant actions, and the same episodes again …")
+    facts = replace(facts, constants=play_constants(env, seed, _CONSTANT_SECONDS))
+    if facts.failures:
+        return facts
+    try:
+        repeats = look_for_repeats(env, seed)
+        facts = replace(facts, repeats=repeats)
+        if repeats.step:
+            facts = replace(facts, effects=look_for_effects(env, seed, _EFFECT_SECONDS))
+    except Broken as broken:
+        return replace(facts, broken=broken.failure)
+    return facts
+
+
+def _train(subject: Subject, facts: Facts, seed: int, steps: int | None, capture: Capture) -> Facts:
+    """The same facts, and what brief training shows; or why there was none."""
+    affordable = affordable_steps(subject, facts.step_seconds or 0.0)
+    wanted = affordable if steps is None else steps
+    if facts.failures or "observation-not-finite" in facts.random.complaints:
+        return replace(facts, no_training="nothing can be trained on it as it is")
+    if steps is None and affordable < FEWEST_STEPS:
+        return replace(facts, no_training="its steps take too long for a brief training")
+    if not wanted:
+        return replace(facts, no_training="none was asked for")
+    capture.say(f"Training for {wanted:,} steps …")
+    try:
+        with Watch(_TRAINING_SECONDS) as watch:
+            training = watch.call(train_briefly, subject, seed, wanted)
+    except UphillError as error:
+        return replace(facts, cannot_train=str(error).splitlines()[0])
+    except TookTooLong:
+        return replace(facts, no_training=f"it was not through after {_TRAINING_SECONDS:g} s")
+    return replace(facts, training=training)
+
+
+def _finite(document: Any) -> Any:
+    """A JSON document without NaN and infinities, which JSON does not know."""
+    match document:
+        case dict():
+            return {key: _finite(value) for key, value in document.items()}
+        case list() | tuple():
+            return [_finite(value) for value in document]
+        case float() if not math.isfinite(document):
+            return None
+    return document
