@@ -145,7 +145,8 @@ def unmakeable(name: str, env_kwargs: dict[str, Any], error: Exception) -> Uphil
         return UphillError(
             f"{name} needs the Python module {error.name!r}, which is missing: pip install it."
         )
-    if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):
+    refusals = ("unexpected keyword argument", "takes no arguments")
+    if env_kwargs and isinstance(error, TypeError) and any(x in str(error) for x in refusals):
         return UphillError(f"{name} does not take {', '.join(env_kwargs)}: {error}.")
     return UphillError(
         f"{name} could not be made, reset and stepped; its own error follows.\n"

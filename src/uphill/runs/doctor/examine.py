@@ -1,6 +1,7 @@
 """The examination: probes in order, facts, findings, and a command to go on with."""
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -14,7 +15,7 @@ from uphill.runs.doctor.command import command
 from uphill.runs.doctor.constants import play_constants
 from uphill.runs.doctor.facts import Broken, Facts
 from uphill.runs.doctor.finding import Finding
-from uphill.runs.doctor.play import Guarded, Limits, play
+from uphill.runs.doctor.play import Guarded, Limits, answering, play
 from uphill.runs.doctor.repeats import look_for_effects, look_for_repeats
 from uphill.runs.doctor.report import report
 from uphill.runs.doctor.rules import find
@@ -23,7 +24,7 @@ from uphill.runs.doctor.training import FEWEST_STEPS, affordable_steps, train_br
 from uphill.runs.doctor.watch import TookTooLong, Watch
 from uphill.runs.launch import BackendName
 
-_CALL_SECONDS, _TRAINING_SECONDS = 5.0, 60.0
+_CALL_SECONDS, _TRAINING_SECONDS = 10.0, 60.0
 """After so long, a call of the environment and a brief training count as hanging."""
 _RANDOM = Limits(episodes=100, steps=10_000, seconds=3.0)
 _CONSTANT_SECONDS, _EFFECT_SECONDS = 3.0, 2.0
@@ -72,8 +73,9 @@ def examine(
         raise UphillError(f"seed is {seed}: use 0 or more.")
     if steps is not None and steps < 0:
         raise UphillError(f"steps is {steps}: use 0 or more.")
-    with captured(quiet) as capture:
-        subject = subject_of(choose(env, backend, env_kwargs))
+    with captured(quiet) as capture, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what matters of them, Gymnasium's checker says
+        subject = subject_of(choose(env, backend, env_kwargs), _CALL_SECONDS)
         facts = _probe(subject, seed, capture)
         facts = _train(subject, facts, seed, steps, capture)
     findings = tuple(find(facts))
@@ -82,7 +84,7 @@ def examine(
 
 def _probe(subject: Subject, seed: int, capture: Capture) -> Facts:
     """All that needs no training."""
-    made = subject.make()
+    made = answering(subject.make())
     try:
         with Watch(_CALL_SECONDS) as watch:
             env = Guarded(made, watch)

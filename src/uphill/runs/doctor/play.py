@@ -15,6 +15,7 @@ from uphill.runs.doctor.finding import Name
 from uphill.runs.doctor.numbers import complaint, flatten, names
 from uphill.runs.doctor.watch import TookTooLong, Watch
 
+_RAISES: dict[str, Name] = {"reset": "reset-raises", "step": "step-raises"}
 _MOST_NUMBERS = 2_000_000
 """Numbers of observations that are kept."""
 
@@ -28,6 +29,40 @@ class Limits:
     seconds: float
 
 
+class Answering(gymnasium.Wrapper):
+    """The innermost wrapper: of those around it, some would stumble over a wrong answer."""
+
+    def reset(self, **keywords: Any) -> tuple[Any, dict]:
+        result = self.env.reset(**keywords)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise Broken(
+                "wrong-return",
+                f"reset returned {_describe(result)}, but it should be (observation, info).",
+            )
+        return result
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
+        result = self.env.step(action)
+        if not isinstance(result, tuple) or len(result) != 5:
+            raise Broken(
+                "wrong-return",
+                f"step returned {_describe(result)}, but it should be "
+                "(observation, reward, terminated, truncated, info).",
+            )
+        return result
+
+
+def answering(env: gymnasium.Env) -> gymnasium.Env:
+    """The environment with `Answering` below all its other wrappers."""
+    if not isinstance(env, gymnasium.Wrapper):
+        return Answering(env)
+    innermost = env
+    while isinstance(innermost.env, gymnasium.Wrapper):
+        innermost = innermost.env
+    innermost.env = Answering(innermost.env)
+    return env
+
+
 @dataclass(frozen=True)
 class Guarded:
     """An environment whose calls return what they should, or raise `Broken`."""
@@ -37,24 +72,12 @@ class Guarded:
 
     def reset(self, seed: int | None = None) -> Any:
         """The first observation."""
-        result = self._call("reset", lambda: self.env.reset(seed=seed))
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise Broken(
-                "wrong-return",
-                f"reset returned {_describe(result)}, but it should be (observation, info).",
-            )
-        return result[0]
+        return self._call("reset", lambda: self.env.reset(seed=seed))[0]
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool]:
         """Observation, reward, terminated, truncated."""
-        result = self._call("step", lambda: self.env.step(action))
-        if not isinstance(result, tuple) or len(result) != 5:
-            raise Broken(
-                "wrong-return",
-                f"step returned {_describe(result)}, but it should be "
-                "(observation, reward, terminated, truncated, info).",
-            )
-        observation, reward, terminated, truncated, _ = result
+        answer = self._call("step", lambda: self.env.step(action))
+        observation, reward, terminated, truncated, _ = answer
         return observation, _number(reward), bool(terminated), bool(truncated)
 
     def _call(self, what: str, function: Callable[[], Any]) -> Any:
@@ -63,8 +86,10 @@ class Guarded:
         except TookTooLong:
             seconds = self.watch.seconds
             raise Broken("hangs", f"{what} did not return within {seconds:g} s.") from None
+        except Broken:
+            raise
         except Exception as error:
-            raise Broken(f"{what}-raises", f"{what} raised {_describe_error(error)}.") from error
+            raise Broken(_RAISES[what], f"{what} raised {_describe_error(error)}.") from error
 
 
 def _describe(result: Any) -> str:

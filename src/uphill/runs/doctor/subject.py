@@ -31,11 +31,11 @@ class Subject:
     reward_threshold: float | None
 
 
-def subject_of(choice: EnvironmentChoice) -> Subject:
+def subject_of(choice: EnvironmentChoice, seconds: float) -> Subject:
     """Find out how to examine what `choice` would train on.
 
     That is Gymnasium's own environment where it has one, since it answers sooner than one copy of a
-    compiled world; an `uphill/NAME` else; or a pool of one.
+    compiled world; an `uphill/NAME` else; or a pool of one. No step may take longer than `seconds`.
 
     Raises:
         UphillError: if it can't be made.
@@ -44,7 +44,7 @@ def subject_of(choice: EnvironmentChoice) -> Subject:
     has_gymnasium = not isinstance(choice.env, str) or _is_registered(choice.env)
     if choice.backend == "gymnasium" or (has_gymnasium and not is_asked_for):
         try:
-            return _from_gymnasium(choice, choice.env)
+            return _from_gymnasium(choice, choice.env, seconds)
         except UphillError:
             if choice.backend != "envpool":
                 raise
@@ -52,18 +52,20 @@ def subject_of(choice: EnvironmentChoice) -> Subject:
         return _from_pool(choice)
     import uphill.envs.registration  # noqa: F401 registers them
 
-    return _from_gymnasium(choice, f"uphill/{choice.env}")
+    return _from_gymnasium(choice, f"uphill/{choice.env}", seconds)
 
 
 def _is_registered(env: str) -> bool:
     return env.rpartition(":")[2] in gymnasium.registry
 
 
-def _from_gymnasium(choice: EnvironmentChoice, env: str | Callable[..., Any]) -> Subject:
+def _from_gymnasium(
+    choice: EnvironmentChoice, env: str | Callable[..., Any], seconds: float
+) -> Subject:
     source, kwargs = spec_of(env) if isinstance(env, str) else env, choice.env_kwargs
     with Watch(_MAKING_SECONDS) as watch:
         try:
-            is_old = watch.call(_is_old, source, kwargs)
+            is_old = watch.call(_is_old, source, kwargs, seconds)
             factory = factory_of(source, kwargs, is_old)
             made = watch.call(factory)
             limit, spec = time_limit(made), getattr(made, "spec", None)
@@ -80,11 +82,11 @@ def _from_gymnasium(choice: EnvironmentChoice, env: str | Callable[..., Any]) ->
     return Subject(choice, through, factory, is_old, limit, threshold)
 
 
-def _is_old(source: Any, kwargs: dict[str, Any]) -> bool:
+def _is_old(source: Any, kwargs: dict[str, Any], seconds: float) -> bool:
     """Whether it has the old Gym's signatures; if asking breaks it, the probes will say how."""
     bare = make_bare(source, kwargs)
     try:
-        with Watch(5.0) as watch:
+        with Watch(seconds) as watch:
             return watch.call(has_old_signatures, bare)
     except (Exception, TookTooLong):
         return False

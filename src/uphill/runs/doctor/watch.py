@@ -8,6 +8,8 @@ from types import FrameType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_AGAIN = 0.5
+"""Seconds between two rings of the alarm."""
 
 
 class TookTooLong(BaseException):
@@ -52,7 +54,8 @@ class Watch:
         """
         if not self._is_able:
             return function(*arguments, **keywords)
-        signal.setitimer(signal.ITIMER_REAL, self.seconds)
+        # Again and again: what rings inside a destructor, or a callback of C, is not heard.
+        signal.setitimer(signal.ITIMER_REAL, self.seconds, _AGAIN)
         try:
             return function(*arguments, **keywords)
         finally:

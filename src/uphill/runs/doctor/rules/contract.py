@@ -2,6 +2,7 @@
 
 from uphill.runs.doctor.facts import Complaint, Facts, Play
 from uphill.runs.doctor.finding import Finding, Name, Severity
+from uphill.runs.doctor.rules.episodes import not_repeatable
 
 _RARE = 0.01
 _BROKEN: dict[Name, str] = {
@@ -51,10 +52,10 @@ def returned_what_it_should_not(facts: Facts) -> list[Finding]:
     """Numbers that are not finite, out of bounds, or of another type."""
     found = []
     for name, (severity, mend) in _COMPLAINTS.items():
-        plays = [play for play in facts.plays if name in play.complaints]
+        plays = [play for play in _judged(name, facts) if name in play.complaints]
         if not plays or name in {x.finding for x in facts.failures}:
             continue
-        if name == "observation-outside-space" and not _is_often(facts.random):
+        if name == "observation-outside-space" and not _is_often(name, facts.random):
             severity = "note"
         if name == "observation-dtype" and facts.cannot_train is not None:
             severity = "problem"
@@ -63,10 +64,13 @@ def returned_what_it_should_not(facts: Facts) -> list[Finding]:
     return found
 
 
-def _is_often(random: Play) -> bool:
-    """Whether bounds are left at random, too: constant actions may drive anything out of them."""
-    found = random.complaints.get("observation-outside-space")
-    return found is not None and found.count > _RARE * len(random.rewards)
+def _judged(name: Name, facts: Facts) -> tuple[Play, ...]:
+    """The plays that count: constant actions may drive anything out of its bounds."""
+    return (facts.random,) if name == "observation-outside-space" else facts.plays
+
+
+def _is_often(name: Name, play: Play) -> bool:
+    return play.complaints[name].count > _RARE * len(play.rewards)
 
 
 def _counted(complaints: list[Complaint], plays: list[Play]) -> str:
@@ -87,7 +91,8 @@ def training_refused(facts: Facts) -> list[Finding]:
 
 def checker_said(facts: Facts) -> list[Finding]:
     """What Gymnasium's checker says: of less weight where it repeats a finding of ours."""
-    is_known = bool(could_not_be_played_on(facts) or returned_what_it_should_not(facts))
+    ours = (could_not_be_played_on, returned_what_it_should_not, not_repeatable)
+    is_known = facts.is_old or any(rule(facts) for rule in ours)
     return [
         Finding(
             "gymnasium-checker",

@@ -9,7 +9,7 @@ from uphill.runs.doctor.rules.observations import constant_numbers
 from uphill.runs.doctor.rules.rewards import is_sparse, never_varies
 from uphill.runs.doctor.training import FEWEST_STEPS
 
-_SURE = 2.0
+_SURE = 2.5
 """Standard errors between two means before they count as different."""
 
 
@@ -38,8 +38,9 @@ def constant_as_good(facts: Facts) -> list[Finding]:
     if training is None or best is None or not is_better_than_random(facts, training):
         return []
     constant, trained = best.play.returns.mean(), training.returns.mean()
-    slack = 0.01 * abs(constant - facts.random.returns.mean())
-    if trained > constant + slack or constant_numbers(facts):
+    gained = abs(constant - facts.random.returns.mean())
+    # More, and it has learned from what it saw; much less, and it has not learned enough yet.
+    if not -0.05 * gained <= trained - constant <= 0.01 * gained or constant_numbers(facts):
         return []
     return [
         Finding(

@@ -41,16 +41,12 @@ def is_sparse(facts: Facts) -> list[Finding]:
         return []
     if not _varies_rarely(play):
         return []
-    common = _most_common(play.returns) if len(play.returns) else play.rewards[0]
-    what = "earned" if len(play.returns) else "saw rewards of"
-    seen = f"Random play {what} {common:.6g}, again and again ({_amount(play)})"
-    evidence, is_learned = _evidence(facts)
     return [
         Finding(
             "sparse-reward",
-            "note" if is_learned else "advice",
-            f"{seen}, though more can be had, {evidence}: until a policy happens upon that, it has "
-            "nothing to learn from.",
+            "advice",
+            f"{_sameness(play)}, though there is more to be had, {_evidence(facts)}: until a "
+            "policy happens upon that, it has nothing to learn from.",
             "Reward progress towards the goal, start some episodes near it, or explore more "
             "(--entropy 0.01, as the command below does) and train longer.",
         )
@@ -103,18 +99,18 @@ def _is_known_to_vary(facts: Facts) -> bool:
     return threshold is not None and len(returns) > 0 and threshold > returns.max()
 
 
-def _evidence(facts: Facts) -> tuple[str, bool]:
-    """Why more can be earned than random play mostly does; whether brief training found it."""
+def _evidence(facts: Facts) -> str:
+    """How it is known that more can be earned than random play mostly does."""
     random, trained = facts.random.returns, facts.training
     if trained is not None and len(random) and trained.returns.mean() > random.max():
-        return "as a briefly trained policy showed", True
+        return "as a briefly trained policy showed"
     usual = set(random.tolist())
     for constant in facts.constants:
         if set(constant.play.returns.tolist()) - usual:
-            return f"as the constant action {constant.action} showed", False
+            return f"as the constant action {constant.action} showed"
     if len(usual) > 1:
-        return "as some of its episodes showed", False
-    return f"since its reward threshold is {facts.reward_threshold}", False
+        return "as the others showed"
+    return f"since its reward threshold is {facts.reward_threshold:g}"
 
 
 def _most_common(values: np.ndarray) -> float:
@@ -122,8 +118,11 @@ def _most_common(values: np.ndarray) -> float:
     return float(distinct[counts.argmax()])
 
 
-def _amount(play: Play) -> str:
+def _sameness(play: Play) -> str:
+    """What random play earned again and again, as the beginning of a sentence."""
     if not len(play.returns):
-        return f"{len(play.rewards):,} steps"
-    same = int((play.returns == _most_common(play.returns)).sum())
-    return f"{same:,} of {len(play.returns):,} episodes"
+        return f"All {len(play.rewards):,} rewards of random play were {play.rewards[0]:.6g}"
+    common = _most_common(play.returns)
+    same, count = int((play.returns == common).sum()), len(play.returns)
+    some = f"All {count:,}" if same == count else f"{same:,} of {count:,}"
+    return f"{some} episodes of random play earned {common:.6g}"
