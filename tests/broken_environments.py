@@ -85,6 +85,11 @@ class Prints(Healthy):
         super().move(action)
 
 
+class Exits(Healthy):
+    def move(self, action: Any) -> None:
+        raise SystemExit("no simulator")
+
+
 class ThreeValues(Healthy):
     def step(self, action: Any) -> Any:
         return super().step(action)[:3]
@@ -137,6 +142,29 @@ class BoundlessActions(Healthy):
 
     def move(self, action: Any) -> None:
         self.place += 0.1 * float(np.clip(action[0], -1, 1))
+
+
+class DictActions(Healthy):
+    action_space = spaces.Dict({"push": spaces.Discrete(3)})
+
+    def move(self, action: Any) -> None:
+        super().move(action["push"])
+
+
+class Speaks(Healthy):
+    observation_space = spaces.Text(5)
+
+    def observation(self) -> Any:
+        return "left"
+
+
+class NoLicence(Healthy):
+    def __init__(self) -> None:
+        raise RuntimeError("no licence")
+
+
+class NoSpaces(gymnasium.Env):
+    """Not of the zoo: it can't even be made."""
 
 
 class ForgetsItsGenerator(Healthy):

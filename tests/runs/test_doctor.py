@@ -29,6 +29,7 @@ ZOO: list[tuple[type[zoo.Healthy], Name, str, str]] = [
     (zoo.RaisesAtAnExtreme, "step-raises", "problem", "ZeroDivisionError"),
     (zoo.Hangs, "hangs", "problem", "step did not return within 0.3 s"),
     (zoo.HangsComputing, "hangs", "problem", "step did not return within 0.3 s"),
+    (zoo.Exits, "step-raises", "problem", "SystemExit: no simulator"),
     (zoo.ThreeValues, "wrong-return", "problem", "a tuple of 3"),
     (zoo.WrongShape, "observation-shape", "problem", "(1,)"),
     (zoo.WrongStructure, "observation-shape", "problem", "a dict with the keys ['place']"),
@@ -63,6 +64,8 @@ ZOO: list[tuple[type[zoo.Healthy], Name, str, str]] = [
 ]
 TRAINED: list[tuple[type[zoo.Healthy], Name, str, str]] = [
     (zoo.WrongKind, "observation-dtype", "problem", "float32, its space says int64"),
+    (zoo.Speaks, "cannot-train", "problem", "Text"),
+    (zoo.DictActions, "cannot-train", "problem", "Dict"),
     (zoo.BoundlessActions, "cannot-train", "problem", "infinite bounds"),
     (zoo.Lottery, "no-better-than-random", "advice", "After 4,"),
     (zoo.AlwaysRight, "constant-as-good", "advice", "Always the action 2 earned 20"),
@@ -183,6 +186,7 @@ def test_what_cannot_be_examined_is_one_sentence(capfd: pytest.CaptureFixture[st
     for argv, status, sentence in (
         (["CartPole-v2"], 1, "did you mean CartPole-v1"),
         (["Zoo/Healthy-v0", "--env.colour", "red"], 1, "does not take colour"),
+        (["Zoo/NoLicence-v0"], 1, "could not be made: RuntimeError: no licence (broken_env"),
         (["Zoo/Healthy-v0", "--seed", "-1"], 1, "seed is -1: use 0 or more"),
         (["Zoo/Healthy-v0", "--steps", "-1"], 1, "steps is -1: use 0 or more"),
         (["Zoo/Healthy-v0", "--nonsense"], 2, "--nonsense"),
@@ -192,6 +196,7 @@ def test_what_cannot_be_examined_is_one_sentence(capfd: pytest.CaptureFixture[st
         printed = capfd.readouterr()
         assert sentence in " ".join(printed.err.split())
         assert "Traceback" not in printed.err
+        assert status == 2 or printed.err.count("\n") == 1
         assert not printed.out
 
 
@@ -199,8 +204,8 @@ def test_a_callable_is_examined() -> None:
     examination = examine(zoo.NoTimeLimit, steps=0, quiet=True)
     assert examination.result()["env"] == "NoTimeLimit"
     assert [finding.name for finding in grave(examination)] == ["no-time-limit"]
-    with pytest.raises(UphillError, match="seed is -1"):
-        examine(zoo.Healthy, seed=-1, quiet=True)
+    with pytest.raises(UphillError, match="no attribute 'action_space'"):
+        examine(zoo.NoSpaces, quiet=True)
 
 
 def test_a_pool_is_examined_as_one_environment() -> None:

@@ -29,7 +29,7 @@ def ask_checker(env: gymnasium.Env, watch: Watch) -> tuple[CheckerMessage, ...]:
             watch.call(check_env, env.unwrapped, skip_render_check=True, skip_close_check=True)
         except TookTooLong:
             error = f"it was not through after {watch.seconds:g} s"
-        except Exception as raised:
+        except (Exception, SystemExit) as raised:
             error = _plain(raised) or type(raised).__name__
         finally:
             gymnasium.logger.min_level = before
@@ -42,7 +42,7 @@ def _matters(text: str) -> bool:
     return not any(part in text for part in _OF_NO_CONSEQUENCE)
 
 
-def _plain(message: Warning | str | Exception) -> str:
+def _plain(message: Warning | str | BaseException) -> str:
     """A message without the colours of a terminal, on one line."""
     text = re.sub(r"\x1b\[\d+m", "", str(message)).removeprefix("WARN: ")
     return " ".join(text.split())

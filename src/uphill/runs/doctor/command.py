@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from uphill.runs.doctor.facts import Facts
 from uphill.runs.doctor.finding import Finding
+from uphill.runs.doctor.rules.learning import has_learned
 from uphill.runs.presets import preset
 
 SLOW_STEP = 1e-3
@@ -22,7 +23,7 @@ def command(facts: Facts, findings: Sequence[Finding]) -> str:
         flags.append("--normalize-observations")
     if "reward-scale" in names and not algorithm.normalize_rewards:
         flags.append("--normalize-rewards")
-    if "sparse-reward" in names and not algorithm.entropy.value:
+    if "sparse-reward" in names and not algorithm.entropy.value and not has_learned(facts):
         flags.append("--entropy 0.01")
     if names & {"no-time-limit", "episode-never-ends"}:
         flags.append(f"--env.max-episode-steps {_TIME_LIMIT}")

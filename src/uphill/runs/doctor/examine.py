@@ -3,19 +3,23 @@
 import math
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import gymnasium
+
 from uphill.envs.make import choose
 from uphill.errors import UphillError
+from uphill.policies.spaces import encoding_of
 from uphill.runs.configuration import decode
 from uphill.runs.doctor.capture import Capture, captured
 from uphill.runs.doctor.checker import ask_checker
 from uphill.runs.doctor.command import command
 from uphill.runs.doctor.constants import play_constants
-from uphill.runs.doctor.facts import Broken, Facts
+from uphill.runs.doctor.facts import Broken, Facts, Play
 from uphill.runs.doctor.finding import Finding
-from uphill.runs.doctor.play import Guarded, Limits, answering, play
+from uphill.runs.doctor.play import Guarded, Limits, answering, nothing, play
 from uphill.runs.doctor.repeats import look_for_effects, look_for_repeats
 from uphill.runs.doctor.report import report
 from uphill.runs.doctor.rules import find
@@ -27,7 +31,8 @@ from uphill.runs.launch import BackendName
 _CALL_SECONDS, _TRAINING_SECONDS = 10.0, 60.0
 """After so long, a call of the environment and a brief training count as hanging."""
 _RANDOM = Limits(episodes=100, steps=10_000, seconds=3.0)
-_CONSTANT_SECONDS, _EFFECT_SECONDS = 3.0, 2.0
+_CONSTANT_SECONDS, _REPEAT_SECONDS, _EFFECT_SECONDS = 3.0, 1.0, 2.0
+_REPEATED_STEPS = 30
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,10 @@ def _probe(subject: Subject, seed: int, capture: Capture) -> Facts:
     """All that needs no training."""
     made = answering(subject.make())
     try:
+        encoding_of(made.observation_space)
+    except UphillError as error:
+        return _unsupported(subject, made, str(error))
+    try:
         with Watch(_CALL_SECONDS) as watch:
             env = Guarded(made, watch)
             facts = _play(subject, env, seed, capture)
@@ -94,8 +103,27 @@ def _probe(subject: Subject, seed: int, capture: Capture) -> Facts:
             if "hangs" not in {failure.finding for failure in facts.failures}:
                 facts = replace(facts, checker=ask_checker(made, watch))
     finally:
-        made.close()
+        with suppress(Exception):
+            made.close()
     return facts
+
+
+def _unsupported(subject: Subject, env: gymnasium.Env, complaint: str) -> Facts:
+    """Facts of an environment whose observations nobody could write down."""
+    return replace(_facts(subject, env, nothing()), cannot_train=complaint)
+
+
+def _facts(subject: Subject, env: gymnasium.Env, random: Play) -> Facts:
+    return Facts(
+        choice=subject.choice,
+        through=subject.through,
+        observation_space=env.observation_space,
+        action_space=env.action_space,
+        max_episode_steps=subject.max_episode_steps,
+        reward_threshold=subject.reward_threshold,
+        is_old=subject.is_old,
+        random=random,
+    )
 
 
 def _play(subject: Subject, env: Guarded, seed: int, capture: Capture) -> Facts:
@@ -103,17 +131,8 @@ def _play(subject: Subject, env: Guarded, seed: int, capture: Capture) -> Facts:
     env.env.action_space.seed(seed)
     before = len(capture.lines())
     random = play(env, env.env.action_space.sample, _RANDOM, seed)
-    return Facts(
-        choice=subject.choice,
-        through=subject.through,
-        observation_space=env.env.observation_space,
-        action_space=env.env.action_space,
-        max_episode_steps=subject.max_episode_steps,
-        reward_threshold=subject.reward_threshold,
-        is_old=subject.is_old,
-        random=random,
-        printed=tuple(capture.lines()[before:]),
-    )
+    printed = tuple(capture.lines()[before:])
+    return replace(_facts(subject, env.env, random), printed=printed)
 
 
 def _play_again(facts: Facts, env: Guarded, seed: int, capture: Capture) -> Facts:
@@ -122,7 +141,8 @@ def _play_again(facts: Facts, env: Guarded, seed: int, capture: Capture) -> Fact
     if facts.failures:
         return facts
     try:
-        repeats = look_for_repeats(env, seed)
+        affordable = int(_REPEAT_SECONDS / max(facts.step_seconds or 0.0, 1e-6))
+        repeats = look_for_repeats(env, seed, min(_REPEATED_STEPS, max(1, affordable)))
         facts = replace(facts, repeats=repeats)
         if repeats.step:
             facts = replace(facts, effects=look_for_effects(env, seed, _EFFECT_SECONDS))
@@ -135,6 +155,8 @@ def _train(subject: Subject, facts: Facts, seed: int, steps: int | None, capture
     """The same facts, and what brief training shows; or why there was none."""
     affordable = affordable_steps(subject, facts.step_seconds or 0.0)
     wanted = affordable if steps is None else steps
+    if facts.cannot_train is not None:
+        return facts
     if facts.failures or "observation-not-finite" in facts.random.complaints:
         return replace(facts, no_training="nothing can be trained on it as it is")
     if steps is None and affordable < FEWEST_STEPS:

@@ -29,6 +29,12 @@ class Limits:
     seconds: float
 
 
+def nothing() -> Play:
+    """What is seen of an environment that is not played."""
+    none, never = np.zeros(0), np.zeros(0, bool)
+    return Play(np.zeros((0, 0)), none, none, np.zeros(0, int), never, never, 0, 0.0)
+
+
 class Answering(gymnasium.Wrapper):
     """The innermost wrapper: of those around it, some would stumble over a wrong answer."""
 
@@ -88,8 +94,8 @@ class Guarded:
             raise Broken("hangs", f"{what} did not return within {seconds:g} s.") from None
         except Broken:
             raise
-        except Exception as error:
-            raise Broken(_RAISES[what], f"{what} raised {_describe_error(error)}.") from error
+        except (Exception, SystemExit) as error:
+            raise Broken(_RAISES[what], f"{what} raised {describe_error(error)}.") from error
 
 
 def _describe(result: Any) -> str:
@@ -98,7 +104,7 @@ def _describe(result: Any) -> str:
     return "None" if result is None else f"a {type(result).__name__}"
 
 
-def _describe_error(error: Exception) -> str:
+def describe_error(error: BaseException) -> str:
     """The exception, and the line that it came from: of the user's own code, if any was in it."""
     text = " ".join(str(error).split())
     shown = f"{type(error).__name__}: {text:.160}" if text else type(error).__name__

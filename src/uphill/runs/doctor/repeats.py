@@ -17,8 +17,8 @@ _HELD = 5
 """Steps for which an action is held: some effects come late."""
 _LONGEST_START = 40
 """Steps before the action, at most."""
-_FEW, _MANY = 4, 64
-"""Situations to look at, at least and at most."""
+FEWEST, _MANY = 4, 64
+"""Situations to look at before anything is said, and at most."""
 _MOST_ACTIONS = 24
 
 Outcome = tuple[bytes, ...]
@@ -140,7 +140,7 @@ def _compare(
             seen[name].append(outcomes[0] if len(outcomes) == 1 else len(set(outcomes)))
         effects = judge(seen, k + 1)
         is_clear = not effects.alike and not effects.idle and not effects.is_all
-        if k + 1 >= _FEW and (is_clear or time.monotonic() > deadline):
+        if (k + 1 >= FEWEST and is_clear) or time.monotonic() > deadline:
             break
     return effects
 

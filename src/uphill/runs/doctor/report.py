@@ -108,11 +108,13 @@ def _table(facts: Facts) -> list[tuple[str, str]]:
         ("observation", _space(facts.observation_space)),
         ("action", _space(facts.action_space)),
         ("time limit", "none" if limit is None else f"{limit:,} steps"),
-        ("random play", _returns(facts.random.returns) + _length_words(facts.random)),
     ]
+    if len(facts.random.rewards):
+        played = _returns(facts.random.returns) + _length_words(facts.random)
+        rows.append(("random play", played))
     best = best_constant(facts)
     if best is not None:
-        rows.append(("constant", f"{_returns(best.play.returns)}: always {best.action}"))
+        rows.append(("constant", f"{_returns(best.play.returns)}: always action {best.action}"))
     training = facts.training
     if training is not None:
         after = f"after {training.steps:,} steps of {training.algo}"
@@ -145,7 +147,7 @@ def _returns(returns: np.ndarray) -> str:
     if found is None:
         return "no episode came to an end"
     low, high = found["ci95"]
-    return f"return {found['mean']:.4g} [{low:.4g}, {high:.4g}] over {len(returns)} episodes"
+    return f"return {found['mean']:.4g} (95 %: {low:.4g} to {high:.4g}), {len(returns)} episodes"
 
 
 def _length_words(play: Play) -> str:

@@ -14,6 +14,7 @@ from uphill.envs.gymnasium_backend import factory_of, make_bare, spec_of, time_l
 from uphill.envs.make import EnvironmentChoice
 from uphill.envs.old_gym import has_old_signatures
 from uphill.errors import UphillError
+from uphill.runs.doctor.play import describe_error
 from uphill.runs.doctor.watch import TookTooLong, Watch
 
 _MAKING_SECONDS = 60.0
@@ -69,17 +70,28 @@ def _from_gymnasium(
             factory = factory_of(source, kwargs, is_old)
             made = watch.call(factory)
             limit, spec = time_limit(made), getattr(made, "spec", None)
-            made.close()
+            for field in ("observation_space", "action_space"):
+                if not isinstance(getattr(made, field, None), gymnasium.Space):
+                    raise UphillError(f"has no {field}: set self.{field} to a space in __init__.")
         except TookTooLong:
             raise UphillError(
                 f"{choice.name} was not made within {_MAKING_SECONDS:g} s: see what its "
                 "constructor waits for."
             ) from None
-        except Exception as error:
-            raise unmakeable(choice.name, kwargs, error) from error
+        except (Exception, SystemExit) as error:
+            raise _unmakeable(choice, error) from error
     threshold = None if spec is None else spec.reward_threshold
     through = env if isinstance(env, str) else choice.name
     return Subject(choice, through, factory, is_old, limit, threshold)
+
+
+def _unmakeable(choice: EnvironmentChoice, error: BaseException) -> UphillError:
+    """Why it could not be made, in one sentence."""
+    if isinstance(error, Exception):
+        known = unmakeable(choice.name, choice.env_kwargs, error)
+        if "\n" not in str(known):  # else a traceback follows
+            return known
+    return UphillError(f"{choice.name} could not be made: {describe_error(error)}.")
 
 
 def _is_old(source: Any, kwargs: dict[str, Any], seconds: float) -> bool:
@@ -88,7 +100,7 @@ def _is_old(source: Any, kwargs: dict[str, Any], seconds: float) -> bool:
     try:
         with Watch(seconds) as watch:
             return watch.call(has_old_signatures, bare)
-    except (Exception, TookTooLong):
+    except (Exception, SystemExit, TookTooLong):
         return False
     finally:
         getattr(bare, "close", lambda: None)()

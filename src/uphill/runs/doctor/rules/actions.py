@@ -2,12 +2,13 @@
 
 from uphill.runs.doctor.facts import Facts
 from uphill.runs.doctor.finding import Finding
+from uphill.runs.doctor.repeats import FEWEST
 
 
 def without_effect(facts: Facts) -> list[Finding]:
     """Actions, or components of the action, that make no difference in any situation tried."""
     effects = facts.effects
-    if effects is None or effects.num_situations < 4:
+    if effects is None or effects.num_situations < FEWEST:
         return []
     situations = f"in {effects.num_situations} situations"
     if effects.is_all:

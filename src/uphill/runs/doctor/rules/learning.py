@@ -61,6 +61,14 @@ def best_constant(facts: Facts) -> ConstantPlay | None:
     return max(whole, key=lambda constant: constant.play.returns.mean(), default=None)
 
 
+def has_learned(facts: Facts) -> bool:
+    """Whether brief training got anywhere."""
+    training = facts.training
+    if training is None or not len(facts.random.returns):
+        return False
+    return is_better_than_random(facts, training)
+
+
 def is_better_than_random(facts: Facts, training: Training) -> bool:
     """Whether a trained policy earned more than random play: Welch's test."""
     a, b = training.returns, facts.random.returns

@@ -9,7 +9,7 @@ from uphill.runs.doctor.numbers import is_measured, names
 
 _MANY = 512
 """Of more numbers (pictures) none is looked at alone."""
-_FEW_ROWS = 20
+_FEW_ROWS, _FEW_EPISODES = 20, 3
 _DISTINCT = 10
 """Values that a number has taken before it can be said to repeat another one."""
 _HUGE, _TINY, _UNEQUAL = 100.0, 0.01, 1000.0
@@ -31,7 +31,7 @@ def constant_numbers(facts: Facts) -> list[Finding]:
                 "Return what the agent needs to know; a copy, not the array of the first step.",
             )
         ]
-    if not constant.any() or len(constant) > _MANY:
+    if not constant.any() or len(constant) > _MANY or not _has_begun_anew(facts):
         return []
     which = _listed(facts, np.flatnonzero(constant))
     return [
@@ -49,7 +49,7 @@ def constant_numbers(facts: Facts) -> list[Finding]:
 def duplicate_numbers(facts: Facts) -> list[Finding]:
     """Numbers that say what another one says, but for scale and offset."""
     rows = _rows(facts)
-    if len(rows) < _FEW_ROWS or rows.shape[1] > _MANY:
+    if len(rows) < _FEW_ROWS or rows.shape[1] > _MANY or not _has_begun_anew(facts):
         return []
     pairs = duplicates(rows)
     if not pairs:
@@ -118,6 +118,11 @@ def duplicates(rows: Float[np.ndarray, "rows D"]) -> list[tuple[int, int]]:
                 taken.add(j)
                 pairs.append((a, many[j]))
     return pairs
+
+
+def _has_begun_anew(facts: Facts) -> bool:
+    """Whether there were enough episodes: some numbers change with the episode only."""
+    return len(facts.random.returns) >= _FEW_EPISODES
 
 
 def _rows(facts: Facts) -> Float[np.ndarray, "rows D"]:

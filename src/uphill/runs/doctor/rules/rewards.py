@@ -47,8 +47,8 @@ def is_sparse(facts: Facts) -> list[Finding]:
             "advice",
             f"{_sameness(play)}, though there is more to be had, {_evidence(facts)}: until a "
             "policy happens upon that, it has nothing to learn from.",
-            "Reward progress towards the goal, start some episodes near it, or explore more "
-            "(--entropy 0.01, as the command below does) and train longer.",
+            "Reward progress towards the goal, or start some episodes near it; else explore more "
+            "(an entropy bonus, such as --entropy 0.01) and train longer.",
         )
     ]
 
