@@ -302,6 +302,16 @@ class NothingToGain(Healthy):
         return False
 
 
+class AlwaysTheSameSum(Healthy):
+    """Rewards that follow the clock, in episodes of one length."""
+
+    def reward(self, action: Any) -> Any:
+        return float(self.t)
+
+    def is_there(self) -> bool:
+        return False
+
+
 class FarGoal(Healthy):
     """Always to the right gets there; at random nobody does."""
 

@@ -481,7 +481,7 @@ def _doctor(argv: list[str]) -> None:
         if options.json:
             show(examination.result())
         else:
-            print(words(examination))
+            print(words(examination.facts, examination.findings, examination.command))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,6 +19,7 @@ from uphill.cli import main
 from uphill.errors import UphillError
 from uphill.runs.doctor import Examination, Finding, Name, examine
 from uphill.runs.doctor.play import Limits
+from uphill.runs.doctor.report import speed
 
 EXAMINE = sys.modules["uphill.runs.doctor.examine"]
 LEARNING = sys.modules["uphill.runs.doctor.rules.learning"]
@@ -58,6 +60,7 @@ ZOO: list[tuple[type[zoo.Healthy], Name, str, str]] = [
     (zoo.DeadSwitch, "action-without-effect", "advice", "action[1] changed nothing"),
     (zoo.NoReward, "reward-constant", "problem", "Every reward was 0"),
     (zoo.NothingToGain, "reward-constant", "problem", "Every reward was 1"),
+    (zoo.AlwaysTheSameSum, "reward-constant", "problem", "Every episode earned 210,"),
     (zoo.FarGoal, "sparse-reward", "advice", "as the constant action 2 showed"),
     (zoo.HugeReward, "reward-scale", "advice", "huge"),
     (zoo.TinyReward, "reward-scale", "advice", "tiny"),
@@ -261,3 +264,25 @@ def test_an_environment_of_nested_observations_has_named_numbers() -> None:
     parts |= {f"observation['a'][{k}, 0]": sample["a"][k, 0] for k in range(2)}
     vector = flatten(space, sample)
     assert vector.tolist() == [float(parts[name]) for name in names(space)]
+
+
+def test_what_a_step_costs_says_which_backend_suits() -> None:
+    facts = seen(zoo.Healthy).facts
+
+    def said(backend: Any, reason: str, seconds: float) -> str | None:
+        choice = replace(facts.choice, backend=backend, reason=reason)
+        steps = len(facts.random.rewards)
+        random = replace(facts.random, seconds=seconds * steps)
+        return speed(replace(facts, choice=choice, random=random))
+
+    missing = "EnvPool is not installed; pip install 'uphill[envpool]' may run it faster"
+    for backend, reason, seconds, words in (
+        ("gymnasium", "EnvPool does not have it", 3e-3, "one step takes 3 ms in Python: --async-e"),
+        ("gymnasium", "EnvPool does not have it", 2e-5, "one step takes 20 µs in Python, which is"),
+        ("gymnasium", missing, 2e-5, "pip install 'uphill[envpool]'"),
+        ("envpool", "EnvPool has it in C++", 1e-4, "EnvPool's in C++"),
+        ("compiled", "it is one of Uphill's compiled worlds", 1e-4, "training compiles it"),
+    ):
+        sentence = said(backend, reason, seconds)
+        assert sentence is not None
+        assert words in sentence

@@ -1,6 +1,7 @@
 """Facts as a document, and an examination as words for a person."""
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -9,6 +10,7 @@ from gymnasium import spaces
 
 from uphill.runs.doctor.command import is_slow_python
 from uphill.runs.doctor.facts import Facts, Play, summary
+from uphill.runs.doctor.finding import Finding
 from uphill.runs.doctor.rules.learning import best_constant
 
 
@@ -90,15 +92,14 @@ def _duration(seconds: float) -> str:
     return f"{1e6 * seconds:.0f} µs" if seconds < 1e-3 else f"{1e3 * seconds:.3g} ms"
 
 
-def words(examination: Any) -> str:
+def words(facts: Facts, findings: Sequence[Finding], command: str) -> str:
     """All of it, for a person to read."""
-    facts, findings = examination.facts, examination.findings
     lines = [f"{facts.choice.name}: backend {facts.choice.backend}, since {facts.choice.reason}."]
     lines += [f"  {name:13} {text}" for name, text in _table(facts)]
     for finding in findings:
         lines += ["", f"{finding.severity.upper()}  {finding.name}"]
         lines += [_wrapped(finding.seen), _wrapped(finding.mend, "→ ")]
-    lines += ["", _verdict(examination), "", f"  {examination.command}"]
+    lines += ["", _verdict(findings), "", f"  {command}"]
     return "\n".join(lines)
 
 
@@ -138,16 +139,22 @@ def _space(space: gymnasium.Space) -> str:
 
 
 def _bounds(space: spaces.Box) -> str:
-    low, high = space.low.min(initial=np.inf), space.high.max(initial=-np.inf)
-    return f", {low:.4g} to {high:.4g}" if np.isfinite([low, high]).all() else ""
+    if not space.low.size or not np.isfinite([space.low.min(), space.high.max()]).all():
+        return ""
+    return f", {space.low.min():.4g} to {space.high.max():.4g}"
 
 
 def _returns(returns: np.ndarray) -> str:
     found = summary(returns)
     if found is None:
         return "no episode came to an end"
-    low, high = found["ci95"]
-    return f"return {found['mean']:.4g} (95 %: {low:.4g} to {high:.4g}), {len(returns)} episodes"
+    mean, low, high = (_number(x) for x in (found["mean"], *found["ci95"]))
+    count = "1 episode" if len(returns) == 1 else f"{len(returns):,} episodes"
+    return f"return {mean} (95 %: {low} to {high}), {count}"
+
+
+def _number(x: float) -> str:
+    return f"{x:,.0f}" if 1e4 <= abs(x) < 1e9 else f"{x:.4g}"
 
 
 def _length_words(play: Play) -> str:
@@ -168,11 +175,10 @@ def _wrapped(text: str, mark: str = "") -> str:
     )
 
 
-def _verdict(examination: Any) -> str:
-    severities = [finding.severity for finding in examination.findings]
-    problems, advice = severities.count("problem"), severities.count("advice")
-    if problems:
+def _verdict(findings: Sequence[Finding]) -> str:
+    severities = {finding.severity for finding in findings}
+    if "problem" in severities:
         return "Mend the environment first; then train with:"
-    if advice:
+    if "advice" in severities:
         return "Nothing keeps it from being trained on, but read the advice. Train with:"
     return "Nothing wrong was found. Train with:"

@@ -51,8 +51,8 @@ def no_time_limit(facts: Facts) -> list[Finding]:
         Finding(
             "no-time-limit",
             "advice",
-            f"There is no time limit: its episodes ended by themselves, after {low:,} to {high:,} "
-            "steps, but those of a better policy may never end.",
+            f"There is no time limit: episodes ended by themselves, the shortest after {low:,} "
+            f"steps and the longest after {high:,}, but those of a better policy may never end.",
             "Give it one: max_episode_steps in gymnasium.register, or --env.max-episode-steps 1000 "
             "(algorithms that need whole episodes can't do without).",
         )

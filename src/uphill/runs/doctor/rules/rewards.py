@@ -7,6 +7,7 @@ from uphill.runs.doctor.finding import Finding
 
 _FEWEST = 50
 """Steps of random play before anything is said."""
+_FEW_EPISODES = 10
 _RARE = 0.01
 """The part of the episodes that may earn something else, and rewards are still sparse."""
 _HUGE, _TINY = 100.0, 1e-3
@@ -22,12 +23,14 @@ def never_varies(facts: Facts) -> list[Finding]:
         if trained
         else ("at random and with constant actions")
     )
+    what = f"Every episode earned {facts.random.returns[:1].sum():.6g}"
+    if len(set(rewards.tolist())) == 1:
+        what = f"Every reward was {rewards[0]:.6g}, and so every episode earned the same"
     return [
         Finding(
             "reward-constant",
             "problem",
-            f"Every reward was {rewards[0]:.6g}, and so every episode earned the same, {who}: "
-            "nothing tells a good action from a bad one.",
+            f"{what}, {who}: nothing tells a good action from a bad one.",
             "See whether the reward is computed at all; if its goal is only hard to reach, reward "
             "what leads there.",
         )
@@ -54,9 +57,15 @@ def is_sparse(facts: Facts) -> list[Finding]:
 
 
 def _varies_rarely(play: Play) -> bool:
-    if not len(play.returns):
-        return len(set(play.rewards.tolist())) == 1
+    if len(play.returns) < _FEW_EPISODES:
+        return _are_alike(play.rewards, play.returns)
     return bool(np.mean(play.returns != _most_common(play.returns)) <= _RARE)
+
+
+def _are_alike(rewards: np.ndarray, returns: np.ndarray) -> bool:
+    """Whether all episodes earned the same; of few episodes all rewards must be the same, too."""
+    is_enough = len(returns) >= _FEW_EPISODES or len(set(rewards.tolist())) == 1
+    return is_enough and len(set(returns.tolist())) <= 1
 
 
 def scale(facts: Facts) -> list[Finding]:
@@ -86,9 +95,9 @@ def _is_monotonous(facts: Facts) -> bool:
     if facts.training is not None and len(returns):
         trained = (facts.training.deterministic, facts.training.stochastic)
         returns = np.concatenate([returns, *trained])
-    if len(rewards) < _FEWEST or len(set(rewards.tolist())) > 1:
+    if len(rewards) < _FEWEST:
         return False
-    return len(set(returns.tolist())) <= 1 or not rewards.any()
+    return _are_alike(rewards, returns)
 
 
 def _is_known_to_vary(facts: Facts) -> bool:
@@ -108,7 +117,7 @@ def _evidence(facts: Facts) -> str:
     for constant in facts.constants:
         if set(constant.play.returns.tolist()) - usual:
             return f"as the constant action {constant.action} showed"
-    if len(usual) > 1:
+    if len(usual) > 1 or facts.reward_threshold is None:
         return "as the others showed"
     return f"since its reward threshold is {facts.reward_threshold:g}"
 
