@@ -31,6 +31,7 @@ Uphill trains policies by gradient ascent on expected return, on any environment
   uphill resume RUN       go on where a run was interrupted; --steps N extends it
   uphill evaluate RUN     evaluate a run's final policies again
   uphill plot RUN [RUN …] draw learning curves; of several runs a comparison, too
+  uphill doctor ENV       why an agent may not learn there: faults, by name, and what mends them
   uphill envs [PATTERN]   environments, and the backend that runs each
   uphill algos            algorithms, and the parts they are made of
   uphill variance ENV     how noisy and how biased each estimator of the gradient is
@@ -66,6 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         "resume": _resume,
         "evaluate": _evaluate,
         "plot": _plot,
+        "doctor": _doctor,
         "envs": _envs,
         "algos": _algos,
         "variance": _variance,
@@ -505,6 +507,47 @@ def _show_pictures(result: dict[str, Any]) -> None:
         )
     for line in (*result["left_out"], *result["pictures"]):
         print(line)
+
+
+@dataclass(frozen=True)
+class DoctorOptions:
+    """Examine an environment that an agent does not learn in: play it at random and with constant
+    actions, play episodes again, train briefly; then say what is wrong, and what mends it."""
+
+    env: Annotated[Positional[str], arg(metavar="ENV")]
+    """Environment: an ID, or module:ID to import a module that registers it. Its keyword arguments
+    are given as --env.KEY VALUE."""
+    backend: BackendFlag = "auto"
+    """What would run the environment in training; the fastest that has it by default."""
+    seed: int = 0
+    """Seed of everything that is random."""
+    steps: int | None = None
+    """Steps of the brief training, by default as many as some seconds allow; 0 for none."""
+    quiet: bool = False
+    """Don't say what is being done."""
+    json: bool = False
+    """Print facts and findings as one JSON object on stdout."""
+
+
+def _doctor(argv: list[str]) -> None:
+    argv, env_kwargs = _take_env_kwargs(argv)
+    options = _parse(DoctorOptions, argv, "uphill doctor")
+    from uphill.runs.doctor.examine import examine
+    from uphill.runs.doctor.report import words
+
+    with _stdout_for(options.json) as show:
+        examination = examine(
+            options.env,
+            options.backend,
+            env_kwargs=env_kwargs,
+            seed=options.seed,
+            steps=options.steps,
+            quiet=options.quiet,
+        )
+        if options.json:
+            show(examination.result())
+        else:
+            print(words(examination.facts, examination.findings, examination.command))
 
 
 @dataclass(frozen=True)

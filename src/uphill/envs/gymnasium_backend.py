@@ -89,16 +89,16 @@ def prepare(
     """
     source = spec_of(env) if isinstance(env, str) else env
     try:
-        bare = _make_bare(source, env_kwargs)
+        bare = make_bare(source, env_kwargs)
         is_old, is_seeded = has_old_signatures(bare), takes_seeds(bare)
         getattr(bare, "close", lambda: None)()
-        factory = _factory(source, env_kwargs, is_old)
+        factory = factory_of(source, env_kwargs, is_old)
         made = factory()
         limit = time_limit(made)
         threshold = made.spec.reward_threshold if made.spec is not None else None
         made.close()
     except Exception as error:
-        raise _unmakeable(name, env_kwargs, error) from error
+        raise unmakeable(name, env_kwargs, error) from error
     notice = None
     if is_old:
         notice = f"{name} has signatures of the old Gym (4-value step, bare reset): adapted."
@@ -106,7 +106,7 @@ def prepare(
     return PythonEnvironment(factory, limit, threshold, notice)
 
 
-def _make_bare(env: EnvSpec | EnvironmentFactory, env_kwargs: dict[str, Any]) -> Any:
+def make_bare(env: EnvSpec | EnvironmentFactory, env_kwargs: dict[str, Any]) -> Any:
     """The environment alone, whatever its class: Gymnasium refuses what is not its own."""
     if not isinstance(env, EnvSpec):
         return env(**env_kwargs)
@@ -123,9 +123,10 @@ def _create_adapted(entry_point: Any, **keywords: Any) -> gymnasium.Env:
     return adapt(_create(entry_point, **keywords))
 
 
-def _factory(
+def factory_of(
     env: EnvSpec | EnvironmentFactory, env_kwargs: dict[str, Any], is_old: bool
 ) -> EnvironmentFactory:
+    """What makes one environment with today's signatures."""
     if not isinstance(env, EnvSpec):
         return partial(_create_adapted if is_old else _create, env, **env_kwargs)
     # The spec, not the name: a process that is spawned has registered nothing of the user's.
@@ -134,7 +135,8 @@ def _factory(
     return partial(gymnasium.make, spec, disable_env_checker=True, **env_kwargs)
 
 
-def _unmakeable(name: str, env_kwargs: dict[str, Any], error: Exception) -> UphillError:
+def unmakeable(name: str, env_kwargs: dict[str, Any], error: Exception) -> UphillError:
+    """Why an environment could not be made, as a sentence."""
     if isinstance(error, UphillError):
         return UphillError(f"{name} {error}")
     if isinstance(error, gymnasium.error.DependencyNotInstalled):
@@ -143,7 +145,8 @@ def _unmakeable(name: str, env_kwargs: dict[str, Any], error: Exception) -> Uphi
         return UphillError(
             f"{name} needs the Python module {error.name!r}, which is missing: pip install it."
         )
-    if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):
+    refusals = ("unexpected keyword argument", "takes no arguments")
+    if env_kwargs and isinstance(error, TypeError) and any(x in str(error) for x in refusals):
         return UphillError(f"{name} does not take {', '.join(env_kwargs)}: {error}.")
     return UphillError(
         f"{name} could not be made, reset and stepped; its own error follows.\n"
