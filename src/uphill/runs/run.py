@@ -28,6 +28,7 @@ from uphill.trajectory import Array
 
 EVALUATION_FILE = "evaluation.json"
 CURVE_FILE = "curve.png"
+CURVE_FILES = (CURVE_FILE, "curve.svg")
 SOLVED_OVER = 100
 """Episodes whose mean has to reach the threshold for a task to be solved."""
 
@@ -322,8 +323,7 @@ class Run:
         """Draw the learning curve; the path of the picture."""
         from uphill.runs.plots import plot_run
 
-        facts = read_manifest(self.path / "checkpoint", "latest").facts
-        return plot_run(self.path, self.experiment, facts.reward_threshold)
+        return plot_run(self)
 
 
 def load(

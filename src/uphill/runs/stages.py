@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium.envs.registration import load_env_creator
-from jaxtyping import Bool, Float, PRNGKeyArray, PyTree
+from jaxtyping import Bool, Float, Key, PRNGKeyArray, PyTree
 
 from uphill.envs import gymnasium_backend
 from uphill.envs.base import World
@@ -121,7 +121,7 @@ def _compiled_episode(
 
 @partial(jax.jit, static_argnums=0)
 def _play_all(
-    world: World, actor: Actor, keys: PRNGKeyArray, deterministic: Array
+    world: World, actor: Actor, keys: Key[jax.Array, " N"], deterministic: Array
 ) -> tuple[PyTree, Float[Array, "N T"], Bool[Array, "N T"]]:
     """States (one more than steps), rewards, and whether the episode had ended after each step; it
     goes on to the time limit, whatever happens."""
