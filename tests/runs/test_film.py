@@ -1,6 +1,7 @@
 """Films: which episodes are shown, how fast, and what is in the files."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,22 @@ def test_a_gif_shows_the_film_too(clock: uphill.Run) -> None:
     # 255 colours for all pictures and the letters above: neighbouring grays may share one.
     assert len(steps) == 41
     assert np.abs(np.array(steps) - np.arange(41)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("env", "backend", "filmed"),
+    [
+        ("CartPole-v1", "compiled", "compiled"),
+        ("CartPole-v1", "envpool", "gymnasium"),
+        ("CartPole-v1", "gymnasium", "gymnasium"),
+        ("Pong-v5", "envpool", "envpool"),
+    ],
+)
+def test_what_was_trained_on_envpool_is_filmed_in_gymnasium_if_that_has_it(
+    run: uphill.Run, env: str, backend: Any, filmed: str
+) -> None:
+    experiment = replace(run.experiment, env=env, backend=backend)
+    assert film._backend_to_film(experiment) == filmed
 
 
 def test_a_long_film_is_cut_off_and_a_storys_clip_runs_faster(

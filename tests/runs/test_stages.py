@@ -11,6 +11,7 @@ from gymnasium import spaces
 from small_runs import small_ppo
 from uphill.envs.make import choose
 from uphill.envs.pictures import render
+from uphill.envs.pool_pictures import PooledEnv
 from uphill.envs.worlds import WORLDS
 from uphill.errors import UphillError
 from uphill.learning.learner import Actor, make_learner
@@ -171,6 +172,15 @@ def test_other_ways_to_ask_for_pictures(maker: Any) -> None:
     with stage_of(choose(maker)) as stage:
         episode = stage.play(actor_for(Clockwork()), True, 1)[0]
         assert [int(picture[0, 0, 0]) for picture in episode.draw([1, 2])] == [20, 40]
+
+
+def test_what_only_envpool_has_is_drawn_by_envpool() -> None:
+    name = "MiniGrid-Empty-5x5-v0"
+    with stage_of(choose(name, "envpool")) as stage:
+        episode = stage.play(actor_for(PooledEnv(name, {})), False, 1)[0]
+        first, last = episode.draw([0, len(episode.returns) - 1])
+    assert first.shape == last.shape == (160, 160, 3)
+    assert (first != last).any()
 
 
 # --- what can't be filmed -----------------------------------------------------------------------

@@ -22,8 +22,10 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 
+from uphill.envs.make import Backend
 from uphill.errors import UphillError
 from uphill.learning.learner import Actor
 from uphill.learning.process import use_compile_cache, use_cores
@@ -31,6 +33,7 @@ from uphill.runs.captions import Caption, captioned, duration
 from uphill.runs.checkpoint import make_folder, read_manifest, write_file
 from uphill.runs.encoding import Frame, GifSink, encode_mp4, gif_delay, teed
 from uphill.runs.evaluate import tell
+from uphill.runs.experiment import Experiment
 from uphill.runs.milestones import Milestone, title
 from uphill.runs.run import Run
 from uphill.runs.stages import Episode, Stage, stage_of
@@ -255,7 +258,7 @@ def _scenes(
     final = run.policy_of(plan.seed_index).actor
     choice = run.choice(
         allow_import,
-        backend="compiled" if is_compiled else "gymnasium",
+        backend=_backend_to_film(run.experiment),
         env_kwargs=run.experiment.env_kwargs | (env_kwargs or {}),
     )
     with stage_of(choice) as stage:
@@ -265,6 +268,12 @@ def _scenes(
         for episode in _typical(stage, final, plan.episodes, plan.sample):
             scenes.append(_scene(stage, plan, episode, (), steps, seconds))
         yield scenes
+
+
+def _backend_to_film(experiment: Experiment) -> Backend:
+    """Where EnvPool trained, Gymnasium's environment of that name draws better, if there is one."""
+    is_known = experiment.backend != "envpool" or experiment.env in gymnasium.registry
+    return "gymnasium" if experiment.backend != "compiled" and is_known else experiment.backend
 
 
 def _story(run: Run, plan: _Plan, stage: Stage) -> list[_Scene]:
@@ -410,8 +419,10 @@ def _film_frames(run: Run, plan: _Plan, scenes: Sequence[_Scene]) -> Iterator[Fr
 
 def _watched(frames: Iterator[_Shown], num: int) -> Iterator[_Shown]:
     """The frames; if drawing all of them will take long, that is told after the first few."""
-    started = time.perf_counter()
+    started = 0.0
     for k, frame in enumerate(frames):
+        if k == 0:  # which costs more than the others
+            started = time.perf_counter()
         if k == FEW:
             seconds = (time.perf_counter() - started) / FEW * num
             if seconds > LONG:

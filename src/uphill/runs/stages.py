@@ -28,6 +28,7 @@ from uphill.envs.checks import Checked, failure
 from uphill.envs.make import EnvironmentChoice, lane_seed
 from uphill.envs.old_gym import ModernSignatures, accepts
 from uphill.envs.pictures import frames_per_second, render
+from uphill.envs.pool_pictures import PooledEnv
 from uphill.envs.worlds import make_world
 from uphill.errors import UphillError
 from uphill.learning.learner import Actor
@@ -255,13 +256,16 @@ def _check_spaces(env: gymnasium.Env, name: str, actor: Actor) -> None:
 
 
 def _drawing_environment(choice: EnvironmentChoice) -> gymnasium.Env:
-    """Gymnasium's environment, with pictures.
+    """Gymnasium's environment, with pictures; or EnvPool's, which draws some of those that only it
+    has.
 
     Raises:
         UphillError: if it can't be made with them.
     """
     _prefer_no_display()
     try:
+        if choice.backend == "envpool":
+            return Checked(PooledEnv(str(choice.env), choice.env_kwargs))
         keywords = choice.env_kwargs | _render_mode(choice)
         env = gymnasium_backend.prepare(choice.env, keywords, choice.name).factory()
     except Exception as error:
