@@ -39,8 +39,13 @@ def unknown_arguments(env_id: str, env_kwargs: dict[str, Any]) -> list[str]:
     return sorted(set(env_kwargs) - set(fields))
 
 
-def make_pool(env_id: str, lane_seeds: list[int], env_kwargs: dict[str, Any]) -> Any:
-    """A pool with one environment for each seed.
+def make_pool(
+    env_id: str,
+    lane_seeds: list[int],
+    env_kwargs: dict[str, Any],
+    render_mode: str | None = None,
+) -> Any:
+    """A pool with one environment for each seed; with a render mode, one that draws.
 
     Raises:
         UphillError: if the environment has no such keyword argument, or refuses its value.
@@ -56,7 +61,11 @@ def make_pool(env_id: str, lane_seeds: list[int], env_kwargs: dict[str, Any]) ->
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             pool = envpool.make_gymnasium(
-                env_id, num_envs=len(lane_seeds), seed=lane_seeds, **env_kwargs
+                env_id,
+                num_envs=len(lane_seeds),
+                seed=lane_seeds,
+                render_mode=render_mode,
+                **env_kwargs,
             )
             # Its spaces are made, and kept, when first asked for: with a warning about precision.
             _ = pool.observation_space, pool.action_space
