@@ -1,0 +1,291 @@
+"""What the page shows of a run: everything read and put into words, nothing drawn as HTML yet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from uphill.errors import UphillError
+from uphill.runs.checkpoint import Facts, read_manifest
+from uphill.runs.configuration import encode
+from uphill.runs.experiment import Experiment
+from uphill.runs.metrics import FILE as METRICS_FILE
+from uphill.runs.metrics import read_metrics
+from uphill.runs.milestones import Milestone, title
+from uphill.runs.plots import learning_curve
+from uphill.runs.report.charts import Chart, Curve, line_chart
+from uphill.runs.report.diagnosis import DIAGNOSTICS, course, largest_entropy
+from uphill.runs.report.verdict import RECENT_ROWS, State, Verdict, state_of, verdict
+from uphill.runs.report.words import duration, number
+from uphill.runs.run import Run
+from uphill.runs.statistics import RESAMPLES, interquartile_mean
+
+RETURN = "rollout/episode_return"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A place on the timeline: a milestone of the seed whose story is told, or the end."""
+
+    name: str
+    title: str
+    steps: int
+    seconds: float
+    episode_return: float | None
+    when: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A diagnostic of this run: its chart, and what it says."""
+
+    title: str
+    meaning: str
+    says: str
+    chart: Chart
+
+
+@dataclass(frozen=True)
+class Result:
+    """A line of the table of results."""
+
+    name: str
+    mean: str
+    middle: str
+    interval: str
+
+
+@dataclass(frozen=True)
+class RunView:
+    """All that the templates show of one run."""
+
+    run: Run
+    name: str
+    experiment: Experiment
+    state: State
+    verdict: Verdict
+    threshold: float | None
+    metrics: dict[str, np.ndarray]
+    curve: Chart
+    stages: tuple[Stage, ...]
+    told_seed: int
+    """the seed whose milestones the timeline shows"""
+    reached: list[tuple[str, str, str]]
+    """milestones over all seeds: title, by how many seeds, after how many steps"""
+    results: list[Result]
+    per_seed: list[tuple[int, str, str, str]]
+    diagnoses: list[Diagnosis]
+    facts: list[tuple[str, str]]
+    settings: list[tuple[str, str]]
+
+
+def view_of(run: Run) -> RunView:
+    """Read a run directory, also one that is being written.
+
+    Raises:
+        UphillError: if something in it is damaged.
+    """
+    experiment = run.experiment
+    checkpoint = read_manifest(run.path / "checkpoint", "latest").facts
+    evaluation, threshold = run.evaluation, checkpoint.reward_threshold
+    metrics = read_metrics(run.path) if (run.path / METRICS_FILE).exists() else {}
+    state = state_of(run.path, experiment, checkpoint)
+    steps = _steps(metrics, checkpoint)
+    milestones = [m for m in run.milestones if m.seed_index == run.seed_index]
+    stages = [_stage(m) for m in milestones]
+    if evaluation is not None:
+        stages.append(_end(run, evaluation, checkpoint))
+    return RunView(
+        run=run,
+        name=run.path.resolve().name,
+        experiment=experiment,
+        state=state,
+        verdict=verdict(state, experiment, threshold, evaluation, steps, recent_return(metrics)),
+        threshold=threshold,
+        metrics=metrics,
+        curve=learning_chart(experiment, metrics, threshold, steps, stages),
+        stages=tuple(stages),
+        told_seed=experiment.all_seeds[run.seed_index],
+        reached=_reached(run.milestones, experiment.seeds),
+        results=_results(evaluation),
+        per_seed=_per_seed(experiment, evaluation, threshold),
+        diagnoses=_diagnoses(metrics, checkpoint),
+        facts=_facts(experiment, checkpoint, metrics, steps),
+        settings=flatten(encode(experiment)),
+    )
+
+
+def recent_return(metrics: dict[str, np.ndarray]) -> float | None:
+    """The mean return of the latest training episodes of all seeds."""
+    if RETURN not in metrics:
+        return None
+    known = metrics[RETURN][np.isfinite(metrics[RETURN])]
+    num_seeds = len(np.unique(metrics["seed"]))
+    return float(known[-RECENT_ROWS * num_seeds :].mean()) if len(known) else None
+
+
+def curves_of(
+    metrics: dict[str, np.ndarray], column: str, look: str = "", each: bool = True
+) -> list[Curve]:
+    """Every seed, and with several their interquartile mean with its interval."""
+    if column not in metrics:
+        return []
+    steps, values = learning_curve(metrics, column)
+    if len(values) < 2:
+        return [Curve(steps, row, f"curve {look}") for row in values]
+    low, high = _band(values)
+    middle = interquartile_mean(values, axis=0)
+    seeds = [Curve(steps, row, f"seed {look}") for row in values] if each else []
+    return [*seeds, Curve(steps, middle, f"curve {look}", low, high)]
+
+
+def _band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 95 % bootstrap interval of the interquartile mean over seeds, at each step."""
+    generator = np.random.default_rng(0)
+    picks = generator.integers(len(values), size=(RESAMPLES // 10, len(values)))
+    middles = interquartile_mean(values[picks], axis=1)
+    low, high = np.percentile(middles, [2.5, 97.5], axis=0)
+    return low, high
+
+
+def learning_chart(
+    experiment: Experiment,
+    metrics: dict[str, np.ndarray],
+    threshold: float | None,
+    steps: int,
+    stages: Sequence[Stage],
+) -> Chart:
+    """The learning curve, with a dot for each milestone."""
+    seeds = "one seed" if experiment.seeds == 1 else f"{experiment.seeds} seeds"
+    is_over = steps >= experiment.steps
+    return line_chart(
+        f"Learning curve: return of training episodes against steps, {seeds}",
+        curves_of(metrics, RETURN),
+        threshold=threshold,
+        dots=[
+            (s.steps, s.episode_return, f"{s.title}: {number(s.episode_return)}, {s.when}")
+            for s in stages
+            if s.episode_return is not None
+        ],
+        x_range=(0.0, float(steps if is_over else experiment.steps)),
+    )
+
+
+def _steps(metrics: dict[str, np.ndarray], facts: Facts) -> int:
+    """Steps of each seed so far; the metrics may be ahead of the checkpoint."""
+    latest = max(facts.num_transitions)
+    return max(latest, int(metrics["steps"].max())) if len(metrics.get("steps", ())) else latest
+
+
+def _stage(milestone: Milestone) -> Stage:
+    m = milestone
+    when = f"after {m.steps:,} steps, {duration(m.seconds)}"
+    return Stage(m.name, title(m.name), m.steps, m.seconds, m.episode_return, when)
+
+
+def _end(run: Run, evaluation: dict[str, Any], facts: Facts) -> Stage:
+    steps, seconds = facts.num_transitions[run.seed_index], facts.seconds
+    reached = evaluation["deterministic"]["per_seed"][run.seed_index]
+    when = f"after {steps:,} steps, {duration(seconds)}"
+    return Stage("final", "the trained policy", steps, seconds, reached, when)
+
+
+def _reached(milestones: Sequence[Milestone], seeds: int) -> list[tuple[str, str, str]]:
+    rows = []
+    for name in dict.fromkeys(m.name for m in milestones):
+        steps = [m.steps for m in milestones if m.name == name]
+        rows.append((title(name), f"{len(steps)} of {seeds}", f"{np.median(steps):,.0f}"))
+    return rows
+
+
+def _results(evaluation: dict[str, Any] | None) -> list[Result]:
+    if evaluation is None:
+        return []
+    names = {"deterministic": "The most probable action", "stochastic": "Sampled actions"}
+    rows = []
+    for kind, name in names.items():
+        e = evaluation[kind]
+        low, high = e["ci95"]
+        interval = f"{number(low)} to {number(high)}"
+        rows.append(Result(name, number(e["mean"]), number(e["iqm"]), interval))
+    return rows
+
+
+def _per_seed(
+    experiment: Experiment, evaluation: dict[str, Any] | None, threshold: float | None
+) -> list[tuple[int, str, str, str]]:
+    """Seed, its mean return by either kind of action, and whether that is solved."""
+    if evaluation is None:
+        return []
+    kinds = (evaluation["deterministic"]["per_seed"], evaluation["stochastic"]["per_seed"])
+    rows = []
+    for seed, best, sampled in zip(experiment.all_seeds, *kinds, strict=True):
+        solved = "–" if threshold is None else "yes" if best >= threshold else "no"
+        rows.append((seed, number(best), number(sampled), solved))
+    return rows
+
+
+def _diagnoses(metrics: dict[str, np.ndarray], facts: Facts) -> list[Diagnosis]:
+    found = []
+    for d in DIAGNOSTICS:
+        curves = curves_of(metrics, d.column)
+        if not curves or len(curves[-1].y) == 0:
+            continue
+        most = largest_entropy(facts.action_kind) if d.column == "policy/entropy" else None
+        says = d.says(course(curves[-1].y, most))
+        # Without a band: these are for a glance, and a few lines say as much.
+        plain = [Curve(c.x, c.y, c.look) for c in curves]
+        chart = line_chart(f"{d.title} against steps", plain, num_ticks=3)
+        found.append(Diagnosis(d.title, d.meaning, says, chart))
+    return found
+
+
+def _facts(
+    experiment: Experiment, facts: Facts, metrics: dict[str, np.ndarray], steps: int
+) -> list[tuple[str, str]]:
+    """The numbers at the head of the page."""
+    seconds = facts.seconds
+    if len(metrics.get("time/seconds", ())):
+        seconds = max(seconds, float(metrics["time/seconds"].max()))
+    trained = max(seconds - facts.compile_seconds, 1e-9)
+    total = steps * experiment.seeds
+    return [
+        ("Environment", experiment.env),
+        ("Algorithm", experiment.algo),
+        ("Seeds", str(experiment.seeds)),
+        ("Steps, each seed", f"{steps:,}"),
+        ("Training time", duration(seconds)),
+        ("Steps a second", f"{total / trained:,.0f}"),
+    ]
+
+
+def flatten(document: Any, path: str = "") -> list[tuple[str, str]]:
+    """Settings as (dotted path, text), in their order; a part's type stands at its own path."""
+    if not isinstance(document, dict):
+        return [(path, _text(document))]
+    rows = [(path, document["$type"])] if path and "$type" in document else []
+    for key, value in document.items():
+        if key != "$type":
+            rows += flatten(value, f"{path}.{key}" if path else key)
+    return rows or [(path, "none")]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, list):
+        return ", ".join(map(_text, value)) or "none"
+    return str(value)
+
+
+def check_comparable(runs: Sequence[Run]) -> None:
+    """Raises:
+    UphillError: unless the runs are of one environment: returns of two say nothing together.
+    """
+    envs = list(dict.fromkeys(run.experiment.env for run in runs))
+    if len(envs) > 1:
+        raise UphillError(
+            f"The runs are of {' and '.join(envs)}, whose returns can't be compared: name runs of "
+            "one environment."
+        )

@@ -1,0 +1,45 @@
+"""Numbers as people read them."""
+
+import math
+
+
+def number(value: float) -> str:
+    """0.6931 → 0.693, 486.71 → 486.7, 12345.6 → 12,346."""
+    if not math.isfinite(value):
+        return "–"
+    size = abs(value)
+    if size >= 1000 or value == int(value):
+        text = f"{value:,.0f}"
+    elif size >= 10:
+        text = f"{value:.1f}"
+    else:
+        text = f"{value:.3g}"
+    return "0" if text == "-0" else text.replace("-", "−", 1) if value < 0 else text
+
+
+def short(value: float) -> str:
+    """23,400 → 23.4k: what fits below an axis."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{unit}".replace("-", "−")
+    return f"{value:.3g}".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """4.2 → 4.2 s, 200 → 3 min 20 s, 8000 → 2 h 13 min."""
+    if seconds < 100:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def count(n: int, what: str) -> str:
+    """1 seed, 3 seeds."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def listed(names: list[str]) -> str:
+    """a, b and c."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
