@@ -60,3 +60,7 @@ class EpisodeStatistics(eqx.Module):
     num_episodes: Int[Array, ""]
     return_sum: Float[Array, ""]
     length_sum: Int[Array, ""]
+    return_max: Float[Array, ""]
+    """the largest return, not a sum; −∞ if no episode ended"""
+    reached: dict[str, Int[Array, ""]]
+    """by milestone of the world: the episodes that came to it"""

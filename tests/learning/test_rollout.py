@@ -359,6 +359,30 @@ def test_trap_28_the_quota_is_fixed_before_and_every_episode_is_kept_however_lon
     assert abs(np.mean(early) - mean) > 8 * error
 
 
+class Halfway(CountingWorld):
+    """A world with two milestones: the second step, and one that no episode comes to."""
+
+    def milestones(self, state):
+        return {"second_step": state.t >= 2, "never": state.t > 1000}
+
+
+def test_episodes_that_came_to_a_milestone_are_counted_once_each():
+    env = CompiledEnvironment(Halfway(6, None, 5), 8)
+    state, observation = env.reset(jax.random.key(1))
+    lanes = start_lanes(state, observation, env.milestones(state))
+    for per_env, keys in ((None, keys_of(40)), (3, keys_of(num_blocks(3, 6), BLOCK))):
+        _, trajectory, finished = compiled(env, never_end, keys, per_env, lanes)
+        for n in range(8):
+            valid = trajectory.mask[:, n]
+            last = trajectory.observation[valid & trajectory.ended[:, n], n, 1]
+            assert finished.reached["second_step"][n] == (last + 1 >= 2).sum()
+            returns = [10 * sum(range(1, int(t) + 2)) for t in last]
+            assert finished.return_max[n] == max(returns)
+            assert finished.return_sum[n] == sum(returns)
+        assert not finished.reached["never"].any()
+        assert 0 < statistics(finished).reached["second_step"] < finished.num_episodes.sum()
+
+
 def finished_within(trajectory):
     t = trajectory.observation[..., 1] + 1
     return t[trajectory.mask & trajectory.ended]

@@ -22,7 +22,7 @@ from uphill.runs.checkpoint import (
     restore,
     write_checkpoint,
     write_file,
-)
+)from uphill.runs.milestones import Milestone, Seen, Tracked
 
 FACTS = Facts(
     num_updates=3,
@@ -36,6 +36,8 @@ FACTS = Facts(
     recent=(((2.0, 40.0),), ()),
     best_scores=(20.0, None),
     evaluated_at=0,
+    tracked=(Tracked(2, 40.0, 25.0, 31.0, (Seen("first_curve", 31.0),)), Tracked()),
+    milestones=(Milestone("first_curve", 0, 2, 40, 1.25, 31.0, "ab"),),
     stopped=False,
     device={"platform": "cpu"},
 )

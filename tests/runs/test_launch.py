@@ -97,6 +97,10 @@ def test_trap_16_resumed_run_is_the_uninterrupted_run_bit_for_bit(
     assert any("optimizer_state" in key for key in expected)
     assert rows_of(resumed.path) == rows_of(whole.path)
     assert resumed.evaluation == whole.evaluation
+    assert [(m.name, m.sha256) for m in resumed.milestones] == [
+        (m.name, m.sha256) for m in whole.milestones
+    ]
+    assert any(m.name == "untrained" for m in whole.milestones)
     assert resumed.summary()["steps"] == whole.summary()["steps"]
 
 

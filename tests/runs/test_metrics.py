@@ -34,6 +34,13 @@ def test_window_means_count_episodes_and_updates_once() -> None:
     assert second["policy/entropy"] == pytest.approx(0.4)  # the update that it waited out is not in
 
 
+def test_milestones_of_a_world_are_shares_of_the_episodes() -> None:
+    summary = summarize_window(
+        window(**{"reached:full_lap": np.array([[1, 0], [0, 0], [1, 0]])}), 0
+    )
+    assert summary["rollout/full_lap"] == 2 / 3
+
+
 def test_updates_that_measured_nothing_are_no_zeros_in_a_mean() -> None:
     nan = np.nan
     rows = window(**{"policy/kl": np.array([[nan, nan], [nan, nan], [0.25, 9.0]], np.float32)})

@@ -106,6 +106,18 @@ class Informative(Protocol):
 
 
 @runtime_checkable
+class Eventful(Protocol):
+    """What a world may have besides: moments of an episode worth seeing, in a film of the training.
+
+    Metrics have the share of episodes that came to each, as `rollout/NAME`.
+    """
+
+    def milestones(self, state: PyTree) -> dict[str, Bool[Array, ""]]:
+        """By name (of a-z, 0-9 and _), in the order of difficulty: whether the episode is there."""
+        ...
+
+
+@runtime_checkable
 class Configurable(Protocol):
     """What a world may have besides: keyword arguments."""
 
@@ -174,6 +186,12 @@ class CompiledEnvironment(eqx.Module):
             truncated,
         )
         return BatchState(world, elapsed, terminated | truncated, key), timestep
+
+    def milestones(self, state: BatchState) -> dict[str, Bool[Array, " N"]]:
+        """Where the episodes are that `state` belongs to; nothing if the world tells nothing."""
+        if not isinstance(self.world, Eventful):
+            return {}
+        return jax.vmap(self.world.milestones)(state.world)
 
     def _reset_where(self, ended: Bool[Array, " N"], moved: PyTree, key: PRNGKeyArray) -> PyTree:
         """`moved`, but a fresh state where an episode has ended."""

@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Bool, Float, Int, Key, PyTree, Shaped
 
-from uphill.envs.base import Environment, narrow
+from uphill.envs.base import CompiledEnvironment, Environment, narrow
 from uphill.envs.gymnasium_backend import HostEnvironment
 from uphill.trajectory import Array, EpisodeStatistics, Trajectory
 
@@ -38,6 +38,8 @@ class Lanes(eqx.Module):
     ended: Bool[Array, " N"]
     running_return: Float[Array, " N"]
     running_length: Int[Array, " N"]
+    reached: dict[str, Bool[Array, " N"]]
+    """by milestone of the world: whether the episode came to it"""
 
 
 class _Finished(eqx.Module):
@@ -46,17 +48,24 @@ class _Finished(eqx.Module):
     num_episodes: Int[Array, " N"]
     return_sum: Float[Array, " N"]
     length_sum: Int[Array, " N"]
+    return_max: Float[Array, " N"]
+    reached: dict[str, Int[Array, " N"]]
 
     def plus(self, counts: Bool[Array, " N"], lanes: Lanes) -> "_Finished":
+        reached = {name: n + (counts & lanes.reached[name]) for name, n in self.reached.items()}
         return _Finished(
             self.num_episodes + counts,
             self.return_sum + jnp.where(counts, lanes.running_return, 0.0),
             self.length_sum + jnp.where(counts, lanes.running_length, 0),
+            jnp.maximum(self.return_max, jnp.where(counts, lanes.running_return, -jnp.inf)),
+            reached,
         )
 
 
-def start_lanes(env_state: Any, observation: PyTree) -> Lanes:
-    """Environments that have just been reset."""
+def start_lanes(
+    env_state: Any, observation: PyTree, reached: dict[str, Bool[Array, " N"]] | None = None
+) -> Lanes:
+    """Environments that have just been reset; `reached` are the milestones they start at."""
     num_envs = jax.tree.leaves(observation)[0].shape[0]
     return Lanes(
         env_state,
@@ -64,12 +73,14 @@ def start_lanes(env_state: Any, observation: PyTree) -> Lanes:
         ended=np.zeros(num_envs, bool),
         running_return=np.zeros(num_envs, np.float32),
         running_length=np.zeros(num_envs, np.int32),
+        reached=reached or {},
     )
 
 
-def _nothing_finished(num_envs: int) -> _Finished:
-    zeros = jnp.zeros(num_envs, jnp.int32)
-    return _Finished(zeros, jnp.zeros(num_envs, jnp.float32), zeros)
+def _nothing_finished(lanes: Lanes) -> _Finished:
+    num_envs = lanes.ended.shape[0]
+    none, zeros = jnp.zeros(num_envs, jnp.int32), jnp.zeros(num_envs, jnp.float32)
+    return _Finished(none, zeros, none, zeros - jnp.inf, dict.fromkeys(lanes.reached, none))
 
 
 class _Row(NamedTuple):
@@ -102,8 +113,17 @@ def _step(env: Environment, act: Act, lanes: Lanes, key: Keys) -> tuple[Lanes, _
         terminated | truncated,
         jnp.where(mask, lanes.running_return + reward, 0.0),
         jnp.where(mask, lanes.running_length + 1, 0),
+        _reached(env, env_state, lanes.reached, mask),
     )
     return after, row
+
+
+def _reached(env: Environment, state: Any, before: dict[str, Any], mask: Any) -> dict[str, Any]:
+    """The milestones that episodes have come to with this step, or came to before it."""
+    if not isinstance(env, CompiledEnvironment):
+        return before
+    now = env.milestones(state)
+    return {name: mask & (before[name] | now[name]) for name in before}
 
 
 def collect_steps(
@@ -116,8 +136,7 @@ def collect_steps(
         lanes, row = _step(env, act, lanes, key)
         return (lanes, finished.plus(lanes.ended, lanes)), row
 
-    num_envs = lanes.ended.shape[0]
-    (lanes, finished), rows = lax.scan(step, (lanes, _nothing_finished(num_envs)), keys)
+    (lanes, finished), rows = lax.scan(step, (lanes, _nothing_finished(lanes)), keys)
     return lanes, rows.trajectory(lanes.observation), finished
 
 
@@ -134,7 +153,7 @@ def collect_episodes(
     ones. `keys` has a row for every block; blocks run until every environment has its episodes, and
     only they are filled.
     """
-    num_blocks, num_envs = keys.shape[0], lanes.ended.shape[0]
+    num_blocks = keys.shape[0]
 
     def step(carry: tuple, key: Keys) -> tuple:
         lanes, finished = carry
@@ -155,7 +174,7 @@ def collect_episodes(
         i, _, finished, _ = carry
         return (finished.num_episodes < per_env).any() & (i < num_blocks)
 
-    finished = _nothing_finished(num_envs)
+    finished = _nothing_finished(lanes)
     row = jax.eval_shape(step, (lanes, finished), keys[0, 0])[1]
     empty = jax.tree.map(lambda x: jnp.zeros((num_blocks * BLOCK, *x.shape), x.dtype), row)
     filled, lanes, finished, rows = lax.while_loop(unfinished, block, (0, lanes, finished, empty))
@@ -181,6 +200,7 @@ def collect_on_host(
     running_return, running_length = np.array(lanes.running_return), np.array(lanes.running_length)
     num_episodes, length_sum = np.zeros((2, env.num_envs), np.int32)
     return_sum = np.zeros(env.num_envs, np.float32)
+    return_max = np.full(env.num_envs, -np.inf, np.float32)
     rows, before, after = None, [], []
     length = 0
     while length < num_steps and (per_env is None or (num_episodes < per_env).any()):
@@ -203,17 +223,18 @@ def collect_on_host(
         counts = ended & mask
         num_episodes += counts
         return_sum += running_return * counts
+        np.maximum(return_max, running_return, out=return_max, where=counts)
         length_sum += running_length * counts
         length += 1
     assert rows is not None
     final = jax.tree.map(lambda x: narrow_on_host(x).copy(), observation)
-    lanes = Lanes((), final, ended, running_return, running_length)
+    lanes = Lanes((), final, ended, running_return, running_length, {})
     if length < num_steps:
         # What the last step led to follows it here as everywhere: a truncated one needs its value.
         jax.tree.map(lambda rows, x: rows.__setitem__(length, x), rows.observation, final)
     # Blocks are computed whole: what is beyond the last row is masked out.
     filled = None if per_env is None else np.full((), -(-length // BLOCK) * BLOCK, np.int32)
-    finished = _Finished(num_episodes, return_sum, length_sum)
+    finished = _Finished(num_episodes, return_sum, length_sum, return_max, {})
     return lanes, rows.trajectory(final, filled), finished
 
 
@@ -237,5 +258,9 @@ def narrow_on_host(x: np.ndarray) -> np.ndarray:
 def statistics(finished: _Finished) -> EpisodeStatistics:
     """The sums over all environments."""
     return EpisodeStatistics(
-        finished.num_episodes.sum(), finished.return_sum.sum(), finished.length_sum.sum()
+        finished.num_episodes.sum(),
+        finished.return_sum.sum(),
+        finished.length_sum.sum(),
+        finished.return_max.max(),
+        {name: n.sum() for name, n in finished.reached.items()},
     )

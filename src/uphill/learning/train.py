@@ -44,6 +44,9 @@ from uphill.trajectory import Array, EpisodeStatistics, Trajectory
 CAPACITY = 64
 """The most updates in one chunk."""
 
+REACHED = "reached:"
+"""Before the name of a world's milestone: the row's number of episodes that came to it."""
+
 Rows = dict[str, np.ndarray]
 """Metrics: a row for each update, a column for each seed."""
 
@@ -212,7 +215,8 @@ class Trainer:
 
     def _fresh_lanes(self, key: Keys) -> Lanes:
         assert isinstance(self.env, CompiledEnvironment)
-        return start_lanes(*self.env.reset(key))
+        env_state, observation = self.env.reset(key)
+        return start_lanes(env_state, observation, self.env.milestones(env_state))
 
     def _collect(self, act: Any, lanes: Lanes, key: Keys) -> tuple:
         """A trajectory by the algorithm's sampling. `key` may have an axis for the seeds."""
@@ -393,6 +397,8 @@ def _learn(
         "num_episodes": episodes.num_episodes,
         "return_sum": episodes.return_sum,
         "length_sum": episodes.length_sum,
+        "return_max": episodes.return_max,
+        **{REACHED + name: count for name, count in episodes.reached.items()},
         "bad_reward": _first_bad(trajectory.reward, trajectory.mask),
         "bad_observation": _first_bad_observation(trajectory),
         "bad_learner": ~_is_finite((after.actor.policy, after.critic, after.action_critic)),

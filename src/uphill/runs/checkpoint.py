@@ -22,6 +22,7 @@ from safetensors.numpy import load, save
 from uphill.errors import UphillError
 from uphill.policies.spaces import ActionKind, Encoding
 from uphill.runs.configuration import decode, encode
+from uphill.runs.milestones import Milestone, Tracked
 
 FORMAT = 1
 _PLAIN_NAME = re.compile(r"[a-z]+-\d+-[0-9a-f]{16}\.safetensors")
@@ -45,6 +46,10 @@ class Facts:
     """per seed, newest last: (episodes, sum of their returns) of each update"""
     best_scores: tuple[float | None, ...]
     evaluated_at: int
+    tracked: tuple[Tracked, ...]
+    """per seed: what its milestones are decided by"""
+    milestones: tuple[Milestone, ...]
+    """those reached so far"""
     stopped: bool
     """whether training ended before its steps were done"""
     device: dict[str, str]
@@ -52,7 +57,7 @@ class Facts:
     def __post_init__(self) -> None:
         num_seeds = len(self.num_transitions)
         counters = (self.num_updates, self.metrics_offset, self.evaluated_at, *self.num_transitions)
-        per_seed = (self.recent, self.best_scores)
+        per_seed = (self.recent, self.best_scores, self.tracked)
         pairs = [pair for recent in self.recent for pair in recent]
         if (
             min(counters) < 0
@@ -81,7 +86,7 @@ def write_checkpoint(folder: Path, name: str, tree: PyTree, facts: Facts) -> Non
     Raises:
         UphillError: if it can't be written; the last one is untouched then.
     """
-    content = save(_to_tensors(tree))
+    content = to_tensors(tree)
     checksum = hashlib.sha256(content).hexdigest()
     tensors = f"{name}-{facts.num_updates}-{checksum[:16]}.safetensors"
     manifest = encode(Manifest(FORMAT, tensors, checksum, facts))
@@ -171,12 +176,26 @@ def read_tensors(folder: Path, manifest: Manifest) -> dict[str, np.ndarray]:
     Raises:
         UphillError: if they are missing, truncated or altered.
     """
-    path = folder / manifest.tensors
+    return from_tensors(folder / manifest.tensors, manifest.sha256)
+
+
+def to_tensors(tree: PyTree) -> bytes:
+    """The contents of a safetensors file; tensors are named by their place in the tree."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return save({_name(path): np.asarray(_plain(leaf), order="C") for path, leaf in leaves})
+
+
+def from_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
+    """The tensors of a safetensors file with this checksum, by name.
+
+    Raises:
+        UphillError: if they are missing, truncated or altered.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UphillError(f"The checkpoint {path} can't be read ({error.strerror}).") from error
-    if hashlib.sha256(content).hexdigest() != manifest.sha256:
+    if hashlib.sha256(content).hexdigest() != sha256:
         raise UphillError(f"The checkpoint {path} is damaged: its checksum does not match.")
     try:
         return load(content)
@@ -204,11 +223,6 @@ def restore(skeleton: PyTree, tensors: dict[str, np.ndarray], prefix: str = "") 
             )
         restored.append(_like(leaf, found))
     return jax.tree_util.tree_unflatten(structure, restored)
-
-
-def _to_tensors(tree: PyTree) -> dict[str, np.ndarray]:
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {_name(path): np.asarray(_plain(leaf), order="C") for path, leaf in leaves}
 
 
 def _name(path: Any) -> str:

@@ -33,7 +33,9 @@ from uphill.runs.experiment import (
     whole,
     write_experiment,
 )
+from uphill.runs.kept_policies import write_milestones
 from uphill.runs.metrics import MetricsFile
+from uphill.runs.milestones import Tracked
 from uphill.runs.presets import Preset, preset, settings_of
 from uphill.runs.progress import Progress
 from uphill.runs.run import Run, check_network, environment_of, read_learners
@@ -120,7 +122,13 @@ def train(
     write_experiment(folder, experiment)
     if trainer.notice:
         progress.say(trainer.notice)
-    log = Log(recent=[[] for _ in range(seeds)], best_scores=[None] * seeds, best=state.learners)
+    log = Log(
+        recent=[[] for _ in range(seeds)],
+        best_scores=[None] * seeds,
+        best=state.learners,
+        tracked=[Tracked()] * seeds,
+        untrained=jax.device_get(state.learners.actor),
+    )
     session = Session(
         folder, experiment, trainer, log, MetricsFile(folder), progress, experiment.episodes
     )
@@ -184,7 +192,11 @@ def resume(
         best_scores=list(read_manifest(folder / "checkpoint", "best").facts.best_scores),
         best=read_learners(folder, experiment, "best", network),
         evaluated_at=facts.evaluated_at,
+        tracked=list(facts.tracked),
+        milestones=facts.milestones,
+        untrained=_untrained(state, tensors),
     )
+    write_milestones(folder, log.milestones)  # later ones will be reached again
     metrics = MetricsFile(folder, facts.metrics_offset)
     write_experiment(folder, experiment)
     progress = Progress(experiment.steps, quiet, experiment.seeds)
@@ -266,6 +278,14 @@ def _pending(tensors: dict[str, np.ndarray]) -> Rows | None:
     prefix = "pending."
     names = [name for name in tensors if name.startswith(prefix)]
     return {name.removeprefix(prefix): tensors[name] for name in names} or None
+
+
+def _untrained(state: TrainState, tensors: dict[str, np.ndarray]) -> Any:
+    """The actors that training began with, where they are still waited for."""
+    prefix = "untrained."
+    if not any(name.startswith(prefix) for name in tensors):
+        return None
+    return restore(state.learners.actor, tensors, prefix)
 
 
 def _initialized(

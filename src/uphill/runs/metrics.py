@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from uphill.errors import UphillError
-from uphill.learning.train import Rows
+from uphill.learning.train import REACHED, Rows
 
 FILE = "metrics.csv"
-_COUNTED = ("updated", "num_transitions", "num_episodes", "return_sum", "length_sum")
 
 
 class MetricsFile:
@@ -106,6 +105,10 @@ def summarize_window(rows: Rows, seed_index: int) -> dict[str, Any]:
         "rollout/episode_length": _ratio(rows["length_sum"][:, seed_index], episodes),
         "rollout/num_episodes": episodes,
     }
+    for name in rows:
+        if name.startswith(REACHED):
+            column = f"rollout/{name.removeprefix(REACHED)}"
+            summary[column] = _ratio(rows[name][:, seed_index], episodes)
     for name in sorted(rows):
         if "/" in name:
             values = rows[name][active, seed_index].astype(np.float64)

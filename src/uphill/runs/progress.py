@@ -4,6 +4,8 @@ import sys
 import time
 from typing import Any
 
+from uphill.runs.milestones import UNTRAINED, Milestone, title
+
 
 class Progress:
     """Shows return, steps per second and the time left, on stderr.
@@ -16,6 +18,7 @@ class Progress:
         self._stream = sys.stderr
         self._quiet, self._total, self._num_seeds = quiet, total, num_seeds
         self._every, self._last = 5.0, time.monotonic()
+        self._told: set[str] = set()
         self._live: Any = None
         self._task: Any = None
 
@@ -58,6 +61,17 @@ class Progress:
             self._last = time.monotonic()
             left = (self._total - steps) * self._num_seeds / max(steps_per_second, 1e-9)
             print(f"{text} · {left:.0f} s left", file=self._stream, flush=True)
+
+    def milestone(self, milestone: Milestone) -> None:
+        """Tell of a milestone: of several seeds, the first that reaches it."""
+        if milestone.name in self._told or milestone.name == UNTRAINED:
+            return
+        self._told.add(milestone.name)
+        who = f" (seed index {milestone.seed_index})" if self._num_seeds > 1 else ""
+        self.say(
+            f"★ {_short(milestone.steps)} steps, {milestone.seconds:.1f} s: "
+            f"{title(milestone.name)}, return {milestone.episode_return:.1f}{who}"
+        )
 
     def stop(self) -> None:
         if self._live is not None:

@@ -21,6 +21,8 @@ from uphill.policies.spaces import Choice, Encoding, Group, batch_shape
 from uphill.runs.checkpoint import read_json, read_manifest, read_tensors, restore, write_file
 from uphill.runs.evaluate import evaluate_actors, report, tell
 from uphill.runs.experiment import Experiment, read_experiment
+from uphill.runs.kept_policies import read_milestones, read_policy
+from uphill.runs.milestones import Milestone
 from uphill.trajectory import Array
 
 EVALUATION_FILE = "evaluation.json"
@@ -159,6 +161,24 @@ class Run:
     def seed_index(self) -> int:
         """The seed whose policy `policy` is: the one asked for, else the best."""
         return self.best_seed_index if self._seed_index is None else self._seed_index
+
+    @property
+    def milestones(self) -> tuple[Milestone, ...]:
+        """What the seeds reached while they trained, in the order of steps.
+
+        Raises:
+            UphillError: if `milestones.json` was altered.
+        """
+        milestones = read_milestones(self.path, self.experiment.seeds)
+        return tuple(sorted(milestones, key=lambda milestone: milestone.steps))
+
+    def actor_at(self, milestone: Milestone) -> Actor:
+        """The policy that was kept at a milestone, as a function of observations.
+
+        Raises:
+            UphillError: if its file is missing or damaged.
+        """
+        return read_policy(self.path, milestone, take(self.learners, milestone.seed_index).actor)
 
     @property
     def policy(self) -> TrainedPolicy:

@@ -14,18 +14,23 @@ import numpy as np
 
 from uphill.envs.base import CompiledEnvironment
 from uphill.errors import UphillError
-from uphill.learning.parts import Algorithm, Episodes
+from uphill.learning.learner import take
+from uphill.learning.parts import Algorithm, Episodes, Steps
 from uphill.learning.train import Rows, Trainer, TrainState, iterate
 from uphill.runs.checkpoint import Facts, write_checkpoint
 from uphill.runs.evaluate import Evaluator, Returns, evaluate_actors, report
 from uphill.runs.experiment import Experiment
 from uphill.runs.interrupts import Interrupted, Interrupts
+from uphill.runs.kept_policies import keep_policy, write_milestones
 from uphill.runs.metrics import MetricsFile, concatenate, summarize_window
+from uphill.runs.milestones import UNTRAINED, Milestone, Tracked, reached, take_in
 from uphill.runs.progress import Progress
 from uphill.runs.run import CURVE_FILE, EVALUATION_FILE, Run, write_evaluation
 
 POINTS = 100
 """About so many logging points in a run."""
+LEAST_POINTS = 50
+"""The fewest, in a run that has so many updates."""
 EPISODIC_MEASURE = 8
 """Updates between two measurements of what costs about as much as an update on whole episodes."""
 RECENT = 100
@@ -48,6 +53,10 @@ class Log:
     is_best_saved: bool = False
     """whether `best` is on the disk as it is here"""
     evaluated_at: int = 0
+    tracked: list[Tracked] = field(default_factory=list)
+    milestones: tuple[Milestone, ...] = ()
+    untrained: Any = None
+    """the actors that training began with, until every seed has shown how it played with them"""
 
 
 @dataclass(frozen=True)
@@ -145,7 +154,8 @@ class Session:
         self, state: TrainState, interrupts: Interrupts, helper: ThreadPoolExecutor
     ) -> tuple[TrainState, bool]:
         """Train, log and save until the steps are done; also whether it was solved before that."""
-        every = logging_interval(self.experiment.algorithm, self.experiment.steps)
+        algorithm, steps = self.experiment.algorithm, self.experiment.steps
+        every = logging_interval(algorithm, steps, self.trainer.env.max_episode_steps)
         chunks, saved_at = iterate(self.trainer, state, every), time.monotonic()
         is_prepared = False
         while True:
@@ -162,7 +172,7 @@ class Session:
             if not is_prepared:
                 self._prepare(state, helper)
                 is_prepared = True
-            if ahead.is_logged and self._is_solved():
+            if ahead.is_logged and self._is_over():
                 return state, True
             if time.monotonic() - saved_at > self.experiment.checkpoint_every:
                 self._save(state)
@@ -198,6 +208,9 @@ class Session:
         self.log.seconds += ahead.seconds
         self.log.compile_seconds += ahead.compile_seconds
         self._remember(ahead.rows)
+        self.log.tracked = [
+            take_in(tracked, ahead.rows, s) for s, tracked in enumerate(self.log.tracked)
+        ]
         self.log.pending = concatenate(self.log.pending, ahead.rows)
         means = [recent_mean(recent) for recent in self.log.recent]
         known = [mean for mean in means if mean is not None]
@@ -210,17 +223,48 @@ class Session:
         )
         if ahead.is_logged:
             self._log_point(state, ahead.evaluation)
+            self._keep_milestones(state)
 
-    def _is_solved(self) -> bool:
-        """Whether training may stop: every seed's last 100 episodes reach the threshold."""
-        threshold = self.trainer.env.reward_threshold
-        if threshold is None or not self.experiment.stop_when_solved:
+    def _is_over(self) -> bool:
+        """Whether training may stop: it was asked to when every seed has solved the task."""
+        return self.experiment.stop_when_solved and all(map(self._is_solved, self.log.recent))
+
+    def _is_solved(self, recent: list[list[float]]) -> bool:
+        """Whether a seed's last 100 episodes reach the threshold."""
+        threshold, mean = self.trainer.env.reward_threshold, recent_mean(recent)
+        if threshold is None or mean is None:
             return False
-        return all(
-            sum(episodes for episodes, _ in recent) >= RECENT
-            and (recent_mean(recent) or -np.inf) >= threshold
-            for recent in self.log.recent
-        )
+        return sum(episodes for episodes, _ in recent) >= RECENT and mean >= threshold
+
+    def _new_milestones(self, state: TrainState) -> Iterator[Milestone]:
+        """Those that are reached now, and were not at the last logging point."""
+        log, threshold = self.log, self.trainer.env.reward_threshold
+        known = {(m.seed_index, m.name) for m in log.milestones}
+        for s, (tracked, recent) in enumerate(zip(log.tracked, log.recent, strict=True)):
+            mean, steps = recent_mean(recent), state.num_transitions[s]
+            progress = steps / self.experiment.steps
+            found = reached(tracked, threshold, mean, self._is_solved(recent), progress)
+            for name, shown in found.items():
+                moment = (state.num_updates, steps, round(log.seconds, 4))
+                if name == UNTRAINED:  # known only now, but this is when it was
+                    moment = (0, 0, 0.0)
+                if (s, name) not in known:
+                    yield Milestone(name, s, *moment, shown)
+
+    def _keep_milestones(self, state: TrainState) -> None:
+        """Keep the policies that came to something new."""
+        log, new = self.log, list(self._new_milestones(state))
+        if not new:
+            return
+        trained = jax.device_get(state.learners.actor)
+        for milestone in new:
+            actors = log.untrained if milestone.name == UNTRAINED else trained
+            kept = keep_policy(self.folder, milestone, take(actors, milestone.seed_index))
+            log.milestones = (*log.milestones, kept)
+            self.progress.milestone(kept)
+        write_milestones(self.folder, log.milestones)
+        if sum(m.name == UNTRAINED for m in log.milestones) == self.experiment.seeds:
+            log.untrained = None
 
     def _remember(self, rows: Rows) -> None:
         for s, recent in enumerate(self.log.recent):
@@ -325,11 +369,18 @@ class Session:
             recent=tuple(tuple(tuple(pair) for pair in recent) for recent in log.recent),
             best_scores=tuple(log.best_scores),
             evaluated_at=log.evaluated_at,
+            tracked=tuple(log.tracked),
+            milestones=log.milestones,
             stopped=stopped,
             device=device(),
         )
         self.metrics.sync()  # first: the checkpoint says how many bytes of it there are
-        tensors = {"learners": learners, "lanes": lanes, "pending": log.pending or {}}
+        tensors = {
+            "learners": learners,
+            "lanes": lanes,
+            "pending": log.pending or {},
+            "untrained": log.untrained,
+        }
         # Both hold the scores of `best`, those of its own learners whatever happens in between.
         if not log.is_best_saved:
             write_checkpoint(folder, "best", {"learners": log.best}, facts)
@@ -340,19 +391,21 @@ class Session:
             (self.folder / name).unlink(missing_ok=True)
 
 
-def logging_interval(algorithm: Algorithm, steps: int) -> int:
-    """Updates between two logging points."""
+def logging_interval(algorithm: Algorithm, steps: int, max_episode_steps: int | None) -> int:
+    """Updates between two logging points; `max_episode_steps` matters to whole episodes only."""
     sampling = algorithm.sampling
-    if isinstance(sampling, Episodes):
-        return 1 if steps < 1e6 else 5
-    return max(1, steps // (sampling.num_envs * sampling.num_steps) // POINTS)
+    if isinstance(sampling, Steps):
+        return max(1, steps // (sampling.num_envs * sampling.num_steps) // POINTS)
+    assert max_episode_steps is not None
+    fewest = steps // (sampling.num_envs * sampling.per_env * max_episode_steps)
+    return 1 if steps < 1e6 else max(1, min(5, fewest // LEAST_POINTS))
 
 
 def measuring_interval(algorithm: Algorithm, steps: int) -> int:
     """Updates between two in which the diagnostics that cost most are measured."""
     if isinstance(algorithm.sampling, Episodes):
         return EPISODIC_MEASURE
-    return logging_interval(algorithm, steps)
+    return logging_interval(algorithm, steps, None)
 
 
 def recent_mean(recent: list[list[float]]) -> float | None:

@@ -153,15 +153,22 @@ class _Race:
         lap = jnp.asarray(self.circuits.num_sections)[state.track]
         return (state.section + state.along) / lap
 
+    def milestones(self, state: State) -> dict[str, Bool[Array, ""]]:
+        """The first curve, half a lap, a lap."""
+        progress = self.progress(state)
+        return {
+            "first_curve": progress >= jnp.asarray(self.circuits.first_curve)[state.track],
+            "long_run": progress >= 0.5,
+            "full_lap": progress >= 1,
+        }
+
     def info(self, state: State) -> dict[str, Shaped[Array, ""]]:
-        """Progress and whole laps; milestones: the first curve, half a lap, all laps; a crash."""
+        """Progress and whole laps; the milestones; whether the car has crashed."""
         progress = self.progress(state)
         return {
             "progress": progress,
             "laps": jnp.maximum(jnp.floor(progress), 0).astype(jnp.int32),
-            "first_curve": progress >= jnp.asarray(self.circuits.first_curve)[state.track],
-            "long_run": progress >= 0.5,
-            "full_lap": progress >= 1,
+            **self.milestones(state),
             "crashed": self.crashed(state),
         }
 

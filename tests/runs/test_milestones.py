@@ -1,0 +1,157 @@
+"""When milestones are reached."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from small_runs import small_ppo, small_vpg, train_small
+from uphill.errors import UphillError
+from uphill.learning.parts import Episodes
+from uphill.runs.milestones import AT_FIRST, Tracked, reached, take_in, title
+from uphill.runs.session import LEAST_POINTS, logging_interval
+
+
+def updates(*episodes: list[float], **more: list[int]) -> dict[str, np.ndarray]:
+    """Rows of one seed: the returns of the episodes that ended in each update."""
+    count = [len(x) for x in episodes]
+    rows = {
+        "num_episodes": count,
+        "return_sum": [sum(x) for x in episodes],
+        "return_max": [max(x, default=-np.inf) for x in episodes],
+        **{f"reached:{name}": values for name, values in more.items()},
+    }
+    return {name: np.array(values)[:, None] for name, values in rows.items()}
+
+
+RANDOM = [10.0] * (AT_FIRST - 1) + [30.0]  # their mean is 12, the best is 30
+
+
+def found(rows: dict[str, np.ndarray], threshold: float | None = 112.0, **more: Any) -> dict:
+    given = {"recent": 50.0, "is_solved": False, "progress": 0.0} | more
+    return reached(take_in(Tracked(), rows, 0), threshold, **given)
+
+
+def test_nothing_before_enough_episodes_showed_random_play() -> None:
+    assert found(updates([10.0] * (AT_FIRST - 1))) == {}
+    assert list(found(updates([], [10.0] * (AT_FIRST - 1), [], [30.0]))) == ["untrained"]
+
+
+def test_above_random_is_above_the_best_of_the_first_episodes() -> None:
+    assert found(updates(RANDOM, [30.0])) == {"untrained": 12.0}
+    assert found(updates(RANDOM, [31.0])) == {"untrained": 12.0, "above_random": 31.0}
+
+
+def test_the_way_to_the_threshold_begins_at_random_play() -> None:
+    at = updates(RANDOM, [61.9])  # 12 + 0.5 · (112 − 12) is 62
+    assert list(found(at)) == ["untrained", "above_random", "quarter"]
+    assert "half" in found(updates(RANDOM, [62.0], []))
+    assert list(found(updates(RANDOM, [112.0])))[-1] == "threshold"
+
+
+def test_a_threshold_below_zero_is_approached_from_below() -> None:
+    at_first = [-500.0] * AT_FIRST
+    assert "half" not in found(updates(at_first, [-301.0]), threshold=-100.0)
+    assert "half" in found(updates(at_first, [-300.0]), threshold=-100.0)
+
+
+def test_an_episode_as_good_as_a_lucky_random_one_is_no_milestone() -> None:
+    lucky = [*RANDOM[:-1], 80.0]
+    assert list(found(updates(lucky, [79.0]))) == ["untrained"]
+
+
+def test_one_good_episode_solves_nothing() -> None:
+    assert "solved" not in found(updates(RANDOM, [500.0]))
+    assert found(updates(RANDOM, [500.0]), is_solved=True, recent=113.0)["solved"] == 113.0
+
+
+def test_without_a_threshold_parts_of_the_training_stand_in() -> None:
+    names = list(found(updates(RANDOM, [31.0]), threshold=None, progress=0.5))
+    assert names == ["untrained", "above_random", "quarter_trained", "half_trained"]
+
+
+def test_what_a_world_adds_comes_in_the_order_of_difficulty() -> None:
+    rows = updates(
+        RANDOM, [31.0, 40.0], [90.0], full_lap=[0, 1, 1], a_start=[0, 2, 1], crash=[0, 0, 0]
+    )
+    tracked = take_in(Tracked(), rows, 0)
+    assert [(seen.name, seen.episode_return) for seen in tracked.seen] == [
+        ("a_start", 40.0),
+        ("full_lap", 40.0),
+    ]
+
+
+def test_it_does_not_matter_how_rows_are_cut() -> None:
+    rows = updates(RANDOM[:6], [], RANDOM[6:], [40.0], [35.0], first=[0, 0, 0, 1, 1])
+    at_once, in_parts = take_in(Tracked(), rows, 0), Tracked()
+    for k in range(5):
+        in_parts = take_in(in_parts, {name: x[k : k + 1] for name, x in rows.items()}, 0)
+    assert in_parts == at_once
+
+
+def test_titles_are_words() -> None:
+    assert title("solved") == "solved"
+    assert title("long_run") == "long run"
+
+
+@pytest.mark.parametrize("steps", [10_000, 10**6, 3 * 10**6, 10**8])
+@pytest.mark.parametrize("num_envs", [4, 64])
+def test_every_run_of_fifty_updates_has_fifty_logging_points(steps: int, num_envs: int) -> None:
+    windows = small_ppo()
+    every = logging_interval(windows, steps, None)
+    assert steps / (4 * 8) / every >= LEAST_POINTS
+    episodes = small_vpg(sampling=Episodes(num_envs=num_envs))
+    for longest in (200, 1000):
+        every = logging_interval(episodes, steps, longest)
+        fewest = steps / (num_envs * longest)  # updates, if all episodes take their time
+        assert fewest / every >= min(LEAST_POINTS, fewest)
+
+
+def test_policies_are_those_of_their_moment(tmp_path: Path) -> None:
+    run = train_small(tmp_path / "run", small_ppo(), steps=4000, seeds=2, seed=3)
+    names = {(m.seed_index, m.name) for m in run.milestones}
+    assert {(s, name) for s in (0, 1) for name in ("untrained", "above_random")} <= names
+    with (run.path / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    logged = {(int(row["seed"]) - 3, int(row["update"]), int(row["steps"])) for row in rows}
+    final = run.learners.actor
+    for m in run.milestones:
+        actor = run.actor_at(m)
+        assert jax.tree.structure(actor) == jax.tree.structure(final)
+        if m.name == "untrained":
+            assert (m.update, m.steps, m.seconds) == (0, 0, 0.0)
+            continue
+        assert (m.seed_index, m.update, m.steps) in logged
+        best = max(
+            float(row["rollout/episode_return"] or -np.inf)
+            for row in rows
+            if int(row["seed"]) - 3 == m.seed_index and int(row["update"]) <= m.update
+        )
+        assert m.episode_return >= best or m.name == "solved"
+    # The untrained policy is the one that training began with, before anything was learned.
+    untrained = next(m for m in run.milestones if m.name == "untrained" and m.seed_index == 1)
+    again = train_small(tmp_path / "again", small_ppo(), steps=32, seeds=1, seed=4)
+    assert not again.milestones  # too short for ten episodes
+    first, start = run.actor_at(untrained), again.learners.actor
+    observation = np.array([[0.01, 0.02, 0.03, 0.04]], np.float32)
+    assert np.abs(first(observation).mode() - start.policy.action_kind.start).max() <= 1
+
+
+def test_an_altered_file_is_refused(tmp_path: Path) -> None:
+    run = train_small(tmp_path / "run", small_ppo(), steps=1000)
+    milestone, path = run.milestones[0], run.path / "milestones.json"
+    (run.path / "milestones" / "0-untrained.safetensors").write_bytes(b"other")
+    with pytest.raises(UphillError, match="checksum"):
+        run.actor_at(milestone)
+    document = json.loads(path.read_text())
+    document["milestones"][0]["name"] = "../../etc/passwd"
+    path.write_text(json.dumps(document))
+    with pytest.raises(UphillError, match="altered"):
+        _ = run.milestones
+    path.write_text("{}")
+    with pytest.raises(UphillError, match="damaged"):
+        _ = run.milestones
