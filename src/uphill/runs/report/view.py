@@ -25,14 +25,14 @@ RETURN = "rollout/episode_return"
 
 
 @dataclass(frozen=True)
-class Stage:
+class Chapter:
     """A place on the timeline: a milestone of the seed whose story is told, or the end."""
 
     name: str
     title: str
     steps: int
     seconds: float
-    episode_return: float | None
+    episode_return: float
     when: str
 
 
@@ -68,7 +68,7 @@ class RunView:
     threshold: float | None
     metrics: dict[str, np.ndarray]
     curve: Chart
-    stages: tuple[Stage, ...]
+    chapters: tuple[Chapter, ...]
     told_seed: int
     """the seed whose milestones the timeline shows"""
     reached: list[tuple[str, str, str]]
@@ -93,9 +93,9 @@ def view_of(run: Run) -> RunView:
     state = state_of(run.path, experiment, checkpoint)
     steps = _steps(metrics, checkpoint)
     milestones = [m for m in run.milestones if m.seed_index == run.seed_index]
-    stages = [_stage(m) for m in milestones]
+    chapters = [_chapter(m) for m in milestones]
     if evaluation is not None:
-        stages.append(_end(run, evaluation, checkpoint))
+        chapters.append(_end(run, evaluation, checkpoint))
     return RunView(
         run=run,
         name=run.path.resolve().name,
@@ -104,8 +104,8 @@ def view_of(run: Run) -> RunView:
         verdict=verdict(state, experiment, threshold, evaluation, steps, recent_return(metrics)),
         threshold=threshold,
         metrics=metrics,
-        curve=learning_chart(experiment, metrics, threshold, steps, stages),
-        stages=tuple(stages),
+        curve=learning_chart(experiment, metrics, threshold, steps, chapters),
+        chapters=tuple(chapters),
         told_seed=experiment.all_seeds[run.seed_index],
         reached=_reached(run.milestones, experiment.seeds),
         results=_results(evaluation),
@@ -154,7 +154,7 @@ def learning_chart(
     metrics: dict[str, np.ndarray],
     threshold: float | None,
     steps: int,
-    stages: Sequence[Stage],
+    chapters: Sequence[Chapter],
 ) -> Chart:
     """The learning curve, with a dot for each milestone."""
     seeds = "one seed" if experiment.seeds == 1 else f"{experiment.seeds} seeds"
@@ -165,8 +165,7 @@ def learning_chart(
         threshold=threshold,
         dots=[
             (s.steps, s.episode_return, f"{s.title}: {number(s.episode_return)}, {s.when}")
-            for s in stages
-            if s.episode_return is not None
+            for s in chapters
         ],
         x_range=(0.0, float(steps if is_over else experiment.steps)),
     )
@@ -178,17 +177,17 @@ def _steps(metrics: dict[str, np.ndarray], facts: Facts) -> int:
     return max(latest, int(metrics["steps"].max())) if len(metrics.get("steps", ())) else latest
 
 
-def _stage(milestone: Milestone) -> Stage:
+def _chapter(milestone: Milestone) -> Chapter:
     m = milestone
     when = f"after {m.steps:,} steps, {duration(m.seconds)}"
-    return Stage(m.name, title(m.name), m.steps, m.seconds, m.episode_return, when)
+    return Chapter(m.name, title(m.name), m.steps, m.seconds, m.episode_return, when)
 
 
-def _end(run: Run, evaluation: dict[str, Any], facts: Facts) -> Stage:
+def _end(run: Run, evaluation: dict[str, Any], facts: Facts) -> Chapter:
     steps, seconds = facts.num_transitions[run.seed_index], facts.seconds
     reached = evaluation["deterministic"]["per_seed"][run.seed_index]
     when = f"after {steps:,} steps, {duration(seconds)}"
-    return Stage("final", "the trained policy", steps, seconds, reached, when)
+    return Chapter("final", "the trained policy", steps, seconds, reached, when)
 
 
 def _reached(milestones: Sequence[Milestone], seeds: int) -> list[tuple[str, str, str]]:
