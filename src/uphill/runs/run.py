@@ -280,8 +280,7 @@ class Run:
         """Draw the learning curve; the path of the picture."""
         from uphill.runs.plots import plot_run
 
-        facts = read_manifest(self.path / "checkpoint", "latest").facts
-        return plot_run(self.path, self.experiment, facts.reward_threshold)
+        return plot_run(self)
 
 
 def load(

@@ -1,0 +1,56 @@
+"""What runs are called in pictures."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from uphill.runs.experiment import Experiment
+from uphill.runs.run import Run
+
+_WHAT = {
+    "rollout/episode_return": "return of training episodes",
+    "rollout/episode_length": "length of training episodes",
+    "evaluation/episode_return": "return of evaluation episodes",
+}
+
+
+def env_of(experiment: Experiment) -> str:
+    """The environment, with its keyword arguments."""
+    arguments = ", ".join(f"{key}={value}" for key, value in experiment.env_kwargs.items())
+    return f"{experiment.env} ({arguments})" if arguments else experiment.env
+
+
+def seeds_of(experiment: Experiment) -> str:
+    """How many seeds, or which one."""
+    return f"{experiment.seeds} seeds" if experiment.seeds > 1 else f"seed {experiment.seed}"
+
+
+def title_of(runs: Sequence[Run]) -> str:
+    """What the runs of a picture have in common."""
+    envs = list(dict.fromkeys(env_of(run.experiment) for run in runs))
+    if len(runs) == 1:
+        experiment = runs[0].experiment
+        return f"{envs[0]} · {experiment.algo} · {seeds_of(experiment)}"
+    return envs[0] if len(envs) == 1 else f"{len(envs)} environments"
+
+
+def names_of(runs: Sequence[Run]) -> list[str]:
+    """A short name for each run: its algorithm; its environment if that differs; its folder if
+    others would have the same name."""
+    envs = [env_of(run.experiment) for run in runs]
+    is_one = len(set(envs)) == 1
+    names = [
+        run.experiment.algo if is_one else f"{run.experiment.algo} · {env}"
+        for run, env in zip(runs, envs, strict=True)
+    ]
+    for folder in (lambda run: run.path.resolve().name, lambda run: str(run.path)):
+        count = Counter(names)
+        names = [
+            f"{name} · {folder(run)}" if count[name] > 1 else name
+            for run, name in zip(runs, names, strict=True)
+        ]
+    return names
+
+
+def label_of(column: str) -> str:
+    """What a column of `metrics.csv` holds, in words where it has some."""
+    return _WHAT.get(column, column)

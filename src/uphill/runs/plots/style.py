@@ -1,0 +1,103 @@
+"""How pictures look: the same every time, and readable without colour."""
+
+import io
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+# Seven of the eight colours that colour-blind people tell apart, after Okabe and Ito (2008),
+# https://jfly.uni-koeln.de/color/; yellow is too pale for a line on white.
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9")
+_DASHES = (
+    "-",
+    (0, (5, 2)),
+    (0, (1.5, 1)),
+    (0, (6, 1.5, 1.5, 1.5)),
+    (0, (9, 3)),
+    (0, (4, 1.2, 1, 1.2, 1, 1.2)),
+)
+_MARKERS = "os^DvP*X"
+GREY = "#666666"
+_LINE = 105
+"""characters of legend that fit beside each other"""
+
+
+def line_style(k: int) -> dict[str, Any]:
+    """Colour, dashes and marker of the k-th of several lines: no two of the first 168 agree."""
+    return {
+        "color": _COLORS[k % len(_COLORS)],
+        "linestyle": _DASHES[k % len(_DASHES)],
+        "marker": _MARKERS[k % len(_MARKERS)],
+        "markersize": 6.5,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.7,
+    }
+
+
+def new_figure(width: float = 7.0, height: float = 4.2) -> Figure:
+    """An empty figure, in inches, that no window ever shows."""
+    figure = Figure(figsize=(width, height), dpi=140, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def set_title(figure: Figure, title: str) -> None:
+    """Left above everything, the legend included."""
+    figure.suptitle(title, x=0.012, ha="left", fontsize="large")
+
+
+def clear_spines(axes: Axes) -> None:
+    """Only the axes that carry numbers, and lines to read values by."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#e6e6e6", lw=0.8)
+    axes.set_axisbelow(True)
+
+
+def legend_above(axes: Axes) -> None:
+    """The legend between title and axes, where no data can be."""
+    handles, labels = axes.get_legend_handles_labels()
+    if not labels:
+        return
+    num_columns = max(1, min(len(labels), _LINE // (max(map(len, labels)) + 6)))
+    axes.legend(
+        handles,
+        labels,
+        loc="lower left",
+        bbox_to_anchor=(0, 1.01),
+        borderaxespad=0.2,
+        frameon=False,
+        ncols=num_columns,
+        fontsize="small",
+        handlelength=3.2,
+        columnspacing=1.6,
+    )
+
+
+def short_numbers() -> EngFormatter:
+    """Numbers of an axis as 20k and 1M."""
+    return EngFormatter(sep="")
+
+
+def png_of(figure: Figure) -> bytes:
+    """The figure as a PNG."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    return picture.getvalue()
+
+
+def svg_of(figure: Figure) -> str:
+    """The figure as one `<svg>` element, which may stand alone or in a page.
+
+    Text stays text; the same figure gives the same characters.
+    """
+    picture = io.StringIO()
+    # Neither a date nor random names: what did not change should not differ.
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "uphill"}):
+        figure.savefig(picture, format="svg", metadata=nothing)
+    text = picture.getvalue()
+    return text[text.index("<svg") :]
