@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,10 @@ class Run:
     @property
     def policy(self) -> TrainedPolicy:
         """The final policy of the seed that was asked for, or of the best one, which is told."""
+        return self.policy_of(self.told_seed_index())
+
+    def told_seed_index(self) -> int:
+        """`seed_index`, which is told (once) unless it was asked for."""
         seed_index, experiment = self.seed_index, self.experiment
         if self._seed_index is None and experiment.seeds > 1 and not self._is_seed_told:
             why = "evaluated best" if self.evaluation else "is the first: none was evaluated yet"
@@ -191,7 +196,7 @@ class Run:
                 "seed_index chooses another."
             )
             self._is_seed_told = True
-        return self.policy_of(seed_index)
+        return seed_index
 
     def policy_of(self, seed_index: int) -> TrainedPolicy:
         """The final policy of one seed.
@@ -212,13 +217,13 @@ class Run:
                 f"0 to {self.experiment.seeds - 1}."
             )
 
-    def choice(self, allow_import: bool = False) -> EnvironmentChoice:
-        """The environment to evaluate in.
+    def choice(self, allow_import: bool = False, **changes: Any) -> EnvironmentChoice:
+        """The environment to evaluate in; `changes` to the experiment make it another one.
 
         Raises:
             UphillError: if it would have to import a module that only the run directory names.
         """
-        return environment_of(self.experiment, self._env, allow_import)
+        return environment_of(replace(self.experiment, **changes), self._env, allow_import)
 
     def evaluate(self, episodes: int = 100, allow_import: bool = False) -> dict[str, Any]:
         """Evaluate the final policies of all seeds, and write `evaluation.json`.
@@ -275,6 +280,43 @@ class Run:
             "solved": solved,
             "evaluation": evaluation,
         }
+
+    def record(
+        self,
+        milestones: bool = False,
+        *,
+        seed_index: int | None = None,
+        episodes: int = 1,
+        sample: bool = False,
+        out: str | Path | None = None,
+        fps: float | None = None,
+        width: int | None = None,
+        env_kwargs: dict[str, Any] | None = None,
+        allow_import: bool = False,
+    ) -> list[Path]:
+        """Film the final policy, or with `milestones` how it learned; the paths of the films.
+
+        They are `video.mp4` and `video.gif`, or `milestones.mp4` and `milestones.gif`, in the run
+        directory, unless `out` is another file. `uphill.runs.film.record` says the rest.
+
+        Raises:
+            UphillError: if the environment can't be made, or can't draw itself.
+        """
+        from uphill.runs.film import record
+
+        film = record(
+            self,
+            milestones,
+            seed_index=seed_index,
+            episodes=episodes,
+            sample=sample,
+            out=None if out is None else Path(out),
+            fps=fps,
+            width=width,
+            env_kwargs=env_kwargs,
+            allow_import=allow_import,
+        )
+        return list(film.files)
 
     def plot(self) -> Path:
         """Draw the learning curve; the path of the picture."""

@@ -1,0 +1,182 @@
+"""Pictures as films: MP4 for everything that plays video, GIF for what shows pictures only.
+
+PyAV brings FFmpeg's libraries along, so no program has to be installed.
+"""
+
+import io
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from uphill.errors import UphillError
+
+Frame = UInt8[np.ndarray, "height width 3"]
+
+QUALITY = {"preset": "medium", "crf": "20", "tune": "animation"}
+BT709 = 1  # the number that H.264 has for it
+
+GIF_WIDTH = 480
+GIF_FRAMES = 400  # what a GIF may have, so that it stays small
+GIF_DELAYS = (7, 8, 10, 12, 14, 16, 20)  # hundredths of a second, what GIF counts in
+_PALETTE_FRAMES = 12
+
+
+def encode_mp4(frames: Iterable[Frame], fps: float) -> bytes:
+    """An MP4 file of frames of one size: H.264 in yuv420p, its index first (faststart), so that
+    every browser plays it while it loads. Odd sizes lose their last row or column.
+
+    Raises:
+        UphillError: if there is no frame, the frames differ in size, or fps is not positive.
+    """
+    _check_fps(fps)
+    # The index is moved to the front when all is written, which FFmpeg does with a named file only.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.mp4"
+        _write_mp4(path, _of_one_size(frames), fps)
+        return path.read_bytes()
+
+
+def _write_mp4(path: Path, frames: Iterator[Frame], fps: float) -> None:
+    import av
+    from av.video.reformatter import Colorspace
+
+    first = next(frames)
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as file:
+        stream: Any = file.add_stream(
+            "libx264", rate=Fraction(fps).limit_denominator(1000), options=QUALITY
+        )
+        stream.height, stream.width = first.shape[0], first.shape[1]
+        stream.pix_fmt = "yuv420p"
+        # Said in the file: players guess otherwise, and guess by the size.
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.color_range = 1
+        for frame in _with(first, frames):
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            picture = picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+            file.mux(stream.encode(picture))
+        file.mux(stream.encode())
+
+
+def encode_gif(frames: Iterable[Frame], fps: float, width: int = GIF_WIDTH) -> bytes:
+    """An animated GIF that goes on for ever: scaled down to `width`, at most 14 pictures a second,
+    one palette for all, and cut off after `GIF_FRAMES` pictures.
+
+    Raises:
+        UphillError: if there is no frame, the frames differ in size, or fps is not positive.
+    """
+    sink = GifSink(fps, GIF_DELAYS[0], width)
+    for frame in frames:
+        sink.add(frame)
+    return sink.encode()
+
+
+class GifSink:
+    """Collects those of a film's frames that its GIF will show."""
+
+    def __init__(self, fps: float, delay: int = GIF_DELAYS[0], width: int = GIF_WIDTH) -> None:
+        """`delay` is the time that a picture is shown, in hundredths of a second."""
+        _check_fps(fps)
+        self._every = fps * delay / 100  # frames of the film for one of the GIF, 1 or more
+        self._delay = delay
+        if self._every < 1:
+            self._every, self._delay = 1.0, round(100 / fps)
+        self._width = width
+        self._kept: list[Any] = []
+        self._num_seen = 0
+
+    def add(self, frame: Frame) -> None:
+        """The film's next frame."""
+        from PIL import Image
+
+        is_due = self._num_seen >= round(len(self._kept) * self._every)
+        self._num_seen += 1
+        if not is_due or len(self._kept) >= GIF_FRAMES:
+            return
+        picture = Image.fromarray(frame)
+        if picture.width > self._width:
+            height = round(picture.height * self._width / picture.width)
+            picture = picture.resize((self._width, height), Image.Resampling.LANCZOS)
+        self._kept.append(picture)
+
+    def encode(self) -> bytes:
+        """The file.
+
+        Raises:
+            UphillError: if there is no frame.
+        """
+        from PIL import Image
+
+        if not self._kept:
+            raise UphillError(_NO_FRAMES)
+        palette = _palette(self._kept)
+        flat = [
+            picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in self._kept
+        ]
+        file = io.BytesIO()
+        flat[0].save(
+            file,
+            format="GIF",
+            save_all=True,
+            append_images=flat[1:],
+            duration=10 * self._delay,
+            loop=0,
+            optimize=False,
+        )
+        return file.getvalue()
+
+
+def gif_delay(num_frames: int, fps: float) -> int:
+    """The shortest time to show each picture, in hundredths of a second, with which a GIF has room
+    for the whole film; the longest of all where none has."""
+    hundredths = 100 * num_frames / fps
+    return next((x for x in GIF_DELAYS if hundredths / x <= GIF_FRAMES), GIF_DELAYS[-1])
+
+
+def _palette(pictures: Sequence[Any]) -> Any:
+    """256 colours for all pictures, from some of them side by side."""
+    from PIL import Image
+
+    picks = np.linspace(0, len(pictures) - 1, min(len(pictures), _PALETTE_FRAMES)).astype(int)
+    sheet = np.concatenate([np.asarray(pictures[k])[::2, ::2] for k in picks])
+    return Image.fromarray(sheet).quantize(256, method=Image.Quantize.MEDIANCUT)
+
+
+_NO_FRAMES = "There are no frames to make a film of: give at least one."
+
+
+def _of_one_size(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The frames, cut to even sizes."""
+    shape = None
+    for frame in frames:
+        shape = frame.shape if shape is None else shape
+        if frame.shape != shape:
+            raise UphillError(
+                f"A frame has shape {frame.shape}, but the first has {shape}: a film's frames are "
+                "of one size."
+            )
+        yield frame[: shape[0] // 2 * 2, : shape[1] // 2 * 2]
+    if shape is None:
+        raise UphillError(_NO_FRAMES)
+
+
+def _with(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
+    yield first
+    yield from rest
+
+
+def teed(frames: Iterable[Frame], add: Callable[[Frame], None]) -> Iterator[Frame]:
+    """The frames, each handed to `add` as it passes."""
+    for frame in frames:
+        add(frame)
+        yield frame
+
+
+def _check_fps(fps: float) -> None:
+    if not fps > 0 or not np.isfinite(fps):
+        raise UphillError(f"fps is {fps}: use a positive number.")

@@ -1,0 +1,393 @@
+"""Films of a run: its final policy, or how it learned, milestone by milestone.
+
+Which episode is shown is decided by rules, so that a film shows what is typical:
+
+- Of the final policy, the one of a fixed number of episodes whose return is nearest to their
+  median. It takes the most probable action, or with `sample` a sampled one.
+- Of a milestone, one in which the policy kept then does what it did then: it samples its actions,
+  and the episode is the one whose return is nearest to that of the milestone.
+
+The episodes' seeds are fixed before they are played (`uphill.runs.stages`).
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uphill.errors import UphillError
+from uphill.learning.learner import Actor
+from uphill.learning.process import use_compile_cache, use_cores
+from uphill.runs.captions import Caption, captioned
+from uphill.runs.checkpoint import make_folder, read_manifest, write_file
+from uphill.runs.encoding import Frame, GifSink, encode_mp4, gif_delay, teed
+from uphill.runs.evaluate import tell
+from uphill.runs.milestones import Milestone, title
+from uphill.runs.run import Run
+from uphill.runs.stages import Episode, Stage, stage_of
+
+LONGEST_CLIP = 10.0
+"""Seconds that a milestone's episode takes at most: longer ones run faster than in real time."""
+LONGEST_FILM = 60.0
+"""Seconds after which a film of the final policy alone is cut off: it runs in real time."""
+HOLD = 0.8
+"""Seconds for which the last picture of an episode stays."""
+SMALLEST = 400  # px: narrower pictures are enlarged, so that their caption can be read
+WIDTHS = (160, 3840)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One episode as pictures."""
+
+    milestone: Milestone | None
+    """whose policy played; None for the final one"""
+    frames: list[Frame]
+    """of one size, even numbers; the first state and the last are among them"""
+    returns: list[float]
+    """the return so far at each frame"""
+    fps: float
+    """frames to show in a second"""
+    speed: int
+    """how many times faster than in real time it is at that"""
+    steps: int
+    """transitions that the seed had learned from by then"""
+    seconds: float
+    """of training by then"""
+
+
+@dataclass(frozen=True)
+class Film:
+    """What was recorded."""
+
+    files: tuple[Path, ...]
+    seed: int
+    milestones: tuple[str, ...]
+    """in the order in which they are shown; the final policy follows"""
+    returns: tuple[float, ...]
+    """of the episodes shown"""
+    num_frames: int
+    fps: float
+    size: tuple[int, int]
+    """width and height in pixels"""
+
+    @property
+    def seconds(self) -> float:
+        return self.num_frames / self.fps
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """An episode that was chosen, and which of its states are shown when."""
+
+    milestone: Milestone | None
+    steps: int
+    seconds: float
+    episode: Episode
+    shown: range
+    speed: int
+    fps: float
+    """pictures to show in a second"""
+    rate: float
+    """of the film: a multiple of that"""
+    width: int | None
+
+    def frames(self) -> Iterator[tuple[Frame, float]]:
+        """Pictures, each with the return so far."""
+        pictures = self.episode.draw(self.states)
+        for picture, t in zip(pictures, self.states, strict=True):
+            yield fit(picture, self.width), float(self.episode.returns[t])
+
+    @property
+    def states(self) -> list[int]:
+        """The numbers of the states shown; the last one is where the episode ends, or is cut."""
+        return sorted({*self.shown, self.shown.stop - 1})
+
+
+def milestone_clips(
+    run: Run,
+    seed_index: int | None = None,
+    width: int | None = None,
+    longest: float = LONGEST_CLIP,
+    allow_import: bool = False,
+) -> list[Clip]:
+    """A clip for each milestone of one seed, in order, and one of the final policy.
+
+    Pictures are scaled to `width` pixels, and a clip takes `longest` seconds at most.
+
+    Raises:
+        UphillError: if the environment can't be made, or can't draw itself.
+    """
+    seed_index = run.told_seed_index() if seed_index is None else seed_index
+    plan = _Plan(seed_index=seed_index, milestones=True, width=width, longest=longest)
+    with _scenes(run, plan, allow_import) as scenes:
+        return [_clip(scene) for scene in scenes]
+
+
+def _clip(scene: _Scene) -> Clip:
+    frames, returns = zip(*scene.frames(), strict=True)
+    return Clip(
+        scene.milestone,
+        list(frames),
+        list(returns),
+        scene.fps,
+        scene.speed,
+        scene.steps,
+        scene.seconds,
+    )
+
+
+def record(
+    run: Run,
+    milestones: bool = False,
+    *,
+    seed_index: int | None = None,
+    episodes: int = 1,
+    sample: bool = False,
+    out: Path | None = None,
+    fps: float | None = None,
+    width: int | None = None,
+    env_kwargs: dict[str, Any] | None = None,
+    allow_import: bool = False,
+) -> Film:
+    """Film the final policy (`video.mp4` and `video.gif` in the run directory), or with
+    `milestones` how it learned (`milestones.mp4` and `.gif`).
+
+    Arguments:
+        seed_index: whose policy; by default the best one's, which is said.
+        episodes: how many of the final policy.
+        sample: whether the final policy samples its actions.
+        out: another file: .mp4 or .gif.
+        fps: steps of the environment to show in a second; by default real time.
+        width: of the picture, in pixels; by default that of the environment's.
+        env_kwargs: keyword arguments of the environment, in place of the run's.
+        allow_import: import the module that a `module:ID` environment names.
+
+    Raises:
+        UphillError: if the environment can't be made, or can't draw itself.
+    """
+    _check(episodes, fps, width)
+    files = _files(run, milestones, out)
+    if seed_index is None:
+        seed_index = run.told_seed_index()
+    longest = LONGEST_CLIP if milestones else LONGEST_FILM
+    plan = _Plan(seed_index, milestones, episodes, sample, fps, width, longest)
+    with _scenes(run, plan, allow_import, env_kwargs or {}) as scenes:
+        if milestones and len(scenes) == 1:
+            tell(f"{run.path} has no milestones of that seed: the film shows the final policy.")
+        return _write(files, run, plan, scenes)
+
+
+def _check(episodes: int, fps: float | None, width: int | None) -> None:
+    if episodes < 1:
+        raise UphillError(f"episodes is {episodes}: use at least 1.")
+    if fps is not None and not 0 < fps <= 1000:
+        raise UphillError(f"fps is {fps}: use a number above 0, at most 1000.")
+    if width is not None and not WIDTHS[0] <= width <= WIDTHS[1]:
+        raise UphillError(f"width is {width}: use {WIDTHS[0]} to {WIDTHS[1]} pixels.")
+
+
+def _files(run: Run, milestones: bool, out: Path | None) -> tuple[Path, ...]:
+    if out is None:
+        name = "milestones" if milestones else "video"
+        return tuple(run.path / f"{name}{suffix}" for suffix in (".mp4", ".gif"))
+    if out.suffix.lower() not in (".mp4", ".gif"):
+        raise UphillError(f"out is {out}: give a file that ends in .mp4 or .gif.")
+    return (out,)
+
+
+# --- which episodes, and how fast ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be shown."""
+
+    seed_index: int
+    milestones: bool
+    episodes: int = 1
+    sample: bool = False
+    fps: float | None = None
+    width: int | None = None
+    longest: float = LONGEST_CLIP
+
+
+@contextmanager
+def _scenes(
+    run: Run, plan: _Plan, allow_import: bool, env_kwargs: dict[str, Any] | None = None
+) -> Iterator[list[_Scene]]:
+    """The episodes of a film, played but not drawn yet: that needs the environment still."""
+    is_compiled = run.experiment.backend == "compiled"
+    use_cores(1, is_python=not is_compiled)
+    use_compile_cache()
+    final = run.policy_of(plan.seed_index).actor
+    choice = run.choice(
+        allow_import,
+        backend="compiled" if is_compiled else "gymnasium",
+        env_kwargs=run.experiment.env_kwargs | (env_kwargs or {}),
+    )
+    with stage_of(choice) as stage:
+        scenes = _story(run, plan, stage) if plan.milestones else []
+        facts = read_manifest(run.path / "checkpoint", "latest").facts
+        steps, seconds = facts.num_transitions[plan.seed_index], facts.seconds
+        for episode in _typical(stage, final, plan.episodes, plan.sample):
+            scenes.append(_scene(stage, plan, episode, None, steps, seconds))
+        yield scenes
+
+
+def _story(run: Run, plan: _Plan, stage: Stage) -> list[_Scene]:
+    """A scene for each milestone."""
+    scenes = []
+    for milestone in run.milestones:
+        if milestone.seed_index != plan.seed_index:
+            continue
+        played = stage.play(run.actor_at(milestone), False, 1)
+        wanted = milestone.episode_return
+        episode = min(played, key=lambda x: abs(x.total - wanted))
+        scenes.append(_scene(stage, plan, episode, milestone, milestone.steps, milestone.seconds))
+    return scenes
+
+
+def _typical(stage: Stage, actor: Actor, num: int, sample: bool) -> list[Episode]:
+    """Those whose returns are nearest to the median of all that were played, in that order."""
+    played = stage.play(actor, not sample, num)
+    median = np.median([episode.total for episode in played])
+    return sorted(played, key=lambda episode: abs(episode.total - median))[:num]
+
+
+def _scene(
+    stage: Stage,
+    plan: _Plan,
+    episode: Episode,
+    milestone: Milestone | None,
+    steps: int,
+    seconds: float,
+) -> _Scene:
+    fps = plan.fps or stage.fps
+    num_states = len(episode.returns)
+    rate, speed = film_rate(fps, plan.milestones), 1
+    if plan.milestones:
+        speed = _speed(num_states, fps, rate, plan.longest)
+    else:
+        num_states = min(num_states, ceil(plan.longest * fps))
+    every = max(round(speed * fps / rate), 1)
+    shown = range(0, num_states, every)
+    pace = min(rate, speed * fps)
+    return _Scene(milestone, steps, seconds, episode, shown, speed, pace, rate, plan.width)
+
+
+def film_rate(fps: float, is_story: bool) -> float:
+    """Frames a second of the film of an environment with `fps` states a second: a multiple or a
+    fraction of that, so that every state is shown equally long.
+
+    A story's rate is from 18 to 36: clips that run faster than in real time have room in it. What
+    is shown in real time keeps its own, up to 60.
+
+    >>> film_rate(50, True), film_rate(10, True), film_rate(50, False)
+    (25.0, 20.0, 50.0)
+    """
+    low, high = (20, 35) if is_story else (0, 60)
+    return fps / ceil(fps / high) if fps >= low else fps * ceil(low / fps)
+
+
+def _speed(num_states: int, fps: float, rate: float, longest: float) -> int:
+    """The lowest speed at which so many states take `longest` seconds at most.
+
+    Where the film shows each state several times, only speeds that keep this number whole, or show
+    every so manieth state once.
+    """
+    each = max(round(rate / fps), 1)
+    speed = 1
+    while num_states / (fps * speed) > longest or (each % speed and speed % each):
+        speed += 1
+    return speed
+
+
+def fit(frame: Frame, width: int | None) -> Frame:
+    """A picture of even size, scaled to a width; without one, small pictures are enlarged by a
+    whole number, which keeps their pixels sharp."""
+    from PIL import Image
+
+    if width is not None and width != frame.shape[1]:
+        width = width // 2 * 2
+        height = max(round(frame.shape[0] * width / frame.shape[1]), 2)
+        picture = Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS)
+        frame = np.asarray(picture)
+    elif width is None and frame.shape[1] < SMALLEST:
+        times = ceil(SMALLEST / frame.shape[1])
+        frame = frame.repeat(times, axis=0).repeat(times, axis=1)
+    return frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
+
+
+# --- from scenes to files -----------------------------------------------------------------------
+
+
+def _write(files: tuple[Path, ...], run: Run, plan: _Plan, scenes: Sequence[_Scene]) -> Film:
+    """Draw each frame once, for all files: a film is too long to keep."""
+    rate = scenes[0].rate
+    num_frames = sum(map(len, map(_numbers, scenes)))
+    gif = GifSink(rate, gif_delay(num_frames, rate))
+    sizes: set[tuple[int, int]] = set()
+
+    def pass_by(frame: Frame) -> None:
+        sizes.add((frame.shape[1], frame.shape[0]))
+        if any(_is_gif(path) for path in files):
+            gif.add(frame)
+
+    frames = teed(_film_frames(run, plan, scenes), pass_by)
+    make_folder(files[0].parent)
+    if all(_is_gif(path) for path in files):
+        deque(frames, maxlen=0)
+    for path in files:
+        write_file(path, gif.encode() if _is_gif(path) else encode_mp4(frames, rate))
+    names = tuple(scene.milestone.name for scene in scenes if scene.milestone is not None)
+    returns = tuple(scene.episode.total for scene in scenes)
+    seed = run.experiment.all_seeds[plan.seed_index]
+    return Film(files, seed, names, returns, num_frames, rate, sizes.pop())
+
+
+def _is_gif(path: Path) -> bool:
+    return path.suffix.lower() == ".gif"
+
+
+def _film_frames(run: Run, plan: _Plan, scenes: Sequence[_Scene]) -> Iterator[Frame]:
+    """All frames of a film, with captions."""
+    for k, scene in enumerate(scenes):
+        caption = _caption(run, plan, scene, k, scenes)
+        drawn = scene.frames()
+        frame = None
+        for position, number in enumerate(numbers := _numbers(scene)):
+            if frame is None or number != numbers[position - 1]:
+                picture, so_far = next(drawn)
+                now = replace(caption, episode_return=so_far, done=(position + 1) / len(numbers))
+                frame = captioned(picture, now)
+            yield frame
+
+
+def _numbers(scene: _Scene) -> list[int]:
+    """For each frame of the film, which of the scene's pictures it shows."""
+    each = max(round(scene.rate / scene.fps), 1)
+    count = len(scene.states)
+    hold = round(HOLD * scene.rate)
+    return [*(k for k in range(count) for _ in range(each)), *([count - 1] * hold)]
+
+
+def _caption(
+    run: Run, plan: _Plan, scene: _Scene, chapter: int, scenes: Sequence[_Scene]
+) -> Caption:
+    experiment = run.experiment
+    words = [experiment.env, experiment.algo, f"seed {experiment.all_seeds[plan.seed_index]}"]
+    shown, all_states = scene.states[-1] + 1, len(scene.episode.returns)
+    if scene.speed > 1:
+        words.append(f"{scene.speed}× speed")
+    if shown < all_states:
+        words.append(f"first {shown:,} of {all_states:,} steps")
+    heading = "final policy" if scene.milestone is None else title(scene.milestone.name)
+    return Caption(
+        heading, " · ".join(words), scene.steps, scene.seconds, 0.0, chapter, len(scenes)
+    )
