@@ -25,6 +25,8 @@ class Film:
     width: int
     height: int
     fps: float
+    speed: int
+    """how many times faster than in real time it is"""
     returns: tuple[str, ...]
 
 
@@ -32,7 +34,7 @@ def films_of(run: Run) -> tuple[dict[str, Film], str]:
     """Films by the names of their milestones, the final policy's by `final`; and why there are
     none, where the environment can't draw."""
     try:
-        clips = milestone_clips(run, width=WIDTH)
+        clips = milestone_clips(run, run.seed_index, WIDTH)
         return _fitting(clips), ""
     except UphillError as error:
         return {}, f"There are no films: {error}"
@@ -60,5 +62,6 @@ def _film(clip: Clip, content: bytes, stride: int) -> Film:
         width=width,
         height=height,
         fps=clip.fps / stride,
+        speed=clip.speed,
         returns=tuple(map(number, clip.returns[::stride])),
     )

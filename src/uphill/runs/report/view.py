@@ -6,22 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from uphill.errors import UphillError
 from uphill.runs.checkpoint import Facts, read_manifest
 from uphill.runs.configuration import encode
 from uphill.runs.experiment import Experiment
 from uphill.runs.metrics import FILE as METRICS_FILE
 from uphill.runs.metrics import read_metrics
 from uphill.runs.milestones import Milestone, title
-from uphill.runs.plots import learning_curve
+from uphill.runs.plots.curves import GRID, RETURN, Against, learning_curve, smoothed
 from uphill.runs.report.charts import Chart, Curve, line_chart
 from uphill.runs.report.diagnosis import DIAGNOSTICS, course, largest_entropy
 from uphill.runs.report.verdict import RECENT_ROWS, State, Verdict, state_of, verdict
 from uphill.runs.report.words import duration, number
 from uphill.runs.run import Run
-from uphill.runs.statistics import RESAMPLES, interquartile_mean
+from uphill.runs.statistics import confidence_band, interquartile_mean
 
-RETURN = "rollout/episode_return"
+_FINE = 10
+"""Points of a curve for each that is drawn."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class RunView:
     diagnoses: list[Diagnosis]
     facts: list[tuple[str, str]]
     settings: list[tuple[str, str]]
+    versions: str
 
 
 def view_of(run: Run) -> RunView:
@@ -112,7 +113,8 @@ def view_of(run: Run) -> RunView:
         per_seed=_per_seed(experiment, evaluation, threshold),
         diagnoses=_diagnoses(metrics, checkpoint),
         facts=_facts(experiment, checkpoint, metrics, steps),
-        settings=flatten(encode(experiment)),
+        settings=settings_of(experiment),
+        versions=", ".join(f"{k} {v}" for k, v in experiment.versions.items()) or "–",
     )
 
 
@@ -126,27 +128,27 @@ def recent_return(metrics: dict[str, np.ndarray]) -> float | None:
 
 
 def curves_of(
-    metrics: dict[str, np.ndarray], column: str, look: str = "", each: bool = True
+    metrics: dict[str, np.ndarray],
+    column: str,
+    look: str = "",
+    against: Against = "steps",
+    each: bool = True,
 ) -> list[Curve]:
-    """Every seed, and with several their interquartile mean with its interval."""
+    """Every seed, and with several their interquartile mean with its interval, which comes last.
+
+    Averaged over a fiftieth of the axis, as in the pictures of `uphill plot`.
+    """
     if column not in metrics:
         return []
-    steps, values = learning_curve(metrics, column)
-    if len(values) < 2:
-        return [Curve(steps, row, f"curve {look}") for row in values]
-    low, high = _band(values)
-    middle = interquartile_mean(values, axis=0)
-    seeds = [Curve(steps, row, f"seed {look}") for row in values] if each else []
-    return [*seeds, Curve(steps, middle, f"curve {look}", low, high)]
-
-
-def _band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 95 % bootstrap interval of the interquartile mean over seeds, at each step."""
-    generator = np.random.default_rng(0)
-    picks = generator.integers(len(values), size=(RESAMPLES // 10, len(values)))
-    middles = interquartile_mean(values[picks], axis=1)
-    low, high = np.percentile(middles, [2.5, 97.5], axis=0)
-    return low, high
+    x, fine = learning_curve(metrics, column, against, _FINE * (GRID - 1) + 1)
+    if len(fine) == 0:
+        return []
+    x, values = x[::_FINE], np.stack([smoothed(row)[::_FINE] for row in fine])
+    if len(values) == 1:
+        return [Curve(x, values[0], f"curve {look}")]
+    low, high = confidence_band(values)
+    seeds = [Curve(x, row, f"seed {look}") for row in values] if each else []
+    return [*seeds, Curve(x, interquartile_mean(values, axis=0), f"curve {look}", low, high)]
 
 
 def learning_chart(
@@ -229,7 +231,7 @@ def _diagnoses(metrics: dict[str, np.ndarray], facts: Facts) -> list[Diagnosis]:
     found = []
     for d in DIAGNOSTICS:
         curves = curves_of(metrics, d.column)
-        if not curves or len(curves[-1].y) == 0:
+        if not curves:
             continue
         most = largest_entropy(facts.action_kind) if d.column == "policy/entropy" else None
         says = d.says(course(curves[-1].y, most))
@@ -259,6 +261,13 @@ def _facts(
     ]
 
 
+def settings_of(experiment: Experiment) -> list[tuple[str, str]]:
+    """Every setting, but what the page shows beside them."""
+    beside = {"command", "settings", "versions", "platform"}
+    document = {name: x for name, x in encode(experiment).items() if name not in beside}
+    return flatten(document)
+
+
 def flatten(document: Any, path: str = "") -> list[tuple[str, str]]:
     """Settings as (dotted path, text), in their order; a part's type stands at its own path."""
     if not isinstance(document, dict):
@@ -276,15 +285,3 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_text, value)) or "none"
     return str(value)
-
-
-def check_comparable(runs: Sequence[Run]) -> None:
-    """Raises:
-    UphillError: unless the runs are of one environment: returns of two say nothing together.
-    """
-    envs = list(dict.fromkeys(run.experiment.env for run in runs))
-    if len(envs) > 1:
-        raise UphillError(
-            f"The runs are of {' and '.join(envs)}, whose returns can't be compared: name runs of "
-            "one environment."
-        )
