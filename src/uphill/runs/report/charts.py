@@ -68,7 +68,6 @@ class Chart:
     dots: tuple[Dot, ...] = ()
     threshold: Tick | None = None
     x_range: tuple[float, float] = (0.0, 1.0)
-    y_label: str = ""
 
 
 def line_chart(
@@ -80,7 +79,6 @@ def line_chart(
     x_range: tuple[float, float] | None = None,
     y_range: tuple[float, float] | None = None,
     num_ticks: int = 5,
-    y_label: str = "",
 ) -> Chart:
     """The chart of some curves; `dots` are (x, y, title). What is not finite leaves a gap."""
     dots = list(dots)
@@ -111,7 +109,6 @@ def line_chart(
         dots=tuple(Dot(across(x), down(y), name) for x, y, name in dots),
         threshold=None if threshold is None else Tick(down(threshold), short(threshold)),
         x_range=(left, right),
-        y_label=y_label,
     )
 
 

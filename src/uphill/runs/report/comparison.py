@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from uphill.runs.plots.curves import RETURN, Against
 from uphill.runs.plots.labels import names_of, title_of
 from uphill.runs.plots.scores import Scores, comparable, improvements
-from uphill.runs.plots.curves import RETURN, Against
 from uphill.runs.report.charts import Chart, Curve, line_chart
 from uphill.runs.report.view import RunView, curves_of, view_of
 from uphill.runs.report.words import listed, number
@@ -61,7 +61,7 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
         "looks": [look(k) for k in range(len(runs))],
         "by_steps": _curves(views, threshold, "steps"),
         "by_seconds": _curves(views, threshold, "seconds"),
-        "rows": [_row(view, name, look(k)) for k, (view, name) in enumerate(zip(views, names))],
+        "rows": [_row(view, names[k], look(k)) for k, view in enumerate(views)],
         "best": _best(views, names),
         "improvements": [_improvement(row) for row in improvements(scores)],
         "profile": _profile(scores) if scores else None,

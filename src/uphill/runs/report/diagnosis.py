@@ -83,8 +83,8 @@ def _snr(c: Course) -> str:
         return f"It ended at {number(c.end)}: in each gradient was more signal than noise."
     if c.end > 0.1:
         return (
-            f"It ended at {number(c.end)}: each gradient was more noise than signal, which is usual "
-            "once a policy is good, and averages out over many updates."
+            f"It ended at {number(c.end)}: each gradient was more noise than signal, which is "
+            "usual once a policy is good, and averages out over many updates."
         )
     return (
         f"It ended at {number(c.end)}: the last gradients were nothing but noise. Either there was "
@@ -115,6 +115,11 @@ def _explained(c: Course) -> str:
             f"{end}: the value function predicts little more than the average. Where all returns "
             "are alike, there is nothing else to predict."
         )
+    if c.high > 0.5:
+        return (
+            f"{end}, after {number(c.high)} at best. Once all returns are alike there is nothing "
+            "to explain, and this number means little; else the value function has lost its way."
+        )
     return f"{end}: the value function was worse than guessing the average, and added noise."
 
 
@@ -130,7 +135,9 @@ def _clip_fraction(c: Course) -> str:
 def _clipped_actions(c: Course) -> str:
     percent = f"{100 * c.end:.0f} %"
     if c.end > 0.3:
-        return f"{percent} of the actions were beyond the bounds: the policy wants more than it may."
+        return (
+            f"{percent} of the actions were beyond the bounds: the policy wants more than it may."
+        )
     return f"{percent} of the actions at the end were beyond the bounds, and cut to fit."
 
 
@@ -176,7 +183,7 @@ DIAGNOSTICS = (
     Diagnostic(
         "value/explained_variance",
         "Explained variance",
-        "How well the value function foresees returns (1: perfectly; 0: no better than a constant).",
+        "How well the value function foresees returns (1: perfectly; 0: like a constant).",
         _explained,
     ),
     Diagnostic(

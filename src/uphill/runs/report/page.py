@@ -35,7 +35,17 @@ class Live:
     """why there are no films (yet)"""
 
 
-def write_report(runs: Run | Sequence[Run], out: str | Path | None = None, films: bool = True) -> Path:
+@dataclass(frozen=True)
+class Page:
+    """HTML, and the Content-Security-Policy that it states itself; a server may send it, too."""
+
+    html: str
+    policy: str
+
+
+def write_report(
+    runs: Run | Sequence[Run], out: str | Path | None = None, films: bool = True
+) -> Path:
     """Write the report of a run, or the comparison of several; its path.
 
     By default that is `report.html` in the run directory, and `runs/report-TIME.html` for several.
@@ -47,18 +57,18 @@ def write_report(runs: Run | Sequence[Run], out: str | Path | None = None, films
     if not runs:
         raise UphillError("There is no run to report on: name at least one run directory.")
     if len(runs) == 1:
-        html = report_page(runs[0], films)
+        page = report_page(runs[0], films)
         path = Path(out) if out else runs[0].path / REPORT_FILE
     else:
-        html = comparison_page(runs)
+        page = comparison_page(runs)
         path = Path(out) if out else Path("runs", time.strftime("report-%Y%m%d-%H%M%S.html"))
     make_folder(path.parent)
-    write_file(path, html.encode())
+    write_file(path, page.html.encode())
     return path
 
 
-def report_page(run: Run, films: bool = True, live: Live | None = None) -> str:
-    """The HTML of the report of one run.
+def report_page(run: Run, films: bool = True, live: Live | None = None) -> Page:
+    """The report of one run.
 
     Raises:
         UphillError: if the run is damaged.
@@ -77,8 +87,8 @@ def report_page(run: Run, films: bool = True, live: Live | None = None) -> str:
     )
 
 
-def comparison_page(runs: Sequence[Run]) -> str:
-    """The HTML that compares several runs.
+def comparison_page(runs: Sequence[Run]) -> Page:
+    """The page that compares several runs.
 
     Raises:
         UphillError: if one of them is damaged.
@@ -86,8 +96,8 @@ def comparison_page(runs: Sequence[Run]) -> str:
     return _render("comparison.html", None, **compare(runs))
 
 
-def index_page(rows: Sequence[Any], folder: str, refresh: int) -> str:
-    """The HTML of the list of runs that `uphill watch` shows."""
+def index_page(rows: Sequence[Any], folder: str, refresh: int) -> Page:
+    """The list of runs that `uphill watch` shows."""
     return _render("index.html", Live(refresh), rows=rows, folder=folder)
 
 
@@ -106,21 +116,27 @@ def _story(view: RunView, films: Sequence[Film | None]) -> dict[str, Any]:
     return {"total": total, "step": max(1, total // 200), "chapters": chapters}
 
 
-def _render(template: str, live: Live | None, **content: Any) -> str:
+def _render(template: str, live: Live | None, **content: Any) -> Page:
     refresh = live.refresh if live else 0
     style = (FOLDER / "report.css").read_text()
     script = (FOLDER / "report.js").read_text()
     if live:
         script += (FOLDER / "watch.js").read_text()
-    return _templates().get_template(template).render(
-        style=Markup(style),
-        script=Markup(script),
-        policy=content_policy(style, script, live is not None),
-        version=uphill.__version__,
-        refresh=refresh,
-        back=live is not None,
-        **content,
+    policy = content_policy(style, script, live is not None)
+    html = (
+        _templates()
+        .get_template(template)
+        .render(
+            style=Markup(style),
+            script=Markup(script),
+            policy=policy,
+            version=uphill.__version__,
+            refresh=refresh,
+            back=live is not None,
+            **content,
+        )
     )
+    return Page(html, policy)
 
 
 def content_policy(style: str, script: str, is_live: bool) -> str:

@@ -90,7 +90,7 @@ def view_of(run: Run) -> RunView:
     experiment = run.experiment
     checkpoint = read_manifest(run.path / "checkpoint", "latest").facts
     evaluation, threshold = run.evaluation, checkpoint.reward_threshold
-    metrics = read_metrics(run.path) if (run.path / METRICS_FILE).exists() else {}
+    metrics = _metrics(run)
     state = state_of(run.path, experiment, checkpoint)
     steps = _steps(metrics, checkpoint)
     milestones = [m for m in run.milestones if m.seed_index == run.seed_index]
@@ -116,6 +116,47 @@ def view_of(run: Run) -> RunView:
         settings=settings_of(experiment),
         versions=", ".join(f"{k} {v}" for k, v in experiment.versions.items()) or "–",
     )
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A run in the list of runs."""
+
+    about: str
+    state: str
+    tone: str
+    latest: str
+    curve: Chart | None
+
+
+def overview_of(run: Run) -> Overview:
+    """What `uphill watch` lists of a run.
+
+    Raises:
+        UphillError: if something in it is damaged.
+    """
+    experiment, evaluation = run.experiment, run.evaluation
+    checkpoint = read_manifest(run.path / "checkpoint", "latest").facts
+    metrics = _metrics(run)
+    state = state_of(run.path, experiment, checkpoint)
+    latest = recent_return(metrics)
+    if evaluation is not None:
+        latest = evaluation["deterministic"]["mean"]
+    seeds = f", {experiment.seeds} seeds" if experiment.seeds > 1 else ""
+    steps = f"{_steps(metrics, checkpoint):,} of {experiment.steps:,} steps"
+    curves = curves_of(metrics, RETURN)
+    return Overview(
+        about=f"{experiment.env}, {experiment.algo}{seeds}: {steps}",
+        state=state,
+        tone={"finished": "good", "training": "warm"}.get(state, ""),
+        latest="–" if latest is None else number(latest),
+        curve=line_chart(f"Learning curve of {run.path.name}", curves[-1:]) if curves else None,
+    )
+
+
+def _metrics(run: Run) -> dict[str, np.ndarray]:
+    """The columns of metrics.csv; none before training wrote its first row."""
+    return read_metrics(run.path) if (run.path / METRICS_FILE).exists() else {}
 
 
 def recent_return(metrics: dict[str, np.ndarray]) -> float | None:
@@ -181,7 +222,7 @@ def _steps(metrics: dict[str, np.ndarray], facts: Facts) -> int:
 
 def _chapter(milestone: Milestone) -> Chapter:
     m = milestone
-    when = f"after {m.steps:,} steps, {duration(m.seconds)}"
+    when = f"after {m.steps:,} steps, {duration(m.seconds)}" if m.steps else "before any learning"
     return Chapter(m.name, title(m.name), m.steps, m.seconds, m.episode_return, when)
 
 

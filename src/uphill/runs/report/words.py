@@ -2,19 +2,22 @@
 
 import math
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 def number(value: float) -> str:
-    """0.6931 → 0.693, 486.71 → 486.7, 12345.6 → 12,346."""
+    """0.6931 → 0.693, 486.71 → 486.7, 12345.6 → 12,346, 0.0000176 → 1.8 × 10⁻⁵."""
     if not math.isfinite(value):
         return "–"
     size = abs(value)
-    if size >= 1000 or value == int(value):
+    if size >= 1e9 or 0 < size < 1e-3:
+        factor, power = f"{value:.1e}".split("e")
+        text = f"{factor} × 10{str(int(power)).translate(_RAISED)}"
+    elif size >= 1000 or value == int(value):
         text = f"{value:,.0f}"
-    elif size >= 10:
-        text = f"{value:.1f}"
     else:
-        text = f"{value:.3g}"
-    return "0" if text == "-0" else text.replace("-", "−", 1) if value < 0 else text
+        text = f"{value:.1f}" if size >= 10 else f"{value:.3g}"
+    return "0" if text == "-0" else text.replace("-", "−", 1)
 
 
 def short(value: float) -> str:
