@@ -30,6 +30,7 @@ Uphill trains policies by gradient ascent on expected return, on any environment
   uphill train ENV        train, evaluate and draw: try `uphill train CartPole-v1`
   uphill resume RUN       go on where a run was interrupted; --steps N extends it
   uphill evaluate RUN     evaluate a run's final policies again
+  uphill plot RUN [RUN …] draw learning curves; of several runs a comparison, too
   uphill envs [PATTERN]   environments, and the backend that runs each
   uphill algos            algorithms, and the parts they are made of
   uphill variance ENV     how noisy and how biased each estimator of the gradient is
@@ -49,6 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         "train": _train,
         "resume": _resume,
         "evaluate": _evaluate,
+        "plot": _plot,
         "envs": _envs,
         "algos": _algos,
         "variance": _variance,
@@ -439,6 +441,52 @@ def _evaluate(argv: list[str]) -> None:
     with _stdout_for(options.json) as show:
         result = load(options.run).evaluate(options.episodes, options.allow_import)
         show(result)
+
+
+@dataclass(frozen=True)
+class PlotOptions:
+    """Draw learning curves, as PNG and SVG: the interquartile mean over seeds with its 95 %
+    bootstrap interval. Several runs share one picture; if they were evaluated on one environment,
+    two more show their performance profiles and the probability that one improves on another."""
+
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN …]")]
+    """Run directories."""
+    against: Literal["steps", "seconds"] = "steps"
+    """What the horizontal axis shows: environment steps, or seconds of training."""
+    column: str = "rollout/episode_return"
+    """Column of metrics.csv to draw."""
+    out: Path | None = None
+    """Folder for the pictures, or one file, NAME.png or NAME.svg, for the curves alone; by default
+    the run's, or with several runs a new one in ./plots."""
+    json: bool = False
+    """Print the result as one JSON object on stdout."""
+
+
+def _plot(argv: list[str]) -> None:
+    options = _parse(PlotOptions, argv, "uphill plot")
+    if not options.runs:
+        raise WrongCommandLine("RUN is missing: write `uphill plot RUN`.")
+    from uphill.runs.plots import plot_runs
+
+    with _stdout_for(options.json) as show:
+        result = plot_runs(
+            options.runs, options.out, against=options.against, column=options.column
+        )
+        if options.json:
+            show(result)
+        else:
+            _show_pictures(result)
+
+
+def _show_pictures(result: dict[str, Any]) -> None:
+    for row in result["improvements"]:
+        low, high = row["ci95"]
+        print(
+            f"P({row['x']} > {row['y']}) = {row['probability']:.2f}, "
+            f"95 % interval {low:.2f} to {high:.2f}"
+        )
+    for line in (*result["left_out"], *result["pictures"]):
+        print(line)
 
 
 @dataclass(frozen=True)

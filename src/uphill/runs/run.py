@@ -28,6 +28,7 @@ from uphill.trajectory import Array
 
 EVALUATION_FILE = "evaluation.json"
 CURVE_FILE = "curve.png"
+CURVE_FILES = (CURVE_FILE, "curve.svg")
 REPORT_FILE = "report.html"
 SOLVED_OVER = 100
 """Episodes whose mean has to reach the threshold for a task to be solved."""

@@ -25,7 +25,7 @@ from uphill.runs.kept_policies import keep_policy, write_milestones
 from uphill.runs.metrics import MetricsFile, concatenate, summarize_window
 from uphill.runs.milestones import UNTRAINED, Milestone, Tracked, reached, take_in
 from uphill.runs.progress import Progress
-from uphill.runs.run import CURVE_FILE, EVALUATION_FILE, REPORT_FILE, Run, write_evaluation
+from uphill.runs.run import CURVE_FILES, EVALUATION_FILE, REPORT_FILE, Run, write_evaluation
 
 POINTS = 100
 """About so many logging points in a run."""
@@ -134,7 +134,7 @@ class Session:
         """
         if isinstance(self.trainer.env, CompiledEnvironment):
             self._final = helper.submit(self._compiled_evaluator, state)
-        for module in ("scipy.stats", "matplotlib.figure", "matplotlib.backends.backend_agg"):
+        for module in ("scipy.stats", "uphill.runs.plots"):
             helper.submit(importlib.import_module, module)
 
     def _compiled_evaluator(self, state: TrainState) -> Evaluator:
@@ -387,7 +387,7 @@ class Session:
             log.is_best_saved = True
         write_checkpoint(folder, "latest", tensors, facts)
         # What they showed of earlier learners is not true of these.
-        for name in (EVALUATION_FILE, CURVE_FILE, REPORT_FILE):
+        for name in (EVALUATION_FILE, *CURVE_FILES, REPORT_FILE):
             (self.folder / name).unlink(missing_ok=True)
 
 
