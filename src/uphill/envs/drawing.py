@@ -6,6 +6,7 @@ needed. Everything is drawn three times too large and averaged once, which smoot
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal
@@ -55,6 +56,12 @@ class Canvas:
         self._pygame: Any = pygame
         self._surface = pygame.Surface((size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING), 0, 32)
         self._surface.fill(background)
+
+    def copy(self) -> "Canvas":
+        """The same picture, to draw on: for what stays as it is from picture to picture."""
+        canvas = copy(self)
+        canvas._surface = self._surface.copy()
+        return canvas
 
     def polygon(self, points: Points, color: Color) -> None:
         """The inside of a closed line, in coordinates of the world."""

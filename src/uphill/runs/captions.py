@@ -78,7 +78,7 @@ def _chapters(canvas: Canvas, caption: Caption, unit: float) -> None:
 
 def _fitting(words: str, height: float, room: float) -> int:
     """The height of letters, no more than `height`, at which the words need no more than `room`."""
-    per_letter = 0.68  # of the height, for the font that pygame brings
+    per_letter = 0.52  # of the height, in the font that pygame brings
     return max(round(min(height, room / (per_letter * max(len(words), 1)))), 6)
 
 

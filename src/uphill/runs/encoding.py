@@ -23,6 +23,7 @@ BT709 = 1  # the number that H.264 has for it
 GIF_WIDTH = 480
 GIF_FRAMES = 400  # what a GIF may have, so that it stays small
 GIF_DELAYS = (7, 8, 10, 12, 14, 16, 20)  # hundredths of a second, what GIF counts in
+COLORS = 255  # and one that is transparent
 _PALETTE_FRAMES = 12
 
 
@@ -101,7 +102,7 @@ class GifSink:
         picture = Image.fromarray(frame)
         if picture.width > self._width:
             height = round(picture.height * self._width / picture.width)
-            picture = picture.resize((self._width, height), Image.Resampling.LANCZOS)
+            picture = picture.resize((self._width, height), Image.Resampling.HAMMING)
         self._kept.append(picture)
 
     def encode(self) -> bytes:
@@ -126,7 +127,8 @@ class GifSink:
             append_images=flat[1:],
             duration=10 * self._delay,
             loop=0,
-            optimize=False,
+            optimize=True,
+            transparency=COLORS,  # what has not changed is left out
         )
         return file.getvalue()
 
@@ -139,12 +141,12 @@ def gif_delay(num_frames: int, fps: float) -> int:
 
 
 def _palette(pictures: Sequence[Any]) -> Any:
-    """256 colours for all pictures, from some of them side by side."""
+    """Colours for all pictures, from some of them side by side."""
     from PIL import Image
 
     picks = np.linspace(0, len(pictures) - 1, min(len(pictures), _PALETTE_FRAMES)).astype(int)
     sheet = np.concatenate([np.asarray(pictures[k])[::2, ::2] for k in picks])
-    return Image.fromarray(sheet).quantize(256, method=Image.Quantize.MEDIANCUT)
+    return Image.fromarray(sheet).quantize(COLORS, method=Image.Quantize.MEDIANCUT)
 
 
 _NO_FRAMES = "There are no frames to make a film of: give at least one."

@@ -14,7 +14,10 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
 from math import ceil
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +50,8 @@ class Clip:
 
     milestone: Milestone | None
     """whose policy played; None for the final one"""
+    milestones: tuple[Milestone, ...]
+    """all that this policy was kept for, that one last: those that were reached together"""
     frames: list[Frame]
     """of one size, even numbers; the first state and the last are among them"""
     returns: list[float]
@@ -85,7 +90,8 @@ class Film:
 class _Scene:
     """An episode that was chosen, and which of its states are shown when."""
 
-    milestone: Milestone | None
+    milestones: tuple[Milestone, ...]
+    """whose policy played, which is kept once where they were reached together; none: the final"""
     steps: int
     seconds: float
     episode: Episode
@@ -116,7 +122,8 @@ def milestone_clips(
     longest: float = LONGEST_CLIP,
     allow_import: bool = False,
 ) -> list[Clip]:
-    """A clip for each milestone of one seed, in order, and one of the final policy.
+    """A clip for each milestone of one seed, in order, and one of the final policy. Milestones that
+    were reached in the same update share one: their policy is the same.
 
     Pictures are scaled to `width` pixels, and a clip takes `longest` seconds at most.
 
@@ -132,7 +139,8 @@ def milestone_clips(
 def _clip(scene: _Scene) -> Clip:
     frames, returns = zip(*scene.frames(), strict=True)
     return Clip(
-        scene.milestone,
+        scene.milestones[-1] if scene.milestones else None,
+        scene.milestones,
         list(frames),
         list(returns),
         scene.fps,
@@ -236,35 +244,39 @@ def _scenes(
         facts = read_manifest(run.path / "checkpoint", "latest").facts
         steps, seconds = facts.num_transitions[plan.seed_index], facts.seconds
         for episode in _typical(stage, final, plan.episodes, plan.sample):
-            scenes.append(_scene(stage, plan, episode, None, steps, seconds))
+            scenes.append(_scene(stage, plan, episode, (), steps, seconds))
         yield scenes
 
 
 def _story(run: Run, plan: _Plan, stage: Stage) -> list[_Scene]:
-    """A scene for each milestone."""
+    """A scene for each policy that was kept at milestones."""
+    own = [milestone for milestone in run.milestones if milestone.seed_index == plan.seed_index]
     scenes = []
-    for milestone in run.milestones:
-        if milestone.seed_index != plan.seed_index:
-            continue
-        played = stage.play(run.actor_at(milestone), False, 1)
-        wanted = milestone.episode_return
-        episode = min(played, key=lambda x: abs(x.total - wanted))
-        scenes.append(_scene(stage, plan, episode, milestone, milestone.steps, milestone.seconds))
+    for _, together in groupby(own, key=attrgetter("update")):
+        reached = tuple(together)
+        last = reached[-1]
+        played = stage.play(run.actor_at(last), False, 1)
+        episode = min(played, key=partial(_distance, last.episode_return))
+        scenes.append(_scene(stage, plan, episode, reached, last.steps, last.seconds))
     return scenes
+
+
+def _distance(wanted: float, episode: Episode) -> float:
+    return abs(episode.total - wanted)
 
 
 def _typical(stage: Stage, actor: Actor, num: int, sample: bool) -> list[Episode]:
     """Those whose returns are nearest to the median of all that were played, in that order."""
     played = stage.play(actor, not sample, num)
     median = np.median([episode.total for episode in played])
-    return sorted(played, key=lambda episode: abs(episode.total - median))[:num]
+    return sorted(played, key=partial(_distance, float(median)))[:num]
 
 
 def _scene(
     stage: Stage,
     plan: _Plan,
     episode: Episode,
-    milestone: Milestone | None,
+    milestones: tuple[Milestone, ...],
     steps: int,
     seconds: float,
 ) -> _Scene:
@@ -272,13 +284,13 @@ def _scene(
     num_states = len(episode.returns)
     rate, speed = film_rate(fps, plan.milestones), 1
     if plan.milestones:
-        speed = _speed(num_states, fps, rate, plan.longest)
+        speed = _speed(num_states - 1, fps, rate, plan.longest)
     else:
         num_states = min(num_states, ceil(plan.longest * fps))
     every = max(round(speed * fps / rate), 1)
     shown = range(0, num_states, every)
     pace = min(rate, speed * fps)
-    return _Scene(milestone, steps, seconds, episode, shown, speed, pace, rate, plan.width)
+    return _Scene(milestones, steps, seconds, episode, shown, speed, pace, rate, plan.width)
 
 
 def film_rate(fps: float, is_story: bool) -> float:
@@ -295,15 +307,15 @@ def film_rate(fps: float, is_story: bool) -> float:
     return fps / ceil(fps / high) if fps >= low else fps * ceil(low / fps)
 
 
-def _speed(num_states: int, fps: float, rate: float, longest: float) -> int:
-    """The lowest speed at which so many states take `longest` seconds at most.
+def _speed(num_steps: int, fps: float, rate: float, longest: float) -> int:
+    """The lowest speed at which so many steps take `longest` seconds at most.
 
     Where the film shows each state several times, only speeds that keep this number whole, or show
     every so manieth state once.
     """
     each = max(round(rate / fps), 1)
     speed = 1
-    while num_states / (fps * speed) > longest or (each % speed and speed % each):
+    while num_steps / (fps * speed) > longest or (each % speed and speed % each):
         speed += 1
     return speed
 
@@ -345,7 +357,7 @@ def _write(files: tuple[Path, ...], run: Run, plan: _Plan, scenes: Sequence[_Sce
         deque(frames, maxlen=0)
     for path in files:
         write_file(path, gif.encode() if _is_gif(path) else encode_mp4(frames, rate))
-    names = tuple(scene.milestone.name for scene in scenes if scene.milestone is not None)
+    names = tuple(milestone.name for scene in scenes for milestone in scene.milestones)
     returns = tuple(scene.episode.total for scene in scenes)
     seed = run.experiment.all_seeds[plan.seed_index]
     return Film(files, seed, names, returns, num_frames, rate, sizes.pop())
@@ -387,7 +399,8 @@ def _caption(
         words.append(f"{scene.speed}× speed")
     if shown < all_states:
         words.append(f"first {shown:,} of {all_states:,} steps")
-    heading = "final policy" if scene.milestone is None else title(scene.milestone.name)
+    ends = dict.fromkeys((*scene.milestones[:1], *scene.milestones[-1:]))
+    heading = ", ".join(title(milestone.name) for milestone in ends) or "final policy"
     return Caption(
         heading, " · ".join(words), scene.steps, scene.seconds, 0.0, chapter, len(scenes)
     )

@@ -34,7 +34,7 @@ from uphill.runs.encoding import Frame
 from uphill.runs.evaluate import LONGEST, tell
 from uphill.trajectory import Array
 
-CANDIDATES = 16
+CANDIDATES = 64
 HOST_CANDIDATES = 8
 HOST_STEPS = 5_000
 """Steps after which no further candidate is begun in a Python environment."""
