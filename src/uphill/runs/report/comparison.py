@@ -133,7 +133,8 @@ def _best(views: Sequence[RunView], names: Sequence[str]) -> str:
     most = max(score for score, _ in known)
     best = [name for score, name in known if np.isclose(score, most, rtol=1e-3)]
     if len(best) == len(known):
-        return f"All ended alike, at a return of {number(most)}."
+        every = "Both" if len(known) == 2 else "All"
+        return f"{every} ended alike, at a return of {number(most)}."
     return f"{listed(best)} ended highest, at a return of {number(most)}."
 
 
@@ -145,8 +146,8 @@ def _improvement(row: dict[str, Any]) -> Improvement:
         says = f"{row['y']} is better than {row['x']}, more often than chance would have it"
     else:
         says = f"{row['x']} or {row['y']}: these seeds can't say which is better"
-    interval = f"{100 * low:.0f} % to {100 * high:.0f} %"
-    return Improvement(says, f"{100 * row['probability']:.0f} %", interval)
+    interval = f"{100 * low:.0f}\N{NO-BREAK SPACE}% to {100 * high:.0f}\N{NO-BREAK SPACE}%"
+    return Improvement(says, f"{100 * row['probability']:.0f}\N{NO-BREAK SPACE}%", interval)
 
 
 def _profile(scores: Sequence[Scores]) -> Chart:

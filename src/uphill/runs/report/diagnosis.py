@@ -124,7 +124,7 @@ def _explained(c: Course) -> str:
 
 
 def _clip_fraction(c: Course) -> str:
-    percent = f"{100 * c.end:.0f} %"
+    percent = f"{100 * c.end:.0f}\N{NO-BREAK SPACE}%"
     if c.end > 0.3:
         return f"At the end {percent} of the samples were clipped: steps were large for this clip."
     if c.end < 0.005:
@@ -133,7 +133,7 @@ def _clip_fraction(c: Course) -> str:
 
 
 def _clipped_actions(c: Course) -> str:
-    percent = f"{100 * c.end:.0f} %"
+    percent = f"{100 * c.end:.0f}\N{NO-BREAK SPACE}%"
     if c.end > 0.3:
         return (
             f"{percent} of the actions were beyond the bounds: the policy wants more than it may."

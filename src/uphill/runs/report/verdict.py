@@ -85,13 +85,13 @@ def _reached(experiment: Experiment, evaluation: dict[str, Any]) -> str:
     if experiment.seeds == 1:
         return (
             f"Over {count(episodes, 'episode')}, the trained policy collected a return of "
-            f"{number(result['mean'])} on average (95 % interval of the middle half's mean: "
+            f"{number(result['mean'])} on average (95\N{NO-BREAK SPACE}% interval of the middle half's mean: "
             f"{low} to {high})."
         )
     return (
         f"Over {count(episodes, 'episode')} for each of {experiment.seeds} seeds, the trained "
         f"policies collected a return of {number(result['iqm'])} (mean of the middle half of the "
-        f"seeds; 95 % interval {low} to {high})."
+        f"seeds; 95\N{NO-BREAK SPACE}% interval {low} to {high})."
     )
 
 

@@ -1,5 +1,6 @@
 """What the page shows of a run: everything read and put into words, nothing drawn as HTML yet."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -94,7 +95,9 @@ def view_of(run: Run) -> RunView:
     state = state_of(run.path, experiment, checkpoint)
     steps = _steps(metrics, checkpoint)
     milestones = [m for m in run.milestones if m.seed_index == run.seed_index]
-    chapters = [_chapter(m) for m in milestones]
+    # Milestones that were reached together share a policy, and so a film.
+    together = itertools.groupby(milestones, key=lambda m: m.update)
+    chapters = [_chapter(list(group)) for _, group in together]
     if evaluation is not None:
         chapters.append(_end(run, evaluation, checkpoint))
     return RunView(
@@ -220,10 +223,11 @@ def _steps(metrics: dict[str, np.ndarray], facts: Facts) -> int:
     return max(latest, int(metrics["steps"].max())) if len(metrics.get("steps", ())) else latest
 
 
-def _chapter(milestone: Milestone) -> Chapter:
-    m = milestone
+def _chapter(milestones: Sequence[Milestone]) -> Chapter:
+    m = milestones[-1]
+    name = ", and ".join(dict.fromkeys([title(milestones[0].name), title(m.name)]))
     when = f"after {m.steps:,} steps, {duration(m.seconds)}" if m.steps else "before any learning"
-    return Chapter(m.name, title(m.name), m.steps, m.seconds, m.episode_return, when)
+    return Chapter(m.name, name, m.steps, m.seconds, m.episode_return, when)
 
 
 def _end(run: Run, evaluation: dict[str, Any], facts: Facts) -> Chapter:
@@ -306,7 +310,7 @@ def settings_of(experiment: Experiment) -> list[tuple[str, str]]:
     """Every setting, but what the page shows beside them."""
     beside = {"command", "settings", "versions", "platform"}
     document = {name: x for name, x in encode(experiment).items() if name not in beside}
-    return flatten(document)
+    return [row for row in flatten(document) if row[0] != "algorithm.name"]
 
 
 def flatten(document: Any, path: str = "") -> list[tuple[str, str]]:
