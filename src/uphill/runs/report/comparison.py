@@ -12,7 +12,7 @@ from uphill.runs.plots.labels import names_of, title_of
 from uphill.runs.plots.scores import Scores, comparable, improvements
 from uphill.runs.report.charts import Chart, Curve, line_chart
 from uphill.runs.report.view import RunView, curves_of, view_of
-from uphill.runs.report.words import listed, number
+from uphill.runs.report.words import listed, number, percent
 from uphill.runs.run import Run
 from uphill.runs.statistics import performance_profile
 
@@ -146,8 +146,8 @@ def _improvement(row: dict[str, Any]) -> Improvement:
         says = f"{row['y']} is better than {row['x']}, more often than chance would have it"
     else:
         says = f"{row['x']} or {row['y']}: these seeds can't say which is better"
-    interval = f"{100 * low:.0f}\N{NO-BREAK SPACE}% to {100 * high:.0f}\N{NO-BREAK SPACE}%"
-    return Improvement(says, f"{100 * row['probability']:.0f}\N{NO-BREAK SPACE}%", interval)
+    interval = f"{percent(low)} to {percent(high)}"
+    return Improvement(says, percent(row["probability"]), interval)
 
 
 def _profile(scores: Sequence[Scores]) -> Chart:

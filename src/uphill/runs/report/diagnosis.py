@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from uphill.policies.spaces import ActionKind, Choice, Choices, Switches
-from uphill.runs.report.words import number
+from uphill.runs.report.words import number, percent
 
 SHARE = 0.1
 """Share of a curve that counts as its start, and as its end."""
@@ -124,21 +124,19 @@ def _explained(c: Course) -> str:
 
 
 def _clip_fraction(c: Course) -> str:
-    percent = f"{100 * c.end:.0f}\N{NO-BREAK SPACE}%"
+    clipped = f"At the end {percent(c.end)} of the samples were clipped"
     if c.end > 0.3:
-        return f"At the end {percent} of the samples were clipped: steps were large for this clip."
+        return f"{clipped}: steps were large for this clip."
     if c.end < 0.005:
-        return f"At the end {percent} of the samples were clipped: the clip was hardly needed."
-    return f"At the end {percent} of the samples were clipped: a common amount."
+        return f"{clipped}: the clip was hardly needed."
+    return f"{clipped}: a common amount."
 
 
 def _clipped_actions(c: Course) -> str:
-    percent = f"{100 * c.end:.0f}\N{NO-BREAK SPACE}%"
+    beyond = f"At the end {percent(c.end)} of the actions were beyond the bounds"
     if c.end > 0.3:
-        return (
-            f"{percent} of the actions were beyond the bounds: the policy wants more than it may."
-        )
-    return f"{percent} of the actions at the end were beyond the bounds, and cut to fit."
+        return f"{beyond}: the policy wants more than it may."
+    return f"{beyond}, and cut to fit."
 
 
 def _norm(c: Course) -> str:

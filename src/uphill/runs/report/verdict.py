@@ -10,7 +10,7 @@ import numpy as np
 from uphill.runs.checkpoint import Facts
 from uphill.runs.experiment import Experiment
 from uphill.runs.metrics import FILE as METRICS_FILE
-from uphill.runs.report.words import count, number
+from uphill.runs.report.words import INTERVAL, count, number
 from uphill.runs.run import EVALUATION_FILE, SOLVED_OVER
 
 State = Literal["training", "interrupted", "not evaluated", "finished"]
@@ -85,13 +85,13 @@ def _reached(experiment: Experiment, evaluation: dict[str, Any]) -> str:
     if experiment.seeds == 1:
         return (
             f"Over {count(episodes, 'episode')}, the trained policy collected a return of "
-            f"{number(result['mean'])} on average (95\N{NO-BREAK SPACE}% interval of the middle half's mean: "
+            f"{number(result['mean'])} on average ({INTERVAL} of the middle half's mean: "
             f"{low} to {high})."
         )
     return (
         f"Over {count(episodes, 'episode')} for each of {experiment.seeds} seeds, the trained "
         f"policies collected a return of {number(result['iqm'])} (mean of the middle half of the "
-        f"seeds; 95\N{NO-BREAK SPACE}% interval {low} to {high})."
+        f"seeds; {INTERVAL} {low} to {high})."
     )
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+INTERVAL = "95\N{NO-BREAK SPACE}% interval"
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -18,6 +19,11 @@ def number(value: float) -> str:
     else:
         text = f"{value:.1f}" if size >= 10 else f"{value:.3g}"
     return "0" if text == "-0" else text.replace("-", "−", 1)
+
+
+def percent(share: float) -> str:
+    """0.834 → 83 %, in one piece."""
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
 
 
 def short(value: float) -> str:
