@@ -60,7 +60,7 @@ class Shelf:
             runs = find_runs(self.root)
             newest = sorted(runs, key=lambda name: -_newest(runs[name]))
             rows = [self._row(name, runs[name]) for name in newest]
-            return index_page(rows, str(self.root), REFRESH)
+            return index_page(rows, str(self.root.resolve()), REFRESH)
 
     def report(self, name: str) -> Page | None:
         """The report of a run of that name, or None if there is none.

@@ -146,7 +146,8 @@ def overview_of(run: Run) -> Overview:
     if evaluation is not None:
         latest = evaluation["deterministic"]["mean"]
     seeds = f", {experiment.seeds} seeds" if experiment.seeds > 1 else ""
-    steps = f"{_steps(metrics, checkpoint):,} of {experiment.steps:,} steps"
+    done = min(_steps(metrics, checkpoint), experiment.steps)
+    steps = f"{done:,} of {experiment.steps:,} steps"
     curves = curves_of(metrics, RETURN)
     return Overview(
         about=f"{experiment.env}, {experiment.algo}{seeds}: {steps}",
