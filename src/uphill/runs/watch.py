@@ -101,22 +101,22 @@ class Handler(BaseHTTPRequestHandler):
             return False
         if self.command == "GET":
             return True
-        self.send_error(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET is answered here.")
+        self._refuse(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET is answered here.")
         return False
 
     def do_GET(self) -> None:
         hosts = self.headers.get_all("Host") or []
         if len(hosts) != 1 or not _OWN_NAMES.fullmatch(hosts[0].strip()):
-            self.send_error(HTTPStatus.FORBIDDEN, f"Ask for http://{HOST}, by that name.")
+            self._refuse(HTTPStatus.FORBIDDEN, f"Ask for http://{HOST}, by that name.")
             return
         path, _, query = self.path.partition("?")
         try:
             page = self._page(path, query)
         except UphillError as error:
-            self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
             return
         if page is None:
-            self.send_error(HTTPStatus.NOT_FOUND, "There is no such page.")
+            self._refuse(HTTPStatus.NOT_FOUND, "There is no such page.")
             return
         policy = f"{page.policy}; frame-ancestors 'none'"
         self._answer(HTTPStatus.OK, "text/html", page.html, policy)
@@ -131,12 +131,17 @@ class Handler(BaseHTTPRequestHandler):
         return None
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """A refusal, as one sentence of plain text."""
-        text = f"{message or HTTPStatus(code).phrase}\n"
-        self._answer(code, "text/plain", text, "default-src 'none'; frame-ancestors 'none'")
+        """What the base class refuses: what can't be read is not repeated either."""
+        self._refuse(HTTPStatus(code), f"{HTTPStatus(code).phrase}.")
 
-    def _answer(self, code: int, kind: str, text: str, policy: str) -> None:
+    def _refuse(self, code: HTTPStatus, sentence: str) -> None:
+        policy = "default-src 'none'; frame-ancestors 'none'"
+        self._answer(code, "text/plain", f"{sentence}\n", policy)
+
+    def _answer(self, code: HTTPStatus, kind: str, text: str, policy: str) -> None:
         content = text.encode()
+        if self.request_version == "HTTP/0.9":  # which knows no headers
+            self.request_version = "HTTP/1.0"
         self.close_connection = True
         self.send_response(code)
         headers = {
