@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from benchmarks import peers, startup, throughput
+from benchmarks import peers, recording, startup, throughput
 from benchmarks.compiled_worlds import worlds
 
 MEASUREMENTS = {
@@ -11,13 +11,16 @@ MEASUREMENTS = {
     "window": throughput.window,
     "episodes": throughput.episodes,
     "ppo": throughput.ppo_seeds,
+    "car-race": throughput.car_race,
     "envpool": throughput.envpool,
     "python": throughput.python,
     "pool-training": throughput.pool_training,
     "startup": startup.startup,
+    "recording": recording.recording,
     "sb3": peers.sb3,
+    "sb3-car-race": peers.sb3_car_race,
 }
-QUICK = [name for name in MEASUREMENTS if name != "sb3"]
+QUICK = [name for name in MEASUREMENTS if not name.startswith("sb3")]
 
 
 def main(names: list[str]) -> int:

@@ -1,5 +1,6 @@
 """Steps per second of the compiled worlds alone: no policy, no learning."""
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,6 +36,7 @@ def _alone(env: CompiledEnvironment, num_steps: int) -> str:
 def _random_actions(env: CompiledEnvironment, num_steps: int) -> jax.Array:
     rng, space = np.random.default_rng(0), env.action_space
     shape = (num_steps, env.num_envs, *(space.shape or ()))
-    if hasattr(space, "n"):
+    if isinstance(space, gymnasium.spaces.Discrete):
         return jnp.asarray(rng.integers(0, space.n, shape), jnp.int32)
+    assert isinstance(space, gymnasium.spaces.Box)
     return jnp.asarray(rng.uniform(space.low, space.high, shape), jnp.float32)

@@ -2,6 +2,7 @@
 
 python3 -m venv peer && peer/bin/pip install torch==2.13.0 stable-baselines3 'gymnasium[box2d]'
 PEER=peer/bin/python python -m benchmarks sb3
+peer/bin/pip install . && PEER=peer/bin/python python -m benchmarks sb3-car-race
 """
 
 import os
@@ -35,11 +36,38 @@ print(49152 / (time.perf_counter() - start))
 """
 
 
-def sb3(rounds: int = 3) -> None:
-    """PPO on LunarLander-v3 with rl-zoo3's settings: ours and SB3's, alternating."""
+_SB3_CAR_RACE = """
+import time
+import gymnasium
+import uphill.envs.registration
+from stable_baselines3 import PPO
+from stable_baselines3.common.evaluation import evaluate_policy
+model = PPO("MlpPolicy", "uphill/CarRace-v0", seed=0, device="cpu")
+start = time.perf_counter()
+model.learn({steps})
+seconds = time.perf_counter() - start
+env = gymnasium.make("uphill/CarRace-v0")
+mean, deviation = evaluate_policy(model, env, n_eval_episodes=20, warn=False)
+print(f"{steps:,} steps in {{seconds:.0f}} s; mean return {{mean:.1f}} over 20 episodes")
+"""
+
+
+def sb3_car_race(steps: int = 200_000) -> None:
+    """SB3's PPO, with its own defaults, on `uphill/CarRace-v0` as Gymnasium registers it."""
+    subprocess.run([_peer(), "-c", _SB3_CAR_RACE.format(steps=steps)], check=True)
+
+
+def _peer() -> str:
+    """The Python that the peer is installed for."""
     peer = os.environ.get("PEER")
     if peer is None:
         raise SystemExit("Set PEER to a Python with stable-baselines3: see benchmarks/peers.py.")
+    return peer
+
+
+def sb3(rounds: int = 3) -> None:
+    """PPO on LunarLander-v3 with rl-zoo3's settings: ours and SB3's, alternating."""
+    peer = _peer()
     ratios = []
     for _ in range(rounds):
         # Each in a process of its own: an idle pool's threads would slow the other one down.

@@ -1,5 +1,6 @@
 """Steps per second: compiled worlds with training, other environments with a policy."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,11 +10,13 @@ import numpy as np
 from gymnasium.vector import SyncVectorEnv
 
 from benchmarks.timing import alternate, rates
+from uphill.envs.gymnasium_backend import HostEnvironment
 from uphill.envs.make import choose
 from uphill.learning.algorithms import ppo, reinforce
 from uphill.learning.parts import Adam, Algorithm, Episodes, Steps
 from uphill.learning.rollout import start_lanes
 from uphill.learning.train import CAPACITY, Trainer, TrainState
+from uphill.runs.presets import preset
 
 ENDLESS = 2**32 - 1
 
@@ -66,9 +69,9 @@ def episodes() -> None:
             _training(trainer, trainer.start(), CAPACITY),
         )
         trainer = _trainer("CartPole-v1", algorithm)
-        state = trainer.start()
-        for _ in range(3):
-            state, rows = trainer.advance(state, CAPACITY)
+        state, _ = trainer.advance(trainer.start(), CAPACITY)
+        state, _ = trainer.advance(state, CAPACITY)
+        state, rows = trainer.advance(state, CAPACITY)
         length = rows["length_sum"][-1].sum() / rows["num_episodes"][-1].sum()
         print(
             f"whole episodes, 32 × {per_env}, length {length:.0f}:", _training(trainer, state, 20)
@@ -81,6 +84,24 @@ def ppo_seeds() -> None:
         trainer = _trainer("CartPole-v1", ppo(), seeds)
         state = trainer.start()
         print(f"PPO, {seeds} seed(s):", _training(trainer, state, CAPACITY))
+
+
+def car_race() -> None:
+    """Whole-episode REINFORCE with the preset's settings but 256 environments: CarRace-v0."""
+    chosen = preset("CarRace-v0", "reinforce")
+    algorithm = replace(chosen.algorithm, sampling=Episodes(num_envs=256))
+    trainer = _trainer("CarRace-v0", algorithm)
+    state = trainer.start()
+    print("REINFORCE, CarRace-v0, 256 environments, untrained:", _training(trainer, state, 20))
+    for _ in range(2):
+        state, _ = trainer.advance(state, 20)
+    print("the same, after 40 updates:", _training(trainer, state, 10))
+
+
+def _collecting(state: TrainState) -> tuple[Any, Any]:
+    """What a collector needs of a state: the actors, and how far they have got."""
+    learners = state.learners
+    return learners.actor, (learners.num_updates, learners.num_transitions)
 
 
 def envpool(env: str = "LunarLander-v3", num_envs: int = 32) -> None:
@@ -98,12 +119,12 @@ def envpool(env: str = "LunarLander-v3", num_envs: int = 32) -> None:
         np.stack([pool.action_space.sample() for _ in range(num_envs)]) for _ in range(num_steps)
     ]
     pool.reset()
+    actors, counters = _collecting(state)
+    assert state.lanes is not None
     carried = [state.lanes]
 
     def ours() -> None:
-        lanes, *_ = trainer._collect_from_pool(
-            state.learners.actor, state.learners.num_updates, carried[0]
-        )
+        lanes, *_ = trainer._collect_from_pool(actors, counters, carried[0], trainer._keys)
         carried[0] = jax.block_until_ready(lanes)
 
     def theirs() -> None:
@@ -119,12 +140,14 @@ def python(env: str = "LunarLander-v3", num_envs: int = 32) -> None:
     algorithm = reinforce(sampling=Steps(num_envs, num_steps), mean_over="steps")
     trainer = _trainer(env, algorithm, backend="gymnasium")
     state = trainer.start()
+    actors, counters = _collecting(state)
     vector = SyncVectorEnv([partial(gymnasium.make, env)] * num_envs)
     actions = [vector.action_space.sample() for _ in range(num_steps)]
 
     def ours() -> None:
+        assert isinstance(trainer.env, HostEnvironment)
         lanes = start_lanes((), np.copy(trainer.env.reset()))
-        trainer._collect_from_python(state.learners.actor, state.learners.num_updates, lanes)
+        trainer._collect_from_python(actors, counters, lanes, trainer._keys)
 
     def theirs() -> None:
         vector.reset()

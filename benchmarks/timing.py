@@ -15,7 +15,8 @@ def alternate(
     ours: Callable[[], None], other: Callable[[], None], steps: int, rounds: int = 7
 ) -> str:
     """Steps per second of both, and the ratio ours / other by pairs, after a warm-up of each."""
-    ours(), other()
+    ours()
+    other()
     pairs = [(steps / seconds(ours), steps / seconds(other)) for _ in range(rounds)]
     ratios = sorted(a / b for a, b in pairs)
     mine, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))

@@ -25,7 +25,7 @@ def test_every_column_of_metrics_csv_is_explained_once(
     ):
         run = train_small(tmp_path / name, algorithm, steps=64, episodes=1, **keywords)
         columns |= set((run.path / "metrics.csv").read_text().splitlines()[0].split(","))
-    table = (ROOT / "docs/metrics.md").read_text().split("# evaluation.json")[0]
+    table = (ROOT / "docs/metrics.md").read_text().split("# milestones.json")[0]
     assert sorted(re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)) == sorted(columns)
 
 

@@ -22,7 +22,8 @@ from uphill.runs.checkpoint import (
     restore,
     write_checkpoint,
     write_file,
-)from uphill.runs.milestones import Milestone, Seen, Tracked
+)
+from uphill.runs.milestones import Milestone, Seen, Tracked
 
 FACTS = Facts(
     num_updates=3,

@@ -105,14 +105,15 @@ def write_checkpoint(folder: Path, name: str, tree: PyTree, facts: Facts) -> Non
         ) from error
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file in one step: whatever happens, it holds the old content or the new one.
+def write_file(path: Path, content: bytes, is_durable: bool = True) -> None:
+    """Write a file in one step: whatever happens, it holds the old content or the new one. One that
+    is not durable may be lost if the power fails, and costs no wait for the disk.
 
     Raises:
         UphillError: if it can't be written.
     """
     try:
-        _write_atomically(path, content)
+        _write_atomically(path, content, is_durable)
     except OSError as error:
         raise UphillError(
             f"{path} could not be written ({error.strerror}): free some space or choose another "
@@ -243,13 +244,14 @@ def _like(leaf: Any, found: np.ndarray) -> Any:
     return jax.random.wrap_key_data(jnp.asarray(found), impl=jax.random.key_impl(leaf))
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
+def _write_atomically(path: Path, content: bytes, is_durable: bool = True) -> None:
     temporary = path.with_name(path.name + ".tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if is_durable:
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -34,12 +34,15 @@ class Milestones:
 def keep_policy(run: Path, milestone: Milestone, actor: Actor) -> Milestone:
     """Write the policy of a milestone; the milestone, with the file's checksum.
 
+    Nothing waits for the disk: training goes on meanwhile, and what a failing power takes is told
+    by the checksum.
+
     Raises:
         UphillError: if it can't be written.
     """
     make_folder(run / FOLDER)
     content = to_tensors(actor)
-    write_file(_path(run, milestone), content)
+    write_file(_path(run, milestone), content, is_durable=False)
     return replace(milestone, sha256=hashlib.sha256(content).hexdigest())
 
 
@@ -50,7 +53,8 @@ def write_milestones(run: Path, milestones: tuple[Milestone, ...]) -> None:
         UphillError: if it can't be written.
     """
     document = encode(Milestones(milestones))
-    write_file(run / FILE, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+    content = (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
+    write_file(run / FILE, content, is_durable=False)
 
 
 def read_milestones(run: Path, num_seeds: int) -> tuple[Milestone, ...]:

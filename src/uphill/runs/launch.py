@@ -122,17 +122,22 @@ def train(
     write_experiment(folder, experiment)
     if trainer.notice:
         progress.say(trainer.notice)
-    log = Log(
+    log = first_log(state, seeds)
+    session = Session(
+        folder, experiment, trainer, log, MetricsFile(folder), progress, experiment.episodes
+    )
+    return session.run(state, env if callable(env) else None)
+
+
+def first_log(state: TrainState, seeds: int) -> Log:
+    """What a session remembers at its start."""
+    return Log(
         recent=[[] for _ in range(seeds)],
         best_scores=[None] * seeds,
         best=state.learners,
         tracked=[Tracked()] * seeds,
         untrained=jax.device_get(state.learners.actor),
     )
-    session = Session(
-        folder, experiment, trainer, log, MetricsFile(folder), progress, experiment.episodes
-    )
-    return session.run(state, env if callable(env) else None)
 
 
 def _trainer(
