@@ -29,7 +29,7 @@ NO_FILMS = "The page was asked to come without films."
 class Live:
     """What a page of `uphill watch` has beyond one on a disk."""
 
-    refresh: int = 0
+    refresh: float = 0
     """seconds after which it asks for itself anew; 0 for never"""
     note: str = ""
     """why there are no films (yet)"""
@@ -96,7 +96,7 @@ def comparison_page(runs: Sequence[Run]) -> Page:
     return _render("comparison.html", None, **compare(runs))
 
 
-def index_page(rows: Sequence[Any], folder: str, refresh: int) -> Page:
+def index_page(rows: Sequence[Any], folder: str, refresh: float) -> Page:
     """The list of runs that `uphill watch` shows."""
     return _render("index.html", Live(refresh), rows=rows, folder=folder)
 
