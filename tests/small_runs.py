@@ -11,6 +11,10 @@ from uphill.learning.algorithms import trpo
 from uphill.learning.parts import Adam, Algorithm, ClippedRatio, Episodes, Steps, ValueFunction
 from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.runs.checkpoint import read_manifest, read_tensors
+from uphill.runs.evaluate import report
+from uphill.runs.experiment import Experiment, write_experiment
+from uphill.runs.metrics import MetricsFile
+from uphill.runs.run import write_evaluation
 
 NETWORK = NetworkSettings(hidden=(8,))
 POLICY = PolicySettings(hidden=(8,))
@@ -57,6 +61,31 @@ def train_small(out: Path, algorithm: Algorithm | None = None, **keywords: Any) 
     defaults: dict[str, Any] = {"steps": 300, "episodes": 4, "quiet": True}
     env = keywords.pop("env", "CartPole-v1")
     return uphill.train(env, algorithm or small_ppo(), out=out, **defaults | keywords)
+
+
+def write_run(
+    folder: Path,
+    curves: list[list[Any]],
+    *,
+    scores: list[float] | None = None,
+    **experiment: Any,
+) -> uphill.Run:
+    """A run directory that nothing trained: each seed's returns, at a hundred steps and half a
+    second from each other; and each seed's final score."""
+    folder.mkdir(parents=True)
+    seeds = len(curves)
+    defaults: dict[str, Any] = {"env": "CartPole-v1", "algo": "ppo", "seed": 0, "steps": 1000}
+    defaults |= {"is_callable": False, "env_kwargs": {}, "backend": "compiled", "is_async": False}
+    settings = defaults | {"algorithm": small_ppo(), "seeds": seeds} | experiment
+    write_experiment(folder, Experiment(**settings))
+    file = MetricsFile(folder)
+    for t, values in enumerate(zip(*curves, strict=True), start=1):
+        shared = {"steps": 100 * t, "time/seconds": 0.5 * t, "rollout/num_episodes": t}
+        returns = [{"seed": s, "rollout/episode_return": x} for s, x in enumerate(values)]
+        file.append([row | shared for row in returns])
+    if scores is not None:
+        write_evaluation(folder, report(np.tile(np.array(scores)[None, :, None], (2, 1, 4))))
+    return uphill.Run(folder)
 
 
 def rows_of(run: Path) -> list[dict[str, str]]:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from small_runs import rows_of
-from uphill.cli import main
+from small_runs import rows_of, write_run
+from uphill.cli import _show_pictures, main
 from uphill.learning.parts import (
     SGD,
     ActionValue,
@@ -104,6 +104,35 @@ def test_without_json_people_read_the_result(
     assert run_cli("resume", tmp_path / "run", "--steps", 150, "--quiet", "--json") == 0
     assert json.loads(capfd.readouterr().out)["steps"][0] >= 150
 
+
+def test_plot_prints_where_the_pictures_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_run(Path("ppo"), [[1.0, 2.0], [2.0, 3.0]], scores=[2.0, 3.0])
+    write_run(Path("a2c"), [[1.0, 2.0], [2.0, 3.0]], scores=[1.0, 2.0], algo="a2c")
+    write_run(Path("vpg"), [[1.0, 2.0]], algo="vpg")
+    assert run_cli("plot", "ppo", "a2c", "vpg", "--out", "out", "--json") == 0
+    result = json.loads(capfd.readouterr().out)
+    names = [f"out/{name}.{k}" for name in ("curve", "profile", "improvement") for k in PICTURES]
+    assert result["pictures"] == names
+    assert all(Path(path).stat().st_size > 1000 for path in names)
+    (row,) = result["improvements"]
+    assert (row["x"], row["y"], row["probability"]) == ("ppo", "a2c", 0.875)
+    (sentence,) = result["left_out"]
+    assert sentence.startswith("vpg is in the curves alone")
+
+    assert run_cli("plot", "ppo", "--against", "seconds") == 0
+    assert capfd.readouterr().out.split() == ["ppo/curve-seconds.png", "ppo/curve-seconds.svg"]
+    assert run_cli("plot", "ppo", "a2c", "--column", "rollout/num_episodes", "--out", "x.svg") == 0
+    assert capfd.readouterr().out == "x.svg\n"
+    _show_pictures(result)
+    first, *rest = capfd.readouterr().out.splitlines()
+    assert first == "P(ppo > a2c) = 0.88, 95 % interval 0.50 to 1.00"
+    assert rest == [sentence, *names]
+
+
+PICTURES = ("png", "svg")
 
 NOISY = """
 import ctypes
@@ -334,6 +363,9 @@ def test_environment_is_found_wherever_it_stands() -> None:
         (["evaluate", "nowhere"], 1, "nowhere is no run directory"),
         (["evaluate", "nowhere", "--episodes", "x"], 2, "--episodes"),
         (["resume", "nowhere"], 1, "nowhere is no run directory"),
+        (["plot"], 2, "RUN is missing"),
+        (["plot", "nowhere"], 1, "nowhere is no run directory"),
+        (["plot", "nowhere", "--against", "time"], 2, "--against"),
         (["envs", "no such name"], 1, "No environment's name contains"),
         (["envs", "CartPole-v"], 0, "CartPole-v1"),
         (["algos"], 0, "ClippedRatio"),

@@ -30,6 +30,7 @@ Uphill trains policies by gradient ascent on expected return, on any environment
   uphill train ENV        train, evaluate and draw: try `uphill train CartPole-v1`
   uphill resume RUN       go on where a run was interrupted; --steps N extends it
   uphill evaluate RUN     evaluate a run's final policies again
+  uphill record RUN       a film of the final policy; --milestones: of how it learned
   uphill plot RUN [RUN …] draw learning curves; of several runs a comparison, too
   uphill report RUN …     one web page that shows all of a run, or compares several
   uphill watch [FOLDER]   the runs of a folder and their reports, live in a browser
@@ -52,6 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         "train": _train,
         "resume": _resume,
         "evaluate": _evaluate,
+        "record": _record,
         "plot": _plot,
         "report": _report,
         "watch": _watch,
@@ -445,6 +447,65 @@ def _evaluate(argv: list[str]) -> None:
     with _stdout_for(options.json) as show:
         result = load(options.run).evaluate(options.episodes, options.allow_import)
         show(result)
+
+
+@dataclass(frozen=True)
+class RecordOptions:
+    """Film a run's final policy, or with --milestones how it learned: MP4 and GIF."""
+
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
+    """Run directory."""
+    milestones: bool = False
+    """Show each milestone of the training, in order, and the final policy after them."""
+    seed_index: int | None = None
+    """Which seed's policy, counted from 0; by default the one that evaluated best."""
+    episodes: int = 1
+    """Episodes of the final policy: those whose returns are nearest to the median."""
+    sample: bool = False
+    """Sample the final policy's actions; by default it takes the most probable ones. Milestones
+    always show sampled ones."""
+    out: Path | None = None
+    """File to write, .mp4 or .gif; by default both, as video or milestones in the run directory."""
+    fps: float | None = None
+    """Steps of the environment to show in a second; by default real time."""
+    width: int | None = None
+    """Width in pixels; by default that of the environment's own pictures. Keyword arguments of the
+    environment are given as --env.KEY VALUE."""
+    allow_import: bool = False
+    """Import the module that a `module:ID` environment names."""
+    json: bool = False
+    """Print the result as one JSON object on stdout."""
+
+
+def _record(argv: list[str]) -> None:
+    argv, env_kwargs = _take_env_kwargs(argv)
+    options = _parse(RecordOptions, argv, "uphill record")
+    from uphill.runs.film import record
+    from uphill.runs.run import load
+
+    with _stdout_for(options.json) as show:
+        film = record(
+            load(options.run),
+            options.milestones,
+            seed_index=options.seed_index,
+            episodes=options.episodes,
+            sample=options.sample,
+            out=options.out,
+            fps=options.fps,
+            width=options.width,
+            env_kwargs=env_kwargs,
+            allow_import=options.allow_import,
+        )
+        if options.json:
+            show({"run": str(options.run), **film.facts()})
+            return
+        width, height = film.size
+        for path in film.files:
+            print(f"{path}  ({path.stat().st_size / 1e6:.1f} MB)")
+        returns = ", ".join(f"{x:.1f}" for x in film.returns)
+        print(
+            f"{film.seconds:.1f} s, {width} × {height} pixels, seed {film.seed}; returns {returns}"
+        )
 
 
 @dataclass(frozen=True)

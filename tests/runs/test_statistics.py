@@ -2,8 +2,16 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binom, mannwhitneyu, norm
 
-from uphill.runs.statistics import confidence_interval, interquartile_mean, summarize
+from uphill.runs.statistics import (
+    confidence_band,
+    confidence_interval,
+    interquartile_mean,
+    performance_profile,
+    probability_of_improvement,
+    summarize,
+)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8, 10, 101])
@@ -33,6 +41,72 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     covered = [low <= 0 <= high for low, high in map(confidence_interval, samples)]
     # 95 % asked; the percentile bootstrap of 50 values gives a little less: 188 ± 9 of 200.
     assert 175 <= sum(covered) <= 199
+
+
+def test_band_is_about_the_interval_at_each_point() -> None:
+    curves = np.random.default_rng(3).normal(size=(10, 4)) * [1, 2, 0, 5] + [0, 10, 3, 0]
+    low, high = confidence_band(curves)
+    # They are bootstraps of different samples: a few hundredths of the width apart.
+    for k, (least, most) in enumerate(map(confidence_interval, curves.T)):
+        assert low[k] == pytest.approx(least, abs=0.1 * (most - least))
+        assert high[k] == pytest.approx(most, abs=0.1 * (most - least))
+    one = np.array([[1.0, 2.0]])
+    np.testing.assert_array_equal(confidence_band(one), [[1.0, 2.0], [1.0, 2.0]])
+
+
+def test_profile_is_the_share_above_and_its_bootstrap_is_binomial() -> None:
+    scores = np.random.default_rng(4).integers(0, 10, size=12).astype(float)
+    thresholds = np.linspace(-1, 11, 25)
+    share, (low, high) = performance_profile(scores, thresholds)
+    brute = [sum(score > threshold for score in scores) / 12 for threshold in thresholds]
+    np.testing.assert_allclose(share, brute)
+    assert share[0] == low[0] == high[0] == 1
+    assert share[-1] == low[-1] == high[-1] == 0
+    # A bootstrap sample of 12 seeds holds Binomial(12, share) of those above: exactly known, up to
+    # one seed more or less where the percentile of 2000 samples falls beside a step.
+    for bound, level in ((low, 0.025), (high, 0.975)):
+        exact = binom.ppf(level, 12, share) / 12
+        assert np.abs(bound - exact).max() < 1.01 / 12
+        assert np.mean(np.abs(bound - exact) < 1e-9) > 0.8
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (3, 5), (10, 10), (8, 32)])
+def test_improvement_is_mann_and_whitneys_u(n: int, m: int) -> None:
+    generator = np.random.default_rng(n)
+    x, y = (generator.integers(0, 6, size=size).astype(float) for size in (n, m))  # with ties
+    probability, (low, high) = probability_of_improvement(x, y)
+    assert probability == pytest.approx(mannwhitneyu(x, y).statistic / (n * m))
+    assert probability_of_improvement(y, x)[0] == pytest.approx(1 - probability)
+    assert 0 <= low <= probability <= high <= 1
+    assert probability_of_improvement(x, y)[1] == (low, high)
+
+
+def test_improvement_of_what_is_always_better_or_the_same() -> None:
+    low, high = np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0])
+    assert probability_of_improvement(high, low) == (1.0, (1.0, 1.0))
+    assert probability_of_improvement(low, high) == (0.0, (0.0, 0.0))
+    assert probability_of_improvement(np.full(3, 500.0), np.full(4, 500.0)) == (0.5, (0.5, 0.5))
+
+
+def test_improvements_interval_is_that_of_drawing_seeds_again() -> None:
+    generator = np.random.default_rng(5)
+    x, y = generator.normal(0.5, size=7), generator.normal(size=9)
+    drawn = []
+    for _ in range(4000):
+        a, b = generator.choice(x, 7), generator.choice(y, 9)
+        drawn.append(np.mean(a[:, None] > b) + np.mean(a[:, None] == b) / 2)
+    _, interval = probability_of_improvement(x, y)
+    np.testing.assert_allclose(interval, np.percentile(drawn, [2.5, 97.5]), atol=0.03)
+
+
+def test_improvements_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    generator, truth = np.random.default_rng(6), norm.cdf(0.5 / np.sqrt(2))
+    covered = 0
+    for _ in range(100):
+        x, y = generator.normal(0.5, size=20), generator.normal(size=20)
+        low, high = probability_of_improvement(x, y)[1]
+        covered += low <= truth <= high
+    assert 87 <= covered <= 99
 
 
 def test_one_seed_is_summarized_over_its_episodes() -> None:

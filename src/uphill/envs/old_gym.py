@@ -52,8 +52,13 @@ class ModernSignatures(gymnasium.Env):
         is_truncated = bool(done) and bool((info or {}).get("TimeLimit.truncated", False))
         return observation, reward, bool(done) and not is_truncated, is_truncated, info or {}
 
+    @property
+    def draws(self) -> bool:
+        """Whether pictures are asked for as they were then: `render(mode="rgb_array")`."""
+        return accepts(getattr(self.env, "render", lambda: None), "mode")
+
     def render(self) -> Any:
-        return self.env.render()
+        return self.env.render(mode="rgb_array") if self.draws else self.env.render()
 
     def close(self) -> None:
         getattr(self.env, "close", lambda: None)()

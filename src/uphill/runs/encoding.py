@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 
 from uphill.errors import UphillError
 
-Frame = UInt8[np.ndarray, "height width 3"]
+Frame = UInt8[np.ndarray, "_ _ 3"]
 
 QUALITY = {"preset": "medium", "crf": "20", "tune": "animation"}
 BT709 = 1  # the number that H.264 has for it
@@ -24,7 +24,7 @@ GIF_WIDTH = 480
 GIF_FRAMES = 400  # what a GIF may have, so that it stays small
 GIF_DELAYS = (7, 8, 10, 12, 14, 16, 20)  # hundredths of a second, what GIF counts in
 COLORS = 255  # and one that is transparent
-_PALETTE_FRAMES = 12
+_PALETTE_FRAMES = 64
 
 
 def encode_mp4(frames: Iterable[Frame], fps: float) -> bytes:
@@ -145,7 +145,7 @@ def _palette(pictures: Sequence[Any]) -> Any:
     from PIL import Image
 
     picks = np.linspace(0, len(pictures) - 1, min(len(pictures), _PALETTE_FRAMES)).astype(int)
-    sheet = np.concatenate([np.asarray(pictures[k])[::2, ::2] for k in picks])
+    sheet = np.concatenate([np.asarray(pictures[k])[::3, ::3] for k in picks])
     return Image.fromarray(sheet).quantize(COLORS, method=Image.Quantize.MEDIANCUT)
 
 

@@ -10,12 +10,13 @@ Which episode is shown is decided by rules, so that a film shows what is typical
 The episodes' seeds are fixed before they are played (`uphill.runs.stages`).
 """
 
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
 from math import ceil
 from operator import attrgetter
 from pathlib import Path
@@ -26,7 +27,7 @@ import numpy as np
 from uphill.errors import UphillError
 from uphill.learning.learner import Actor
 from uphill.learning.process import use_compile_cache, use_cores
-from uphill.runs.captions import Caption, captioned
+from uphill.runs.captions import Caption, captioned, duration
 from uphill.runs.checkpoint import make_folder, read_manifest, write_file
 from uphill.runs.encoding import Frame, GifSink, encode_mp4, gif_delay, teed
 from uphill.runs.evaluate import tell
@@ -38,10 +39,14 @@ LONGEST_CLIP = 10.0
 """Seconds that a milestone's episode takes at most: longer ones run faster than in real time."""
 LONGEST_FILM = 60.0
 """Seconds after which a film of the final policy alone is cut off: it runs in real time."""
+FEW, LONG = 10, 20.0
+"""After how many pictures a forecast is made, and how many seconds make it worth telling."""
 HOLD = 0.8
 """Seconds for which the last picture of an episode stays."""
 SMALLEST = 400  # px: narrower pictures are enlarged, so that their caption can be read
 WIDTHS = (160, 3840)
+
+_Shown = tuple[Frame, float]  # a picture, and the return so far
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Clip:
     milestone: Milestone | None
     """whose policy played; None for the final one"""
     milestones: tuple[Milestone, ...]
-    """all that this policy was kept for, that one last: those that were reached together"""
+    """all that this policy was kept for: those that were reached together"""
     frames: list[Frame]
     """of one size, even numbers; the first state and the last are among them"""
     returns: list[float]
@@ -85,6 +90,20 @@ class Film:
     def seconds(self) -> float:
         return self.num_frames / self.fps
 
+    def facts(self) -> dict[str, Any]:
+        """What `uphill record --json` prints, as plain data."""
+        return {
+            "files": [str(path) for path in self.files],
+            "seed": self.seed,
+            "milestones": list(self.milestones),
+            "returns": list(self.returns),
+            "frames": self.num_frames,
+            "fps": self.fps,
+            "seconds": self.seconds,
+            "width": self.size[0],
+            "height": self.size[1],
+        }
+
 
 @dataclass(frozen=True)
 class _Scene:
@@ -103,7 +122,7 @@ class _Scene:
     """of the film: a multiple of that"""
     width: int | None
 
-    def frames(self) -> Iterator[tuple[Frame, float]]:
+    def frames(self) -> Iterator[_Shown]:
         """Pictures, each with the return so far."""
         pictures = self.episode.draw(self.states)
         for picture, t in zip(pictures, self.states, strict=True):
@@ -123,7 +142,7 @@ def milestone_clips(
     allow_import: bool = False,
 ) -> list[Clip]:
     """A clip for each milestone of one seed, in order, and one of the final policy. Milestones that
-    were reached in the same update share one: their policy is the same.
+    were reached in the same update share a clip, since they share their policy.
 
     Pictures are scaled to `width` pixels, and a clip takes `longest` seconds at most.
 
@@ -139,7 +158,7 @@ def milestone_clips(
 def _clip(scene: _Scene) -> Clip:
     frames, returns = zip(*scene.frames(), strict=True)
     return Clip(
-        scene.milestones[-1] if scene.milestones else None,
+        _foremost(scene.milestones),
         scene.milestones,
         list(frames),
         list(returns),
@@ -261,6 +280,13 @@ def _story(run: Run, plan: _Plan, stage: Stage) -> list[_Scene]:
     return scenes
 
 
+def _foremost(together: tuple[Milestone, ...]) -> Milestone | None:
+    """The one to name of those that were reached together: the last that is called what it is
+    (`full_lap`, `solved`), which says more than how much of the way to the threshold was done."""
+    plain = [m for m in together if title(m.name) == m.name.replace("_", " ")]
+    return next(reversed(plain or together), None)
+
+
 def _distance(wanted: float, episode: Episode) -> float:
     return abs(episode.total - wanted)
 
@@ -369,9 +395,10 @@ def _is_gif(path: Path) -> bool:
 
 def _film_frames(run: Run, plan: _Plan, scenes: Sequence[_Scene]) -> Iterator[Frame]:
     """All frames of a film, with captions."""
+    all_frames = chain.from_iterable(scene.frames() for scene in scenes)
+    drawn = _watched(all_frames, sum(len(scene.states) for scene in scenes))
     for k, scene in enumerate(scenes):
         caption = _caption(run, plan, scene, k, scenes)
-        drawn = scene.frames()
         frame = None
         for position, number in enumerate(numbers := _numbers(scene)):
             if frame is None or number != numbers[position - 1]:
@@ -379,6 +406,17 @@ def _film_frames(run: Run, plan: _Plan, scenes: Sequence[_Scene]) -> Iterator[Fr
                 now = replace(caption, episode_return=so_far, done=(position + 1) / len(numbers))
                 frame = captioned(picture, now)
             yield frame
+
+
+def _watched(frames: Iterator[_Shown], num: int) -> Iterator[_Shown]:
+    """The frames; if drawing all of them will take long, that is told after the first few."""
+    started = time.perf_counter()
+    for k, frame in enumerate(frames):
+        if k == FEW:
+            seconds = (time.perf_counter() - started) / FEW * num
+            if seconds > LONG:
+                tell(f"Drawing {num:,} pictures will take about {duration(round(seconds))}.")
+        yield frame
 
 
 def _numbers(scene: _Scene) -> list[int]:
@@ -399,8 +437,8 @@ def _caption(
         words.append(f"{scene.speed}× speed")
     if shown < all_states:
         words.append(f"first {shown:,} of {all_states:,} steps")
-    ends = dict.fromkeys((*scene.milestones[:1], *scene.milestones[-1:]))
-    heading = ", ".join(title(milestone.name) for milestone in ends) or "final policy"
+    milestone = _foremost(scene.milestones)
+    heading = "final policy" if milestone is None else title(milestone.name)
     return Caption(
         heading, " · ".join(words), scene.steps, scene.seconds, 0.0, chapter, len(scenes)
     )

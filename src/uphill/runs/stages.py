@@ -19,12 +19,14 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, PRNGKeyArray, PyTree
+from gymnasium.envs.registration import load_env_creator
+from jaxtyping import Bool, Float, Key, PRNGKeyArray, PyTree
 
 from uphill.envs import gymnasium_backend
 from uphill.envs.base import World
 from uphill.envs.checks import Checked, failure
 from uphill.envs.make import EnvironmentChoice, lane_seed
+from uphill.envs.old_gym import ModernSignatures, accepts
 from uphill.envs.pictures import frames_per_second, render
 from uphill.envs.worlds import make_world
 from uphill.errors import UphillError
@@ -39,6 +41,7 @@ HOST_CANDIDATES = 8
 HOST_STEPS = 5_000
 """Steps after which no further candidate is begun in a Python environment."""
 HOST_SECONDS = 30.0
+_OPENGL = ("OpenGL", "EGL", "OSMesa", "GLFW", "mjr_makeContext")
 _FILM_SEED = 2**31 - 2  # far from the seeds people train with, and not the evaluation's
 
 
@@ -118,7 +121,7 @@ def _compiled_episode(
 
 @partial(jax.jit, static_argnums=0)
 def _play_all(
-    world: World, actor: Actor, keys: PRNGKeyArray, deterministic: Array
+    world: World, actor: Actor, keys: Key[jax.Array, " N"], deterministic: Array
 ) -> tuple[PyTree, Float[Array, "N T"], Bool[Array, "N T"]]:
     """States (one more than steps), rewards, and whether the episode had ended after each step; it
     goes on to the time limit, whatever happens."""
@@ -258,36 +261,40 @@ def _drawing_environment(choice: EnvironmentChoice) -> gymnasium.Env:
         UphillError: if it can't be made with them.
     """
     _prefer_no_display()
-    _require_mode(choice)
-    keywords = choice.env_kwargs | {"render_mode": "rgb_array"}
-    python = gymnasium_backend.prepare(choice.env, keywords, choice.name)
     try:
-        env = python.factory()
+        keywords = choice.env_kwargs | _render_mode(choice)
+        env = gymnasium_backend.prepare(choice.env, keywords, choice.name).factory()
     except Exception as error:
-        raise UphillError(f"{choice.name} {failure('making it', error)}") from error
+        raise _cannot_draw(choice.name, error) from error
+    base = env.unwrapped
+    is_old = isinstance(base, ModernSignatures) and base.draws
+    if env.render_mode != "rgb_array" and not is_old:
+        env.close()
+        raise UphillError(
+            f"{choice.name} can't draw itself: its maker takes no render_mode, and a film needs "
+            "what Gymnasium calls rgb_array."
+        )
     return Checked(env)
 
 
-def _require_mode(choice: EnvironmentChoice) -> None:
-    """Raises:
-    UphillError: if the environment says that it has no RGB pictures.
+def _render_mode(choice: EnvironmentChoice) -> dict[str, str]:
+    """The keyword argument that asks for pictures; none where the environment's maker has none.
+
+    Raises:
+        UphillError: if the environment says that it has no RGB pictures.
     """
-    if not isinstance(choice.env, str):
-        return
-    spec = gymnasium_backend.spec_of(choice.env)
-    try:
-        maker = spec.entry_point
-        maker = maker if callable(maker) else gymnasium_backend.load_env_creator(str(maker))
-    except Exception:
-        return  # making it says what is missing
+    maker: Any = choice.env
+    if isinstance(maker, str):
+        entry = gymnasium_backend.spec_of(maker).entry_point
+        maker = entry if callable(entry) else load_env_creator(str(entry))
     metadata = getattr(maker, "metadata", None)
-    modes = metadata.get("render_modes") if isinstance(metadata, dict) else None
-    if modes is not None and "rgb_array" not in modes:
-        have = ", ".join(map(str, modes)) or "none"
+    modes = metadata.get("render_modes", []) if isinstance(metadata, dict) else []
+    if modes and "rgb_array" not in modes:
         raise UphillError(
             f"{choice.name} can't draw itself: a film needs the render mode rgb_array, and it has "
-            f"{have}."
+            f"{', '.join(map(str, modes))}."
         )
+    return {"render_mode": "rgb_array"} if accepts(maker, "render_mode") else {}
 
 
 def _prefer_no_display() -> None:
@@ -303,11 +310,20 @@ def _prefer_no_display() -> None:
 
 
 def _cannot_draw(name: str, error: Exception) -> UphillError:
-    text = " ".join(str(error).split())
-    if "OpenGL" in text or "EGL" in text or "glGetError" in text or "GLFW" in text:
+    """What to say of an error that came from drawing, or from getting ready for it."""
+    reason = str(error).strip().splitlines()[-1:]
+    if any(word in str(error) for word in _OPENGL):
         return UphillError(
             f"{name} can't draw itself here, since MuJoCo finds no OpenGL that works without a "
-            f"display ({text}): install libegl1 or libosmesa6, or set MUJOCO_GL to egl, osmesa or "
-            "glfw."
+            f"display ({''.join(reason)}): install libegl1 or libosmesa6, and set MUJOCO_GL to egl "
+            "or osmesa."
         )
-    return UphillError(f"{name} can't be filmed: render() {failure('render', error)}")
+    if isinstance(error, NotImplementedError):
+        return UphillError(f"{name} can't draw itself: it has no render().")
+    if isinstance(error, gymnasium.error.DependencyNotInstalled):
+        return UphillError(f"{name} needs a package to draw itself that is missing: {error}")
+    return (
+        error
+        if isinstance(error, UphillError)
+        else UphillError(f"{name} {failure('render', error)}")
+    )

@@ -50,8 +50,8 @@ def performance_profile(
     Seeds are drawn with replacement; each interval is that of its threshold alone.
     """
     is_above = (scores[:, None] > thresholds).astype(np.float64)
-    shares = _shares(len(scores), np.random.default_rng(0))
-    return is_above.mean(0), _middle_95(shares @ is_above)
+    drawn = _draws(len(scores), np.random.default_rng(0))
+    return is_above.mean(0), _middle_95(drawn @ is_above / len(scores))
 
 
 def probability_of_improvement(
@@ -66,14 +66,15 @@ def probability_of_improvement(
     """
     wins = (np.sign(x[:, None] - y) + 1) / 2
     generator = np.random.default_rng(0)
-    of_x, of_y = _shares(len(x), generator), _shares(len(y), generator)
-    low, high = _middle_95(((of_x @ wins) * of_y).sum(1))
+    of_x, of_y = _draws(len(x), generator), _draws(len(y), generator)
+    low, high = _middle_95(((of_x @ wins) * of_y).sum(1) / wins.size)
     return float(wins.mean()), (float(low), float(high))
 
 
-def _shares(size: int, generator: np.random.Generator) -> Float[np.ndarray, "R n"]:
-    """How much of each bootstrap sample each of `size` values is."""
-    return generator.multinomial(size, np.full(size, 1 / size), size=RESAMPLES) / size
+def _draws(size: int, generator: np.random.Generator) -> Float[np.ndarray, "R n"]:
+    """How often each of `size` values is in each bootstrap sample."""
+    drawn = generator.multinomial(size, np.full(size, 1 / size), size=RESAMPLES)
+    return drawn.astype(np.float64)
 
 
 def _middle_95(samples: np.ndarray) -> Any:

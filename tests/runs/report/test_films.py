@@ -23,7 +23,7 @@ def test_there_is_a_film_for_each_chapter(pair: tuple[Path, Path]) -> None:
     run = load(pair[0])
     films, why = films_of(run)
     assert not why
-    assert list(films) == [chapter.name for chapter in view_of(run).chapters]
+    assert list(films) == [chapter.update for chapter in view_of(run).chapters]
     for film in films.values():
         assert frames_in(film.source) == len(film.returns)
         assert film.width == 400

@@ -19,6 +19,7 @@ from uphill.runs.plots.style import (
     line_style,
     new_figure,
     set_title,
+    settled,
     short_numbers,
 )
 from uphill.runs.run import Run
@@ -108,7 +109,7 @@ def curves_figure(runs: Sequence[Run], against: Against = "steps", column: str =
         axes.set(xticks=[], yticks=[])
     clear_spines(axes)
     legend_above(axes)
-    return figure
+    return settled(figure)
 
 
 def _curve(name: str, metrics: dict[str, np.ndarray], column: str, against: Against) -> Curve:

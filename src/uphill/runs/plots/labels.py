@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from uphill.runs.experiment import Experiment
 from uphill.runs.run import Run
 
+_LONGEST = 44  # characters; of a path the end is kept, which tells it from others
 _WHAT = {
     "rollout/episode_return": "return of training episodes",
     "rollout/episode_length": "length of training episodes",
@@ -42,13 +43,19 @@ def names_of(runs: Sequence[Run]) -> list[str]:
         run.experiment.algo if is_one else f"{run.experiment.algo} · {env}"
         for run, env in zip(runs, envs, strict=True)
     ]
-    for folder in (lambda run: run.path.resolve().name, lambda run: str(run.path)):
+    for folder in (_folder_of, lambda run: str(run.path)):
         count = Counter(names)
         names = [
             f"{name} · {folder(run)}" if count[name] > 1 else name
             for run, name in zip(runs, names, strict=True)
         ]
-    return names
+    return [name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}" for name in names]
+
+
+def _folder_of(run: Run) -> str:
+    """The folder's name, without what training put in front if nobody chose it."""
+    start = f"{run.experiment.env}-{run.experiment.algo}-"
+    return run.path.resolve().name.removeprefix(start)
 
 
 def label_of(column: str) -> str:

@@ -17,6 +17,7 @@ from uphill.runs.plots.style import (
     line_style,
     new_figure,
     set_title,
+    settled,
     short_numbers,
 )
 from uphill.runs.run import Run
@@ -92,7 +93,7 @@ def performance_profile_figure(runs: Sequence[Run]) -> Figure:
     axes.xaxis.set_major_formatter(short_numbers())
     clear_spines(axes)
     legend_above(axes)
-    return figure
+    return settled(figure)
 
 
 def improvements(scores: Sequence[Scores]) -> list[dict[str, Any]]:
@@ -112,7 +113,9 @@ def improvement_figure(runs: Sequence[Run]) -> Figure:
         UphillError: unless there are two runs that can be compared.
     """
     rows = improvements(_compared(runs))
-    figure = new_figure(height=1.4 + 0.3 * len(rows))
+    is_long = max(len(row["x"] + row["y"]) for row in rows) > 40
+    joint, height = ("\n> ", 0.5) if is_long else ("  >  ", 0.3)
+    figure = new_figure(height=1.4 + height * len(rows))
     axes = figure.add_subplot()
     for k, row in enumerate(rows):
         low, high = row["ci95"]
@@ -121,12 +124,13 @@ def improvement_figure(runs: Sequence[Run]) -> Figure:
         numbers = f"{row['probability']:.2f}  [{low:.2f}, {high:.2f}]"
         axes.text(1.04, k, numbers, va="center", fontsize="small")
     axes.axvline(0.5, color=GREY, lw=1, ls=(0, (3, 3)))
-    axes.set_yticks(range(len(rows)), [f"{row['x']}  >  {row['y']}" for row in rows])
+    size = "small" if is_long else "medium"
+    axes.set_yticks(range(len(rows)), [row["x"] + joint + row["y"] for row in rows], fontsize=size)
     axes.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.4, -0.6))
-    axes.set_xlabel("P(X > Y): how often a seed of X scores above one of Y; 95 % interval")
+    axes.set_xlabel("P(X > Y) over seeds, with its 95 % interval")
     set_title(figure, f"{title_of(runs)} · probability of improvement")
     clear_spines(axes)
-    return figure
+    return settled(figure)
 
 
 def _compared(runs: Sequence[Run]) -> list[Scores]:

@@ -1,6 +1,7 @@
 """How pictures look: the same every time, and readable without colour."""
 
 import io
+import math
 from typing import Any
 
 import matplotlib
@@ -22,8 +23,6 @@ _DASHES = (
 )
 _MARKERS = "os^DvP*X"
 GREY = "#666666"
-_LINE = 105
-"""characters of legend that fit beside each other"""
 
 
 def line_style(k: int) -> dict[str, Any]:
@@ -58,23 +57,37 @@ def clear_spines(axes: Axes) -> None:
 
 
 def legend_above(axes: Axes) -> None:
-    """The legend between title and axes, where no data can be."""
+    """The legend between title and axes, where no data can be, in as few lines as hold it.
+
+    A figure with more than two lines of it grows by them.
+    """
     handles, labels = axes.get_legend_handles_labels()
-    if not labels:
-        return
-    num_columns = max(1, min(len(labels), _LINE // (max(map(len, labels)) + 6)))
-    axes.legend(
-        handles,
-        labels,
-        loc="lower left",
-        bbox_to_anchor=(0, 1.01),
-        borderaxespad=0.2,
-        frameon=False,
-        ncols=num_columns,
-        fontsize="small",
-        handlelength=3.2,
-        columnspacing=1.6,
-    )
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    for num_columns in range(min(len(labels), 6), 0, -1):
+        legend = axes.legend(
+            handles,
+            labels,
+            loc="lower left",
+            bbox_to_anchor=(0, 1.01),
+            borderaxespad=0.2,
+            frameon=False,
+            ncols=num_columns,
+            fontsize="small",
+            handlelength=3.2,
+            columnspacing=1.6,
+        )
+        if legend.get_window_extent().width < 0.82 * figure.bbox.width:  # beside it, axis labels
+            num_more = math.ceil(len(labels) / num_columns) - 2
+            figure.set_figheight(figure.get_figheight() + 0.19 * max(0, num_more))
+            return
+
+
+def settled(figure: Figure) -> Figure:
+    """The figure, laid out once for all: every drawing would move things by a hair otherwise."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    return figure
 
 
 def short_numbers() -> EngFormatter:

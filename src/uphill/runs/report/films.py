@@ -30,9 +30,9 @@ class Film:
     returns: tuple[str, ...]
 
 
-def films_of(run: Run) -> tuple[dict[str, Film], str]:
-    """Films by the names of their milestones, the final policy's by `final`; and why there are
-    none, where the environment can't draw."""
+def films_of(run: Run) -> tuple[dict[int | None, Film], str]:
+    """Films by the update after which their policies were kept, the final policy's by None; and why
+    there are none, where the environment can't draw."""
     try:
         clips = milestone_clips(run, run.seed_index, WIDTH)
         return _fitting(clips), ""
@@ -40,7 +40,7 @@ def films_of(run: Run) -> tuple[dict[str, Film], str]:
         return {}, f"There are no films: {error}"
 
 
-def _fitting(clips: Sequence[Clip], largest: int = LARGEST) -> dict[str, Film]:
+def _fitting(clips: Sequence[Clip], largest: int = LARGEST) -> dict[int | None, Film]:
     """Films that are not too large together: of long episodes every second picture is left out
     until they fit, which takes as long to watch."""
     stride = 1
@@ -50,7 +50,7 @@ def _fitting(clips: Sequence[Clip], largest: int = LARGEST) -> dict[str, Film]:
             break
         stride *= 2
     return {
-        clip.milestone.name if clip.milestone else "final": _film(clip, content, stride)
+        clip.milestone.update if clip.milestone else None: _film(clip, content, stride)
         for clip, content in zip(clips, contents, strict=True)
     }
 

@@ -75,7 +75,7 @@ def report_page(run: Run, films: bool = True, live: Live | None = None) -> Page:
     """
     view = view_of(run)
     made, why = films_of(run) if films and view.chapters else ({}, "" if films else NO_FILMS)
-    in_order = [made.get(chapter.name) for chapter in view.chapters]
+    in_order = [made.get(chapter.update) for chapter in view.chapters]
     return _render(
         "run.html",
         live,

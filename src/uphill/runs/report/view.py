@@ -12,7 +12,7 @@ from uphill.runs.configuration import encode
 from uphill.runs.experiment import Experiment
 from uphill.runs.metrics import FILE as METRICS_FILE
 from uphill.runs.metrics import read_metrics
-from uphill.runs.milestones import Milestone, title
+from uphill.runs.milestones import SOLVED, UNTRAINED, Milestone, title
 from uphill.runs.plots.curves import GRID, RETURN, Against, learning_curve, smoothed
 from uphill.runs.report.charts import Chart, Curve, line_chart
 from uphill.runs.report.diagnosis import DIAGNOSTICS, course, largest_entropy
@@ -21,19 +21,24 @@ from uphill.runs.report.words import duration, number
 from uphill.runs.run import Run
 from uphill.runs.statistics import confidence_band, interquartile_mean
 
+MEANS = (UNTRAINED, SOLVED)
+"""Milestones whose return is not that of one episode."""
 _FINE = 10
 """Points of a curve for each that is drawn."""
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A place on the timeline: a milestone of the seed whose story is told, or the end."""
+    """A place on the timeline: what the seed whose story is told had reached, or the end."""
 
-    name: str
+    update: int | None
+    """after which its policy was kept; None for the final one"""
     title: str
     steps: int
     seconds: float
     episode_return: float
+    is_mean: bool
+    """whether that is of several episodes"""
     when: str
 
 
@@ -228,14 +233,14 @@ def _chapter(milestones: Sequence[Milestone]) -> Chapter:
     m = milestones[-1]
     name = ", and ".join(dict.fromkeys([title(milestones[0].name), title(m.name)]))
     when = f"after {m.steps:,} steps, {duration(m.seconds)}" if m.steps else "before any learning"
-    return Chapter(m.name, name, m.steps, m.seconds, m.episode_return, when)
+    return Chapter(m.update, name, m.steps, m.seconds, m.episode_return, m.name in MEANS, when)
 
 
 def _end(run: Run, evaluation: dict[str, Any], facts: Facts) -> Chapter:
     steps, seconds = facts.num_transitions[run.seed_index], facts.seconds
     reached = evaluation["deterministic"]["per_seed"][run.seed_index]
     when = f"after {steps:,} steps, {duration(seconds)}"
-    return Chapter("final", "the trained policy", steps, seconds, reached, when)
+    return Chapter(None, "the trained policy", steps, seconds, reached, True, when)
 
 
 def _reached(milestones: Sequence[Milestone], seeds: int) -> list[tuple[str, str, str]]:
