@@ -1,12 +1,13 @@
 """Reports in a real browser: from the disk, with no network, for everyone."""
 
+import time
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import Open
 from playwright.sync_api import Page, expect
 
+from conftest import Open
 from report_runs import copied, hostile, load
 from uphill.runs.report import write_report
 
@@ -19,6 +20,14 @@ SCREENS = {
     "phone": {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True},
     "dark phone": {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"},
 }
+
+
+def wait_until(page: Page, condition: str, seconds: float = 15.0) -> None:
+    """Ask now and then from outside: the page's policy lets nothing be evaluated in it."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, f"never: {condition}"
+        page.wait_for_timeout(20)
 
 
 def check_access(page: Page) -> None:
@@ -73,7 +82,7 @@ def test_the_timeline_scrubs_and_plays(report: Path, open_page: Open) -> None:
     slider.fill(str(early))
     expect(cards.nth(0)).to_have_attribute("aria-current", "step")
     expect(page.locator("#now")).to_contain_text("Untrained, before any learning.")
-    page.wait_for_function(PLAYING)
+    wait_until(page, PLAYING)
     slider.fill(str(late))
     expect(cards.nth(1)).to_have_attribute("aria-current", "step")
     expect(cards.nth(0)).not_to_have_attribute("aria-current", "step")
@@ -104,7 +113,7 @@ def test_the_keyboard_is_enough(report: Path, open_page: Open) -> None:
     expect(cards.nth(0)).to_have_attribute("aria-current", "step")
     page.keyboard.press("Space")
     expect(play).to_have_text("Pause")
-    page.wait_for_function(PLAYING)
+    wait_until(page, PLAYING)
     page.keyboard.press("Space")
     expect(play).to_have_text("Play the story")
     assert page.evaluate(PLAYING) == 0
@@ -114,7 +123,7 @@ def test_the_keyboard_is_enough(report: Path, open_page: Open) -> None:
 
 def test_the_story_is_played_in_order(report: Path, open_page: Open) -> None:
     page = open_page(report)
-    page.evaluate("document.querySelectorAll('video').forEach((film) => { film.playbackRate = 8; })")
+    page.locator("video").evaluate_all("films => films.forEach((f) => { f.playbackRate = 8; })")
     page.evaluate(
         """() => {
             window.seen = [];
@@ -127,7 +136,7 @@ def test_the_story_is_played_in_order(report: Path, open_page: Open) -> None:
     )
     page.locator("#play").click()
     expect(page.locator("#play")).to_have_text("Pause")
-    page.wait_for_function("window.seen.length === 3")
+    wait_until(page, "window.seen.length === 3")
     assert page.evaluate("window.seen") == [0, 1, 2]
     expect(page.locator("#play")).to_have_text("Play the story")
 
@@ -135,7 +144,7 @@ def test_the_story_is_played_in_order(report: Path, open_page: Open) -> None:
 def test_all_films_play_at_once(report: Path, open_page: Open) -> None:
     page = open_page(report)
     page.locator("#together").click()
-    page.wait_for_function(f"{PLAYING} === 3")
+    wait_until(page, f"{PLAYING} === 3")
 
 
 def test_who_prefers_less_motion_gets_pictures(report: Path, open_page: Open) -> None:
@@ -181,7 +190,7 @@ def test_hostile_names_stay_text(pair: tuple[Path, Path], tmp_path: Path, open_p
     pages.append(write_report([load(run), load(pair[1])], tmp_path / "two.html"))
     for path in pages:
         page = open_page(path)
-        assert "<script>document.title = 'owned'</script>" in page.title()
+        assert "<img src=x onerror=alert(1)>" in page.title()
         assert page.locator("img").count() == 0
         assert page.locator("b").count() == 0
         assert "<img src=x onerror=alert(1)>" in page.locator("body").inner_text()

@@ -1,5 +1,6 @@
 """Charts: what is drawn is where the numbers say."""
 
+import itertools
 import re
 
 import numpy as np
@@ -72,5 +73,5 @@ def test_ticks_are_round_even_and_inside(low: float, high: float) -> None:
         found = ticks(low, high, most)
         assert 2 <= len(found) <= most + 1
         assert low - 1e-9 * high <= found[0] < found[-1] <= high * (1 + 1e-9)
-        (step,) = {round(b - a, 12) for a, b in zip(found, found[1:], strict=False)}
+        (step,) = {round(b - a, 12) for a, b in itertools.pairwise(found)}
         assert re.fullmatch(r"[125]\.?0*e[+-]\d+", f"{step:.6e}")
