@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from report_runs import copied, hostile, load
+from uphill.cli import main
 from uphill.errors import UphillError
 from uphill.runs.report import write_report
 from uphill.runs.report.page import Live, comparison_page, index_page, report_page
@@ -171,3 +172,14 @@ def test_the_pages_parts_are_in_the_package() -> None:
     ignored = (ROOT / ".gitignore").read_text()
     assert "*.html" not in ignored
     assert "*.js" not in ignored
+
+
+def test_the_command_line_says_where_the_page_is(
+    pair: tuple[Path, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "page.html"
+    assert main(["report", str(pair[0]), "--out", str(out), "--no-films", "--json"]) == 0
+    result = json.loads(capfd.readouterr().out)
+    assert result == {"report": str(out), "bytes": out.stat().st_size, "runs": [str(pair[0])]}
+    assert main(["report", *map(str, pair), "--out", str(out)]) == 0
+    assert f"{out}  (0.1 MB; open it in any browser)" in capfd.readouterr().out
