@@ -567,6 +567,8 @@ class ReportOptions:
     runs/report-TIME.html."""
     films: bool = True
     """Show films of the milestones, which takes some seconds to make. A comparison has none."""
+    allow_import: bool = False
+    """Import the module that a `module:ID` environment names, to film it."""
     json: bool = False
     """Print the result as one JSON object on stdout."""
 
@@ -579,7 +581,8 @@ def _report(argv: list[str]) -> None:
     from uphill.runs.run import load
 
     with _stdout_for(options.json) as show:
-        path = write_report([load(run) for run in options.runs], options.out, options.films)
+        runs = [load(run) for run in options.runs]
+        path = write_report(runs, options.out, options.films, options.allow_import)
         size = path.stat().st_size
         if options.json:
             show({"report": str(path), "bytes": size, "runs": [str(run) for run in options.runs]})
@@ -596,13 +599,15 @@ class WatchOptions:
     """Folder that holds the runs."""
     port: int | None = None
     """Port to listen at; by default 8000, or the next one that is free."""
+    allow_import: bool = False
+    """Import the modules that `module:ID` environments name, to film them."""
 
 
 def _watch(argv: list[str]) -> None:
     options = _parse(WatchOptions, argv, "uphill watch")
     from uphill.runs.watch import watch
 
-    watch(options.folder, options.port, lambda text: print(text, flush=True))
+    watch(options.folder, options.port, options.allow_import, partial(print, flush=True))
 
 
 @dataclass(frozen=True)

@@ -326,7 +326,9 @@ class Run:
 
         return plot_run(self)
 
-    def report(self, out: str | Path | None = None, films: bool = True) -> Path:
+    def report(
+        self, out: str | Path | None = None, films: bool = True, allow_import: bool = False
+    ) -> Path:
         """Write `report.html`, a page that shows all of the run and needs nothing else; its path.
 
         Raises:
@@ -334,7 +336,7 @@ class Run:
         """
         from uphill.runs.report import write_report
 
-        return write_report(self, out, films)
+        return write_report(self, out, films, allow_import)
 
 
 def load(

@@ -7,6 +7,7 @@ method but GET, and no host but itself, so that no page of another site can read
 
 import errno
 import re
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,22 +39,28 @@ _OWN_NAMES = re.compile(r"(127\.0\.0\.1|localhost)(:\d{1,5})?", re.IGNORECASE)
 
 
 def watch(
-    folder: str | Path, port: int | None = None, announce: Callable[[str], None] = print
+    folder: str | Path,
+    port: int | None = None,
+    allow_import: bool = False,
+    announce: Callable[[str], None] = print,
 ) -> None:
     """Serve the runs of a folder until Ctrl-C.
 
-    Without a port it is 8000, or the next one that is free.
+    Without a port it is 8000, or the next one that is free. `allow_import` lets films import the
+    modules that `module:ID` environments name.
 
     Raises:
         UphillError: if there is no such folder, or the port is taken.
         KeyboardInterrupt: on Ctrl-C.
     """
-    with make_server(folder, port) as server:
+    with make_server(folder, port, allow_import) as server:
         announce(f"Watching {folder}: http://{HOST}:{server.server_port}/  (Ctrl-C ends it)")
         server.serve_forever()
 
 
-def make_server(folder: str | Path, port: int | None = None) -> "Server":
+def make_server(
+    folder: str | Path, port: int | None = None, allow_import: bool = False
+) -> "Server":
     """A server that listens, and answers once `serve_forever` is called.
 
     Raises:
@@ -66,7 +73,7 @@ def make_server(folder: str | Path, port: int | None = None) -> "Server":
         raise UphillError(f"port is {port}: use a number from 0 (any that is free) to 65535.")
     for candidate in range(PORT, PORT + TRIES) if port is None else (port,):
         try:
-            return Server(candidate, Shelf(root))
+            return Server(candidate, Shelf(root, allow_import))
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
@@ -84,6 +91,10 @@ class Server(ThreadingHTTPServer):
     def server_bind(self) -> None:
         TCPServer.server_bind(self)  # HTTPServer's would ask the network for this machine's name
         self.server_name, self.server_port = HOST, self.server_address[1]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):  # who went away needs no answer
+            super().handle_error(request, client_address)
 
     def server_close(self) -> None:
         super().server_close()
@@ -114,6 +125,9 @@ class Handler(BaseHTTPRequestHandler):
             page = self._page(path, query)
         except UphillError as error:
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+            return
+        except OSError:  # a file that was there a moment ago
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "The run is just being written.")
             return
         if page is None:
             self._refuse(HTTPStatus.NOT_FOUND, "There is no such page.")

@@ -2,10 +2,12 @@
 
 import base64
 import io
+import sys
 from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 
 from report_runs import copied, load
 from uphill.runs.film import Clip
@@ -45,3 +47,19 @@ def test_an_environment_that_is_not_there_gives_no_film_and_a_sentence(
     films, why = films_of(load(path))
     assert not films
     assert why.startswith("There are no films: The run's environment was the Python callable")
+
+
+def test_a_module_is_imported_only_if_that_is_allowed(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "names_a_world.py").write_text("import uphill.envs.registration")
+    monkeypatch.syspath_prepend(tmp_path)
+    env = "names_a_world:uphill/CartPole-v1"
+    path = copied(pair[0], tmp_path / "run", env=env, backend="gymnasium")
+    films, why = films_of(load(path))
+    assert not films
+    assert "add --allow-import if you trust it" in why
+    assert "names_a_world" not in sys.modules
+    films, why = films_of(load(path), allow_import=True)
+    assert not why
+    assert len(films) == 3

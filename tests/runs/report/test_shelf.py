@@ -38,7 +38,7 @@ def films_at_once(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     made: list[str] = []
     real = home.report_page
 
-    def page_of(run: Any, films: bool = True, live: Live | None = None) -> Page:
+    def page_of(run: Any, films: bool = True, live: Live | None = None, *_: bool) -> Page:
         made.append("films" if films else "page")
         return real(run, False, live)
 
@@ -88,7 +88,7 @@ def test_films_that_can_not_be_made_are_explained(
 ) -> None:
     real = home.report_page
 
-    def breaks(run: Any, films: bool = True, live: Live | None = None) -> Page:
+    def breaks(run: Any, films: bool = True, live: Live | None = None, *_: bool) -> Page:
         if films:
             raise ZeroDivisionError
         return real(run, False, live)

@@ -83,7 +83,7 @@ def line_chart(
     """The chart of some curves; `dots` are (x, y, title). What is not finite leaves a gap."""
     dots = list(dots)
     shown = [part for c in curves for part in (c.y, c.low, c.high) if part is not None]
-    marks = [np.array([y for _, y, _ in dots]), np.array([threshold] if threshold else [])]
+    marks = [np.array([y for _, y, _ in dots]), np.array([] if threshold is None else [threshold])]
     low, high = y_range or _limits(shown + marks)
     left, right = x_range or _extent([c.x for c in curves])
 

@@ -187,7 +187,7 @@ DIAGNOSTICS = (
     Diagnostic(
         "policy/clip_fraction",
         "Clipped samples",
-        "Share of the samples on which PPO's clip held the update back.",
+        "Share of the samples on which PPO’s clip held the update back.",
         _clip_fraction,
     ),
     Diagnostic(

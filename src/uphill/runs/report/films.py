@@ -30,11 +30,11 @@ class Film:
     returns: tuple[str, ...]
 
 
-def films_of(run: Run) -> tuple[dict[int | None, Film], str]:
+def films_of(run: Run, allow_import: bool = False) -> tuple[dict[int | None, Film], str]:
     """Films by the update after which their policies were kept, the final policy's by None; and why
     there are none, where the environment can't draw."""
     try:
-        clips = milestone_clips(run, run.seed_index, WIDTH)
+        clips = milestone_clips(run, run.seed_index, WIDTH, allow_import=allow_import)
         return _fitting(clips), ""
     except UphillError as error:
         return {}, f"There are no films: {error}"

@@ -44,11 +44,15 @@ class Page:
 
 
 def write_report(
-    runs: Run | Sequence[Run], out: str | Path | None = None, films: bool = True
+    runs: Run | Sequence[Run],
+    out: str | Path | None = None,
+    films: bool = True,
+    allow_import: bool = False,
 ) -> Path:
     """Write the report of a run, or the comparison of several; its path.
 
     By default that is `report.html` in the run directory, and `runs/report-TIME.html` for several.
+    `allow_import` lets films import the module that a `module:ID` environment names.
 
     Raises:
         UphillError: if a run is damaged, or the page can't be written.
@@ -57,7 +61,7 @@ def write_report(
     if not runs:
         raise UphillError("There is no run to report on: name at least one run directory.")
     if len(runs) == 1:
-        page = report_page(runs[0], films)
+        page = report_page(runs[0], films, allow_import=allow_import)
         path = Path(out) if out else runs[0].path / REPORT_FILE
     else:
         page = comparison_page(runs)
@@ -67,14 +71,18 @@ def write_report(
     return path
 
 
-def report_page(run: Run, films: bool = True, live: Live | None = None) -> Page:
+def report_page(
+    run: Run, films: bool = True, live: Live | None = None, allow_import: bool = False
+) -> Page:
     """The report of one run.
 
     Raises:
         UphillError: if the run is damaged.
     """
     view = view_of(run)
-    made, why = films_of(run) if films and view.chapters else ({}, "" if films else NO_FILMS)
+    made, why = {}, "" if films else NO_FILMS
+    if films and view.chapters:
+        made, why = films_of(run, allow_import)
     in_order = [made.get(chapter.update) for chapter in view.chapters]
     return _render(
         "run.html",

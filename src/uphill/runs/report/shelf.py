@@ -46,8 +46,8 @@ class Shelf:
     Pages are made one at a time; films by a thread, since they take long.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, allow_import: bool = False) -> None:
+        self.root, self._allow_import = root, allow_import
         self._lock = Lock()
         self._rows: dict[str, tuple[Any, Row]] = {}
         self._pages: dict[str, tuple[Any, Page]] = {}
@@ -92,14 +92,9 @@ class Shelf:
 
     def _page(self, name: str, run: Path) -> Page:
         state, is_finished = _stamp(run), (run / EVALUATION_FILE).exists()
-        films = self._films.get(name) if is_finished else None
-        if is_finished and (films is None or films[0] != state):
-            films = (state, self._maker.submit(report_page, Run(run), True, Live()))
-            self._films[name] = films
-            for old in list(self._films)[:-KEPT]:
-                self._films.pop(old)[1].cancel()
-        if films is not None and films[1].done():
-            return _result(films[1], run)
+        films = self._films_for(name, run, state) if is_finished else None
+        if films is not None and films.done():
+            return _result(films, run)
         known = self._pages.get(name)
         if known is not None and known[0] == state:
             return known[1]
@@ -107,6 +102,17 @@ class Shelf:
         page = report_page(Run(run), films=False, live=Live(REFRESH, note))
         self._pages[name] = (state, page)
         return page
+
+    def _films_for(self, name: str, run: Path, state: Any) -> Future[Page]:
+        """The page with films: begun, if that was not done since the run changed."""
+        known = self._films.get(name)
+        if known is not None and known[0] == state:
+            return known[1]
+        made = self._maker.submit(report_page, Run(run), True, Live(), self._allow_import)
+        self._films[name] = (state, made)
+        for old in list(self._films)[:-KEPT]:
+            self._films.pop(old)[1].cancel()
+        return made
 
 
 def _result(made: Future[Page], run: Path) -> Page:
@@ -151,10 +157,18 @@ def _stamp(run: Path) -> tuple[Any, ...]:
     age for as long as that tells training from an interruption."""
     files = [run / name for name in (EXPERIMENT_FILE, METRICS_FILE, EVALUATION_FILE)]
     files += [run / "milestones.json", run / "checkpoint" / "latest.json"]
-    stats = [path.stat() if path.exists() else None for path in files]
+    stats = [_stat(path) for path in files]
     newest = max((s.st_mtime for s in stats if s), default=0.0)
     age = 0 if (run / EVALUATION_FILE).exists() else min(time.time() - newest, 600) // 30
     return (age, *((s.st_mtime_ns, s.st_size) if s else None for s in stats))
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """None where there is no such file, or not any more."""
+    try:
+        return path.stat()
+    except OSError:
+        return None
 
 
 def _newest(run: Path) -> float:

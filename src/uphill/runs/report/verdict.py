@@ -85,7 +85,7 @@ def _reached(experiment: Experiment, evaluation: dict[str, Any]) -> str:
     if experiment.seeds == 1:
         return (
             f"Over {count(episodes, 'episode')}, the trained policy collected a return of "
-            f"{number(result['mean'])} on average ({INTERVAL} of the middle half's mean: "
+            f"{number(result['mean'])} on average ({INTERVAL} of the middle half’s mean: "
             f"{low} to {high})."
         )
     return (
