@@ -55,7 +55,7 @@ def _compare(env: str, algo: str, seeds: int) -> str:
         def ours() -> None:
             run = next(runs)
             run.mkdir()
-            progress = Progress(chosen.steps, quiet=True, num_seeds=seeds)
+            progress = Progress(chosen.steps, quiet=True, seeds=all_seeds)
             log = first_log(start, seeds)
             session = Session(run, experiment, trainer, log, MetricsFile(run), progress, 1)
             session._train(start, _Idle(1))

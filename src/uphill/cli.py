@@ -141,6 +141,8 @@ class TrainOptions:
     """Seconds between two checkpoints."""
     episodes: int = 100
     """Episodes of the evaluation at the end, for each seed."""
+    log: tyro.conf.UseAppendAction[tuple[Literal["tensorboard", "wandb"], ...]] = ()
+    """Send the metrics to TensorBoard or Weights & Biases, too; may be given twice."""
     quiet: bool = False
     """Show nothing while training."""
     json: bool = False
@@ -174,6 +176,7 @@ def _train(argv: list[str]) -> None:
             init_from=options.init_from,
             checkpoint_every=options.checkpoint_every,
             episodes=options.episodes,
+            log=options.log,
             quiet=options.quiet,
         )
         show(run.summary())

@@ -61,6 +61,6 @@ class EpisodeStatistics(eqx.Module):
     return_sum: Float[Array, ""]
     length_sum: Int[Array, ""]
     return_max: Float[Array, ""]
-    """the largest return, not a sum; −∞ if no episode ended"""
+    """the largest return, not a sum; 0 if no episode ended"""
     reached: dict[str, Int[Array, ""]]
     """by milestone of the world: the episodes that came to it"""

@@ -16,6 +16,7 @@ from uphill.policies.networks import over_rows
 from uphill.policies.own_network import own_trunk
 from uphill.policies.spaces import Choice, Numbers
 from uphill.runs.checkpoint import Facts, read_manifest, read_tensors, restore, write_checkpoint
+from uphill.runs.milestones import Tracked
 
 
 def network(inputs: int, key: PRNGKeyArray) -> eqx.Module:
@@ -68,7 +69,8 @@ def test_seeds_have_the_same_structure_and_other_weights_so_they_stack_and_compi
 def test_a_checkpoint_holds_it_by_name(tmp_path: Path) -> None:
     kind, encoding = Choice(2, 0, "int64"), Numbers((4,))
     learner = make_learner(small_ppo(), encoding, kind, 0, network)
-    facts = Facts(0, (0,), encoding, kind, None, 0.0, 0.0, 0, ((),), (None,), 0, False, {})
+    counters = (0, (0,), encoding, kind, None, 0.0, 0.0, 0)
+    facts = Facts(*counters, ((),), (None,), 0, (Tracked(),), (), False, {})
     write_checkpoint(tmp_path / "checkpoint", "latest", learner, facts)
     manifest = read_manifest(tmp_path / "checkpoint", "latest")
     tensors = read_tensors(tmp_path / "checkpoint", manifest)

@@ -41,6 +41,7 @@ from uphill.learning.train import Trainer, iterate
 from uphill.runs import launch, presets, session
 from uphill.runs.checkpoint import Facts, read_manifest, read_tensors, write_checkpoint
 from uphill.runs.interrupts import Interrupted
+from uphill.runs.milestones import Tracked
 
 
 @pytest.fixture
@@ -145,6 +146,8 @@ def test_trap_16_what_parts_remember_is_in_the_checkpoint(name: str, tmp_path: P
         recent=((),),
         best_scores=(None,),
         evaluated_at=0,
+        tracked=(Tracked(),),
+        milestones=(),
         stopped=False,
         device={},
     )

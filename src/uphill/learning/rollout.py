@@ -261,6 +261,6 @@ def statistics(finished: _Finished) -> EpisodeStatistics:
         finished.num_episodes.sum(),
         finished.return_sum.sum(),
         finished.length_sum.sum(),
-        finished.return_max.max(),
+        jnp.where(finished.num_episodes.any(), finished.return_max.max(), 0.0),
         {name: n.sum() for name, n in finished.reached.items()},
     )

@@ -48,6 +48,8 @@ class Experiment:
     episodes: int = 100
     """episodes of the evaluation at the end, for each seed"""
     init_from: Origin | None = None
+    log: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """where metrics go besides metrics.csv"""
     network: str = ""
     """name of the Python callable that makes the networks, where the user gave one"""
     settings: str = ""

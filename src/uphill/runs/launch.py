@@ -3,7 +3,7 @@
 import itertools
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -34,12 +34,13 @@ from uphill.runs.experiment import (
     write_experiment,
 )
 from uphill.runs.kept_policies import write_milestones
-from uphill.runs.metrics import MetricsFile
+from uphill.runs.metrics import MetricsFile, read_metrics
 from uphill.runs.milestones import Tracked
 from uphill.runs.presets import Preset, preset, settings_of
 from uphill.runs.progress import Progress
 from uphill.runs.run import Run, check_network, environment_of, read_learners
 from uphill.runs.session import Log, Session, device, measuring_interval, savable
+from uphill.runs.sinks import SinkName, check_installed, open_sinks
 
 BackendName = Literal["auto", "compiled", "envpool", "gymnasium"]
 
@@ -63,6 +64,7 @@ def train(
     network: NetworkFactory | None = None,
     checkpoint_every: float = 10.0,
     episodes: int = 100,
+    log: SinkName | Sequence[SinkName] = (),
     quiet: bool = False,
 ) -> Run:
     """Train `seeds` agents at once, evaluate them, and return the run.
@@ -70,7 +72,8 @@ def train(
     Without an algorithm, the preset of the environment is used. `steps` counts valid transitions
     for each seed, a whole number such as 1e6; training stops at the first update that reaches it.
     `network(num_features, key)` makes an Equinox module from one vector of features to one vector,
-    in place of the hidden layers that the settings describe.
+    in place of the hidden layers that the settings describe. `log` sends the metrics to TensorBoard
+    or Weights & Biases, too.
 
     Raises:
         UphillError: for anything about the arguments or the environment that can be mended.
@@ -99,13 +102,15 @@ def train(
         stop_when_solved=stop_when_solved,
         checkpoint_every=checkpoint_every,
         episodes=episodes,
+        log=(log,) if isinstance(log, str) else tuple(dict.fromkeys(log or ())),
         network="" if network is None else getattr(network, "__name__", repr(network)),
         settings=settings_of(name, chosen.algo, algorithm),
         command=command_line(),
         versions=installed_versions(),
     )
+    check_installed(experiment.log)
     seeds = experiment.seeds
-    progress = Progress(experiment.steps, quiet, seeds)
+    progress = Progress(experiment.steps, quiet, experiment.all_seeds)
     progress.say(
         f"{choice.name}: {experiment.algo}, {experiment.steps:,} steps, {seeds} seed(s); "
         f"backend {choice.backend}, since {choice.reason}."
@@ -122,9 +127,10 @@ def train(
     write_experiment(folder, experiment)
     if trainer.notice:
         progress.say(trainer.notice)
-    log = first_log(state, seeds)
+    metrics, memory = MetricsFile(folder), first_log(state, seeds)
+    sinks = open_sinks(folder, experiment, state.num_transitions, progress.say)
     session = Session(
-        folder, experiment, trainer, log, MetricsFile(folder), progress, experiment.episodes
+        folder, experiment, trainer, memory, metrics, progress, experiment.episodes, sinks
     )
     return session.run(state, env if callable(env) else None)
 
@@ -177,6 +183,7 @@ def resume(
     experiment = _extended(experiment, folder, facts, goal)
     if episodes is not None:
         experiment = replace(experiment, episodes=episodes)
+    check_installed(experiment.log)
     use_compile_cache()
     choice = environment_of(experiment, env, allow_import)
     check_network(experiment, network)
@@ -204,9 +211,16 @@ def resume(
     write_milestones(folder, log.milestones)  # later ones will be reached again
     metrics = MetricsFile(folder, facts.metrics_offset)
     write_experiment(folder, experiment)
-    progress = Progress(experiment.steps, quiet, experiment.seeds)
+    progress = Progress(experiment.steps, quiet, experiment.all_seeds)
     progress.say(f"Resuming {folder} at {min(state.num_transitions):,} steps.")
-    session = Session(folder, experiment, trainer, log, metrics, progress, experiment.episodes)
+    if facts.metrics_offset:
+        returns = read_metrics(folder)["rollout/episode_return"]
+        points = returns.reshape(-1, experiment.seeds).tolist()
+        progress.recall(points, log.milestones)
+    sinks = open_sinks(folder, experiment, state.num_transitions, progress.say)
+    session = Session(
+        folder, experiment, trainer, log, metrics, progress, experiment.episodes, sinks
+    )
     return session.run(state, env)
 
 

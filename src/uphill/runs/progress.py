@@ -1,86 +1,148 @@
-"""What a person sees while training: a live line in a terminal, a plain one elsewhere."""
+"""What a person sees while training: a live picture in a terminal, a plain line elsewhere."""
 
 import sys
 import time
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from uphill.runs.milestones import UNTRAINED, Milestone, title
+from uphill.runs.readings import Curve, View, duration, header, middle, number
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+EVERY = 5.0
+"""Seconds between two plain lines."""
+REFRESHES = 5
+"""Pictures a second in a terminal."""
 
 
 class Progress:
-    """Shows return, steps per second and the time left, on stderr.
+    """Shows how far training is, how fast and how well, on stderr.
 
-    In a terminal it is one line that changes; elsewhere a plain line every few seconds. `total` are
-    the steps of one seed.
+    In a terminal it is a picture that changes (`dashboard`); elsewhere a plain line every few
+    seconds. `total` are the steps of one seed, `seeds` their numbers. What is shown is taken in
+    here, which costs microseconds, and drawn by a thread.
     """
 
-    def __init__(self, total: int, quiet: bool = False, num_seeds: int = 1) -> None:
+    def __init__(
+        self,
+        total: int,
+        quiet: bool = False,
+        seeds: Sequence[int] = (0,),
+        console: "Console | None" = None,
+    ) -> None:
         self._stream = sys.stderr
-        self._quiet, self._total, self._num_seeds = quiet, total, num_seeds
-        self._every, self._last = 5.0, time.monotonic()
-        self._told: set[str] = set()
+        self._quiet, self._console = quiet, console
+        self._started = self._last = time.monotonic()
         self._live: Any = None
-        self._task: Any = None
+        self._view = View(total, tuple(seeds), started=self._started)
+        self._curve = Curve()
+        self._reached: dict[str, set[int]] = {}
 
     def say(self, text: str) -> None:
         """One line that stays."""
-        if self._quiet:
-            return
-        if self._live is not None:
-            self._live.console.print(text, highlight=False, markup=False, soft_wrap=True)
-        else:
-            print(text, file=self._stream, flush=True)
+        self._print(text)
 
     def start(self) -> None:
-        if self._quiet or not self._stream.isatty():
+        """Begin to draw, where there is a terminal that can."""
+        if self._quiet or not (self._console or self._stream.isatty()):
             return
         from rich.console import Console
-        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as RichProgress
+        from rich.live import Live
 
-        self._live = RichProgress(
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.description}"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left"),
-            console=Console(file=self._stream),
+        from uphill.runs.dashboard import Dashboard
+
+        console = self._console or Console(file=self._stream)
+        if console.is_dumb_terminal or console.options.ascii_only:
+            return
+        self._live = Live(
+            get_renderable=lambda: Dashboard(self._view, self._curve),
+            console=console,
+            refresh_per_second=REFRESHES,
             transient=True,
+            redirect_stdout=sys.stdout.isatty(),  # a pipe shall get what is printed to it
         )
-        self._task = self._live.add_task("compiling …", total=self._total)
         self._live.start()
 
-    def show(self, steps: int, mean_return: float | None, steps_per_second: float) -> None:
-        """Where training is: `steps` of one seed, `steps_per_second` of all seeds together."""
-        shown = "return –" if mean_return is None else f"return {mean_return:.1f}"
-        done, speed = f"{_short(steps)} of {_short(self._total)}", _short(steps_per_second)
-        text = f"{shown} · {done} steps · {speed} steps/s"
-        if self._live is not None:
-            self._live.update(self._task, completed=steps, description=text)
-        elif not self._quiet and time.monotonic() - self._last >= self._every:
-            self._last = time.monotonic()
-            left = (self._total - steps) * self._num_seeds / max(steps_per_second, 1e-9)
-            print(f"{text} · {left:.0f} s left", file=self._stream, flush=True)
+    def show(
+        self, steps: Sequence[int], returns: Sequence[float | None], steps_per_second: float
+    ) -> None:
+        """Where training is: the steps of each seed, the mean return of its last episodes (None
+        before the first), and the speed of all seeds together."""
+        now = time.monotonic()
+        self._view = replace(
+            self._view,
+            steps=tuple(steps),
+            returns=tuple(returns),
+            steps_per_second=steps_per_second,
+            shown=now,
+        )
+        if self._live is None and not self._quiet and now - self._last >= EVERY:
+            self._last = now
+            print(_plain(self._view, now), file=self._stream, flush=True)
+
+    def point(self, returns: Sequence[float | None]) -> None:
+        """A point of the learning curve: each seed's mean return of a logging window."""
+        self._curve = self._curve.add(returns)
+
+    def recall(
+        self, points: Iterable[Sequence[float | None]], milestones: Iterable[Milestone]
+    ) -> None:
+        """Take in what a run came to before it was resumed, and tell nothing of it."""
+        for returns in points:
+            self.point(returns)
+        for milestone in milestones:
+            self._mark(milestone)
 
     def milestone(self, milestone: Milestone) -> None:
-        """Tell of a milestone: of several seeds, the first that reaches it."""
-        if milestone.name in self._told or milestone.name == UNTRAINED:
+        """Tell when the first seed and when the last one comes to a milestone: so many lines stay,
+        however many seeds there are. How a training began is no news."""
+        seeds, count = self._view.seeds, self._mark(milestone)
+        if milestone.name == UNTRAINED or count not in (1, len(seeds)):
             return
-        self._told.add(milestone.name)
-        who = f" (seed index {milestone.seed_index})" if self._num_seeds > 1 else ""
-        self.say(
-            f"★ {_short(milestone.steps)} steps, {milestone.seconds:.1f} s: "
-            f"{title(milestone.name)}, return {milestone.episode_return:.1f}{who}"
-        )
+        when = f"{milestone.steps:,} steps · {duration(milestone.seconds)}"
+        if count > 1:
+            self._print(f"{when} · all {count} seeds: {title(milestone.name)}", "★")
+            return
+        reached_with = number(milestone.episode_return).removesuffix(".0")
+        who = f"seed {seeds[milestone.seed_index]}"
+        self._print(f"{when} · {who}: {title(milestone.name)} (return {reached_with})", "★")
+
+    def _mark(self, milestone: Milestone) -> int:
+        """How many seeds have come to it by now."""
+        reached = self._reached.setdefault(milestone.name, set())
+        reached.add(milestone.seed_index)
+        if milestone.name != UNTRAINED:
+            self._view = replace(self._view, stars=(*self._view.stars, milestone.seed_index))
+        return len(reached)
 
     def stop(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        """Leave the terminal as it was; a last look at the learning curve stays."""
+        if self._live is None:
+            return
+        from uphill.runs.dashboard import LastLook
+
+        live, self._live = self._live, None
+        live.stop()
+        live.console.print(LastLook(self._view, self._curve))
+
+    def _print(self, text: str, star: str = "") -> None:
+        line = f"{star} {text}" if star else text
+        if self._quiet:
+            return
+        if self._live is None:
+            print(line, file=self._stream, flush=True)
+            return
+        from rich.text import Text
+
+        shown = Text.assemble((star, "yellow"), line.removeprefix(star))
+        self._live.console.print(shown, highlight=False, soft_wrap=not star)
 
 
-def _short(number: float) -> str:
-    for unit, size in (("M", 1e6), ("k", 1e3)):
-        if number >= size:
-            return f"{number / size:.3g} {unit}"
-    return f"{number:.0f}"
+def _plain(view: View, now: float) -> str:
+    """`return 87.3 · 6 k of 1 M steps · 1 k steps/s · 994 s left`."""
+    known = view.known_returns
+    shown = f"return {number(middle(known))}" if known else "return –"
+    return " · ".join([shown, *header(view, now)[1:]])

@@ -26,6 +26,7 @@ from uphill.runs.metrics import MetricsFile, concatenate, summarize_window
 from uphill.runs.milestones import UNTRAINED, Milestone, Tracked, reached, take_in
 from uphill.runs.progress import Progress
 from uphill.runs.run import CURVE_FILES, EVALUATION_FILE, REPORT_FILE, Run, write_evaluation
+from uphill.runs.sinks import Sinks
 
 POINTS = 100
 """About so many logging points in a run."""
@@ -84,6 +85,7 @@ class Session:
     progress: Progress
     episodes: int
     """episodes of the evaluation at the end, for each seed"""
+    sinks: Sinks = field(default_factory=Sinks)
     _evaluator: Evaluator | None = None
     _final: "Future[Evaluator] | None" = None
 
@@ -93,20 +95,22 @@ class Session:
         What only the end needs is made ready by a thread while training leaves it a core. Python
         waits for the thread when it ends: to be cut off inside a compilation would crash.
         """
-        helper = ThreadPoolExecutor(1, thread_name_prefix="uphill")
+        helper, evaluation = ThreadPoolExecutor(1, thread_name_prefix="uphill"), None
         try:
             state = self._train(state, helper)
             self.progress.say("Evaluating …")
             try:
                 run = Run(self.folder, env, network=self.trainer.network)
                 drawn = helper.submit(run.plot)
-                write_evaluation(self.folder, report(self._final_returns(state)))
+                evaluation = report(self._final_returns(state))
+                write_evaluation(self.folder, evaluation)
                 drawn.result()
             except KeyboardInterrupt:
                 raise Interrupted(self._advice(is_done=True)) from None
             return run
         finally:
             helper.shutdown(wait=False, cancel_futures=True)
+            self.sinks.finish(evaluation)
 
     def _train(self, state: TrainState, helper: ThreadPoolExecutor) -> TrainState:
         self.progress.start()
@@ -213,14 +217,9 @@ class Session:
         ]
         self.log.pending = concatenate(self.log.pending, ahead.rows)
         means = [recent_mean(recent) for recent in self.log.recent]
-        known = [mean for mean in means if mean is not None]
-        steps = min(state.num_transitions)
         training_seconds = max(self.log.seconds - self.log.compile_seconds, 1e-9)
-        self.progress.show(
-            min(steps, self.experiment.steps),
-            float(np.mean(known)) if known else None,
-            sum(state.num_transitions) / training_seconds,
-        )
+        speed = sum(state.num_transitions) / training_seconds
+        self.progress.show(state.num_transitions, means, speed)
         if ahead.is_logged:
             self._log_point(state, ahead.evaluation)
             self._keep_milestones(state)
@@ -296,6 +295,8 @@ class Session:
                 row["evaluation/episode_return"] = None if evaluation is None else evaluation[s]
             table.append(row)
         self.metrics.append(table)
+        self.sinks.write(table)
+        self.progress.point([row["rollout/episode_return"] for row in table])
         self.log.pending = None
         is_due = self.experiment.eval_every is None or evaluation is not None
         scores = evaluation or [recent_mean(recent) for recent in self.log.recent]
