@@ -1,11 +1,12 @@
 """A real browser, and pages that note whatever goes wrong in them."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import Open
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from report_runs import train_pair
@@ -14,7 +15,6 @@ QUIET = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")

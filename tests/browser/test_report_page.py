@@ -1,13 +1,11 @@
 """Reports in a real browser: from the disk, with no network, for everyone."""
 
-import time
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from pages import SCREENS, Open, check_access, wait_until
+from playwright.sync_api import expect
 
-from conftest import Open
 from report_runs import copied, hostile, load
 from uphill.runs.report import write_report
 
@@ -18,27 +16,6 @@ COUNT_PLAYS = """films => {
     window.plays = 0;
     films.forEach((film) => film.addEventListener("play", () => { window.plays += 1; }));
 }"""
-SCREENS = {
-    "light": {"color_scheme": "light"},
-    "dark": {"color_scheme": "dark"},
-    "phone": {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True},
-    "dark phone": {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"},
-}
-
-
-def wait_until(page: Page, condition: str, seconds: float = 15.0) -> None:
-    """Ask now and then from outside: the page's policy lets nothing be evaluated in it."""
-    deadline = time.monotonic() + seconds
-    while not page.evaluate(condition):
-        assert time.monotonic() < deadline, f"never: {condition}"
-        page.wait_for_timeout(20)
-
-
-def check_access(page: Page) -> None:
-    """Nothing that axe calls serious or critical."""
-    found = Axe().run(page).response["violations"]
-    bad = [f"{v['id']}: {v['nodes'][0]['html']}" for v in found if v["impact"] != "minor"]
-    assert not bad
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pages import SCREENS, Open, check_access
 from playwright.sync_api import expect
-from test_report_page import SCREENS, check_access
 
-from conftest import Open
 from report_runs import copied
 from uphill.runs.report import shelf
 from uphill.runs.watch import Server, make_server
