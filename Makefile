@@ -11,11 +11,12 @@ DEV := $(VENV)/.dev-installed
 SCRIPTS := $(filter-out %/showing.py,$(wildcard examples/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench notebooks clean
+.PHONY: help demo test test-browser test-slow lint format bench notebooks clean
 
 help:
 	@echo "make demo       train CartPole-v1, evaluate it and draw its learning curve"
 	@echo "make test       run the tests"
+	@echo "make test-browser  run the tests of reports and of uphill watch in Chromium"
 	@echo "make test-slow  run the learning tests that take minutes"
 	@echo "make lint       ruff, basedpyright and import-linter"
 	@echo "make format     let ruff mend what it can"
@@ -30,6 +31,12 @@ test: $(DEV)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 	@# The first call compiles quickly; what repeats bit for bit must do so as users compile it.
 	XLA_FLAGS= $(BIN)/python -m pytest -m bits tests
+
+test-browser: $(DEV)
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { \
+	  echo "make test-browser needs Chromium: install it, on Debian with" \
+	    "\`apt-get install chromium\`." >&2; exit 1; }
+	$(BIN)/python -m pytest -m browser tests/browser
 
 test-slow: $(DEV)
 	$(BIN)/python -m pytest -m slow

@@ -20,3 +20,6 @@ install_import_hook("uphill", "typechecker.typechecked")
 import jax
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# No modules to look for doctests in: all have the same name, which only one module can have.
+collect_ignore_glob = ["conftest.py", "*/conftest.py"]

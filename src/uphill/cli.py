@@ -33,6 +33,8 @@ Uphill trains policies by gradient ascent on expected return, on any environment
   uphill record RUN       a film of the final policy; --milestones: of how it learned
   uphill plot RUN [RUN …] draw learning curves; of several runs a comparison, too
   uphill doctor ENV       why an agent may not learn there: faults, by name, and what mends them
+  uphill report RUN …     one web page that shows all of a run, or compares several
+  uphill watch [FOLDER]   the runs of a folder and their reports, live in a browser
   uphill envs [PATTERN]   environments, and the backend that runs each
   uphill algos            algorithms, and the parts they are made of
   uphill variance ENV     how noisy and how biased each estimator of the gradient is
@@ -70,6 +72,8 @@ def main(argv: list[str] | None = None) -> int:
         "record": _record,
         "plot": _plot,
         "doctor": _doctor,
+        "report": _report,
+        "watch": _watch,
         "envs": _envs,
         "algos": _algos,
         "variance": _variance,
@@ -609,6 +613,62 @@ def _doctor(argv: list[str]) -> None:
             show(examination.result())
         else:
             print(words(examination.facts, examination.findings, examination.command))
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Make one web page that shows all of a run: whether it is solved, its learning curve, films of
+    its milestones, results, diagnostics, and how to repeat it. Several runs are compared. The page
+    needs no network, and no other file."""
+
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN …]")]
+    """Run directories."""
+    out: Path | None = None
+    """The page; by default report.html in the run directory, and with several runs
+    runs/report-TIME.html."""
+    films: bool = True
+    """Show films of the milestones, which takes some seconds to make. A comparison has none."""
+    allow_import: bool = False
+    """Import the module that a `module:ID` environment names, to film it."""
+    json: bool = False
+    """Print the result as one JSON object on stdout."""
+
+
+def _report(argv: list[str]) -> None:
+    options = _parse(ReportOptions, argv, "uphill report")
+    if not options.runs:
+        raise WrongCommandLine("RUN is missing: write `uphill report RUN`.")
+    from uphill.runs.report import write_report
+    from uphill.runs.run import load
+
+    with _stdout_for(options.json) as show:
+        runs = [load(run) for run in options.runs]
+        path = write_report(runs, options.out, options.films, options.allow_import)
+        size = path.stat().st_size
+        if options.json:
+            show({"report": str(path), "bytes": size, "runs": [str(run) for run in options.runs]})
+        else:
+            print(f"{path}  ({size / 1e6:.1f} MB; open it in any browser)")
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """Show the runs of a folder, and their reports, in a browser on this machine; pages renew
+    themselves while training goes on. Ctrl-C ends it."""
+
+    folder: Annotated[Positional[Path], arg(metavar="RUNS_DIR")] = Path("runs")
+    """Folder that holds the runs."""
+    port: int | None = None
+    """Port to listen at; by default 8000, or the next one that is free."""
+    allow_import: bool = False
+    """Import the modules that `module:ID` environments name, to film them."""
+
+
+def _watch(argv: list[str]) -> None:
+    options = _parse(WatchOptions, argv, "uphill watch")
+    from uphill.runs.watch import watch
+
+    watch(options.folder, options.port, options.allow_import, partial(print, flush=True))
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from uphill.trajectory import Array
 EVALUATION_FILE = "evaluation.json"
 CURVE_FILE = "curve.png"
 CURVE_FILES = (CURVE_FILE, "curve.svg")
+REPORT_FILE = "report.html"
 SOLVED_OVER = 100
 """Episodes whose mean has to reach the threshold for a task to be solved."""
 
@@ -324,6 +325,18 @@ class Run:
         from uphill.runs.plots import plot_run
 
         return plot_run(self)
+
+    def report(
+        self, out: str | Path | None = None, films: bool = True, allow_import: bool = False
+    ) -> Path:
+        """Write `report.html`, a page that shows all of the run and needs nothing else; its path.
+
+        Raises:
+            UphillError: if the run is damaged, or the page can't be written.
+        """
+        from uphill.runs.report import write_report
+
+        return write_report(self, out, films, allow_import)
 
 
 def load(

@@ -25,7 +25,7 @@ from uphill.runs.kept_policies import keep_policy, write_milestones
 from uphill.runs.metrics import MetricsFile, concatenate, summarize_window
 from uphill.runs.milestones import UNTRAINED, Milestone, Tracked, reached, take_in
 from uphill.runs.progress import Progress
-from uphill.runs.run import CURVE_FILES, EVALUATION_FILE, Run, write_evaluation
+from uphill.runs.run import CURVE_FILES, EVALUATION_FILE, REPORT_FILE, Run, write_evaluation
 from uphill.runs.sinks import Sinks
 
 POINTS = 100
@@ -388,7 +388,7 @@ class Session:
             log.is_best_saved = True
         write_checkpoint(folder, "latest", tensors, facts)
         # What they showed of earlier learners is not true of these.
-        for name in (EVALUATION_FILE, *CURVE_FILES):
+        for name in (EVALUATION_FILE, *CURVE_FILES, REPORT_FILE):
             (self.folder / name).unlink(missing_ok=True)
 
 

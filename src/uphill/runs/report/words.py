@@ -1,0 +1,54 @@
+"""Numbers as people read them."""
+
+import math
+
+INTERVAL = "95\N{NO-BREAK SPACE}% interval"
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def number(value: float) -> str:
+    """0.6931 → 0.693, 486.71 → 486.7, 12345.6 → 12,346, 0.0000176 → 1.8 × 10⁻⁵."""
+    if not math.isfinite(value):
+        return "–"
+    size = abs(value)
+    if size >= 1e9 or 0 < size < 1e-3:
+        factor, power = f"{value:.1e}".split("e")
+        text = f"{factor} × 10{str(int(power)).translate(_RAISED)}"
+    elif size >= 1000 or value == int(value):
+        text = f"{value:,.0f}"
+    else:
+        text = f"{value:.1f}" if size >= 10 else f"{value:.3g}"
+    return "0" if text == "-0" else text.replace("-", "−", 1)
+
+
+def percent(share: float) -> str:
+    """0.834 → 83 %, in one piece."""
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
+
+
+def short(value: float) -> str:
+    """23,400 → 23.4k: what fits below an axis."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{unit}".replace("-", "−")
+    return f"{value:.3g}".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """4.2 → 4.2 s, 200 → 3 min 20 s, 8000 → 2 h 13 min."""
+    if seconds < 100:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def count(n: int, what: str) -> str:
+    """1 seed, 3 seeds."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def listed(names: list[str]) -> str:
+    """a, b and c."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
