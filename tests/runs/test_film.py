@@ -1,6 +1,7 @@
 """Films: which episodes are shown, how fast, and what is in the files."""
 
 import json
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +19,6 @@ from small_runs import train_small
 from uphill.cli import main
 from uphill.errors import UphillError
 from uphill.runs import film
-from uphill.runs.captions import duration
 from uphill.runs.film import film_rate, fit, milestone_clips, record
 from uphill.runs.kept_policies import keep_policy, write_milestones
 from uphill.runs.milestones import Milestone
@@ -241,7 +241,7 @@ def test_drawing_that_takes_long_is_told(
 ) -> None:
     monkeypatch.setattr(film, "LONG", 0.0)
     record(clock)
-    assert f"Drawing 41 pictures will take about {duration(0)}" in capsys.readouterr().err
+    assert re.search("Drawing 41 pictures will take about [0-9.]+ s", capsys.readouterr().err)
 
 
 # --- mistakes, and the command line -------------------------------------------------------------

@@ -339,7 +339,7 @@ def film_rate(fps: float, is_story: bool) -> float:
     (25.0, 20.0, 50.0)
     """
     low, high = (20, 35) if is_story else (0, 60)
-    return fps / ceil(fps / high) if fps >= low else fps * ceil(low / fps)
+    return fps / ceil(fps / high) if fps >= low else float(fps * ceil(low / fps))
 
 
 def _speed(num_steps: int, fps: float, rate: float, longest: float) -> int:
