@@ -335,7 +335,7 @@ def film_rate(fps: float, is_story: bool) -> float:
     A story's rate is from 18 to 36: clips that run faster than in real time have room in it. What
     is shown in real time keeps its own, up to 60.
 
-    >>> film_rate(50, True), film_rate(10, True), film_rate(50, False)
+    >>> film_rate(50.0, True), film_rate(10.0, True), film_rate(50.0, False)
     (25.0, 20.0, 50.0)
     """
     low, high = (20, 35) if is_story else (0, 60)
