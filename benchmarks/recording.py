@@ -9,11 +9,11 @@ from typing import Any
 from benchmarks.timing import alternate
 from uphill.envs.make import choose
 from uphill.learning.train import Trainer, iterate
+from uphill.runs.display import Progress
 from uphill.runs.experiment import make_experiment
 from uphill.runs.launch import first_log
 from uphill.runs.metrics import MetricsFile
 from uphill.runs.presets import preset
-from uphill.runs.progress import Progress
 from uphill.runs.session import Session, measuring_interval
 
 

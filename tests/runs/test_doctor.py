@@ -16,6 +16,8 @@ import pytest
 
 import broken_environments as zoo
 from uphill.cli import main
+from uphill.cli.commands.train import environment_in, parse_train
+from uphill.cli.parsing import take_env_kwargs
 from uphill.errors import UphillError
 from uphill.runs.doctor import Examination, Finding, Name, examine
 from uphill.runs.doctor.play import Limits
@@ -171,14 +173,12 @@ def test_people_read_words(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_command_is_one_that_train_understands() -> None:
-    from uphill.cli import _environment_in, _parse_train, _take_env_kwargs
-
     for kind in (zoo.HugeReward, zoo.UnequalObservation, zoo.FarGoal, zoo.Endless):
         words = seen(kind).command.split()[2:]
-        argv, env_kwargs = _take_env_kwargs(words)
-        env = _environment_in(argv)
+        argv, env_kwargs = take_env_kwargs(words)
+        env = environment_in(argv)
         assert env == f"Zoo/{kind.__name__}-v0"
-        _, algorithm, _ = _parse_train(argv, env)
+        _, algorithm, _ = parse_train(argv, env)
         assert algorithm.normalize_rewards == (kind is zoo.HugeReward)
         assert algorithm.normalize_observations
         assert bool(algorithm.entropy.value) == (kind is zoo.FarGoal)

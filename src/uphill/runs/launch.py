@@ -22,6 +22,7 @@ from uphill.learning.train import Rows, Trainer, TrainState
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.checkpoint import Facts, read_manifest, read_tensors, restore
 from uphill.runs.configuration import decode, encode
+from uphill.runs.display import Progress
 from uphill.runs.experiment import (
     Experiment,
     Origin,
@@ -37,7 +38,6 @@ from uphill.runs.kept_policies import write_milestones
 from uphill.runs.metrics import MetricsFile, read_metrics
 from uphill.runs.milestones import Tracked
 from uphill.runs.presets import Preset, preset, settings_of
-from uphill.runs.progress import Progress
 from uphill.runs.run import Run, check_network, environment_of, read_learners
 from uphill.runs.session import Log, Session, device, measuring_interval, savable
 from uphill.runs.sinks import SinkName, check_installed, open_sinks

@@ -299,12 +299,12 @@ class Run:
         """Film the final policy, or with `milestones` how it learned; the paths of the films.
 
         They are `video.mp4` and `video.gif`, or `milestones.mp4` and `milestones.gif`, in the run
-        directory, unless `out` is another file. `uphill.runs.film.record` says the rest.
+        directory, unless `out` is another file. `uphill.runs.films.record` says the rest.
 
         Raises:
             UphillError: if the environment can't be made, or can't draw itself.
         """
-        from uphill.runs.film import record
+        from uphill.runs.films import record
 
         film = record(
             self,

@@ -18,13 +18,13 @@ from uphill.learning.learner import take
 from uphill.learning.parts import Algorithm, Episodes, Steps
 from uphill.learning.train import Rows, Trainer, TrainState, iterate
 from uphill.runs.checkpoint import Facts, write_checkpoint
+from uphill.runs.display import Progress
 from uphill.runs.evaluate import Evaluator, Returns, evaluate_actors, report
 from uphill.runs.experiment import Experiment
 from uphill.runs.interrupts import Interrupted, Interrupts
 from uphill.runs.kept_policies import keep_policy, write_milestones
 from uphill.runs.metrics import MetricsFile, concatenate, summarize_window
 from uphill.runs.milestones import UNTRAINED, Milestone, Tracked, reached, take_in
-from uphill.runs.progress import Progress
 from uphill.runs.run import CURVE_FILES, EVALUATION_FILE, REPORT_FILE, Run, write_evaluation
 from uphill.runs.sinks import Sinks
 

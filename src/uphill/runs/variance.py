@@ -27,10 +27,10 @@ from uphill.learning.seeds import over_seeds, seed_keys
 from uphill.learning.train import Trainer
 from uphill.learning.variance import Entry, entries, fit, fitting, gradients, reference
 from uphill.runs.checkpoint import make_folder, write_file
+from uphill.runs.display import Progress
 from uphill.runs.experiment import command_line, describe_platform, installed_versions
 from uphill.runs.launch import BackendName
 from uphill.runs.presets import preset
-from uphill.runs.progress import Progress
 from uphill.runs.run import Run, environment_of
 from uphill.runs.statistics import RESAMPLES
 from uphill.trajectory import Array

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from report_runs import copied, load
-from uphill.runs.film import Clip
+from uphill.runs.films import Clip
 from uphill.runs.report.films import _fitting, films_of
 from uphill.runs.report.view import view_of
 

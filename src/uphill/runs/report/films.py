@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from uphill.errors import UphillError
-from uphill.runs.film import Clip, encode_mp4, milestone_clips
+from uphill.runs.films import Clip, milestone_clips
+from uphill.runs.films.encoding import encode_mp4
 from uphill.runs.report.words import number
 from uphill.runs.run import Run
 

@@ -7,7 +7,7 @@ Which episode is shown is decided by rules, so that a film shows what is typical
 - Of a milestone, one in which the policy kept then does what it did then: it samples its actions,
   and the episode is the one whose return is nearest to that of the milestone.
 
-The episodes' seeds are fixed before they are played (`uphill.runs.stages`).
+The episodes' seeds are fixed before they are played (`uphill.runs.films.stages`).
 """
 
 import time
@@ -29,14 +29,14 @@ from uphill.envs.make import Backend
 from uphill.errors import UphillError
 from uphill.learning.learner import Actor
 from uphill.learning.process import use_compile_cache, use_cores
-from uphill.runs.captions import Caption, captioned, duration
 from uphill.runs.checkpoint import make_folder, read_manifest, write_file
-from uphill.runs.encoding import Frame, GifSink, encode_mp4, gif_delay, teed
 from uphill.runs.evaluate import tell
 from uphill.runs.experiment import Experiment
+from uphill.runs.films.captions import Caption, captioned, duration
+from uphill.runs.films.encoding import Frame, GifSink, encode_mp4, gif_delay, teed
+from uphill.runs.films.stages import Episode, Stage, stage_of
 from uphill.runs.milestones import Milestone, title
 from uphill.runs.run import Run
-from uphill.runs.stages import Episode, Stage, stage_of
 
 LONGEST_CLIP = 10.0
 """Seconds that a milestone's episode takes at most: longer ones run faster than in real time."""
@@ -335,7 +335,7 @@ def film_rate(fps: float, is_story: bool) -> float:
     A story's rate is from 18 to 36: clips that run faster than in real time have room in it. What
     is shown in real time keeps its own, up to 60.
 
-    >>> film_rate(50, True), film_rate(10, True), film_rate(50, False)
+    >>> film_rate(50.0, True), film_rate(10.0, True), film_rate(50.0, False)
     (25.0, 20.0, 50.0)
     """
     low, high = (20, 35) if is_story else (0, 60)

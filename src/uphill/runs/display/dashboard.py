@@ -8,7 +8,16 @@ import numpy as np
 from rich.console import Console, ConsoleOptions
 from rich.text import Text
 
-from uphill.runs.readings import Curve, View, duration, header, middle, number, short, sparkline
+from uphill.runs.display.readings import (
+    Curve,
+    View,
+    duration,
+    header,
+    middle,
+    number,
+    short,
+    sparkline,
+)
 
 ROWS = 8
 """The most seeds that have a row of their own."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import trim_mean
 
-from uphill.runs.readings import (
+from uphill.runs.display.readings import (
     POINTS,
     Curve,
     View,

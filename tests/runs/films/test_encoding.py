@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from uphill.errors import UphillError
-from uphill.runs.encoding import GIF_FRAMES, GifSink, encode_gif, encode_mp4, gif_delay, teed
+from uphill.runs.films.encoding import GIF_FRAMES, GifSink, encode_gif, encode_mp4, gif_delay, teed
 
 COLORS = np.array([(205, 72, 66), (96, 148, 104), (52, 94, 134), (240, 190, 84)], np.uint8)
 

@@ -8,8 +8,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from uphill.runs.dashboard import Dashboard, LastLook
-from uphill.runs.readings import BLOCKS, Curve, View
+from uphill.runs.display.dashboard import Dashboard, LastLook
+from uphill.runs.display.readings import BLOCKS, Curve, View
 
 
 def lines(picture: Dashboard | LastLook, width: int = 80, height: int = 24) -> list[str]:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
+from uphill.runs.display import Progress
 from uphill.runs.milestones import UNTRAINED, Milestone
-from uphill.runs.progress import Progress
 
 
 class Terminal(io.StringIO):
@@ -61,7 +61,7 @@ def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         nonlocal now
         now = seconds
 
-    monkeypatch.setattr("uphill.runs.progress.time.monotonic", lambda: now)
+    monkeypatch.setattr("uphill.runs.display.progress.time.monotonic", lambda: now)
     return set_clock
 
 

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from uphill.runs.captions import Caption, captioned, duration
+from uphill.runs.films.captions import Caption, captioned, duration
 
 CAPTION = Caption("first curve", "CarRace-v0 · ppo · seed 0", 7_814, 25.3, 13.5, 1, 5, 0.5)
 

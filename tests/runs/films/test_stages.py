@@ -16,9 +16,9 @@ from uphill.envs.worlds import WORLDS
 from uphill.errors import UphillError
 from uphill.learning.learner import Actor, make_learner
 from uphill.policies.spaces import action_kind_of, encoding_of
-from uphill.runs import stages
+from uphill.runs.films import stages
+from uphill.runs.films.stages import CANDIDATES, HOST_CANDIDATES, stage_of
 from uphill.runs.run import TrainedPolicy
-from uphill.runs.stages import CANDIDATES, HOST_CANDIDATES, stage_of
 
 
 def actor_for(env: Any, scale: float = 200.0) -> Actor:

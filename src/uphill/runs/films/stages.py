@@ -33,8 +33,8 @@ from uphill.envs.worlds import make_world
 from uphill.errors import UphillError
 from uphill.learning.learner import Actor
 from uphill.policies.spaces import action_kind_of, encoding_of
-from uphill.runs.encoding import Frame
 from uphill.runs.evaluate import LONGEST, tell
+from uphill.runs.films.encoding import Frame
 from uphill.trajectory import Array
 
 CANDIDATES = 64

@@ -18,11 +18,11 @@ import uphill
 from small_runs import train_small
 from uphill.cli import main
 from uphill.errors import UphillError
-from uphill.runs import film
-from uphill.runs.film import film_rate, fit, milestone_clips, record
+from uphill.runs.films import film
+from uphill.runs.films.film import film_rate, fit, milestone_clips, record
+from uphill.runs.films.stages import CANDIDATES, stage_of
 from uphill.runs.kept_policies import keep_policy, write_milestones
 from uphill.runs.milestones import Milestone
-from uphill.runs.stages import CANDIDATES, stage_of
 
 
 @pytest.fixture(scope="module")

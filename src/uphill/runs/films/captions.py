@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from uphill.envs.drawing import Canvas, Color
-from uphill.runs.encoding import Frame
+from uphill.runs.films.encoding import Frame
 
 LOGICAL_WIDTH = 640  # the width that the sizes below are meant for
 HEIGHT = 58

@@ -16,15 +16,15 @@ from uphill.errors import UphillError
 from uphill.learning.parts import Algorithm
 from uphill.runs.checkpoint import make_folder, read_manifest, write_file
 from uphill.runs.configuration import encode
+from uphill.runs.display import Progress
 from uphill.runs.evaluate import evaluate_actors
 from uphill.runs.experiment import describe_platform, installed_versions, read_experiment
 from uphill.runs.interrupts import Interrupted
 from uphill.runs.launch import resume, train
 from uphill.runs.metrics import read_metrics
 from uphill.runs.presets import preset
-from uphill.runs.progress import Progress
+from uphill.runs.reproductions.sources import Source, Study, find_source
 from uphill.runs.run import Run
-from uphill.runs.sources import Source, Study, find_source
 
 FILE = "reproduction.json"
 
@@ -219,46 +219,3 @@ def _share(run: Run, threshold: float | None, env_kwargs: dict[str, Any]) -> lis
     choice = choose(run.experiment.env, "auto", env_kwargs)
     returns = evaluate_actors(choice, run.learners.actor, run.experiment.seeds, 100)
     return [float(x) for x in (returns[0] >= threshold).mean(1)]
-
-
-HEADER = (
-    *("method", "return", "95 % interval", "sampled", "solved"),
-    *("reached in training", "steps", "seconds"),
-)
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """The results of one environment as a table in Markdown, aligned for a terminal, too."""
-    cells = [HEADER, *(_cells(row) for row in rows)]
-    widths = [max(len(line[k]) for line in cells) for k in range(len(HEADER))]
-    cells.insert(1, tuple("-" * width for width in widths))
-    lines = (
-        "| " + " | ".join(x.ljust(w) for x, w in zip(line, widths, strict=True)) + " |"
-        for line in cells
-    )
-    return "\n".join(lines)
-
-
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    low, high = row["ci95"]
-    return (
-        row["method"],
-        f"{row['iqm']:.1f}",
-        f"{low:.1f} to {high:.1f}",
-        f"{row['sampled_iqm']:.1f}",
-        "–" if row["solved"] is None else f"{row['solved']} of {row['seeds']}",
-        _when(row),
-        f"{min(row['steps']):,}",
-        f"{row['seconds']:.0f}",
-    )
-
-
-def _when(row: dict[str, Any]) -> str:
-    reached = row["reached"]
-    if reached is None:
-        return "–"
-    of = f"{reached['seeds']} of {row['seeds']}"
-    if not reached["seeds"]:
-        return of
-    episodes, steps = f"{reached['episodes']:,.0f} episodes", f"{reached['steps']:,.0f} steps"
-    return f"{of}: {episodes}, {steps}, {reached['seconds']:.0f} s"

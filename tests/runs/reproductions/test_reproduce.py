@@ -12,14 +12,14 @@ from small_runs import small_vpg
 from uphill.cli import main
 from uphill.errors import UphillError
 from uphill.learning.parts import SGD, Adam, Episodes, NoBaseline, Replay, Steps, ValueFunction
-from uphill.runs import reproduce as module
-from uphill.runs import sources
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.interrupts import Interrupted
 from uphill.runs.presets import preset
-from uphill.runs.reproduce import first_reached, reproduce, tasks
+from uphill.runs.reproductions import reproduce as module
+from uphill.runs.reproductions import sources
+from uphill.runs.reproductions.reproduce import first_reached, reproduce, tasks
+from uphill.runs.reproductions.sources import SOURCES, Study, find_source
 from uphill.runs.run import Run
-from uphill.runs.sources import SOURCES, Study, find_source
 
 # --- what the sources say -----------------------------------------------------------------------
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from uphill.runs.display.readings import Curve, View, duration, header, middle, number
 from uphill.runs.milestones import UNTRAINED, Milestone, title
-from uphill.runs.readings import Curve, View, duration, header, middle, number
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,7 +52,7 @@ class Progress:
         from rich.console import Console
         from rich.live import Live
 
-        from uphill.runs.dashboard import Dashboard
+        from uphill.runs.display.dashboard import Dashboard
 
         console = self._console or Console(file=self._stream)
         if console.is_dumb_terminal or console.options.ascii_only:
@@ -122,7 +122,7 @@ class Progress:
         """Leave the terminal as it was; a last look at the learning curve stays."""
         if self._live is None:
             return
-        from uphill.runs.dashboard import LastLook
+        from uphill.runs.display.dashboard import LastLook
 
         live, self._live = self._live, None
         live.stop()

@@ -1,0 +1,51 @@
+"""`uphill doctor`."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from uphill.cli.output import stdout_for
+from uphill.cli.parsing import BackendFlag, parse, take_env_kwargs
+
+
+@dataclass(frozen=True)
+class DoctorOptions:
+    """Examine an environment that an agent does not learn in: play it at random and with constant
+    actions, play episodes again, train briefly; then say what is wrong, and what mends it."""
+
+    env: Annotated[Positional[str], arg(metavar="ENV")]
+    """Environment: an ID, or module:ID to import a module that registers it. Its keyword arguments
+    are given as --env.KEY VALUE."""
+    backend: BackendFlag = "auto"
+    """What would run the environment in training; the fastest that has it by default."""
+    seed: int = 0
+    """Seed of everything that is random."""
+    steps: int | None = None
+    """Steps of the brief training, by default as many as some seconds allow; 0 for none."""
+    quiet: bool = False
+    """Don't say what is being done."""
+    json: bool = False
+    """Print facts and findings as one JSON object on stdout."""
+
+
+def command(argv: list[str]) -> None:
+    """Examine an environment, and say what is wrong and what mends it."""
+    argv, env_kwargs = take_env_kwargs(argv)
+    options = parse(DoctorOptions, argv, "uphill doctor")
+    from uphill.runs.doctor.examine import examine
+    from uphill.runs.doctor.report import words
+
+    with stdout_for(options.json) as show:
+        examination = examine(
+            options.env,
+            options.backend,
+            env_kwargs=env_kwargs,
+            seed=options.seed,
+            steps=options.steps,
+            quiet=options.quiet,
+        )
+        if options.json:
+            show(examination.result())
+        else:
+            print(words(examination.facts, examination.findings, examination.command))

@@ -1,0 +1,34 @@
+"""`uphill evaluate`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from uphill.cli.output import stdout_for
+from uphill.cli.parsing import parse
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Evaluate a run's final policies: whole episodes, deterministic and stochastic."""
+
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
+    """Run directory."""
+    episodes: int = 100
+    """Episodes for each seed."""
+    allow_import: bool = False
+    """Import the module that a `module:ID` environment names."""
+    json: bool = False
+    """Print the result as one JSON object on stdout."""
+
+
+def command(argv: list[str]) -> None:
+    """Evaluate a run, and show the figures."""
+    options = parse(EvaluateOptions, argv, "uphill evaluate")
+    from uphill.runs.run import load
+
+    with stdout_for(options.json) as show:
+        result = load(options.run).evaluate(options.episodes, options.allow_import)
+        show(result)

@@ -1,0 +1,48 @@
+"""`uphill report`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from uphill.cli.errors import WrongCommandLine
+from uphill.cli.output import stdout_for
+from uphill.cli.parsing import parse
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Make one web page that shows all of a run: whether it is solved, its learning curve, films of
+    its milestones, results, diagnostics, and how to repeat it. Several runs are compared. The page
+    needs no network, and no other file."""
+
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN …]")]
+    """Run directories."""
+    out: Path | None = None
+    """The page; by default report.html in the run directory, and with several runs
+    runs/report-TIME.html."""
+    films: bool = True
+    """Show films of the milestones, which takes some seconds to make. A comparison has none."""
+    allow_import: bool = False
+    """Import the module that a `module:ID` environment names, to film it."""
+    json: bool = False
+    """Print the result as one JSON object on stdout."""
+
+
+def command(argv: list[str]) -> None:
+    """Write the report of runs, and say where it is."""
+    options = parse(ReportOptions, argv, "uphill report")
+    if not options.runs:
+        raise WrongCommandLine("RUN is missing: write `uphill report RUN`.")
+    from uphill.runs.report import write_report
+    from uphill.runs.run import load
+
+    with stdout_for(options.json) as show:
+        runs = [load(run) for run in options.runs]
+        path = write_report(runs, options.out, options.films, options.allow_import)
+        size = path.stat().st_size
+        if options.json:
+            show({"report": str(path), "bytes": size, "runs": [str(run) for run in options.runs]})
+        else:
+            print(f"{path}  ({size / 1e6:.1f} MB; open it in any browser)")

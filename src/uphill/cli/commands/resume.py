@@ -1,0 +1,41 @@
+"""`uphill resume`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from uphill.cli.output import stdout_for
+from uphill.cli.parsing import parse
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """Go on with a run where its latest checkpoint stands."""
+
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
+    """Run directory."""
+    steps: int | None = None
+    """Train up to so many steps instead: extends a run, also a finished one."""
+    allow_import: bool = False
+    """Import the module that a `module:ID` environment names."""
+    quiet: bool = False
+    """Show nothing while training."""
+    json: bool = False
+    """Print the result as one JSON object on stdout."""
+
+
+def command(argv: list[str]) -> None:
+    """Go on with a run, and show how well the final policies do."""
+    options = parse(ResumeOptions, argv, "uphill resume")
+    from uphill.runs.launch import resume
+
+    with stdout_for(options.json) as show:
+        run = resume(
+            options.run,
+            steps=options.steps,
+            allow_import=options.allow_import,
+            quiet=options.quiet,
+        )
+        show(run.summary())

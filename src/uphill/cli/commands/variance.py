@@ -1,0 +1,96 @@
+"""`uphill variance`, and its tables."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from uphill.cli.output import stdout_for
+from uphill.cli.parsing import BackendFlag, parse, take_env_kwargs
+
+
+@dataclass(frozen=True)
+class VarianceOptions:
+    """Measure the variance and the bias of every estimator of the policy gradient, with every
+    baseline, on the same episodes."""
+
+    env: Annotated[Positional[str], arg(metavar="ENV")]
+    """Environment: an ID, or module:ID to import a module that registers it. Its keyword arguments
+    are given as --env.KEY VALUE."""
+    run: Path | None = None
+    """Measure at the policy of this run; by default at a fresh one."""
+    gamma: float = 1.0
+    """Discount factor."""
+    envs: int = 16
+    """Whole episodes in a batch."""
+    batches: int = 256
+    """Independent batches."""
+    seed: int = 0
+    """Seed of the policy and of the episodes."""
+    backend: BackendFlag = "auto"
+    """What runs the environment; the fastest that has it by default."""
+    out: Path | None = None
+    """Folder for variance.json and variance.png; by default the run's, or one in ./runs."""
+    allow_import: bool = False
+    """Import the module that a run's `module:ID` environment names."""
+    quiet: bool = False
+    """Show nothing while measuring."""
+    json: bool = False
+    """Print the result as one JSON object on stdout."""
+
+
+def command(argv: list[str]) -> None:
+    """Measure the estimators of the gradient, and show them as tables."""
+    argv, env_kwargs = take_env_kwargs(argv)
+    options = parse(VarianceOptions, argv, "uphill variance")
+    from uphill.runs.variance import measure_variance
+
+    with stdout_for(options.json) as show:
+        result = measure_variance(
+            options.env,
+            options.run,
+            gamma=options.gamma,
+            envs=options.envs,
+            batches=options.batches,
+            seed=options.seed,
+            backend=options.backend,
+            env_kwargs=env_kwargs,
+            out=options.out,
+            allow_import=options.allow_import,
+            quiet=options.quiet,
+        )
+        if options.json:
+            show(result)
+        else:
+            _show_variance(result)
+
+
+def _show_variance(result: dict[str, Any]) -> None:
+    rows = result["estimators"]
+    reference = rows[result["reference"]]
+    print(f"{'estimator':24}{'baseline':20}{'variance':>10}{'95 % interval':>18}", end="")
+    print(f"{'bias':>9}{'95 % interval':>17}{'SNR':>8}")
+    for row in rows:
+        low, high = row["relative_variance_ci95"]
+        least, most = (f"{100 * x:.0f}" for x in row["bias_ci95"])
+        bias, interval = f"{100 * row['bias']:.0f} %", f"{least} to {most} %"
+        if row is reference:
+            bias, interval = "–", "reference"
+        print(
+            f"{row['estimator']:24}{row['baseline']:20}{row['relative_variance']:10.3f}"
+            f"{f'{low:.3f} to {high:.3f}':>18}{bias:>9}{interval:>17}{row['snr']:8.2f}"
+        )
+    print(
+        "\nVariance is relative to reward-to-go without a baseline; bias is the distance between "
+        f"expectations,\nin per cent of the length of the gradient ({reference['estimator']} less "
+        f"its {reference['baseline']}); SNR is ‖E g‖² over the variance."
+    )
+    print(f"\n{'rollouts':>10}{'variance':>14}{'95 % interval':>24}")
+    for row in result["rollouts"]:
+        low, high = row["variance_ci95"]
+        name = f"{row['estimator']}, baseline {row['baseline']}"
+        print(
+            f"{row['rollouts']:10}{row['variance']:14.4g}{f'{low:.4g} to {high:.4g}':>24}  {name}"
+        )
+    print(f"\n{result['steps']:,} steps, {result['seconds']:.1f} s; picture {result['picture']}")

@@ -1,0 +1,104 @@
+"""The way in and out: which command was typed, and the status that the process ends with."""
+
+import atexit
+import gc
+import os
+import sys
+import warnings
+from importlib import import_module
+from typing import NoReturn
+
+from uphill.cli.errors import WrongCommandLine
+from uphill.errors import UphillError
+
+OVERVIEW = """\
+Uphill trains policies by gradient ascent on expected return, on any environment.
+
+  uphill train ENV        train, evaluate and draw: try `uphill train CartPole-v1`
+  uphill resume RUN       go on where a run was interrupted; --steps N extends it
+  uphill evaluate RUN     evaluate a run's final policies again
+  uphill record RUN       a film of the final policy; --milestones: of how it learned
+  uphill plot RUN [RUN …] draw learning curves; of several runs a comparison, too
+  uphill doctor ENV       why an agent may not learn there: faults, by name, and what mends them
+  uphill report RUN …     one web page that shows all of a run, or compares several
+  uphill watch [FOLDER]   the runs of a folder and their reports, live in a browser
+  uphill envs [PATTERN]   environments, and the backend that runs each
+  uphill algos            algorithms, and the parts they are made of
+  uphill variance ENV     how noisy and how biased each estimator of the gradient is
+  uphill reproduce [NAME] what five tutorials claim, measured, beside our presets
+
+`uphill COMMAND --help` shows a command's arguments.
+`uphill train ENV --algo ALGO --help` shows every setting of that algorithm, with its value.
+"""
+
+COMMANDS = (
+    "train",
+    "resume",
+    "evaluate",
+    "record",
+    "plot",
+    "doctor",
+    "report",
+    "watch",
+    "envs",
+    "algos",
+    "variance",
+    "reproduce",
+)
+"""Each is a module of `uphill.cli.commands`, which is imported when it is called for."""
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
+def run() -> NoReturn:
+    """Run the command that was typed, and end the process with its exit status."""
+    status = main()
+    if status == INTERRUPTED:
+        # All is saved. To end in order could crash: JAX may still be compiling in its threads.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit status. A user's mistake is one sentence, never a traceback."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(OVERVIEW, end="")
+        return 0
+    if argv[0] == "--version":
+        from uphill import __version__
+
+        print(f"uphill {__version__}")
+        return 0
+    if argv[0] not in COMMANDS:
+        known = ", ".join(COMMANDS)
+        print(f"There is no command {argv[0]!r}: use one of {known}.", file=sys.stderr)
+        return 2
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    _collect_less_garbage()
+    try:
+        import_module(f"uphill.cli.commands.{argv[0]}").command(argv[1:])
+        sys.stdout.flush()
+    except UphillError as error:
+        print(f"uphill: {error}", file=sys.stderr)
+        return 2 if isinstance(error, WrongCommandLine) else 1
+    except KeyboardInterrupt as interrupt:
+        print(f"\n{interrupt or 'Interrupted.'}", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `uphill envs | head`: nobody reads on, and Python's own flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # must not complain either
+        return 1
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    return 0
+
+
+def _collect_less_garbage() -> None:
+    """JAX makes so many objects that stay that looking for garbage among them costs a tenth of a
+    start; and when the process ends, a third of a second."""
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)

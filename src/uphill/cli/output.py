@@ -1,0 +1,57 @@
+"""What reaches stdout: the figures of a result, or one JSON object alone."""
+
+import ctypes
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from typing import Any
+
+
+@contextmanager
+def stdout_for(is_json: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A function that shows a result. With JSON, nothing else may reach stdout: whatever
+    environments print meanwhile, from Python or from C++, goes to stderr."""
+    if not is_json:
+        yield _show
+        return
+    sys.stdout.flush()
+    real = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield lambda result: _write_all(real, json.dumps(result, allow_nan=False) + "\n")
+    finally:
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).fflush(None)  # what C buffered must go to stderr, too
+        os.dup2(real, 1)
+        os.close(real)
+
+
+def _write_all(descriptor: int, text: str) -> None:
+    with os.fdopen(os.dup(descriptor), "w") as file:
+        file.write(text)
+
+
+def _show(result: dict[str, Any]) -> None:
+    evaluation = result.get("evaluation", result)
+    each = " a seed" if evaluation["interval_over"] == "seeds" else ""
+    over = f"{evaluation['episodes']} episodes{each}"
+    for kind in ("deterministic", "stochastic"):
+        e = evaluation[kind]
+        low, high = e["ci95"]
+        print(
+            f"{kind:13} mean return {e['mean']:.1f} over {over}; interquartile mean {e['iqm']:.1f}"
+            f", 95 % interval {low:.1f} to {high:.1f} over {evaluation['interval_over']}"
+        )
+    if "run" not in result:
+        return
+    known = [solved for solved in result["solved"] if solved is not None]
+    if known:
+        print(f"solved        {sum(known)} of {len(known)} seed(s)")
+    print(
+        f"trained       {min(result['steps']):,} steps in {result['seconds']:.1f} s, of which "
+        f"{result['compile_seconds']:.1f} s compiling; {result['steps_per_second']:,.0f} steps/s"
+    )
+    print(f"run           {result['run']}  (curve.png shows the learning curve)")

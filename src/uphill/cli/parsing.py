@@ -1,0 +1,99 @@
+"""How arguments are read: tyro's rules for our types, and `--env.KEY VALUE`."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
+
+import tyro
+
+from uphill.cli.errors import WrongCommandLine
+
+BackendFlag = Literal["auto", "compiled", "envpool", "gymnasium"]
+
+
+def parse(
+    kind: Any, argv: list[str], program: str, note: str = "", default: Any = tyro.MISSING
+) -> Any:
+    """Parse arguments into a dataclass; a wrong one exits with status 2 and a sentence."""
+    registry = tyro.constructors.ConstructorRegistry()
+    if default is not tyro.MISSING:
+        registry.primitive_rule(_schedule_rule)
+        registry.struct_rule(_algorithm_rule())
+    return tyro.cli(
+        kind,
+        prog=program,
+        args=argv,
+        description="\n\n".join(filter(None, [kind.__doc__, note])),
+        config=(tyro.conf.AvoidSubcommands,),
+        registry=registry,
+        **({} if default is tyro.MISSING else {"default": default}),
+    )
+
+
+def _schedule_rule(info: Any) -> Any:
+    """How tyro reads and shows a schedule: one word."""
+    from uphill.learning.schedule import Schedule
+
+    is_optional = info.type == Schedule | None
+    if info.type is not Schedule and not is_optional:
+        return None
+    none = "None|" if is_optional else ""
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=f"{none}FLOAT|linear:A:B|cosine:A:B",
+        instance_from_str=lambda words: (
+            None if is_optional and words[0] == "None" else Schedule.parse(words[0])
+        ),
+        is_instance=lambda value: isinstance(value, Schedule) or (is_optional and value is None),
+        str_from_instance=lambda schedule: [str(schedule)],
+    )
+
+
+def _algorithm_rule() -> Callable[[Any], Any]:
+    """How tyro reads an algorithm: like any dataclass, but its name is no setting."""
+    known = tyro.constructors.ConstructorRegistry.get_struct_spec
+    is_asking = False  # the registry's own rules, which are asked after this one
+
+    def rule(info: Any) -> Any:
+        nonlocal is_asking
+        from uphill.learning.parts import Algorithm
+
+        if info.type is not Algorithm or is_asking:
+            return None
+        is_asking = True
+        spec = known(info)
+        is_asking = False
+        assert isinstance(spec, tyro.constructors.StructConstructorSpec)
+        make = partial(spec.instantiate, name=info.default.name)
+        settings = tuple(field for field in spec.fields if field.name != "name")
+        return replace(spec, instantiate=make, fields=settings)
+
+    return rule
+
+
+def take_env_kwargs(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Arguments without `--env.KEY VALUE`, and these as a dictionary."""
+    rest, taken = [], {}
+    words = iter(argv)
+    for word in words:
+        if not word.startswith("--env."):
+            rest.append(word)
+            continue
+        key, given, value = word.removeprefix("--env.").partition("=")
+        if not given:
+            value = next(words, None)
+            if value is None:
+                raise WrongCommandLine(f"--env.{key} has no value: write --env.{key} VALUE.")
+        taken[key.replace("-", "_")] = _literal(value)
+    return rest, taken
+
+
+def _literal(text: str) -> Any:
+    """A JSON value where it is one (or Python's True, False, None), else the text itself."""
+    names = {"True": True, "False": False, "None": None}
+    try:
+        return names[text] if text in names else json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,1 @@
+"""What tutorials describe, done again: `uphill reproduce`."""

@@ -1,0 +1,99 @@
+"""Which command was typed, and the status it ends with."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from uphill.cli import main
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "sentence"),
+    [
+        ([], 0, "uphill train ENV"),
+        (["help"], 0, "uphill train ENV"),
+        (["--version"], 0, "uphill 0."),
+        (["fly"], 2, "There is no command 'fly': use one of train"),
+        (["train"], 2, "ENV"),
+        (["train", "--seed", "3"], 2, "ENV"),
+        (["train", "CartPole-v1", "--nonsense", "3"], 2, "--nonsense"),
+        (["train", "--policy.hidden", "32", "32", "CartPole-v1"], 2, "Write ENV first"),
+        (["train", "CartPole-v1", "--name", "mine"], 2, "--name"),
+        (["train", "CartPole-v1", "--seed", "x"], 2, "--seed"),
+        (["train", "CartPole-v1", "--steps"], 2, "--steps"),
+        (["train", "CartPole-v1", "--backend", "gpu"], 2, "--backend"),
+        (["train", "CartPole-v1", "--optimizer.learning-rate", "linear:1"], 2, "no schedule"),
+        (["train", "CartPole-v1", "--uniform-mixture", "sometimes"], 2, "no schedule"),
+        (["train", "CartPole-v1", "--uniform-mixture", "2"], 1, "uniform_mixture is 2.0: use 0 to"),
+        (["train", "CartPole-v1", "--baseline.replay", "lake"], 2, "choose one of replay, none"),
+        (["train", "CartPole-v1", "--estimator", "total-return"], 1, "it must see whole episodes"),
+        (["train", "CartPole-v1", "--surrogate", "dqn"], 2, "choose one of score-function"),
+        (["train", "CartPole-v1", "--surrogate"], 2, "choose one of score-function"),
+        (["train", "CartPole-v1", "--algo", "dqn"], 2, "use one of reinforce, vpg, a2c, ppo, npg"),
+        (["train", "CartPole-v1", "--env.gravity"], 2, "--env.gravity has no value"),
+        (["train", "CartPole-v1", "--steps", "0"], 1, "steps is 0: use at least 1"),
+        (["train", "CartPole-v1", "--envs", "0"], 1, "envs is 0: use at least 1"),
+        (["train", "CartPole-v1", "--seeds", "0"], 1, "seeds is 0: use at least 1"),
+        (["train", "CartPole-v1", "--episodes", "0"], 1, "episodes is 0: use at least 1"),
+        (["train", "CartPole-v1", "--num-minibatches", "7"], 1, "use 8, or change one of these"),
+        (["train", "CartPole-v1", "--surrogate", "score-function"], 1, "num_epochs is 20"),
+        (["train", "CartPole-v2"], 1, "did you mean CartPole-v1"),
+        (["train", "CartPole-v1", "--backend", "compiled", "--env.g", "1"], 1, "it takes none"),
+        (["train", "CarRace-v0", "--env.track", "ovall"], 1, "There is no track 'ovall'"),
+        (["train", "CartPole-v1", "--init-from", "nowhere"], 1, "nowhere is no run directory"),
+        (["evaluate"], 2, "RUN"),
+        (["evaluate", "nowhere"], 1, "nowhere is no run directory"),
+        (["evaluate", "nowhere", "--episodes", "x"], 2, "--episodes"),
+        (["resume", "nowhere"], 1, "nowhere is no run directory"),
+        (["report"], 2, "RUN is missing"),
+        (["report", "nowhere"], 1, "nowhere is no run directory"),
+        (["watch", "nowhere"], 1, "nowhere is no folder"),
+        (["watch", ".", "--port", "x"], 2, "--port"),
+        (["watch", ".", "--port", "70000"], 1, "port is 70000: use a number from 0"),
+        (["plot"], 2, "RUN is missing"),
+        (["plot", "nowhere"], 1, "nowhere is no run directory"),
+        (["plot", "nowhere", "--against", "time"], 2, "--against"),
+        (["envs", "no such name"], 1, "No environment's name contains"),
+        (["envs", "CartPole-v"], 0, "CartPole-v1"),
+        (["algos"], 0, "ClippedRatio"),
+        (["evaluate", "--help"], 0, "--allow-import"),
+        (["resume", "--help"], 0, "extends a run"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_status_and_sentence(
+    argv: list[str],
+    status: int,
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(argv) == status
+    printed = capfd.readouterr()
+    shown = " ".join(((printed.out if status == 0 else printed.err) or "").split())
+    assert sentence in shown
+    assert "Traceback" not in printed.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from uphill.cli import main; status = main(['--help']); "
+        "heavy = ('jax', 'envpool', 'matplotlib', 'gymnasium', 'scipy', 'equinox', 'optax');"
+        "print([m for m in heavy if m in sys.modules], status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[] 0"
+
+
+def test_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m uphill.cli envs | head -1"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.count("\n") == 1
+    assert "BrokenPipe" not in done.stderr
