@@ -203,10 +203,10 @@ _SWING_UP = {
             sampling=Steps(num_envs=32, num_steps=128),
             estimator=GAE(gamma=0.995, lam=0.97),
             baseline=ValueFunction(optimizer=Adam(learning_rate=1e-2), num_steps=10),
-            optimizer=_fading(5e-3),
+            optimizer=_fading(3e-3),
             mean_over="steps",
             scale_advantages="batch",
-            entropy="linear:0.03:0",
+            entropy="linear:0.05:0",  # 0.03 and 5e-3 leave one seed in ten at −23
             normalize_observations=True,
             policy=_SQUASHED,
         ),
@@ -224,7 +224,15 @@ _SWING_UP = {
 }
 
 _CAR_RACE = {
-    "ppo": _ppo(1e6, num_envs=32, num_steps=128, learning_rate=2e-3, gamma=0.99),
+    "ppo": _ppo(
+        2e6,
+        num_envs=32,
+        num_steps=128,
+        learning_rate=2e-3,
+        gamma=0.99,
+        # Where every lap is perfect, what is left of the advantages is noise: not to be blown up.
+        scale_advantages="none",
+    ),
     "a2c": _a2c(1e6, num_envs=16, num_steps=32, learning_rate=2e-3, gamma=0.99),
     "vpg": _vpg(6e5, num_envs=32, learning_rate=1e-2, gamma=0.99),
     "reinforce": _reinforce(5e5, num_envs=64, learning_rate=1e-2, gamma=0.99),
