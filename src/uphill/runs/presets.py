@@ -186,8 +186,8 @@ _SWING_UP = {
         ppo(
             sampling=Steps(num_envs=64, num_steps=128),
             estimator=GAE(gamma=0.995, lam=0.95),
-            # While nothing is known, V's gradient is a hundred times the policy's: a common norm
-            # would hold the policy back while it settles for leaving the track.
+            # Rewards as they are: with scaled ones some seeds settle for leaving the track. But then
+            # V's gradient is hundreds of times the policy's, and a common norm would stifle that.
             optimizer=Adam(learning_rate="linear:1e-3:0", max_grad_norm=None),
             num_minibatches=8,
             entropy="linear:0.03:0",
@@ -228,8 +228,8 @@ _CAR_RACE = {
         2e6,
         num_envs=32,
         num_steps=128,
-        learning_rate=2e-3,
-        gamma=0.99,
+        learning_rate=1e-3,
+        gamma=0.95,  # a crash follows its cause within a few steps
         # Where every lap is perfect, what is left of the advantages is noise: not to be blown up.
         scale_advantages="none",
     ),
