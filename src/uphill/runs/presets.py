@@ -186,8 +186,8 @@ _SWING_UP = {
         ppo(
             sampling=Steps(num_envs=64, num_steps=128),
             estimator=GAE(gamma=0.995, lam=0.95),
-            # Rewards as they are: with scaled ones some seeds settle for leaving the track. But then
-            # V's gradient is hundreds of times the policy's, and a common norm would stifle that.
+            # Rewards as they are: with scaled ones some seeds settle for leaving the track. V's
+            # gradient is then hundreds of times the policy's, which a common norm would stifle.
             optimizer=Adam(learning_rate="linear:1e-3:0", max_grad_norm=None),
             num_minibatches=8,
             entropy="linear:0.03:0",
