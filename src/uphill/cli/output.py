@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -54,4 +55,6 @@ def _show(result: dict[str, Any]) -> None:
         f"trained       {min(result['steps']):,} steps in {result['seconds']:.1f} s, of which "
         f"{result['compile_seconds']:.1f} s compiling; {result['steps_per_second']:,.0f} steps/s"
     )
-    print(f"run           {result['run']}  (curve.png shows the learning curve)")
+    run = shlex.quote(result["run"])
+    print(f"run           {run}  (curve.png shows the learning curve)")
+    print(f"see more      uphill report {run}  or  uphill record {run} --milestones")
