@@ -17,7 +17,8 @@ from uphill.errors import UphillError
 
 Frame = UInt8[np.ndarray, "_ _ 3"]
 
-QUALITY = {"preset": "medium", "crf": "20", "tune": "animation"}
+QUALITY = {"preset": "medium", "crf": "20", "tune": "animation", "threads": "1"}
+"""One thread: several may code the same pictures in other bytes."""
 BT709 = 1  # the number that H.264 has for it
 
 GIF_WIDTH = 480
