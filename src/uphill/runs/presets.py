@@ -229,7 +229,7 @@ _CAR_RACE = {
         num_envs=32,
         num_steps=128,
         learning_rate=1e-3,
-        gamma=0.95,  # a crash follows its cause within a few steps
+        gamma=0.9,  # a crash follows its cause within a few steps
         # Where every lap is perfect, what is left of the advantages is noise: not to be blown up.
         scale_advantages="none",
     ),
