@@ -444,6 +444,17 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
+def test_ctrl_c_where_nothing_was_to_be_saved_is_a_word(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(pattern: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("uphill.envs.make.known_environments", interrupted)
+    assert run_cli("envs") == 130
+    assert capfd.readouterr().err == "\nInterrupted.\n"
+
+
 @pytest.mark.parametrize("when", ["compiling", "training"])
 def test_ctrl_c_saves_and_says_how_to_go_on(
     when: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -101,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"uphill: {error}", file=sys.stderr)
         return 2 if isinstance(error, WrongCommandLine) else 1
     except KeyboardInterrupt as interrupt:
-        print(f"\n{interrupt or 'Interrupted.'}", file=sys.stderr)
+        print(f"\n{str(interrupt) or 'Interrupted.'}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # `uphill envs | head`: nobody reads on, and Python's own flush at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # must not complain either
