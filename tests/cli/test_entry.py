@@ -97,3 +97,14 @@ def test_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     )
     assert done.stdout.count("\n") == 1
     assert "BrokenPipe" not in done.stderr
+
+
+def test_ctrl_c_where_nothing_was_to_be_saved_is_a_word(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(pattern: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("uphill.envs.make.known_environments", interrupted)
+    assert run_cli("envs") == 130
+    assert capfd.readouterr().err == "\nInterrupted.\n"

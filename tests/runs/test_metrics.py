@@ -125,5 +125,5 @@ def test_damaged_file_is_one_sentence(text: str, tmp_path: Path) -> None:
     with pytest.raises(UphillError, match=r"metrics.csv can't be read"):
         read_metrics(tmp_path)
     (tmp_path / "metrics.csv").unlink()
-    with pytest.raises(UphillError, match=r"metrics.csv can't be read"):
+    with pytest.raises(UphillError, match=r"metrics.csv is not there yet"):
         read_metrics(tmp_path)

@@ -61,6 +61,12 @@ def test_a_threshold_below_zero_is_approached_from_below() -> None:
     assert "half" in found(updates(at_first, [-300.0]), threshold=-100.0)
 
 
+def test_an_episode_exactly_at_the_threshold_is_at_it() -> None:
+    # −499.7 + (200 − −499.7) is above 200 as floating-point numbers are added.
+    at_first = [-500.0] * (AT_FIRST - 1) + [-497.0]
+    assert list(found(updates(at_first, [200.0]), threshold=200.0))[-1] == "threshold"
+
+
 def test_an_episode_as_good_as_a_lucky_random_one_is_no_milestone() -> None:
     lucky = [*RANDOM[:-1], 80.0]
     assert list(found(updates(lucky, [79.0]))) == ["untrained"]

@@ -306,5 +306,5 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
             plot_runs(runs, **keywords)
     assert {path.name for path in run.path.iterdir()} == {"experiment.json", "metrics.csv"}
     (run.path / "metrics.csv").unlink()
-    with pytest.raises(UphillError, match=r"metrics.csv can't be read"):
+    with pytest.raises(UphillError, match=r"metrics.csv is not there yet"):
         run.plot()

@@ -1,6 +1,7 @@
 """Runs and their policies: load, act, evaluate."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -121,7 +122,11 @@ def test_policy_is_that_of_the_best_seed_or_of_the_one_asked_for(run: uphill.Run
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"deterministic": {"per_seed": [1]}}', '{"deterministic": "x"}']
+    "text",
+    [
+        *("", "[]", "{}", '{"deterministic": {"per_seed": [1]}}', '{"deterministic": "x"}'),
+        '{"episodes": 100, "deterministic": {"per_seed": [1, 2, 3]}}',
+    ],
 )
 def test_damaged_evaluation_is_one_sentence(text: str, run: uphill.Run) -> None:
     path = run.path / "evaluation.json"
@@ -170,6 +175,17 @@ def test_evaluating_draws_the_curve_that_is_missing(run: uphill.Run) -> None:
     curve.write_bytes(b"a picture")
     run.evaluate(2)
     assert curve.read_bytes() == b"a picture"
+
+
+def test_a_run_without_its_first_row_is_evaluated_all_the_same(
+    run: uphill.Run, tmp_path: Path
+) -> None:
+    early = shutil.copytree(run.path, tmp_path / "early")
+    for name in ("metrics.csv", "curve.png", "evaluation.json"):
+        (early / name).unlink()
+    assert uphill.load(early).evaluate(2)["episodes"] == 2
+    with pytest.raises(UphillError, match=r"metrics.csv is not there yet: training writes it"):
+        uphill.load(early).plot()
 
 
 def test_policy_of_several_seeds_says_once_whose_it_is(

@@ -53,17 +53,14 @@ INTERRUPTED = 130
 
 def run() -> NoReturn:
     """Run the command that was typed, and end the process with its exit status."""
-    status = main()
-    if status == INTERRUPTED:
-        # All is saved. To end in order could crash: JAX may still be compiling in its threads.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
+    sys.exit(main(is_alone=True))
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one command; the exit status. A user's mistake is one sentence, never a traceback."""
+def main(argv: list[str] | None = None, is_alone: bool = False) -> int:
+    """Run one command; the exit status. A user's mistake is one sentence, never a traceback.
+
+    A process that does nothing else (`is_alone`) ends at once when it is interrupted.
+    """
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(OVERVIEW, end="")
@@ -87,7 +84,13 @@ def main(argv: list[str] | None = None) -> int:
         print(f"uphill: {error}", file=sys.stderr)
         return 2 if isinstance(error, WrongCommandLine) else 1
     except KeyboardInterrupt as interrupt:
-        print(f"\n{interrupt or 'Interrupted.'}", file=sys.stderr)
+        print(f"\n{str(interrupt) or 'Interrupted.'}", file=sys.stderr)
+        if is_alone:
+            # All is saved. To end in order, or to let go of what is compiled, could crash: JAX may
+            # still be compiling in its threads.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(INTERRUPTED)
         return INTERRUPTED
     except BrokenPipeError:  # `uphill envs | head`: nobody reads on, and Python's own flush at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # must not complain either

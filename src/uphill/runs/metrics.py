@@ -136,9 +136,17 @@ def read_metrics(run: Path) -> dict[str, np.ndarray]:
     """
     try:
         with (run / FILE).open(newline="") as file:
-            header, *rows = csv.reader(file)
+            rows = list(csv.reader(file))
+        header = rows.pop(0) if rows else []
+        cut = next((k for k, row in enumerate(rows, 2) if len(row) != len(header)), None)
+        if not header or cut:
+            raise ValueError(f"line {cut or 1} is cut off")
         table = [[float(cell) if cell else math.nan for cell in row] for row in rows]
         columns = np.array(table, np.float64).reshape(len(table), len(header)).T
+    except FileNotFoundError as error:
+        raise UphillError(
+            f"{run / FILE} is not there yet: training writes it from its first logging point on."
+        ) from error
     except (OSError, ValueError, csv.Error) as error:
         raise UphillError(f"{run / FILE} can't be read: {error}.") from error
     return dict(zip(header, columns, strict=True))

@@ -131,7 +131,10 @@ def reached(
     if best is not None and best > tracked.first_best:
         found["above_random"] = best
         if threshold is not None and threshold > mean:
-            levels = {name: mean + part * (threshold - mean) for name, part in _WAY.items()}
+            # Not mean + (threshold − mean), which rounding may put above the threshold itself.
+            levels = {
+                name: threshold - (1 - part) * (threshold - mean) for name, part in _WAY.items()
+            }
             found |= {name: best for name, level in levels.items() if best >= level}
     if threshold is None:
         found |= {name: recent for name, part in _TRAINED.items() if progress >= part}

@@ -23,6 +23,7 @@ from uphill.runs.checkpoint import read_json, read_manifest, read_tensors, resto
 from uphill.runs.evaluate import evaluate_actors, report, tell
 from uphill.runs.experiment import Experiment, read_experiment
 from uphill.runs.kept_policies import read_milestones, read_policy
+from uphill.runs.metrics import FILE as METRICS_FILE
 from uphill.runs.milestones import Milestone
 from uphill.trajectory import Array
 
@@ -143,12 +144,7 @@ class Run:
         if not path.exists():
             return None
         document = read_json(path)
-        try:
-            per_seed = [float(x) for x in document["deterministic"]["per_seed"]]
-            has_count = isinstance(document["episodes"], int)
-        except (TypeError, KeyError, ValueError):
-            per_seed, has_count = [], False
-        if len(per_seed) != self.experiment.seeds or not has_count:
+        if not _is_evaluation(document, self.experiment.seeds):
             raise UphillError(f"{path} is damaged: `uphill evaluate {self.path}` writes it again.")
         return document
 
@@ -249,7 +245,8 @@ class Run:
                 f"{self.path / EVALUATION_FILE} stays: it is over {kept} episodes, and this "
                 f"evaluation over {episodes}."
             )
-        if not (self.path / CURVE_FILE).exists():
+        # A run that was interrupted before its first row has no curve yet.
+        if (self.path / METRICS_FILE).exists() and not (self.path / CURVE_FILE).exists():
             self.plot()
         return result
 
@@ -369,6 +366,20 @@ def evaluate(
         UphillError: if `path` is no run directory, or the environment can't be made.
     """
     return Run(path, env, network=network).evaluate(episodes, allow_import)
+
+
+def _is_evaluation(document: Any, seeds: int) -> bool:
+    """Whether it holds what `report` of so many seeds writes."""
+    try:
+        for kind in ("deterministic", "stochastic"):
+            result = document[kind]
+            low, high = result["ci95"]
+            numbers = [result["mean"], result["iqm"], low, high, *result["per_seed"]]
+            if len(result["per_seed"]) != seeds or not np.isfinite(numbers).all():
+                return False
+        return isinstance(document["episodes"], int)
+    except (TypeError, KeyError, ValueError):
+        return False
 
 
 def write_evaluation(path: Path, result: dict[str, Any]) -> None:

@@ -88,6 +88,7 @@ class Session:
     sinks: Sinks = field(default_factory=Sinks)
     _evaluator: Evaluator | None = None
     _final: "Future[Evaluator] | None" = None
+    _has_saved: bool = False
 
     def run(self, state: TrainState, env: Callable[..., Any] | None) -> Run:
         """Train to the end, save, evaluate, draw.
@@ -387,9 +388,14 @@ class Session:
             write_checkpoint(folder, "best", {"learners": log.best}, facts)
             log.is_best_saved = True
         write_checkpoint(folder, "latest", tensors, facts)
-        # What they showed of earlier learners is not true of these.
-        for name in (EVALUATION_FILE, *CURVE_FILES, REPORT_FILE):
+        # What it says of earlier learners is not true of these. Pictures and reports that somebody
+        # asks for while training goes on are of their moment, and stay until its end.
+        stale = [EVALUATION_FILE]
+        if not self._has_saved or stopped or self.trainer.is_done(state):
+            stale += [*CURVE_FILES, REPORT_FILE]
+        for name in stale:
             (self.folder / name).unlink(missing_ok=True)
+        self._has_saved = True
 
 
 def logging_interval(algorithm: Algorithm, steps: int, max_episode_steps: int | None) -> int:

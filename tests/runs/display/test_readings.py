@@ -106,6 +106,7 @@ def test_numbers_are_short(value: float, shown: str) -> None:
 
 def test_counts_and_times_have_units() -> None:
     assert [short(x) for x in (12, 1_000, 1_234_567)] == ["12", "1 k", "1.23 M"]
+    assert [short(x) for x in (999.7, 999_800, 2e9)] == ["1 k", "1 M", "2 G"]
     assert [duration(x) for x in (0.04, 9.94, 10.2, 119, 3599, 90_000)] == [
         "0.0 s",
         "9.9 s",

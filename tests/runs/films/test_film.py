@@ -198,7 +198,11 @@ def test_a_long_film_is_cut_off_and_a_storys_clip_runs_faster(
 ) -> None:
     monkeypatch.setattr(film, "LONGEST_FILM", 2.0)
     monkeypatch.setattr(film, "LONGEST_CLIP", 2.0)
-    assert record(clock).num_frames == 20 + 8
+    assert record(clock).num_frames == 21 + 8
+    alone = film._Plan(seed_index=0, milestones=False, longest=2.0)
+    with film._scenes(clock, alone, allow_import=False) as scenes:
+        about = film._caption(clock, alone, scenes[0], 0, scenes).about
+        assert about.endswith("first 20 of 40 steps")
     plan = film._Plan(seed_index=0, milestones=True, longest=2.0)
     with film._scenes(clock, plan, allow_import=False) as scenes:
         (scene,) = [scene for scene in scenes if not scene.milestones]

@@ -22,6 +22,7 @@ def test_what_fits_below_an_axis() -> None:
     assert [short(x) for x in (0.0, 0.25, 999.0, 23_400.0, 2.5e6, -1500.0)] == [
         *("0", "0.25", "999", "23.4k", "2.5M", "−1.5k")
     ]
+    assert [short(x) for x in (999_800.0, -999.7, 2e9)] == ["1M", "−1k", "2G"]
 
 
 def test_durations_counts_and_lists() -> None:

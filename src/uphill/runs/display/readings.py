@@ -144,8 +144,8 @@ def short(count: float) -> str:
     >>> short(61_234)
     '61.2 k'
     """
-    for unit, size in (("M", 1e6), ("k", 1e3)):
-        if count >= size:
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= 0.9995 * size:  # what rounds to it, too: 1 M, not 1e+03 k
             return f"{count / size:.3g} {unit}"
     return f"{count:.0f}"
 

@@ -321,7 +321,7 @@ def _scene(
     if plan.milestones:
         speed = _speed(num_states - 1, fps, rate, plan.longest)
     else:
-        num_states = min(num_states, ceil(plan.longest * fps))
+        num_states = min(num_states, ceil(plan.longest * fps) + 1)  # so many steps, and the start
     every = max(round(speed * fps / rate), 1)
     shown = range(0, num_states, every)
     pace = min(rate, speed * fps)
@@ -443,11 +443,11 @@ def _caption(
 ) -> Caption:
     experiment = run.experiment
     words = [experiment.env, experiment.algo, f"seed {experiment.all_seeds[plan.seed_index]}"]
-    shown, all_states = scene.states[-1] + 1, len(scene.episode.returns)
+    shown, all_steps = scene.states[-1], len(scene.episode.returns) - 1
     if scene.speed > 1:
         words.append(f"{scene.speed}× speed")
-    if shown < all_states:
-        words.append(f"first {shown:,} of {all_states:,} steps")
+    if shown < all_steps:
+        words.append(f"first {shown:,} of {all_steps:,} steps")
     milestone = _foremost(scene.milestones)
     heading = "final policy" if milestone is None else title(milestone.name)
     return Caption(

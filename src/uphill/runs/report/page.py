@@ -58,6 +58,7 @@ def write_report(
         UphillError: if a run is damaged, or the page can't be written.
     """
     runs = [runs] if isinstance(runs, Run) else list(runs)
+    runs = list({run.path.resolve(): run for run in runs}.values())  # each once
     if not runs:
         raise UphillError("There is no run to report on: name at least one run directory.")
     if len(runs) == 1:

@@ -70,7 +70,9 @@ function startStory(root) {
 
   function scrub() {
     stopStory();
-    const steps = Number(slider.value);
+    // The slider's last stop may lie short of the end, which is no multiple of its steps.
+    const value = Number(slider.value);
+    const steps = value + Number(slider.step) > total ? total : value;
     const k = reachedBy(steps);
     highlight(k);
     showSteps(steps);

@@ -28,8 +28,8 @@ def percent(share: float) -> str:
 
 def short(value: float) -> str:
     """23,400 → 23.4k: what fits below an axis."""
-    for unit, size in (("M", 1e6), ("k", 1e3)):
-        if abs(value) >= size:
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= 0.9995 * size:  # what rounds to it, too: 1M, not 1e+03k
             return f"{value / size:.3g}{unit}".replace("-", "−")
     return f"{value:.3g}".replace("-", "−")
 
