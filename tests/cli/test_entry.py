@@ -106,5 +106,5 @@ def test_ctrl_c_where_nothing_was_to_be_saved_is_a_word(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("uphill.envs.make.known_environments", interrupted)
-    assert run_cli("envs") == 130
+    assert main(["envs"]) == 130
     assert capfd.readouterr().err == "\nInterrupted.\n"
