@@ -80,6 +80,22 @@ def _vpg(steps: float, **settings: Any) -> Preset:
     return Preset("vpg", vpg(**_episodes(**settings)), int(steps))
 
 
+def _vpg_in_windows(
+    steps: float, sampling: Steps, estimator: GAE, learning_rate: float, **changes: Any
+) -> Preset:
+    """Fixed windows, with V for what lies beyond them."""
+    parts = {
+        "sampling": sampling,
+        "estimator": estimator,
+        "baseline": ValueFunction(optimizer=Adam(learning_rate=1e-2), num_steps=10),
+        "optimizer": _fading(learning_rate),
+        "mean_over": "steps",
+        "scale_advantages": "batch",
+        "normalize_observations": True,
+    }
+    return Preset("vpg", vpg(**parts | changes), int(steps))
+
+
 def _reinforce(steps: float, **settings: Any) -> Preset:
     """The baseline is the mean of each time step. While all episodes earn the same it leaves no
     signal; the mean of the batch would leave one that says nothing about the actions: how late in
@@ -197,20 +213,13 @@ _SWING_UP = {
         3_000_000,
     ),
     # Windows, with V for what lies beyond: a step after 4,096 transitions, not after 16 episodes.
-    "vpg": Preset(
-        "vpg",
-        vpg(
-            sampling=Steps(num_envs=32, num_steps=128),
-            estimator=GAE(gamma=0.995, lam=0.97),
-            baseline=ValueFunction(optimizer=Adam(learning_rate=1e-2), num_steps=10),
-            optimizer=_fading(3e-3),
-            mean_over="steps",
-            scale_advantages="batch",
-            entropy="linear:0.05:0",  # 0.03 and 5e-3 leave one seed in ten at −23
-            normalize_observations=True,
-            policy=_SQUASHED,
-        ),
-        3_000_000,
+    "vpg": _vpg_in_windows(
+        3e6,
+        Steps(32, 128),
+        GAE(gamma=0.995, lam=0.97),
+        3e-3,
+        entropy="linear:0.05:0",  # 0.03 and 5e-3 leave one seed in ten at −23
+        policy=_SQUASHED,
     ),
     "reinforce": _reinforce(
         5e6,
@@ -260,6 +269,7 @@ _LUNAR_LANDER = {
         ),
         1_000_000,
     ),
+    "vpg": _vpg_in_windows(1e7, Steps(16, 512), GAE(gamma=0.99, lam=1.0), 2e-3),
 }
 
 _HALF_CHEETAH = {
