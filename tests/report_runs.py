@@ -33,8 +33,9 @@ def train_pair(folder: Path) -> tuple[Path, Path]:
 
 
 def copied(run: Path, to: Path, *without: str, **changes: Any) -> Path:
-    """A copy of a run, without some of its files, and with other fields in experiment.json."""
-    shutil.copytree(run, to)
+    """A copy of a run, made now: without some of its files, and with other fields in
+    experiment.json."""
+    shutil.copytree(run, to, copy_function=shutil.copy)
     for name in without:
         (to / name).unlink()
     path = to / "experiment.json"
