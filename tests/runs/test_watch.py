@@ -156,15 +156,16 @@ def test_a_folder_that_is_none(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_it_with_130(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "uphill.cli", "watch", str(tmp_path), "--port", "0"]
+    # Where tests run in the background, Ctrl-C is ignored, also by what they start.
+    heed = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    script = f"import signal; {heed}; from uphill.cli import run; run()"
+    command = [sys.executable, "-c", script, "watch", str(tmp_path), "--port", "0"]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=dict(os.environ),
-        # Where tests run in the background, children would ignore it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     assert f"Watching {tmp_path}: http://127.0.0.1:" in process.stdout.readline()
