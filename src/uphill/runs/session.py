@@ -28,10 +28,9 @@ from uphill.runs.milestones import UNTRAINED, Milestone, Tracked, reached, take_
 from uphill.runs.run import CURVE_FILES, EVALUATION_FILE, REPORT_FILE, Run, write_evaluation
 from uphill.runs.sinks import Sinks
 
-POINTS = 100
-"""About so many logging points in a run."""
 LEAST_POINTS = 50
-"""The fewest, in a run that has so many updates."""
+"""The fewest logging points in a run that has so many updates, and at most twice as many in one of
+fixed windows: to look at what was learned takes as long as an update of a small network."""
 EPISODIC_MEASURE = 8
 """Updates between two measurements of what costs about as much as an update on whole episodes."""
 RECENT = 100
@@ -402,7 +401,7 @@ def logging_interval(algorithm: Algorithm, steps: int, max_episode_steps: int | 
     """Updates between two logging points; `max_episode_steps` matters to whole episodes only."""
     sampling = algorithm.sampling
     if isinstance(sampling, Steps):
-        return max(1, steps // (sampling.num_envs * sampling.num_steps) // POINTS)
+        return max(1, steps // (sampling.num_envs * sampling.num_steps) // LEAST_POINTS)
     assert max_episode_steps is not None
     fewest = steps // (sampling.num_envs * sampling.per_env * max_episode_steps)
     return 1 if steps < 1e6 else max(1, min(5, fewest // LEAST_POINTS))
