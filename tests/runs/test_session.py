@@ -137,8 +137,9 @@ class NaNFarOut(CartPole):
 
 def assert_whole(run: Path) -> int:
     """The run's latest checkpoint loads and acts; how many updates it has seen."""
-    for tensor in tensors_of(run).values():
-        assert np.isfinite(tensor).all()
+    for name, tensor in tensors_of(run).items():
+        # Rows that wait for a logging point hold NaN where nothing was measured.
+        assert name.startswith("pending.") or np.isfinite(tensor).all()
     action = uphill.load(run).policy.act(np.zeros(4, np.float32))
     assert action in (0, 1)
     return read_manifest(run / "checkpoint", "latest").facts.num_updates
