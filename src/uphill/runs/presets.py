@@ -270,6 +270,15 @@ _LUNAR_LANDER = {
         1_000_000,
     ),
     "vpg": _vpg_in_windows(1e7, Steps(16, 512), GAE(gamma=0.99, lam=1.0), 2e-3),
+    "reinforce": _reinforce(
+        4e6,
+        num_envs=16,
+        learning_rate=5e-3,
+        gamma=0.99,
+        # Two episodes each: few steps are lost while the others wait for the longest.
+        sampling=Episodes(num_envs=16, per_env=2),
+        scale_advantages="batch",
+    ),
 }
 
 _HALF_CHEETAH = {
