@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
-from uphill.learning.gradient import Batch, summed
+from uphill.learning.gradient import Batch, averaged
 from uphill.learning.natural_step import kl_between
 from uphill.learning.objective import Metrics, mean_gradient, with_scaled_advantages
 from uphill.learning.parts import Algorithm
@@ -37,7 +37,7 @@ def mean_kl(algorithm: Algorithm, old: Policy, new: Policy, batch: Batch) -> Flo
     def block(samples: Batch) -> Array:
         return masked_sum(kl_between(algorithm, old, new, samples), samples.mask)
 
-    return summed(block, batch) / jnp.maximum(batch.mask.sum(), 1)
+    return averaged(block, batch)
 
 
 def clipped_actions(action_kind: ActionKind, batch: Batch) -> Float[Array, ""]:
@@ -47,7 +47,7 @@ def clipped_actions(action_kind: ActionKind, batch: Batch) -> Float[Array, ""]:
     def block(samples: Batch) -> Array:
         return masked_sum(action_kind.clipped(samples.action), samples.mask)
 
-    return summed(block, batch) / jnp.maximum(batch.mask.sum(), 1)
+    return averaged(block, batch)
 
 
 def num_groups(num_envs: int) -> int:

@@ -44,6 +44,12 @@ def summed(function: Callable[[Batch], PyTree], batch: Batch) -> PyTree:
     return lax.fori_loop(0, filled, add, zeros)
 
 
+def averaged(function: Callable[[Batch], PyTree], batch: Batch) -> PyTree:
+    """The mean over the valid samples of what `function` sums over those of a block."""
+    count = jnp.maximum(batch.mask.sum(), 1)
+    return jax.tree.map(lambda total: total / count, summed(function, batch))
+
+
 def accumulate(
     total: Callable[[Model, Batch], tuple[Float[Array, ""], PyTree]], model: Model, batch: Batch
 ) -> tuple[Model, PyTree]:

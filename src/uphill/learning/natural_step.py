@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
-from uphill.learning.gradient import Batch, summed
+from uphill.learning.gradient import Batch, averaged
 from uphill.learning.objective import (
     Metrics,
     distribution_of,
@@ -65,7 +65,6 @@ def natural_direction(
     settings = algorithm.optimizer
     assert isinstance(settings, NaturalStep)
     parameters, unflatten = ravel_pytree(policy)
-    count = jnp.maximum(batch.mask.sum(), 1)
 
     def kl(old: Any, new: Any) -> Array:
         return old.kl(new)
@@ -77,7 +76,7 @@ def natural_direction(
 
             return fisher_vector_product(of, parameters, kl, vector, samples.mask)
 
-        return summed(block, batch) / count + settings.damping * vector
+        return averaged(block, batch) + settings.damping * vector
 
     direction, _ = conjugate_gradient(curvature, jnp.asarray(ascent), settings.num_iterations)
     return direction, curvature(direction)
@@ -94,9 +93,7 @@ def _outcome(
         kl = kl_between(algorithm, old, new, samples)
         return masked_sum(after - before, samples.mask), masked_sum(kl, samples.mask)
 
-    improvement, kl = summed(block, batch)
-    count = jnp.maximum(batch.mask.sum(), 1)
-    return improvement / count, kl / count
+    return averaged(block, batch)
 
 
 def kl_between(

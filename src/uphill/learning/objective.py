@@ -82,11 +82,13 @@ def per_sample(
         policy.distribution(hidden, samples.features), uniform_share(algorithm)
     )
     log_prob, old_log_prob = distribution.log_prob(samples.action), samples.old_log_prob
-    surrogate = algorithm.surrogate(log_prob, old_log_prob, samples.advantage)
+    known = (log_prob, old_log_prob, samples.advantage)
     if isinstance(algorithm.surrogate, KLPenalty):
         assert old is not None
         kl = distribution_of(algorithm, old, samples.features).kl(distribution)
-        surrogate = surrogate - algorithm.surrogate.coefficient * kl
+        surrogate = algorithm.surrogate(*known, kl)
+    else:
+        surrogate = algorithm.surrogate(*known)
     entropy = distribution.entropy()
     objective = surrogate + algorithm.entropy.value * entropy
     diagnostics = {"policy/surrogate": surrogate, "policy/entropy": entropy}

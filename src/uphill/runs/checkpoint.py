@@ -5,6 +5,7 @@ one step, after the tensors are safely on disk, so whatever happens there is a w
 """
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -134,6 +135,12 @@ def make_folder(folder: Path) -> Path:
             f"The folder {folder} can't be made ({error.strerror}): choose another --out."
         ) from error
     return folder
+
+
+def unused(path: Path) -> Path:
+    """The path, or the first of NAME-2, NAME-3, … where nothing is yet."""
+    others = (path.with_name(f"{path.name}-{k}") for k in itertools.count(2))
+    return next(free for free in itertools.chain([path], others) if not free.exists())
 
 
 def read_json(path: Path) -> Any:

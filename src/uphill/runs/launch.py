@@ -1,6 +1,5 @@
 """Training begins and goes on: the only wiring."""
 
-import itertools
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ from uphill.learning.parts import Algorithm
 from uphill.learning.process import use_compile_cache
 from uphill.learning.train import Rows, Trainer, TrainState
 from uphill.policies.own_network import NetworkFactory
-from uphill.runs.checkpoint import Facts, read_manifest, read_tensors, restore
+from uphill.runs.checkpoint import Facts, read_manifest, read_tensors, restore, unused
 from uphill.runs.configuration import decode, encode
 from uphill.runs.display import Progress
 from uphill.runs.experiment import (
@@ -348,8 +347,7 @@ def _free_folder(out: str | Path | None, env: str, algo: str, seed: int) -> Path
     if out is None:
         stamp = time.strftime("%Y%m%d-%H%M%S")
         name = f"{re.sub('[^A-Za-z0-9_.-]+', '-', env)}-{algo}-seed{seed}-{stamp}"
-        names = itertools.chain([name], (f"{name}-{k}" for k in itertools.count(2)))
-        return next(path for path in (Path("runs") / name for name in names) if not path.exists())
+        return unused(Path("runs", name))
     folder = Path(out)
     if folder.exists() or folder.is_symlink():
         raise UphillError(

@@ -127,7 +127,7 @@ def test_pictures_are_scaled_to_even_sizes_and_small_ones_enlarged() -> None:
 class Clock(gymnasium.Env):
     """40 steps, 10 a second; the picture's brightness is the number of the step."""
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 Gymnasium's
     observation_space = spaces.Box(-1, 1, (2,), np.float32)
     action_space = spaces.Discrete(2)
     spec = None

@@ -36,7 +36,7 @@ def actor_for(env: Any, scale: float = 200.0) -> Actor:
 class Clockwork(gymnasium.Env):
     """An episode of 3 to 12 steps, which its seed decides; every picture shows which step it is."""
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 Gymnasium's
     observation_space = spaces.Box(-1, 1, (2,), np.float32)
     action_space = spaces.Discrete(2)
     spec = None
@@ -73,7 +73,7 @@ def test_a_compiled_episode_is_the_one_that_gymnasium_plays_from_the_same_state(
         first = jax.tree.map(lambda x, k=k: x[k, 0], states)
         env.reset(seed=0)
         observation = np.asarray(WORLDS["CartPole-v1"].observation(first))
-        env.unwrapped.state = observation.astype(np.float64)  # type: ignore[attr-defined]
+        env.unwrapped.state = observation.astype(np.float64)
         total, over = 0.0, False
         while not over:
             observation, reward, terminated, truncated, _ = env.step(policy.act(observation))
@@ -192,7 +192,7 @@ class NoPictures(Clockwork):
 
 
 class TextOnly(Clockwork):
-    metadata = {"render_modes": ["ansi"]}  # noqa: RUF012
+    metadata = {"render_modes": ["ansi"]}  # noqa: RUF012 Gymnasium's
 
 
 class NotWritten(Clockwork):

@@ -61,9 +61,9 @@ class KLPenalty(eqx.Module):
         check_positive(coefficient=self.coefficient)
         check_schedule(target=self.target)
 
-    def __call__(self, log_prob: Array, old_log_prob: Array, advantage: Array) -> Array:
-        """r A; the penalty needs whole distributions, and is subtracted in `objective.py`."""
-        return surrogates.importance_ratio(log_prob, old_log_prob, advantage)
+    def __call__(self, log_prob: Array, old_log_prob: Array, advantage: Array, kl: Array) -> Array:
+        """`kl` is the divergence at each sample's state, of the whole distributions."""
+        return surrogates.kl_penalized(log_prob, old_log_prob, advantage, kl, self.coefficient)
 
 
 HAS_RATIO = (ImportanceRatio, ClippedRatio, KLPenalty)

@@ -79,6 +79,15 @@ def smoothed(curve: Float[np.ndarray, " G"], window: float = WINDOW) -> Float[np
     return np.convolve(curve, kernel, "same") / np.convolve(np.ones_like(curve), kernel, "same")
 
 
+def smooth_curves(
+    metrics: dict[str, np.ndarray], column: str = RETURN, against: Against = "steps"
+) -> tuple[Float[np.ndarray, " G"], Float[np.ndarray, "S G"]]:
+    """`learning_curve`, averaged before it is thinned out: every logging point counts."""
+    x, values = learning_curve(metrics, column, against, _FINE * (GRID - 1) + 1)
+    means = [smoothed(curve)[::_FINE] for curve in values]
+    return x[::_FINE], np.stack(means) if means else values
+
+
 def curves_figure(runs: Sequence[Run], against: Against = "steps", column: str = RETURN) -> Figure:
     """A column of `metrics.csv` over training: for each run the interquartile mean of its seeds,
     its 95 % bootstrap interval, and each seed.
@@ -87,7 +96,7 @@ def curves_figure(runs: Sequence[Run], against: Against = "steps", column: str =
         UphillError: if a run's `metrics.csv` can't be read, or has no such column.
     """
     curves = [
-        _curve(name, _metrics(run, column), column, against)
+        Curve(name, *smooth_curves(_metrics(run, column), column, against))
         for run, name in zip(runs, names_of(runs), strict=True)
     ]
     figure = new_figure()
@@ -110,13 +119,6 @@ def curves_figure(runs: Sequence[Run], against: Against = "steps", column: str =
     clear_spines(axes)
     legend_above(axes)
     return settled(figure)
-
-
-def _curve(name: str, metrics: dict[str, np.ndarray], column: str, against: Against) -> Curve:
-    """A run's curves, averaged before they are thinned out: every logging point counts."""
-    x, values = learning_curve(metrics, column, against, _FINE * (GRID - 1) + 1)
-    means = [smoothed(curve)[::_FINE] for curve in values]
-    return Curve(name, x[::_FINE], np.stack(means) if means else values)
 
 
 def _metrics(run: Run, column: str) -> dict[str, np.ndarray]:

@@ -1,6 +1,5 @@
 """Pictures as files: what `uphill plot` and the end of a training write."""
 
-import itertools
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from uphill.errors import UphillError
-from uphill.runs.checkpoint import make_folder, write_file
+from uphill.runs.checkpoint import make_folder, unused, write_file
 from uphill.runs.plots.curves import RETURN, Against, curves_figure
 from uphill.runs.plots.scores import (
     comparable,
@@ -112,9 +111,7 @@ def _folder(runs: Sequence[Run], out: str | Path | None) -> Path:
         return Path(out)
     if len(runs) == 1:
         return runs[0].path
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    names = itertools.chain([stamp], (f"{stamp}-{k}" for k in itertools.count(2)))
-    return next(path for path in (Path("plots") / name for name in names) if not path.exists())
+    return unused(Path("plots", time.strftime("%Y%m%d-%H%M%S")))
 
 
 def _written(folder: Path, figures: dict[str, Figure]) -> list[Path]:

@@ -13,7 +13,7 @@ from uphill.runs.experiment import Experiment
 from uphill.runs.metrics import FILE as METRICS_FILE
 from uphill.runs.metrics import read_metrics
 from uphill.runs.milestones import SOLVED, UNTRAINED, Milestone, title
-from uphill.runs.plots.curves import GRID, RETURN, Against, learning_curve, smoothed
+from uphill.runs.plots.curves import RETURN, Against, smooth_curves
 from uphill.runs.report.charts import Chart, Curve, line_chart
 from uphill.runs.report.diagnosis import DIAGNOSTICS, course, largest_entropy
 from uphill.runs.report.verdict import RECENT_ROWS, State, Verdict, state_of, verdict
@@ -23,8 +23,6 @@ from uphill.runs.statistics import confidence_band, interquartile_mean
 
 MEANS = (UNTRAINED, SOLVED)
 """Milestones whose return is not that of one episode."""
-_FINE = 10
-"""Points of a curve for each that is drawn."""
 
 
 @dataclass(frozen=True)
@@ -190,10 +188,9 @@ def curves_of(
     """
     if column not in metrics:
         return []
-    x, fine = learning_curve(metrics, column, against, _FINE * (GRID - 1) + 1)
-    if len(fine) == 0:
+    x, values = smooth_curves(metrics, column, against)
+    if len(values) == 0:
         return []
-    x, values = x[::_FINE], np.stack([smoothed(row)[::_FINE] for row in fine])
     if len(values) == 1:
         return [Curve(x, values[0], f"curve {look}")]
     low, high = confidence_band(values)
