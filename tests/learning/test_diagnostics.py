@@ -52,13 +52,12 @@ def test_clipped_actions_are_a_fraction_of_components() -> None:
     outside = np.abs(np.asarray(trajectory.action))[np.asarray(trajectory.mask)] > 1
     assert 0 < outside.mean() < 1
     np.testing.assert_allclose(clipped_actions(kind, batch), outside.mean(), rtol=1e-5)
-    model = (learner.actor.policy, None)
-    assert "policy/clipped_actions" in measure(algorithm, model[0], model[0], batch)
+    measured = measure(algorithm, learner, trajectory, learner.actor.policy)
+    np.testing.assert_allclose(measured["policy/clipped_actions"], outside.mean(), rtol=1e-5)
     squashed = Bounded((-1.0,), (1.0,), (1,), "float32", "tanh-gaussian")
     learner = learner_of(algorithm, squashed)
-    batch, _ = make_batch(algorithm, learner, trajectory_of(learner))
-    model = (learner.actor.policy, None)
-    assert "policy/clipped_actions" not in measure(algorithm, model[0], model[0], batch)
+    measured = measure(algorithm, learner, trajectory_of(learner), learner.actor.policy)
+    assert "policy/clipped_actions" not in measured
 
 
 @pytest.mark.parametrize(
@@ -157,6 +156,5 @@ def test_snr_falls_with_noise() -> None:
 def test_a_single_environment_has_no_groups() -> None:
     algorithm = reinforce_of(sampling=Steps(1, 12))
     learner = learner_of(algorithm)
-    batch, _ = make_batch(algorithm, learner, trajectory_of(learner, 12, 1))
-    model = (learner.actor.policy, None)
-    assert list(measure(algorithm, model[0], model[0], batch)) == ["policy/kl"]
+    measured = measure(algorithm, learner, trajectory_of(learner, 12, 1), learner.actor.policy)
+    assert measured == {"policy/kl": 0.0}  # to itself

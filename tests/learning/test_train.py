@@ -205,3 +205,33 @@ def test_the_key_of_a_seed_is_jaxs_own():
     expected = jax.vmap(jax.random.key)(np.array([0, 7, 2**31 - 1], np.uint32))
     assert_same(jax.random.key_data(keys), jax.random.key_data(expected))
     assert keys.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("backend", ["compiled", "gymnasium"])
+def test_an_update_is_measured_wherever_a_chunk_ends(backend: str) -> None:
+    algorithm = a2c(sampling=Steps(4, 8), optimizer=Adam(0.1), policy=PolicySettings(hidden=(8,)))
+    trainer = Trainer(choose("CartPole-v1", backend), algorithm, (0, 1), 10**4, measure_every=3)
+    state, first = trainer.advance(trainer.start(), 2)
+    _, second = trainer.advance(state, 5)
+    trainer.close()
+    for name in ("policy/kl", "gradient/snr"):
+        values = np.concatenate([first[name], second[name]])
+        assert np.isfinite(values[[2, 5]]).all(), name
+        assert np.isnan(np.delete(values, [2, 5], 0)).all(), name
+    assert (second["policy/kl"][[0, 3]] > 0).all()
+
+
+def test_what_is_measured_is_the_last_update() -> None:
+    algorithm = ppo(
+        sampling=Steps(4, 8), num_epochs=2, num_minibatches=1, policy=PolicySettings(hidden=(8,))
+    )
+    trainer = Trainer(choose("CartPole-v1"), algorithm, (0,), 10**4, measure_every=2)
+    before, _ = trainer.advance(trainer.start(), 1)
+    after, rows = trainer.advance(before, 1)
+    old, new = (take(state.learners.actor, 0) for state in (before, after))
+    _, _, _, (learner, trajectory) = trainer._advance_inside(before, 1)
+    assert eqx.tree_equal(take(learner.actor, 0), old)
+    features = old.encoding.encode(np.asarray(trajectory.observation)[0])
+    p, q = (jax.nn.log_softmax(actor.policy(features).logits) for actor in (old, new))
+    kl = (np.exp(p) * (p - q)).sum(-1)[np.asarray(trajectory.mask)[0]].mean()
+    np.testing.assert_allclose(rows["policy/kl"][0, 0], kl, rtol=1e-3)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from uphill.errors import UphillError
-from uphill.runs.metrics import MetricsFile, concatenate, read_metrics, summarize_window
+from uphill.runs.metrics import MetricsFile, read_metrics, summarize_window
 
 
 def window(**changes: Any) -> dict[str, np.ndarray]:
@@ -46,17 +46,6 @@ def test_updates_that_measured_nothing_are_no_zeros_in_a_mean() -> None:
     rows = window(**{"policy/kl": np.array([[nan, nan], [nan, nan], [0.25, 9.0]], np.float32)})
     assert summarize_window(rows, 0)["policy/kl"] == 0.25
     assert summarize_window(rows, 1)["policy/kl"] is None  # it waited where it would have
-
-
-def test_concatenated_windows_are_one_window() -> None:
-    rows = window()
-    parts = [{k: v[i : i + 1] for k, v in rows.items()} for i in range(3)]
-    whole = None
-    for part in parts:
-        whole = concatenate(whole, part)
-    assert whole is not None
-    for name, column in rows.items():
-        np.testing.assert_array_equal(whole[name], column)
 
 
 def test_rows_are_read_back_and_empty_cells_are_nan(tmp_path: Path) -> None:

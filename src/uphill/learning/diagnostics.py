@@ -1,34 +1,47 @@
 """What is worth knowing about an update beyond its loss. It costs about as much as a step on the
-whole batch, so it is measured once in a while."""
+whole batch, so it is measured once in a while, by a program of its own."""
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
+from uphill.learning.advantages import make_batch
 from uphill.learning.gradient import Batch, averaged
+from uphill.learning.learner import Learner
 from uphill.learning.natural_step import kl_between
 from uphill.learning.objective import Metrics, mean_gradient, with_scaled_advantages
 from uphill.learning.parts import Algorithm
 from uphill.policies.policy import Policy
 from uphill.policies.spaces import ActionKind, Bounded
 from uphill.theory.baselines import masked_sum
-from uphill.trajectory import Array
+from uphill.trajectory import Array, Trajectory
 
 MAX_GROUPS = 8
 
 
-def measure(algorithm: Algorithm, policy: Policy, after: Policy, batch: Batch) -> Metrics:
-    """How far the policy moved, and how much of its gradient was signal.
+def measures(algorithm: Algorithm, action_kind: ActionKind) -> tuple[str, ...]:
+    """The names of what `measure` measures."""
+    clipped = ("policy/clipped_actions",) if action_kind.can_clip else ()
+    snr = ("gradient/snr",) if num_groups(algorithm.sampling.num_envs) > 1 else ()
+    return ("policy/kl", *clipped, *snr)
 
-    `policy` is what the update began with, `after` what it led to.
+
+def measure(
+    algorithm: Algorithm, learner: Learner, trajectory: Trajectory, after: Policy
+) -> Metrics:
+    """How far an update moved the policy, and how much of its gradient was signal.
+
+    `learner` and `trajectory` are what the update began with, `after` is the policy it led to.
     """
-    metrics = {"policy/kl": mean_kl(algorithm, policy, after, batch)}
-    if policy.action_kind.can_clip:
-        metrics["policy/clipped_actions"] = clipped_actions(policy.action_kind, batch)
-    if num_groups(algorithm.sampling.num_envs) > 1:
-        metrics["gradient/snr"] = gradient_snr(algorithm, policy, batch)
-    return metrics
+    batch, _ = make_batch(algorithm, learner, trajectory)
+    policy = learner.actor.policy
+    measured = {
+        "policy/kl": lambda: mean_kl(algorithm, policy, after, batch),
+        "policy/clipped_actions": lambda: clipped_actions(policy.action_kind, batch),
+        "gradient/snr": lambda: gradient_snr(algorithm, policy, batch),
+    }
+    return {name: measured[name]() for name in measures(algorithm, policy.action_kind)}
 
 
 def mean_kl(algorithm: Algorithm, old: Policy, new: Policy, batch: Batch) -> Float[Array, ""]:

@@ -20,6 +20,7 @@ from uphill.envs.base import CompiledEnvironment
 from uphill.envs.gymnasium_backend import HostEnvironment
 from uphill.envs.make import EnvironmentChoice, make_env
 from uphill.errors import UphillError
+from uphill.learning.diagnostics import measure, measures
 from uphill.learning.learner import Actor, Learner, make_learner, stack
 from uphill.learning.objective import uniform_share
 from uphill.learning.parts import Algorithm, Episodes, Steps
@@ -35,6 +36,7 @@ from uphill.learning.rollout import (
     start_lanes,
     statistics,
 )
+from uphill.learning.rows import PackedRows, Rows, concatenate, pack, row_of, unpack
 from uphill.learning.seeds import over_seeds, seed_keys
 from uphill.learning.update import update
 from uphill.policies.own_network import NetworkFactory
@@ -44,11 +46,8 @@ from uphill.trajectory import Array, EpisodeStatistics, Trajectory
 CAPACITY = 64
 """The most updates in one chunk."""
 
-REACHED = "reached:"
-"""Before the name of a world's milestone: the row's number of episodes that came to it."""
-
-Rows = dict[str, np.ndarray]
-"""Metrics: a row for each update, a column for each seed."""
+Before = tuple[Learner, Trajectory]
+"""What an update begins with."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,8 @@ class TrainState:
 class Trainer:
     """The environments and the compiled functions of one training.
 
-    The diagnostics that cost most are measured in every `measure_every`-th update; `network` makes
-    the networks' hidden layers, in place of the algorithm's settings.
+    `diagnostics.py` measures every `measure_every`-th update; `network` makes the networks' hidden
+    layers, in place of the algorithm's settings.
 
     Raises:
         UphillError: for a space, a sampling or a number that does not fit the environment.
@@ -136,22 +135,46 @@ class Trainer:
 
         A seed that has its steps waits for the others: nothing of it changes, and `updated` is 0.
         """
-        if isinstance(self.env, CompiledEnvironment):
-            learners, lanes, rows = self._call(
-                "chunk",
-                over_seeds(self._chunk, len(self.seeds)),
-                self._shared(np.int32(num_updates)),
-                state.learners,
-                state.lanes,
-                self._keys,
-            )
-            rows = {name: np.asarray(x)[:, :num_updates].T for name, x in rows.items()}
-        else:
-            learners, lanes, rows = self._advance_outside(state, num_updates)
+        rows, left = None, num_updates
+        while left:
+            # Only the last update of a program's call can be measured.
+            count = min(left, self.measure_every - state.num_updates % self.measure_every)
+            state, new = self._advance(state, count)
+            rows, left = concatenate(rows, new), left - count
+        assert rows is not None
+        return state, rows
+
+    def _advance(self, state: TrainState, num_updates: int) -> tuple[TrainState, Rows]:
+        """`advance`, without a measurement before the last update."""
+        is_compiled = isinstance(self.env, CompiledEnvironment)
+        advance = self._advance_inside if is_compiled else self._advance_outside
+        learners, lanes, rows, last = advance(state, num_updates)
         taken = rows["num_transitions"].sum(0)
         transitions = tuple(int(a + b) for a, b in zip(state.num_transitions, taken, strict=True))
         total = state.num_updates + int(rows["updated"].sum(0).max())
+        is_due = total % self.measure_every == 0 and rows["updated"][-1].any()
+        measured = self._measured(last, learners) if is_due else {}
+        for name in measures(self.algorithm, self.action_kind):
+            rows[name] = np.full(rows["updated"].shape, np.nan, np.float32)
+            if is_due:
+                rows[name][-1] = np.where(rows["updated"][-1], measured[name], np.nan)
         return TrainState(learners, lanes, total, transitions), rows
+
+    def _measured(self, last: Before, learners: Learner) -> Rows:
+        """What the diagnostics say of the last update, for each seed."""
+        before, trajectory = last
+
+        def one(shared: tuple, before: Learner, trajectory: Trajectory, after: Any) -> PackedRows:
+            algorithm = _now(shared, before.num_transitions)
+            return pack(measure(algorithm, before, trajectory, after))
+
+        def of_seeds(shared: tuple, before: Learner, trajectory: Trajectory, after: Any) -> Any:
+            if not isinstance(self.env, CompiledEnvironment):
+                trajectory = split_lanes(trajectory, len(self.seeds))
+            return over_seeds(one, len(self.seeds))(shared, before, trajectory, after)
+
+        after = learners.actor.policy
+        return unpack(self._call("measure", of_seeds, self._shared(), before, trajectory, after))
 
     def episodes(self, actor: Actor, key: Keys) -> Trajectory:
         """Whole episodes of one actor, for a sampling by `Episodes`; `key` is not that of a seed,
@@ -177,12 +200,25 @@ class Trainer:
 
     # --- one compiled program: the environment is part of it ------------------------------------
 
+    def _advance_inside(self, state: TrainState, num_updates: int) -> tuple:
+        learners, lanes, packed, last = self._call(
+            "chunk",
+            over_seeds(self._chunk, len(self.seeds)),
+            self._shared(np.int32(num_updates)),
+            state.learners,
+            state.lanes,
+            self._keys,
+        )
+        rows = {name: x[:, :num_updates].T for name, x in unpack(packed).items()}
+        return learners, lanes, rows, last
+
     def _chunk(self, shared: tuple, learner: Learner, lanes: Lanes | None, key: Keys) -> tuple:
         *rest, num_updates = shared
         shared = tuple(rest)
 
         @jax.jit  # traced once, though its shape is asked for before it is used
         def one(learner: Learner, lanes: Lanes | None) -> tuple:
+            before = learner
             key_environment, key_act, key_update = _keys_of(key, learner)
             algorithm = _now(shared, learner.num_transitions)
             act = functools.partial(learner.actor.act, uniform=uniform_share(algorithm))
@@ -193,25 +229,24 @@ class Trainer:
                 fresh = functools.partial(self._fresh_lanes, key_environment)
                 start = lax.cond(learner.num_updates == 0, fresh, lambda: lanes)
                 lanes, trajectory, finished = self._collect(act, start, key_act)
-            learner, row = _learn(shared, learner, trajectory, statistics(finished), key_update)
-            return learner, lanes, row
-
-        def active(learner: Learner, lanes: Lanes | None) -> tuple:
-            return lax.cond(
-                _is_unfinished(shared, learner), one, _idle(one, learner, lanes), learner, lanes
-            )
+            learner, row = _learn(shared, before, trajectory, statistics(finished), key_update)
+            return learner, lanes, (before, trajectory), row
 
         def body(i: Array, carry: tuple) -> tuple:
-            learner, lanes, rows = carry
-            learner, lanes, row = active(learner, lanes)
+            *now, rows = carry
+            is_unfinished = _is_unfinished(shared, now[0])
+            *now, row = lax.cond(is_unfinished, lambda *now: one(*now[:2]), idle, *now)
             rows = jax.tree.map(
                 lambda rows, x: lax.dynamic_update_index_in_dim(rows, x, i, 0), rows, row
             )
-            return learner, lanes, rows
+            return *now, rows
 
-        row = jax.eval_shape(one, learner, lanes)[2]
+        *_, (_, trajectory), row = jax.eval_shape(one, learner, lanes)
+        idle, last = _idle(row), (learner, jax.tree.map(_zeros, trajectory))
         rows = jax.tree.map(lambda x: jnp.zeros((CAPACITY, *x.shape), x.dtype), row)
-        return lax.fori_loop(0, num_updates, body, (learner, lanes, rows))
+        carry = (learner, lanes, last, rows)
+        learner, lanes, last, rows = lax.fori_loop(0, num_updates, body, carry)
+        return learner, lanes, rows, last
 
     def _fresh_lanes(self, key: Keys) -> Lanes:
         assert isinstance(self.env, CompiledEnvironment)
@@ -233,7 +268,7 @@ class Trainer:
     # --- environments outside: collect, then update --------------------------------------------
 
     def _advance_outside(self, state: TrainState, num_updates: int) -> tuple:
-        learners, lanes, rows = state.learners, state.lanes, []
+        learners, lanes, rows, last = state.learners, state.lanes, [], None
         is_python = isinstance(self.env, HostEnvironment)
         collect = self._collect_from_python if is_python else self._collect_from_pool
         for _ in range(num_updates):
@@ -248,6 +283,7 @@ class Trainer:
             assert lanes is not None
             collected = collect(actors, counters, lanes, self._keys)
             lanes, trajectory, finished = _gathered(collected)
+            last = (learners, trajectory)
             learners, row = self._call(
                 "update",
                 self._update_seeds,
@@ -257,11 +293,11 @@ class Trainer:
                 finished,
                 self._keys,
             )
-            rows.append(row)
+            rows.append(unpack(row))
         if isinstance(self.algorithm.sampling, Episodes):
             lanes = None
-        stacked = {name: np.stack([np.asarray(row[name]) for row in rows]) for name in rows[0]}
-        return learners, lanes, stacked
+        stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        return learners, lanes, stacked, last
 
     def _update_seeds(
         self, shared: tuple, learners: Learner, trajectory: Trajectory, finished: Any, keys: Keys
@@ -276,7 +312,8 @@ class Trainer:
                 key_update = _keys_of(key, learner)[2]
                 return _learn(shared, learner, trajectory, totals, key_update)
 
-            return lax.cond(_is_unfinished(shared, learner), learn, _idle(learn, learner), learner)
+            idle = _idle(jax.eval_shape(learn, learner)[-1])
+            return lax.cond(_is_unfinished(shared, learner), learn, idle, learner)
 
         return over_seeds(one, num_seeds)(shared, learners, by_seed, totals, keys)
 
@@ -338,7 +375,7 @@ class Trainer:
 
     def _shared(self, *more: Any) -> tuple:
         """What is the same for all seeds, and may change without a new program."""
-        return (self.algorithm, np.uint32(self.num_steps), np.int32(self.measure_every), *more)
+        return (self.algorithm, np.uint32(self.num_steps), *more)
 
     def _call(self, name: str, function: Any, *arguments: Any) -> Any:
         """Call a function that is compiled once; the time that takes is counted apart."""
@@ -385,37 +422,23 @@ def _learn(
     trajectory: Trajectory,
     episodes: EpisodeStatistics,
     key: Keys,
-) -> tuple[Learner, dict[str, Array]]:
-    """One update, and its row of metrics."""
-    _, _, measure_every = shared
-    is_measured = learner.num_updates % measure_every == measure_every - 1
+) -> tuple[Learner, PackedRows]:
+    """One update, and its row."""
     algorithm = _now(shared, learner.num_transitions)
-    after, metrics = update(algorithm, learner, trajectory, key, is_measured)
-    row = metrics | {
-        "updated": jnp.int32(1),
-        "num_transitions": trajectory.mask.sum(dtype=jnp.int32),
-        "num_episodes": episodes.num_episodes,
-        "return_sum": episodes.return_sum,
-        "length_sum": episodes.length_sum,
-        "return_max": episodes.return_max,
-        **{REACHED + name: count for name, count in episodes.reached.items()},
-        "bad_reward": _first_bad(trajectory.reward, trajectory.mask),
-        "bad_observation": _first_bad_observation(trajectory),
-        "bad_learner": ~_is_finite((after.actor.policy, after.critic, after.action_critic)),
-    }
-    return after, row
+    after, metrics = update(algorithm, learner, trajectory, key)
+    return after, row_of(metrics, trajectory, episodes, after)
 
 
 def _now(shared: Any, num_transitions: Array) -> Algorithm:
     """The algorithm with its schedules where they are after so many transitions."""
-    algorithm, num_steps, _ = shared
+    algorithm, num_steps = shared
     return algorithm.at(
         jnp.divide(num_transitions.astype(jnp.float32), num_steps.astype(jnp.float32))
     )
 
 
 def _is_unfinished(shared: Any, learner: Learner) -> Array:
-    _, num_steps, _ = shared
+    _, num_steps = shared
     return learner.num_transitions < num_steps
 
 
@@ -432,33 +455,8 @@ def _gathered(tree: PyTree) -> PyTree:
     return jax.device_get(tree) if len(jax.devices()) > 1 else tree
 
 
-def _first_bad(x: Array, mask: Array) -> Array:
-    """The first step with a number that is not finite, or −1."""
-    bad = (~jnp.isfinite(x) & mask).any(1)
-    return jnp.where(bad.any(), bad.argmax(), -1)
-
-
-def _first_bad_observation(trajectory: Trajectory) -> Array:
-    """The step that returned the first observation that is not finite, or −1."""
-    t = trajectory
-    bad = jnp.zeros(t.mask.shape[0] + 1, bool)
-    for rows, final in zip(
-        jax.tree.leaves(t.observation), jax.tree.leaves(t.final_observation), strict=True
-    ):
-        if jnp.issubdtype(rows.dtype, jnp.inexact):
-            all_rows = jnp.concatenate([rows, final[None]])
-            bad |= ~jnp.isfinite(all_rows).reshape(len(bad), -1).all(1)
-    # Row k is what step k − 1 returned; row 0 is the first observation of all.
-    return jnp.where(bad.any(), jnp.maximum(bad.argmax() - 1, 0), -1)
-
-
-def _is_finite(tree: PyTree) -> Array:
-    return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]).all()
-
-
-def _idle(function: Any, *arguments: Any) -> Any:
-    """A stand-in for `function` that returns its arguments as they are and a row of zeros."""
-    row = jax.eval_shape(function, *arguments)[-1]
+def _idle(row: PackedRows) -> Any:
+    """A function that returns its arguments as they are, and a row of zeros like `row`."""
 
     def idle(*arguments: Any) -> tuple:
         return (*arguments, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), row))

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Bool, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from uphill.learning.advantages import make_batch
-from uphill.learning.diagnostics import mean_kl, measure
+from uphill.learning.diagnostics import mean_kl
 from uphill.learning.gradient import Batch
 from uphill.learning.learner import Actor, Learner, choose, joint_model
 from uphill.learning.natural_step import natural_step
@@ -31,12 +31,10 @@ def update(
     learner: Learner,
     trajectory: Trajectory,
     key: PRNGKeyArray,
-    is_measured: Bool[Array, ""] | bool = True,
 ) -> tuple[Learner, Metrics]:
-    """The learner after one batch, and what is worth knowing about the step.
+    """The learner after one batch, and what the step says of itself.
 
-    `algorithm` has its schedules evaluated already: `algorithm.at(progress)`. What costs more to
-    measure is NaN unless `is_measured`.
+    `algorithm` has its schedules evaluated already: `algorithm.at(progress)`.
     """
     algorithm = _with_penalty_of(algorithm, learner)
     batch, value_metrics = make_batch(algorithm, learner, trajectory)
@@ -62,8 +60,7 @@ def update(
     )
     after = fit_critics(algorithm, after, batch, key)
     after = _unless_only_measuring(after, learner)
-    metrics |= value_metrics | _measured(is_measured, algorithm, policy, policy_after, batch)
-    return _counted(after, trajectory), metrics
+    return _counted(after, trajectory), metrics | value_metrics
 
 
 def ascend(
@@ -234,21 +231,3 @@ def _counted(learner: Learner, trajectory: Trajectory) -> Learner:
         learner.num_transitions + trajectory.mask.sum(dtype=jnp.uint32),
     )
     return eqx.tree_at(lambda x: (x.num_updates, x.num_transitions), learner, counters)
-
-
-def _measured(
-    is_measured: Bool[Array, ""] | bool,
-    algorithm: Algorithm,
-    policy: Policy,
-    after: Policy,
-    batch: Batch,
-) -> Metrics:
-    """`measure`, or NaN."""
-
-    def measured() -> Metrics:
-        return measure(algorithm, policy, after, batch)
-
-    if is_measured is True:
-        return measured()
-    nothing = jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), jax.eval_shape(measured))
-    return jax.lax.cond(is_measured, measured, lambda: nothing)

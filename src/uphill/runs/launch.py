@@ -17,7 +17,8 @@ from uphill.learning.algorithms import ALGORITHMS
 from uphill.learning.learner import take
 from uphill.learning.parts import Algorithm
 from uphill.learning.process import use_compile_cache
-from uphill.learning.train import Rows, Trainer, TrainState
+from uphill.learning.rows import Rows
+from uphill.learning.train import Trainer, TrainState
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.checkpoint import Facts, read_manifest, read_tensors, restore, unused
 from uphill.runs.configuration import decode, encode

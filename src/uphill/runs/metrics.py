@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from uphill.errors import UphillError
-from uphill.learning.train import REACHED, Rows
+from uphill.learning.rows import REACHED, Rows
 
 FILE = "metrics.csv"
 
@@ -119,13 +119,6 @@ def summarize_window(rows: Rows, seed_index: int) -> dict[str, Any]:
 
 def _ratio(total: np.ndarray, count: int) -> float | None:
     return float(total.astype(np.float64).sum()) / count if count else None
-
-
-def concatenate(pending: Rows | None, rows: Rows) -> Rows:
-    """Rows of one logging window, put together from several chunks."""
-    if pending is None:
-        return rows
-    return {name: np.concatenate([pending[name], rows[name]]) for name in rows}
 
 
 def read_metrics(run: Path) -> dict[str, np.ndarray]:

@@ -16,14 +16,15 @@ from uphill.envs.base import CompiledEnvironment
 from uphill.errors import UphillError
 from uphill.learning.learner import take
 from uphill.learning.parts import Algorithm, Episodes, Steps
-from uphill.learning.train import Rows, Trainer, TrainState, iterate
+from uphill.learning.rows import Rows, concatenate
+from uphill.learning.train import Trainer, TrainState, iterate
 from uphill.runs.checkpoint import Facts, write_checkpoint
 from uphill.runs.display import Progress
 from uphill.runs.evaluate import Evaluator, Returns, evaluate_actors, report
 from uphill.runs.experiment import Experiment
 from uphill.runs.interrupts import Interrupted, Interrupts
 from uphill.runs.kept_policies import keep_policy, write_milestones
-from uphill.runs.metrics import MetricsFile, concatenate, summarize_window
+from uphill.runs.metrics import MetricsFile, summarize_window
 from uphill.runs.milestones import UNTRAINED, Milestone, Tracked, reached, take_in
 from uphill.runs.run import CURVE_FILES, EVALUATION_FILE, REPORT_FILE, Run, write_evaluation
 from uphill.runs.sinks import Sinks
@@ -31,7 +32,7 @@ from uphill.runs.sinks import Sinks
 LEAST_POINTS = 50
 """The fewest logging points in a run that has so many updates, and at most twice as many in one of
 fixed windows: to look at what was learned takes as long as an update of a small network."""
-EPISODIC_MEASURE = 8
+EPISODIC_MEASURE = 10
 """Updates between two measurements of what costs about as much as an update on whole episodes."""
 RECENT = 100
 """Training episodes that a running mean looks back on."""

@@ -1,0 +1,105 @@
+"""What every update says of itself: a row of numbers for each seed."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Bool, Int, PyTree, Shaped, UInt32
+
+from uphill.learning.learner import Learner
+from uphill.trajectory import Array, EpisodeStatistics, Trajectory
+
+REACHED = "reached:"
+"""Before the name of a world's milestone: the row's number of episodes that came to it."""
+
+Rows = dict[str, np.ndarray]
+"""Metrics: a row for each update, a column for each seed."""
+
+
+class PackedRows(eqx.Module):
+    """Rows as one array: each of their numbers as the 32 bits that it is made of.
+
+    Arrays of their own would be as many more parts of the program to compile, and to fetch.
+    """
+
+    columns: tuple[tuple[str, str], ...] = eqx.field(static=True)
+    """name and type of each number"""
+    words: UInt32[Array, "... C"]
+
+
+def pack(row: dict[str, Shaped[Array, ""]]) -> PackedRows:
+    """Numbers of 32 bits, and truth values, as one row."""
+    columns = tuple((name, np.dtype(x.dtype).name) for name, x in row.items())
+    return PackedRows(columns, jnp.stack([_word(x) for x in row.values()]))
+
+
+def unpack(packed: PackedRows) -> Rows:
+    """The numbers that were packed, on the host, by name."""
+    words = np.asarray(packed.words)
+    rows = {}
+    for k, (name, dtype) in enumerate(packed.columns):
+        column = np.asarray(words[..., k])
+        rows[name] = column.astype(bool) if dtype == "bool" else column.view(dtype)
+    return rows
+
+
+def concatenate(first: Rows | None, second: Rows) -> Rows:
+    """The rows of earlier updates, if there are any, and those of later ones."""
+    if first is None:
+        return second
+    return {name: np.concatenate([first[name], rows]) for name, rows in second.items()}
+
+
+def row_of(
+    metrics: dict[str, Array],
+    trajectory: Trajectory,
+    episodes: EpisodeStatistics,
+    after: Learner,
+) -> PackedRows:
+    """All that an update says: its metrics, its episodes, and where numbers are not finite."""
+    return pack(
+        metrics
+        | {
+            "updated": jnp.int32(1),
+            "num_transitions": trajectory.mask.sum(dtype=jnp.int32),
+            "num_episodes": episodes.num_episodes,
+            "return_sum": episodes.return_sum,
+            "length_sum": episodes.length_sum,
+            "return_max": episodes.return_max,
+            **{REACHED + name: count for name, count in episodes.reached.items()},
+            "bad_reward": _first_bad(trajectory.reward, trajectory.mask),
+            "bad_observation": _first_bad_observation(trajectory),
+            "bad_learner": ~_is_finite((after.actor.policy, after.critic, after.action_critic)),
+        }
+    )
+
+
+def _word(x: Shaped[Array, ""]) -> UInt32[Array, ""]:
+    return x.astype(jnp.uint32) if x.dtype == bool else lax.bitcast_convert_type(x, jnp.uint32)
+
+
+def _first_bad(x: Shaped[Array, "T N"], mask: Bool[Array, "T N"]) -> Int[Array, ""]:
+    """The first step with a number that is not finite, or −1."""
+    bad = (~jnp.isfinite(x) & mask).any(1)
+    return jnp.where(bad.any(), bad.argmax(), -1)
+
+
+def _first_bad_observation(trajectory: Trajectory) -> Int[Array, ""]:
+    """The step that returned the first observation that is not finite, or −1."""
+    t = trajectory
+    bad = jnp.zeros(t.mask.shape[0] + 1, bool)
+    for rows, final in zip(
+        jax.tree.leaves(t.observation), jax.tree.leaves(t.final_observation), strict=True
+    ):
+        if jnp.issubdtype(rows.dtype, jnp.inexact):
+            all_rows = jnp.concatenate([rows, final[None]])
+            bad |= ~jnp.isfinite(all_rows).reshape(len(bad), -1).all(1)
+    # Row k is what step k − 1 returned; row 0 is the first observation of all.
+    return jnp.where(bad.any(), jnp.maximum(bad.argmax() - 1, 0), -1)
+
+
+def _is_finite(tree: PyTree) -> Bool[Array, ""]:
+    # As one vector: what is asked of every array by itself is compiled for every array.
+    return jnp.isfinite(ravel_pytree(tree)[0]).all()
