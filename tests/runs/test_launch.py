@@ -268,27 +268,38 @@ def test_wrong_arguments_are_refused_before_anything_is_made(
 WRONG_CALLS = """
 import optax
 import uphill
+from uphill.learning import parts
 
-for keywords in (
-    {"steps": 1000.5},
-    {"seeds": "8"},
-    {"envs": "8"},
-    {"envs": 2.5},
-    {"episodes": "8"},
-    {"backend": "foo"},
-    {"env_kwargs": "gravity"},
-    {"env_kwargs": {"f": print}},
-    {"stop_when_solved": 1},
-    {"algorithm": uphill.ppo},
-    {"algorithm": "ppo"},
-    {"algorithm": uphill.ppo(num_epochs=2.5)},
-    {"algorithm": uphill.ppo(normalize_observations=1)},
-    {"algorithm": uphill.ppo(optimizer=3)},
-    {"algorithm": uphill.ppo(sampling=3)},
-    {"algorithm": uphill.ppo(optimizer=optax.adam(1e-3))},
+for make in (
+    lambda: {"steps": 1000.5},
+    lambda: {"seeds": "8"},
+    lambda: {"envs": "8"},
+    lambda: {"envs": 2.5},
+    lambda: {"episodes": "8"},
+    lambda: {"backend": "foo"},
+    lambda: {"env_kwargs": "gravity"},
+    lambda: {"env_kwargs": {"f": print}},
+    lambda: {"stop_when_solved": 1},
+    lambda: {"algorithm": uphill.ppo},
+    lambda: {"algorithm": "ppo"},
+    lambda: {"algorithm": uphill.ppo(num_epochs=2.5)},
+    lambda: {"algorithm": uphill.ppo(normalize_observations=1)},
+    lambda: {"algorithm": uphill.ppo(optimizer=3)},
+    lambda: {"algorithm": uphill.ppo(sampling=3)},
+    lambda: {"algorithm": uphill.ppo(optimizer=optax.adam(1e-3))},
+    lambda: {"algorithm": uphill.ppo(sampling=parts.Steps)},
+    lambda: parts.Steps(num_steps="64"),
+    lambda: parts.GAE(gamma="0.9"),
+    lambda: parts.Adam(max_grad_norm="1"),
+    lambda: uphill.ppo(target_kl="1"),
+    lambda: parts.ValueFunction(replay=True),
+    lambda: parts.PolicySettings(hidden=64),
+    lambda: parts.PolicySettings(hidden=(64.0,)),
+    lambda: parts.PolicySettings(initial_log_std="0"),
+    lambda: parts.Optax(3),
 ):
     try:
-        uphill.train("CartPole-v1", out="run", **keywords)
+        uphill.train("CartPole-v1", out="run", **make())
     except uphill.UphillError as error:
         print(error)
 """
@@ -318,11 +329,21 @@ def test_wrong_types_from_python_are_one_sentence_each(tmp_path: Path) -> None:
             "stop_when_solved is 1: expected bool.",
             "algorithm is ppo: give an Algorithm, such as uphill.ppo()",
             "algorithm is 'ppo': give an Algorithm, such as uphill.ppo()",
-            "algorithm.num_epochs is 2.5: expected int.",
+            "num_epochs is 2.5: use a whole number.",
             "algorithm.normalize_observations is 1: expected bool.",
-            "algorithm.optimizer is 3: expected one of Adam, RMSProp, SGD, Optax, ",
-            "algorithm.sampling is 3: expected one of Steps, Episodes.",
-            "algorithm.optimizer is ",
+            "optimizer is 3: use Adam, RMSProp, SGD, Optax, NaturalGradient or TrustRegion",
+            "sampling is 3: use Steps or Episodes of uphill.learning.parts.",
+            "optimizer is GradientTransformationExtraArgs: use Adam, ",
+            "sampling is the type Steps: write Steps().",
+            "num_steps is '64': use a whole number.",
+            "gamma is '0.9': use a number.",
+            "max_grad_norm is '1': use a number.",
+            "target_kl is '1': use a number.",
+            "replay is True: use Replay of uphill.learning.parts.",
+            "hidden is 64: give a number for each layer",
+            "hidden is (64.0,): use a whole number",
+            "initial_log_std is '0': use a finite number",
+            "name is 3: Optax has no optimiser",
         ),
         strict=True,
     ):

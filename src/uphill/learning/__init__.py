@@ -1,7 +1,7 @@
 """Learning: from trajectories to better policies.
 
-`Trainer` and `iterate` are the loop itself, for those who want to own it; `parts` is what algorithms
-are composed of.
+`Trainer` and `iterate` are the loop itself, for those who want to own it; `parts` is what
+algorithms are composed of.
 """
 
 from importlib import import_module
