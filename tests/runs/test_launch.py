@@ -266,6 +266,7 @@ def test_wrong_arguments_are_refused_before_anything_is_made(
 
 
 WRONG_CALLS = """
+import equinox as eqx
 import optax
 import uphill
 from uphill.learning import parts
@@ -288,6 +289,16 @@ for make in (
     lambda: {"algorithm": uphill.ppo(sampling=3)},
     lambda: {"algorithm": uphill.ppo(optimizer=optax.adam(1e-3))},
     lambda: {"algorithm": uphill.ppo(sampling=parts.Steps)},
+    lambda: {"log": True},
+    lambda: {"out": 3},
+    lambda: {"init_from": 3},
+    lambda: {"algo": "ppo", "algorithm": uphill.a2c()},
+    lambda: {"network": 3},
+    lambda: {"network": eqx.nn.Identity()},
+    lambda: {"network": eqx.nn.MLP},
+    lambda: uphill.load(3),
+    lambda: uphill.resume(None),
+    lambda: uphill.runs.plots.plot_runs("run"),
     lambda: parts.Steps(num_steps="64"),
     lambda: parts.GAE(gamma="0.9"),
     lambda: parts.Adam(max_grad_norm="1"),
@@ -299,7 +310,7 @@ for make in (
     lambda: parts.Optax(3),
 ):
     try:
-        uphill.train("CartPole-v1", out="run", **make())
+        uphill.train("CartPole-v1", **{"out": "run"} | make())
     except uphill.UphillError as error:
         print(error)
 """
@@ -335,6 +346,16 @@ def test_wrong_types_from_python_are_one_sentence_each(tmp_path: Path) -> None:
             "sampling is 3: use Steps or Episodes of uphill.learning.parts.",
             "optimizer is GradientTransformationExtraArgs: use Adam, ",
             "sampling is the type Steps: write Steps().",
+            "log is True: expected a list.",
+            "out is 3: give the path of a run directory",
+            "init_from is 3: give the path of a run directory, or a Run.",
+            "algo is 'ppo', and algorithm is a2c: give one of the two.",
+            "network is 3: give a function network(num_features, key)",
+            "network is a module (Identity), made already: give a function",
+            "network is MLP, which can't be called with two arguments (",
+            "path is 3: give the path of a run directory, or a Run.",
+            "run is None: give the path",
+            "runs is 'run': give a list of runs.",
             "num_steps is '64': use a whole number.",
             "gamma is '0.9': use a number.",
             "max_grad_norm is '1': use a number.",
@@ -399,7 +420,7 @@ def test_starts_from_the_networks_of_another_run(tmp_path: Path) -> None:
         if key.startswith(("learners.actor.policy", "learners.critic.")):
             for s in range(3):
                 np.testing.assert_array_equal(tensor[s], before[key][trained.best_seed_index])
-    with pytest.raises(UphillError, match=r"init-from is .* differ"):
+    with pytest.raises(UphillError, match=r"init_from is .* differ"):
         train_small(tmp_path / "third", small_vpg(), init_from=trained.path)
     assert not (tmp_path / "third").exists()
 
@@ -462,7 +483,7 @@ def test_networks_of_the_users_own_train_save_load_and_resume_bit_for_bit(
     for key in after:
         if key.startswith("learners.actor.policy"):
             np.testing.assert_array_equal(after[key], before[key])
-    with pytest.raises(UphillError, match=r"init-from is .* differ"):
+    with pytest.raises(UphillError, match=r"init_from is .* differ"):
         train_small(tmp_path / "never", still, init_from=plain.path, network=perceptron)
     with pytest.raises(UphillError, match=missing):
         train_small(tmp_path / "never", still, init_from=whole.path)
@@ -500,6 +521,8 @@ def test_callable_environment_must_be_given_again(
     with pytest.raises(UphillError, match="give it again"):
         uphill.load(run.path).evaluate(2)
     assert uphill.load(run.path, env=Seven).evaluate(2)["stochastic"]["mean"] == 7.0
+    with pytest.raises(UphillError, match=r"whose observations are .* and the policy was trained"):
+        uphill.load(run.path, env=lambda: gymnasium.make("CartPole-v1")).evaluate(2)
 
 
 def test_module_of_an_environment_is_not_imported_on_a_files_say_so(
