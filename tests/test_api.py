@@ -24,6 +24,18 @@ def test_every_public_name_exists_and_is_documented() -> None:
         _ = uphill.nonsense
 
 
+def test_an_editor_finds_every_public_name() -> None:
+    # In a process of its own: what is imported already can't be told from what is found.
+    code = (
+        "import uphill; assert set(uphill.__all__) <= set(dir(uphill)); "
+        "assert {'Trainer', 'iterate', 'parts'} <= set(dir(uphill.learning)); "
+        "uphill.learning.parts.ClippedRatio; uphill.theory, uphill.envs, uphill.policies; "
+        "uphill.runs.doctor.examine; uphill.runs.plots.plot_runs; uphill.runs.report.write_report; "
+        "uphill.runs.films.record"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_importing_the_package_imports_nothing_heavy() -> None:
     code = (
         "import sys, uphill; uphill.__version__; "

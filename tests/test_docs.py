@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from worlds import Target
@@ -27,6 +28,17 @@ def test_every_column_of_metrics_csv_is_explained_once(
         columns |= set((run.path / "metrics.csv").read_text().splitlines()[0].split(","))
     table = (ROOT / "docs/metrics.md").read_text().split("# milestones.json")[0]
     assert sorted(re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)) == sorted(columns)
+
+
+def test_the_world_of_your_own_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs/worlds.md").read_text()
+    code = page.partition("```python\n")[2].partition("```")[0]
+    monkeypatch.setitem(WORLDS, "Walk-v0", WORLDS["Pendulum-v1"])  # and taken out again
+    tiny = f"steps=100, episodes=2, quiet=True, out={str(tmp_path / 'run')!r}"
+    assert "steps=50_000" in code
+    names: dict[str, Any] = {"__name__": __name__, "small_ppo": small_ppo}
+    exec(code.replace("steps=50_000", tiny).replace("uphill.ppo()", "small_ppo()"), names)
+    assert names["run"].experiment.backend == "compiled"
 
 
 def test_the_design_names_every_source_file() -> None:

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from uphill import envs as envs
     from uphill import learning as learning
+    from uphill import policies as policies
+    from uphill import runs as runs
+    from uphill import theory as theory
     from uphill.envs.make import make_env as make_env
     from uphill.errors import UphillError as UphillError
     from uphill.learning.algorithms import a2c as a2c
@@ -44,6 +48,7 @@ _HOME = {
     "train": "uphill.runs.launch",
     "resume": "uphill.runs.launch",
 }
+_PACKAGES = ("envs", "learning", "policies", "runs", "theory")
 __all__ = [
     "Run",
     "UphillError",
@@ -65,6 +70,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
-    if name == "learning":
-        return import_module("uphill.learning")
+    if name in _PACKAGES:
+        return import_module(f"uphill.{name}")
     raise AttributeError(f"module 'uphill' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME, *_PACKAGES})

@@ -109,6 +109,14 @@ def test_an_environment_that_exists_already_is_refused():
         unchecked(gymnasium.make("CartPole-v1", max_episode_steps=-1), "auto", {}, False)
 
 
+@pytest.mark.parametrize("world", [WORLDS["Pendulum-v1"], type(WORLDS["Pendulum-v1"])])
+def test_a_world_without_an_id_is_told_how_to_get_one(world):
+    unchecked = getattr(choose, "__wrapped__", choose)
+    entered = r"WORLDS\['Pendulum-v0'\] = Pendulum\(\), and train there"
+    with pytest.raises(UphillError, match=rf"^env is Pendulum, a compiled world: .*{entered}"):
+        unchecked(world, "auto", {}, False)
+
+
 @pytest.mark.parametrize(
     ("env", "name"),
     [

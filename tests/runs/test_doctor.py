@@ -172,6 +172,15 @@ def test_people_read_words(capfd: pytest.CaptureFixture[str]) -> None:
         assert part in printed.out
 
 
+def test_a_callable_is_examined_and_the_answer_is_python() -> None:
+    examination = examine(zoo.HugeReward, steps=0, quiet=True)
+    expected = "uphill.train(HugeReward, uphill.ppo(normalize_observations=True, "
+    assert examination.command == f"{expected}normalize_rewards=True))"
+    assert str(examination).endswith(examination.command)
+    assert "ADVICE  reward-scale" in str(examination)
+    assert len(repr(examination)) < 2000
+
+
 def test_the_command_is_one_that_train_understands() -> None:
     for kind in (zoo.HugeReward, zoo.UnequalObservation, zoo.FarGoal, zoo.Endless):
         words = seen(kind).command.split()[2:]

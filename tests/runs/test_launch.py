@@ -266,29 +266,51 @@ def test_wrong_arguments_are_refused_before_anything_is_made(
 
 
 WRONG_CALLS = """
+import equinox as eqx
 import optax
 import uphill
+from uphill.learning import parts
 
-for keywords in (
-    {"steps": 1000.5},
-    {"seeds": "8"},
-    {"envs": "8"},
-    {"envs": 2.5},
-    {"episodes": "8"},
-    {"backend": "foo"},
-    {"env_kwargs": "gravity"},
-    {"env_kwargs": {"f": print}},
-    {"stop_when_solved": 1},
-    {"algorithm": uphill.ppo},
-    {"algorithm": "ppo"},
-    {"algorithm": uphill.ppo(num_epochs=2.5)},
-    {"algorithm": uphill.ppo(normalize_observations=1)},
-    {"algorithm": uphill.ppo(optimizer=3)},
-    {"algorithm": uphill.ppo(sampling=3)},
-    {"algorithm": uphill.ppo(optimizer=optax.adam(1e-3))},
+for make in (
+    lambda: {"steps": 1000.5},
+    lambda: {"seeds": "8"},
+    lambda: {"envs": "8"},
+    lambda: {"envs": 2.5},
+    lambda: {"episodes": "8"},
+    lambda: {"backend": "foo"},
+    lambda: {"env_kwargs": "gravity"},
+    lambda: {"env_kwargs": {"f": print}},
+    lambda: {"stop_when_solved": 1},
+    lambda: {"algorithm": uphill.ppo},
+    lambda: {"algorithm": "ppo"},
+    lambda: {"algorithm": uphill.ppo(num_epochs=2.5)},
+    lambda: {"algorithm": uphill.ppo(normalize_observations=1)},
+    lambda: {"algorithm": uphill.ppo(optimizer=3)},
+    lambda: {"algorithm": uphill.ppo(sampling=3)},
+    lambda: {"algorithm": uphill.ppo(optimizer=optax.adam(1e-3))},
+    lambda: {"algorithm": uphill.ppo(sampling=parts.Steps)},
+    lambda: {"log": True},
+    lambda: {"out": 3},
+    lambda: {"init_from": 3},
+    lambda: {"algo": "ppo", "algorithm": uphill.a2c()},
+    lambda: {"network": 3},
+    lambda: {"network": eqx.nn.Identity()},
+    lambda: {"network": eqx.nn.MLP},
+    lambda: uphill.load(3),
+    lambda: uphill.resume(None),
+    lambda: uphill.runs.plots.plot_runs("run"),
+    lambda: parts.Steps(num_steps="64"),
+    lambda: parts.GAE(gamma="0.9"),
+    lambda: parts.Adam(max_grad_norm="1"),
+    lambda: uphill.ppo(target_kl="1"),
+    lambda: parts.ValueFunction(replay=True),
+    lambda: parts.PolicySettings(hidden=64),
+    lambda: parts.PolicySettings(hidden=(64.0,)),
+    lambda: parts.PolicySettings(initial_log_std="0"),
+    lambda: parts.Optax(3),
 ):
     try:
-        uphill.train("CartPole-v1", out="run", **keywords)
+        uphill.train("CartPole-v1", **{"out": "run"} | make())
     except uphill.UphillError as error:
         print(error)
 """
@@ -318,11 +340,31 @@ def test_wrong_types_from_python_are_one_sentence_each(tmp_path: Path) -> None:
             "stop_when_solved is 1: expected bool.",
             "algorithm is ppo: give an Algorithm, such as uphill.ppo()",
             "algorithm is 'ppo': give an Algorithm, such as uphill.ppo()",
-            "algorithm.num_epochs is 2.5: expected int.",
+            "num_epochs is 2.5: use a whole number.",
             "algorithm.normalize_observations is 1: expected bool.",
-            "algorithm.optimizer is 3: expected one of Adam, RMSProp, SGD, Optax, ",
-            "algorithm.sampling is 3: expected one of Steps, Episodes.",
-            "algorithm.optimizer is ",
+            "optimizer is 3: use Adam, RMSProp, SGD, Optax, NaturalGradient or TrustRegion",
+            "sampling is 3: use Steps or Episodes of uphill.learning.parts.",
+            "optimizer is GradientTransformationExtraArgs: use Adam, ",
+            "sampling is the type Steps: write Steps().",
+            "log is True: expected a list.",
+            "out is 3: give the path of a run directory",
+            "init_from is 3: give the path of a run directory, or a Run.",
+            "algo is 'ppo', and algorithm is a2c: give one of the two.",
+            "network is 3: give a function network(num_features, key)",
+            "network is a module (Identity), made already: give a function",
+            "network is MLP, which can't be called with two arguments (",
+            "path is 3: give the path of a run directory, or a Run.",
+            "run is None: give the path",
+            "runs is 'run': give a list of runs.",
+            "num_steps is '64': use a whole number.",
+            "gamma is '0.9': use a number.",
+            "max_grad_norm is '1': use a number.",
+            "target_kl is '1': use a number.",
+            "replay is True: use Replay of uphill.learning.parts.",
+            "hidden is 64: give a number for each layer",
+            "hidden is (64.0,): use a whole number",
+            "initial_log_std is '0': use a finite number",
+            "name is 3: Optax has no optimiser",
         ),
         strict=True,
     ):
@@ -378,7 +420,7 @@ def test_starts_from_the_networks_of_another_run(tmp_path: Path) -> None:
         if key.startswith(("learners.actor.policy", "learners.critic.")):
             for s in range(3):
                 np.testing.assert_array_equal(tensor[s], before[key][trained.best_seed_index])
-    with pytest.raises(UphillError, match=r"init-from is .* differ"):
+    with pytest.raises(UphillError, match=r"init_from is .* differ"):
         train_small(tmp_path / "third", small_vpg(), init_from=trained.path)
     assert not (tmp_path / "third").exists()
 
@@ -441,7 +483,7 @@ def test_networks_of_the_users_own_train_save_load_and_resume_bit_for_bit(
     for key in after:
         if key.startswith("learners.actor.policy"):
             np.testing.assert_array_equal(after[key], before[key])
-    with pytest.raises(UphillError, match=r"init-from is .* differ"):
+    with pytest.raises(UphillError, match=r"init_from is .* differ"):
         train_small(tmp_path / "never", still, init_from=plain.path, network=perceptron)
     with pytest.raises(UphillError, match=missing):
         train_small(tmp_path / "never", still, init_from=whole.path)
@@ -479,6 +521,8 @@ def test_callable_environment_must_be_given_again(
     with pytest.raises(UphillError, match="give it again"):
         uphill.load(run.path).evaluate(2)
     assert uphill.load(run.path, env=Seven).evaluate(2)["stochastic"]["mean"] == 7.0
+    with pytest.raises(UphillError, match=r"whose observations are .* and the policy was trained"):
+        uphill.load(run.path, env=lambda: gymnasium.make("CartPole-v1")).evaluate(2)
 
 
 def test_module_of_an_environment_is_not_imported_on_a_files_say_so(

@@ -85,6 +85,25 @@ def test_trap_14_evaluating_and_acting_change_nothing_that_was_learned(run: uphi
         np.testing.assert_array_equal(after[name], tensor)
 
 
+def test_a_run_is_a_path_of_a_run(run: uphill.Run) -> None:
+    assert uphill.load(run).path == run.path
+    assert Path(run) == run.path
+
+
+def test_another_environment_does_not_take_the_place_of_the_runs_own(run: uphill.Run) -> None:
+    before = run.evaluation
+    for env in (lambda: gymnasium.make("CartPole-v0"), gymnasium.Env):
+        with pytest.raises(UphillError, match=r"^env is .*: .* is CartPole-v1, so leave env out"):
+            uphill.load(run, env=env).evaluate(200)
+    assert run.evaluation == before
+
+
+@pytest.mark.parametrize("wrong", [{"seed_index": True}, {"seed_index": 3}, {"seed_index": -1}])
+def test_a_seed_index_that_is_none_is_one_sentence(run: uphill.Run, wrong: Any) -> None:
+    with pytest.raises(UphillError, match=r"^seed_index is "):
+        uphill.load(run, **wrong)
+
+
 def test_evaluating_again_gives_the_same_numbers(run: uphill.Run) -> None:
     result = uphill.load(run.path).evaluate(6)
     assert result == uphill.evaluate(run.path, episodes=6)

@@ -49,6 +49,12 @@ def choose(
         UphillError: if nobody knows the environment, or not the backend that was asked for.
     """
     env_kwargs = env_kwargs or {}
+    if all(hasattr(env, name) for name in ("initial", "transition", "terminated")):
+        kind = env if isinstance(env, type) else type(env)
+        raise UphillError(
+            f"env is {kind.__name__}, a compiled world: give it an ID first, "
+            f"uphill.envs.worlds.WORLDS['{kind.__name__}-v0'] = {kind.__name__}(), and train there."
+        )
     if not callable(env) and not isinstance(env, str):
         raise UphillError(
             f"env is {type(env).__name__}: give an environment's ID or a function that makes one "

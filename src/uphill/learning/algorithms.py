@@ -24,6 +24,7 @@ from uphill.learning.parts import (
     TrustRegion,
     ValueFunction,
 )
+from uphill.learning.parts.changes import known
 
 
 def reinforce(**changes: Any) -> Algorithm:
@@ -40,7 +41,7 @@ def reinforce(**changes: Any) -> Algorithm:
         "optimizer": Adam(learning_rate=3e-3, max_grad_norm=None),
         "mean_over": "episodes",
     }
-    return Algorithm(**parts | changes)
+    return Algorithm(**parts | known(parts, changes))
 
 
 def vpg(**changes: Any) -> Algorithm:
@@ -57,7 +58,7 @@ def vpg(**changes: Any) -> Algorithm:
         "optimizer": Adam(learning_rate=3e-3, max_grad_norm=None),
         "mean_over": "episodes",
     }
-    return Algorithm(**parts | changes)
+    return Algorithm(**parts | known(parts, changes))
 
 
 def a2c(**changes: Any) -> Algorithm:
@@ -73,7 +74,7 @@ def a2c(**changes: Any) -> Algorithm:
         "surrogate": ScoreFunction(),
         "optimizer": RMSProp(learning_rate=7e-4),
     }
-    return Algorithm(**parts | changes)
+    return Algorithm(**parts | known(parts, changes))
 
 
 def ppo(**changes: Any) -> Algorithm:
@@ -92,7 +93,7 @@ def ppo(**changes: Any) -> Algorithm:
         "num_minibatches": 4,
         "scale_advantages": "minibatch",
     }
-    return Algorithm(**parts | changes)
+    return Algorithm(**parts | known(parts, changes))
 
 
 def npg(**changes: Any) -> Algorithm:
@@ -109,7 +110,7 @@ def npg(**changes: Any) -> Algorithm:
         "optimizer": NaturalGradient(max_kl=0.01),
         "scale_advantages": "batch",
     }
-    return Algorithm(**parts | changes)
+    return Algorithm(**parts | known(parts, changes))
 
 
 def trpo(**changes: Any) -> Algorithm:
@@ -126,7 +127,7 @@ def trpo(**changes: Any) -> Algorithm:
         "optimizer": TrustRegion(max_kl=0.01),
         "scale_advantages": "batch",
     }
-    return Algorithm(**parts | changes)
+    return Algorithm(**parts | known(parts, changes))
 
 
 ALGORITHMS = {

@@ -4,6 +4,7 @@ A learner's leaves are arrays only, and its seeds are stacked; but a module hold
 functions and the like as leaves, too. So the arrays are held apart from the rest, which is static.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,7 @@ def own_trunk(
         UphillError: if it can't be one.
     """
     key = jax.random.key(int(generator.integers(2**31)))
+    _check_factory(network, num_features, key)
     module = network(num_features, key)
     arrays, rest = eqx.partition(module, _is_floating)
     others = {str(x.dtype) for x in jax.tree.leaves(rest) if isinstance(x, jax.Array | np.ndarray)}
@@ -56,6 +58,23 @@ def own_trunk(
         )
     trunk = OwnTrunk(jax.tree.map(lambda x: np.asarray(x, np.float32), arrays), rest)
     return trunk, _output_size(trunk, num_features)
+
+
+def _check_factory(network: Any, num_features: int, key: PRNGKeyArray) -> None:
+    wanted = "give a function network(num_features, key) that makes an Equinox module"
+    if isinstance(network, eqx.Module):
+        raise UphillError(
+            f"network is a module ({type(network).__name__}), made already: {wanted}."
+        )
+    if not callable(network):
+        raise UphillError(f"network is {network!r}: {wanted}.")
+    try:
+        inspect.signature(network).bind(num_features, key)
+    except TypeError as error:
+        name = getattr(network, "__name__", repr(network))
+        raise UphillError(
+            f"network is {name}, which can't be called with two arguments ({error}): {wanted}."
+        ) from error
 
 
 def _output_size(trunk: OwnTrunk, num_features: int) -> int:

@@ -1,6 +1,8 @@
 """The policy, π(a|s), and the value functions, V(s) and Q(s, a): trunks, and heads on top."""
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -38,10 +40,16 @@ LOG_STD_BOUNDS = (-20.0, 2.0)
 narrow that a single sample decides the gradient."""
 
 
+def _widths(hidden: Any) -> tuple[int, ...]:
+    if not isinstance(hidden, Iterable):
+        raise UphillError(f"hidden is {hidden!r}: give a number for each layer, such as (64, 64).")
+    return tuple(hidden)
+
+
 class NetworkSettings(eqx.Module):
     """The size and shape of a network."""
 
-    hidden: tuple[int, ...] = eqx.field(static=True, converter=tuple, default=(64, 64))
+    hidden: tuple[int, ...] = eqx.field(static=True, converter=_widths, default=(64, 64))
     """Units of each hidden layer; none makes it linear."""
     activation: str = eqx.field(static=True, default="tanh")
     """Activation of the hidden layers: tanh, relu, elu, gelu or silu."""
@@ -53,6 +61,8 @@ class NetworkSettings(eqx.Module):
             raise UphillError(
                 f"activation is {self.activation!r}: choose one of {', '.join(ACTIVATIONS)}."
             )
+        if not all(isinstance(units, int | np.integer) for units in self.hidden):
+            raise UphillError(f"hidden is {self.hidden}: use a whole number for each layer.")
         if any(units < 1 for units in self.hidden):
             raise UphillError(f"hidden is {self.hidden}: every layer needs at least 1 unit.")
 
@@ -70,9 +80,10 @@ class PolicySettings(NetworkSettings):
     (squashed into them) or beta."""
 
     def __check_init__(self) -> None:
-        if not math.isfinite(self.initial_log_std):
+        is_number = isinstance(self.initial_log_std, int | float | np.number)
+        if not is_number or not math.isfinite(self.initial_log_std):
             raise UphillError(
-                f"initial_log_std is {self.initial_log_std}: use a finite number, 0 for σ = 1."
+                f"initial_log_std is {self.initial_log_std!r}: use a finite number, 0 for σ = 1."
             )
         if self.log_std not in ("free", "head", "network"):
             raise UphillError(f"log_std is {self.log_std!r}: choose free, head or network.")

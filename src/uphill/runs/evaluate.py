@@ -22,6 +22,7 @@ from uphill.envs.make import EnvironmentChoice, make_env
 from uphill.errors import UphillError
 from uphill.learning.learner import Actor, take
 from uphill.learning.seeds import over_seeds, seed_keys
+from uphill.policies.spaces import Bounded, action_kind_of, encoding_of
 from uphill.runs.statistics import summarize
 from uphill.trajectory import Array
 
@@ -110,6 +111,23 @@ class Evaluator:
         halves = (self._deterministic, ~self._deterministic)
         return np.stack([grid[:, lanes][:, valid[lanes]] for lanes in halves]).astype(np.float64)
 
+    def check_spaces(self, actors: Actor) -> None:
+        """Raises:
+        UphillError: unless the environments have the spaces that the policies know.
+        """
+        known = actors.policy.action_kind
+        family = known.family if isinstance(known, Bounded) else "gaussian"
+        kind = action_kind_of(self._env.action_space, family)
+        for space, found, expected in (
+            ("observations", encoding_of(self._env.observation_space), actors.encoding),
+            ("actions", kind, known),
+        ):
+            if found != expected:
+                raise UphillError(
+                    f"env is {self.name}, whose {space} are {found}, and the policy was trained "
+                    f"on {expected}: give the environment that it was trained in."
+                )
+
     def close(self) -> None:
         """Stop the environments."""
         if not isinstance(self._env, CompiledEnvironment):
@@ -144,9 +162,14 @@ def evaluate_actors(
     episodes: int,
     say: Callable[[str], None] = tell,
 ) -> Returns:
-    """Undiscounted returns of whole episodes: deterministic ones, then stochastic ones."""
+    """Undiscounted returns of whole episodes: deterministic ones, then stochastic ones.
+
+    Raises:
+        UphillError: if the environment has other spaces than the policies were trained on.
+    """
     evaluator = Evaluator(choice, num_seeds, episodes, say)
     try:
+        evaluator.check_spaces(actors)
         return evaluator.returns(actors)
     finally:
         evaluator.close()

@@ -5,6 +5,7 @@ import platform
 import sys
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
@@ -113,6 +114,17 @@ def _to_json(experiment: Experiment) -> str:
             f"env_kwargs is {experiment.env_kwargs}: use plain data (numbers, texts, lists, "
             "dictionaries), or a Python callable that makes the environment."
         ) from error
+
+
+def as_path(path: str | PathLike[str], field: str = "path") -> Path:
+    """The path of a run directory.
+
+    Raises:
+        UphillError: if it is no path at all.
+    """
+    if not isinstance(path, str | PathLike):
+        raise UphillError(f"{field} is {path!r}: give the path of a run directory, or a Run.")
+    return Path(path)
 
 
 def read_experiment(run: Path) -> Experiment:

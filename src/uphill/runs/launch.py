@@ -2,8 +2,9 @@
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ from uphill.runs.display import Progress
 from uphill.runs.experiment import (
     Experiment,
     Origin,
+    as_path,
     command_line,
     describe_platform,
     installed_versions,
@@ -57,10 +59,10 @@ def train(
     backend: BackendName = "auto",
     env_kwargs: dict[str, Any] | None = None,
     is_async: bool = False,
-    out: str | Path | None = None,
+    out: str | PathLike[str] | None = None,
     eval_every: float | None = None,
     stop_when_solved: bool = False,
-    init_from: str | Path | None = None,
+    init_from: str | PathLike[str] | None = None,
     network: NetworkFactory | None = None,
     checkpoint_every: float = 10.0,
     episodes: int = 100,
@@ -69,11 +71,30 @@ def train(
 ) -> Run:
     """Train `seeds` agents at once, evaluate them, and return the run.
 
-    Without an algorithm, the preset of the environment is used. `steps` counts valid transitions
-    for each seed, a whole number such as 1e6; training stops at the first update that reaches it.
-    `network(num_features, key)` makes an Equinox module from one vector of features to one vector,
-    in place of the hidden layers that the settings describe. `log` sends the metrics to TensorBoard
-    or Weights & Biases, too.
+    Without an algorithm, the preset of the environment is used.
+
+    Arguments:
+        env: an ID, `module:ID`, or a callable that makes an environment.
+        algorithm: what `uphill.ppo()` and the like make.
+        algo: instead, the name of one: the environment's preset of it.
+        seed, seeds: the seeds `seed`, `seed` + 1, … are trained.
+        steps: valid transitions for each seed, a whole number such as 1e6; training stops at the
+            first update that reaches it.
+        envs: environments of each seed, in place of the algorithm's `sampling.num_envs`.
+        backend: compiled, envpool or gymnasium; the fastest that has the environment by default.
+        env_kwargs: keyword arguments of the environment.
+        is_async: step Python environments in processes of their own.
+        out: the run directory; by default a new one in ./runs.
+        eval_every: evaluate every so many steps, and keep the best policy by that.
+        stop_when_solved: stop once the last 100 training episodes of every seed reach the
+            environment's threshold.
+        init_from: a run whose best policy and value function to start from.
+        network: `network(num_features, key)` makes an Equinox module from one vector of features to
+            one vector, in place of the hidden layers that the settings describe.
+        checkpoint_every: seconds between checkpoints.
+        episodes: of the evaluation at the end, for each seed.
+        log: "tensorboard" or "wandb", or both: the metrics go there, too.
+        quiet: show nothing while training.
 
     Raises:
         UphillError: for anything about the arguments or the environment that can be mended.
@@ -102,7 +123,7 @@ def train(
         stop_when_solved=stop_when_solved,
         checkpoint_every=checkpoint_every,
         episodes=episodes,
-        log=(log,) if isinstance(log, str) else tuple(dict.fromkeys(log or ())),
+        log=_sinks(log),
         network="" if network is None else getattr(network, "__name__", repr(network)),
         settings=settings_of(name, chosen.algo, algorithm),
         command=command_line(),
@@ -158,7 +179,7 @@ def _trainer(
 
 
 def resume(
-    run: str | Path,
+    run: str | PathLike[str],
     *,
     env: Callable[..., Any] | None = None,
     network: NetworkFactory | None = None,
@@ -174,7 +195,7 @@ def resume(
         UphillError: if the run is finished, damaged, or was made on another kind of device.
         Interrupted: on Ctrl-C, after a checkpoint was written.
     """
-    folder = Path(run)
+    folder = as_path(run, "run")
     experiment = read_experiment(folder)
     manifest = read_manifest(folder / "checkpoint", "latest")
     facts = manifest.facts
@@ -228,7 +249,7 @@ def _chosen(env: str, algorithm: Algorithm | None, algo: str | None) -> Preset:
     """The algorithm that was given, else the preset; and the steps of the preset.
 
     Raises:
-        UphillError: if it is none, or there is no algorithm of that name.
+        UphillError: if it is none, there is no algorithm of that name, or both differ.
     """
     if algorithm is not None:
         if not isinstance(algorithm, Algorithm):
@@ -237,10 +258,21 @@ def _chosen(env: str, algorithm: Algorithm | None, algo: str | None) -> Preset:
                 f"algorithm is {shown}: give an Algorithm, such as uphill.ppo(), or the name of "
                 "one as algo."
             )
+        if algo in ALGORITHMS and algorithm.name in ALGORITHMS and algo != algorithm.name:
+            raise UphillError(
+                f"algo is {algo!r}, and algorithm is {algorithm.name}: give one of the two."
+            )
         return replace(preset(env, None), algo=algo or algorithm.name, algorithm=algorithm)
     if algo is not None and algo not in ALGORITHMS:
         raise UphillError(f"There is no algorithm {algo!r}: use one of {', '.join(ALGORITHMS)}.")
     return preset(env, algo)
+
+
+def _sinks(log: Any) -> Any:
+    """The sinks, each once; what is no list at all is left for the experiment to refuse."""
+    if isinstance(log, str):
+        return (log,)
+    return tuple(dict.fromkeys(log or ())) if isinstance(log, Iterable | None) else log
 
 
 def _with_envs(algorithm: Algorithm, envs: int | None) -> Algorithm:
@@ -310,11 +342,11 @@ def _untrained(state: TrainState, tensors: dict[str, np.ndarray]) -> Any:
 def _initialized(
     state: TrainState,
     experiment: Experiment,
-    init_from: str | Path,
+    init_from: str | PathLike[str],
     network: NetworkFactory | None,
 ) -> tuple[TrainState, Origin]:
     """The fresh state, with the policy and value function of another run's best seed."""
-    has_own = bool(read_experiment(Path(init_from)).network)
+    has_own = bool(read_experiment(as_path(init_from, "init_from")).network)
     other = Run(init_from, network=network if has_own else None)
     seed = other.experiment.all_seeds[other.best_seed_index]
     manifest = read_manifest(other.path / "checkpoint", "latest")
@@ -326,7 +358,7 @@ def _initialized(
         (fresh.actor, fresh.critic)
     ) or jax.tree.leaves(shapes[0]) != jax.tree.leaves(shapes[1]):
         raise UphillError(
-            f"init-from is {init_from}, whose networks, spaces or normalisation differ from those "
+            f"init_from is {init_from}, whose networks, spaces or normalisation differ from those "
             "of this run: use the same --algo and network settings."
         )
     repeated = jax.tree.map(
@@ -339,7 +371,7 @@ def _initialized(
     return replace(state, learners=learners), origin
 
 
-def _free_folder(out: str | Path | None, env: str, algo: str, seed: int) -> Path:
+def _free_folder(out: str | PathLike[str] | None, env: str, algo: str, seed: int) -> Path:
     """The run directory to be made.
 
     Raises:
@@ -349,7 +381,7 @@ def _free_folder(out: str | Path | None, env: str, algo: str, seed: int) -> Path
         stamp = time.strftime("%Y%m%d-%H%M%S")
         name = f"{re.sub('[^A-Za-z0-9_.-]+', '-', env)}-{algo}-seed{seed}-{stamp}"
         return unused(Path("runs", name))
-    folder = Path(out)
+    folder = as_path(out, "out")
     if folder.exists() or folder.is_symlink():
         raise UphillError(
             f"{folder} exists already, and a run is never overwritten: choose another --out, or "

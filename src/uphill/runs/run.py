@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from uphill.learning.rollout import narrow_on_host
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.spaces import Choice, Encoding, Group, batch_shape
 from uphill.runs.checkpoint import read_json, read_manifest, read_tensors, restore, write_file
+from uphill.runs.configuration import decode, encode
 from uphill.runs.evaluate import evaluate_actors, report, tell
-from uphill.runs.experiment import Experiment, read_experiment
+from uphill.runs.experiment import Experiment, as_path, read_experiment
 from uphill.runs.kept_policies import read_milestones, read_policy
 from uphill.runs.metrics import FILE as METRICS_FILE
 from uphill.runs.milestones import Milestone
@@ -100,7 +102,7 @@ def _sample(actor: Actor, observation: PyTree, key: PRNGKeyArray) -> Array:
 
 
 class Run:
-    """What is in a run directory.
+    """What is in a run directory; a path itself, wherever the path of a run is asked for.
 
     Raises:
         UphillError: if `path` is no run directory.
@@ -108,12 +110,12 @@ class Run:
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | PathLike[str],
         env: EnvironmentFactory | None = None,
         seed_index: int | None = None,
         network: NetworkFactory | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path = as_path(path)
         self.experiment: Experiment = read_experiment(self.path)
         self._env, self._seed_index, self._network = env, seed_index, network
         self._policies: dict[int, TrainedPolicy] = {}
@@ -127,6 +129,9 @@ class Run:
             f"Run({str(self.path)!r}: {e.algo} on {e.env}, {e.seeds} seed(s), {e.steps:,} steps; "
             f"policy of seed {e.all_seeds[self.seed_index]})"
         )
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     @cached_property
     def learners(self) -> Learner:
@@ -209,6 +214,7 @@ class Run:
         return self._policies[seed_index]
 
     def _check_seed_index(self, seed_index: int) -> None:
+        decode(int, encode(seed_index), "seed_index")
         if not 0 <= seed_index < self.experiment.seeds:
             raise UphillError(
                 f"seed_index is {seed_index}: the run has {self.experiment.seeds} seed(s), so use "
@@ -231,6 +237,7 @@ class Run:
         Raises:
             UphillError: if the environment can't be made, or `episodes` is not positive.
         """
+        decode(int, encode(episodes), "episodes")
         if episodes < 1:
             raise UphillError(f"episodes is {episodes}: use at least 1.")
         choice, seeds = self.choice(allow_import), self.experiment.seeds
@@ -337,7 +344,7 @@ class Run:
 
 
 def load(
-    path: str | Path,
+    path: str | PathLike[str],
     env: EnvironmentFactory | None = None,
     seed_index: int | None = None,
     network: NetworkFactory | None = None,
@@ -353,7 +360,7 @@ def load(
 
 
 def evaluate(
-    path: str | Path,
+    path: str | PathLike[str],
     episodes: int = 100,
     *,
     env: EnvironmentFactory | None = None,
@@ -390,7 +397,18 @@ def write_evaluation(path: Path, result: dict[str, Any]) -> None:
 def environment_of(
     experiment: Experiment, env: EnvironmentFactory | None, allow_import: bool
 ) -> EnvironmentChoice:
-    """The environment that an experiment names. Nothing is imported on a file's say-so."""
+    """The environment that an experiment names. Nothing is imported on a file's say-so.
+
+    Raises:
+        UphillError: if a callable is missing, or one is given where none was trained in.
+    """
+    if env is not None and not experiment.is_callable and experiment.backend != "gymnasium":
+        raise UphillError(
+            f"env is {getattr(env, '__name__', repr(env))}: the run's environment is "
+            f"{experiment.env}, so leave env out; it is for a Python callable, to be given again."
+        )
+    if env is not None and not callable(env):
+        raise UphillError(f"env is {env!r}: give the Python callable of training, or leave it out.")
     if experiment.is_callable and env is None:
         raise UphillError(
             f"The run's environment was the Python callable {experiment.env!r}: give it again, "

@@ -27,6 +27,7 @@ from uphill.learning.seeds import over_seeds, seed_keys
 from uphill.learning.train import Trainer
 from uphill.learning.variance import Entry, entries, fit, fitting, gradients, reference
 from uphill.runs.checkpoint import make_folder, write_file
+from uphill.runs.configuration import decode
 from uphill.runs.display import Progress
 from uphill.runs.experiment import command_line, describe_platform, installed_versions
 from uphill.runs.launch import BackendName
@@ -66,6 +67,7 @@ def measure_variance(
     Raises:
         UphillError: for anything about the arguments or the environment that can be mended.
     """
+    decode(str, env, "env")
     if batches < 32:
         raise UphillError(f"batches is {batches}: use at least 32, or nothing can be said.")
     if envs < 2:

@@ -34,7 +34,6 @@ def command(argv: list[str]) -> None:
     argv, env_kwargs = take_env_kwargs(argv)
     options = parse(DoctorOptions, argv, "uphill doctor")
     from uphill.runs.doctor.examine import examine
-    from uphill.runs.doctor.report import words
 
     with stdout_for(options.json) as show:
         examination = examine(
@@ -48,4 +47,4 @@ def command(argv: list[str]) -> None:
         if options.json:
             show(examination.result())
         else:
-            print(words(examination.facts, examination.findings, examination.command))
+            print(examination)

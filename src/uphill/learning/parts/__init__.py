@@ -33,3 +33,6 @@ from uphill.learning.parts.surrogates import ClippedRatio as ClippedRatio
 from uphill.learning.parts.surrogates import ImportanceRatio as ImportanceRatio
 from uphill.learning.parts.surrogates import KLPenalty as KLPenalty
 from uphill.learning.parts.surrogates import ScoreFunction as ScoreFunction
+from uphill.policies.networks import Convolution as Convolution
+from uphill.policies.policy import NetworkSettings as NetworkSettings
+from uphill.policies.policy import PolicySettings as PolicySettings

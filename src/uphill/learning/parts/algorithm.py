@@ -11,7 +11,14 @@ from uphill.learning.parts.baselines import (
     TimeMean,
     ValueFunction,
 )
-from uphill.learning.parts.checks import check_choice, check_count, check_schedule, require
+from uphill.learning.parts.checks import (
+    check_choice,
+    check_count,
+    check_number,
+    check_parts,
+    check_schedule,
+    require,
+)
 from uphill.learning.parts.estimators import (
     GAE,
     NEEDS_EPISODES,
@@ -89,6 +96,7 @@ class Algorithm(eqx.Module):
     """What runs and figures call it."""
 
     def __check_init__(self) -> None:
+        check_parts(self)
         check_count(num_epochs=self.num_epochs, num_minibatches=self.num_minibatches)
         check_choice(("none", "batch", "minibatch"), scale_advantages=self.scale_advantages)
         check_choice(("steps", "episodes"), mean_over=self.mean_over)
@@ -200,6 +208,7 @@ class Algorithm(eqx.Module):
                 "ClippedRatio as the surrogate",
             )
         if self.target_kl is not None:
+            check_number(target_kl=self.target_kl)
             require(bool(self.target_kl > 0), "target_kl", self.target_kl, "use a number above 0")
             require(
                 self.num_epochs * self.num_minibatches > 1,
@@ -249,8 +258,6 @@ class Algorithm(eqx.Module):
                 "sampling",
             )
             return
-        if not isinstance(self.sampling, Steps):
-            return  # no sampling at all: `uphill.train` says so, as of every other part
         size = self.sampling.num_envs * self.sampling.num_steps
         divisors = [k for k in range(1, size + 1) if size % k == 0]
         near = min(divisors, key=lambda k: abs(k - self.num_minibatches))

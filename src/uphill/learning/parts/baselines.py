@@ -10,6 +10,7 @@ from uphill.learning.parts.checks import (
     check_choice,
     check_count,
     check_not_negative,
+    check_parts,
     check_unit,
     require,
 )
@@ -82,6 +83,7 @@ class ValueFunction(eqx.Module):
     replay: Replay | None = None
 
     def __check_init__(self) -> None:
+        check_parts(self)
         check_not_negative(coefficient=self.coefficient)
         check_unit(lam=self.lam)
         check_count(num_steps=self.num_steps)

@@ -9,7 +9,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from uphill.learning.parts.checks import check_count, check_unit
+from uphill.learning.parts.checks import check_count, check_parts, check_unit
 from uphill.learning.parts.optimizers import SGD, Adam, Optax, RMSProp
 from uphill.policies.policy import NetworkSettings
 from uphill.theory import returns
@@ -145,6 +145,7 @@ class ActionValue(eqx.Module):
     """Gradient steps an update, on the whole batch, after it has served the policy."""
 
     def __check_init__(self) -> None:
+        check_parts(self)
         check_unit(gamma=self.gamma)
         check_count(num_steps=self.num_steps)
 

@@ -16,6 +16,7 @@ from uphill.learning.parts.checks import (
     check_below_one,
     check_count,
     check_not_negative,
+    check_number,
     check_positive,
     check_schedule,
     require,
@@ -103,7 +104,8 @@ class Optax(eqx.Module):
 
     def __check_init__(self) -> None:
         _check_optimizer(self.learning_rate, self.max_grad_norm)
-        make = getattr(optax, self.name, None) if self.name.isidentifier() else None
+        is_name = isinstance(self.name, str) and self.name.isidentifier()
+        make = getattr(optax, self.name, None) if is_name else None
         known = list(inspect.signature(make).parameters) if inspect.isfunction(make) else []
         require(
             "learning_rate" in known,
@@ -202,6 +204,7 @@ def _clipped(
 def _check_optimizer(learning_rate: Schedule, max_grad_norm: Scalar | None) -> None:
     check_schedule(learning_rate=learning_rate)
     if max_grad_norm is not None:
+        check_number(max_grad_norm=max_grad_norm)
         is_norm = bool(0 < max_grad_norm < float("inf"))
         require(is_norm, "max_grad_norm", max_grad_norm, "use a number above 0, or None")
 

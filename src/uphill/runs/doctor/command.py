@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 
 from uphill.runs.doctor.facts import Facts
-from uphill.runs.doctor.finding import Finding
+from uphill.runs.doctor.finding import Finding, Name
 from uphill.runs.doctor.rules.learning import has_learned
 from uphill.runs.presets import preset
 
@@ -17,7 +17,8 @@ _TIME_LIMIT = 1000
 def command(facts: Facts, findings: Sequence[Finding]) -> str:
     """How to train on the environment: its preset, and flags that answer the findings."""
     chosen = preset(facts.choice.name)
-    algorithm, names = chosen.algorithm, {finding.name for finding in findings}
+    algorithm = chosen.algorithm
+    names: set[Name] = {finding.name for finding in findings}
     flags = [f"--algo {chosen.algo}"]
     if "observation-scale" in names and not algorithm.normalize_observations:
         flags.append("--normalize-observations")
@@ -29,7 +30,24 @@ def command(facts: Facts, findings: Sequence[Finding]) -> str:
         flags.append(f"--env.max-episode-steps {_TIME_LIMIT}")
     if is_slow_python(facts):
         flags.append("--async-envs")
+    if callable(facts.choice.env):
+        return _call(facts, chosen.algo, names)
     return " ".join(["uphill train", shlex.quote(facts.choice.name), *_given(facts), *flags])
+
+
+def _call(facts: Facts, algo: str, names: set[Name]) -> str:
+    """The same for a Python callable, which no command line can name."""
+    changes = ["normalize_observations=True"]
+    if "reward-scale" in names:
+        changes.append("normalize_rewards=True")
+    if "sparse-reward" in names and not has_learned(facts):
+        changes.append("entropy=0.01")
+    given = [facts.choice.name, f"uphill.{algo}({', '.join(changes)})"]
+    if facts.choice.env_kwargs:
+        given.append(f"env_kwargs={facts.choice.env_kwargs!r}")
+    if is_slow_python(facts):
+        given.append("is_async=True")
+    return f"uphill.train({', '.join(given)})"
 
 
 def is_slow_python(facts: Facts) -> bool:

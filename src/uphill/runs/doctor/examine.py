@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import gymnasium
@@ -21,7 +21,7 @@ from uphill.runs.doctor.facts import Broken, Facts, Play
 from uphill.runs.doctor.finding import Finding
 from uphill.runs.doctor.play import Guarded, Limits, answering, nothing, play
 from uphill.runs.doctor.repeats import look_for_effects, look_for_repeats
-from uphill.runs.doctor.report import report
+from uphill.runs.doctor.report import report, words
 from uphill.runs.doctor.rules import find
 from uphill.runs.doctor.subject import Subject, subject_of
 from uphill.runs.doctor.training import FEWEST_STEPS, affordable_steps, train_briefly
@@ -37,11 +37,14 @@ _REPEATED_STEPS = 30
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found, and from which facts."""
+    """What was found, and from which facts. Printed, it is what `uphill doctor` says."""
 
-    facts: Facts
+    facts: Facts = field(repr=False)
     findings: tuple[Finding, ...]
     command: str
+
+    def __str__(self) -> str:
+        return words(self.facts, self.findings, self.command)
 
     def result(self) -> dict[str, Any]:
         """What `uphill doctor --json` prints."""

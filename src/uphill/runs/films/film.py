@@ -30,6 +30,7 @@ from uphill.errors import UphillError
 from uphill.learning.learner import Actor
 from uphill.learning.process import use_compile_cache, use_cores
 from uphill.runs.checkpoint import make_folder, read_manifest, write_file
+from uphill.runs.configuration import decode, encode
 from uphill.runs.evaluate import tell
 from uphill.runs.experiment import Experiment
 from uphill.runs.films.captions import Caption, captioned, duration
@@ -214,6 +215,9 @@ def record(
 
 
 def _check(episodes: int, fps: float | None, width: int | None) -> None:
+    decode(int, encode(episodes), "episodes")
+    decode(float | None, encode(fps), "fps")
+    decode(int | None, encode(width), "width")
     if episodes < 1:
         raise UphillError(f"episodes is {episodes}: use at least 1.")
     if fps is not None and not 0 < fps <= 1000:

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def plot_run(run: Run) -> Path:
 
 
 def plot_runs(
-    runs: Sequence[Run | str | Path],
+    runs: Sequence[str | PathLike[str]],
     out: str | Path | None = None,
     *,
     against: Against = "steps",
@@ -77,8 +78,10 @@ def plot_runs(
     }
 
 
-def _opened(runs: Sequence[Run | str | Path]) -> list[Run]:
+def _opened(runs: Sequence[str | PathLike[str]]) -> list[Run]:
     """Each run once, however often it is named."""
+    if isinstance(runs, str | PathLike):
+        raise UphillError(f"runs is {runs!r}: give a list of runs.")
     if not runs:
         raise UphillError("runs is empty: give at least one.")
     opened = [run if isinstance(run, Run) else Run(run) for run in runs]
