@@ -184,10 +184,10 @@ def test_what_the_value_function_learns_may_be_another_return(targets: str) -> N
 
 def test_networks_see_returns_in_units_of_their_deviation() -> None:
     """V is multiplied by σ where it meets returns; targets and advantages are divided by it."""
-    plain = algorithm_of(GAE(GAMMA, LAM), VALUE, WINDOW)
-    algorithm = algorithm_of(GAE(GAMMA, LAM), VALUE, WINDOW, normalize_returns=True)
+    plain = algorithm_of(GAE(GAMMA, LAM), VALUE, QUOTA)
+    algorithm = algorithm_of(GAE(GAMMA, LAM), VALUE, QUOTA, normalize_returns=True)
     learner = learner_of(algorithm)
-    trajectory = trajectory_of(learner)
+    trajectory = episodes_of(learner)
     sigma = 4.0
     moments = Moments(jnp.uint32(5), jnp.zeros(1), jnp.full(1, sigma**2))
     learner = eqx.tree_at(lambda x: x.remembered.return_scale, learner, moments)
@@ -252,3 +252,6 @@ def test_explained_variance_is_one_for_the_truth_and_zero_for_a_constant() -> No
     mask = jnp.ones((6, 3), bool)
     assert explained_variance(returns, returns, mask) == pytest.approx(1)
     assert explained_variance(returns, jnp.full((6, 3), 3.0), mask) == pytest.approx(0, abs=1e-6)
+    # Where nothing varies there is nothing to explain, whatever rounding leaves.
+    for constant in (0.0, -70.1, 1e6):
+        assert jnp.isnan(explained_variance(jnp.full((6, 3), constant), returns, mask))

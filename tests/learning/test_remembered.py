@@ -23,8 +23,17 @@ from trajectories import (
 
 from uphill.learning import advantages
 from uphill.learning.algorithms import ppo, reinforce, vpg
-from uphill.learning.parts import SGD, KLPenalty, Replay, RewardToGo, RunningMean, ValueFunction
-from uphill.learning.remembered import nothing_remembered, remember
+from uphill.learning.parts import (
+    SGD,
+    KLPenalty,
+    Replay,
+    RewardToGo,
+    RunningMean,
+    Steps,
+    TDResidual,
+    ValueFunction,
+)
+from uphill.learning.remembered import at_a_reset, nothing_remembered, remember
 
 GAMMA = 0.9
 make_batch = jax.jit(advantages.make_batch)
@@ -119,6 +128,62 @@ def test_returns_are_measured_before_they_are_scaled() -> None:
     remembered = remembered_of(algorithm, trajectories, learner)
     assert remembered.return_scale.count == len(seen)
     np.testing.assert_allclose(remembered.return_deviation, seen.std(), rtol=1e-3)
+
+
+@pytest.mark.parametrize("targets", ["td", "estimator"])
+def test_the_scale_of_returns_does_not_feed_itself(targets: str) -> None:
+    """Returns that bootstrap hold V = σ · network: measured by them, σ would grow with itself."""
+    baseline = ValueFunction(network=LINEAR, targets=targets, optimizer=SGD(0.1))
+    parts = {"policy": LINEAR_POLICY, "baseline": baseline, "sampling": QUOTA}
+    algorithm = vpg(estimator=TDResidual(GAMMA), normalize_returns=True, **parts)
+    learner = learner_of(algorithm)
+    learner = eqx.tree_at(
+        lambda x: x.critic, learner, jax.tree.map(lambda x: x + 7, learner.critic)
+    )
+    trajectories = [episodes_of(learner, seed) for seed in (0, 1)]
+    plain = reinforce_of()
+    batches = [make_batch(plain, learner_of(plain), trajectory)[0] for trajectory in trajectories]
+    seen = np.concatenate([flat(batch.target)[flat(batch.mask)] for batch in batches])
+    remembered = remembered_of(algorithm, trajectories, learner)
+    np.testing.assert_allclose(remembered.return_deviation, seen.std(), rtol=1e-3)
+
+
+def test_returns_that_never_varied_are_no_unit() -> None:
+    """Where rewards are rare, the first batches hold none: their deviation of 0 says nothing."""
+    algorithm = reinforce_of(normalize_returns=True)
+    learner = learner_of(algorithm)
+    trajectory = episodes_of(learner)
+    silent = eqx.tree_at(lambda t: t.reward, trajectory, jnp.zeros_like(trajectory.reward))
+    remembered = remembered_of(algorithm, [silent, silent], learner)
+    assert remembered.return_scale.count == 2 * trajectory.mask.sum()
+    assert remembered.return_deviation == 1.0
+    assert remembered_of(algorithm, [silent, trajectory], learner).return_deviation > 0.1
+
+
+def test_a_batch_without_a_finished_episode_is_no_return_of_0() -> None:
+    window = Steps(4, 12, tail="mask")
+    algorithm = reinforce_of(baseline=RunningMean(), sampling=window, mean_over="steps")
+    learner = learner_of(algorithm)
+    whole = trajectory_of(learner)
+    none = jnp.zeros_like(whole.terminated)
+    parts = lambda t: (t.terminated, t.truncated, t.mask)  # noqa: E731
+    endless = eqx.tree_at(parts, whole, (none, none, ~none))
+    seen = remembered_of(algorithm, [whole], learner).running_mean
+    assert seen[1] == 1
+    after = remembered_of(algorithm, [whole, endless], learner).running_mean
+    np.testing.assert_array_equal(after, seen)
+
+
+def test_at_a_reset_no_reward_of_open_episodes_is_left() -> None:
+    algorithm = reinforce_of(normalize_rewards=True, sampling=WINDOW, mean_over="steps")
+    learner = learner_of(algorithm)
+    old = remembered_of(algorithm, [trajectory_of(learner)], learner)
+    new = at_a_reset(old)
+    assert old.reward_scale.running.any()
+    assert not new.reward_scale.running.any()
+    assert eqx.tree_equal(new.reward_scale.moments, old.reward_scale.moments)
+    nothing = nothing_remembered(reinforce_of(), 3)
+    assert at_a_reset(nothing) is nothing
 
 
 def test_trap_02_a_memory_holds_what_each_transition_led_to() -> None:

@@ -4,7 +4,8 @@ import equinox as eqx
 import jax
 import numpy as np
 import pytest
-from gymnasium.envs.classic_control import CartPoleEnv
+from gymnasium.envs.classic_control import CartPoleEnv, PendulumEnv
+from gymnasium.wrappers import TimeLimit
 from worlds import Endless, Target
 
 from uphill.envs.make import choose
@@ -219,6 +220,21 @@ def test_an_update_is_measured_wherever_a_chunk_ends(backend: str) -> None:
         assert np.isfinite(values[[2, 5]]).all(), name
         assert np.isnan(np.delete(values, [2, 5], 0)).all(), name
     assert (second["policy/kl"][[0, 3]] > 0).all()
+
+
+@pytest.mark.parametrize("distribution", ["gaussian", "tanh-gaussian", "beta"])
+def test_episodes_of_any_length_are_learned_from(distribution: str) -> None:
+    """Blocks of rows are filled beyond the last step: 50 steps are no multiple of 32. There must be
+    an action, since 0 has no density under a Beta, and 0 · ∞ is no gradient."""
+    choice = choose(lambda: TimeLimit(PendulumEnv(), 50))
+    settings = PolicySettings(hidden=(8,), distribution=distribution)
+    algorithm = reinforce(sampling=Episodes(num_envs=2), policy=settings)
+    trainer = Trainer(choice, algorithm, (0,), 10**4)
+    _, rows = trainer.advance(trainer.start(), 2)
+    trainer.close()
+    assert rows["num_transitions"].tolist() == [[100], [100]]
+    assert not rows["bad_learner"].any()
+    assert np.isfinite(rows["policy/kl"]).all()
 
 
 def test_what_is_measured_is_the_last_update() -> None:

@@ -30,9 +30,12 @@ from uphill.learning.parts import (
     ActionValue,
     Adam,
     KLPenalty,
+    NoBaseline,
+    Optax,
     Replay,
     RewardToGo,
     RunningMean,
+    Steps,
     ValueFunction,
 )
 from uphill.learning.rollout import BLOCK
@@ -96,9 +99,11 @@ def test_trap_03_masked_rows_change_nothing():
 
 @pytest.mark.parametrize("scale", ["observations", "rewards", "returns"])
 def test_until_a_scale_has_seen_something_a_batch_only_fills_it(scale: str):
-    algorithm = linear_ppo(**{f"normalize_{scale}": True})
+    algorithm = linear_ppo(
+        **{f"normalize_{scale}": True}, sampling=QUOTA, num_minibatches=1, mean_over="episodes"
+    )
     learner = learner_of(algorithm)
-    trajectory = trajectory_of(learner)
+    trajectory = episodes_of(learner)
     first, _ = jitted(algorithm, learner, trajectory, KEY)
     assert eqx.tree_equal(first.actor.policy, learner.actor.policy)
     assert eqx.tree_equal(first.critic, learner.critic)
@@ -125,12 +130,14 @@ def test_a_batch_that_only_measures_leaves_a_running_mean_and_a_penalty_as_they_
         baseline=RunningMean(),
         surrogate=KLPenalty(2.0),
         normalize_returns=True,
+        sampling=QUOTA,
+        num_minibatches=1,
     )
     learner = learner_of(algorithm)
-    first, _ = jitted(algorithm, learner, trajectory_of(learner), KEY)
+    first, _ = jitted(algorithm, learner, episodes_of(learner), KEY)
     assert not first.remembered.running_mean.any()
     assert first.remembered.kl_coefficient == 2.0
-    second, _ = jitted(algorithm, first, trajectory_of(learner, seed=1), KEY)
+    second, _ = jitted(algorithm, first, episodes_of(learner, seed=1), KEY)
     assert second.remembered.running_mean[1] == 1
     assert second.remembered.kl_coefficient != 2.0
 
@@ -285,3 +292,45 @@ def test_running_means_serve_the_next_batch():
     np.testing.assert_allclose(
         flat(later.advantage)[mask], flat(batch.target)[mask] - mean, rtol=1e-4, atol=1e-5
     )
+
+
+def test_a_batch_without_a_finished_episode_changes_no_network():
+    """Nothing counts in it; but Adam would go on in the direction of the batches before."""
+    window = Steps(4, 12, tail="mask")
+    algorithm = reinforce(
+        policy=LINEAR_POLICY, sampling=window, mean_over="steps", baseline=NoBaseline()
+    )
+    learner = learner_of(algorithm)
+    first, _ = jitted(algorithm, learner, trajectory_of(learner), KEY)
+    assert not eqx.tree_equal(first.actor.policy, learner.actor.policy)
+    whole = trajectory_of(learner, seed=1)
+    none = jnp.zeros_like(whole.terminated)
+    endless = eqx.tree_at(lambda t: (t.terminated, t.truncated, t.mask), whole, (none, none, ~none))
+    second, _ = jitted(algorithm, first, endless, KEY)
+    assert eqx.tree_equal(second.actor.policy, first.actor.policy)
+    assert eqx.tree_equal(second.optimizer_state, first.optimizer_state)
+    assert second.num_transitions == first.num_transitions + endless.mask.sum()
+
+
+@pytest.mark.parametrize("name", ["lamb", "novograd", "fromage"])
+def test_layers_are_layers_to_an_optimiser_of_optax(name: str):
+    """Some scale their steps by each layer's norm: as one vector, all would get the same."""
+    algorithm = reinforce(
+        policy=LINEAR_POLICY,
+        sampling=WINDOW,
+        mean_over="steps",
+        baseline=NoBaseline(),
+        optimizer=Optax(name, 0.01, max_grad_norm=None),
+    )
+    learner = learner_of(algorithm)
+    learner = eqx.tree_at(lambda x: x.actor.policy.head.bias, learner, jnp.array([30.0, -20.0]))
+    trajectory = trajectory_of(learner)
+    after, _ = jitted(algorithm, learner, trajectory, KEY)
+    batch, _ = make_batch(algorithm, learner, trajectory)
+    model = (learner.actor.policy, None)
+    gradient, _ = descent_direction(algorithm, model, batch, model[0])
+    transform = getattr(optax, name)(0.01)
+    step, _ = transform.update(gradient[0], transform.init(model[0]), model[0])
+    expected = optax.apply_updates(model[0], step)
+    for x, y in zip(jax.tree.leaves(after.actor.policy), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6)

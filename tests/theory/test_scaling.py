@@ -5,8 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from uphill.theory.moments import Moments
-from uphill.theory.scaling import Scale, discounted_running_return, fresh_scale, scaled
+from uphill.theory.moments import Moments, batch_moments, merge
+from uphill.theory.scaling import (
+    Scale,
+    deviation,
+    discounted_running_return,
+    fresh_scale,
+    scaled,
+)
 
 T, N = 40, 5
 
@@ -126,3 +132,17 @@ def test_a_scale_stays_in_the_type_of_the_rewards() -> None:
         np.testing.assert_allclose(wide.moments.variance, by_hand(r, 0.9)[mask].var(), rtol=1e-12)
         narrow = fresh_scale(N).seen(reward, mask, ended, 0.9)
         assert narrow.moments.variance.dtype == narrow.running.dtype == np.float32
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-3, -70.0, 1e6])
+def test_what_never_varied_is_no_unit(value: float) -> None:
+    """Its variance is 0, or what rounding leaves of a large number."""
+    moments = fresh_scale(1).moments
+    for k in range(3):
+        x = jnp.full((5 + k, 7, 1), value)
+        moments = merge(moments, batch_moments(x, jnp.ones(x.shape[:-1], bool)))
+    assert deviation(moments) == 1.0
+    np.testing.assert_array_equal(scaled(jnp.array([0.5, 20.0]), moments), [0.5, 10.0])
+    varied = merge(moments, batch_moments(jnp.array([[value], [value + 4]]), jnp.ones(2, bool)))
+    if abs(value) < 100:
+        assert 0 < deviation(varied) < 4

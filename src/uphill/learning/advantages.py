@@ -181,13 +181,17 @@ def explained_variance(
 ) -> Float[Array, ""]:
     """How much of the returns' variance the value function knew, before it learned from them.
 
-    1 − Var(G − V) / Var(G),   which is 1 for a perfect one and 0 for a constant
+    1 − Var(G − V) / Var(G),   at most 1 − E[Var(G | s)] / Var(G), and 0 for a constant V
+
+    NaN where the returns don't vary, to rounding: there is nothing to explain.
     """
 
     def variance(x: Array) -> Array:
         return masked_mean((x - masked_mean(x, mask)) ** 2, mask)
 
-    return 1.0 - variance(returns - value) / jnp.maximum(variance(returns), 1e-12)
+    total = variance(returns)
+    is_constant = total <= 1e-10 * masked_mean(returns, mask) ** 2
+    return jnp.where(is_constant, jnp.nan, 1.0 - variance(returns - value) / total)
 
 
 # --- blocks -------------------------------------------------------------------------------------

@@ -6,12 +6,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, Int, PRNGKeyArray, PyTree, UInt32
 
 from uphill.errors import UphillError
 from uphill.learning.parts import ActionValue, Algorithm, Optax, ValueFunction
-from uphill.learning.parts.optimizers import GradientStep, NaturalStep
+from uphill.learning.parts.optimizers import GradientStep, NaturalStep, as_seen_by
 from uphill.learning.remembered import Remembered, nothing_remembered
 from uphill.policies.normalizer import Normalizer, fresh_normalizer
 from uphill.policies.own_network import NetworkFactory
@@ -140,13 +139,11 @@ def initial_state(optimizer: GradientStep | NaturalStep | None, model: Any) -> A
     """The state of an optimiser that has not taken a step; None for one that has no state."""
     if optimizer is None or isinstance(optimizer, NaturalStep):
         return None
-    # Optimisers see a model as one flat vector: a dozen small arrays would cost a dozen kernels a
-    # step.
     init = optimizer.transform().init
     if isinstance(optimizer, Optax):
-        return jax.tree.map(np.asarray, init(ravel_pytree(model)[0]))
+        return jax.tree.map(np.asarray, init(as_seen_by(optimizer, model)[0]))
     # The states of the others start as zeros: no program has to be compiled to know them.
-    shapes = jax.eval_shape(lambda model: init(ravel_pytree(model)[0]), model)
+    shapes = jax.eval_shape(lambda model: init(as_seen_by(optimizer, model)[0]), model)
     return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
 
 

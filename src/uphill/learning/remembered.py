@@ -13,7 +13,7 @@ from uphill.policies.spaces import Encoding
 from uphill.theory.baselines import masked_mean, update_running_mean
 from uphill.theory.moments import Moments, batch_moments, merge
 from uphill.theory.returns import following, reward_to_go
-from uphill.theory.scaling import Scale, fresh_scale
+from uphill.theory.scaling import Scale, deviation, fresh_scale
 from uphill.theory.surrogates import adapted_coefficient
 from uphill.trajectory import Array, Scalar, Trajectory
 
@@ -27,15 +27,12 @@ class Remembered(eqx.Module):
     kl_coefficient: Float[Array, ""] | None
     reward_scale: Scale | None
     return_scale: Moments | None
-    """moments of the returns"""
+    """moments of the discounted rewards that followed each action"""
 
     @property
     def return_deviation(self) -> Scalar:
         """σ, in units of which the networks see returns: 1 unless returns are normalised."""
-        moments = self.return_scale
-        if moments is None:
-            return 1.0
-        return jnp.where(moments.count > 0, jnp.sqrt(moments.variance[0] + 1e-8), 1.0)
+        return 1.0 if self.return_scale is None else jnp.asarray(deviation(self.return_scale))
 
 
 def nothing_remembered(algorithm: Algorithm, num_features: int) -> Remembered:
@@ -70,7 +67,16 @@ def remember(
         _memory(old.memory, encoding, trajectory, gamma),
         _kl_coefficient(algorithm, old, kl),
         _reward_scale(old.reward_scale, trajectory, gamma),
-        _return_scale(old, batch),
+        _return_scale(old.return_scale, trajectory, gamma),
+    )
+
+
+def at_a_reset(old: Remembered) -> Remembered:
+    """What there is when the environments begin anew: no rewards of the episodes that were open."""
+    if old.reward_scale is None:
+        return old
+    return eqx.tree_at(
+        lambda x: x.reward_scale.running, old, jnp.zeros_like(old.reward_scale.running)
     )
 
 
@@ -80,7 +86,8 @@ def _running_mean(algorithm: Algorithm, old: Remembered, batch: Batch) -> Array 
     assert old.running_mean is not None
     mean, weight = old.running_mean
     new = masked_mean(batch.target, batch.mask)
-    return jnp.stack(update_running_mean(mean, weight, new, algorithm.baseline.decay))
+    seen = jnp.stack(update_running_mean(mean, weight, new, algorithm.baseline.decay))
+    return jnp.where(batch.mask.any(), seen, old.running_mean)  # nothing is no return of 0
 
 
 def _memory(
@@ -116,8 +123,10 @@ def _reward_scale(old: Scale | None, trajectory: Trajectory, gamma: Scalar) -> S
     return old.seen(t.reward, t.mask, t.ended, gamma, t.length)
 
 
-def _return_scale(old: Remembered, batch: Batch) -> Moments | None:
-    if old.return_scale is None:
+def _return_scale(old: Moments | None, trajectory: Trajectory, gamma: Scalar) -> Moments | None:
+    if old is None:
         return None
-    returns = old.return_deviation * batch.target
-    return merge(old.return_scale, batch_moments(returns[..., None], batch.mask))
+    t = trajectory
+    # Of rewards alone: returns that bootstrap from V hold the scale, which would feed itself.
+    returns = reward_to_go(t.reward, t.ended, gamma, t.length)
+    return merge(old, batch_moments(returns[..., None], t.mask))

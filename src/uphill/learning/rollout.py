@@ -232,8 +232,13 @@ def collect_on_host(
     if length < num_steps:
         # What the last step led to follows it here as everywhere: a truncated one needs its value.
         jax.tree.map(lambda rows, x: rows.__setitem__(length, x), rows.observation, final)
-    # Blocks are computed whole: what is beyond the last row is masked out.
-    filled = None if per_env is None else np.full((), -(-length // BLOCK) * BLOCK, np.int32)
+    filled = None
+    if per_env is not None:
+        # Blocks are computed whole, and what is beyond the last row is masked out. It must be an
+        # action all the same: 0 may have no log-probability, and 0 · ∞ is no gradient.
+        filled = np.full((), -(-length // BLOCK) * BLOCK, np.int32)
+        for buffer in (rows.action, rows.log_prob):
+            buffer[length:filled] = buffer[length - 1]
     finished = _Finished(num_episodes, return_sum, length_sum, return_max, {})
     return lanes, rows.trajectory(final, filled), finished
 

@@ -9,7 +9,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jax.flatten_util import ravel_pytree
 from jaxtyping import PRNGKeyArray
 
 from uphill.learning.advantages import make_batch
@@ -18,8 +17,8 @@ from uphill.learning.gradient import Batch
 from uphill.learning.learner import Actor, Learner, choose, joint_model
 from uphill.learning.natural_step import natural_step
 from uphill.learning.objective import Metrics, Model, descent_direction
-from uphill.learning.parts import ActionValue, Algorithm, KLPenalty, ValueFunction
-from uphill.learning.parts.optimizers import GradientStep
+from uphill.learning.parts import ActionValue, Algorithm, KLPenalty, Steps, ValueFunction
+from uphill.learning.parts.optimizers import GradientStep, as_seen_by
 from uphill.learning.remembered import Remembered, remember
 from uphill.learning.value_function import fit, fit_action_value, fit_from_memory
 from uphill.policies.policy import Policy
@@ -60,6 +59,8 @@ def update(
     )
     after = fit_critics(algorithm, after, batch, key)
     after = _unless_only_measuring(after, learner)
+    if isinstance(algorithm.sampling, Steps) and algorithm.sampling.tail == "mask":
+        after = _with_networks_of(batch.mask.any(), after, learner)
     return _counted(after, trajectory), metrics | value_metrics
 
 
@@ -68,14 +69,14 @@ def ascend(
 ) -> tuple[Model, Any, Metrics]:
     """`num_epochs` passes over the batch, a step of the optimiser for each minibatch."""
     assert isinstance(algorithm.optimizer, GradientStep)
-    transform = algorithm.optimizer.transform()
-    parameters, unflatten = ravel_pytree(model)
+    optimizer, transform = algorithm.optimizer, algorithm.optimizer.transform()
+    parameters, unflatten = as_seen_by(optimizer, model)
     old, _ = model
 
     def step(carry: tuple, minibatch: Batch) -> tuple:
         parameters, state = carry
         gradient, metrics = descent_direction(algorithm, unflatten(parameters), minibatch, old)
-        gradient, _ = ravel_pytree(gradient)
+        gradient, _ = as_seen_by(optimizer, gradient)
         metrics["gradient/norm"] = optax.tree.norm(gradient)
         updates, state = transform.update(gradient, state, parameters)
         return (optax.apply_updates(parameters, updates), state), metrics
@@ -134,7 +135,7 @@ def _ascend_until(
     start = (carry, jnp.array(False), jnp.zeros((), jnp.int32), nothing)
     keys = jax.random.split(key, algorithm.num_epochs)
     ((parameters, state), _, taken, metrics), _ = jax.lax.scan(epoch, start, keys)
-    metrics["policy/num_steps"] = taken.astype(parameters.dtype)
+    metrics["policy/num_steps"] = taken.astype(float)
     return unflatten(parameters), state, metrics
 
 
@@ -209,13 +210,18 @@ def _unless_only_measuring(after: Learner, before: Learner) -> Learner:
     if not counts:
         return after
     is_warm = jnp.stack([jnp.asarray(count) for count in counts]).min() > 0
+    return _with_networks_of(is_warm, after, before)
+
+
+def _with_networks_of(condition: Any, after: Learner, before: Learner) -> Learner:
+    """`after`; but the networks and optimisers of `before` unless the condition holds."""
 
     def learned(x: Learner) -> tuple:
         states = (x.optimizer_state, x.critic_optimizer_state, x.action_critic_optimizer_state)
         parts = (x.remembered.running_mean, x.remembered.kl_coefficient)
         return (x.actor.policy, x.critic, x.action_critic, *states, *parts)
 
-    chosen = choose(is_warm, learned(after), learned(before))
+    chosen = choose(condition, learned(after), learned(before))
     return eqx.tree_at(learned, after, chosen, is_leaf=lambda x: x is None)
 
 

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Bool, Float, PRNGKeyArray, PyTree, UInt32
 
 from uphill.learning.gradient import Batch, accumulate
 from uphill.learning.parts import ActionValue, ValueFunction
+from uphill.learning.parts.optimizers import as_seen_by
 from uphill.policies.policy import ActionCritic, Critic
 from uphill.trajectory import Array, Scalar
 
@@ -68,13 +68,13 @@ def _descend(
     optimizer_state: PyTree,
 ) -> tuple[Network, PyTree]:
     assert settings.optimizer is not None
-    transform = settings.optimizer.transform()
-    parameters, unflatten = ravel_pytree(network)
+    optimizer, transform = settings.optimizer, settings.optimizer.transform()
+    parameters, unflatten = as_seen_by(optimizer, network)
 
     def step(k: Array, carry: tuple) -> tuple:
         parameters, state = carry
-        flat, _ = ravel_pytree(gradient(unflatten(parameters), k))
-        updates, state = transform.update(flat, state, parameters)
+        slope, _ = as_seen_by(optimizer, gradient(unflatten(parameters), k))
+        updates, state = transform.update(slope, state, parameters)
         return optax.apply_updates(parameters, updates), state
 
     carry = (parameters, optimizer_state)

@@ -18,6 +18,7 @@ from uphill.learning.algorithms import ALGORITHMS
 from uphill.learning.learner import take
 from uphill.learning.parts import Algorithm
 from uphill.learning.process import use_compile_cache
+from uphill.learning.remembered import at_a_reset
 from uphill.learning.rows import Rows
 from uphill.learning.train import Trainer, TrainState
 from uphill.policies.own_network import NetworkFactory
@@ -320,7 +321,11 @@ def _restored_state(trainer: Trainer, facts: Facts, tensors: dict[str, np.ndarra
     start = trainer.start()
     learners = restore(start.learners, tensors, "learners.")
     lanes = savable(trainer, start.lanes)
-    lanes = start.lanes if lanes is None else restore(lanes, tensors, "lanes.")
+    if lanes is None:
+        lanes = start.lanes
+        learners = eqx.tree_at(lambda x: x.remembered, learners, at_a_reset(learners.remembered))
+    else:
+        lanes = restore(lanes, tensors, "lanes.")
     return TrainState(learners, lanes, facts.num_updates, facts.num_transitions)
 
 

@@ -148,6 +148,12 @@ _ACROBOT = {
     "reinforce": _reinforce(1e6, num_envs=16, learning_rate=5e-3, gamma=0.99),
 }
 
+_BOLD = PolicySettings(initial_log_std=0.5)
+
+_SQUASHED = PolicySettings(distribution="tanh-gaussian")
+"""Samples within the bounds. The bonus for the entropy of a clipped Gaussian only widens σ, until
+the mean that is evaluated is an action that was hardly ever tried."""
+
 _PENDULUM = {
     "ppo": _ppo(
         4e5,
@@ -157,7 +163,26 @@ _PENDULUM = {
         gamma=0.95,
         num_epochs=10,
         num_minibatches=8,
-        policy=PolicySettings(initial_log_std=0.5),
+        policy=_BOLD,
+    ),
+    "a2c": _a2c(
+        1e6,
+        num_envs=16,
+        num_steps=32,
+        learning_rate=5e-3,
+        gamma=0.95,
+        entropy="linear:0.03:0",
+        policy=_SQUASHED,
+    ),
+    "vpg": _vpg_in_windows(2e6, Steps(32, 64), GAE(gamma=0.95, lam=0.95), 5e-3, policy=_BOLD),
+    "reinforce": _reinforce(
+        4e6,
+        num_envs=32,
+        learning_rate=1e-2,
+        gamma=0.95,
+        scale_advantages="batch",
+        entropy="linear:0.01:0",
+        policy=_SQUASHED,
     ),
 }
 
@@ -191,10 +216,6 @@ _MOUNTAIN_CAR_CONTINUOUS = {
     "vpg": _vpg(5e5, num_envs=16, learning_rate=5e-3, gamma=0.999, policy=_EAGER),
     "reinforce": _reinforce(5e5, num_envs=16, learning_rate=1e-2, gamma=0.999, policy=_EAGER),
 }
-
-_SQUASHED = PolicySettings(distribution="tanh-gaussian")
-"""Samples within the bounds. The bonus for the entropy of a clipped Gaussian only widens σ, until
-the mean that is evaluated is an action that was hardly ever tried."""
 
 _SWING_UP = {
     "ppo": Preset(
@@ -252,6 +273,8 @@ _CALM = PolicySettings(initial_log_std=-0.5)
 
 _CAR_RACE_CONTINUOUS = {
     "ppo": _ppo(1e6, num_envs=32, num_steps=128, learning_rate=2e-3, gamma=0.99, policy=_CALM),
+    "a2c": _a2c(1e6, num_envs=16, num_steps=32, learning_rate=2e-3, gamma=0.99, policy=_CALM),
+    "vpg": _vpg(8e5, num_envs=32, learning_rate=1e-2, gamma=0.95, policy=_CALM),
     "reinforce": _reinforce(6e5, num_envs=64, learning_rate=1e-2, gamma=0.99, policy=_CALM),
 }
 
@@ -268,6 +291,20 @@ _LUNAR_LANDER = {
             normalize_observations=True,
         ),
         1_000_000,
+    ),
+    "a2c": Preset(
+        "a2c",
+        a2c(
+            sampling=Steps(num_envs=16, num_steps=256),
+            # λ = 1 asks nothing of a V that knows no landings yet, and with γ = 0.99 hovering
+            # costs: with less of either, it stays in the air.
+            estimator=GAE(gamma=0.99, lam=1.0),
+            baseline=ValueFunction(optimizer=Adam(learning_rate=1e-2), num_steps=5),
+            optimizer=RMSProp(learning_rate="linear:3e-3:0"),
+            scale_advantages="batch",
+            normalize_observations=True,
+        ),
+        3_000_000,
     ),
     "vpg": _vpg_in_windows(1e7, Steps(16, 512), GAE(gamma=0.99, lam=1.0), 2e-3),
     "reinforce": _reinforce(

@@ -69,12 +69,22 @@ def fresh_scale(num_envs: int, dtype: DTypeLike = np.float32) -> Scale:
     return Scale(moments, np.zeros(num_envs, dtype))
 
 
+def deviation(moments: Moments, epsilon: float = 1e-8) -> Float[Array, ""]:
+    """√(σ² + ε) of one feature; 1 while all that was seen is the same, to rounding.
+
+    Numbers that never varied say nothing about the size of those that will: divided by √ε, the
+    first reward of a world where rewards are rare would be ten thousand times too large.
+    """
+    mean, variance = moments.mean[0], moments.variance[0]
+    has_varied = (moments.count > 0) & (variance > 1e-10 * mean**2)
+    return jnp.where(has_varied, jnp.sqrt(variance + epsilon), 1.0)
+
+
 def scaled(
-    x: Float[Array, "*shape"], moments: Moments, clip: Scalar = 10.0, epsilon: float = 1e-8
+    x: Float[Array, "*shape"], moments: Moments, clip: Scalar = 10.0
 ) -> Float[Array, "*shape"]:
     """`x` in units of the deviation of one feature; unchanged while nothing was seen.
 
-    clip(x / √(σ² + ε), −c, c)
+    clip(x / σ, −c, c)
     """
-    deviation = jnp.sqrt(moments.variance[0] + epsilon)
-    return jnp.where(moments.count > 0, jnp.clip(x / deviation, -clip, clip), x)
+    return jnp.where(moments.count > 0, jnp.clip(x / deviation(moments), -clip, clip), x)

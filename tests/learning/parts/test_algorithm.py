@@ -123,6 +123,12 @@ REFUSED = [
         "one of the two",
     ),
     (
+        ppo,
+        {"normalize_returns": True},
+        "normalize_returns is True: a window cuts the rewards that follow, so use "
+        "normalize_rewards, or Episodes as the sampling",
+    ),
+    (
         vpg,
         {"baseline": MEMORY, "normalize_rewards": True},
         f"normalize_rewards is True: {SCALES}",

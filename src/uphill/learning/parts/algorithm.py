@@ -88,10 +88,11 @@ class Algorithm(eqx.Module):
     normalize_observations: bool = eqx.field(static=True, default=False)
     """Scale observations by their running mean and deviation; the first batch only measures."""
     normalize_rewards: bool = eqx.field(static=True, default=False)
-    """Divide rewards by the running deviation of the discounted return; the first batch only
-    measures."""
+    """Divide rewards by the running deviation of the discounted return, and cut them at 10; the
+    first batch only measures."""
     normalize_returns: bool = eqx.field(static=True, default=False)
-    """Divide returns by their running deviation; the first batch only measures."""
+    """Divide returns by the running deviation of the rewards that followed, discounted; the first
+    batch only measures. For whole episodes: see normalize_rewards for windows."""
     name: str = eqx.field(static=True, default="custom")
     """What runs and figures call it."""
 
@@ -186,6 +187,13 @@ class Algorithm(eqx.Module):
             "normalize_returns",
             True,
             "rewards that are scaled already have scaled returns, so choose one of the two",
+        )
+        require(
+            not (self.normalize_returns and isinstance(self.sampling, Steps)),
+            "normalize_returns",
+            True,
+            "a window cuts the rewards that follow, so use normalize_rewards, or Episodes as the "
+            "sampling",
         )
         has_replay = isinstance(self.baseline, ValueFunction) and self.baseline.replay is not None
         for name in ("normalize_rewards", "normalize_returns"):

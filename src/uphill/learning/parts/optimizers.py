@@ -5,12 +5,14 @@ Those of Optax take the step that the gradient's history asks for. `NaturalGradi
 """
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 
 from uphill.learning.parts.checks import (
     check_below_one,
@@ -190,6 +192,15 @@ class TrustRegion(eqx.Module):
 
 GradientStep = Adam | RMSProp | SGD | Optax
 NaturalStep = NaturalGradient | TrustRegion
+
+
+def as_seen_by(optimizer: GradientStep, model: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """The parameters as an optimiser gets them, and the function that turns them back.
+
+    One flat vector, since a dozen small arrays would cost a dozen kernels a step; but layer by
+    layer for those of Optax, some of which take steps in units of each layer's norm.
+    """
+    return (model, lambda x: x) if isinstance(optimizer, Optax) else ravel_pytree(model)
 
 
 def _clipped(

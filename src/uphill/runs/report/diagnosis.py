@@ -181,7 +181,8 @@ DIAGNOSTICS = (
     Diagnostic(
         "value/explained_variance",
         "Explained variance",
-        "How well the value function foresees returns (1: perfectly; 0: like a constant).",
+        "How well the value function foresees returns: at most 1 (less, where chance decides too), "
+        "and 0 for a constant.",
         _explained,
     ),
     Diagnostic(
