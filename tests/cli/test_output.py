@@ -1,11 +1,16 @@
-"""With --json, stdout is JSON alone."""
+"""What people read; with --json, stdout is JSON alone."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from command_line import SMALL
+from uphill.cli.output import stdout_for
+from uphill.runs.evaluate import report
 from uphill.runs.experiment import read_experiment
 
 NOISY = """
@@ -43,3 +48,14 @@ def test_whatever_an_environment_prints_stdout_is_json_alone(tmp_path: Path) -> 
     for noise in ("made hello 3", "Python prints", "C prints"):
         assert noise in done.stderr
     assert read_experiment(tmp_path / "run").env_kwargs == {"word": "hello", "size": 3}
+
+
+@pytest.mark.parametrize(("seeds", "is_few"), [(1, False), (3, True), (5, False)])
+def test_few_seeds_get_a_remark_beside_their_interval(
+    seeds: int, is_few: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    returns = np.random.default_rng(0).normal(size=(2, seeds, 4))
+    with stdout_for(False) as show:
+        show(report(returns))
+    remark = f"few seeds     With {seeds} seeds a 95 % interval is too narrow (docs/metrics.md).\n"
+    assert (remark in capsys.readouterr().out) == is_few

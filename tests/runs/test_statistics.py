@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binom, mannwhitneyu, norm
+from scipy.stats import binom, binomtest, mannwhitneyu, norm
 
 from uphill.runs.statistics import (
     confidence_band,
     confidence_interval,
+    few_seeds,
     interquartile_mean,
     performance_profile,
     probability_of_improvement,
@@ -41,6 +42,20 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     covered = [low <= 0 <= high for low, high in map(confidence_interval, samples)]
     # 95 % asked; the percentile bootstrap of 50 values gives a little less: 188 ± 9 of 200.
     assert 175 <= sum(covered) <= 199
+
+
+@pytest.mark.parametrize(("size", "covered"), [(2, 0.50), (3, 0.75), (4, 0.88), (5, 0.90)])
+def test_intervals_of_few_seeds_cover_as_little_as_the_documentation_says(
+    size: int, covered: float
+) -> None:
+    samples = np.random.default_rng(size).normal(size=(300, size))
+    hits = [low <= 0 <= high for low, high in map(confidence_interval, samples)]
+    assert np.mean(hits) == pytest.approx(covered, abs=0.08)
+
+
+def test_a_remark_stands_beside_intervals_of_two_to_four_seeds() -> None:
+    assert [bool(few_seeds(count)) for count in (1, 2, 3, 4, 5, 10)] == [0, 1, 1, 1, 0, 0]
+    assert few_seeds(3).startswith("With 3 seeds a 95 % interval is too narrow")
 
 
 def test_band_is_about_the_interval_at_each_point() -> None:
@@ -81,32 +96,60 @@ def test_improvement_is_mann_and_whitneys_u(n: int, m: int) -> None:
     assert probability_of_improvement(x, y)[1] == (low, high)
 
 
-def test_improvement_of_what_is_always_better_or_the_same() -> None:
-    low, high = np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0])
-    assert probability_of_improvement(high, low) == (1.0, (1.0, 1.0))
-    assert probability_of_improvement(low, high) == (0.0, (0.0, 0.0))
-    assert probability_of_improvement(np.full(3, 500.0), np.full(4, 500.0)) == (0.5, (0.5, 0.5))
+@pytest.mark.parametrize(("n", "m"), [(2, 2), (3, 3), (4, 4), (3, 10), (10, 10)])
+def test_improvement_of_what_is_always_better_is_wilsons_interval(n: int, m: int) -> None:
+    x, y = 10.0 + np.arange(n), np.arange(m) / m
+    probability, (low, high) = probability_of_improvement(x, y)
+    least = min(n, m)
+    wilson = binomtest(least, least).proportion_ci(method="wilson")
+    assert probability == 1
+    assert (low, high) == pytest.approx((wilson.low, wilson.high))
+    assert probability_of_improvement(y, x) == (0, pytest.approx((1 - high, 1 - low)))
+    # It tells X from Y only where the exact test does.
+    assert low < 0.5 or mannwhitneyu(x, y, method="exact").pvalue < 0.05
 
 
-def test_improvements_interval_is_that_of_drawing_seeds_again() -> None:
+def test_improvement_of_what_is_the_same_may_be_either() -> None:
+    probability, (low, high) = probability_of_improvement(np.full(3, 500.0), np.full(4, 500.0))
+    assert probability == 0.5
+    assert low + high == pytest.approx(1)
+    assert 0.1 < low < 0.2
+
+
+def test_improvements_interval_ends_where_the_variances_bound_does() -> None:
     generator = np.random.default_rng(5)
     x, y = generator.normal(0.5, size=7), generator.normal(size=9)
-    drawn = []
-    for _ in range(4000):
-        a, b = generator.choice(x, 7), generator.choice(y, 9)
-        drawn.append(np.mean(a[:, None] > b) + np.mean(a[:, None] == b) / 2)
-    _, interval = probability_of_improvement(x, y)
-    np.testing.assert_allclose(interval, np.percentile(drawn, [2.5, 97.5]), atol=0.03)
+    probability, interval = probability_of_improvement(x, y)
+    for end in interval:
+        deviation = np.sqrt(end * (1 - end) / 7)
+        assert abs(probability - end) == pytest.approx(norm.ppf(0.975) * deviation)
 
 
-def test_improvements_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    generator, truth = np.random.default_rng(6), norm.cdf(0.5 / np.sqrt(2))
+def test_no_distributions_give_the_improvement_more_variance_than_the_bound() -> None:
+    generator = np.random.default_rng(7)
+    x, y = np.zeros((20_000, 9)), np.where(generator.random((20_000, 4)) < 0.7, -1.0, 1.0)
+    wins = (x[:, :, None] > y[:, None]).mean((1, 2))
+    # One of a constant and of two values has all of it: θ (1 − θ) / m.
+    assert wins.var() == pytest.approx(0.7 * 0.3 / 4, rel=0.03)
+    normal = generator.normal(0.5, size=(20_000, 9, 1)) > generator.normal(size=(20_000, 1, 4))
+    assert normal.mean((1, 2)).var() < normal.mean() * (1 - normal.mean()) / 4
+
+
+@pytest.mark.parametrize("size", [3, 4, 5, 10])
+@pytest.mark.parametrize(
+    ("truth", "deviation"), [(0.5, 1.0), (0.75, 1.0), (0.95, 1.0), (0.75, 5.0)]
+)
+def test_improvements_interval_covers_the_truth_at_least_as_often_as_it_says(
+    size: int, truth: float, deviation: float
+) -> None:
+    generator = np.random.default_rng(6)
+    shift = norm.ppf(truth) * np.hypot(1, deviation)
     covered = 0
-    for _ in range(100):
-        x, y = generator.normal(0.5, size=20), generator.normal(size=20)
+    for _ in range(1000):
+        x, y = generator.normal(shift, size=size), generator.normal(0, deviation, size=size)
         low, high = probability_of_improvement(x, y)[1]
         covered += low <= truth <= high
-    assert 87 <= covered <= 99
+    assert covered >= 940
 
 
 def test_one_seed_is_summarized_over_its_episodes() -> None:

@@ -19,14 +19,24 @@ from uphill.learning.train import Trainer
 from uphill.learning.variance import entries, fitting, gradients, reference
 from uphill.policies.policy import PolicySettings
 from uphill.runs import variance as module
-from uphill.runs.variance import measure_variance, squared_length, variance
+from uphill.runs.variance import (
+    measure_variance,
+    resampled,
+    squared_length,
+    variance,
+    with_interval,
+)
 
 SMALL = PolicySettings(hidden=(4,))
 
 
+def interval_of(statistic, g):
+    return with_interval(statistic(g, resampled(len(g))))
+
+
 def test_the_variance_of_vectors_is_the_trace_of_their_covariance():
     g = np.random.default_rng(0).normal(size=(200, 5)) * [1, 2, 3, 4, 5] + 7
-    found, (low, high) = variance(g)
+    found, (low, high) = interval_of(variance, g)
     assert found == pytest.approx(np.trace(np.cov(g.T)))
     assert low < found < high
     assert 0.7 * found < low
@@ -37,20 +47,55 @@ def test_intervals_of_the_variance_hold_the_truth_about_as_often_as_they_say():
     generator = np.random.default_rng(1)
     hits = 0
     for _ in range(60):
-        _, (low, high) = variance(generator.normal(size=(100, 3)))
+        _, (low, high) = interval_of(variance, generator.normal(size=(100, 3)))
         hits += low <= 3.0 <= high
     assert hits >= 50
 
 
 def test_the_squared_length_leaves_the_noise_out():
     generator = np.random.default_rng(2)
-    noise = [squared_length(generator.normal(size=(50, 10)))[0] for _ in range(100)]
+    once = np.ones((1, 50))
+    noise = [squared_length(generator.normal(size=(50, 10)), once)[0] for _ in range(100)]
     assert abs(np.mean(noise)) < 4 * np.std(noise) / 10
     assert min(noise) < 0
     # A plain squared mean would say 10 / 50.
-    found, (low, high) = squared_length(generator.normal(size=(400, 10)) + 1)
+    found, (low, high) = interval_of(squared_length, generator.normal(size=(400, 10)) + 1)
     assert low < 10 < high
     assert found == pytest.approx(10, rel=0.1)
+
+
+def test_the_statistics_of_resampled_batches_are_those_of_the_batches_written_out():
+    generator = np.random.default_rng(3)
+    a, b = generator.normal(1, size=(2, 12, 3)) * [[[1.0]], [[2.0]]]
+    weights = resampled(12)
+    assert (weights[0] == 1).all()
+    assert (weights.sum(1) == 12).all()
+    ratios = variance(a, weights) / variance(b, weights)
+    lengths = squared_length(a, weights)
+    for row in range(20):
+        drawn = np.repeat(np.arange(12), weights[row].astype(int))
+        of_a, of_b = (np.trace(np.cov(g[drawn].T)) for g in (a, b))
+        assert ratios[row] == pytest.approx(of_a / of_b)
+        products = [a[k] @ a[i] for k in drawn for i in drawn if k != i]
+        assert lengths[row] == pytest.approx(np.mean(products))
+    assert with_interval(ratios)[1] == list(np.percentile(ratios[1:], [2.5, 97.5]))
+
+
+def test_intervals_of_a_ratio_know_that_both_parts_see_the_same_batches():
+    generator = np.random.default_rng(4)
+    hits, widths, apart = 0, [], []
+    for _ in range(100):
+        common, own = generator.normal(size=(2, 80, 3))
+        weights = resampled(80)
+        # tr Cov is 3 (1 + 1/4) over 3 · 4: the truth is 5/16.
+        ratio = variance(common + own / 2, weights) / variance(2 * common, weights)
+        found, (low, high) = with_interval(ratio)
+        hits += low <= 5 / 16 <= high
+        widths.append((high - low) / found)
+        numerator, (low, high) = interval_of(variance, common + own / 2)
+        apart.append((high - low) / numerator)
+    assert 87 <= hits <= 99
+    assert np.mean(widths) < 0.8 * np.mean(apart)
 
 
 def test_all_gradients_at_once_are_those_of_each_algorithm_alone():
@@ -118,6 +163,7 @@ def test_what_is_measured_at_a_run_is_written_beside_it(tmp_path):
     rows = {(row["estimator"], row["baseline"]): row for row in result["estimators"]}
     total, to_go = rows["total return", "none"], rows["reward-to-go", "none"]
     assert to_go["relative_variance"] == 1
+    assert to_go["relative_variance_ci95"] == [1, 1]
     assert total["variance"] > to_go["variance"]
     td = rows["TD residual", "value function"]
     assert td["variance_ci95"][1] < to_go["variance_ci95"][0]
@@ -134,6 +180,7 @@ def test_what_is_measured_at_a_run_is_written_beside_it(tmp_path):
         assert rows[name]["bias_ci95"][0] < 0.05
     own = result["estimators"][result["reference"]]
     assert own["bias"] == 0
+    assert own["bias_ci95"] == [0, 0]
     assert own["cosine"] == pytest.approx(1)
     sizes = sorted({row["rollouts"] for row in result["rollouts"]})
     assert sizes == [1, 4, 16, 64]

@@ -36,6 +36,8 @@ def _write_all(descriptor: int, text: str) -> None:
 
 
 def _show(result: dict[str, Any]) -> None:
+    from uphill.runs.statistics import few_seeds  # with NumPy, for which --help shouldn't wait
+
     evaluation = result.get("evaluation", result)
     each = " a seed" if evaluation["interval_over"] == "seeds" else ""
     over = f"{evaluation['episodes']} episodes{each}"
@@ -46,6 +48,8 @@ def _show(result: dict[str, Any]) -> None:
             f"{kind:13} mean return {e['mean']:.1f} over {over}; interquartile mean {e['iqm']:.1f}"
             f", 95 % interval {low:.1f} to {high:.1f} over {evaluation['interval_over']}"
         )
+    if remark := few_seeds(len(evaluation["deterministic"]["per_seed"])):
+        print(f"few seeds     {remark}")
     if "run" not in result:
         return
     known = [solved for solved in result["solved"] if solved is not None]

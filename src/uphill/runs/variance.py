@@ -8,7 +8,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,9 @@ CHUNK = 32
 FEWER = (1, 4)
 """Rollouts in a batch, besides all of them and, in compiled worlds, 4 and 16 times as many."""
 MORE = (4, 16)
+_LEAST = 1e-300
+_MOST_BIAS = 10.0
+"""In lengths of the gradient: where chance alone gives that length, a bias may be any multiple."""
 
 
 def measure_variance(
@@ -217,29 +220,32 @@ class _Measurement:
         return [k for k, entry in enumerate(self.table) if entry[:2] in wanted]
 
     def _estimators(self, g: Float[np.ndarray, "E K P"]) -> list[dict[str, Any]]:
-        exact = g[reference(self.table)]
+        # All rows are of the same resampled batches, and so are both parts of each ratio.
+        exact, weights = g[reference(self.table)], resampled(g.shape[1])
         plain = next(k for k, e in enumerate(self.table) if e[:2] == ("reward-to-go", "none"))
-        unit, _ = variance(g[plain])
-        length = max(squared_length(exact)[0], 0.0) ** 0.5
+        unit = np.maximum(variance(g[plain], weights), _LEAST)
+        length = np.maximum(_length(exact, weights), _LEAST)
         rows = []
         for entry, own in zip(self.table, g, strict=True):
-            v, (low, high) = variance(own)
-            bias, (least, most) = squared_length(own - exact)
-            signal = max(squared_length(own)[0], 0.0)
+            v = variance(own, weights)
+            v_of_all, interval = with_interval(v)
+            relative, relative_interval = with_interval(v / unit)
+            distance = _length(own - exact, weights) / length
+            bias, bias_interval = with_interval(np.minimum(distance, _MOST_BIAS))
+            signal = max(float(squared_length(own, weights)[0]), 0.0)
             mean = own.mean(0)
             cosine = mean @ exact.mean(0) / np.linalg.norm(mean) / np.linalg.norm(exact.mean(0))
-            roots = [max(x, 0.0) ** 0.5 / max(length, 1e-300) for x in (bias, least, most)]
             rows.append(
                 {
                     "estimator": entry.estimator,
                     "baseline": entry.baseline,
-                    "variance": v,
-                    "variance_ci95": [low, high],
-                    "relative_variance": v / unit,
-                    "relative_variance_ci95": [low / unit, high / unit],
-                    "snr": signal / max(v, 1e-300),
-                    "bias": roots[0],
-                    "bias_ci95": roots[1:],
+                    "variance": v_of_all,
+                    "variance_ci95": interval,
+                    "relative_variance": relative,
+                    "relative_variance_ci95": relative_interval,
+                    "snr": signal / max(v_of_all, _LEAST),
+                    "bias": bias,
+                    "bias_ci95": bias_interval,
                     "cosine": float(cosine),
                 }
             )
@@ -248,12 +254,13 @@ class _Measurement:
     def _rollouts(self, sizes: dict[int, np.ndarray]) -> list[dict[str, Any]]:
         rows = []
         for n, (k, index) in itertools.product(sorted(sizes), enumerate(self._swept())):
-            v, (low, high) = variance(np.asarray(sizes[n][k], np.float64))
+            own = np.asarray(sizes[n][k], np.float64)
+            v, interval = with_interval(variance(own, resampled(len(own))))
             names = {
                 "estimator": self.table[index].estimator,
                 "baseline": self.table[index].baseline,
             }
-            rows.append({**names, "rollouts": n, "variance": v, "variance_ci95": [low, high]})
+            rows.append({**names, "rollouts": n, "variance": v, "variance_ci95": interval})
         return rows
 
     def _gradients(
@@ -299,48 +306,57 @@ def _groups(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
 # --- statistics of vectors ----------------------------------------------------------------------
 
 
-def variance(g: Float[np.ndarray, "K P"]) -> tuple[float, tuple[float, float]]:
-    """The variance of a random vector, tr Cov(g), from independent ones; and its 95 % bootstrap
-    interval.
+def resampled(count: int) -> Float[np.ndarray, "R K"]:
+    """How often each of K things counts: in the first row once, in every other row as often as a
+    bootstrap drew it. Always the same for the same K."""
+    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    return np.concatenate([np.ones((1, count)), drawn])
+
+
+def with_interval(values: Float[np.ndarray, " R"]) -> tuple[float, list[float]]:
+    """A statistic and its 95 % percentile-bootstrap interval, from its values for each row of
+    `resampled`.
+
+    A function of several statistics, a ratio say, is to be formed before: row by row, then what
+    both have in common cancels.
+    """
+    low, high = np.percentile(values[1:], [2.5, 97.5])
+    return float(values[0]), [float(low), float(high)]
+
+
+def variance(
+    g: Float[np.ndarray, "K P"], weights: Float[np.ndarray, "R K"]
+) -> Float[np.ndarray, " R"]:
+    """The variance of a random vector, tr Cov(g), from K independent ones, of which each row of
+    `weights` says how often each counts.
 
     Σ_k ‖g_k − ḡ‖² / (K − 1)
     """
-    gram = _gram(g - g.mean(0))
-    count = len(gram)
-
-    def of(weights: np.ndarray) -> np.ndarray:
-        squares = weights @ np.diag(gram) / count
-        means = ((weights @ gram) * weights).sum(1) / count**2
-        return (squares - means) * count / (count - 1)
-
-    return _with_interval(of, count)
+    gram, count = _gram(g - g.mean(0)), len(g)
+    squares = weights @ np.diag(gram) / count
+    means = ((weights @ gram) * weights).sum(1) / count**2
+    return (squares - means) * count / (count - 1)
 
 
-def squared_length(g: Float[np.ndarray, "K P"]) -> tuple[float, tuple[float, float]]:
-    """‖E g‖² without the noise's share, which a squared mean contains; and its 95 % bootstrap
-    interval. By chance it may be negative.
+def squared_length(
+    g: Float[np.ndarray, "K P"], weights: Float[np.ndarray, "R K"]
+) -> Float[np.ndarray, " R"]:
+    """‖E g‖² without the noise's share, which a squared mean contains; `weights` as in `variance`.
+    By chance it may be negative.
 
     Σ_{k≠l} g_k · g_l / (K (K − 1))
     """
     gram = _gram(g)
-    diagonal = np.diag(gram)
+    # Pairs of one vector with itself are left out, also those that resampling makes.
+    pairs = ((weights @ gram) * weights).sum(1) - weights**2 @ np.diag(gram)
+    return pairs / (weights.sum(1) ** 2 - (weights**2).sum(1))
 
-    def of(weights: np.ndarray) -> np.ndarray:
-        # Pairs of one vector with itself are left out, also those that resampling makes.
-        pairs = ((weights @ gram) * weights).sum(1) - weights**2 @ diagonal
-        return pairs / (weights.sum(1) ** 2 - (weights**2).sum(1))
 
-    return _with_interval(of, len(gram))
+def _length(
+    g: Float[np.ndarray, "K P"], weights: Float[np.ndarray, "R K"]
+) -> Float[np.ndarray, " R"]:
+    return np.sqrt(np.maximum(squared_length(g, weights), 0.0))
 
 
 def _gram(g: np.ndarray) -> np.ndarray:
     return g @ g.T
-
-
-def _with_interval(
-    of: Callable[[np.ndarray], np.ndarray], count: int
-) -> tuple[float, tuple[float, float]]:
-    generator = np.random.default_rng(0)
-    weights = generator.multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(float)
-    low, high = np.percentile(of(weights), [2.5, 97.5])
-    return float(of(np.ones((1, count)))[0]), (float(low), float(high))

@@ -35,5 +35,5 @@ def test_plot_prints_where_the_pictures_are(
     assert capfd.readouterr().out == "x.svg\n"
     show_pictures(result)
     first, *rest = capfd.readouterr().out.splitlines()
-    assert first == "P(ppo > a2c) = 0.88, 95 % interval 0.50 to 1.00"
+    assert first == "P(ppo > a2c) = 0.88, 95 % interval 0.26 to 0.99"
     assert rest == [sentence, *names]

@@ -107,7 +107,7 @@ def improvements(scores: Sequence[Scores]) -> list[dict[str, Any]]:
 
 def improvement_figure(runs: Sequence[Run]) -> Figure:
     """For each pair of runs the probability that a seed of the one scores above one of the other,
-    with its 95 % bootstrap interval.
+    with its 95 % interval.
 
     Raises:
         UphillError: unless there are two runs that can be compared.

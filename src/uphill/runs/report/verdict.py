@@ -12,6 +12,7 @@ from uphill.runs.experiment import Experiment
 from uphill.runs.metrics import FILE as METRICS_FILE
 from uphill.runs.report.words import INTERVAL, count, number
 from uphill.runs.run import EVALUATION_FILE, SOLVED_OVER
+from uphill.runs.statistics import few_seeds
 
 State = Literal["training", "interrupted", "not evaluated", "finished"]
 PATIENCE = 60.0
@@ -88,10 +89,11 @@ def _reached(experiment: Experiment, evaluation: dict[str, Any]) -> str:
             f"{number(result['mean'])} on average ({INTERVAL} of the middle half’s mean: "
             f"{low} to {high})."
         )
+    remark = few_seeds(experiment.seeds)
     return (
         f"Over {count(episodes, 'episode')} for each of {experiment.seeds} seeds, the trained "
         f"policies collected a return of {number(result['iqm'])} (mean of the middle half of the "
-        f"seeds; {INTERVAL} {low} to {high})."
+        f"seeds; {INTERVAL} {low} to {high})." + (f" {remark}" if remark else "")
     )
 
 
