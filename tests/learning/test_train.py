@@ -238,9 +238,7 @@ def test_episodes_of_any_length_are_learned_from(distribution: str) -> None:
 
 
 def test_what_is_measured_is_the_last_update() -> None:
-    algorithm = ppo(
-        sampling=Steps(4, 8), num_epochs=2, num_minibatches=1, policy=PolicySettings(hidden=(8,))
-    )
+    algorithm = a2c(sampling=Steps(4, 8), optimizer=Adam(0.1), policy=PolicySettings(hidden=(8,)))
     trainer = Trainer(choose("CartPole-v1"), algorithm, (0,), 10**4, measure_every=2)
     before, _ = trainer.advance(trainer.start(), 1)
     after, rows = trainer.advance(before, 1)
