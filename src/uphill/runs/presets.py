@@ -233,6 +233,20 @@ _SWING_UP = {
         ),
         3_000_000,
     ),
+    # Some seeds learn to leave the track, and nothing else.
+    "a2c": Preset(
+        "a2c",
+        a2c(
+            sampling=Steps(num_envs=32, num_steps=32),
+            estimator=GAE(gamma=0.995, lam=0.95),
+            baseline=ValueFunction(optimizer=Adam(learning_rate=5e-3), num_steps=4),
+            optimizer=RMSProp(learning_rate="linear:2e-3:0", max_grad_norm=None),
+            entropy="linear:0.03:0",
+            normalize_observations=True,
+            policy=_SQUASHED,
+        ),
+        5_000_000,
+    ),
     # Windows, with V for what lies beyond: a step after 4,096 transitions, not after 16 episodes.
     "vpg": _vpg_in_windows(
         3e6,
