@@ -41,6 +41,8 @@ FACTS = Facts(
     milestones=(Milestone("first_curve", 0, 2, 40, 1.25, 31.0, "ab"),),
     stopped=False,
     device={"platform": "cpu"},
+    best_steps=(40, 0),
+    best_seconds=(1.25, 0.0),
 )
 
 
@@ -75,6 +77,9 @@ def assert_same(found: Any, expected: Any) -> None:
 
 def test_what_goes_in_comes_out(folder: Path) -> None:
     assert read_manifest(folder, "latest").facts == FACTS
+    assert [FACTS.moment_of_best(s) for s in (0, 1)] == [(40, 1.25), (0, 0.0)]
+    earlier = replace(FACTS, best_steps=(), best_seconds=())  # as it was written without them
+    assert [earlier.moment_of_best(s) for s in (0, 1)] == [(64, 1.5), (70, 1.5)]
     assert_same(read(folder), tree(0))
 
 
@@ -229,6 +234,8 @@ def test_hostile_json_is_one_sentence(text: str, folder: Path) -> None:
         {"num_transitions": [64, -70]},
         {"best_scores": [1.0]},
         {"best_scores": ["high", None]},
+        {"best_steps": [40]},
+        {"best_seconds": ["soon", 0.0]},
         {"recent": [[[1.0]], []]},
         {"recent": [[["__import__", "os"]], []]},
         {"recent": [[]]},

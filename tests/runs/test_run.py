@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
 
 import uphill
 from small_runs import small_ppo, tensors_of, train_small
+from uphill.cli import main
 from uphill.errors import UphillError
 from uphill.learning.learner import make_learner
 from uphill.policies.spaces import action_kind_of, encoding_of
 from uphill.runs import run as run_module
+from uphill.runs import session
 from uphill.runs.run import TrainedPolicy
 
 BOX = spaces.Box(-1, 1, (3,), np.float32)
@@ -126,8 +129,6 @@ def test_policy_is_that_of_the_best_seed_or_of_the_one_asked_for(run: uphill.Run
     weights = next(v for k, v in tensors_of(run.path).items() if "actor.policy.trunk" in k)
 
     def seed_of(policy: TrainedPolicy) -> int:
-        import jax
-
         leaves = jax.tree.leaves(policy.actor.policy.trunk)
         return next(s for s in range(3) for x in leaves if np.array_equal(x, weights[s]))
 
@@ -268,6 +269,68 @@ def test_what_does_not_fit_the_checkpoint_is_one_sentence(run: uphill.Run) -> No
     with pytest.raises(UphillError, match=r"does not fit: .* should be"):
         _ = uphill.load(run.path, seed_index=0).policy
     path.write_text(whole)
+
+
+# --- the best checkpoint ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lately_worse(tmp_path_factory: pytest.TempPathFactory) -> uphill.Run:
+    """A run whose best learners are not its last ones: of the second seed they are the first."""
+
+    class Scripted(session.Evaluator):
+        def returns(self, actors: Any) -> np.ndarray:
+            scores = np.array([[2.0, 9.0], [8.0, 5.0], [1.0, 1.0], [3.0, 3.0]][len(seen)])
+            seen.append(actors)
+            return np.stack([scores[:, None]] * 2)
+
+    seen: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "Evaluator", Scripted)
+        path = tmp_path_factory.mktemp("runs") / "worse"
+        return train_small(path, steps=90, seeds=2, eval_every=30)
+
+
+def test_the_best_checkpoint_acts_and_is_evaluated_in_place_of_the_final_policies(
+    lately_worse: uphill.Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    evaluated = []
+
+    def returns_of(choice: Any, actors: Any, num_seeds: int, episodes: int) -> np.ndarray:
+        evaluated.append(actors)
+        return np.full((2, num_seeds, episodes), 77.0)
+
+    monkeypatch.setattr(run_module, "evaluate_actors", returns_of)
+    path, written = lately_worse.path, (lately_worse.path / "evaluation.json").read_bytes()
+    assert uphill.evaluate(path, 200, checkpoint="best")["deterministic"]["mean"] == 77.0
+    assert "of the best policies, and is not written" in capfd.readouterr().err
+    assert main(["evaluate", str(path), "--checkpoint", "best"]) == 0
+    assert "mean return 77.0 over 100 episodes" in capfd.readouterr().out
+    assert (path / "evaluation.json").read_bytes() == written
+    best, final = (tensors_of(path, name) for name in ("best", "latest"))
+    name = next(k for k in best if "actor.policy.trunk" in k and k.endswith("weight"))
+    assert not np.array_equal(best[name], final[name])
+    acting = uphill.load(path, checkpoint="best").policy_of(1).actor
+    for actor, expected in ((evaluated[0], best[name]), (acting, best[name][1])):
+        assert any(np.array_equal(x, expected) for x in jax.tree.leaves(actor.policy.trunk))
+    assert uphill.load(path).evaluate(200)["episodes"] == 200  # that of the final ones is
+    assert (path / "evaluation.json").read_bytes() != written
+
+
+def test_the_best_policy_of_all_is_that_of_the_seed_that_scored_best(
+    lately_worse: uphill.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best = uphill.load(lately_worse, checkpoint="best")
+    assert best.policy is best.policy_of(1)
+    assert "The policy is that of seed 1, which scored best while it" in capsys.readouterr().err
+    assert "best policy of seed 1" in repr(best)
+    assert "final policy of seed" in repr(lately_worse)
+
+
+def test_a_checkpoint_that_is_none_is_one_sentence(lately_worse: uphill.Run) -> None:
+    with pytest.raises(UphillError, match=r"^checkpoint is 'bset': use 'latest' or 'best'\.$"):
+        uphill.load(lately_worse, checkpoint="bset")
+    assert main(["evaluate", str(lately_worse.path), "--checkpoint", "bset"]) == 2
 
 
 # --- acting -------------------------------------------------------------------------------------

@@ -54,19 +54,33 @@ class Facts:
     stopped: bool
     """whether training ended before its steps were done"""
     device: dict[str, str]
+    best_steps: tuple[int, ...] = ()
+    """per seed: transitions when its learner in `best` was so good; a checkpoint that was written
+    before there was this field has none"""
+    best_seconds: tuple[float, ...] = ()
+    """per seed: seconds of training at that moment"""
 
     def __post_init__(self) -> None:
         num_seeds = len(self.num_transitions)
         counters = (self.num_updates, self.metrics_offset, self.evaluated_at, *self.num_transitions)
         per_seed = (self.recent, self.best_scores, self.tracked)
+        moments = (self.best_steps, self.best_seconds)
         pairs = [pair for recent in self.recent for pair in recent]
         if (
             min(counters) < 0
             or num_seeds < 1
             or any(len(x) != num_seeds for x in per_seed)
+            or any(len(x) not in (0, num_seeds) for x in moments)
             or any(len(pair) != 2 for pair in pairs)
         ):
             raise UphillError("The checkpoint's counters do not fit together.")
+
+    def moment_of_best(self, seed_index: int) -> tuple[int, float]:
+        """A seed's transitions, and the seconds of training, when its learner in `best` was so
+        good; where that is not known, when `best` was written."""
+        if not (self.best_steps and self.best_seconds):
+            return self.num_transitions[seed_index], self.seconds
+        return self.best_steps[seed_index], self.best_seconds[seed_index]
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,8 @@ def first_log(state: TrainState, seeds: int) -> Log:
     return Log(
         recent=[[] for _ in range(seeds)],
         best_scores=[None] * seeds,
+        best_steps=[0] * seeds,
+        best_seconds=[0.0] * seeds,
         best=state.learners,
         tracked=[Tracked()] * seeds,
         untrained=jax.device_get(state.learners.actor),
@@ -216,13 +218,16 @@ def resume(
         )
     tensors = read_tensors(folder / "checkpoint", manifest)
     state = _restored_state(trainer, facts, tensors)
+    # Not what `latest` says of it: a crash may have come after `best` was written.
+    best = read_manifest(folder / "checkpoint", "best").facts
     log = Log(
         seconds=facts.seconds,
         compile_seconds=facts.compile_seconds,
         pending=_pending(tensors),
         recent=[[list(pair) for pair in recent] for recent in facts.recent],
-        # Not those of `latest`: a crash may have come after `best` was written.
-        best_scores=list(read_manifest(folder / "checkpoint", "best").facts.best_scores),
+        best_scores=list(best.best_scores),
+        best_steps=[best.moment_of_best(s)[0] for s in range(experiment.seeds)],
+        best_seconds=[best.moment_of_best(s)[1] for s in range(experiment.seeds)],
         best=read_learners(folder, experiment, "best", network),
         evaluated_at=facts.evaluated_at,
         tracked=list(facts.tracked),

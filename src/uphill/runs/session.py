@@ -50,6 +50,8 @@ class Log:
     recent: list[list[list[float]]] = field(default_factory=list)
     """per seed, newest last: [episodes, sum of their returns] of each update"""
     best_scores: list[float | None] = field(default_factory=list)
+    best_steps: list[int] = field(default_factory=list)
+    best_seconds: list[float] = field(default_factory=list)
     best: Any = None
     is_best_saved: bool = False
     """whether `best` is on the disk as it is here"""
@@ -319,10 +321,10 @@ class Session:
                 learners,
                 jax.device_get(self.log.best),
             )
-            self.log.best_scores = [
-                new if is_better else old
-                for new, old, is_better in zip(scores, self.log.best_scores, better, strict=True)
-            ]
+            seconds = [self.log.seconds] * len(better)
+            self.log.best_scores = _where(better, scores, self.log.best_scores)
+            self.log.best_steps = _where(better, state.num_transitions, self.log.best_steps)
+            self.log.best_seconds = _where(better, seconds, self.log.best_seconds)
 
     def _evaluate_if_due(self, state: TrainState) -> list[float] | None:
         every, steps = self.experiment.eval_every, min(state.num_transitions)
@@ -370,6 +372,8 @@ class Session:
             metrics_offset=self.metrics.offset,
             recent=tuple(tuple(tuple(pair) for pair in recent) for recent in log.recent),
             best_scores=tuple(log.best_scores),
+            best_steps=tuple(log.best_steps),
+            best_seconds=tuple(log.best_seconds),
             evaluated_at=log.evaluated_at,
             tracked=tuple(log.tracked),
             milestones=log.milestones,
@@ -419,6 +423,11 @@ def recent_mean(recent: list[list[float]]) -> float | None:
     """The mean return of the last 100 episodes or a few more: whole updates count."""
     episodes = sum(count for count, _ in recent)
     return sum(total for _, total in recent) / episodes if episodes else None
+
+
+def _where(condition: Sequence[bool], yes: Sequence[Any], no: Sequence[Any]) -> list[Any]:
+    """`np.where` of plain values."""
+    return [a if is_so else b for is_so, a, b in zip(condition, yes, no, strict=True)]
 
 
 def savable(trainer: Trainer, lanes: Any) -> Any:
