@@ -12,7 +12,8 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from uphill.envs.make import EnvironmentChoice, choose
+from uphill.envs.base import World
+from uphill.envs.make import EnvironmentChoice, choose, name_of
 from uphill.errors import UphillError
 from uphill.learning.algorithms import ALGORITHMS
 from uphill.learning.learner import take
@@ -48,7 +49,7 @@ BackendName = Literal["auto", "compiled", "envpool", "gymnasium"]
 
 
 def train(
-    env: str | Callable[..., Any],
+    env: str | Callable[..., Any] | World,
     algorithm: Algorithm | None = None,
     *,
     algo: str | None = None,
@@ -74,7 +75,7 @@ def train(
     Without an algorithm, the preset of the environment is used.
 
     Arguments:
-        env: an ID, `module:ID`, or a callable that makes an environment.
+        env: an ID, `module:ID`, a callable that makes an environment, or a compiled world.
         algorithm: what `uphill.ppo()` and the like make.
         algo: instead, the name of one: the environment's preset of it.
         seed, seeds: the seeds `seed`, `seed` + 1, … are trained.
@@ -100,7 +101,7 @@ def train(
         UphillError: for anything about the arguments or the environment that can be mended.
         Interrupted: on Ctrl-C, after a checkpoint was written.
     """
-    name = env if isinstance(env, str) else getattr(env, "__name__", "environment")
+    name = name_of(env)
     chosen = _chosen(name, algorithm, algo)
     algorithm = _with_envs(chosen.algorithm, envs)
     decode(BackendName, backend, "backend")
@@ -153,7 +154,7 @@ def train(
     session = Session(
         folder, experiment, trainer, memory, metrics, progress, experiment.episodes, sinks
     )
-    return session.run(state, env if callable(env) else None)
+    return session.run(state, None if isinstance(env, str) else env)
 
 
 def first_log(state: TrainState, seeds: int) -> Log:
@@ -183,7 +184,7 @@ def _trainer(
 def resume(
     run: str | PathLike[str],
     *,
-    env: Callable[..., Any] | None = None,
+    env: Callable[..., Any] | World | None = None,
     network: NetworkFactory | None = None,
     steps: float | None = None,
     allow_import: bool = False,

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
-from uphill.envs.make import EnvironmentChoice, choose
+from uphill.envs.base import World
+from uphill.envs.make import EnvironmentChoice, choose, looks_like_world, name_of
 from uphill.errors import UphillError
 from uphill.learning.learner import Actor, Learner, make_learner, stack, take
 from uphill.learning.process import use_compile_cache, use_cores
@@ -36,7 +37,8 @@ REPORT_FILE = "report.html"
 SOLVED_OVER = 100
 """Episodes whose mean has to reach the threshold for a task to be solved."""
 
-EnvironmentFactory = Callable[..., Any]
+EnvironmentFactory = Callable[..., Any] | World
+"""What must be given again where training was given one: nothing is imported on a file's say-so."""
 CHECKPOINTS = ("latest", "best")
 
 
@@ -399,10 +401,10 @@ def load(
     network: NetworkFactory | None = None,
     checkpoint: str = "latest",
 ) -> Run:
-    """Open a run directory. `env` is needed to evaluate a run whose environment was a callable,
-    `network` to use one that was trained with networks of your own; `seed_index` chooses the seed
-    whose policy is used, by default the one that evaluated best; with `checkpoint="best"` policies
-    are each seed's best while it trained, not the final ones.
+    """Open a run directory. `env` is needed to evaluate a run whose environment was a callable or a
+    world of your own, `network` to use one that was trained with networks of your own; `seed_index`
+    chooses the seed whose policy is used, by default the one that evaluated best; with
+    `checkpoint="best"` policies are each seed's best while it trained, not the final ones.
 
     Raises:
         UphillError: if `path` is no run directory, or has no such seed or checkpoint.
@@ -454,19 +456,27 @@ def environment_of(
     """The environment that an experiment names. Nothing is imported on a file's say-so.
 
     Raises:
-        UphillError: if a callable is missing, or one is given where none was trained in.
+        UphillError: if a callable or a world is missing, or is given where none was trained in.
     """
+    is_world = experiment.is_callable and experiment.backend == "compiled"
+    kind = "compiled world" if is_world else "Python callable"
     if env is not None and not experiment.is_callable and experiment.backend != "gymnasium":
         raise UphillError(
             f"env is {getattr(env, '__name__', repr(env))}: the run's environment is "
             f"{experiment.env}, so leave env out; it is for a Python callable, to be given again."
         )
-    if env is not None and not callable(env):
-        raise UphillError(f"env is {env!r}: give the Python callable of training, or leave it out.")
-    if experiment.is_callable and env is None:
+    if env is not None and not (callable(env) or looks_like_world(env)):
+        raise UphillError(f"env is {env!r}: give the {kind} of training, or leave it out.")
+    if env is not None and looks_like_world(env) != is_world:
         raise UphillError(
-            f"The run's environment was the Python callable {experiment.env!r}: give it again, "
-            "uphill.load(run, env=…)."
+            f"env is {name_of(env)}: the run's environment was the {kind} {experiment.env!r}, so "
+            "give that."
+        )
+    if experiment.is_callable and env is None:
+        call = f"{experiment.env}()" if is_world else "…"
+        raise UphillError(
+            f"The run's environment was the {kind} {experiment.env!r}: give it again, "
+            f"uphill.load(run, env={call})."
         )
     if ":" in experiment.env and env is None and not allow_import:
         module = experiment.env.split(":")[0]
@@ -474,9 +484,8 @@ def environment_of(
             f"The run's environment {experiment.env!r} imports the module {module!r}: add "
             "--allow-import if you trust it."
         )
-    return choose(
-        env or experiment.env, experiment.backend, experiment.env_kwargs, experiment.is_async
-    )
+    given = experiment.env if env is None else env
+    return choose(given, experiment.backend, experiment.env_kwargs, experiment.is_async)
 
 
 def check_network(experiment: Experiment, network: NetworkFactory | None) -> None:

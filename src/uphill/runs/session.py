@@ -3,7 +3,7 @@
 import importlib
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,14 @@ from uphill.runs.interrupts import Interrupted, Interrupts
 from uphill.runs.kept_policies import keep_policy, write_milestones
 from uphill.runs.metrics import MetricsFile, summarize_window
 from uphill.runs.milestones import UNTRAINED, Milestone, Tracked, reached, take_in
-from uphill.runs.run import CURVE_FILES, EVALUATION_FILE, REPORT_FILE, Run, write_evaluation
+from uphill.runs.run import (
+    CURVE_FILES,
+    EVALUATION_FILE,
+    REPORT_FILE,
+    EnvironmentFactory,
+    Run,
+    write_evaluation,
+)
 from uphill.runs.sinks import Sinks
 
 LEAST_POINTS = 50
@@ -92,7 +99,7 @@ class Session:
     _final: "Future[Evaluator] | None" = None
     _has_saved: bool = False
 
-    def run(self, state: TrainState, env: Callable[..., Any] | None) -> Run:
+    def run(self, state: TrainState, env: EnvironmentFactory | None) -> Run:
         """Train to the end, save, evaluate, draw.
 
         What only the end needs is made ready by a thread while training leaves it a core. Python
