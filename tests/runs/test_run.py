@@ -423,6 +423,63 @@ def test_observation_that_is_no_numbers_is_one_sentence(wrong: Any) -> None:
             policy_for(space, spaces.Discrete(3)).act(wrong)
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_observation_that_is_not_finite_is_one_sentence(number: float) -> None:
+    one = np.array([0.0, number, 1.0])
+    space = spaces.Dict({"pair": spaces.Tuple([BOX, BOX])})
+    for policy, wrong in (
+        (policy_for(BOX, spaces.Discrete(3)), one),
+        (policy_for(BOX, spaces.Discrete(3)), np.stack([np.zeros(3), one])),
+        (policy_for(space, spaces.Discrete(3)), {"pair": (np.zeros(3), one)}),
+    ):
+        for sample in (False, True):
+            with pytest.raises(UphillError, match=r"^The observation has numbers that are NaN or"):
+                policy.act(wrong, sample)
+
+
+@pytest.mark.parametrize(
+    ("space", "right", "wrong", "ranges"),
+    [
+        (
+            spaces.Discrete(3),
+            [0, 2, 1.0, [0, 2]],
+            [3, -1, 0.5, np.nan, [0, 3], 2**32 + 1],
+            "0 to 2",
+        ),
+        (spaces.Discrete(2, start=-5), [-5, -4], [0, -3, -6], "-5 to -4"),
+        (
+            spaces.MultiDiscrete([2, 3], start=[0, 1]),
+            [[1, 3], [[0, 1], [1, 2]]],
+            [[2, 1], [0, 0], [0.5, 1], [[0, 1], [0, 4]]],
+            "0 to 1, 1 to 3",
+        ),
+    ],
+    ids=repr,
+)
+def test_observation_that_is_none_of_the_choices_is_one_sentence(
+    space: gymnasium.Space, right: list[Any], wrong: list[Any], ranges: str
+) -> None:
+    policy = policy_for(space, spaces.Discrete(3))
+    for each in right:
+        assert np.isin(policy.act(each), (0, 1, 2)).all()
+    for each in wrong:
+        with pytest.raises(
+            UphillError, match=rf"^The observation is .* numbers \({ranges}\): give"
+        ):
+            policy.act(each)
+
+
+def test_parts_that_an_observation_has_besides_are_named() -> None:
+    space = spaces.Dict({"box": BOX, "inner": spaces.Dict({"gear": spaces.Discrete(3)})})
+    policy, one = policy_for(space, spaces.Discrete(4)), space.sample()
+    assert policy.act(one) in range(4)
+    for wrong in (one | {"lidar": np.zeros(2)}, one | {"inner": one["inner"] | {"lidar": 1}}):
+        with pytest.raises(
+            UphillError, match=r"space \(it has lidar besides\): give it as the env"
+        ):
+            policy.act(wrong)
+
+
 def test_lists_are_welcome_where_the_space_has_an_array() -> None:
     policy = policy_for(BOX, spaces.Box(-1, 1, (2,), np.float32))
     observations = [[0.5, -0.25, 1.0], [0.0, 1.0, 0.5]]

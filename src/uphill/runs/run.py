@@ -56,10 +56,13 @@ class TrainedPolicy:
         of numbers are welcome as arrays are.
 
         Raises:
-            UphillError: if the observation has not the shape of the environment's.
+            UphillError: if the observation has not the structure and shape of the environment's, or
+                holds what can't be one of it.
         """
         try:
             observation = _arrays(self.actor.encoding, observation)
+        except UphillError:
+            raise
         except (LookupError, TypeError, ValueError) as error:
             raise UphillError(
                 "The observation is not numbers in the structure of the environment's space "
@@ -82,12 +85,15 @@ def _arrays(encoding: Encoding, observation: Any) -> PyTree[np.ndarray]:
 
     Raises:
         LookupError, TypeError or ValueError: if it has another structure.
+        UphillError: if a number can't be one of the space's.
     """
     if not isinstance(encoding, Group):
         array = np.asarray(observation)
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{type(observation).__name__} where numbers should be")
-        return narrow_on_host(array)
+        return narrow_on_host(encoding.checked(array))
+    if encoding.keys is not None and (surplus := set(observation) - set(encoding.keys)):
+        raise LookupError(f"it has {', '.join(sorted(map(str, surplus)))} besides")
     children = zip(encoding.parts, encoding.children(observation), strict=True)
     arrays = tuple(_arrays(part, child) for part, child in children)
     return arrays if encoding.keys is None else dict(zip(encoding.keys, arrays, strict=True))
