@@ -1,5 +1,7 @@
 """Schedules: how they are written, and what they are when."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -46,9 +48,11 @@ WRONG = (
 
 @pytest.mark.parametrize("text", [*WRONG.split(" | "), "True", "", "linear:1:nan", "linear:1:-inf"])
 def test_anything_else_is_refused_with_what_to_write(text: str) -> None:
-    match = r" is no schedule: write a number, linear:START:END or cosine:START:END\.$"
-    with pytest.raises(UphillError, match=match):
+    match = rf"is {re.escape(repr(text))}: write a number, linear:START:END or cosine:START:END\.$"
+    with pytest.raises(UphillError, match=rf"^A schedule {match}"):
         Schedule.parse(text)
+    with pytest.raises(UphillError, match=rf"^epsilon {match}"):
+        Schedule.of("epsilon")(text)
 
 
 def test_its_numbers_are_traced() -> None:

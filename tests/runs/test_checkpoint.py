@@ -45,6 +45,8 @@ FACTS = Facts(
     best_seconds=(1.25, 0.0),
 )
 
+MEND = r"copy the run directory again, or train again with the command in experiment\.json"
+
 
 def tree(seed: int = 0) -> dict[str, Any]:
     generator = np.random.default_rng(seed)
@@ -151,7 +153,7 @@ def alter(folder: Path, **changes: Any) -> None:
 def test_truncated_tensors(folder: Path) -> None:
     path = tensors_file(folder)
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(UphillError, match="damaged: its checksum does not match"):
+    with pytest.raises(UphillError, match=rf"damaged \(its checksum does not match\): {MEND}\.$"):
         read(folder)
 
 
@@ -160,19 +162,32 @@ def test_one_altered_bit_of_the_tensors(folder: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(UphillError, match="damaged: its checksum does not match"):
+    with pytest.raises(UphillError, match=rf"damaged \(its checksum does not match\): {MEND}\.$"):
         read(folder)
 
 
 def test_missing_tensors(folder: Path) -> None:
     tensors_file(folder).unlink()
-    with pytest.raises(UphillError, match=r"can't be read \(No such file"):
+    with pytest.raises(UphillError, match=rf"can't be read \(No such file .*\): {MEND}\.$"):
         read(folder)
 
 
 def test_missing_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(UphillError, match="There is no checkpoint"):
+    with pytest.raises(UphillError, match=rf"There is no checkpoint .*: {MEND}\.$"):
         read(tmp_path)
+
+
+def test_where_one_checkpoint_is_lost_the_other_is_named(folder: Path) -> None:
+    path = tensors_file(folder)
+    write_checkpoint(folder, "best", tree(), FACTS)
+    path.write_bytes(b"")
+    with pytest.raises(
+        UphillError, match=rf"{MEND} \(uphill.load\(run, checkpoint='best'\) has oth"
+    ):
+        read(folder)
+    (folder / "best.json").write_text("{")
+    with pytest.raises(UphillError, match=rf"damaged \(.* {MEND} \(.* checkpoint='latest'\) has"):
+        read_manifest(folder, "best")
 
 
 def test_tensors_that_are_no_safetensors(folder: Path) -> None:

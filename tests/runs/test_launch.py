@@ -403,8 +403,14 @@ def test_settings_say_whether_they_are_a_preset() -> None:
         return presets.settings_of(env, chosen.algo, chosen.algorithm)
 
     assert said("CartPole-v1").startswith("the preset of CartPole-v1: ppo's defaults with ")
-    assert said("CartPole-v1", uphill.ppo()).startswith("not the preset of CartPole-v1: ppo's")
+    assert said("CartPole-v1", uphill.ppo()).startswith(
+        "not the preset of CartPole-v1: uphill.ppo() as"
+    )
     assert said("BipedalWalker-v3") == "no preset of ppo for BipedalWalker-v3: ppo's defaults"
+    plain = "no preset of ppo for BipedalWalker-v3: uphill.ppo() as it is"
+    assert said("BipedalWalker-v3", uphill.ppo()) == plain
+    same = uphill.ppo(normalize_observations=True, num_epochs=9)
+    assert said("BipedalWalker-v3", same).endswith("ppo's defaults with --num-epochs 9")
     assert said("BipedalWalker-v3", uphill.ppo(name="mine")) == "your own"
 
 
