@@ -6,7 +6,9 @@ import jax
 import numpy as np
 import pytest
 
+import uphill
 from uphill.errors import UphillError
+from uphill.learning.parts import Adam
 from uphill.learning.schedule import Schedule
 
 
@@ -39,6 +41,15 @@ def test_what_is_written_is_read_again(text: str) -> None:
     schedule = Schedule.parse(text)
     assert Schedule.parse(str(schedule)) == schedule
     assert Schedule.parse(schedule) is schedule
+
+
+@pytest.mark.parametrize("text", [3e-4, 1, "linear:0.1:0", "cosine:3e-4:1e-5"])
+def test_it_is_shown_as_it_is_written(text: str | float) -> None:
+    schedule = Schedule.parse(text)
+    assert Schedule.parse(eval(repr(schedule))) == schedule
+    assert eval(repr(Adam(text)), {"Adam": Adam}) == Adam(text)
+    assert repr(uphill.ppo(entropy=text)).count(f"entropy={schedule!r},") == 1
+    assert "Schedule" not in repr(uphill.ppo())
 
 
 WRONG = (

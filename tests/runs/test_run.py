@@ -366,6 +366,13 @@ def test_actions_are_ready_for_the_environment(space: gymnasium.Space) -> None:
     np.testing.assert_allclose(grid, policy.act(many), rtol=1e-5, atol=1e-6)
 
 
+def test_a_policy_shows_what_it_takes_and_gives() -> None:
+    assert repr(policy_for(BOX, spaces.Discrete(2))) == "TrainedPolicy(3 features → Choice of 2)"
+    both = spaces.Dict({"box": BOX, "gear": spaces.Discrete(5)})
+    policy = policy_for(both, spaces.Box(-1, 1, (2, 3)))
+    assert repr(policy) == "TrainedPolicy(8 features → Bounded of 6)"
+
+
 def test_discrete_action_can_be_looked_up() -> None:
     action = policy_for(BOX, spaces.Discrete(3)).act(np.zeros(3, np.float32))
     assert {0: "left", 1: "stay", 2: "right"}[action]

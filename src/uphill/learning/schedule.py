@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -61,6 +62,16 @@ class Schedule(eqx.Module):
             progress = 0.5 - 0.5 * jnp.cos(jnp.pi * progress)
         now = self.value + (self.end - self.value) * progress
         return Schedule(now, now, "constant")
+
+    def __repr__(self) -> str:
+        """As it is written in Python: a number, or a text in quotes."""
+        return str(self) if self.kind == "constant" else repr(str(self))
+
+    def __pdoc__(self, **_: Any) -> Any:
+        """The same within an Equinox module, which does not ask for the `repr` of its fields."""
+        import wadler_lindig
+
+        return wadler_lindig.TextDoc(repr(self))
 
     def __str__(self) -> str:
         if self.kind == "constant":

@@ -49,6 +49,10 @@ class TrainedPolicy:
         self.actor = actor
         self._generator = np.random.default_rng()
 
+    def __repr__(self) -> str:
+        size, kind = self.actor.encoding.size, self.actor.policy.action_kind
+        return f"TrainedPolicy({size} features → {type(kind).__name__} of {kind.vector_size})"
+
     def act(self, observation: PyTree, sample: bool = False, seed: int | None = None) -> Any:
         """The action for one observation, or for several stacked along leading axes.
 
