@@ -4,10 +4,12 @@ import importlib.util
 from functools import partial
 
 import gymnasium
+import jax
 import numpy as np
 import pytest
 
 import python_envs
+from counting_world import CountingWorld
 from uphill.envs.base import CompiledEnvironment
 from uphill.envs.envpool_backend import EnvPoolEnvironment
 from uphill.envs.gymnasium_backend import HostEnvironment
@@ -19,6 +21,7 @@ from uphill.envs.make import (
     make_env,
 )
 from uphill.envs.worlds import WORLDS
+from uphill.envs.worlds.car_race import CarRace
 from uphill.errors import UphillError
 
 
@@ -109,12 +112,56 @@ def test_an_environment_that_exists_already_is_refused():
         unchecked(gymnasium.make("CartPole-v1", max_episode_steps=-1), "auto", {}, False)
 
 
-@pytest.mark.parametrize("world", [WORLDS["Pendulum-v1"], type(WORLDS["Pendulum-v1"])])
-def test_a_world_without_an_id_is_told_how_to_get_one(world):
+def test_a_world_of_ones_own_needs_no_id():
+    world = CountingWorld(longest=3)
+    choice = choose(world)
+    assert (choice.backend, choice.name) == ("compiled", "CountingWorld")
+    assert choice.reason == "it is a compiled world of yours"
+    assert choose(world, "compiled").backend == "compiled"
+    env, notice = make_env(world, 3)
+    assert isinstance(env, CompiledEnvironment)
+    assert (env.world, env.num_envs, notice) == (world, 3, None)
+    tags, ts = env.reset(jax.random.key(0))[1].T
+    assert len(set(tags.tolist())) == 3
+    assert ts.tolist() == [0, 0, 0]
+    long = make_env(choose(CarRace(), env_kwargs={"laps": 2}))[0]
+    assert long.max_episode_steps == 2 * CarRace().max_episode_steps
+
+
+class Unhashable(CountingWorld):
+    __hash__ = None  # as with an array among its fields
+
+
+class WithoutReward:
+    initial = transition = terminated = observation = None
+    observation_space = action_space = None
+    max_episode_steps = 3
+
+
+@pytest.mark.parametrize(
+    ("env", "backend", "env_kwargs", "words"),
+    [
+        (
+            CountingWorld,
+            "auto",
+            {},
+            r"CountingWorld, the class of .*: give a world, Counting.*\(\)",
+        ),
+        (WithoutReward(), "auto", {}, "a compiled world without reward_threshold, reward: add"),
+        (Unhashable(), "auto", {}, "Unhashable, a compiled world that can't be hashed .* tuples"),
+        (
+            CountingWorld(),
+            "gymnasium",
+            {},
+            "'gymnasium', but CountingWorld is a compiled world: le",
+        ),
+        (CountingWorld(), "auto", {"b": 1}, r"CountingWorld has no argument b \(it takes none\)"),
+    ],
+)
+def test_what_is_no_whole_world_is_refused_with_a_sentence(env, backend, env_kwargs, words):
     unchecked = getattr(choose, "__wrapped__", choose)
-    entered = r"WORLDS\['Pendulum-v0'\] = Pendulum\(\), and train there"
-    with pytest.raises(UphillError, match=rf"^env is Pendulum, a compiled world: .*{entered}"):
-        unchecked(world, "auto", {}, False)
+    with pytest.raises(UphillError, match=words):
+        unchecked(env, backend, env_kwargs, False)
 
 
 @pytest.mark.parametrize(

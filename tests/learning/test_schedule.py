@@ -1,10 +1,14 @@
 """Schedules: how they are written, and what they are when."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
 
+import uphill
 from uphill.errors import UphillError
+from uphill.learning.parts import Adam
 from uphill.learning.schedule import Schedule
 
 
@@ -39,6 +43,15 @@ def test_what_is_written_is_read_again(text: str) -> None:
     assert Schedule.parse(schedule) is schedule
 
 
+@pytest.mark.parametrize("text", [3e-4, 1, "linear:0.1:0", "cosine:3e-4:1e-5"])
+def test_it_is_shown_as_it_is_written(text: str | float) -> None:
+    schedule = Schedule.parse(text)
+    assert Schedule.parse(eval(repr(schedule))) == schedule
+    assert eval(repr(Adam(text)), {"Adam": Adam}) == Adam(text)
+    assert repr(uphill.ppo(entropy=text)).count(f"entropy={schedule!r},") == 1
+    assert "Schedule" not in repr(uphill.ppo())
+
+
 WRONG = (
     "fast | sine:1:0 | linear | linear:1 | linear:1:2:3 | linear:a:b | cosine:1 | nan | 1:2 | :1"
 )
@@ -46,9 +59,11 @@ WRONG = (
 
 @pytest.mark.parametrize("text", [*WRONG.split(" | "), "True", "", "linear:1:nan", "linear:1:-inf"])
 def test_anything_else_is_refused_with_what_to_write(text: str) -> None:
-    match = r" is no schedule: write a number, linear:START:END or cosine:START:END\.$"
-    with pytest.raises(UphillError, match=match):
+    match = rf"is {re.escape(repr(text))}: write a number, linear:START:END or cosine:START:END\.$"
+    with pytest.raises(UphillError, match=rf"^A schedule {match}"):
         Schedule.parse(text)
+    with pytest.raises(UphillError, match=rf"^epsilon {match}"):
+        Schedule.of("epsilon")(text)
 
 
 def test_its_numbers_are_traced() -> None:

@@ -41,7 +41,11 @@ FACTS = Facts(
     milestones=(Milestone("first_curve", 0, 2, 40, 1.25, 31.0, "ab"),),
     stopped=False,
     device={"platform": "cpu"},
+    best_steps=(40, 0),
+    best_seconds=(1.25, 0.0),
 )
+
+MEND = r"copy the run directory again, or train again with the command in experiment\.json"
 
 
 def tree(seed: int = 0) -> dict[str, Any]:
@@ -75,6 +79,9 @@ def assert_same(found: Any, expected: Any) -> None:
 
 def test_what_goes_in_comes_out(folder: Path) -> None:
     assert read_manifest(folder, "latest").facts == FACTS
+    assert [FACTS.moment_of_best(s) for s in (0, 1)] == [(40, 1.25), (0, 0.0)]
+    earlier = replace(FACTS, best_steps=(), best_seconds=())  # as it was written without them
+    assert [earlier.moment_of_best(s) for s in (0, 1)] == [(64, 1.5), (70, 1.5)]
     assert_same(read(folder), tree(0))
 
 
@@ -146,7 +153,7 @@ def alter(folder: Path, **changes: Any) -> None:
 def test_truncated_tensors(folder: Path) -> None:
     path = tensors_file(folder)
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(UphillError, match="damaged: its checksum does not match"):
+    with pytest.raises(UphillError, match=rf"damaged \(its checksum does not match\): {MEND}\.$"):
         read(folder)
 
 
@@ -155,19 +162,32 @@ def test_one_altered_bit_of_the_tensors(folder: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(UphillError, match="damaged: its checksum does not match"):
+    with pytest.raises(UphillError, match=rf"damaged \(its checksum does not match\): {MEND}\.$"):
         read(folder)
 
 
 def test_missing_tensors(folder: Path) -> None:
     tensors_file(folder).unlink()
-    with pytest.raises(UphillError, match=r"can't be read \(No such file"):
+    with pytest.raises(UphillError, match=rf"can't be read \(No such file .*\): {MEND}\.$"):
         read(folder)
 
 
 def test_missing_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(UphillError, match="There is no checkpoint"):
+    with pytest.raises(UphillError, match=rf"There is no checkpoint .*: {MEND}\.$"):
         read(tmp_path)
+
+
+def test_where_one_checkpoint_is_lost_the_other_is_named(folder: Path) -> None:
+    path = tensors_file(folder)
+    write_checkpoint(folder, "best", tree(), FACTS)
+    path.write_bytes(b"")
+    with pytest.raises(
+        UphillError, match=rf"{MEND} \(uphill.load\(run, checkpoint='best'\) has oth"
+    ):
+        read(folder)
+    (folder / "best.json").write_text("{")
+    with pytest.raises(UphillError, match=rf"damaged \(.* {MEND} \(.* checkpoint='latest'\) has"):
+        read_manifest(folder, "best")
 
 
 def test_tensors_that_are_no_safetensors(folder: Path) -> None:
@@ -229,6 +249,8 @@ def test_hostile_json_is_one_sentence(text: str, folder: Path) -> None:
         {"num_transitions": [64, -70]},
         {"best_scores": [1.0]},
         {"best_scores": ["high", None]},
+        {"best_steps": [40]},
+        {"best_seconds": ["soon", 0.0]},
         {"recent": [[[1.0]], []]},
         {"recent": [[["__import__", "os"]], []]},
         {"recent": [[]]},

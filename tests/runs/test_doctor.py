@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import broken_environments as zoo
+from counting_world import CountingWorld
 from uphill.cli import main
 from uphill.cli.commands.train import environment_in, parse_train
 from uphill.cli.parsing import take_env_kwargs
@@ -210,6 +211,12 @@ def test_what_cannot_be_examined_is_one_sentence(capfd: pytest.CaptureFixture[st
         assert "Traceback" not in printed.err
         assert status == 2 or printed.err.count("\n") == 1
         assert not printed.out
+
+
+def test_a_compiled_world_of_ones_own_is_examined() -> None:
+    examination = examine(CountingWorld(longest=3), steps=0, quiet=True)
+    assert examination.facts.max_episode_steps == 4
+    assert examination.command.startswith("uphill.train(CountingWorld(), uphill.ppo(")
 
 
 def test_a_callable_is_examined() -> None:

@@ -4,12 +4,14 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import gymnasium
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -401,8 +403,14 @@ def test_settings_say_whether_they_are_a_preset() -> None:
         return presets.settings_of(env, chosen.algo, chosen.algorithm)
 
     assert said("CartPole-v1").startswith("the preset of CartPole-v1: ppo's defaults with ")
-    assert said("CartPole-v1", uphill.ppo()).startswith("not the preset of CartPole-v1: ppo's")
+    assert said("CartPole-v1", uphill.ppo()).startswith(
+        "not the preset of CartPole-v1: uphill.ppo() as"
+    )
     assert said("BipedalWalker-v3") == "no preset of ppo for BipedalWalker-v3: ppo's defaults"
+    plain = "no preset of ppo for BipedalWalker-v3: uphill.ppo() as it is"
+    assert said("BipedalWalker-v3", uphill.ppo()) == plain
+    same = uphill.ppo(normalize_observations=True, num_epochs=9)
+    assert said("BipedalWalker-v3", same).endswith("ppo's defaults with --num-epochs 9")
     assert said("BipedalWalker-v3", uphill.ppo(name="mine")) == "your own"
 
 
@@ -523,6 +531,65 @@ def test_callable_environment_must_be_given_again(
     assert uphill.load(run.path, env=Seven).evaluate(2)["stochastic"]["mean"] == 7.0
     with pytest.raises(UphillError, match=r"whose observations are .* and the policy was trained"):
         uphill.load(run.path, env=lambda: gymnasium.make("CartPole-v1")).evaluate(2)
+
+
+class Walk(eqx.Module):
+    """A compiled world of one's own: stay near 0. Every episode has six steps."""
+
+    observation_space: ClassVar[gymnasium.Space] = gymnasium.spaces.Box(-9, 9, (1,), np.float32)
+    action_space: ClassVar[gymnasium.Space] = gymnasium.spaces.Discrete(2)
+    max_episode_steps: int = 6
+    reward_threshold: float | None = None
+    fps: int = 10
+
+    def initial(self, key):
+        return jax.random.uniform(key)
+
+    def transition(self, state, action, key):
+        return state + jnp.where(action == 1, 0.5, -0.5)
+
+    def observation(self, state):
+        return state[None]
+
+    def reward(self, state, action, next_state):
+        return jnp.float32(2.0)
+
+    def terminated(self, state):
+        return state > 100.0
+
+    def picture(self, state):
+        return np.full((40, 440, 3), 20, np.uint8)
+
+
+def test_world_of_ones_own_trains_and_must_be_given_again(
+    tmp_path: Path, interrupt_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_after(2)
+    with pytest.raises(Interrupted):
+        train_small(tmp_path / "run", env=Walk(), steps=100)
+    monkeypatch.setattr(session, "iterate", iterate)
+    again = r"was the compiled world 'Walk': give it again, uphill\.load\(run, env=Walk\(\)\)\."
+    with pytest.raises(UphillError, match=again):
+        uphill.resume(tmp_path / "run")
+    resumed = uphill.resume(tmp_path / "run", env=Walk(), quiet=True, episodes=2)
+    assert (resumed.experiment.env, resumed.experiment.backend) == ("Walk", "compiled")
+    assert resumed.evaluation is not None
+    assert resumed.evaluation["deterministic"]["per_seed"] == [12.0]
+    run, forgotten = uphill.load(resumed, env=Walk()), uphill.load(resumed)
+    assert run.evaluate(3)["stochastic"]["mean"] == 12.0
+    assert all(film.stat().st_size > 1000 for film in run.record(width=160))
+    assert forgotten.policy.act([0.5]) in (0, 1)
+    for call in (forgotten.evaluate, forgotten.record):
+        with pytest.raises(UphillError, match=again):
+            call()
+    for wrong in (Seven, partial(Seven)):
+        with pytest.raises(
+            UphillError, match=r"env is Seven: .* the compiled world 'Walk', so giv"
+        ):
+            uphill.load(resumed, env=wrong).evaluate(2)
+    whole = train_small(tmp_path / "whole", env=Walk(), steps=100)
+    for name, tensor in tensors_of(whole.path).items():
+        np.testing.assert_array_equal(tensors_of(run.path)[name], tensor)
 
 
 def test_module_of_an_environment_is_not_imported_on_a_files_say_so(

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
 
 import uphill
 from small_runs import small_ppo, tensors_of, train_small
+from uphill.cli import main
 from uphill.errors import UphillError
 from uphill.learning.learner import make_learner
 from uphill.policies.spaces import action_kind_of, encoding_of
 from uphill.runs import run as run_module
+from uphill.runs import session
 from uphill.runs.run import TrainedPolicy
 
 BOX = spaces.Box(-1, 1, (3,), np.float32)
@@ -126,8 +129,6 @@ def test_policy_is_that_of_the_best_seed_or_of_the_one_asked_for(run: uphill.Run
     weights = next(v for k, v in tensors_of(run.path).items() if "actor.policy.trunk" in k)
 
     def seed_of(policy: TrainedPolicy) -> int:
-        import jax
-
         leaves = jax.tree.leaves(policy.actor.policy.trunk)
         return next(s for s in range(3) for x in leaves if np.array_equal(x, weights[s]))
 
@@ -270,6 +271,68 @@ def test_what_does_not_fit_the_checkpoint_is_one_sentence(run: uphill.Run) -> No
     path.write_text(whole)
 
 
+# --- the best checkpoint ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lately_worse(tmp_path_factory: pytest.TempPathFactory) -> uphill.Run:
+    """A run whose best learners are not its last ones: of the second seed they are the first."""
+
+    class Scripted(session.Evaluator):
+        def returns(self, actors: Any) -> np.ndarray:
+            scores = np.array([[2.0, 9.0], [8.0, 5.0], [1.0, 1.0], [3.0, 3.0]][len(seen)])
+            seen.append(actors)
+            return np.stack([scores[:, None]] * 2)
+
+    seen: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "Evaluator", Scripted)
+        path = tmp_path_factory.mktemp("runs") / "worse"
+        return train_small(path, steps=90, seeds=2, eval_every=30)
+
+
+def test_the_best_checkpoint_acts_and_is_evaluated_in_place_of_the_final_policies(
+    lately_worse: uphill.Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    evaluated = []
+
+    def returns_of(choice: Any, actors: Any, num_seeds: int, episodes: int) -> np.ndarray:
+        evaluated.append(actors)
+        return np.full((2, num_seeds, episodes), 77.0)
+
+    monkeypatch.setattr(run_module, "evaluate_actors", returns_of)
+    path, written = lately_worse.path, (lately_worse.path / "evaluation.json").read_bytes()
+    assert uphill.evaluate(path, 200, checkpoint="best")["deterministic"]["mean"] == 77.0
+    assert "of the best policies, and is not written" in capfd.readouterr().err
+    assert main(["evaluate", str(path), "--checkpoint", "best"]) == 0
+    assert "mean return 77.0 over 100 episodes" in capfd.readouterr().out
+    assert (path / "evaluation.json").read_bytes() == written
+    best, final = (tensors_of(path, name) for name in ("best", "latest"))
+    name = next(k for k in best if "actor.policy.trunk" in k and k.endswith("weight"))
+    assert not np.array_equal(best[name], final[name])
+    acting = uphill.load(path, checkpoint="best").policy_of(1).actor
+    for actor, expected in ((evaluated[0], best[name]), (acting, best[name][1])):
+        assert any(np.array_equal(x, expected) for x in jax.tree.leaves(actor.policy.trunk))
+    assert uphill.load(path).evaluate(200)["episodes"] == 200  # that of the final ones is
+    assert (path / "evaluation.json").read_bytes() != written
+
+
+def test_the_best_policy_of_all_is_that_of_the_seed_that_scored_best(
+    lately_worse: uphill.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best = uphill.load(lately_worse, checkpoint="best")
+    assert best.policy is best.policy_of(1)
+    assert "The policy is that of seed 1, which scored best while it" in capsys.readouterr().err
+    assert "best policy of seed 1" in repr(best)
+    assert "final policy of seed" in repr(lately_worse)
+
+
+def test_a_checkpoint_that_is_none_is_one_sentence(lately_worse: uphill.Run) -> None:
+    with pytest.raises(UphillError, match=r"^checkpoint is 'bset': use 'latest' or 'best'\.$"):
+        uphill.load(lately_worse, checkpoint="bset")
+    assert main(["evaluate", str(lately_worse.path), "--checkpoint", "bset"]) == 2
+
+
 # --- acting -------------------------------------------------------------------------------------
 
 
@@ -301,6 +364,13 @@ def test_actions_are_ready_for_the_environment(space: gymnasium.Space) -> None:
         assert all(space.contains(np.asarray(action)) for action in batch)
     grid = policy.act(many.reshape(5, 8, 3)).reshape(40, *(space.shape or ()))
     np.testing.assert_allclose(grid, policy.act(many), rtol=1e-5, atol=1e-6)
+
+
+def test_a_policy_shows_what_it_takes_and_gives() -> None:
+    assert repr(policy_for(BOX, spaces.Discrete(2))) == "TrainedPolicy(3 features → Choice of 2)"
+    both = spaces.Dict({"box": BOX, "gear": spaces.Discrete(5)})
+    policy = policy_for(both, spaces.Box(-1, 1, (2, 3)))
+    assert repr(policy) == "TrainedPolicy(8 features → Bounded of 6)"
 
 
 def test_discrete_action_can_be_looked_up() -> None:
@@ -358,6 +428,63 @@ def test_observation_that_is_no_numbers_is_one_sentence(wrong: Any) -> None:
     for space in (BOX, spaces.Discrete(5)):
         with pytest.raises(UphillError, match="observation is not numbers"):
             policy_for(space, spaces.Discrete(3)).act(wrong)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_observation_that_is_not_finite_is_one_sentence(number: float) -> None:
+    one = np.array([0.0, number, 1.0])
+    space = spaces.Dict({"pair": spaces.Tuple([BOX, BOX])})
+    for policy, wrong in (
+        (policy_for(BOX, spaces.Discrete(3)), one),
+        (policy_for(BOX, spaces.Discrete(3)), np.stack([np.zeros(3), one])),
+        (policy_for(space, spaces.Discrete(3)), {"pair": (np.zeros(3), one)}),
+    ):
+        for sample in (False, True):
+            with pytest.raises(UphillError, match=r"^The observation has numbers that are NaN or"):
+                policy.act(wrong, sample)
+
+
+@pytest.mark.parametrize(
+    ("space", "right", "wrong", "ranges"),
+    [
+        (
+            spaces.Discrete(3),
+            [0, 2, 1.0, [0, 2]],
+            [3, -1, 0.5, np.nan, [0, 3], 2**32 + 1],
+            "0 to 2",
+        ),
+        (spaces.Discrete(2, start=-5), [-5, -4], [0, -3, -6], "-5 to -4"),
+        (
+            spaces.MultiDiscrete([2, 3], start=[0, 1]),
+            [[1, 3], [[0, 1], [1, 2]]],
+            [[2, 1], [0, 0], [0.5, 1], [[0, 1], [0, 4]]],
+            "0 to 1, 1 to 3",
+        ),
+    ],
+    ids=repr,
+)
+def test_observation_that_is_none_of_the_choices_is_one_sentence(
+    space: gymnasium.Space, right: list[Any], wrong: list[Any], ranges: str
+) -> None:
+    policy = policy_for(space, spaces.Discrete(3))
+    for each in right:
+        assert np.isin(policy.act(each), (0, 1, 2)).all()
+    for each in wrong:
+        with pytest.raises(
+            UphillError, match=rf"^The observation is .* numbers \({ranges}\): give"
+        ):
+            policy.act(each)
+
+
+def test_parts_that_an_observation_has_besides_are_named() -> None:
+    space = spaces.Dict({"box": BOX, "inner": spaces.Dict({"gear": spaces.Discrete(3)})})
+    policy, one = policy_for(space, spaces.Discrete(4)), space.sample()
+    assert policy.act(one) in range(4)
+    for wrong in (one | {"lidar": np.zeros(2)}, one | {"inner": one["inner"] | {"lidar": 1}}):
+        with pytest.raises(
+            UphillError, match=r"space \(it has lidar besides\): give it as the env"
+        ):
+            policy.act(wrong)
 
 
 def test_lists_are_welcome_where_the_space_has_an_array() -> None:

@@ -270,6 +270,11 @@ def test_best_learners_are_those_of_the_best_logging_point(
     np.testing.assert_array_equal(best[name][1], weights[0][1])
     facts = read_manifest(run.path / "checkpoint", "best").facts
     assert facts.best_scores == (5.0, 9.0)
+    steps = [int(row["steps"]) for row in rows_of(run.path) if row["evaluation/episode_return"]]
+    assert facts.best_steps == (steps[2], steps[1])  # rows of both seeds, in turn
+    assert facts.best_steps[1] < facts.best_steps[0] < facts.num_transitions[0]
+    assert 0 < facts.best_seconds[1] < facts.best_seconds[0] < facts.seconds
+    assert [uphill.load(run, checkpoint="best").moment(s)[0] for s in (0, 1)] == [*facts.best_steps]
     column = [row["evaluation/episode_return"] for row in rows_of(run.path)]
     assert [float(x) for x in column if x] == [1.0, 9.0, 5.0, 2.0, 3.0, 3.0]
 
@@ -321,13 +326,16 @@ def test_crash_between_best_and_latest_leaves_best_its_own_score(
     with pytest.raises(RuntimeError, match="power"):
         train_small(tmp_path / "run", steps=90, eval_every=30, checkpoint_every=0.0)
     folder, best = tmp_path / "run" / "checkpoint", tensors_of(tmp_path / "run", "best")
+    kept = read_manifest(folder, "best").facts
     assert read_manifest(folder, "latest").facts.best_scores == (2.0,)
     monkeypatch.setattr(session, "write_checkpoint", write)
     scores[:] = [2.5, 2.5, 2.5, 2.5]  # better than what `latest` knows of, worse than `best`
     uphill.resume(tmp_path / "run", quiet=True)
     for name, tensor in tensors_of(tmp_path / "run", "best").items():
         np.testing.assert_array_equal(tensor, best[name])
-    assert read_manifest(folder, "best").facts.best_scores == (3.0,)
+    again = read_manifest(folder, "best").facts
+    assert again.best_scores == (3.0,)
+    assert (again.best_steps, again.best_seconds) == (kept.best_steps, kept.best_seconds)
 
 
 def test_evaluation_and_picture_of_earlier_learners_go_when_training_goes_on(

@@ -16,7 +16,7 @@ Uphill trains policies by gradient ascent on expected return, on any environment
 
   uphill train ENV        train, evaluate and draw: try `uphill train CartPole-v1`
   uphill resume RUN       go on where a run was interrupted; --steps N extends it
-  uphill evaluate RUN     evaluate a run's final policies again
+  uphill evaluate RUN     evaluate a run's final policies again, or with --checkpoint best its best
   uphill record RUN       a film of the final policy; --milestones: of how it learned
   uphill plot RUN [RUN …] draw learning curves; of several runs a comparison, too
   uphill doctor ENV       why an agent may not learn there: faults, by name, and what mends them

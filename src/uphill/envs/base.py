@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Bool, Float, Int, PRNGKeyArray, PyTree, Shaped
+from jaxtyping import Bool, Float, Int, PRNGKeyArray, PyTree, Shaped, UInt8
 
 from uphill.trajectory import Array, Timestep
 
@@ -114,6 +114,20 @@ class Eventful(Protocol):
 
     def milestones(self, state: PyTree) -> dict[str, Bool[Array, ""]]:
         """By name (of a-z, 0-9 and _), in the order of difficulty: whether the episode is there."""
+        ...
+
+
+@runtime_checkable
+class Pictured(Protocol):
+    """What a world may have besides: pictures, to be filmed by."""
+
+    @property
+    def fps(self) -> int:
+        """Steps to show in a second."""
+        ...
+
+    def picture(self, state: PyTree[np.ndarray]) -> UInt8[np.ndarray, "height width 3"]:
+        """A picture of a state, as RGB."""
         ...
 
 

@@ -5,19 +5,23 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import gymnasium
 import numpy as np
 
 from uphill.envs import envpool_backend, gymnasium_backend
-from uphill.envs.base import CompiledEnvironment, Configurable
+from uphill.envs.base import CompiledEnvironment, Configurable, World
 from uphill.envs.envpool_backend import EnvPoolEnvironment
 from uphill.envs.gymnasium_backend import HostEnvironment
 from uphill.envs.worlds import WORLDS, make_world
 from uphill.errors import UphillError
 
 Backend = Literal["compiled", "envpool", "gymnasium"]
+WORLD_PARTS = (
+    *("observation_space", "action_space", "max_episode_steps", "reward_threshold"),
+    *("initial", "transition", "observation", "reward", "terminated"),
+)
 AnyEnvironment = CompiledEnvironment | EnvPoolEnvironment | HostEnvironment
 
 
@@ -25,7 +29,8 @@ AnyEnvironment = CompiledEnvironment | EnvPoolEnvironment | HostEnvironment
 class EnvironmentChoice:
     """An environment, the backend that runs it, and the reason, as a person would say it."""
 
-    env: str | Callable[..., Any]
+    env: Any
+    """an ID, a callable that makes one, or a compiled world"""
     backend: Backend
     reason: str
     env_kwargs: dict[str, Any]
@@ -33,12 +38,12 @@ class EnvironmentChoice:
 
     @property
     def name(self) -> str:
-        """The environment's ID, or what its maker is called."""
-        return _name(self.env)
+        """The environment's ID, or what its maker or its world is called."""
+        return name_of(self.env)
 
 
 def choose(
-    env: str | Callable[..., Any],
+    env: str | Callable[..., Any] | World,
     backend: Literal["auto", "compiled", "envpool", "gymnasium"] = "auto",
     env_kwargs: dict[str, Any] | None = None,
     is_async: bool = False,
@@ -49,16 +54,12 @@ def choose(
         UphillError: if nobody knows the environment, or not the backend that was asked for.
     """
     env_kwargs = env_kwargs or {}
-    if all(hasattr(env, name) for name in ("initial", "transition", "terminated")):
-        kind = env if isinstance(env, type) else type(env)
-        raise UphillError(
-            f"env is {kind.__name__}, a compiled world: give it an ID first, "
-            f"uphill.envs.worlds.WORLDS['{kind.__name__}-v0'] = {kind.__name__}(), and train there."
-        )
-    if not callable(env) and not isinstance(env, str):
+    if looks_like_world(env):
+        _check_world(env)
+    elif not callable(env) and not isinstance(env, str):
         raise UphillError(
             f"env is {type(env).__name__}: give an environment's ID or a function that makes one "
-            "(many are made, so one that exists already is not enough)."
+            "(many are made, so one that exists already is not enough), or a compiled world."
         )
     if isinstance(env, str) and env.removeprefix("uphill/") in WORLDS:
         env = env.removeprefix("uphill/")  # what Gymnasium calls our worlds
@@ -68,7 +69,36 @@ def choose(
     return EnvironmentChoice(env, chosen, reason, env_kwargs, is_async)
 
 
-def _pick(env: str | Callable, env_kwargs: dict[str, Any]) -> tuple[Backend, str]:
+def looks_like_world(env: Any) -> TypeGuard[World]:
+    """Whether it is a compiled world, or is meant to be one."""
+    return all(hasattr(env, name) for name in ("initial", "transition", "terminated"))
+
+
+def _check_world(env: Any) -> None:
+    """Raises:
+    UphillError: unless it is a whole world that a compiled program can be made of.
+    """
+    name = name_of(env)
+    if isinstance(env, type):
+        raise UphillError(f"env is {name}, the class of a compiled world: give a world, {name}().")
+    if missing := [part for part in WORLD_PARTS if not hasattr(env, part)]:
+        raise UphillError(
+            f"env is {name}, a compiled world without {', '.join(missing)}: add what "
+            "uphill.envs.base.World has."
+        )
+    try:
+        hash(env)
+    except TypeError as error:
+        raise UphillError(
+            f"env is {name}, a compiled world that can't be hashed ({error}): make it a frozen "
+            "dataclass or an Equinox module whose fields are numbers, texts or tuples."
+        ) from error
+
+
+def _pick(env: str | Callable | World, env_kwargs: dict[str, Any]) -> tuple[Backend, str]:
+    if looks_like_world(env):
+        make_world(env, env_kwargs)
+        return "compiled", "it is a compiled world of yours"
     if not isinstance(env, str):
         return "gymnasium", "it is a Python callable"
     if env in WORLDS and (not env_kwargs or _is_ours_alone(env)):
@@ -100,13 +130,18 @@ def _is_ours_alone(env_id: str) -> bool:
 
 
 def _insist(
-    env: str | Callable, backend: Backend, env_kwargs: dict[str, Any]
+    env: str | Callable | World, backend: Backend, env_kwargs: dict[str, Any]
 ) -> tuple[Backend, str]:
+    is_own = looks_like_world(env)
+    if is_own and backend != "compiled":
+        raise UphillError(
+            f"backend is {backend!r}, but {name_of(env)} is a compiled world: leave out backend."
+        )
     if backend == "compiled":
-        if not isinstance(env, str) or env not in WORLDS:
+        if not is_own and (not isinstance(env, str) or env not in WORLDS):
             have = ", ".join(WORLDS)
             raise UphillError(
-                f"backend is 'compiled', but {_name(env)!r} is no compiled world (these are: "
+                f"backend is 'compiled', but {name_of(env)!r} is no compiled world (these are: "
                 f"{have}): leave out --backend."
             )
         make_world(env, env_kwargs)
@@ -117,7 +152,7 @@ def _insist(
             )
         if not isinstance(env, str) or not envpool_backend.supports(env):
             raise UphillError(
-                f"backend is 'envpool', but EnvPool does not have {_name(env)!r}: leave out "
+                f"backend is 'envpool', but EnvPool does not have {name_of(env)!r}: leave out "
                 "--backend."
             )
     if backend == "gymnasium" and isinstance(env, str):
@@ -138,7 +173,8 @@ def _require_known(env_id: str, pools: tuple[str, ...]) -> None:
         raise UphillError(f"There is no environment {env_id!r}: {near}")
 
 
-def _name(env: str | Callable[..., Any]) -> str:
+def name_of(env: Any) -> str:
+    """An environment's ID, or what its maker or its world is called."""
     if isinstance(env, str):
         return env
     function = env.func if isinstance(env, partial) else env
@@ -167,14 +203,14 @@ def lane_seed(seed: int, lane: int, resumed_at: int = 0) -> int:
 
 
 def make_env(
-    env: EnvironmentChoice | str | Callable[..., Any],
+    env: EnvironmentChoice | str | Callable[..., Any] | World,
     num_envs: int = 1,
     seeds: tuple[int, ...] = (0,),
     resumed_at: int = 0,
 ) -> tuple[AnyEnvironment, str | None]:
     """The environments of all seeds, and a notice for the user, if there is one.
 
-    `env` is an ID, a callable, or what `choose` says of it.
+    `env` is an ID, a callable, a compiled world, or what `choose` says of it.
 
     A compiled environment has `num_envs` lanes (each seed steps a batch of its own); the others
     have `len(seeds) · num_envs`, those of the first seed first.
@@ -185,7 +221,7 @@ def make_env(
     choice = env if isinstance(env, EnvironmentChoice) else choose(env)
     lane_seeds = [lane_seed(seed, lane, resumed_at) for seed in seeds for lane in range(num_envs)]
     if choice.backend == "compiled":
-        return CompiledEnvironment(make_world(str(choice.env), choice.env_kwargs), num_envs), None
+        return CompiledEnvironment(make_world(choice.env, choice.env_kwargs), num_envs), None
     if choice.backend == "envpool":
         if sys.platform == "linux":
             return EnvPoolEnvironment(str(choice.env), lane_seeds, choice.env_kwargs), None

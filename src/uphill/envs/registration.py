@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from uphill.envs.base import Informative, World, narrow
-from uphill.envs.pictures import frames_per_second, render
+from uphill.envs.pictures import frames_per_second, has_picture, render
 from uphill.envs.worlds import WORLDS, make_world
 
 
@@ -33,7 +33,9 @@ class WorldEnv(gymnasium.Env):
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"]}  # noqa: RUF012 Gymnasium's
 
-    def __init__(self, world: str, render_mode: str | None = None, **arguments: Any) -> None:
+    def __init__(
+        self, world: str | World, render_mode: str | None = None, **arguments: Any
+    ) -> None:
         """Raises:
         UphillError: if the world does not take the arguments.
         """
@@ -41,7 +43,8 @@ class WorldEnv(gymnasium.Env):
         self.observation_space = self.world.observation_space
         self.action_space = self.world.action_space
         self.render_mode = render_mode
-        self.metadata = {**WorldEnv.metadata, "render_fps": frames_per_second(self.world)}
+        fps = {"render_fps": frames_per_second(self.world)} if has_picture(self.world) else {}
+        self.metadata = WorldEnv.metadata | fps
         self.state: Any = None
         self._key: Any = None
         self._window: Any = None

@@ -1,6 +1,8 @@
 """A number that may change while training goes on."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -26,11 +28,11 @@ class Schedule(eqx.Module):
     kind: str = eqx.field(static=True, default="constant")
 
     @classmethod
-    def parse(cls, text: "str | float | Schedule") -> "Schedule":
+    def parse(cls, text: "str | float | Schedule", field: str = "") -> "Schedule":
         """Read a number, `linear:START:END` or `cosine:START:END`.
 
         Raises:
-            UphillError: for anything else.
+            UphillError: for anything else; it names the `field` whose value this is.
         """
         if isinstance(text, Schedule):
             return text
@@ -42,9 +44,15 @@ class Schedule(eqx.Module):
         expected = 1 if kind == "constant" else 2
         if kind not in _KINDS or len(values) != expected or not all(map(math.isfinite, values)):
             raise UphillError(
-                f"{text!r} is no schedule: write a number, linear:START:END or cosine:START:END."
+                f"{field or 'A schedule'} is {text!r}: write a number, linear:START:END or "
+                "cosine:START:END."
             )
         return cls(values[0], values[-1], kind)
+
+    @classmethod
+    def of(cls, field: str) -> "Callable[[str | float | Schedule], Schedule]":
+        """`parse`, for the field of that name."""
+        return lambda text: cls.parse(text, field)
 
     def at(self, progress: Scalar) -> "Schedule":
         """The constant that it is when `progress` (0 to 1) of the training is done."""
@@ -54,6 +62,16 @@ class Schedule(eqx.Module):
             progress = 0.5 - 0.5 * jnp.cos(jnp.pi * progress)
         now = self.value + (self.end - self.value) * progress
         return Schedule(now, now, "constant")
+
+    def __repr__(self) -> str:
+        """As it is written in Python: a number, or a text in quotes."""
+        return str(self) if self.kind == "constant" else repr(str(self))
+
+    def __pdoc__(self, **_: Any) -> Any:
+        """The same within an Equinox module, which does not ask for the `repr` of its fields."""
+        import wadler_lindig
+
+        return wadler_lindig.TextDoc(repr(self))
 
     def __str__(self) -> str:
         if self.kind == "constant":

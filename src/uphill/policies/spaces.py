@@ -7,6 +7,7 @@ acts without an environment.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -53,6 +54,19 @@ class Numbers:
             numbers = numbers / 255
         return numbers.reshape(*batch, self.size)
 
+    def checked(self, leaf: np.ndarray) -> np.ndarray:
+        """The leaf as it is.
+
+        Raises:
+            UphillError: if it is not finite.
+        """
+        if leaf.dtype.kind == "f" and not np.isfinite(leaf).all():
+            raise UphillError(
+                "The observation has numbers that are NaN or infinite: no policy can act on them, "
+                "so mend what they come from."
+            )
+        return leaf
+
 
 @dataclass(frozen=True)
 class OneHot:
@@ -74,6 +88,34 @@ class OneHot:
             for k, (size, start) in enumerate(zip(self.sizes, self.starts, strict=True))
         ]
         return jnp.concatenate(vectors, -1)
+
+    def checked(self, leaf: np.ndarray) -> np.ndarray:
+        """The leaf as whole numbers; one of another shape, which `batch_shape` refuses, as it is.
+
+        Raises:
+            UphillError: if a number is none of its choices.
+        """
+        if leaf.shape[leaf.ndim - len(self.shape) :] != self.shape:
+            return leaf
+        low, high = _ranges(self)
+        # NaN is in no range; and only what is in range can be made a whole number.
+        if ((leaf >= low) & (leaf <= high)).all():
+            whole = leaf.astype(np.int64, copy=False)
+            if leaf.dtype.kind != "f" or (whole == leaf).all():
+                return whole
+        ends = zip(low.ravel().tolist(), high.ravel().tolist(), strict=True)
+        choices = ", ".join(f"{first} to {last}" for first, last in ends)
+        raise UphillError(
+            f"The observation is {leaf.tolist()}, where the environment's space has whole numbers "
+            f"({choices}): give it as the environment returns it."
+        )
+
+
+@cache
+def _ranges(encoding: OneHot) -> tuple[np.ndarray, np.ndarray]:
+    """The first and the last choice of each number."""
+    low, size = (np.reshape(x, encoding.shape) for x in (encoding.starts, encoding.sizes))
+    return low, np.asarray(low + size - 1)
 
 
 @dataclass(frozen=True)

@@ -54,19 +54,33 @@ class Facts:
     stopped: bool
     """whether training ended before its steps were done"""
     device: dict[str, str]
+    best_steps: tuple[int, ...] = ()
+    """per seed: transitions when its learner in `best` was so good; a checkpoint that was written
+    before there was this field has none"""
+    best_seconds: tuple[float, ...] = ()
+    """per seed: seconds of training at that moment"""
 
     def __post_init__(self) -> None:
         num_seeds = len(self.num_transitions)
         counters = (self.num_updates, self.metrics_offset, self.evaluated_at, *self.num_transitions)
         per_seed = (self.recent, self.best_scores, self.tracked)
+        moments = (self.best_steps, self.best_seconds)
         pairs = [pair for recent in self.recent for pair in recent]
         if (
             min(counters) < 0
             or num_seeds < 1
             or any(len(x) != num_seeds for x in per_seed)
+            or any(len(x) not in (0, num_seeds) for x in moments)
             or any(len(pair) != 2 for pair in pairs)
         ):
             raise UphillError("The checkpoint's counters do not fit together.")
+
+    def moment_of_best(self, seed_index: int) -> tuple[int, float]:
+        """A seed's transitions, and the seconds of training, when its learner in `best` was so
+        good; where that is not known, when `best` was written."""
+        if not (self.best_steps and self.best_seconds):
+            return self.num_transitions[seed_index], self.seconds
+        return self.best_steps[seed_index], self.best_seconds[seed_index]
 
 
 @dataclass(frozen=True)
@@ -164,18 +178,37 @@ def read_manifest(folder: Path, name: str) -> Manifest:
     """
     path = folder / f"{name}.json"
     if not path.exists():
-        raise UphillError(f"There is no checkpoint {path}.")
-    document = read_json(path)
+        raise UphillError(f"There is no checkpoint {path}: {_mend(path)}.")
+    try:
+        document = read_json(path)
+    except UphillError as error:
+        raise _damaged(path, error) from error
     found = document.get("format") if isinstance(document, dict) else None
     if found != FORMAT:
-        raise UphillError(f"{path} has format {found!r}: this version reads {FORMAT}.")
+        raise UphillError(
+            f"{path} has format {found!r}, and this version reads {FORMAT}: use the version that "
+            "experiment.json names, or train again."
+        )
     try:
         manifest = decode(Manifest, document)
     except UphillError as error:
-        raise UphillError(f"The checkpoint {path} is damaged: {error}") from error
+        raise _damaged(path, error) from error
     if not _PLAIN_NAME.fullmatch(manifest.tensors):
-        raise UphillError(f"{path} names no tensors file of its own: it was altered.")
+        raise _damaged(path, "it names no tensors file of its own")
     return manifest
+
+
+def _damaged(path: Path, why: object) -> UphillError:
+    return UphillError(f"The checkpoint {path} is damaged ({str(why).rstrip('.')}): {_mend(path)}.")
+
+
+def _mend(path: Path) -> str:
+    """What helps where a file of a run is lost."""
+    other = "best" if path.name.startswith("latest") else "latest"
+    mend = "copy the run directory again, or train again with the command in experiment.json"
+    if (path.parent / f"{other}.json").exists():
+        mend += f" (uphill.load(run, checkpoint={other!r}) has other policies)"
+    return mend
 
 
 def read_tensors(folder: Path, manifest: Manifest) -> dict[str, np.ndarray]:
@@ -202,13 +235,15 @@ def from_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UphillError(f"The checkpoint {path} can't be read ({error.strerror}).") from error
+        raise UphillError(
+            f"The checkpoint {path} can't be read ({error.strerror}): {_mend(path)}."
+        ) from error
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise UphillError(f"The checkpoint {path} is damaged: its checksum does not match.")
+        raise _damaged(path, "its checksum does not match")
     try:
         return load(content)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise UphillError(f"The checkpoint {path} is damaged: {error}.") from error
+        raise _damaged(path, error) from error
 
 
 def restore(skeleton: PyTree, tensors: dict[str, np.ndarray], prefix: str = "") -> PyTree:
@@ -227,7 +262,8 @@ def restore(skeleton: PyTree, tensors: dict[str, np.ndarray], prefix: str = "") 
             have = "none" if found is None else f"{found.dtype}{list(found.shape)}"
             raise UphillError(
                 f"The checkpoint does not fit: {name} should be "
-                f"{expected.dtype}{list(expected.shape)}, and the file has {have}."
+                f"{expected.dtype}{list(expected.shape)}, and the file has {have}: give the "
+                "network of training, and leave experiment.json as training wrote it."
             )
         restored.append(_like(leaf, found))
     return jax.tree_util.tree_unflatten(structure, restored)

@@ -32,8 +32,9 @@ class Experiment:
     """The contents of `experiment.json`."""
 
     env: str
-    """environment ID, or the name of the Python callable that makes it"""
+    """environment ID, or the name of the Python callable that makes it, or of the world"""
     is_callable: bool
+    """whether `env` names a Python callable or a world of the user's own, to be given again"""
     env_kwargs: dict[str, Any]
     backend: Literal["compiled", "envpool", "gymnasium"]
     is_async: bool

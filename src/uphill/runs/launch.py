@@ -12,7 +12,8 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from uphill.envs.make import EnvironmentChoice, choose
+from uphill.envs.base import World
+from uphill.envs.make import EnvironmentChoice, choose, name_of
 from uphill.errors import UphillError
 from uphill.learning.algorithms import ALGORITHMS
 from uphill.learning.learner import take
@@ -49,7 +50,7 @@ BackendName = Literal["auto", "compiled", "envpool", "gymnasium"]
 
 
 def train(
-    env: str | Callable[..., Any],
+    env: str | Callable[..., Any] | World,
     algorithm: Algorithm | None = None,
     *,
     algo: str | None = None,
@@ -75,7 +76,7 @@ def train(
     Without an algorithm, the preset of the environment is used.
 
     Arguments:
-        env: an ID, `module:ID`, or a callable that makes an environment.
+        env: an ID, `module:ID`, a callable that makes an environment, or a compiled world.
         algorithm: what `uphill.ppo()` and the like make.
         algo: instead, the name of one: the environment's preset of it.
         seed, seeds: the seeds `seed`, `seed` + 1, … are trained.
@@ -101,7 +102,7 @@ def train(
         UphillError: for anything about the arguments or the environment that can be mended.
         Interrupted: on Ctrl-C, after a checkpoint was written.
     """
-    name = env if isinstance(env, str) else getattr(env, "__name__", "environment")
+    name = name_of(env)
     chosen = _chosen(name, algorithm, algo)
     algorithm = _with_envs(chosen.algorithm, envs)
     decode(BackendName, backend, "backend")
@@ -154,7 +155,7 @@ def train(
     session = Session(
         folder, experiment, trainer, memory, metrics, progress, experiment.episodes, sinks
     )
-    return session.run(state, env if callable(env) else None)
+    return session.run(state, None if isinstance(env, str) else env)
 
 
 def first_log(state: TrainState, seeds: int) -> Log:
@@ -162,6 +163,8 @@ def first_log(state: TrainState, seeds: int) -> Log:
     return Log(
         recent=[[] for _ in range(seeds)],
         best_scores=[None] * seeds,
+        best_steps=[0] * seeds,
+        best_seconds=[0.0] * seeds,
         best=state.learners,
         tracked=[Tracked()] * seeds,
         untrained=jax.device_get(state.learners.actor),
@@ -182,7 +185,7 @@ def _trainer(
 def resume(
     run: str | PathLike[str],
     *,
-    env: Callable[..., Any] | None = None,
+    env: Callable[..., Any] | World | None = None,
     network: NetworkFactory | None = None,
     steps: float | None = None,
     allow_import: bool = False,
@@ -217,13 +220,16 @@ def resume(
         )
     tensors = read_tensors(folder / "checkpoint", manifest)
     state = _restored_state(trainer, facts, tensors)
+    # Not what `latest` says of it: a crash may have come after `best` was written.
+    best = read_manifest(folder / "checkpoint", "best").facts
     log = Log(
         seconds=facts.seconds,
         compile_seconds=facts.compile_seconds,
         pending=_pending(tensors),
         recent=[[list(pair) for pair in recent] for recent in facts.recent],
-        # Not those of `latest`: a crash may have come after `best` was written.
-        best_scores=list(read_manifest(folder / "checkpoint", "best").facts.best_scores),
+        best_scores=list(best.best_scores),
+        best_steps=[best.moment_of_best(s)[0] for s in range(experiment.seeds)],
+        best_seconds=[best.moment_of_best(s)[1] for s in range(experiment.seeds)],
         best=read_learners(folder, experiment, "best", network),
         evaluated_at=facts.evaluated_at,
         tracked=list(facts.tracked),

@@ -382,7 +382,8 @@ def _presets(env: str) -> dict[str, Preset]:
 def settings_of(env: str, algo: str, algorithm: Algorithm) -> str:
     """Where the settings of an algorithm come from, and which they are, as a person would say it.
 
-    They are the flags that turn what an environment without a preset gets into `algorithm`.
+    They are the flags that turn what an environment without a preset gets into `algorithm`, but
+    what is Python's own default is called that.
     """
     if algo not in ALGORITHMS:
         return "your own"
@@ -392,4 +393,6 @@ def settings_of(env: str, algo: str, algorithm: Algorithm) -> str:
     else:
         source = f"no preset of {algo} for {env}"
     changed = " ".join(flags(preset("", algo).algorithm, algorithm))
+    if changed and encode(algorithm) == encode(ALGORITHMS[algo]()):
+        return f"{source}: uphill.{algo}() as it is"
     return f"{source}: {algo}'s defaults" + (f" with {changed}" if changed else "")

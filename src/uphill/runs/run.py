@@ -6,14 +6,15 @@ from dataclasses import replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
-from uphill.envs.make import EnvironmentChoice, choose
+from uphill.envs.base import World
+from uphill.envs.make import EnvironmentChoice, choose, looks_like_world, name_of
 from uphill.errors import UphillError
 from uphill.learning.learner import Actor, Learner, make_learner, stack, take
 from uphill.learning.process import use_compile_cache, use_cores
@@ -36,7 +37,9 @@ REPORT_FILE = "report.html"
 SOLVED_OVER = 100
 """Episodes whose mean has to reach the threshold for a task to be solved."""
 
-EnvironmentFactory = Callable[..., Any]
+EnvironmentFactory = Callable[..., Any] | World
+"""What must be given again where training was given one: nothing is imported on a file's say-so."""
+CHECKPOINTS = ("latest", "best")
 
 
 class TrainedPolicy:
@@ -46,6 +49,10 @@ class TrainedPolicy:
         self.actor = actor
         self._generator = np.random.default_rng()
 
+    def __repr__(self) -> str:
+        size, kind = self.actor.encoding.size, self.actor.policy.action_kind
+        return f"TrainedPolicy({size} features → {type(kind).__name__} of {kind.vector_size})"
+
     def act(self, observation: PyTree, sample: bool = False, seed: int | None = None) -> Any:
         """The action for one observation, or for several stacked along leading axes.
 
@@ -53,10 +60,13 @@ class TrainedPolicy:
         of numbers are welcome as arrays are.
 
         Raises:
-            UphillError: if the observation has not the shape of the environment's.
+            UphillError: if the observation has not the structure and shape of the environment's, or
+                holds what can't be one of it.
         """
         try:
             observation = _arrays(self.actor.encoding, observation)
+        except UphillError:
+            raise
         except (LookupError, TypeError, ValueError) as error:
             raise UphillError(
                 "The observation is not numbers in the structure of the environment's space "
@@ -79,12 +89,15 @@ def _arrays(encoding: Encoding, observation: Any) -> PyTree[np.ndarray]:
 
     Raises:
         LookupError, TypeError or ValueError: if it has another structure.
+        UphillError: if a number can't be one of the space's.
     """
     if not isinstance(encoding, Group):
         array = np.asarray(observation)
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{type(observation).__name__} where numbers should be")
-        return narrow_on_host(array)
+        return narrow_on_host(encoding.checked(array))
+    if encoding.keys is not None and (surplus := set(observation) - set(encoding.keys)):
+        raise LookupError(f"it has {', '.join(sorted(map(str, surplus)))} besides")
     children = zip(encoding.parts, encoding.children(observation), strict=True)
     arrays = tuple(_arrays(part, child) for part, child in children)
     return arrays if encoding.keys is None else dict(zip(encoding.keys, arrays, strict=True))
@@ -104,6 +117,8 @@ def _sample(actor: Actor, observation: PyTree, key: PRNGKeyArray) -> Array:
 class Run:
     """What is in a run directory; a path itself, wherever the path of a run is asked for.
 
+    Its policies are those of `checkpoint`: the final ones, or each seed's best.
+
     Raises:
         UphillError: if `path` is no run directory.
     """
@@ -114,8 +129,12 @@ class Run:
         env: EnvironmentFactory | None = None,
         seed_index: int | None = None,
         network: NetworkFactory | None = None,
+        checkpoint: str = "latest",
     ) -> None:
         self.path = as_path(path)
+        if checkpoint not in CHECKPOINTS:
+            raise UphillError(f"checkpoint is {checkpoint!r}: use 'latest' or 'best'.")
+        self.checkpoint = checkpoint
         self.experiment: Experiment = read_experiment(self.path)
         self._env, self._seed_index, self._network = env, seed_index, network
         self._policies: dict[int, TrainedPolicy] = {}
@@ -127,20 +146,46 @@ class Run:
         e = self.experiment
         return (
             f"Run({str(self.path)!r}: {e.algo} on {e.env}, {e.seeds} seed(s), {e.steps:,} steps; "
-            f"policy of seed {e.all_seeds[self.seed_index]})"
+            f"{self.kind} policy of seed {e.all_seeds[self.seed_index]})"
         )
 
     def __fspath__(self) -> str:
         return str(self.path)
 
+    @property
+    def kind(self) -> Literal["final", "best"]:
+        """Which policies these are, in a word."""
+        return "final" if self.checkpoint == "latest" else "best"
+
     @cached_property
     def learners(self) -> Learner:
-        """The final learners of all seeds, with a leading axis for the seeds."""
-        return read_learners(self.path, self.experiment, "latest", self._network)
+        """The learners of all seeds, with a leading axis for the seeds."""
+        return read_learners(self.path, self.experiment, self.checkpoint, self._network)
+
+    def moment(self, seed_index: int) -> tuple[int, float]:
+        """Transitions, and seconds of training, that a seed's learner has learned from.
+
+        Raises:
+            UphillError: if the checkpoint is missing or damaged.
+        """
+        facts = read_manifest(self.path / "checkpoint", self.checkpoint).facts
+        if self.checkpoint == "best":
+            return facts.moment_of_best(seed_index)
+        return facts.num_transitions[seed_index], facts.seconds
+
+    def check_final(self, what: str) -> None:
+        """Raises:
+        UphillError: if the policies are not the final ones, which `what` shows.
+        """
+        if self.checkpoint != "latest":
+            raise UphillError(
+                f"{what} shows the final policy, and checkpoint is {self.checkpoint!r}: leave "
+                "checkpoint out."
+            )
 
     @property
     def evaluation(self) -> dict[str, Any] | None:
-        """The contents of `evaluation.json`, or None before it is written.
+        """The contents of `evaluation.json`, of the final policies; None before it is written.
 
         Raises:
             UphillError: if it was altered.
@@ -155,9 +200,13 @@ class Run:
 
     @property
     def best_seed_index(self) -> int:
-        """The seed with the best deterministic evaluation; the first one before there is any."""
+        """The seed with the best deterministic evaluation; the first one before there is any. Of
+        the best checkpoint, the seed that scored best when it was kept."""
         if self.experiment.seeds == 1:
             return 0
+        if self.checkpoint == "best":
+            scores = read_manifest(self.path / "checkpoint", "best").facts.best_scores
+            return int(np.argmax([-np.inf if score is None else score for score in scores]))
         evaluation = self.evaluation
         return int(np.argmax(evaluation["deterministic"]["per_seed"])) if evaluation else 0
 
@@ -186,7 +235,7 @@ class Run:
 
     @property
     def policy(self) -> TrainedPolicy:
-        """The final policy of the seed that was asked for, or of the best one, which is told."""
+        """The policy of the seed that was asked for, or of the best one, which is told."""
         return self.policy_of(self.told_seed_index())
 
     def told_seed_index(self) -> int:
@@ -194,6 +243,8 @@ class Run:
         seed_index, experiment = self.seed_index, self.experiment
         if self._seed_index is None and experiment.seeds > 1 and not self._is_seed_told:
             why = "evaluated best" if self.evaluation else "is the first: none was evaluated yet"
+            if self.checkpoint == "best":
+                why = "scored best while it trained"
             tell(
                 f"The policy is that of seed {experiment.all_seeds[seed_index]}, which {why}; "
                 "seed_index chooses another."
@@ -202,7 +253,7 @@ class Run:
         return seed_index
 
     def policy_of(self, seed_index: int) -> TrainedPolicy:
-        """The final policy of one seed.
+        """The policy of one seed.
 
         Raises:
             UphillError: if there is no such seed.
@@ -230,7 +281,7 @@ class Run:
         return environment_of(replace(self.experiment, **changes), self._env, allow_import)
 
     def evaluate(self, episodes: int = 100, allow_import: bool = False) -> dict[str, Any]:
-        """Evaluate the final policies of all seeds, and write `evaluation.json`.
+        """Evaluate the policies of all seeds; if they are the final ones, write `evaluation.json`.
 
         One of more episodes stays. The learning curve is drawn if it was not.
 
@@ -244,18 +295,27 @@ class Run:
         use_cores(seeds, is_python=self.experiment.backend == "gymnasium")
         use_compile_cache()
         result = report(evaluate_actors(choice, self.learners.actor, seeds, episodes))
-        kept = self._episodes_written()
-        if episodes >= kept:
-            write_evaluation(self.path, result)
+        self._keep(result)
+        # A run that was interrupted before its first row has no curve yet.
+        if (self.path / METRICS_FILE).exists() and not (self.path / CURVE_FILE).exists():
+            self.plot()
+        return result
+
+    def _keep(self, evaluation: dict[str, Any]) -> None:
+        """Write `evaluation.json`, unless that would lose something."""
+        kept, episodes = self._episodes_written(), evaluation["episodes"]
+        if self.checkpoint != "latest":
+            tell(
+                f"This evaluation is of the {self.kind} policies, and is not written: "
+                f"{EVALUATION_FILE} is of the final ones."
+            )
+        elif episodes >= kept:
+            write_evaluation(self.path, evaluation)
         else:
             tell(
                 f"{self.path / EVALUATION_FILE} stays: it is over {kept} episodes, and this "
                 f"evaluation over {episodes}."
             )
-        # A run that was interrupted before its first row has no curve yet.
-        if (self.path / METRICS_FILE).exists() and not (self.path / CURVE_FILE).exists():
-            self.plot()
-        return result
 
     def _episodes_written(self) -> int:
         """Episodes of `evaluation.json`; 0 if there is none that can be read."""
@@ -300,10 +360,11 @@ class Run:
         env_kwargs: dict[str, Any] | None = None,
         allow_import: bool = False,
     ) -> list[Path]:
-        """Film the final policy, or with `milestones` how it learned; the paths of the films.
+        """Film the policy, or with `milestones` how it learned; the paths of the films.
 
-        They are `video.mp4` and `video.gif`, or `milestones.mp4` and `milestones.gif`, in the run
-        directory, unless `out` is another file. `uphill.runs.films.record` says the rest.
+        They are `video.mp4` and `video.gif` (of the best checkpoint `video-best`), or
+        `milestones.mp4` and `milestones.gif`, in the run directory, unless `out` is another file.
+        `uphill.runs.films.record` says the rest.
 
         Raises:
             UphillError: if the environment can't be made, or can't draw itself.
@@ -348,15 +409,17 @@ def load(
     env: EnvironmentFactory | None = None,
     seed_index: int | None = None,
     network: NetworkFactory | None = None,
+    checkpoint: str = "latest",
 ) -> Run:
-    """Open a run directory. `env` is needed to evaluate a run whose environment was a callable,
-    `network` to use one that was trained with networks of your own; `seed_index` chooses the seed
-    whose policy is used, by default the one that evaluated best.
+    """Open a run directory. `env` is needed to evaluate a run whose environment was a callable or a
+    world of your own, `network` to use one that was trained with networks of your own; `seed_index`
+    chooses the seed whose policy is used, by default the one that evaluated best; with
+    `checkpoint="best"` policies are each seed's best while it trained, not the final ones.
 
     Raises:
-        UphillError: if `path` is no run directory, or has no such seed.
+        UphillError: if `path` is no run directory, or has no such seed or checkpoint.
     """
-    return Run(path, env, seed_index, network)
+    return Run(path, env, seed_index, network, checkpoint)
 
 
 def evaluate(
@@ -365,14 +428,17 @@ def evaluate(
     *,
     env: EnvironmentFactory | None = None,
     network: NetworkFactory | None = None,
+    checkpoint: str = "latest",
     allow_import: bool = False,
 ) -> dict[str, Any]:
-    """Evaluate the final policies of a run, and write its `evaluation.json`: `Run.evaluate`.
+    """Evaluate the final policies of a run, and write its `evaluation.json`; with
+    `checkpoint="best"` evaluate the best ones, and write nothing: `Run.evaluate`.
 
     Raises:
         UphillError: if `path` is no run directory, or the environment can't be made.
     """
-    return Run(path, env, network=network).evaluate(episodes, allow_import)
+    run = Run(path, env, network=network, checkpoint=checkpoint)
+    return run.evaluate(episodes, allow_import)
 
 
 def _is_evaluation(document: Any, seeds: int) -> bool:
@@ -400,19 +466,27 @@ def environment_of(
     """The environment that an experiment names. Nothing is imported on a file's say-so.
 
     Raises:
-        UphillError: if a callable is missing, or one is given where none was trained in.
+        UphillError: if a callable or a world is missing, or is given where none was trained in.
     """
+    is_world = experiment.is_callable and experiment.backend == "compiled"
+    kind = "compiled world" if is_world else "Python callable"
     if env is not None and not experiment.is_callable and experiment.backend != "gymnasium":
         raise UphillError(
             f"env is {getattr(env, '__name__', repr(env))}: the run's environment is "
             f"{experiment.env}, so leave env out; it is for a Python callable, to be given again."
         )
-    if env is not None and not callable(env):
-        raise UphillError(f"env is {env!r}: give the Python callable of training, or leave it out.")
-    if experiment.is_callable and env is None:
+    if env is not None and not (callable(env) or looks_like_world(env)):
+        raise UphillError(f"env is {env!r}: give the {kind} of training, or leave it out.")
+    if env is not None and looks_like_world(env) != is_world:
         raise UphillError(
-            f"The run's environment was the Python callable {experiment.env!r}: give it again, "
-            "uphill.load(run, env=…)."
+            f"env is {name_of(env)}: the run's environment was the {kind} {experiment.env!r}, so "
+            "give that."
+        )
+    if experiment.is_callable and env is None:
+        call = f"{experiment.env}()" if is_world else "…"
+        raise UphillError(
+            f"The run's environment was the {kind} {experiment.env!r}: give it again, "
+            f"uphill.load(run, env={call})."
         )
     if ":" in experiment.env and env is None and not allow_import:
         module = experiment.env.split(":")[0]
@@ -420,9 +494,8 @@ def environment_of(
             f"The run's environment {experiment.env!r} imports the module {module!r}: add "
             "--allow-import if you trust it."
         )
-    return choose(
-        env or experiment.env, experiment.backend, experiment.env_kwargs, experiment.is_async
-    )
+    given = experiment.env if env is None else env
+    return choose(given, experiment.backend, experiment.env_kwargs, experiment.is_async)
 
 
 def check_network(experiment: Experiment, network: NetworkFactory | None) -> None:

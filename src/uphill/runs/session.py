@@ -3,7 +3,7 @@
 import importlib
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,14 @@ from uphill.runs.interrupts import Interrupted, Interrupts
 from uphill.runs.kept_policies import keep_policy, write_milestones
 from uphill.runs.metrics import MetricsFile, summarize_window
 from uphill.runs.milestones import UNTRAINED, Milestone, Tracked, reached, take_in
-from uphill.runs.run import CURVE_FILES, EVALUATION_FILE, REPORT_FILE, Run, write_evaluation
+from uphill.runs.run import (
+    CURVE_FILES,
+    EVALUATION_FILE,
+    REPORT_FILE,
+    EnvironmentFactory,
+    Run,
+    write_evaluation,
+)
 from uphill.runs.sinks import Sinks
 
 LEAST_POINTS = 50
@@ -50,6 +57,8 @@ class Log:
     recent: list[list[list[float]]] = field(default_factory=list)
     """per seed, newest last: [episodes, sum of their returns] of each update"""
     best_scores: list[float | None] = field(default_factory=list)
+    best_steps: list[int] = field(default_factory=list)
+    best_seconds: list[float] = field(default_factory=list)
     best: Any = None
     is_best_saved: bool = False
     """whether `best` is on the disk as it is here"""
@@ -90,7 +99,7 @@ class Session:
     _final: "Future[Evaluator] | None" = None
     _has_saved: bool = False
 
-    def run(self, state: TrainState, env: Callable[..., Any] | None) -> Run:
+    def run(self, state: TrainState, env: EnvironmentFactory | None) -> Run:
         """Train to the end, save, evaluate, draw.
 
         What only the end needs is made ready by a thread while training leaves it a core. Python
@@ -319,10 +328,10 @@ class Session:
                 learners,
                 jax.device_get(self.log.best),
             )
-            self.log.best_scores = [
-                new if is_better else old
-                for new, old, is_better in zip(scores, self.log.best_scores, better, strict=True)
-            ]
+            seconds = [self.log.seconds] * len(better)
+            self.log.best_scores = _where(better, scores, self.log.best_scores)
+            self.log.best_steps = _where(better, state.num_transitions, self.log.best_steps)
+            self.log.best_seconds = _where(better, seconds, self.log.best_seconds)
 
     def _evaluate_if_due(self, state: TrainState) -> list[float] | None:
         every, steps = self.experiment.eval_every, min(state.num_transitions)
@@ -370,6 +379,8 @@ class Session:
             metrics_offset=self.metrics.offset,
             recent=tuple(tuple(tuple(pair) for pair in recent) for recent in log.recent),
             best_scores=tuple(log.best_scores),
+            best_steps=tuple(log.best_steps),
+            best_seconds=tuple(log.best_seconds),
             evaluated_at=log.evaluated_at,
             tracked=tuple(log.tracked),
             milestones=log.milestones,
@@ -419,6 +430,11 @@ def recent_mean(recent: list[list[float]]) -> float | None:
     """The mean return of the last 100 episodes or a few more: whole updates count."""
     episodes = sum(count for count, _ in recent)
     return sum(total for _, total in recent) / episodes if episodes else None
+
+
+def _where(condition: Sequence[bool], yes: Sequence[Any], no: Sequence[Any]) -> list[Any]:
+    """`np.where` of plain values."""
+    return [a if is_so else b for is_so, a, b in zip(condition, yes, no, strict=True)]
 
 
 def savable(trainer: Trainer, lanes: Any) -> Any:

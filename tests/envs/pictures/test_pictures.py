@@ -12,7 +12,15 @@ import pytest
 
 from counting_world import CountingWorld
 from uphill.envs.drawing import BLUE, GROUND, ORANGE, Color
-from uphill.envs.pictures import acrobot, cartpole, cartpole_swingup, mountain_car, pendulum, render
+from uphill.envs.pictures import (
+    acrobot,
+    cartpole,
+    cartpole_swingup,
+    frames_per_second,
+    mountain_car,
+    pendulum,
+    render,
+)
 from uphill.envs.worlds import WORLDS
 from uphill.envs.worlds import acrobot as acrobot_world
 from uphill.envs.worlds import cartpole as cartpole_world
@@ -63,8 +71,21 @@ def test_no_display_is_needed_or_opened():
 
 def test_a_world_without_a_picture_says_so():
     world = CountingWorld()
-    with pytest.raises(UphillError, match="no picture of CountingWorld: write uphill/envs/pictur"):
+    with pytest.raises(UphillError, match="no picture of CountingWorld: give it fps, a number"):
         render(world, world.initial(jax.random.key(0)))
+
+
+def test_a_world_may_draw_itself():
+    class Drawn(CountingWorld):
+        fps = 7
+
+        def picture(self, state):
+            return np.full((4, 6, 3), 10 * state.t, np.uint8)
+
+    world = Drawn()
+    state = world.transition(world.initial(jax.random.key(0)), 0, None)
+    np.testing.assert_array_equal(render(world, state), np.full((4, 6, 3), 10, np.uint8))
+    assert frames_per_second(world) == 7
 
 
 def test_a_cartpole_leans_to_the_right_when_its_angle_is_positive():

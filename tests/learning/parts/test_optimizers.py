@@ -32,7 +32,7 @@ REFUSED = [
     (
         SGD,
         {"learning_rate": "fast"},
-        "'fast' is no schedule: write a number, linear:START:END or cosine:START:END",
+        "learning_rate is 'fast': write a number, linear:START:END or cosine:START:END",
     ),
     (Optax, {"name": "adamw", "max_grad_norm": 0.0}, f"max_grad_norm is 0.0: {NORM}"),
     (Optax, {"name": "lion", "learning_rate": -1.0}, "learning_rate is -1.0: use 0 or more"),

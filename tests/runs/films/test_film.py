@@ -18,6 +18,7 @@ import uphill
 from small_runs import train_small
 from uphill.cli import main
 from uphill.errors import UphillError
+from uphill.runs.checkpoint import read_manifest
 from uphill.runs.films import film
 from uphill.runs.films.film import film_rate, fit, milestone_clips, record
 from uphill.runs.films.stages import CANDIDATES, stage_of
@@ -289,6 +290,28 @@ def test_record_from_the_command_line(run: uphill.Run, capfd: pytest.CaptureFixt
     assert f"{run.path / 'video.mp4'}  (" in printed.out
     best = int(np.argmax(run.evaluation["deterministic"]["per_seed"])) if run.evaluation else 0
     assert f"The policy is that of seed {best}, which evaluated best" in printed.err
+
+
+def test_the_best_policys_film_says_so_and_is_a_file_of_its_own(
+    run: uphill.Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    best, plan = uphill.load(run, checkpoint="best"), film._Plan(seed_index=1, milestones=False)
+    captions = []
+    for each in (run, best):
+        with film._scenes(each, plan, allow_import=False) as scenes:
+            captions.append(film._caption(each, plan, scenes[0], 0, scenes))
+    assert [caption.title for caption in captions] == ["final policy", "best policy"]
+    facts = read_manifest(run.path / "checkpoint", "best").facts
+    assert (captions[1].steps, captions[1].seconds) == (facts.best_steps[1], facts.best_seconds[1])
+    assert captions[1].steps < captions[0].steps
+    words = ["record", str(run.path), "--checkpoint", "best", "--width", "160"]
+    assert main([*words, "--seed-index", "1", "--json"]) == 0
+    result = json.loads(capfd.readouterr().out)
+    assert result["files"] == [str(run.path / f"video-best.{x}") for x in ("mp4", "gif")]
+    assert main([*words, "--milestones"]) == 1
+    assert "A film of the milestones shows the final policy, and ch" in capfd.readouterr().err
+    with pytest.raises(UphillError, match=r"^A report shows the final policy, and checkpoint is"):
+        best.report()
 
 
 def test_what_can_not_be_drawn_ends_with_status_1(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -12,12 +12,15 @@ from uphill.cli.parsing import parse
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Evaluate a run's final policies: whole episodes, deterministic and stochastic."""
+    """Evaluate a run's final or best policies: whole episodes, deterministic and stochastic."""
 
     run: Annotated[Positional[Path], arg(metavar="RUN")]
     """Run directory."""
     episodes: int = 100
     """Episodes for each seed."""
+    checkpoint: Literal["latest", "best"] = "latest"
+    """Which policies: the final ones, or each seed's best while it trained. An evaluation of the
+    best is shown, but not written: evaluation.json is of the final ones."""
     allow_import: bool = False
     """Import the module that a `module:ID` environment names."""
     json: bool = False
@@ -30,5 +33,6 @@ def command(argv: list[str]) -> None:
     from uphill.runs.run import load
 
     with stdout_for(options.json) as show:
-        result = load(options.run).evaluate(options.episodes, options.allow_import)
+        run = load(options.run, checkpoint=options.checkpoint)
+        result = run.evaluate(options.episodes, options.allow_import)
         show(result)

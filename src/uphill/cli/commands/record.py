@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -12,12 +12,14 @@ from uphill.cli.parsing import parse, take_env_kwargs
 
 @dataclass(frozen=True)
 class RecordOptions:
-    """Film a run's final policy, or with --milestones how it learned: MP4 and GIF."""
+    """Film a run's final policy, its best, or with --milestones how it learned: MP4 and GIF."""
 
     run: Annotated[Positional[Path], arg(metavar="RUN")]
     """Run directory."""
     milestones: bool = False
     """Show each milestone of the training, in order, and the final policy after them."""
+    checkpoint: Literal["latest", "best"] = "latest"
+    """Which policy: the final one, or the seed's best while it trained."""
     seed_index: int | None = None
     """Which seed's policy, counted from 0; by default the one that evaluated best."""
     episodes: int = 1
@@ -26,7 +28,8 @@ class RecordOptions:
     """Sample the final policy's actions; by default it takes the most probable ones. Milestones
     always show sampled ones."""
     out: Path | None = None
-    """File to write, .mp4 or .gif; by default both, as video or milestones in the run directory."""
+    """File to write, .mp4 or .gif; by default both, as video, video-best or milestones in the run
+    directory."""
     fps: float | None = None
     """Steps of the environment to show in a second; by default real time."""
     width: int | None = None
@@ -47,7 +50,7 @@ def command(argv: list[str]) -> None:
 
     with stdout_for(options.json) as show:
         film = record(
-            load(options.run),
+            load(options.run, checkpoint=options.checkpoint),
             options.milestones,
             seed_index=options.seed_index,
             episodes=options.episodes,

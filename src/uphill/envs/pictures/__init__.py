@@ -3,7 +3,8 @@
 The picture of the world in `worlds/NAME.py` lies in `pictures/NAME.py`, which has a function
 `draw(world, state) -> Canvas` and a number `FPS`, the pictures a second to show it at: real time,
 unless that jerks.
-`state` is one state whose leaves are NumPy arrays.
+`state` is one state whose leaves are NumPy arrays. A world of the user's own draws itself
+(`uphill.envs.base.Pictured`).
 """
 
 from importlib import import_module
@@ -14,7 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree, UInt8
 
-from uphill.envs.base import World
+from uphill.envs.base import Pictured, World
 from uphill.errors import UphillError
 
 
@@ -24,7 +25,10 @@ def render(world: World, state: PyTree) -> UInt8[np.ndarray, "height width 3"]:
     Raises:
         UphillError: if nobody has drawn this world.
     """
-    return _picture(world).draw(world, jax.tree.map(np.asarray, state)).rgb()
+    state = jax.tree.map(np.asarray, state)
+    if isinstance(world, Pictured):
+        return world.picture(state)
+    return _picture(world).draw(world, state).rgb()
 
 
 def frames_per_second(world: World) -> int:
@@ -33,15 +37,23 @@ def frames_per_second(world: World) -> int:
     Raises:
         UphillError: if nobody has drawn this world.
     """
-    return _picture(world).FPS
+    return world.fps if isinstance(world, Pictured) else _picture(world).FPS
+
+
+def has_picture(world: World) -> bool:
+    """Whether somebody has drawn this world."""
+    return isinstance(world, Pictured) or find_spec(_module(world)) is not None
+
+
+def _module(world: World) -> str:
+    return f"{__name__}.{type(world).__module__.rpartition('.')[2]}"
 
 
 def _picture(world: World) -> Any:
     """The module that draws a world."""
-    name = f"{__name__}.{type(world).__module__.rpartition('.')[2]}"
-    if find_spec(name) is None:
+    if not has_picture(world):
         raise UphillError(
-            f"There is no picture of {type(world).__name__}: write {name.replace('.', '/')}.py "
-            "with a function draw(world, state)."
+            f"There is no picture of {type(world).__name__}: give it fps, a number, and "
+            "picture(state), a function to a NumPy array of bytes (height, width, 3)."
         )
-    return import_module(name)
+    return import_module(_module(world))

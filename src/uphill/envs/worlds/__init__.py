@@ -25,18 +25,19 @@ WORLDS: dict[str, World] = {
 }
 
 
-def make_world(name: str, arguments: dict[str, Any]) -> World:
-    """The world of that name, with these keyword arguments.
+def make_world(env: str | World, arguments: dict[str, Any]) -> World:
+    """The world of that name, or the world itself, with these keyword arguments.
 
     Raises:
         UphillError: if it does not take them.
     """
-    world = WORLDS[name]
+    world = WORLDS[env] if isinstance(env, str) else env
     if not arguments:
         return world
     taken = world.arguments if isinstance(world, Configurable) else ()
     if unknown := sorted(set(arguments) - set(taken)):
         takes = f"these are: {', '.join(taken)}" if taken else "it takes none"
+        name = env if isinstance(env, str) else type(env).__name__
         raise UphillError(f"{name} has no argument {', '.join(unknown)} ({takes}).")
     assert isinstance(world, Configurable)
     return world.configured(**arguments)

@@ -52,8 +52,8 @@ from uphill.policies.policy import PolicySettings
 from uphill.trajectory import Scalar
 
 
-def _parse_optional(value: "str | float | Schedule | None") -> Schedule | None:
-    return None if value is None else Schedule.parse(value)
+def _parse_mixture(value: "str | float | Schedule | None") -> Schedule | None:
+    return None if value is None else Schedule.parse(value, "uniform_mixture")
 
 
 class Algorithm(eqx.Module):
@@ -76,9 +76,9 @@ class Algorithm(eqx.Module):
     divides by a number that the batch itself gave.)"""
     mean_over: str = eqx.field(static=True, default="steps")
     """What the sum of gradients is divided by: steps, or episodes (the exact gradient of J)."""
-    entropy: Schedule = eqx.field(converter=Schedule.parse, default=0.0)
+    entropy: Schedule = eqx.field(converter=Schedule.of("entropy"), default=0.0)
     """Weight of the policy's entropy in the objective: more of it, more exploration."""
-    uniform_mixture: Schedule | None = eqx.field(converter=_parse_optional, default=None)
+    uniform_mixture: Schedule | None = eqx.field(converter=_parse_mixture, default=None)
     """Probability with which an action is drawn from all with equal chances, whatever the policy
     says; the log-probability is the mixture's, so the gradient stays right. Not for continuous
     actions."""

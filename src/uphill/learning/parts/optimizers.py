@@ -30,7 +30,7 @@ from uphill.trajectory import Scalar
 class Adam(eqx.Module):
     """Adam (Kingma & Ba, 2015), after clipping the gradient's norm."""
 
-    learning_rate: Schedule = eqx.field(converter=Schedule.parse, default=3e-4)
+    learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=3e-4)
     """Step size."""
     max_grad_norm: float | None = 0.5
     """The gradient is scaled down to this norm if it is longer; None for never."""
@@ -54,7 +54,7 @@ class Adam(eqx.Module):
 class RMSProp(eqx.Module):
     """RMSProp (Tieleman & Hinton, 2012), after clipping the gradient's norm."""
 
-    learning_rate: Schedule = eqx.field(converter=Schedule.parse, default=7e-4)
+    learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=7e-4)
     """Step size."""
     max_grad_norm: float | None = 0.5
     """The gradient is scaled down to this norm if it is longer; None for never."""
@@ -76,7 +76,7 @@ class RMSProp(eqx.Module):
 class SGD(eqx.Module):
     """Plain gradient ascent, after clipping the gradient's norm."""
 
-    learning_rate: Schedule = eqx.field(converter=Schedule.parse, default=1e-2)
+    learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=1e-2)
     """Step size."""
     max_grad_norm: float | None = None
     """The gradient is scaled down to this norm if it is longer; None for never."""
@@ -97,7 +97,7 @@ class Optax(eqx.Module):
 
     name: str = eqx.field(static=True, default="adamw")
     """Its name in Optax: adamw, lion, nadam, adabelief, yogi, …"""
-    learning_rate: Schedule = eqx.field(converter=Schedule.parse, default=3e-4)
+    learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=3e-4)
     """Step size."""
     max_grad_norm: float | None = 0.5
     """The gradient is scaled down to this norm if it is longer; None for never."""
@@ -156,7 +156,7 @@ class NaturalGradient(eqx.Module):
     https://arxiv.org/abs/1703.02660
     """
 
-    max_kl: Schedule = eqx.field(converter=Schedule.parse, default=0.01)
+    max_kl: Schedule = eqx.field(converter=Schedule.of("max_kl"), default=0.01)
     """KL divergence between the old policy and the new one, as F predicts it."""
     damping: float = 0.1
     """Added to F's diagonal: keeps directions that the batch says nothing about short."""
@@ -176,7 +176,7 @@ class TrustRegion(eqx.Module):
     Reference: Schulman et al. (2015), https://arxiv.org/abs/1502.05477
     """
 
-    max_kl: Schedule = eqx.field(converter=Schedule.parse, default=0.01)
+    max_kl: Schedule = eqx.field(converter=Schedule.of("max_kl"), default=0.01)
     """KL divergence between the old policy and the new one that is never exceeded."""
     damping: float = 0.1
     """Added to F's diagonal: keeps directions that the batch says nothing about short."""

@@ -30,7 +30,7 @@ class ImportanceRatio(eqx.Module):
 class ClippedRatio(eqx.Module):
     """min(r A, clip(r, 1 − ε, 1 + ε) A): PPO. Allows several epochs on the same batch."""
 
-    epsilon: Schedule = eqx.field(converter=Schedule.parse, default=0.2)
+    epsilon: Schedule = eqx.field(converter=Schedule.of("epsilon"), default=0.2)
     """ε, how far the new policy's probabilities may move while it still pays."""
 
     def __check_init__(self) -> None:
@@ -54,7 +54,7 @@ class KLPenalty(eqx.Module):
 
     coefficient: float = 1.0
     """β before the first batch."""
-    target: Schedule = eqx.field(converter=Schedule.parse, default=0.01)
+    target: Schedule = eqx.field(converter=Schedule.of("target"), default=0.01)
     """KL divergence between the old policy and the new one that β aims at."""
 
     def __check_init__(self) -> None:

@@ -30,19 +30,20 @@ def command(facts: Facts, findings: Sequence[Finding]) -> str:
         flags.append(f"--env.max-episode-steps {_TIME_LIMIT}")
     if is_slow_python(facts):
         flags.append("--async-envs")
-    if callable(facts.choice.env):
+    if not isinstance(facts.choice.env, str):
         return _call(facts, chosen.algo, names)
     return " ".join(["uphill train", shlex.quote(facts.choice.name), *_given(facts), *flags])
 
 
 def _call(facts: Facts, algo: str, names: set[Name]) -> str:
-    """The same for a Python callable, which no command line can name."""
+    """The same for a Python callable or a world, which no command line can name."""
     changes = ["normalize_observations=True"]
     if "reward-scale" in names:
         changes.append("normalize_rewards=True")
     if "sparse-reward" in names and not has_learned(facts):
         changes.append("entropy=0.01")
-    given = [facts.choice.name, f"uphill.{algo}({', '.join(changes)})"]
+    env = facts.choice.name + ("()" if facts.choice.backend == "compiled" else "")
+    given = [env, f"uphill.{algo}({', '.join(changes)})"]
     if facts.choice.env_kwargs:
         given.append(f"env_kwargs={facts.choice.env_kwargs!r}")
     if is_slow_python(facts):

@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium
 
+from uphill.envs.base import World
 from uphill.envs.make import choose
 from uphill.errors import UphillError
 from uphill.policies.spaces import encoding_of
@@ -59,7 +60,7 @@ class Examination:
 
 
 def examine(
-    env: str | Callable[..., Any],
+    env: str | Callable[..., Any] | World,
     backend: BackendName = "auto",
     *,
     env_kwargs: dict[str, Any] | None = None,

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gymnasium
 import jax
 import numpy as np
 
+from uphill.envs.base import World
 from uphill.envs.envpool_backend import make_pool
 from uphill.envs.envpool_backend import time_limit as pool_time_limit
 from uphill.envs.gymnasium_backend import factory_of, make_bare, spec_of, time_limit, unmakeable
@@ -42,7 +44,7 @@ def subject_of(choice: EnvironmentChoice, seconds: float) -> Subject:
         UphillError: if it can't be made.
     """
     is_asked_for = choice.reason == "you asked for it"
-    has_gymnasium = not isinstance(choice.env, str) or _is_registered(choice.env)
+    has_gymnasium = isinstance(choice.env, str) and _is_registered(choice.env)
     if choice.backend == "gymnasium" or (has_gymnasium and not is_asked_for):
         try:
             return _from_gymnasium(choice, choice.env, seconds)
@@ -51,9 +53,17 @@ def subject_of(choice: EnvironmentChoice, seconds: float) -> Subject:
                 raise
     if choice.backend == "envpool":
         return _from_pool(choice)
-    import uphill.envs.registration  # noqa: F401 registers them
+    from uphill.envs.registration import WorldEnv  # which registers them
 
+    if not isinstance(choice.env, str):
+        return _from_gymnasium(choice, partial(_limited, WorldEnv, choice.env), seconds)
     return _from_gymnasium(choice, f"uphill/{choice.env}", seconds)
+
+
+def _limited(make: Callable[..., Any], world: World, **arguments: Any) -> gymnasium.Env:
+    """A world of the user's own, with its time limit."""
+    env = make(world, **arguments)
+    return gymnasium.wrappers.TimeLimit(env, env.world.max_episode_steps)
 
 
 def _is_registered(env: str) -> bool:

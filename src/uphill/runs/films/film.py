@@ -1,9 +1,9 @@
-"""Films of a run: its final policy, or how it learned, milestone by milestone.
+"""Films of a run: its policy, or how it learned, milestone by milestone.
 
 Which episode is shown is decided by rules, so that a film shows what is typical:
 
-- Of the final policy, the one of a fixed number of episodes whose return is nearest to their
-  median. It takes the most probable action, or with `sample` a sampled one.
+- Of the final policy (or the best), the one of a fixed number of episodes whose return is nearest
+  to their median. It takes the most probable action, or with `sample` a sampled one.
 - Of a milestone, one in which the policy kept then does what it did then: it samples its actions,
   and the episode is the one whose return is nearest to that of the milestone.
 
@@ -29,7 +29,7 @@ from uphill.envs.make import Backend
 from uphill.errors import UphillError
 from uphill.learning.learner import Actor
 from uphill.learning.process import use_compile_cache, use_cores
-from uphill.runs.checkpoint import make_folder, read_manifest, write_file
+from uphill.runs.checkpoint import make_folder, write_file
 from uphill.runs.configuration import decode, encode
 from uphill.runs.evaluate import tell
 from uphill.runs.experiment import Experiment
@@ -186,8 +186,9 @@ def record(
     env_kwargs: dict[str, Any] | None = None,
     allow_import: bool = False,
 ) -> Film:
-    """Film the final policy (`video.mp4` and `video.gif` in the run directory), or with
-    `milestones` how it learned (`milestones.mp4` and `.gif`).
+    """Film the final policy (`video.mp4` and `video.gif` in the run directory), the best one, where
+    the run was loaded with `checkpoint="best"` (`video-best.mp4` and `.gif`), or with `milestones`
+    how it learned (`milestones.mp4` and `.gif`).
 
     Arguments:
         seed_index: whose policy; by default the best one's, which is said.
@@ -228,7 +229,7 @@ def _check(episodes: int, fps: float | None, width: int | None) -> None:
 
 def _files(run: Run, milestones: bool, out: Path | None) -> tuple[Path, ...]:
     if out is None:
-        name = "milestones" if milestones else "video"
+        name = "milestones" if milestones else "video" if run.kind == "final" else "video-best"
         return tuple(run.path / f"{name}{suffix}" for suffix in (".mp4", ".gif"))
     if out.suffix.lower() not in (".mp4", ".gif"):
         raise UphillError(f"out is {out}: give a file that ends in .mp4 or .gif.")
@@ -256,6 +257,8 @@ def _scenes(
     run: Run, plan: _Plan, allow_import: bool, env_kwargs: dict[str, Any] | None = None
 ) -> Iterator[list[_Scene]]:
     """The episodes of a film, played but not drawn yet: that needs the environment still."""
+    if plan.milestones:
+        run.check_final("A film of the milestones")
     is_compiled = run.experiment.backend == "compiled"
     use_cores(1, is_python=not is_compiled)
     use_compile_cache()
@@ -267,8 +270,7 @@ def _scenes(
     )
     with stage_of(choice) as stage:
         scenes = _story(run, plan, stage) if plan.milestones else []
-        facts = read_manifest(run.path / "checkpoint", "latest").facts
-        steps, seconds = facts.num_transitions[plan.seed_index], facts.seconds
+        steps, seconds = run.moment(plan.seed_index)
         for episode in _typical(stage, final, plan.episodes, plan.sample):
             scenes.append(_scene(stage, plan, episode, (), steps, seconds))
         yield scenes
@@ -453,7 +455,7 @@ def _caption(
     if shown < all_steps:
         words.append(f"first {shown:,} of {all_steps:,} steps")
     milestone = _foremost(scene.milestones)
-    heading = "final policy" if milestone is None else title(milestone.name)
+    heading = f"{run.kind} policy" if milestone is None else title(milestone.name)
     return Caption(
         heading, " · ".join(words), scene.steps, scene.seconds, 0.0, chapter, len(scenes)
     )

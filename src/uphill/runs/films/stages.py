@@ -79,7 +79,7 @@ def stage_of(choice: EnvironmentChoice) -> Iterator[Stage]:
         UphillError: if the environment can't be made, or can't draw itself.
     """
     if choice.backend == "compiled":
-        world = make_world(str(choice.env), choice.env_kwargs)
+        world = make_world(choice.env, choice.env_kwargs)
         yield Stage(choice.name, frames_per_second(world), partial(_play_compiled, world))
         return
     env = _drawing_environment(choice)

@@ -61,6 +61,8 @@ def write_report(
     runs = list({run.path.resolve(): run for run in runs}.values())  # each once
     if not runs:
         raise UphillError("There is no run to report on: name at least one run directory.")
+    for run in runs:
+        run.check_final("A report")
     if len(runs) == 1:
         page = report_page(runs[0], films, allow_import=allow_import)
         path = Path(out) if out else runs[0].path / REPORT_FILE
