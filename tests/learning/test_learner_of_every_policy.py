@@ -58,7 +58,7 @@ def test_every_parameter_of_every_kind_of_policy_learns(distribution, log_std, n
     trajectory = trajectory_of(learner)
     after, metrics = jitted(algorithm, learner, trajectory, jax.random.key(0))
     assert jax.tree.structure(after) == jax.tree.structure(learner)
-    assert metrics["policy/kl"] > 0
+    assert all(np.isfinite(value) for value in metrics.values())
     models = [(x.actor.policy, x.critic) for x in (learner, after)]
     for old, new in zip(*map(jax.tree.leaves, models), strict=True):
         assert np.isfinite(new).all()

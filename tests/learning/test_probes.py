@@ -33,7 +33,7 @@ def fading(learning_rate):
 WHOLE = {"sampling": Episodes(num_envs=64), "estimator": RewardToGo(GAMMA)}
 WINDOW = {"sampling": Steps(num_envs=32, num_steps=8), "estimator": GAE(GAMMA, lam=0.95)}
 LINEAR = NetworkSettings(hidden=())
-APART = ValueFunction(network=LINEAR, optimizer=fading(0.05), num_steps=10)
+APART = ValueFunction(network=LINEAR, optimizer=fading(0.05), num_steps=20)
 JOINT = ValueFunction(network=LINEAR)
 CHANGES = {
     "reinforce": WHOLE | {"optimizer": fading(0.05)},

@@ -43,7 +43,7 @@ def test_long_films_lose_pictures_until_they_fit_and_take_as_long(pair: tuple[Pa
 def test_an_environment_that_is_not_there_gives_no_film_and_a_sentence(
     pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    path = copied(pair[0], tmp_path / "run", env="Corridor", is_callable=True)
+    path = copied(pair[0], tmp_path / "run", env="Corridor", is_callable=True, backend="gymnasium")
     films, why = films_of(load(path))
     assert not films
     assert why.startswith("There are no films: The run's environment was the Python callable")
