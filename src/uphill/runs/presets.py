@@ -127,7 +127,9 @@ _CARTPOLE = {
     ),
     "vpg": Preset("vpg", vpg(optimizer=_fading(1e-2)), 500_000),
     "reinforce": Preset(
-        "reinforce", reinforce(sampling=Episodes(num_envs=32), optimizer=_fading(1e-2)), 500_000
+        "reinforce",
+        reinforce(sampling=Episodes(num_envs=32), baseline=TimeMean(), optimizer=_fading(1e-2)),
+        500_000,
     ),
     "npg": Preset("npg", npg(optimizer=NaturalGradient(max_kl="linear:0.02:0.001")), 200_000),
     "trpo": Preset("trpo", trpo(), 200_000),
