@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -18,6 +19,7 @@ def parse(
 ) -> Any:
     """Parse arguments into a dataclass; a wrong one exits with status 2 and a sentence."""
     registry = tyro.constructors.ConstructorRegistry()
+    registry.primitive_rule(_whole_rule)
     if default is not tyro.MISSING:
         registry.primitive_rule(_schedule_rule)
         registry.struct_rule(_algorithm_rule())
@@ -30,6 +32,34 @@ def parse(
         registry=registry,
         **({} if default is tyro.MISSING else {"default": default}),
     )
+
+
+def _whole_rule(info: Any) -> Any:
+    """How tyro reads a whole number: 1000000 as well as 1e6."""
+    is_optional = info.type == int | None
+    if info.type is not int and not is_optional:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="None|INT" if is_optional else "INT",
+        instance_from_str=lambda words: (
+            None if is_optional and words[0] == "None" else _whole(words[0])
+        ),
+        is_instance=lambda value: type(value) is int or (is_optional and value is None),
+        str_from_instance=lambda number: [str(number)],
+    )
+
+
+def _whole(word: str) -> int:
+    """Raises:
+    ValueError: if it is no whole number, however it is written.
+    """
+    with suppress(ValueError):
+        return int(word)
+    with suppress(ValueError):
+        if float(word).is_integer():
+            return int(float(word))
+    raise ValueError(f"{word} is no whole number")
 
 
 def _schedule_rule(info: Any) -> Any:

@@ -1,0 +1,38 @@
+"""How arguments are read."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from uphill.cli.parsing import parse
+
+
+@dataclass(frozen=True)
+class Options:
+    """Two numbers."""
+
+    seeds: int = 1
+    """How many."""
+    steps: int | None = None
+    """How long."""
+
+
+@pytest.mark.parametrize(
+    ("word", "number"),
+    [("1000", 1000), ("1e6", 10**6), ("2.5e3", 2500), ("1_000", 1000), ("-3", -3)],
+)
+def test_a_whole_number_may_be_written_as_people_write_it(word: str, number: int) -> None:
+    assert parse(Options, ["--steps", word, "--seeds", word], "uphill") == Options(number, number)
+    assert type(parse(Options, ["--steps", word], "uphill").steps) is int
+
+
+def test_none_is_what_leaving_out_is() -> None:
+    assert parse(Options, ["--steps", "None"], "uphill") == Options()
+
+
+@pytest.mark.parametrize("word", ["2.5", "ten", "inf", "nan", "1e-3"])
+def test_what_is_no_whole_number_is_refused(word: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parse(Options, ["--steps", word], "uphill")
+    assert stopped.value.code == 2
+    assert f"{word} is no whole number" in capsys.readouterr().err
