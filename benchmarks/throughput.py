@@ -22,7 +22,9 @@ ENDLESS = 2**32 - 1
 
 
 def _trainer(env: str, algorithm: Algorithm, seeds: int = 1, backend: Any = "auto") -> Trainer:
-    return Trainer(choose(env, backend), algorithm, tuple(range(seeds)), ENDLESS)
+    # The diagnostics at the end of a chunk, as in training: not at every update.
+    chosen = choose(env, backend)
+    return Trainer(chosen, algorithm, tuple(range(seeds)), ENDLESS, measure_every=CAPACITY)
 
 
 def _training(trainer: Trainer, state: TrainState, num_updates: int) -> str:

@@ -21,6 +21,7 @@ from uphill.learning.parts import (
 from uphill.learning.rollout import BLOCK
 from uphill.policies.policy import values
 from uphill.theory.baselines import batch_mean, leave_one_out, masked_mean, standardize, time_mean
+from uphill.theory.moments import varies
 from uphill.theory.returns import (
     inside_finished_episode,
     lambda_return,
@@ -190,8 +191,8 @@ def explained_variance(
         return masked_mean((x - masked_mean(x, mask)) ** 2, mask)
 
     total = variance(returns)
-    is_constant = total <= 1e-10 * masked_mean(returns, mask) ** 2
-    return jnp.where(is_constant, jnp.nan, 1.0 - variance(returns - value) / total)
+    explained = 1.0 - variance(returns - value) / total
+    return jnp.where(varies(masked_mean(returns, mask), total), explained, jnp.nan)
 
 
 # --- blocks -------------------------------------------------------------------------------------

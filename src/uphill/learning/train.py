@@ -63,8 +63,9 @@ class TrainState:
 class Trainer:
     """The environments and the compiled functions of one training.
 
-    `diagnostics.py` measures every `measure_every`-th update; `network` makes the networks' hidden
-    layers, in place of the algorithm's settings.
+    `diagnostics.py` measures every `measure_every`-th update. To do so ends a call of the compiled
+    program and takes another, so more of them in between are faster. `network` makes the networks'
+    hidden layers, in place of the algorithm's settings.
 
     Raises:
         UphillError: for a space, a sampling or a number that does not fit the environment.
@@ -293,10 +294,11 @@ class Trainer:
                 finished,
                 self._keys,
             )
-            rows.append(unpack(row))
+            rows.append(row)
         if isinstance(self.algorithm.sampling, Episodes):
             lanes = None
-        stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        unpacked = [unpack(row) for row in rows]
+        stacked = {name: np.stack([row[name] for row in unpacked]) for name in unpacked[0]}
         return learners, lanes, stacked, last
 
     def _update_seeds(

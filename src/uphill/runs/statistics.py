@@ -30,7 +30,7 @@ def confidence_interval(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
     """
     generator = np.random.default_rng(0)
     picks = generator.integers(len(values), size=(RESAMPLES, len(values)))
-    low, high = _middle_95(interquartile_mean(values[picks]))
+    low, high = middle_95(interquartile_mean(values[picks]))
     return float(low), float(high)
 
 
@@ -41,7 +41,7 @@ def confidence_band(
     points: whole curves are drawn, so that each interval is that of its point alone."""
     generator = np.random.default_rng(0)
     picks = generator.integers(len(curves), size=(_CURVE_RESAMPLES, len(curves)))
-    return _middle_95(interquartile_mean(curves[picks], axis=1))
+    return middle_95(interquartile_mean(curves[picks], axis=1))
 
 
 def performance_profile(
@@ -54,8 +54,8 @@ def performance_profile(
     Seeds are drawn with replacement; each interval is that of its threshold alone.
     """
     is_above = (scores[:, None] > thresholds).astype(np.float64)
-    drawn = _draws(len(scores), np.random.default_rng(0))
-    return is_above.mean(0), _middle_95(drawn @ is_above / len(scores))
+    drawn = draws(len(scores))
+    return is_above.mean(0), middle_95(drawn @ is_above / len(scores))
 
 
 def probability_of_improvement(
@@ -86,13 +86,14 @@ def _wilson(share: float, count: int) -> tuple[float, float]:
     return max((middle - half) / (1 + z2), 0.0), min((middle + half) / (1 + z2), 1.0)
 
 
-def _draws(size: int, generator: np.random.Generator) -> Float[np.ndarray, "R n"]:
-    """How often each of `size` values is in each bootstrap sample."""
+def draws(size: int) -> Float[np.ndarray, "R n"]:
+    """How often each of `size` values is in each bootstrap sample: always the same ones."""
+    generator = np.random.default_rng(0)
     drawn = generator.multinomial(size, np.full(size, 1 / size), size=RESAMPLES)
     return drawn.astype(np.float64)
 
 
-def _middle_95(samples: np.ndarray) -> Any:
+def middle_95(samples: np.ndarray) -> Any:
     """The percentiles that 95 % of the samples lie between, along the first axis."""
     low, high = np.percentile(samples, [2.5, 97.5], axis=0)
     return low, high

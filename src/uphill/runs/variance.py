@@ -33,7 +33,7 @@ from uphill.runs.experiment import command_line, describe_platform, installed_ve
 from uphill.runs.launch import BackendName
 from uphill.runs.presets import preset
 from uphill.runs.run import Run, environment_of
-from uphill.runs.statistics import RESAMPLES
+from uphill.runs.statistics import draws, middle_95
 from uphill.trajectory import Array
 
 FIT_BATCHES = 96
@@ -309,8 +309,7 @@ def _groups(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
 def resampled(count: int) -> Float[np.ndarray, "R K"]:
     """How often each of K things counts: in the first row once, in every other row as often as a
     bootstrap drew it. Always the same for the same K."""
-    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), RESAMPLES)
-    return np.concatenate([np.ones((1, count)), drawn])
+    return np.concatenate([np.ones((1, count)), draws(count)])
 
 
 def with_interval(values: Float[np.ndarray, " R"]) -> tuple[float, list[float]]:
@@ -320,7 +319,7 @@ def with_interval(values: Float[np.ndarray, " R"]) -> tuple[float, list[float]]:
     A function of several statistics, a ratio say, is to be formed before: row by row, then what
     both have in common cancels.
     """
-    low, high = np.percentile(values[1:], [2.5, 97.5])
+    low, high = middle_95(values[1:])
     return float(values[0]), [float(low), float(high)]
 
 

@@ -22,6 +22,11 @@ class Moments(eqx.Module):
     variance: Float[Array, " D"]
 
 
+def varies(mean: Float[Array, "*shape"], variance: Float[Array, "*shape"]) -> Array:
+    """Whether numbers of this mean and variance differ by more than rounding."""
+    return variance > 1e-10 * mean**2
+
+
 def batch_moments(x: Float[Array, "*batch D"], mask: Bool[Array, "*batch"]) -> Moments:
     """The moments of the samples where the mask is True, in two passes.
 

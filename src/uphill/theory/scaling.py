@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import DTypeLike
 
-from uphill.theory.moments import Moments, batch_moments, merge
+from uphill.theory.moments import Moments, batch_moments, merge, varies
 from uphill.theory.returns import over_rows
 from uphill.trajectory import Array, Scalar
 
@@ -75,8 +75,8 @@ def deviation(moments: Moments, epsilon: float = 1e-8) -> Float[Array, ""]:
     Numbers that never varied say nothing about the size of those that will: divided by √ε, the
     first reward of a world where rewards are rare would be ten thousand times too large.
     """
-    mean, variance = moments.mean[0], moments.variance[0]
-    has_varied = (moments.count > 0) & (variance > 1e-10 * mean**2)
+    mean, variance = jnp.asarray(moments.mean)[0], jnp.asarray(moments.variance)[0]
+    has_varied = (moments.count > 0) & varies(mean, variance)
     return jnp.where(has_varied, jnp.sqrt(variance + epsilon), 1.0)
 
 

@@ -44,9 +44,7 @@ def _mend(parts: Mapping[str, Any], name: str, value: Any, names: list[str]) -> 
 
 def _written(value: Any) -> str:
     """A value as Python writes it: of a part the fields that differ from their defaults."""
-    if isinstance(value, Schedule):
-        return str(value) if value.kind == "constant" else repr(str(value))
-    if not is_dataclass(value):
+    if isinstance(value, Schedule) or not is_dataclass(value):
         return repr(value)
     given = {
         field.name: _written(getattr(value, field.name))

@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Sequence
+from typing import Any
 
 from uphill.runs.doctor.facts import Facts
 from uphill.runs.doctor.finding import Finding, Name
@@ -15,35 +16,42 @@ _TIME_LIMIT = 1000
 
 
 def command(facts: Facts, findings: Sequence[Finding]) -> str:
-    """How to train on the environment: its preset, and flags that answer the findings."""
-    chosen = preset(facts.choice.name)
-    algorithm = chosen.algorithm
+    """How to train on the environment: its preset, with changes that answer the findings."""
+    algo = preset(facts.choice.name).algo
     names: set[Name] = {finding.name for finding in findings}
-    flags = [f"--algo {chosen.algo}"]
-    if "observation-scale" in names and not algorithm.normalize_observations:
-        flags.append("--normalize-observations")
-    if "reward-scale" in names and not algorithm.normalize_rewards:
-        flags.append("--normalize-rewards")
-    if "sparse-reward" in names and not algorithm.entropy.value and not has_learned(facts):
-        flags.append("--entropy 0.01")
+    changes = _changes(facts, names)
+    if not isinstance(facts.choice.env, str):
+        return _call(facts, algo, changes)
+    flags = [f"--algo {algo}"]
+    for name, value in changes.items():
+        flag = f"--{name.replace('_', '-')}"
+        flags.append(flag if value is True else f"{flag} {value}")
     if names & {"no-time-limit", "episode-never-ends"}:
         flags.append(f"--env.max-episode-steps {_TIME_LIMIT}")
     if is_slow_python(facts):
         flags.append("--async-envs")
-    if not isinstance(facts.choice.env, str):
-        return _call(facts, chosen.algo, names)
     return " ".join(["uphill train", shlex.quote(facts.choice.name), *_given(facts), *flags])
 
 
-def _call(facts: Facts, algo: str, names: set[Name]) -> str:
+def _changes(facts: Facts, names: set[Name]) -> dict[str, Any]:
+    """What the preset lacks, and the findings ask for."""
+    algorithm, changes = preset(facts.choice.name).algorithm, {}
+    if "observation-scale" in names and not algorithm.normalize_observations:
+        changes["normalize_observations"] = True
+    if "reward-scale" in names and not algorithm.normalize_rewards:
+        changes["normalize_rewards"] = True
+    if "sparse-reward" in names and not algorithm.entropy.value and not has_learned(facts):
+        changes["entropy"] = 0.01
+    return changes
+
+
+def _call(facts: Facts, algo: str, changes: dict[str, Any]) -> str:
     """The same for a Python callable or a world, which no command line can name."""
-    changes = ["normalize_observations=True"]
-    if "reward-scale" in names:
-        changes.append("normalize_rewards=True")
-    if "sparse-reward" in names and not has_learned(facts):
-        changes.append("entropy=0.01")
+    # Which `uphill.ppo()` by itself is without.
+    changes = {"normalize_observations": True} | changes
+    settings = ", ".join(f"{name}={value}" for name, value in changes.items())
     env = facts.choice.name + ("()" if facts.choice.backend == "compiled" else "")
-    given = [env, f"uphill.{algo}({', '.join(changes)})"]
+    given = [env, f"uphill.{algo}({settings})"]
     if facts.choice.env_kwargs:
         given.append(f"env_kwargs={facts.choice.env_kwargs!r}")
     if is_slow_python(facts):
