@@ -10,8 +10,8 @@ import re
 import subprocess
 import sys
 
-from uphill.learning.algorithms import ppo
-from uphill.learning.parts import GAE, Adam, Steps
+from uphill.parts import GAE, Adam, Steps
+from uphill.parts.algorithms import ppo
 
 ZOO_LUNAR_LANDER = ppo(
     sampling=Steps(num_envs=16, num_steps=1024),

@@ -8,13 +8,13 @@ from typing import Any
 
 from benchmarks.timing import alternate
 from uphill.envs.make import choose
-from uphill.learning.train import Trainer, iterate
-from uphill.runs.display import Progress
 from uphill.runs.experiment import make_experiment
-from uphill.runs.launch import first_log
 from uphill.runs.metrics import MetricsFile
-from uphill.runs.presets import preset
-from uphill.runs.session import Session, measuring_interval
+from uphill.sessions.display import Progress
+from uphill.sessions.launch import first_log
+from uphill.sessions.presets import preset
+from uphill.sessions.session import Session, measuring_interval
+from uphill.training.trainer import Trainer, iterate
 
 
 class _Idle(ThreadPoolExecutor):

@@ -28,7 +28,7 @@ def startup(rounds: int = 3) -> None:
 _TIMED = """
 import sys, time
 from uphill.cli import run
-from uphill.learning.train import Trainer
+from uphill.training.trainer import Trainer
 
 advance = Trainer.advance
 

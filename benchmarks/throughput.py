@@ -10,13 +10,13 @@ import numpy as np
 from gymnasium.vector import SyncVectorEnv
 
 from benchmarks.timing import alternate, rates
-from uphill.envs.gymnasium_backend import HostEnvironment
+from uphill.collecting.compiled import start_lanes
+from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.make import choose
-from uphill.learning.algorithms import ppo, reinforce
-from uphill.learning.parts import Adam, Algorithm, Episodes, Steps
-from uphill.learning.rollout import start_lanes
-from uphill.learning.train import CAPACITY, Trainer, TrainState
-from uphill.runs.presets import preset
+from uphill.parts import Adam, Algorithm, Episodes, Steps
+from uphill.parts.algorithms import ppo, reinforce
+from uphill.sessions.presets import preset
+from uphill.training.trainer import CAPACITY, Trainer, TrainState
 
 ENDLESS = 2**32 - 1
 
@@ -112,7 +112,7 @@ def envpool(env: str = "LunarLander-v3", num_envs: int = 32) -> None:
     algorithm = reinforce(sampling=Steps(num_envs, num_steps), mean_over="steps")
     trainer = _trainer(env, algorithm, backend="envpool")
     alone = choose(env, "envpool")
-    from uphill.envs.envpool_backend import make_pool
+    from uphill.envs.backends.envpool import make_pool
     from uphill.envs.make import lane_seed
 
     pool = make_pool(str(alone.env), [lane_seed(0, k) for k in range(num_envs)], {})

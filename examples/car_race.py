@@ -14,11 +14,11 @@ import numpy as np
 
 import uphill
 from showing import curves, film, play
+from uphill import Trainer
 from uphill.envs.make import choose
-from uphill.learning import Trainer
 from uphill.learning.learner import take
-from uphill.learning.parts import Adam, Episodes
-from uphill.runs.run import TrainedPolicy
+from uphill.parts import Adam, Episodes
+from uphill.run import TrainedPolicy
 from uphill.theory.returns import reward_to_go
 
 UPDATES = 40  # 80 and more give drivers that hurry

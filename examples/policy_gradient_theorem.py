@@ -15,7 +15,7 @@ import numpy as np
 
 import uphill
 from showing import curves, film, of_run, play
-from uphill.learning.parts import Adam, Episodes, NoBaseline, RewardToGo, TimeMean
+from uphill.parts import Adam, Episodes, NoBaseline, RewardToGo, TimeMean
 from uphill.policies.policy import PolicySettings
 from uphill.theory.distributions import Categorical
 from uphill.theory.returns import reward_to_go

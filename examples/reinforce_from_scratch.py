@@ -17,7 +17,7 @@ import uphill
 from showing import curves, film, of_run, play
 from uphill.envs.base import CompiledEnvironment
 from uphill.envs.worlds import WORLDS
-from uphill.learning.parts import Adam, Episodes
+from uphill.parts import Adam, Episodes
 from uphill.policies.policy import PolicySettings
 from uphill.theory import baselines, returns, surrogates
 from uphill.theory.distributions import Categorical

@@ -19,8 +19,8 @@ from PIL import Image
 
 import uphill
 from uphill.runs.metrics import read_metrics
-from uphill.runs.plots import learning_curve
-from uphill.runs.statistics import interquartile_mean
+from uphill.theory.statistics import interquartile_mean
+from uphill.views.plots import learning_curve
 
 Curve = tuple[np.ndarray, np.ndarray]
 """Where on the horizontal axis `[G]`, and each seed's values there `[S, G]`."""

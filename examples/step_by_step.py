@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import uphill
 from showing import curves, film, of_run, play
-from uphill.learning import parts
+from uphill import parts
 
 STEPS = 60_000  # of each seed; 500_000 to see where each ends
 SEEDS = 6

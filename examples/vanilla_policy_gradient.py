@@ -16,7 +16,7 @@ import numpy as np
 
 import uphill
 from showing import curves, film, of_run, play
-from uphill.learning.parts import Adam, Episodes, NoBaseline, Replay, ValueFunction
+from uphill.parts import Adam, Episodes, NoBaseline, Replay, ValueFunction
 from uphill.theory.returns import one_step_return, reward_to_go
 
 STEPS = 100_000  # of each seed; 500_000 to solve CartPole-v1 with each

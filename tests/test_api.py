@@ -16,10 +16,10 @@ def test_every_public_name_exists_and_is_documented() -> None:
     assert sorted(uphill.__all__) == uphill.__all__
     for name in uphill.__all__:
         assert getattr(uphill, name).__doc__, name
-    home = importlib.import_module("uphill.runs.run")
+    home = importlib.import_module("uphill.run")
     assert uphill.evaluate is home.evaluate
     assert uphill.load is home.load
-    assert callable(uphill.learning.iterate)
+    assert callable(uphill.iterate)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = uphill.nonsense
 
@@ -28,10 +28,10 @@ def test_an_editor_finds_every_public_name() -> None:
     # In a process of its own: what is imported already can't be told from what is found.
     code = (
         "import uphill; assert set(uphill.__all__) <= set(dir(uphill)); "
-        "assert {'Trainer', 'iterate', 'parts'} <= set(dir(uphill.learning)); "
-        "uphill.learning.parts.ClippedRatio; uphill.theory, uphill.envs, uphill.policies; "
-        "uphill.runs.doctor.examine; uphill.runs.plots.plot_runs; uphill.runs.report.write_report; "
-        "uphill.runs.films.record"
+        "assert {'Trainer', 'iterate', 'parts'} <= set(dir(uphill)); "
+        "uphill.parts.ClippedRatio; uphill.theory, uphill.envs, uphill.policies; "
+        "uphill.doctor.examine; uphill.views.plots.plot_runs; uphill.views.report.write_report; "
+        "uphill.views.films.record"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -50,7 +50,7 @@ def test_the_design_names_every_source_file() -> None:
 
 
 def test_the_readme_shows_ppo_as_it_is() -> None:
-    source = (ROOT / "src/uphill/learning/algorithms.py").read_text()
+    source = (ROOT / "src/uphill/parts/algorithms.py").read_text()
     shown = re.search(
         r"    parts: dict.*?\n    return", (ROOT / "README.md").read_text(), re.DOTALL
     )

@@ -13,47 +13,54 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from uphill import envs as envs
     from uphill import learning as learning
+    from uphill import parts as parts
     from uphill import policies as policies
     from uphill import runs as runs
     from uphill import theory as theory
     from uphill.envs.make import make_env as make_env
     from uphill.errors import UphillError as UphillError
-    from uphill.learning.algorithms import a2c as a2c
-    from uphill.learning.algorithms import npg as npg
-    from uphill.learning.algorithms import ppo as ppo
-    from uphill.learning.algorithms import reinforce as reinforce
-    from uphill.learning.algorithms import trpo as trpo
-    from uphill.learning.algorithms import vpg as vpg
-    from uphill.runs.launch import resume as resume
-    from uphill.runs.launch import train as train
-    from uphill.runs.run import Run as Run
-    from uphill.runs.run import evaluate as evaluate
-    from uphill.runs.run import load as load
-    from uphill.runs.variance import measure_variance as measure_variance
+    from uphill.parts.algorithms import a2c as a2c
+    from uphill.parts.algorithms import npg as npg
+    from uphill.parts.algorithms import ppo as ppo
+    from uphill.parts.algorithms import reinforce as reinforce
+    from uphill.parts.algorithms import trpo as trpo
+    from uphill.parts.algorithms import vpg as vpg
+    from uphill.run import Run as Run
+    from uphill.run import evaluate as evaluate
+    from uphill.run import load as load
+    from uphill.sessions.launch import resume as resume
+    from uphill.sessions.launch import train as train
+    from uphill.studies.variance.measure import measure_variance as measure_variance
+    from uphill.training.trainer import Trainer as Trainer
+    from uphill.training.trainer import iterate as iterate
 
 # Imported when first used: the command line's help must not wait for JAX.
 _HOME = {
     "UphillError": "uphill.errors",
     "make_env": "uphill.envs.make",
-    "reinforce": "uphill.learning.algorithms",
-    "vpg": "uphill.learning.algorithms",
-    "a2c": "uphill.learning.algorithms",
-    "ppo": "uphill.learning.algorithms",
-    "npg": "uphill.learning.algorithms",
-    "trpo": "uphill.learning.algorithms",
-    "Run": "uphill.runs.run",
-    "evaluate": "uphill.runs.run",
-    "load": "uphill.runs.run",
-    "measure_variance": "uphill.runs.variance",
-    "train": "uphill.runs.launch",
-    "resume": "uphill.runs.launch",
+    "reinforce": "uphill.parts.algorithms",
+    "vpg": "uphill.parts.algorithms",
+    "a2c": "uphill.parts.algorithms",
+    "ppo": "uphill.parts.algorithms",
+    "npg": "uphill.parts.algorithms",
+    "trpo": "uphill.parts.algorithms",
+    "Run": "uphill.run",
+    "evaluate": "uphill.run",
+    "Trainer": "uphill.training.trainer",
+    "iterate": "uphill.training.trainer",
+    "load": "uphill.run",
+    "measure_variance": "uphill.studies.variance.measure",
+    "train": "uphill.sessions.launch",
+    "resume": "uphill.sessions.launch",
 }
-_PACKAGES = ("envs", "learning", "policies", "runs", "theory")
+_ROOMS = ("doctor", "envs", "learning", "parts", "policies", "runs", "studies", "theory", "views")
 __all__ = [
     "Run",
+    "Trainer",
     "UphillError",
     "a2c",
     "evaluate",
+    "iterate",
     "load",
     "make_env",
     "measure_variance",
@@ -70,10 +77,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
-    if name in _PACKAGES:
+    if name in _ROOMS:
         return import_module(f"uphill.{name}")
     raise AttributeError(f"module 'uphill' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME, *_PACKAGES})
+    return sorted({*globals(), *_HOME, *_ROOMS})

@@ -7,7 +7,7 @@ from pages import SCREENS, Open, check_access, wait_until
 from playwright.sync_api import expect
 
 from report_runs import copied, hostile, load
-from uphill.runs.report import write_report
+from uphill.views.report import write_report
 
 pytestmark = pytest.mark.browser
 

@@ -10,8 +10,8 @@ from pages import SCREENS, Open, check_access
 from playwright.sync_api import expect
 
 from report_runs import copied
-from uphill.runs.report import shelf
-from uphill.runs.watch import Server, make_server
+from uphill.views.report import shelf
+from uphill.views.watch import Server, make_server
 
 pytestmark = pytest.mark.browser
 

@@ -10,8 +10,8 @@ import pytest
 
 from command_line import SMALL
 from uphill.cli.output import stdout_for
-from uphill.runs.evaluate import report
 from uphill.runs.experiment import read_experiment
+from uphill.training.evaluate import report
 
 NOISY = """
 import ctypes

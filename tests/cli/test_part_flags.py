@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from command_line import TRAIN, parsed, run_cli
-from uphill.learning.parts import (
+from uphill.parts import (
     SGD,
     ActionValue,
     Adam,
@@ -23,7 +23,7 @@ from uphill.policies.networks import Convolution
 from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.runs.configuration import encode, flags
 from uphill.runs.experiment import read_experiment
-from uphill.runs.presets import PRESETS, preset, settings_of
+from uphill.sessions.presets import PRESETS, preset, settings_of
 
 
 def test_flags_reach_the_parts(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

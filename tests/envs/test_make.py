@@ -10,9 +10,9 @@ import pytest
 
 import python_envs
 from counting_world import CountingWorld
+from uphill.envs.backends.envpool import EnvPoolEnvironment
+from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.base import CompiledEnvironment
-from uphill.envs.envpool_backend import EnvPoolEnvironment
-from uphill.envs.gymnasium_backend import HostEnvironment
 from uphill.envs.make import (
     EnvironmentChoice,
     choose,

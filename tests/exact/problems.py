@@ -20,10 +20,10 @@ from tabular import (
     unchanged,
 )
 
-from uphill.learning.algorithms import reinforce
+from uphill.collecting.compiled import BLOCK
 from uphill.learning.learner import Learner
-from uphill.learning.parts import Algorithm, Episodes, NoBaseline, RewardToGo
-from uphill.learning.rollout import BLOCK
+from uphill.parts import Algorithm, Episodes, NoBaseline, RewardToGo
+from uphill.parts.algorithms import reinforce
 from uphill.policies.policy import NetworkSettings
 
 EXACT = 1e-10

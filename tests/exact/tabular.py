@@ -17,12 +17,12 @@ import numpy as np
 from gymnasium import spaces
 from jax.flatten_util import ravel_pytree
 
+from uphill.collecting.compiled import BLOCK
 from uphill.learning.advantages import make_batch
 from uphill.learning.gradient import Batch
 from uphill.learning.learner import Learner, joint_model, make_learner
 from uphill.learning.objective import descent_direction, distribution_of
-from uphill.learning.parts import Algorithm
-from uphill.learning.rollout import BLOCK
+from uphill.parts import Algorithm
 from uphill.policies.policy import Policy, PolicySettings
 from uphill.policies.spaces import action_kind_of, encoding_of
 from uphill.trajectory import Trajectory

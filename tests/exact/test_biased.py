@@ -39,7 +39,7 @@ from tabular import (
 
 from uphill.learning.gradient import Batch
 from uphill.learning.learner import Learner
-from uphill.learning.parts import (
+from uphill.parts import (
     GAE,
     SGD,
     ActionValue,

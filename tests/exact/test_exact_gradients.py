@@ -37,9 +37,9 @@ from tabular import (
     random_process,
 )
 
-from uphill.learning.algorithms import reinforce, vpg
+from uphill.collecting.compiled import BLOCK
 from uphill.learning.gradient import Batch
-from uphill.learning.parts import (
+from uphill.parts import (
     GAE,
     BatchMean,
     ClippedRatio,
@@ -48,7 +48,7 @@ from uphill.learning.parts import (
     Steps,
     ValueFunction,
 )
-from uphill.learning.rollout import BLOCK
+from uphill.parts.algorithms import reinforce, vpg
 
 
 def test_the_oracle_agrees_with_the_mean_return_of_all_histories() -> None:

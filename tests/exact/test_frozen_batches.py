@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from uphill.learning.algorithms import a2c, ppo
 from uphill.learning.gradient import Batch
 from uphill.learning.learner import make_learner
 from uphill.learning.objective import descent_direction
-from uphill.learning.parts import Algorithm, Steps, ValueFunction
+from uphill.parts import Algorithm, Steps, ValueFunction
+from uphill.parts.algorithms import a2c, ppo
 from uphill.policies.policy import Critic, NetworkSettings, Policy, PolicySettings
 from uphill.policies.spaces import action_kind_of, encoding_of
 from uphill.theory.returns import lambda_return

@@ -9,12 +9,12 @@ import pytest
 from gymnasium import spaces
 from jax.flatten_util import ravel_pytree
 
-from uphill.learning.algorithms import npg, trpo
 from uphill.learning.gradient import Batch
 from uphill.learning.learner import make_learner
 from uphill.learning.natural_step import natural_direction, natural_step
 from uphill.learning.objective import descent_direction, distribution_of
-from uphill.learning.parts import Algorithm, NaturalGradient, TrustRegion
+from uphill.parts import Algorithm, NaturalGradient, TrustRegion
+from uphill.parts.algorithms import npg, trpo
 from uphill.policies.policy import Policy, PolicySettings
 from uphill.policies.spaces import action_kind_of, encoding_of
 

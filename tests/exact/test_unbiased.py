@@ -23,7 +23,7 @@ from problems import (
 from tabular import exact_gradient, expectation, gradients, random_process
 
 from uphill.learning.learner import Learner
-from uphill.learning.parts import (
+from uphill.parts import (
     GAE,
     SGD,
     ActionValue,

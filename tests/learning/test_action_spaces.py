@@ -6,11 +6,11 @@ from identity import SPACES, Identity, bounds, goals_of
 
 from uphill.envs.make import choose
 from uphill.envs.worlds import WORLDS
-from uphill.learning.algorithms import reinforce
 from uphill.learning.learner import take
-from uphill.learning.parts import Adam, Steps
-from uphill.learning.train import Trainer, iterate
+from uphill.parts import Adam, Steps
+from uphill.parts.algorithms import reinforce
 from uphill.policies.policy import PolicySettings
+from uphill.training.trainer import Trainer, iterate
 
 KINDS = [(name, "gaussian") for name in SPACES] + [("box", "tanh-gaussian"), ("box", "beta")]
 

@@ -23,8 +23,7 @@ from trajectories import (
 
 from uphill.learning import advantages
 from uphill.learning.advantages import explained_variance
-from uphill.learning.algorithms import a2c, ppo, reinforce
-from uphill.learning.parts import (
+from uphill.parts import (
     GAE,
     SGD,
     ActionValue,
@@ -40,6 +39,7 @@ from uphill.learning.parts import (
     TotalReturn,
     ValueFunction,
 )
+from uphill.parts.algorithms import a2c, ppo, reinforce
 from uphill.theory.moments import Moments
 
 GAMMA, LAM = 0.9, 0.8

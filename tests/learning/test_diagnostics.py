@@ -11,9 +11,9 @@ from jax.flatten_util import ravel_pytree
 from trajectories import LINEAR, LINEAR_POLICY, WINDOW, episodes_of, learner_of, trajectory_of
 
 from uphill.learning import advantages, diagnostics, objective
-from uphill.learning.algorithms import ppo, reinforce
 from uphill.learning.diagnostics import clipped_actions, num_groups
-from uphill.learning.parts import Episodes, NoBaseline, RewardToGo, Steps, ValueFunction
+from uphill.parts import Episodes, NoBaseline, RewardToGo, Steps, ValueFunction
+from uphill.parts.algorithms import ppo, reinforce
 from uphill.policies.spaces import Bounded
 from uphill.theory.baselines import standardize
 

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from trajectories import SMALL, learner_of, trajectory_of
 
+from uphill.collecting.compiled import BLOCK
 from uphill.learning.advantages import make_batch
-from uphill.learning.algorithms import reinforce
 from uphill.learning.gradient import Batch, accumulate, in_blocks
 from uphill.learning.objective import descent_direction
-from uphill.learning.rollout import BLOCK
+from uphill.parts.algorithms import reinforce
 from uphill.trajectory import Trajectory
 
 

@@ -8,9 +8,9 @@ import pytest
 from trajectories import ACTIONS, ENCODING, LINEAR, LINEAR_POLICY, learner_of
 
 from uphill.errors import UphillError
-from uphill.learning.algorithms import ppo, reinforce, trpo, vpg
 from uphill.learning.learner import make_learner
-from uphill.learning.parts import ActionValue, Optax
+from uphill.parts import ActionValue, Optax
+from uphill.parts.algorithms import ppo, reinforce, trpo, vpg
 from uphill.policies.spaces import Bounded, Switches
 
 

@@ -10,11 +10,11 @@ from jax.flatten_util import ravel_pytree
 from trajectories import ENCODING, trajectory_of
 
 from uphill.learning.advantages import make_batch
-from uphill.learning.algorithms import ppo
 from uphill.learning.learner import make_learner
 from uphill.learning.objective import descent_direction
-from uphill.learning.parts import GAE, SGD, Algorithm, Steps, ValueFunction
 from uphill.learning.update import update
+from uphill.parts import GAE, SGD, Algorithm, Steps, ValueFunction
+from uphill.parts.algorithms import ppo
 from uphill.policies.networks import Convolution
 from uphill.policies.policy import NetworkSettings, PolicySettings, make_critic, values
 from uphill.policies.spaces import action_kind_of, encoding_of

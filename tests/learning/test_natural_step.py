@@ -12,9 +12,9 @@ from trajectories import LINEAR, LINEAR_POLICY, QUOTA, WINDOW, episodes_of, lear
 from trajectories import trajectory_of as window_of
 
 from uphill.learning import advantages, diagnostics, objective
-from uphill.learning.algorithms import npg, trpo
 from uphill.learning.natural_step import natural_step
-from uphill.learning.parts import SGD, NaturalGradient, TrustRegion, ValueFunction
+from uphill.parts import SGD, NaturalGradient, TrustRegion, ValueFunction
+from uphill.parts.algorithms import npg, trpo
 
 DAMPING, MAX_KL = 0.05, 0.02
 BASELINE = ValueFunction(network=LINEAR, optimizer=SGD(0.1))

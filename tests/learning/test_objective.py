@@ -11,9 +11,9 @@ import pytest
 from trajectories import LINEAR, LINEAR_POLICY, SMALL, WINDOW, learner_of, trajectory_of
 
 from uphill.learning import advantages, objective
-from uphill.learning.algorithms import ppo, reinforce
 from uphill.learning.objective import distribution_of, per_sample
-from uphill.learning.parts import ClippedRatio, KLPenalty, ValueFunction
+from uphill.parts import ClippedRatio, KLPenalty, ValueFunction
+from uphill.parts.algorithms import ppo, reinforce
 from uphill.policies.spaces import Bounded
 from uphill.theory.baselines import standardize
 

@@ -6,9 +6,8 @@ from probes import ACTED, STATES, Probes, best_action, observations, true_values
 
 from uphill.envs.make import choose
 from uphill.envs.worlds import WORLDS
-from uphill.learning.algorithms import ALGORITHMS
 from uphill.learning.learner import take
-from uphill.learning.parts import (
+from uphill.parts import (
     GAE,
     Adam,
     Episodes,
@@ -19,8 +18,9 @@ from uphill.learning.parts import (
     TrustRegion,
     ValueFunction,
 )
-from uphill.learning.train import Trainer, iterate
+from uphill.parts.algorithms import ALGORITHMS
 from uphill.policies.policy import NetworkSettings, PolicySettings
+from uphill.training.trainer import Trainer, iterate
 
 GAMMA = 0.5
 """So low that a delayed reward is worth another number than one at once."""

@@ -22,8 +22,8 @@ from trajectories import (
 )
 
 from uphill.learning import advantages
-from uphill.learning.algorithms import ppo, reinforce, vpg
-from uphill.learning.parts import (
+from uphill.learning.remembered import at_a_reset, nothing_remembered, remember
+from uphill.parts import (
     SGD,
     KLPenalty,
     Replay,
@@ -33,7 +33,7 @@ from uphill.learning.parts import (
     TDResidual,
     ValueFunction,
 )
-from uphill.learning.remembered import at_a_reset, nothing_remembered, remember
+from uphill.parts.algorithms import ppo, reinforce, vpg
 
 GAMMA = 0.9
 make_batch = jax.jit(advantages.make_batch)

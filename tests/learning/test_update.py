@@ -21,11 +21,12 @@ from trajectories import (
     trajectory_of,
 )
 
+from uphill.collecting.compiled import BLOCK
 from uphill.learning.advantages import make_batch
-from uphill.learning.algorithms import ppo, reinforce, vpg
 from uphill.learning.diagnostics import mean_kl
 from uphill.learning.objective import descent_direction
-from uphill.learning.parts import (
+from uphill.learning.update import split, update
+from uphill.parts import (
     SGD,
     ActionValue,
     Adam,
@@ -38,8 +39,7 @@ from uphill.learning.parts import (
     Steps,
     ValueFunction,
 )
-from uphill.learning.rollout import BLOCK
-from uphill.learning.update import split, update
+from uphill.parts.algorithms import ppo, reinforce, vpg
 
 jitted = jax.jit(update)
 KEY = jax.random.key(0)

@@ -12,7 +12,6 @@ from trajectories import ACTIONS, ENCODING, LINEAR
 
 from uphill.learning.gradient import Batch
 from uphill.learning.learner import initial_state
-from uphill.learning.parts import SGD, ActionValue, Adam, Replay, ValueFunction
 from uphill.learning.value_function import (
     Memory,
     empty_memory,
@@ -21,6 +20,7 @@ from uphill.learning.value_function import (
     fit_from_memory,
     with_transitions,
 )
+from uphill.parts import SGD, ActionValue, Adam, Replay, ValueFunction
 from uphill.policies.policy import Critic, make_action_critic, make_critic
 
 RATE = 0.1

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from uphill.collecting.compiled import BLOCK
 from uphill.learning.learner import Learner, make_learner
-from uphill.learning.parts import Algorithm, Episodes, Steps
-from uphill.learning.rollout import BLOCK
+from uphill.parts import Algorithm, Episodes, Steps
 from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.policies.spaces import Choice, Numbers
 from uphill.trajectory import Trajectory

@@ -12,8 +12,7 @@ import pytest
 from gymnasium import spaces
 
 from uphill.errors import UphillError
-from uphill.learning.algorithms import ALGORITHMS, ppo, reinforce, vpg
-from uphill.learning.parts import (
+from uphill.parts import (
     SGD,
     ActionValue,
     Adam,
@@ -30,7 +29,8 @@ from uphill.learning.parts import (
     TDResidual,
     ValueFunction,
 )
-from uphill.learning.schedule import Schedule
+from uphill.parts.algorithms import ALGORITHMS, ppo, reinforce, vpg
+from uphill.parts.schedule import Schedule
 from uphill.policies.networks import Convolution
 from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.policies.spaces import ActionKind, Encoding, action_kind_of, encoding_of
@@ -272,7 +272,7 @@ def test_fields_that_are_missing_or_unknown_are_named() -> None:
     "hostile",
     [
         "os.system",
-        "uphill.runs.launch.train",
+        "uphill.sessions.launch.train",
         "Algorithm",  # exists, but is no optimiser
         "ClippedRatio",
         "Schedule",

@@ -12,10 +12,10 @@ import pytest
 from small_runs import small_ppo, small_vpg, train_small
 from uphill.envs.make import choose
 from uphill.errors import UphillError
-from uphill.learning.parts import Episodes
-from uphill.learning.train import Trainer
+from uphill.parts import Episodes
 from uphill.runs.milestones import AT_FIRST, Tracked, reached, take_in, title
-from uphill.runs.session import LEAST_POINTS, logging_interval
+from uphill.sessions.session import LEAST_POINTS, logging_interval
+from uphill.training.trainer import Trainer
 
 
 def updates(*episodes: list[float], **more: list[int]) -> dict[str, np.ndarray]:

@@ -36,7 +36,7 @@ def _write_all(descriptor: int, text: str) -> None:
 
 
 def _show(result: dict[str, Any]) -> None:
-    from uphill.runs.statistics import few_seeds  # with NumPy, for which --help shouldn't wait
+    from uphill.theory.statistics import few_seeds  # with NumPy, for which --help shouldn't wait
 
     evaluation = result.get("evaluation", result)
     each = " a seed" if evaluation["interval_over"] == "seeds" else ""

@@ -64,7 +64,7 @@ def _whole(word: str) -> int:
 
 def _schedule_rule(info: Any) -> Any:
     """How tyro reads and shows a schedule: one word."""
-    from uphill.learning.schedule import Schedule
+    from uphill.parts.schedule import Schedule
 
     is_optional = info.type == Schedule | None
     if info.type is not Schedule and not is_optional:
@@ -88,7 +88,7 @@ def _algorithm_rule() -> Callable[[Any], Any]:
 
     def rule(info: Any) -> Any:
         nonlocal is_asking
-        from uphill.learning.parts import Algorithm
+        from uphill.parts import Algorithm
 
         if info.type is not Algorithm or is_asking:
             return None

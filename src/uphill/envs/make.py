@@ -10,10 +10,11 @@ from typing import Any, Literal, TypeGuard
 import gymnasium
 import numpy as np
 
-from uphill.envs import envpool_backend, gymnasium_backend
+from uphill.envs.backends import envpool as envpool_backend
+from uphill.envs.backends import gymnasium as gymnasium_backend
+from uphill.envs.backends.envpool import EnvPoolEnvironment
+from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.base import CompiledEnvironment, Configurable, World
-from uphill.envs.envpool_backend import EnvPoolEnvironment
-from uphill.envs.gymnasium_backend import HostEnvironment
 from uphill.envs.worlds import WORLDS, make_world
 from uphill.errors import UphillError
 

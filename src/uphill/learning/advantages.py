@@ -5,9 +5,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
+from uphill.collecting.compiled import BLOCK
 from uphill.learning.gradient import Batch, in_blocks
 from uphill.learning.learner import Learner
-from uphill.learning.parts import (
+from uphill.parts import (
     ActionValue,
     Algorithm,
     BatchMean,
@@ -18,7 +19,6 @@ from uphill.learning.parts import (
     TimeMean,
     ValueFunction,
 )
-from uphill.learning.rollout import BLOCK
 from uphill.policies.policy import values
 from uphill.theory.baselines import batch_mean, leave_one_out, masked_mean, standardize, time_mean
 from uphill.theory.moments import varies

@@ -11,7 +11,7 @@ from uphill.learning.gradient import Batch, averaged
 from uphill.learning.learner import Learner
 from uphill.learning.natural_step import kl_between
 from uphill.learning.objective import Metrics, mean_gradient, with_scaled_advantages
-from uphill.learning.parts import Algorithm
+from uphill.parts import Algorithm
 from uphill.policies.policy import Policy
 from uphill.policies.spaces import ActionKind, Bounded
 from uphill.theory.baselines import masked_sum

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray, PyTree, UInt32
 
 from uphill.errors import UphillError
-from uphill.learning.parts import ActionValue, Algorithm, Optax, ValueFunction
-from uphill.learning.parts.optimizers import GradientStep, NaturalStep, as_seen_by
 from uphill.learning.remembered import Remembered, nothing_remembered
+from uphill.parts import ActionValue, Algorithm, Optax, ValueFunction
+from uphill.parts.optimizers import GradientStep, NaturalStep, as_seen_by
 from uphill.policies.normalizer import Normalizer, fresh_normalizer
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.policy import (

@@ -15,8 +15,8 @@ from uphill.learning.objective import (
     per_sample,
     with_scaled_advantages,
 )
-from uphill.learning.parts import Algorithm, TrustRegion
-from uphill.learning.parts.optimizers import NaturalStep
+from uphill.parts import Algorithm, TrustRegion
+from uphill.parts.optimizers import NaturalStep
 from uphill.policies.policy import Policy
 from uphill.theory.baselines import masked_sum
 from uphill.theory.natural_gradient import (

@@ -7,7 +7,7 @@ from jaxtyping import Float, PyTree
 
 from uphill.learning.gradient import Batch, accumulate
 from uphill.learning.learner import with_uniform
-from uphill.learning.parts import Algorithm, ClippedRatio, Episodes, KLPenalty, ValueFunction
+from uphill.parts import Algorithm, ClippedRatio, Episodes, KLPenalty, ValueFunction
 from uphill.policies.policy import Critic, Policy
 from uphill.theory.baselines import masked_sum, standardize
 from uphill.theory.distributions import Distribution

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from uphill.learning.gradient import Batch
-from uphill.learning.parts import Algorithm, KLPenalty, RunningMean, ValueFunction
 from uphill.learning.value_function import Memory, empty_memory, with_transitions
+from uphill.parts import Algorithm, KLPenalty, RunningMean, ValueFunction
 from uphill.policies.spaces import Encoding
 from uphill.theory.baselines import masked_mean, update_running_mean
 from uphill.theory.moments import Moments, batch_moments, merge

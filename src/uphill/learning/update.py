@@ -17,10 +17,10 @@ from uphill.learning.gradient import Batch
 from uphill.learning.learner import Actor, Learner, choose, joint_model
 from uphill.learning.natural_step import natural_step
 from uphill.learning.objective import Metrics, Model, descent_direction
-from uphill.learning.parts import ActionValue, Algorithm, KLPenalty, Steps, ValueFunction
-from uphill.learning.parts.optimizers import GradientStep, as_seen_by
 from uphill.learning.remembered import Remembered, remember
 from uphill.learning.value_function import fit, fit_action_value, fit_from_memory
+from uphill.parts import ActionValue, Algorithm, KLPenalty, Steps, ValueFunction
+from uphill.parts.optimizers import GradientStep, as_seen_by
 from uphill.policies.policy import Policy
 from uphill.trajectory import Array, Trajectory
 

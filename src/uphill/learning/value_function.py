@@ -12,8 +12,8 @@ import optax
 from jaxtyping import Bool, Float, PRNGKeyArray, PyTree, UInt32
 
 from uphill.learning.gradient import Batch, accumulate
-from uphill.learning.parts import ActionValue, ValueFunction
-from uphill.learning.parts.optimizers import as_seen_by
+from uphill.parts import ActionValue, ValueFunction
+from uphill.parts.optimizers import as_seen_by
 from uphill.policies.policy import ActionCritic, Critic
 from uphill.trajectory import Array, Scalar
 

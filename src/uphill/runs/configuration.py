@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from uphill.errors import UphillError
-from uphill.learning.schedule import Schedule
+from uphill.parts.schedule import Schedule
 
 _SCHEDULE = "a finite number, linear:START:END or cosine:START:END"
 

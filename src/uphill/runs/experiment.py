@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from uphill.errors import UphillError
-from uphill.learning.parts import Algorithm
+from uphill.parts import Algorithm
 from uphill.runs.checkpoint import read_json, write_file
 from uphill.runs.configuration import decode, encode
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from uphill.errors import UphillError
-from uphill.learning.rows import REACHED, Rows
+from uphill.training.rows import REACHED, Rows
 
 FILE = "metrics.csv"
 

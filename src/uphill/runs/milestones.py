@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from uphill.learning.rows import REACHED, Rows
+from uphill.training.rows import REACHED, Rows
 
 UNTRAINED = "untrained"
 SOLVED = "solved"

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from counting_world import CountingWorld
-from uphill.envs.drawing import BLUE, GROUND, ORANGE, Color
 from uphill.envs.pictures import (
     acrobot,
     cartpole,
@@ -21,6 +20,7 @@ from uphill.envs.pictures import (
     pendulum,
     render,
 )
+from uphill.envs.pictures.drawing import BLUE, GROUND, ORANGE, Color
 from uphill.envs.worlds import WORLDS
 from uphill.envs.worlds import acrobot as acrobot_world
 from uphill.envs.worlds import cartpole as cartpole_world

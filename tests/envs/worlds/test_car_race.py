@@ -12,7 +12,6 @@ import pytest
 
 from uphill.envs.base import CompiledEnvironment, Configurable, Informative, World
 from uphill.envs.make import choose, make_env
-from uphill.envs.tracks import TRACKS, Track, lay
 from uphill.envs.worlds import WORLDS, make_world
 from uphill.envs.worlds.car_race import (
     CAR_RADIUS,
@@ -27,6 +26,7 @@ from uphill.envs.worlds.car_race import (
     locate,
     radars,
 )
+from uphill.envs.worlds.tracks import TRACKS, Track, lay
 from uphill.errors import UphillError
 
 ALL = CarRace(tuple(TRACKS.values()))

@@ -13,7 +13,7 @@ class AlgosOptions:
 def command(argv: list[str]) -> None:
     """List algorithms, with their parts."""
     parse(AlgosOptions, argv, "uphill algos")
-    from uphill.learning.algorithms import ALGORITHMS
+    from uphill.parts.algorithms import ALGORITHMS
     from uphill.runs.configuration import encode
 
     for name, make in ALGORITHMS.items():

@@ -33,7 +33,7 @@ def command(argv: list[str]) -> None:
     """Examine an environment, and say what is wrong and what mends it."""
     argv, env_kwargs = take_env_kwargs(argv)
     options = parse(DoctorOptions, argv, "uphill doctor")
-    from uphill.runs.doctor.examine import examine
+    from uphill.doctor.examine import examine
 
     with stdout_for(options.json) as show:
         examination = examine(

@@ -30,7 +30,7 @@ class EvaluateOptions:
 def command(argv: list[str]) -> None:
     """Evaluate a run, and show the figures."""
     options = parse(EvaluateOptions, argv, "uphill evaluate")
-    from uphill.runs.run import load
+    from uphill.run import load
 
     with stdout_for(options.json) as show:
         run = load(options.run, checkpoint=options.checkpoint)

@@ -35,7 +35,7 @@ def command(argv: list[str]) -> None:
     options = parse(PlotOptions, argv, "uphill plot")
     if not options.runs:
         raise WrongCommandLine("RUN is missing: write `uphill plot RUN`.")
-    from uphill.runs.plots import plot_runs
+    from uphill.views.plots import plot_runs
 
     with stdout_for(options.json) as show:
         result = plot_runs(

@@ -45,8 +45,8 @@ def command(argv: list[str]) -> None:
     """Film a run, and say what the films show and where they are."""
     argv, env_kwargs = take_env_kwargs(argv)
     options = parse(RecordOptions, argv, "uphill record")
-    from uphill.runs.films import record
-    from uphill.runs.run import load
+    from uphill.run import load
+    from uphill.views.films import record
 
     with stdout_for(options.json) as show:
         film = record(

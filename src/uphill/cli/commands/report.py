@@ -35,8 +35,8 @@ def command(argv: list[str]) -> None:
     options = parse(ReportOptions, argv, "uphill report")
     if not options.runs:
         raise WrongCommandLine("RUN is missing: write `uphill report RUN`.")
-    from uphill.runs.report import write_report
-    from uphill.runs.run import load
+    from uphill.run import load
+    from uphill.views.report import write_report
 
     with stdout_for(options.json) as show:
         runs = [load(run) for run in options.runs]

@@ -39,7 +39,7 @@ class ReproduceOptions:
 def command(argv: list[str]) -> None:
     """Repeat what a tutorial describes, and show its claims beside what was measured."""
     options = parse(ReproduceOptions, argv, "uphill reproduce")
-    from uphill.runs.reproductions.sources import SOURCES, find_source
+    from uphill.studies.reproductions.sources import SOURCES, find_source
 
     if not options.name:
         width = max(map(len, SOURCES))
@@ -50,7 +50,7 @@ def command(argv: list[str]) -> None:
         source = find_source(options.name)
     except UphillError as error:
         raise WrongCommandLine(str(error)) from None
-    from uphill.runs.reproductions.reproduce import reproduce
+    from uphill.studies.reproductions.reproduce import reproduce
 
     with stdout_for(options.json) as show:
         _describe_source(source)
@@ -82,7 +82,7 @@ def _describe_source(source: Any) -> None:
 
 
 def _show_reproduction(result: dict[str, Any]) -> None:
-    from uphill.runs.reproductions.table import table
+    from uphill.studies.reproductions.table import table
 
     rows = result["results"]
     for env in dict.fromkeys(row["env"] for row in rows):

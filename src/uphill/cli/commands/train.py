@@ -62,7 +62,7 @@ def command(argv: list[str]) -> None:
         parse(TrainOptions, argv, "uphill train", _PARTS_NEED_ENV)
         raise WrongCommandLine("ENV is missing: write `uphill train ENV`.")
     options, algorithm, preset = parse_train(argv, env)
-    from uphill.runs.launch import train
+    from uphill.sessions.launch import train
 
     with stdout_for(options.json) as show:
         run = train(
@@ -112,9 +112,9 @@ def environment_in(argv: list[str]) -> str | None:
 
 def parse_train(argv: list[str], env: str) -> tuple[TrainOptions, Any, Any]:
     """Options, the algorithm with all flags applied, and the preset that it started from."""
-    from uphill.learning.algorithms import ALGORITHMS
-    from uphill.learning.parts import Algorithm
-    from uphill.runs.presets import preset
+    from uphill.parts import Algorithm
+    from uphill.parts.algorithms import ALGORITHMS
+    from uphill.sessions.presets import preset
 
     algo = _value_of("--algo", argv)
     if algo is not None and algo not in ALGORITHMS:

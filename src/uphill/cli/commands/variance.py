@@ -44,7 +44,7 @@ def command(argv: list[str]) -> None:
     """Measure the estimators of the gradient, and show them as tables."""
     argv, env_kwargs = take_env_kwargs(argv)
     options = parse(VarianceOptions, argv, "uphill variance")
-    from uphill.runs.variance import measure_variance
+    from uphill.studies.variance.measure import measure_variance
 
     with stdout_for(options.json) as show:
         result = measure_variance(

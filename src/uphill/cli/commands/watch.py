@@ -26,6 +26,6 @@ class WatchOptions:
 def command(argv: list[str]) -> None:
     """Serve the reports of a folder of runs until Ctrl-C."""
     options = parse(WatchOptions, argv, "uphill watch")
-    from uphill.runs.watch import watch
+    from uphill.views.watch import watch
 
     watch(options.folder, options.port, options.allow_import, partial(print, flush=True))

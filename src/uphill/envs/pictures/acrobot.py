@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from uphill.envs.drawing import BLUE, GREEN, GROUND, LINE, ORANGE, Canvas
+from uphill.envs.pictures.drawing import BLUE, GREEN, GROUND, LINE, ORANGE, Canvas
 from uphill.envs.worlds.acrobot import LENGTH, Acrobot, State
 
 # Steps are of 0.2 s: five pictures a second would jerk, so this is three times real time.

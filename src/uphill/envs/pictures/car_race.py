@@ -7,8 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from uphill.envs.drawing import GREEN, INK, ORANGE, RED, Canvas, Color, rotation
-from uphill.envs.tracks import Layout, Track, lay
+from uphill.envs.pictures.drawing import GREEN, INK, ORANGE, RED, Canvas, Color, rotation
 from uphill.envs.worlds.car_race import (
     MAX_SPEED,
     RADAR_ANGLES,
@@ -18,6 +17,7 @@ from uphill.envs.worlds.car_race import (
     CarRaceContinuous,
     State,
 )
+from uphill.envs.worlds.tracks import Layout, Track, lay
 
 FPS = round(1 / TIME_STEP)
 SIZE = (720, 500)

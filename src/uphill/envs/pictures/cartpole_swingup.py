@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from uphill.envs.drawing import BLUE, DEEP_BLUE, GROUND, LINE, ORANGE, Canvas
+from uphill.envs.pictures.drawing import BLUE, DEEP_BLUE, GROUND, LINE, ORANGE, Canvas
 from uphill.envs.worlds.cartpole_swingup import (
     LENGTH,
     POSITION_LIMIT,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from uphill.envs.drawing import (
+from uphill.envs.pictures.drawing import (
     BLUE,
     DEEP_BLUE,
     GROUND,

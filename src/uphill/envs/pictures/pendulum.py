@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from uphill.envs.drawing import BLUE, DEEP_BLUE, GROUND, INK, LINE, ORANGE, Canvas
+from uphill.envs.pictures.drawing import BLUE, DEEP_BLUE, GROUND, INK, LINE, ORANGE, Canvas
 from uphill.envs.worlds.pendulum import LENGTH, TIME_STEP, VELOCITY_LIMIT, Pendulum, State
 
 FPS = round(1 / TIME_STEP)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, PRNGKeyArray
 
-from uphill.envs.trigonometry import sin_cos
+from uphill.envs.worlds.trigonometry import sin_cos
 from uphill.trajectory import Array
 
 GRAVITY = 9.8  # m/s²

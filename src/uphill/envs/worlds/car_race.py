@@ -28,7 +28,7 @@ from jax import lax
 from jaxtyping import Bool, Float, Int, PRNGKeyArray, Shaped
 
 from uphill.envs.base import World
-from uphill.envs.tracks import Circuits, Track, circuits, select
+from uphill.envs.worlds.tracks import Circuits, Track, circuits, select
 from uphill.errors import UphillError
 from uphill.trajectory import Array
 
@@ -91,7 +91,7 @@ class _Race:
         return LAP_REWARD * self.laps - CRASH_PENALTY
 
     def configured(self, track: Any = None, laps: Any = 1) -> World:
-        """The race on another track (`uphill.envs.tracks.select`), or over more laps."""
+        """The race on another track (`uphill.envs.worlds.tracks.select`), or over more laps."""
         if type(laps) is not int or laps < 1:
             raise UphillError(f"laps is {laps!r}: give a whole number, 1 or more.")
         if track is not None and not isinstance(track, str):
@@ -222,7 +222,7 @@ def locate(
 def radars(known: Circuits, state: State) -> Float[Array, "5"]:
     """Distances to the wall at −90° (right), −45°, 0°, 45° and 90° (left), `RADAR_RANGE` at most.
 
-    Only the sections within sight are looked at (`uphill.envs.tracks.sight`).
+    Only the sections within sight are looked at (`uphill.envs.worlds.tracks.sight`).
     """
     shift = jnp.arange(-known.sight, known.sight + 2)
     lap = jnp.asarray(known.num_sections)[state.track]

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, PRNGKeyArray
 
-from uphill.envs.trigonometry import sin_cos
+from uphill.envs.worlds.trigonometry import sin_cos
 from uphill.trajectory import Array
 
 GRAVITY = 10.0  # m/s²

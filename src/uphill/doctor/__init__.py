@@ -1,0 +1,9 @@
+"""`uphill doctor`: for someone whose agent does not learn.
+
+Data flows one way: probes → facts → rules → findings → words.
+"""
+
+from uphill.doctor.examine import Examination as Examination
+from uphill.doctor.examine import examine as examine
+from uphill.doctor.finding import Finding as Finding
+from uphill.doctor.finding import Name as Name

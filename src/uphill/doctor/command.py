@@ -1,0 +1,75 @@
+"""The command to go on with."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from uphill.doctor.facts import Facts
+from uphill.doctor.finding import Finding, Name
+from uphill.doctor.rules.learning import has_learned
+from uphill.sessions.presets import preset
+
+SLOW_STEP = 1e-3
+"""Seconds; slower environments gain from processes of their own."""
+_TIME_LIMIT = 1000
+
+
+def command(facts: Facts, findings: Sequence[Finding]) -> str:
+    """How to train on the environment: its preset, with changes that answer the findings."""
+    algo = preset(facts.choice.name).algo
+    names: set[Name] = {finding.name for finding in findings}
+    changes = _changes(facts, names)
+    if not isinstance(facts.choice.env, str):
+        return _call(facts, algo, changes)
+    flags = [f"--algo {algo}"]
+    for name, value in changes.items():
+        flag = f"--{name.replace('_', '-')}"
+        flags.append(flag if value is True else f"{flag} {value}")
+    if names & {"no-time-limit", "episode-never-ends"}:
+        flags.append(f"--env.max-episode-steps {_TIME_LIMIT}")
+    if is_slow_python(facts):
+        flags.append("--async-envs")
+    return " ".join(["uphill train", shlex.quote(facts.choice.name), *_given(facts), *flags])
+
+
+def _changes(facts: Facts, names: set[Name]) -> dict[str, Any]:
+    """What the preset lacks, and the findings ask for."""
+    algorithm, changes = preset(facts.choice.name).algorithm, {}
+    if "observation-scale" in names and not algorithm.normalize_observations:
+        changes["normalize_observations"] = True
+    if "reward-scale" in names and not algorithm.normalize_rewards:
+        changes["normalize_rewards"] = True
+    if "sparse-reward" in names and not algorithm.entropy.value and not has_learned(facts):
+        changes["entropy"] = 0.01
+    return changes
+
+
+def _call(facts: Facts, algo: str, changes: dict[str, Any]) -> str:
+    """The same for a Python callable or a world, which no command line can name."""
+    # Which `uphill.ppo()` by itself is without.
+    changes = {"normalize_observations": True} | changes
+    settings = ", ".join(f"{name}={value}" for name, value in changes.items())
+    env = facts.choice.name + ("()" if facts.choice.backend == "compiled" else "")
+    given = [env, f"uphill.{algo}({settings})"]
+    if facts.choice.env_kwargs:
+        given.append(f"env_kwargs={facts.choice.env_kwargs!r}")
+    if is_slow_python(facts):
+        given.append("is_async=True")
+    return f"uphill.train({', '.join(given)})"
+
+
+def is_slow_python(facts: Facts) -> bool:
+    """Whether environments had better step in processes of their own."""
+    seconds = facts.step_seconds
+    return facts.choice.backend == "gymnasium" and seconds is not None and seconds > SLOW_STEP
+
+
+def _given(facts: Facts) -> list[str]:
+    """The arguments that the examination was given."""
+    choice = facts.choice
+    given = [f"--backend {choice.backend}"] if choice.reason == "you asked for it" else []
+    for key, value in choice.env_kwargs.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        given.append(f"--env.{key.replace('_', '-')} {shlex.quote(text)}")
+    return given

@@ -1,0 +1,190 @@
+"""The examination: probes in order, facts, findings, and a command to go on with."""
+
+import math
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import gymnasium
+
+from uphill.doctor.capture import Capture, captured
+from uphill.doctor.checker import ask_checker
+from uphill.doctor.command import command
+from uphill.doctor.constants import play_constants
+from uphill.doctor.facts import Broken, Facts, Play
+from uphill.doctor.finding import Finding
+from uphill.doctor.play import Guarded, Limits, answering, nothing, play
+from uphill.doctor.repeats import look_for_effects, look_for_repeats
+from uphill.doctor.report import report, words
+from uphill.doctor.rules import find
+from uphill.doctor.subject import Subject, subject_of
+from uphill.doctor.training import FEWEST_STEPS, affordable_steps, train_briefly
+from uphill.doctor.watch import TookTooLong, Watch
+from uphill.envs.base import World
+from uphill.envs.make import choose
+from uphill.errors import UphillError
+from uphill.policies.spaces import encoding_of
+from uphill.runs.configuration import decode
+from uphill.sessions.launch import BackendName
+
+_CALL_SECONDS, _TRAINING_SECONDS = 10.0, 60.0
+"""After so long, a call of the environment and a brief training count as hanging."""
+_RANDOM = Limits(episodes=100, steps=10_000, seconds=3.0)
+_CONSTANT_SECONDS, _REPEAT_SECONDS, _EFFECT_SECONDS = 3.0, 1.0, 2.0
+_REPEATED_STEPS = 30
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was found, and from which facts. Printed, it is what `uphill doctor` says."""
+
+    facts: Facts = field(repr=False)
+    findings: tuple[Finding, ...]
+    command: str
+
+    def __str__(self) -> str:
+        return words(self.facts, self.findings, self.command)
+
+    def result(self) -> dict[str, Any]:
+        """What `uphill doctor --json` prints."""
+        choice = self.facts.choice
+        return {
+            "env": choice.name,
+            "backend": choice.backend,
+            "facts": _finite(report(self.facts)),
+            "findings": [asdict(finding) for finding in self.findings],
+            "command": self.command,
+        }
+
+
+def examine(
+    env: str | Callable[..., Any] | World,
+    backend: BackendName = "auto",
+    *,
+    env_kwargs: dict[str, Any] | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    quiet: bool = False,
+) -> Examination:
+    """Find out why an agent may not learn in an environment.
+
+    It is played at random and with constant actions, its episodes are played again, and a policy is
+    trained for `steps` transitions: by default as many as some seconds allow; 0 for none.
+
+    Raises:
+        UphillError: if the environment can't be made, or an argument makes no sense.
+    """
+    decode(BackendName, backend, "backend")
+    env_kwargs = decode(dict, env_kwargs or {}, "env_kwargs")
+    if seed < 0:
+        raise UphillError(f"seed is {seed}: use 0 or more.")
+    if steps is not None and steps < 0:
+        raise UphillError(f"steps is {steps}: use 0 or more.")
+    with captured(quiet) as capture, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what matters of them, Gymnasium's checker says
+        subject = subject_of(choose(env, backend, env_kwargs), _CALL_SECONDS)
+        facts = _probe(subject, seed, capture)
+        facts = _train(subject, facts, seed, steps, capture)
+    findings = tuple(find(facts))
+    return Examination(facts, findings, command(facts, findings))
+
+
+def _probe(subject: Subject, seed: int, capture: Capture) -> Facts:
+    """All that needs no training."""
+    made = answering(subject.make())
+    try:
+        encoding_of(made.observation_space)
+    except UphillError as error:
+        return _unsupported(subject, made, str(error))
+    try:
+        with Watch(_CALL_SECONDS) as watch:
+            env = Guarded(made, watch)
+            facts = _play(subject, env, seed, capture)
+            if not facts.failures:
+                facts = _play_again(facts, env, seed, capture)
+            if "hangs" not in {failure.finding for failure in facts.failures}:
+                facts = replace(facts, checker=ask_checker(made, watch))
+    finally:
+        with suppress(Exception):
+            made.close()
+    return facts
+
+
+def _unsupported(subject: Subject, env: gymnasium.Env, complaint: str) -> Facts:
+    """Facts of an environment whose observations nobody could write down."""
+    return replace(_facts(subject, env, nothing()), cannot_train=complaint)
+
+
+def _facts(subject: Subject, env: gymnasium.Env, random: Play) -> Facts:
+    return Facts(
+        choice=subject.choice,
+        through=subject.through,
+        observation_space=env.observation_space,
+        action_space=env.action_space,
+        max_episode_steps=subject.max_episode_steps,
+        reward_threshold=subject.reward_threshold,
+        is_old=subject.is_old,
+        random=random,
+    )
+
+
+def _play(subject: Subject, env: Guarded, seed: int, capture: Capture) -> Facts:
+    capture.say("Playing at random …")
+    env.env.action_space.seed(seed)
+    before = len(capture.lines())
+    random = play(env, env.env.action_space.sample, _RANDOM, seed)
+    printed = tuple(capture.lines()[before:])
+    return replace(_facts(subject, env.env, random), printed=printed)
+
+
+def _play_again(facts: Facts, env: Guarded, seed: int, capture: Capture) -> Facts:
+    capture.say("Playing with constant actions, and the same episodes again …")
+    facts = replace(facts, constants=play_constants(env, seed, _CONSTANT_SECONDS))
+    if facts.failures:
+        return facts
+    try:
+        affordable = int(_REPEAT_SECONDS / max(facts.step_seconds or 0.0, 1e-6))
+        repeats = look_for_repeats(env, seed, min(_REPEATED_STEPS, max(1, affordable)))
+        facts = replace(facts, repeats=repeats)
+        if repeats.step:
+            facts = replace(facts, effects=look_for_effects(env, seed, _EFFECT_SECONDS))
+    except Broken as broken:
+        return replace(facts, broken=broken.failure)
+    return facts
+
+
+def _train(subject: Subject, facts: Facts, seed: int, steps: int | None, capture: Capture) -> Facts:
+    """The same facts, and what brief training shows; or why there was none."""
+    affordable = affordable_steps(subject, facts.step_seconds or 0.0)
+    wanted = affordable if steps is None else steps
+    if facts.cannot_train is not None:
+        return facts
+    if facts.failures or "observation-not-finite" in facts.random.complaints:
+        return replace(facts, no_training="nothing can be trained on it as it is")
+    if steps is None and affordable < FEWEST_STEPS:
+        return replace(facts, no_training="its steps take too long for a brief training")
+    if not wanted:
+        return replace(facts, no_training="none was asked for")
+    capture.say(f"Training for {wanted:,} steps …")
+    try:
+        with Watch(_TRAINING_SECONDS) as watch:
+            training = watch.call(train_briefly, subject, seed, wanted)
+    except UphillError as error:
+        return replace(facts, cannot_train=str(error).splitlines()[0])
+    except TookTooLong:
+        return replace(facts, no_training=f"it was not through after {_TRAINING_SECONDS:g} s")
+    return replace(facts, training=training)
+
+
+def _finite(document: Any) -> Any:
+    """A JSON document without NaN and infinities, which JSON does not know."""
+    match document:
+        case dict():
+            return {key: _finite(value) for key, value in document.items()}
+        case list() | tuple():
+            return [_finite(value) for value in document]
+        case float() if not math.isfinite(document):
+            return None
+    return document

@@ -1,0 +1,241 @@
+"""Playing: a policy that needs no learning acts, and what the environment answers is noted."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from traceback import FrameSummary, extract_tb
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from uphill.doctor.facts import Broken, Complaint, Failure, Play
+from uphill.doctor.finding import Name
+from uphill.doctor.numbers import complaint, flatten, names
+from uphill.doctor.watch import TookTooLong, Watch
+
+_RAISES: dict[str, Name] = {"reset": "reset-raises", "step": "step-raises"}
+_MOST_NUMBERS = 2_000_000
+"""Numbers of observations that are kept."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop: whichever comes first."""
+
+    episodes: int
+    steps: int
+    seconds: float
+
+
+def nothing() -> Play:
+    """What is seen of an environment that is not played."""
+    none, never = np.zeros(0), np.zeros(0, bool)
+    return Play(np.zeros((0, 0)), none, none, np.zeros(0, int), never, never, 0, 0.0)
+
+
+class Answering(gymnasium.Wrapper):
+    """The innermost wrapper: of those around it, some would stumble over a wrong answer."""
+
+    def reset(self, **keywords: Any) -> tuple[Any, dict]:
+        result = self.env.reset(**keywords)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise Broken(
+                "wrong-return",
+                f"reset returned {_describe(result)}, but it should be (observation, info).",
+            )
+        return result
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
+        result = self.env.step(action)
+        if not isinstance(result, tuple) or len(result) != 5:
+            raise Broken(
+                "wrong-return",
+                f"step returned {_describe(result)}, but it should be "
+                "(observation, reward, terminated, truncated, info).",
+            )
+        return result
+
+
+def answering(env: gymnasium.Env) -> gymnasium.Env:
+    """The environment with `Answering` below all its other wrappers."""
+    if not isinstance(env, gymnasium.Wrapper):
+        return Answering(env)
+    innermost = env
+    while isinstance(innermost.env, gymnasium.Wrapper):
+        innermost = innermost.env
+    innermost.env = Answering(innermost.env)
+    return env
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """An environment whose calls return what they should, or raise `Broken`."""
+
+    env: gymnasium.Env
+    watch: Watch
+
+    def reset(self, seed: int | None = None) -> Any:
+        """The first observation."""
+        return self._call("reset", lambda: self.env.reset(seed=seed))[0]
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool]:
+        """Observation, reward, terminated, truncated."""
+        answer = self._call("step", lambda: self.env.step(action))
+        observation, reward, terminated, truncated, _ = answer
+        return observation, _number(reward), bool(terminated), bool(truncated)
+
+    def _call(self, what: str, function: Callable[[], Any]) -> Any:
+        try:
+            return self.watch.call(function)
+        except TookTooLong:
+            seconds = self.watch.seconds
+            raise Broken("hangs", f"{what} did not return within {seconds:g} s.") from None
+        except Broken:
+            raise
+        except (Exception, SystemExit) as error:
+            raise Broken(_RAISES[what], f"{what} raised {describe_error(error)}.") from error
+
+
+def _describe(result: Any) -> str:
+    if isinstance(result, tuple):
+        return f"a tuple of {len(result)}"
+    return "None" if result is None else f"a {type(result).__name__}"
+
+
+def describe_error(error: BaseException) -> str:
+    """The exception, and the line that it came from: of the user's own code, if any was in it."""
+    text = " ".join(str(error).split())
+    shown = f"{type(error).__name__}: {text:.160}" if text else type(error).__name__
+    frames = [frame for frame in extract_tb(error.__traceback__) if not _is_here(frame)]
+    own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+    if own:
+        shown += f" ({Path(own[-1].filename).name}, line {own[-1].lineno})"
+    return shown
+
+
+def _is_here(frame: FrameSummary) -> bool:
+    return Path(frame.filename).parent == Path(__file__).parent
+
+
+def _number(reward: Any) -> float:
+    if isinstance(reward, float | int | np.floating | np.integer):
+        return float(reward)
+    try:
+        array = np.asarray(reward)
+    except ValueError:
+        array = np.asarray("")
+    if array.size != 1 or array.dtype.kind not in "biuf":
+        raise Broken("reward-not-a-number", f"the reward was {reward!r:.80}.")
+    return float(array.item())
+
+
+def play(env: Guarded, act: Callable[[], Any], limits: Limits, seed: int) -> Play:
+    """Play episodes, the first of them from a seed, with the actions that `act` gives."""
+    notes = _Notes(env.env.observation_space)
+    deadline = time.monotonic() + limits.seconds
+    failure = None
+    try:
+        while not notes.is_enough(limits) and time.monotonic() < deadline:
+            notes.start(env.reset(seed if notes.is_first else None))
+            _episode(env, act, notes, limits, deadline)
+    except Broken as broken:
+        when = notes.when()
+        failure = replace(broken.failure, seen=f"{when[0].upper()}{when[1:]}, {broken}")
+    return notes.play(failure)
+
+
+def _episode(
+    env: Guarded, act: Callable[[], Any], notes: "_Notes", limits: Limits, deadline: float
+) -> None:
+    is_over = False
+    while not is_over and not notes.is_enough(limits):
+        action = act()
+        notes.begin_step()
+        started = time.perf_counter()
+        answer = env.step(action)
+        now = time.perf_counter()
+        is_over = notes.take(*answer, now - started)
+        if time.monotonic() > deadline:
+            return
+
+
+class _Notes:
+    """What was seen up to now."""
+
+    def __init__(self, space: gymnasium.Space) -> None:
+        self._space, self._size = space, len(names(space))
+        self._most_rows = max(50, _MOST_NUMBERS // max(1, self._size))
+        self._rows: list[np.ndarray] = []
+        self._rewards: list[float] = []
+        self._episodes: list[tuple[float, int, bool, bool]] = []
+        self._complaints: dict[Name, Complaint] = {}
+        self._return, self._length, self._seconds = 0.0, 0, 0.0
+        self.is_first = True
+
+    def is_enough(self, limits: Limits) -> bool:
+        steps = len(self._rewards)
+        return len(self._episodes) >= limits.episodes or steps >= limits.steps
+
+    def start(self, observation: Any) -> None:
+        """An episode has begun."""
+        self._return, self._length, self.is_first = 0.0, 0, False
+        self._look(observation)
+
+    def begin_step(self) -> None:
+        """A step is about to be taken."""
+        self._length += 1
+
+    def take(
+        self, observation: Any, reward: float, terminated: bool, truncated: bool, seconds: float
+    ) -> bool:
+        """A step was taken; whether the episode is over."""
+        self._seconds += seconds
+        self._look(observation)
+        if np.isfinite(reward):
+            self._rewards.append(reward)
+            self._return += reward
+        else:
+            self._complain("reward-not-finite", f"the reward was {reward}")
+            self._rewards.append(0.0)
+        is_over = terminated or truncated
+        if is_over:
+            self._episodes.append((self._return, self._length, terminated, truncated))
+            self._length = 0
+        return is_over
+
+    def _look(self, observation: Any) -> None:
+        found = complaint(self._space, observation)
+        if found is not None:
+            self._complain(*found)
+        if len(self._rows) < self._most_rows:
+            row = flatten(self._space, observation)
+            if np.isfinite(row).all():
+                self._rows.append(row.copy())
+
+    def _complain(self, name: Name, clause: str) -> None:
+        old = self._complaints.get(name)
+        count, example = (old.count, old.example) if old else (0, f"{clause} {self.when()}")
+        self._complaints[name] = Complaint(count + 1, example)
+
+    def when(self) -> str:
+        """The step that is being taken, as words."""
+        where = f"step {self._length}" if self._length else "the reset"
+        return f"at {where} of episode {len(self._episodes) + 1}"
+
+    def play(self, failure: Failure | None) -> Play:
+        columns = zip(*self._episodes, strict=True) if self._episodes else ((),) * 4
+        returns, lengths, terminated, truncated = columns
+        return Play(
+            np.array(self._rows).reshape(len(self._rows), self._size),
+            np.array(self._rewards),
+            np.array(returns, float),
+            np.array(lengths, int),
+            np.array(terminated, bool),
+            np.array(truncated, bool),
+            self._length,
+            self._seconds,
+            self._complaints,
+            failure,
+        )

@@ -1,0 +1,173 @@
+"""The same episode again: whether a seed repeats it, and what another action changes in it."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from uphill.doctor.facts import Effects, Repeats
+from uphill.doctor.numbers import flatten
+from uphill.doctor.play import Guarded
+
+_HELD = 5
+"""Steps for which an action is held: some effects come late."""
+_LONGEST_START = 40
+"""Steps before the action, at most."""
+FEWEST, _MANY = 4, 64
+"""Situations to look at before anything is said, and at most."""
+_MOST_ACTIONS = 24
+
+Outcome = tuple[bytes, ...]
+
+
+def look_for_repeats(env: Guarded, seed: int, steps: int = 30) -> Repeats:
+    """Play the same actions from the same seed twice.
+
+    Raises:
+        Broken: if the environment can't be played on.
+    """
+    action_space = env.env.action_space
+    action_space.seed(seed)
+    actions = [action_space.sample() for _ in range(steps)]
+    first, second = outcome(env, seed, actions), outcome(env, seed, actions)
+    return Repeats(reset=first[0] == second[0], step=first == second)
+
+
+def outcome(env: Guarded, seed: int, actions: Sequence[Any]) -> Outcome:
+    """All that follows from a seed and actions, up to the end of the episode; exactly."""
+    space = env.env.observation_space
+    seen = [flatten(space, env.reset(seed)).tobytes()]
+    for action in actions:
+        observation, reward, terminated, truncated = env.step(action)
+        answer = np.array([reward, terminated, truncated])
+        seen.append(flatten(space, observation).tobytes() + answer.tobytes())
+        if terminated or truncated:
+            break
+    return tuple(seen)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Where an episode has come to, for whoever plays it again."""
+
+    seed: int
+    actions: tuple[Any, ...]
+
+
+def look_for_effects(env: Guarded, seed: int, seconds: float) -> Effects | None:
+    """Compare actions in situations that are alike but for them.
+
+    Stops as soon as every action is known to have an effect of its own. The environment must repeat
+    itself. None where there is but one action, or actions of a kind that nobody can vary.
+
+    Raises:
+        Broken: if the environment can't be played on.
+    """
+    space = env.env.action_space
+    space.seed(seed + 1)
+    if isinstance(space, spaces.Discrete):
+        return _compare(env, seed, seconds, _actions(space), _alike)
+    if isinstance(space, spaces.Box | spaces.MultiDiscrete | spaces.MultiBinary):
+        return _compare(env, seed, seconds, _components(space), _idle)
+    return None
+
+
+def _actions(space: spaces.Discrete) -> dict[str, Callable[[Any], list[Any]]]:
+    """For each action, by its name, what to play for it: itself."""
+    last = space.start + space.n - 1
+    chosen = np.unique(np.linspace(space.start, last, min(_MOST_ACTIONS, int(space.n))).astype(int))
+    return {str(k): lambda _, k=k: [space.dtype.type(k)] for k in chosen}
+
+
+def _components(space: Any) -> dict[str, Callable[[Any], list[Any]]]:
+    """For each component, by its name, two actions that differ in it alone."""
+    low, high = bounds(space)
+    indices = list(np.ndindex(space.shape))
+    many = np.linspace(0, len(indices) - 1, min(_MOST_ACTIONS, len(indices))).astype(int)
+
+    def both(base: Any, index: tuple[int, ...]) -> list[Any]:
+        pair = [np.array(base), np.array(base)]
+        pair[0][index], pair[1][index] = low[index], high[index]
+        return pair
+
+    return {
+        f"action[{', '.join(map(str, indices[k]))}]" if indices[k] else "action": (
+            lambda base, index=indices[k]: both(base, index)
+        )
+        for k in np.unique(many)
+    }
+
+
+def bounds(space: gymnasium.Space) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the greatest of each component of an action; of unbounded ones ∓1."""
+    match space:
+        case spaces.Box():
+            low, high = np.array(space.low), np.array(space.high)
+            if np.issubdtype(low.dtype, np.floating):
+                huge = 1e6  # nobody means it
+                low = np.where(low < -huge, np.minimum(high, 0) - 1, low).astype(low.dtype)
+                high = np.where(high > huge, np.maximum(low, 0) + 1, high).astype(high.dtype)
+            return low, high
+        case spaces.MultiDiscrete():
+            return np.array(space.start), np.array(space.start + space.nvec - 1)
+        case spaces.MultiBinary():
+            return np.zeros(space.shape, space.dtype), np.ones(space.shape, space.dtype)
+    raise TypeError(f"{space} has no components")
+
+
+def _compare(
+    env: Guarded,
+    seed: int,
+    seconds: float,
+    choices: dict[str, Callable[[Any], list[Any]]],
+    judge: Callable[[dict[str, list[Any]], int], Effects],
+) -> Effects:
+    deadline, generator = time.monotonic() + seconds, np.random.default_rng(seed)
+    seen: dict[str, list[Any]] = {name: [] for name in choices}
+    effects = Effects(0)
+    for k in range(_MANY):
+        situation = _situation(env, int(generator.integers(2**31)), generator)
+        base = env.env.action_space.sample()
+        for name, actions in choices.items():
+            outcomes = [
+                outcome(env, situation.seed, [*situation.actions, *[action] * _HELD])
+                for action in actions(base)
+            ]
+            seen[name].append(outcomes[0] if len(outcomes) == 1 else len(set(outcomes)))
+        effects = judge(seen, k + 1)
+        is_clear = not effects.alike and not effects.idle and not effects.is_all
+        if (k + 1 >= FEWEST and is_clear) or time.monotonic() > deadline:
+            break
+    return effects
+
+
+def _situation(env: Guarded, seed: int, generator: np.random.Generator) -> Situation:
+    """Random actions from a seed on, but not to the end of the episode."""
+    wanted, actions = int(generator.integers(_LONGEST_START + 1)), []
+    env.reset(seed)
+    for _ in range(wanted):
+        action = env.env.action_space.sample()
+        *_, terminated, truncated = env.step(action)
+        if terminated or truncated:
+            break
+        actions.append(action)
+    return Situation(seed, tuple(actions))
+
+
+def _alike(seen: dict[str, list[Any]], num_situations: int) -> Effects:
+    """Groups of actions whose outcomes never differed."""
+    groups: dict[tuple, list[str]] = {}
+    for name, outcomes in seen.items():
+        groups.setdefault(tuple(outcomes), []).append(name)
+    alike = tuple(tuple(group) for group in groups.values() if len(group) > 1)
+    return Effects(num_situations, alike, is_all=len(groups) == 1 and len(seen) > 1)
+
+
+def _idle(seen: dict[str, list[Any]], num_situations: int) -> Effects:
+    """Components whose two extremes never had different outcomes."""
+    idle = tuple(name for name, counts in seen.items() if max(counts) == 1)
+    return Effects(num_situations, idle=idle, is_all=len(idle) == len(seen))

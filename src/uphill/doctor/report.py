@@ -1,0 +1,184 @@
+"""Facts as a document, and an examination as words for a person."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from uphill.doctor.command import is_slow_python
+from uphill.doctor.facts import Facts, Play, summary
+from uphill.doctor.finding import Finding
+from uphill.doctor.rules.learning import best_constant
+
+
+def report(facts: Facts) -> dict[str, Any]:
+    """The facts in plain numbers and sentences, for JSON."""
+    random, seconds = facts.random, facts.step_seconds
+    return {
+        "reason": facts.choice.reason,
+        "examined_through": facts.through,
+        "observation_space": str(facts.observation_space),
+        "action_space": str(facts.action_space),
+        "max_episode_steps": facts.max_episode_steps,
+        "reward_threshold": facts.reward_threshold,
+        "microseconds_per_step": None if seconds is None else 1e6 * seconds,
+        "steps_per_second": None if seconds is None else 1 / seconds,
+        "speed": speed(facts),
+        "reward": _rewards(random),
+        "repeats_with_seed": None if facts.repeats is None else facts.repeats.step,
+        "random": summary(random.returns),
+        "random_lengths": _lengths(random),
+        "constant": [
+            {"action": x.action, "returns": summary(x.play.returns)} for x in facts.constants
+        ],
+        "trained": _trained(facts),
+        "no_training": facts.no_training,
+        "situations_compared": 0 if facts.effects is None else facts.effects.num_situations,
+        "printed_lines": len(facts.printed),
+    }
+
+
+def _rewards(play: Play) -> dict[str, Any] | None:
+    rewards = play.rewards
+    if not len(rewards):
+        return None
+    low, mean, high = float(rewards.min()), float(rewards.mean()), float(rewards.max())
+    distinct = len(np.unique(rewards))
+    return {"steps": len(rewards), "min": low, "mean": mean, "max": high, "distinct": distinct}
+
+
+def _lengths(play: Play) -> dict[str, Any] | None:
+    if not len(play.lengths):
+        return None
+    low, high = int(play.lengths.min()), int(play.lengths.max())
+    return {"min": low, "mean": float(play.lengths.mean()), "max": high}
+
+
+def _trained(facts: Facts) -> dict[str, Any] | None:
+    training = facts.training
+    if training is None:
+        return None
+    return {
+        "algo": training.algo,
+        "steps": training.steps,
+        "seconds": training.seconds,
+        "steps_per_second": training.steps_per_second,
+        "deterministic": summary(training.deterministic),
+        "stochastic": summary(training.stochastic),
+    }
+
+
+def speed(facts: Facts) -> str | None:
+    """What a step costs, and which backend suits, as a sentence."""
+    seconds, choice = facts.step_seconds, facts.choice
+    if seconds is None:
+        return None
+    took = f"one step takes {_duration(seconds)} in Python"
+    if choice.backend == "compiled":
+        return f"{took}; training compiles it, which is far faster."
+    if choice.backend == "envpool":
+        return f"{took}; training steps EnvPool's in C++, many at once."
+    if is_slow_python(facts):
+        return f"{took}: --async-envs steps each environment in a process of its own."
+    if "pip install" in choice.reason:
+        return f"{took}; pip install 'uphill[envpool]' may run it many times faster."
+    return f"{took}, which is quick enough for one process."
+
+
+def _duration(seconds: float) -> str:
+    return f"{1e6 * seconds:.0f} µs" if seconds < 1e-3 else f"{1e3 * seconds:.3g} ms"
+
+
+def words(facts: Facts, findings: Sequence[Finding], command: str) -> str:
+    """All of it, for a person to read."""
+    lines = [f"{facts.choice.name}: backend {facts.choice.backend}, since {facts.choice.reason}."]
+    lines += [f"  {name:13} {text}" for name, text in _table(facts)]
+    for finding in findings:
+        lines += ["", f"{finding.severity.upper()}  {finding.name}"]
+        lines += [_wrapped(finding.seen), _wrapped(finding.mend, "→ ")]
+    lines += ["", _verdict(findings), "", f"  {command}"]
+    return "\n".join(lines)
+
+
+def _table(facts: Facts) -> list[tuple[str, str]]:
+    limit = facts.max_episode_steps
+    rows = [
+        ("observation", _space(facts.observation_space)),
+        ("action", _space(facts.action_space)),
+        ("time limit", "none" if limit is None else f"{limit:,} steps"),
+    ]
+    if len(facts.random.rewards):
+        played = _returns(facts.random.returns) + _length_words(facts.random)
+        rows.append(("random play", played))
+    best = best_constant(facts)
+    if best is not None:
+        rows.append(("constant", f"{_returns(best.play.returns)}: always action {best.action}"))
+    training = facts.training
+    if training is not None:
+        after = f"after {training.steps:,} steps of {training.algo}"
+        rows.append(("trained", f"{_returns(training.returns)}: {after}"))
+    elif facts.cannot_train is None:
+        rows.append(("trained", f"not at all, since {facts.no_training}"))
+    if (text := speed(facts)) is not None:
+        rows.append(("speed", text))
+    return rows
+
+
+def _space(space: gymnasium.Space) -> str:
+    match space:
+        case spaces.Box():
+            shape = " × ".join(map(str, space.shape)) or "1"
+            numbers = "number" if shape == "1" else "numbers"
+            return f"{shape} {numbers} (Box of {space.dtype}){_bounds(space)}"
+        case spaces.Discrete():
+            return f"{space.n} choices (Discrete)"
+    return f"{space!s:.80}"
+
+
+def _bounds(space: spaces.Box) -> str:
+    if not space.low.size or not np.isfinite([space.low.min(), space.high.max()]).all():
+        return ""
+    return f", {space.low.min():.4g} to {space.high.max():.4g}"
+
+
+def _returns(returns: np.ndarray) -> str:
+    found = summary(returns)
+    if found is None:
+        return "no episode came to an end"
+    mean, low, high = (_number(x) for x in (found["mean"], *found["ci95"]))
+    count = "1 episode" if len(returns) == 1 else f"{len(returns):,} episodes"
+    return f"return {mean} (95 %: {low} to {high}), {count}"
+
+
+def _number(x: float) -> str:
+    return f"{x:,.0f}" if 1e4 <= abs(x) < 1e9 else f"{x:.4g}"
+
+
+def _length_words(play: Play) -> str:
+    if not len(play.lengths):
+        return f" in {len(play.rewards):,} steps"
+    low, high = play.lengths.min(), play.lengths.max()
+    return f" of {low:,} steps" if low == high else f" of {low:,} to {high:,} steps"
+
+
+def _wrapped(text: str, mark: str = "") -> str:
+    return textwrap.fill(
+        text,
+        100,
+        initial_indent=f"  {mark}",
+        subsequent_indent=" " * (2 + len(mark)),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _verdict(findings: Sequence[Finding]) -> str:
+    severities = {finding.severity for finding in findings}
+    if "problem" in severities:
+        return "Mend the environment first; then train with:"
+    if "advice" in severities:
+        return "Nothing keeps it from being trained on, but read the advice. Train with:"
+    return "Nothing wrong was found. Train with:"

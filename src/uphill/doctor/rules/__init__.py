@@ -1,0 +1,35 @@
+"""From facts to findings: small functions, each of which knows one fault."""
+
+from uphill.doctor.facts import Facts
+from uphill.doctor.finding import Finding, Severity
+from uphill.doctor.rules import actions, contract, episodes, learning, observations, rewards
+
+RULES = (
+    contract.could_not_be_played_on,
+    contract.returned_what_it_should_not,
+    contract.training_refused,
+    episodes.never_ends,
+    rewards.never_varies,
+    actions.without_effect,
+    observations.constant_numbers,
+    rewards.is_sparse,
+    learning.no_better_than_random,
+    learning.constant_as_good,
+    observations.duplicate_numbers,
+    observations.scale,
+    rewards.scale,
+    episodes.no_time_limit,
+    episodes.time_limit_as_termination,
+    episodes.both_flags,
+    episodes.not_repeatable,
+    contract.prints_at_every_step,
+    contract.checker_said,
+    contract.speaks_the_old_language,
+)
+
+
+def find(facts: Facts) -> list[Finding]:
+    """All findings, the gravest first."""
+    order: tuple[Severity, ...] = ("problem", "advice", "note")
+    found = [finding for rule in RULES for finding in rule(facts)]
+    return sorted(found, key=lambda finding: order.index(finding.severity))

@@ -1,0 +1,135 @@
+"""What the agent sees: numbers that say nothing, or at a scale that networks don't like."""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from uphill.doctor.facts import Facts
+from uphill.doctor.finding import Finding
+from uphill.doctor.numbers import is_measured, names
+
+_MANY = 512
+"""Of more numbers (pictures) none is looked at alone."""
+_FEW_ROWS, _FEW_EPISODES = 20, 3
+_DISTINCT = 10
+"""Values that a number has taken before it can be said to repeat another one."""
+_HUGE, _TINY, _UNEQUAL = 100.0, 0.01, 1000.0
+
+
+def constant_numbers(facts: Facts) -> list[Finding]:
+    """Numbers that never change."""
+    rows = _rows(facts)
+    if len(rows) < _FEW_ROWS:
+        return []
+    constant = is_constant(rows)
+    if constant.all():
+        return [
+            Finding(
+                "observation-constant",
+                "problem",
+                f"The observation never changed in {len(rows):,} observations: the agent sees "
+                "nothing.",
+                "Return what the agent needs to know; a copy, not the array of the first step.",
+            )
+        ]
+    if not constant.any() or len(constant) > _MANY or not _has_begun_anew(facts):
+        return []
+    which = _listed(facts, np.flatnonzero(constant))
+    return [
+        Finding(
+            "observation-constant",
+            "advice",
+            f"{constant.sum()} of {len(constant)} numbers never changed in {len(rows):,} "
+            f"observations, at random and with constant actions: {which}.",
+            "Leave them out, or see why they stay: a sensor that is not read, a flag that nobody "
+            "sets?",
+        )
+    ]
+
+
+def duplicate_numbers(facts: Facts) -> list[Finding]:
+    """Numbers that say what another one says, but for scale and offset."""
+    rows = _rows(facts)
+    if len(rows) < _FEW_ROWS or rows.shape[1] > _MANY or not _has_begun_anew(facts):
+        return []
+    pairs = duplicates(rows)
+    if not pairs:
+        return []
+    all_names = names(facts.observation_space)
+    shown = [f"{all_names[b]} says what {all_names[a]} says" for a, b in pairs[:4]]
+    more = f", and {len(pairs) - 4} more" if len(pairs) > 4 else ""
+    return [
+        Finding(
+            "observation-duplicate",
+            "advice",
+            f"In {len(rows):,} observations, {'; '.join(shown)}{more} (but for scale and offset).",
+            "Leave one of them out, or see whether the wrong number is returned.",
+        )
+    ]
+
+
+def scale(facts: Facts) -> list[Finding]:
+    """Numbers that are huge, tiny, or of very unequal sizes."""
+    rows, is_quantity = facts.random.rows, np.array(is_measured(facts.observation_space), bool)
+    if len(rows) < _FEW_ROWS:
+        return []
+    looked_at = is_quantity & ~is_constant(rows)
+    if not looked_at.any():
+        return []
+    size, indices = np.abs(rows[:, looked_at]).max(0), np.flatnonzero(looked_at)
+    most, least = size.max(), size.min()
+    if most <= _HUGE and most >= _TINY and most <= _UNEQUAL * least:
+        return []
+    all_names = names(facts.observation_space)
+    largest, smallest = (all_names[indices[k]] for k in (size.argmax(), size.argmin()))
+    if len(size) == 1:
+        seen = f"{largest} is at most {most:.3g} in size."
+    else:
+        seen = (
+            f"Its numbers are of sizes from {least:.3g} ({smallest}) to {most:.3g} ({largest}) in "
+            "random play."
+        )
+    return [
+        Finding(
+            "observation-scale",
+            "advice",
+            f"{seen} Networks learn best from numbers around 1.",
+            "Train with --normalize-observations, as the command below does, or divide each number "
+            "by its usual size in the environment.",
+        )
+    ]
+
+
+def is_constant(rows: Float[np.ndarray, "rows D"]) -> Bool[np.ndarray, " D"]:
+    """Which columns hold one value only."""
+    return (rows == rows[:1]).all(0)
+
+
+def duplicates(rows: Float[np.ndarray, "rows D"]) -> list[tuple[int, int]]:
+    """Pairs of columns that are multiples of each other but for an offset."""
+    many = [k for k in range(rows.shape[1]) if len(np.unique(rows[:, k])) >= _DISTINCT]
+    columns = rows[:, many]
+    standard = (columns - columns.mean(0)) / np.maximum(columns.std(0), 1e-300)
+    pairs, taken = [], set()
+    for i, a in enumerate(many):
+        for j in range(i + 1, len(many)):
+            x, y = standard[:, i], standard[:, j]
+            is_same = min(np.abs(x - y).max(), np.abs(x + y).max()) < 1e-4
+            if is_same and j not in taken:
+                taken.add(j)
+                pairs.append((a, many[j]))
+    return pairs
+
+
+def _has_begun_anew(facts: Facts) -> bool:
+    """Whether there were enough episodes: some numbers change with the episode only."""
+    return len(facts.random.returns) >= _FEW_EPISODES
+
+
+def _rows(facts: Facts) -> Float[np.ndarray, "rows D"]:
+    return np.concatenate([play.rows for play in facts.plays])
+
+
+def _listed(facts: Facts, indices: np.ndarray) -> str:
+    all_names = names(facts.observation_space)
+    shown = ", ".join(all_names[k] for k in indices[:8])
+    return shown + (", …" if len(indices) > 8 else "")

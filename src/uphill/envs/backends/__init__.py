@@ -1,0 +1,1 @@
+"""What runs an environment that is no compiled world: Gymnasium and EnvPool."""

@@ -1,0 +1,319 @@
+"""Gymnasium: any Python environment, stepped from a Python loop."""
+
+import difflib
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
+from gymnasium.vector.async_vector_env import AsyncState
+from jaxtyping import PyTree
+
+from uphill.envs.backends.checks import Checked, failure, own_traceback
+from uphill.envs.backends.old_gym import adapt, has_old_signatures, takes_seeds
+from uphill.errors import UphillError
+
+EnvironmentFactory = Callable[..., Any]
+
+
+class PythonEnvironment(NamedTuple):
+    """How to make one environment, and what is known of it before it runs."""
+
+    factory: EnvironmentFactory
+    max_episode_steps: int | None
+    reward_threshold: float | None
+    notice: str | None
+
+
+def spec_of(env_id: str) -> EnvSpec:
+    """What Gymnasium's registry knows of `Env-v0` or `module:Env-v0` (imports the module).
+
+    Raises:
+        UphillError: if it knows nothing; it names the nearest that it knows.
+    """
+    module, _, name = env_id.rpartition(":")
+    if module:
+        _import(module, env_id)
+    if name in gymnasium.registry:
+        return gymnasium.registry[name]
+    where = f" in the module {module!r}" if module else ""
+    raise UphillError(f"There is no environment {name!r}{where}: {suggestion(name)}")
+
+
+def suggestion(name: str, more: tuple[str, ...] = ()) -> str:
+    """Where to look instead of `name`: the nearest that Gymnasium knows, or among `more`."""
+    known = {known.lower(): known for known in (*gymnasium.registry, *more)}
+    near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    if not near:
+        return "`uphill envs` lists what exists."
+    return f"did you mean {' or '.join(known[x] for x in near)}?"
+
+
+def _import(module: str, env_id: str) -> None:
+    # A console script does not search the folder it is run from; `python script.py` does.
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        importlib.import_module(module)
+    except Exception as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and f"{module}.".startswith(f"{missing}."):
+            raise UphillError(
+                f"There is no module {missing!r} to import for {env_id!r}: install it, or run from "
+                "the folder that it lies in."
+            ) from error
+        raise UphillError(
+            f"The module {module!r} of {env_id!r} could not be imported; its own error follows.\n"
+            + own_traceback(error)
+        ) from error
+
+
+def prepare(
+    env: str | EnvironmentFactory, env_kwargs: dict[str, Any], name: str
+) -> PythonEnvironment:
+    """Make the environment once, to learn its time limit and whether its signatures are old ones.
+
+    Raises:
+        UphillError: if it can't be made.
+    """
+    source = spec_of(env) if isinstance(env, str) else env
+    try:
+        bare = make_bare(source, env_kwargs)
+        is_old, is_seeded = has_old_signatures(bare), takes_seeds(bare)
+        getattr(bare, "close", lambda: None)()
+        factory = factory_of(source, env_kwargs, is_old)
+        made = factory()
+        limit = time_limit(made)
+        threshold = made.spec.reward_threshold if made.spec is not None else None
+        made.close()
+    except Exception as error:
+        raise unmakeable(name, env_kwargs, error) from error
+    notice = None
+    if is_old:
+        notice = f"{name} has signatures of the old Gym (4-value step, bare reset): adapted."
+        notice += "" if is_seeded else " It takes no seed, so runs with it can't be repeated."
+    return PythonEnvironment(factory, limit, threshold, notice)
+
+
+def make_bare(env: EnvSpec | EnvironmentFactory, env_kwargs: dict[str, Any]) -> Any:
+    """The environment alone, whatever its class: Gymnasium refuses what is not its own."""
+    if not isinstance(env, EnvSpec):
+        return env(**env_kwargs)
+    keywords = {k: v for k, v in env_kwargs.items() if k != "max_episode_steps"}
+    return _create(env.entry_point, **env.kwargs | keywords)
+
+
+def _create(entry_point: Any, **keywords: Any) -> Any:
+    creator = entry_point if callable(entry_point) else load_env_creator(entry_point)
+    return creator(**keywords)
+
+
+def _create_adapted(entry_point: Any, **keywords: Any) -> gymnasium.Env:
+    return adapt(_create(entry_point, **keywords))
+
+
+def factory_of(
+    env: EnvSpec | EnvironmentFactory, env_kwargs: dict[str, Any], is_old: bool
+) -> EnvironmentFactory:
+    """What makes one environment with today's signatures."""
+    if not isinstance(env, EnvSpec):
+        return partial(_create_adapted if is_old else _create, env, **env_kwargs)
+    # The spec, not the name: a process that is spawned has registered nothing of the user's.
+    spec = replace(env, entry_point=partial(_create_adapted, env.entry_point)) if is_old else env
+    # `Checked` does more than Gymnasium's checker, and at every step.
+    return partial(gymnasium.make, spec, disable_env_checker=True, **env_kwargs)
+
+
+def unmakeable(name: str, env_kwargs: dict[str, Any], error: Exception) -> UphillError:
+    """Why an environment could not be made, as a sentence."""
+    if isinstance(error, UphillError):
+        return UphillError(f"{name} {error}")
+    if isinstance(error, gymnasium.error.DependencyNotInstalled):
+        return UphillError(f"{name} needs a package that is missing: {error}")
+    if isinstance(error, ModuleNotFoundError):
+        return UphillError(
+            f"{name} needs the Python module {error.name!r}, which is missing: pip install it."
+        )
+    refusals = ("unexpected keyword argument", "takes no arguments")
+    if env_kwargs and isinstance(error, TypeError) and any(x in str(error) for x in refusals):
+        return UphillError(f"{name} does not take {', '.join(env_kwargs)}: {error}.")
+    return UphillError(
+        f"{name} could not be made, reset and stepped; its own error follows.\n"
+        + own_traceback(error)
+    )
+
+
+def time_limit(env: Any) -> int | None:
+    """The steps after which a wrapper truncates an episode, or None."""
+    limits = []
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, gymnasium.wrappers.TimeLimit):
+            limits.append(env._max_episode_steps)
+        env = env.env
+    return min(limits, default=None)
+
+
+def make_vector(
+    factory: EnvironmentFactory, num_envs: int, is_async: bool, name: str = "the environment"
+) -> VectorEnv:
+    """`num_envs` environments that step together.
+
+    Asynchronous ones run in processes of their own, started by spawn: a fork would copy JAX's
+    threads half alive.
+
+    Raises:
+        UphillError: if they can't be made.
+    """
+    factories = [partial(_make_checked, factory)] * num_envs
+    try:
+        if is_async:
+            return AsyncVectorEnv(factories, copy=False, context="spawn")
+        return SyncVectorEnv(factories, copy=False)
+    except (EOFError, ConnectionError) as error:
+        raise UphillError(
+            f"{name} could not be made in a process of its own: the environment and what it is "
+            "made from must be importable there, and a script that trains needs "
+            "`if __name__ == '__main__':`."
+        ) from error
+    except Exception as error:
+        raise UphillError(f"{name} {failure('making it', error)}") from error
+
+
+def _make_checked(factory: EnvironmentFactory) -> gymnasium.Env:
+    if multiprocessing.parent_process() is not None:
+        # Ctrl-C reaches every process of the terminal: the parent decides what it means.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return Checked(factory())
+
+
+class HostEnvironment:
+    """A Gymnasium vector environment (or an EnvPool pool), stepped from Python.
+
+    `reset` and `step` return NumPy arrays that the environment may overwrite at its next step:
+    copy what you keep.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        vector: Any,
+        lane_seeds: list[int],
+        max_episode_steps: int | None,
+        reward_threshold: float | None,
+    ) -> None:
+        self.name = name
+        self.num_envs = len(lane_seeds)
+        self.max_episode_steps = max_episode_steps
+        self.reward_threshold = reward_threshold
+        # A pool calls itself a vector environment too, but was seeded when it was made, and its
+        # spaces are those of one environment.
+        is_vector = isinstance(vector, SyncVectorEnv | AsyncVectorEnv)
+        self.observation_space: gymnasium.Space = (
+            vector.single_observation_space if is_vector else vector.observation_space
+        )
+        self.action_space: gymnasium.Space = (
+            vector.single_action_space if is_vector else vector.action_space
+        )
+        self._vector = vector
+        self._end: Callable[[], Any] = vector.close
+        if isinstance(vector, AsyncVectorEnv):
+            # However the training ends, and before the vector's own finaliser, which waits for an
+            # answer that may never come.
+            self._end = weakref.finalize(self, _end_processes, vector)
+        self._seeds: list[int] | None = lane_seeds if is_vector else None
+        self._num_steps = 0
+
+    def reset(self) -> PyTree[np.ndarray]:
+        """First observations. The seeds are given once: after that the random streams go on."""
+        keywords = {} if self._seeds is None else {"seed": self._seeds}
+        self._seeds = None
+        observation = self._guarded("reset", lambda: self._vector.reset(**keywords))[0]
+        self._check_observation(observation)
+        return observation
+
+    def step(
+        self, action: np.ndarray
+    ) -> tuple[PyTree[np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
+        """Observation, reward, terminated, truncated."""
+        self._num_steps += 1
+        observation, reward, terminated, truncated, _ = self._guarded(
+            "step", lambda: self._vector.step(action)
+        )
+        if not np.isfinite(reward).all():
+            raise self._complaint("reward", reward)
+        self._check_observation(observation)
+        return observation, reward, terminated, truncated
+
+    def close(self) -> None:
+        """Stop the environments; processes that don't answer any more are ended."""
+        self._end()
+
+    def _guarded(self, what: str, call: Callable[[], Any]) -> Any:
+        try:
+            if not isinstance(self._vector, AsyncVectorEnv):
+                return call()
+            with _quiet_gymnasium():
+                return call()
+        except (EOFError, ConnectionError) as error:
+            self.close()
+            raise self._error(
+                "lost the process of one of its environments: it ended without an error of its own "
+                "(killed, or out of memory?)."
+            ) from error
+        except Exception as error:
+            raise self._error(str(failure(what, error))) from error
+
+    def _error(self, predicate: str) -> UphillError:
+        return UphillError(
+            f"{self.name}, at step {self._num_steps} of each environment, {predicate}"
+        )
+
+    def _check_observation(self, observation: PyTree, path: str = "observation") -> None:
+        if isinstance(observation, dict):
+            for key, part in observation.items():
+                self._check_observation(part, f"{path}[{key!r}]")
+        elif isinstance(observation, tuple):
+            for k, part in enumerate(observation):
+                self._check_observation(part, f"{path}[{k}]")
+        elif observation.dtype.kind == "f" and not np.isfinite(observation).all():
+            raise self._complaint(path, observation)
+
+    def _complaint(self, field: str, array: np.ndarray) -> UphillError:
+        bad = ~np.isfinite(array.reshape(self.num_envs, -1)).all(-1)
+        value = array.ravel()[~np.isfinite(array.ravel())][0]
+        return self._error(
+            f"returned {value} in its {field} (environment {int(bad.argmax())} of "
+            f"{self.num_envs}): mend the environment."
+        )
+
+
+def _end_processes(vector: AsyncVectorEnv) -> None:
+    was_interrupted = vector._state is not AsyncState.DEFAULT
+    vector._state = AsyncState.DEFAULT  # no answer is waited for any more
+    with _quiet_gymnasium():
+        try:
+            vector.close(terminate=was_interrupted)
+        except (OSError, EOFError):
+            vector.close(terminate=True)
+
+
+@contextmanager
+def _quiet_gymnasium() -> Iterator[None]:
+    """Without Gymnasium's own report of an error in a process: ours says more."""
+    before = gymnasium.logger.min_level
+    gymnasium.logger.min_level = gymnasium.logger.ERROR + 1
+    try:
+        yield
+    finally:
+        gymnasium.logger.min_level = before

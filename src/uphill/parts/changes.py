@@ -1,0 +1,62 @@
+"""Changes of an algorithm, by keyword: one that is no field is refused, with where it belongs."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from typing import Any
+
+from uphill.errors import UphillError
+from uphill.parts.algorithm import Algorithm
+from uphill.parts.schedule import Schedule
+from uphill.policies.policy import PolicySettings
+
+_PLACES = ("sampling", "estimator", "surrogate", "optimizer", "policy", "baseline")
+
+
+def known(parts: Mapping[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The changes, each of which is a field of `Algorithm`. `parts` are those that are changed.
+
+    Raises:
+        UphillError: if one is none; it says which part has a field of that name, if any has.
+    """
+    names = [field.name for field in fields(Algorithm)]
+    for name, value in changes.items():
+        if name not in names:
+            raise UphillError(f"{name} is {value!r}: {_mend(parts, name, value, names)}.")
+    return changes
+
+
+def _mend(parts: Mapping[str, Any], name: str, value: Any, names: list[str]) -> str:
+    parts = {"policy": PolicySettings(), **parts}
+    # The last place that has a name wins: num_steps is the sampling's before the baseline's.
+    homes = {f.name: place for place in reversed(_PLACES) for f in fields(parts[place])}
+    if name in homes:
+        place = homes[name]
+        changed = _written(replace(parts[place], **{name: value}))
+        return f"it is a setting of the {place}, so write {place}={changed}"
+    close = difflib.get_close_matches(name, [*names, *homes], n=1)
+    if not close:
+        return f"an algorithm has no such field; its fields are {', '.join(names)}"
+    place = homes.get(close[0])
+    meant = close[0] if place is None else f"{close[0]}, a setting of the {place}"
+    return f"an algorithm has no such field; perhaps you mean {meant}"
+
+
+def _written(value: Any) -> str:
+    """A value as Python writes it: of a part the fields that differ from their defaults."""
+    if isinstance(value, Schedule) or not is_dataclass(value):
+        return repr(value)
+    given = {
+        field.name: _written(getattr(value, field.name))
+        for field in fields(value)
+        if getattr(value, field.name) != _default(field)
+    }
+    return f"{type(value).__name__}({', '.join(f'{k}={x}' for k, x in given.items())})"
+
+
+def _default(field: Field) -> Any:
+    """What the field is if it is left out, as it is kept."""
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    convert = field.metadata.get("converter", lambda x: x)
+    return convert(field.default)

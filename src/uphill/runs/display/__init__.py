@@ -1,3 +1,0 @@
-"""What a person sees while training: a picture in a terminal, elsewhere plain lines."""
-
-from uphill.runs.display.progress import Progress as Progress

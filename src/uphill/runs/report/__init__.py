@@ -1,3 +1,0 @@
-"""The report of a run, or of several compared: one HTML page that needs nothing else."""
-
-from uphill.runs.report.page import write_report as write_report

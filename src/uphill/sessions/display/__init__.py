@@ -1,0 +1,3 @@
+"""What a person sees while training: a picture in a terminal, elsewhere plain lines."""
+
+from uphill.sessions.display.progress import Progress as Progress

@@ -1,0 +1,400 @@
+"""Settings that are known to work, by environment: what `uphill train ENV` uses.
+
+Every figure they reach, with the command that measured it, is in benchmarks/README.md.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from uphill.parts import (
+    GAE,
+    Adam,
+    Algorithm,
+    ClippedRatio,
+    Episodes,
+    NaturalGradient,
+    RewardToGo,
+    RMSProp,
+    Steps,
+    TimeMean,
+    ValueFunction,
+)
+from uphill.parts.algorithms import ALGORITHMS, a2c, npg, ppo, reinforce, trpo, vpg
+from uphill.policies.policy import PolicySettings
+from uphill.runs.configuration import encode, flags
+
+
+@dataclass(frozen=True)
+class Preset:
+    """An algorithm with its settings, and how long to train."""
+
+    algo: str
+    algorithm: Algorithm
+    steps: int
+
+
+DEFAULT_STEPS = 1_000_000
+
+
+def _fading(learning_rate: float) -> Adam:
+    """Adam whose step shrinks to nothing: what keeps a solved policy solved."""
+    return Adam(learning_rate=f"linear:{learning_rate}:0", max_grad_norm=None)
+
+
+def _windows(
+    num_envs: int, num_steps: int, gamma: float, lam: float = 0.95, **changes: Any
+) -> dict[str, Any]:
+    """Windows, and observations and rewards of scale 1: for A2C and PPO."""
+    return {
+        "sampling": Steps(num_envs=num_envs, num_steps=num_steps),
+        "estimator": GAE(gamma=gamma, lam=lam),
+        "normalize_observations": True,
+        "normalize_rewards": True,
+        **changes,
+    }
+
+
+def _episodes(num_envs: int, gamma: float, learning_rate: float, **changes: Any) -> dict[str, Any]:
+    """Whole episodes, and observations and returns of scale 1: for REINFORCE and VPG."""
+    return {
+        "sampling": Episodes(num_envs=num_envs),
+        "estimator": RewardToGo(gamma=gamma),
+        "optimizer": _fading(learning_rate),
+        "normalize_observations": True,
+        "normalize_returns": True,
+        **changes,
+    }
+
+
+def _ppo(steps: float, learning_rate: float, **settings: Any) -> Preset:
+    optimizer = Adam(learning_rate=f"linear:{learning_rate}:0")
+    return Preset("ppo", ppo(optimizer=optimizer, **_windows(**settings)), int(steps))
+
+
+def _a2c(steps: float, learning_rate: float, **settings: Any) -> Preset:
+    optimizer = RMSProp(learning_rate=f"linear:{learning_rate}:0")
+    return Preset("a2c", a2c(optimizer=optimizer, **_windows(**settings)), int(steps))
+
+
+def _vpg(steps: float, **settings: Any) -> Preset:
+    return Preset("vpg", vpg(**_episodes(**settings)), int(steps))
+
+
+def _vpg_in_windows(
+    steps: float, sampling: Steps, estimator: GAE, learning_rate: float, **changes: Any
+) -> Preset:
+    """Fixed windows, with V for what lies beyond them."""
+    parts = {
+        "sampling": sampling,
+        "estimator": estimator,
+        "baseline": ValueFunction(optimizer=Adam(learning_rate=1e-2), num_steps=10),
+        "optimizer": _fading(learning_rate),
+        "mean_over": "steps",
+        "scale_advantages": "batch",
+        "normalize_observations": True,
+    }
+    return Preset("vpg", vpg(**parts | changes), int(steps))
+
+
+def _reinforce(steps: float, **settings: Any) -> Preset:
+    """The baseline is the mean of each time step. While all episodes earn the same it leaves no
+    signal; the mean of the batch would leave one that says nothing about the actions: how late in
+    an episode they were taken.
+    """
+    return Preset("reinforce", reinforce(baseline=TimeMean(), **_episodes(**settings)), int(steps))
+
+
+_CARTPOLE = {
+    "ppo": Preset(
+        "ppo",
+        ppo(
+            sampling=Steps(num_envs=8, num_steps=32),
+            estimator=GAE(gamma=0.98, lam=0.8),
+            surrogate=ClippedRatio(epsilon="linear:0.2:0"),
+            optimizer=Adam(learning_rate="linear:1e-3:0"),
+            num_epochs=20,
+            num_minibatches=1,
+        ),
+        100_000,
+    ),
+    "a2c": Preset(
+        "a2c",
+        a2c(
+            estimator=GAE(gamma=0.99, lam=0.95),
+            optimizer=RMSProp(learning_rate="linear:2e-3:0"),
+        ),
+        500_000,
+    ),
+    "vpg": Preset("vpg", vpg(optimizer=_fading(1e-2)), 500_000),
+    "reinforce": Preset(
+        "reinforce",
+        reinforce(sampling=Episodes(num_envs=32), baseline=TimeMean(), optimizer=_fading(1e-2)),
+        500_000,
+    ),
+    "npg": Preset("npg", npg(optimizer=NaturalGradient(max_kl="linear:0.02:0.001")), 200_000),
+    "trpo": Preset("trpo", trpo(), 200_000),
+}
+
+_ACROBOT = {
+    "ppo": _ppo(1e6, num_envs=16, num_steps=128, learning_rate=1e-3, gamma=0.99),
+    "a2c": _a2c(1e6, num_envs=16, num_steps=16, learning_rate=2e-3, gamma=0.99),
+    "vpg": _vpg(
+        1e6,
+        num_envs=16,
+        learning_rate=5e-3,
+        gamma=0.99,
+        # Bootstraps where time runs out: while no episode reaches the goal, returns that end there
+        # would only say how late an action was taken, and teach that.
+        estimator=GAE(gamma=0.99, lam=1.0),
+    ),
+    "reinforce": _reinforce(1e6, num_envs=16, learning_rate=5e-3, gamma=0.99),
+}
+
+_BOLD = PolicySettings(initial_log_std=0.5)
+
+_SQUASHED = PolicySettings(distribution="tanh-gaussian")
+"""Samples within the bounds. The bonus for the entropy of a clipped Gaussian only widens σ, until
+the mean that is evaluated is an action that was hardly ever tried."""
+
+_PENDULUM = {
+    "ppo": _ppo(
+        4e5,
+        num_envs=16,
+        num_steps=128,
+        learning_rate=1e-3,
+        gamma=0.95,
+        num_epochs=10,
+        num_minibatches=8,
+        policy=_BOLD,
+    ),
+    "a2c": _a2c(
+        1e6,
+        num_envs=16,
+        num_steps=32,
+        learning_rate=5e-3,
+        gamma=0.95,
+        entropy="linear:0.03:0",
+        policy=_SQUASHED,
+    ),
+    "vpg": _vpg_in_windows(2e6, Steps(32, 64), GAE(gamma=0.95, lam=0.95), 5e-3, policy=_BOLD),
+    "reinforce": _reinforce(
+        4e6,
+        num_envs=32,
+        learning_rate=1e-2,
+        gamma=0.95,
+        scale_advantages="batch",
+        entropy="linear:0.01:0",
+        policy=_SQUASHED,
+    ),
+}
+
+_MOUNTAIN_CAR = {
+    "ppo": _ppo(
+        1e6,
+        num_envs=16,
+        num_steps=128,
+        learning_rate=1e-3,
+        gamma=0.99,
+        lam=0.98,
+        num_minibatches=8,
+        entropy="linear:0.03:0",
+    ),
+}
+
+_EAGER = PolicySettings(initial_log_std=1.0)
+"""Most actions are full pushes at first, whose swings add up: they find what small ones don't."""
+
+_MOUNTAIN_CAR_CONTINUOUS = {
+    "ppo": _ppo(
+        2e5,
+        num_envs=8,
+        num_steps=128,
+        learning_rate=1e-3,
+        gamma=0.999,
+        num_epochs=8,
+        policy=_EAGER,
+    ),
+    "a2c": _a2c(5e5, num_envs=16, num_steps=32, learning_rate=2e-3, gamma=0.999, policy=_EAGER),
+    "vpg": _vpg(5e5, num_envs=16, learning_rate=5e-3, gamma=0.999, policy=_EAGER),
+    "reinforce": _reinforce(5e5, num_envs=16, learning_rate=1e-2, gamma=0.999, policy=_EAGER),
+}
+
+_SWING_UP = {
+    "ppo": Preset(
+        "ppo",
+        ppo(
+            sampling=Steps(num_envs=64, num_steps=128),
+            estimator=GAE(gamma=0.995, lam=0.95),
+            # Rewards as they are: with scaled ones some seeds settle for leaving the track. V's
+            # gradient is then hundreds of times the policy's, which a common norm would stifle.
+            optimizer=Adam(learning_rate="linear:1e-3:0", max_grad_norm=None),
+            num_minibatches=8,
+            entropy="linear:0.03:0",
+            normalize_observations=True,
+            policy=_SQUASHED,
+        ),
+        3_000_000,
+    ),
+    # Some seeds learn to leave the track, and nothing else.
+    "a2c": Preset(
+        "a2c",
+        a2c(
+            sampling=Steps(num_envs=32, num_steps=32),
+            estimator=GAE(gamma=0.995, lam=0.95),
+            baseline=ValueFunction(optimizer=Adam(learning_rate=5e-3), num_steps=4),
+            optimizer=RMSProp(learning_rate="linear:2e-3:0", max_grad_norm=None),
+            entropy="linear:0.03:0",
+            normalize_observations=True,
+            policy=_SQUASHED,
+        ),
+        5_000_000,
+    ),
+    # Windows, with V for what lies beyond: a step after 4,096 transitions, not after 16 episodes.
+    "vpg": _vpg_in_windows(
+        3e6,
+        Steps(32, 128),
+        GAE(gamma=0.995, lam=0.97),
+        3e-3,
+        entropy="linear:0.05:0",  # 0.03 and 5e-3 leave one seed in ten at −23
+        policy=_SQUASHED,
+    ),
+    "reinforce": _reinforce(
+        5e6,
+        num_envs=32,
+        learning_rate=5e-3,
+        gamma=0.99,
+        scale_advantages="batch",
+        entropy="linear:0.03:0",
+        policy=_SQUASHED,
+    ),
+}
+
+_CAR_RACE = {
+    "ppo": _ppo(
+        2e6,
+        num_envs=32,
+        num_steps=128,
+        learning_rate=1e-3,
+        gamma=0.9,  # a crash follows its cause within a few steps
+        # Where every lap is perfect, what is left of the advantages is noise: not to be blown up.
+        scale_advantages="none",
+    ),
+    "a2c": _a2c(1e6, num_envs=16, num_steps=32, learning_rate=2e-3, gamma=0.99),
+    "vpg": _vpg(6e5, num_envs=32, learning_rate=1e-2, gamma=0.99),
+    "reinforce": _reinforce(5e5, num_envs=64, learning_rate=1e-2, gamma=0.99),
+}
+
+_CALM = PolicySettings(initial_log_std=-0.5)
+"""Small corrections to the steering, rather than a swerve into the wall."""
+
+_CAR_RACE_CONTINUOUS = {
+    "ppo": _ppo(1e6, num_envs=32, num_steps=128, learning_rate=2e-3, gamma=0.99, policy=_CALM),
+    "a2c": _a2c(1e6, num_envs=16, num_steps=32, learning_rate=2e-3, gamma=0.99, policy=_CALM),
+    "vpg": _vpg(8e5, num_envs=32, learning_rate=1e-2, gamma=0.95, policy=_CALM),
+    "reinforce": _reinforce(6e5, num_envs=64, learning_rate=1e-2, gamma=0.99, policy=_CALM),
+}
+
+_LUNAR_LANDER = {
+    "ppo": Preset(
+        "ppo",
+        ppo(
+            sampling=Steps(num_envs=16, num_steps=512),
+            estimator=GAE(gamma=0.995, lam=0.97),
+            optimizer=Adam(learning_rate="linear:1e-3:0"),
+            num_epochs=6,
+            num_minibatches=32,
+            entropy=0.005,
+            normalize_observations=True,
+        ),
+        1_000_000,
+    ),
+    "a2c": Preset(
+        "a2c",
+        a2c(
+            sampling=Steps(num_envs=16, num_steps=256),
+            # λ = 1 asks nothing of a V that knows no landings yet, and with γ = 0.99 hovering
+            # costs: with less of either, it stays in the air.
+            estimator=GAE(gamma=0.99, lam=1.0),
+            baseline=ValueFunction(optimizer=Adam(learning_rate=1e-2), num_steps=5),
+            optimizer=RMSProp(learning_rate="linear:3e-3:0"),
+            scale_advantages="batch",
+            normalize_observations=True,
+        ),
+        3_000_000,
+    ),
+    "vpg": _vpg_in_windows(1e7, Steps(16, 512), GAE(gamma=0.99, lam=1.0), 2e-3),
+    "reinforce": _reinforce(
+        4e6,
+        num_envs=16,
+        learning_rate=5e-3,
+        gamma=0.99,
+        # Two episodes each: few steps are lost while the others wait for the longest.
+        sampling=Episodes(num_envs=16, per_env=2),
+        scale_advantages="batch",
+    ),
+}
+
+_HALF_CHEETAH = {
+    "ppo": Preset(
+        "ppo",
+        ppo(
+            sampling=Steps(num_envs=16, num_steps=256),
+            estimator=GAE(gamma=0.99, lam=0.95),
+            optimizer=Adam(learning_rate="linear:3e-4:0"),
+            num_epochs=10,
+            num_minibatches=32,
+            normalize_observations=True,
+        ),
+        1_000_000,
+    ),
+}
+
+PRESETS: dict[str, dict[str, Preset]] = {
+    "CartPole-v0": _CARTPOLE,
+    "CartPole-v1": _CARTPOLE,
+    "Acrobot-v1": _ACROBOT,
+    "Pendulum-v1": _PENDULUM,
+    "MountainCar-v0": _MOUNTAIN_CAR,
+    "MountainCarContinuous-v0": _MOUNTAIN_CAR_CONTINUOUS,
+    "CartPoleSwingUp-v0": _SWING_UP,
+    "CartPoleSwingUp-v1": _SWING_UP,
+    "CarRace-v0": _CAR_RACE,
+    "CarRaceContinuous-v0": _CAR_RACE_CONTINUOUS,
+    "LunarLander-v3": _LUNAR_LANDER,
+    "HalfCheetah-v5": _HALF_CHEETAH,
+}
+
+
+def preset(env: str, algo: str | None = None) -> Preset:
+    """The preset of an environment; for one without, the algorithm with its own defaults."""
+    presets = _presets(env)
+    if algo is None:
+        algo = next(iter(presets), "ppo")
+    if algo in presets:
+        return presets[algo]
+    settings = {"normalize_observations": True} if algo in ("ppo", "a2c") else {}
+    return Preset(algo, ALGORITHMS[algo](**settings), DEFAULT_STEPS)
+
+
+def _presets(env: str) -> dict[str, Preset]:
+    """Those of an environment; Gymnasium calls our worlds `uphill/NAME`."""
+    return PRESETS.get(env.removeprefix("uphill/"), {})
+
+
+def settings_of(env: str, algo: str, algorithm: Algorithm) -> str:
+    """Where the settings of an algorithm come from, and which they are, as a person would say it.
+
+    They are the flags that turn what an environment without a preset gets into `algorithm`, but
+    what is Python's own default is called that.
+    """
+    if algo not in ALGORITHMS:
+        return "your own"
+    is_preset = encode(algorithm) == encode(preset(env, algo).algorithm)
+    if algo in _presets(env):
+        source = f"{'' if is_preset else 'not '}the preset of {env}"
+    else:
+        source = f"no preset of {algo} for {env}"
+    changed = " ".join(flags(preset("", algo).algorithm, algorithm))
+    if changed and encode(algorithm) == encode(ALGORITHMS[algo]()):
+        return f"{source}: uphill.{algo}() as it is"
+    return f"{source}: {algo}'s defaults" + (f" with {changed}" if changed else "")

@@ -1,0 +1,1 @@
+"""Studies over many trainings or many estimators: variance, reproductions."""

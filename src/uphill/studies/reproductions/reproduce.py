@@ -1,0 +1,221 @@
+"""What the five sources describe, done again over several seeds, and beside it our presets."""
+
+import json
+import re
+import shlex
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uphill.envs.make import choose
+from uphill.errors import UphillError
+from uphill.parts import Algorithm
+from uphill.run import Run
+from uphill.runs.checkpoint import make_folder, read_manifest, write_file
+from uphill.runs.configuration import encode
+from uphill.runs.experiment import describe_platform, installed_versions, read_experiment
+from uphill.runs.metrics import read_metrics
+from uphill.sessions.display import Progress
+from uphill.sessions.interrupts import Interrupted
+from uphill.sessions.launch import resume, train
+from uphill.sessions.presets import preset
+from uphill.studies.reproductions.sources import Source, Study, find_source
+from uphill.training.evaluate import evaluate_actors
+
+FILE = "reproduction.json"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training of a reproduction: a source's study, or our preset for its environment."""
+
+    folder: str
+    method: str
+    algo: str
+    algorithm: Algorithm
+    steps: int
+    seeds: int
+    study: Study
+
+
+def reproduce(
+    name: str,
+    *,
+    env: str | None = None,
+    seeds: int | None = None,
+    steps: int | None = None,
+    out: str | Path | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """A source's method and our preset, trained and evaluated; also written to
+    `reproduction.json`.
+
+    `env` keeps to one of its environments; `steps` shortens every training that is longer. Runs
+    that lie in `out` already are used, and gone on with where they were interrupted.
+
+    Raises:
+        UphillError: for an unknown name or environment, or a folder that holds other runs.
+        Interrupted: on Ctrl-C; the same command with `out` goes on.
+    """
+    source = find_source(name)
+    if env is not None and env not in source.envs:
+        raise UphillError(f"{name} has no environment {env!r}: use {', '.join(source.envs)}.")
+    for field, number in (("seeds", seeds), ("steps", steps)):
+        if number is not None and number < 1:
+            raise UphillError(f"{field} is {number}: use at least 1.")
+    folder = _folder(out, name)
+    planned = [task for task in tasks(source, seeds, steps) if env in (None, task.study.env)]
+    rows = []
+    try:
+        for task in planned:
+            Progress(0, quiet).say(f"\n{task.study.env}, {task.method}")
+            rows.append(_row(task, _trained(folder / task.folder, task, quiet)))
+    except KeyboardInterrupt:
+        given = {"--env": env, "--seeds": seeds, "--steps": steps, "--out": folder}
+        flags = [f"{flag} {shlex.quote(str(x))}" for flag, x in given.items() if x is not None]
+        advice = f"uphill reproduce {name} {' '.join(flags)}"
+        raise Interrupted(f"What was trained is saved. Go on with: {advice}") from None
+    result = {
+        "name": name,
+        "out": str(folder),
+        "shortened_to": steps,
+        "mended": list(source.mended),
+        "kept": list(source.kept),
+        "chosen": list(source.chosen),
+        "results": rows,
+        "versions": installed_versions(),
+        "platform": describe_platform(),
+    }
+    write_file(folder / FILE, (json.dumps(result, indent=1) + "\n").encode())
+    return result
+
+
+def tasks(source: Source, seeds: int | None = None, steps: int | None = None) -> Iterator[Task]:
+    """What a reproduction trains: for each environment the source's studies, then our preset."""
+    for env in source.envs:
+        studies = [study for study in source.studies if study.env == env]
+        for study in studies:
+            method = f"the source's, {study.label}" if study.label else "the source's"
+            folder = re.sub("[^A-Za-z0-9_.-]+", "-", f"source {env} {study.label}".strip())
+            budget = min(study.steps, steps or study.steps)
+            algorithm = study.algorithm
+            number = seeds or study.seeds
+            yield Task(folder, method, algorithm.name, algorithm, budget, number, study)
+        ours = preset(env)
+        budget, number = min(ours.steps, steps or ours.steps), seeds or studies[0].seeds
+        method = f"ours, {ours.algo}"
+        yield Task(f"ours-{env}", method, ours.algo, ours.algorithm, budget, number, studies[0])
+
+
+def _folder(out: str | Path | None, name: str) -> Path:
+    folder = Path(out or Path("runs") / f"reproduce-{name}-{time.strftime('%Y%m%d-%H%M%S')}")
+    return make_folder(folder)
+
+
+def _trained(folder: Path, task: Task, quiet: bool) -> Run:
+    """The run of a task: made, gone on with, or found complete.
+
+    Raises:
+        UphillError: if the folder holds another run.
+    """
+    if not folder.exists():
+        return train(
+            task.study.env,
+            task.algorithm,
+            algo=task.algo,
+            seeds=task.seeds,
+            steps=task.steps,
+            out=folder,
+            quiet=quiet,
+        )
+    found = read_experiment(folder)
+    asked = (task.study.env, task.steps, task.seeds, 0, encode(task.algorithm))
+    if asked != (found.env, found.steps, found.seeds, found.seed, encode(found.algorithm)):
+        raise UphillError(
+            f"{folder} holds a run with other settings, seeds or steps: choose another --out."
+        )
+    facts = read_manifest(folder / "checkpoint", "latest").facts
+    if min(facts.num_transitions) < task.steps:
+        return resume(folder, quiet=quiet)
+    run = Run(folder)
+    if run.evaluation is None:
+        run.evaluate()
+    Progress(0, quiet).say(f"{folder} is complete, and used again.")
+    return run
+
+
+# --- what is reported ---------------------------------------------------------------------------
+
+
+def _row(task: Task, run: Run) -> dict[str, Any]:
+    """What one training came to: `summary()`, and what the source's claims are compared with."""
+    summary, study = run.summary(), task.study
+    evaluation = summary["evaluation"]["deterministic"]
+    threshold = read_manifest(run.path / "checkpoint", "latest").facts.reward_threshold
+    known = [solved for solved in summary["solved"] if solved is not None]
+    is_source = task.folder.startswith("source")
+    return {
+        "env": study.env,
+        "method": task.method,
+        "claim": study.claim if is_source else None,
+        "budget": study.budget if is_source else None,
+        "run": summary["run"],
+        "settings": run.experiment.settings,
+        "seeds": summary["seeds"],
+        "steps": summary["steps"],
+        "seconds": summary["seconds"],
+        "compile_seconds": summary["compile_seconds"],
+        **{key: evaluation[key] for key in ("iqm", "ci95", "per_seed")},
+        "sampled_iqm": summary["evaluation"]["stochastic"]["iqm"],
+        "threshold": threshold,
+        "solved": sum(known) if known else None,
+        "reached": _reached(run, threshold, study.window),
+        "shares": {name: _share(run, threshold, kw) for name, kw in study.shares.items()},
+    }
+
+
+def _reached(run: Run, threshold: float | None, window: int) -> dict[str, Any] | None:
+    """On how many seeds training reached the threshold, and the median of when."""
+    if threshold is None:
+        return None
+    metrics = read_metrics(run.path)
+    found = [first_reached(metrics, s, threshold, window) for s in run.experiment.all_seeds]
+    times = [moment for moment in found if moment is not None]
+    medians = np.median(times, axis=0).tolist() if times else [None] * 4
+    names = ("updates", "episodes", "steps", "seconds")
+    return {"window": window, "seeds": len(times), **dict(zip(names, medians, strict=True))}
+
+
+def first_reached(
+    metrics: dict[str, np.ndarray], seed: int, threshold: float, window: int
+) -> tuple[float, float, float, float] | None:
+    """Updates, episodes, steps and seconds of a seed until the mean return of its last `window`
+    training episodes, or a few more (whole rows count), first reached `threshold`."""
+    own = metrics["seed"] == seed
+    count = metrics["rollout/num_episodes"][own]
+    total = np.where(count > 0, count * metrics["rollout/episode_return"][own], 0.0)
+    episodes, returns = np.cumsum(np.r_[0, count]), np.cumsum(np.r_[0.0, total])
+    last = np.arange(1, len(episodes))
+    # The latest row that leaves at least `window` episodes after it.
+    first = np.searchsorted(episodes, episodes[last] - window, side="right") - 1
+    last, first = last[first >= 0], first[first >= 0]
+    mean = (returns[last] - returns[first]) / np.maximum(episodes[last] - episodes[first], 1)
+    reached = last[mean >= threshold]
+    if not len(reached):
+        return None
+    k = reached[0]
+    columns = (metrics[name][own][k - 1] for name in ("update", "steps", "time/seconds"))
+    update, steps, seconds = map(float, columns)
+    return update, float(episodes[k]), steps, seconds
+
+
+def _share(run: Run, threshold: float | None, env_kwargs: dict[str, Any]) -> list[float]:
+    """For each seed, the share of 100 deterministic episodes that reach the threshold."""
+    assert threshold is not None
+    choice = choose(run.experiment.env, "auto", env_kwargs)
+    returns = evaluate_actors(choice, run.learners.actor, run.experiment.seeds, 100)
+    return [float(x) for x in (returns[0] >= threshold).mean(1)]

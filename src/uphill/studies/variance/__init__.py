@@ -1,0 +1,1 @@
+"""How noisy and how biased each estimator of the gradient is."""

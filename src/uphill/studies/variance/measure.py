@@ -1,0 +1,361 @@
+"""How noisy, and how biased, is each estimator of the gradient? Measured at a policy that stays.
+
+Every estimator sees the same batches of whole episodes. Its value functions are fitted to other
+episodes of the same policy.
+"""
+
+import itertools
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from uphill.envs.base import CompiledEnvironment
+from uphill.envs.make import choose
+from uphill.errors import UphillError
+from uphill.learning.learner import Learner, take
+from uphill.run import Run, environment_of
+from uphill.runs.checkpoint import make_folder, write_file
+from uphill.runs.configuration import decode
+from uphill.runs.experiment import command_line, describe_platform, installed_versions
+from uphill.sessions.display import Progress
+from uphill.sessions.launch import BackendName
+from uphill.sessions.presets import preset
+from uphill.studies.variance.gradients import Entry, entries, fit, fitting, gradients, reference
+from uphill.theory.statistics import draws, middle_95
+from uphill.training.process import use_compile_cache, use_cores
+from uphill.training.seeds import over_seeds, seed_keys
+from uphill.training.trainer import Trainer
+from uphill.trajectory import Array
+
+FIT_BATCHES = 96
+"""Batches that the value functions are fitted to."""
+CHUNK = 32
+"""Batches in one call of the compiled program."""
+FEWER = (1, 4)
+"""Rollouts in a batch, besides all of them and, in compiled worlds, 4 and 16 times as many."""
+MORE = (4, 16)
+_LEAST = 1e-300
+_MOST_BIAS = 10.0
+"""In lengths of the gradient: where chance alone gives that length, a bias may be any multiple."""
+
+
+def measure_variance(
+    env: str,
+    run: str | Path | None = None,
+    *,
+    gamma: float = 1.0,
+    envs: int = 16,
+    batches: int = 256,
+    seed: int = 0,
+    backend: BackendName = "auto",
+    env_kwargs: dict[str, Any] | None = None,
+    out: str | Path | None = None,
+    allow_import: bool = False,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Variance and bias of every estimator of the policy gradient, at a fresh policy or that of a
+    run; written to `variance.json` and `variance.png`, and returned.
+
+    Each of `batches` batches is one whole episode of each of `envs` environments.
+
+    Raises:
+        UphillError: for anything about the arguments or the environment that can be mended.
+    """
+    decode(str, env, "env")
+    if batches < 32:
+        raise UphillError(f"batches is {batches}: use at least 32, or nothing can be said.")
+    if envs < 2:
+        raise UphillError(f"envs is {envs}: use at least 2.")
+    if not 0 <= gamma <= 1:
+        raise UphillError(f"gamma is {gamma}: use a number from 0 to 1.")
+    started, progress = time.perf_counter(), Progress(batches, quiet)
+    measured = _Measurement(env, run, gamma, envs, seed, backend, env_kwargs or {}, allow_import)
+    folder = _folder(out, run, env)
+    try:
+        progress.say(f"Fitting value functions to {FIT_BATCHES * envs} episodes …")
+        explained = measured.fit()
+        progress.say(f"{batches} batches of {envs} episodes for {len(measured.table)} estimators …")
+        result = measured.result(batches, progress)
+    finally:
+        measured.close()
+    result = {
+        "env": env,
+        "run": None if run is None else str(run),
+        "gamma": gamma,
+        "envs": envs,
+        "batches": batches,
+        "explained_variance": explained,
+        **result,
+        "seconds": time.perf_counter() - started,
+        "command": command_line(),
+        "versions": installed_versions(),
+        "platform": describe_platform(),
+    }
+    from uphill.views.plots import plot_variance
+
+    result["picture"] = str(plot_variance(folder / "variance.png", result))
+    write_file(folder / "variance.json", (json.dumps(result, indent=1) + "\n").encode())
+    return result
+
+
+def _folder(out: str | Path | None, run: str | Path | None, env: str) -> Path:
+    if out is None and run is not None:
+        return Path(run)
+    folder = Path(out or Path("runs") / f"variance-{env.replace('/', '-').replace(':', '-')}")
+    return make_folder(folder)
+
+
+class _Measurement:
+    """One policy, its environments, and the programs that measure its gradients."""
+
+    def __init__(
+        self,
+        env: str,
+        run: str | Path | None,
+        gamma: float,
+        envs: int,
+        seed: int,
+        backend: BackendName,
+        env_kwargs: dict[str, Any],
+        allow_import: bool,
+    ) -> None:
+        trained = None if run is None else Run(run)
+        if trained is None:
+            choice = choose(env, backend, env_kwargs, False)
+            settings = preset(env).algorithm.policy
+        else:
+            if trained.experiment.env != env:
+                raise UphillError(
+                    f"ENV is {env}, but the run {run} was trained on {trained.experiment.env}: "
+                    "name that."
+                )
+            choice = environment_of(trained.experiment, None, allow_import)
+            settings = trained.experiment.algorithm.policy
+        use_cores(os.cpu_count() or 1, choice.backend != "compiled")
+        use_compile_cache()
+        jax.devices()  # the trainer asks for one device, but batches are spread over the cores
+        self.table: list[Entry] = entries(gamma, envs)
+        self.algorithms = [entry.algorithm for entry in self.table]
+        self.base = fitting(gamma, envs, settings)
+        self.trainer = Trainer(choice, self.base, (seed,), 1)
+        self.is_compiled = isinstance(self.trainer.env, CompiledEnvironment)
+        learner = take(self.trainer.start().learners, 0)
+        if trained is not None:
+            actor = take(trained.learners, trained.seed_index).actor
+            learner = eqx.tree_at(lambda x: x.actor, learner, actor)
+        zeros = np.zeros(2, np.float32)
+        self.learner: Learner = eqx.tree_at(
+            lambda x: x.remembered.running_mean, learner, zeros, is_leaf=lambda x: x is None
+        )
+        self.key, self.envs = seed_keys((seed,))[0], envs
+
+    def close(self) -> None:
+        self.trainer.close()
+
+    def fit(self) -> float:
+        """Fit the value functions; the part of the returns' variance that V explains."""
+
+        def step(algorithm: Any, learner: Learner, trajectory: Any, key: Any) -> tuple:
+            learner, metrics = fit(algorithm, learner, trajectory, key)
+            return learner, metrics["value/explained_variance"]
+
+        keys = jax.random.split(jax.random.fold_in(self.key, 0), FIT_BATCHES)
+        if self.is_compiled:
+
+            def all_steps(algorithm: Any, learner: Learner, keys: Any) -> tuple:
+                def one(learner: Learner, key: Any) -> tuple:
+                    trajectory = self.trainer.episodes(learner.actor, key)
+                    return step(algorithm, learner, trajectory, key)
+
+                return jax.lax.scan(one, learner, keys)
+
+            learner = jax.tree.map(jnp.asarray, self.learner)
+            self.learner, explained = jax.jit(all_steps)(self.base, learner, keys)
+        else:
+            one, explained = jax.jit(step), []
+            for key in keys:
+                trajectory = self.trainer.episodes(self.learner.actor, key)
+                self.learner, each = one(self.base, self.learner, trajectory, key)
+                explained.append(each)
+        self.learner = jax.device_get(self.learner)
+        return float(np.mean(np.asarray(explained)[-8:]))
+
+    def result(self, batches: int, progress: Progress) -> dict[str, Any]:
+        """Everything that is measured, as plain data."""
+        fewer = tuple(n for n in FEWER if n < self.envs)
+        found = list(self._gradients(self.algorithms, batches, 1, fewer))
+        g = np.stack([gradient for gradient, _ in found], 1).astype(np.float64)
+        steps = sum(int(count) for _, count in found)
+        e, swept = len(self.table), self._swept()
+        sizes = {self.envs: g[swept]}
+        for k, n in enumerate(fewer):
+            sizes[n] = g[e * (k + 1) : e * (k + 2)][swept]
+        if self.is_compiled:
+            progress.say(f"The same with up to {self.envs * MORE[-1]} episodes in a batch …")
+            algorithms = [self.algorithms[k] for k in swept]
+            more = self._gradients(algorithms, batches * MORE[-1], 2, ())
+            means = [np.mean([x for x, _ in group], 0) for group in _groups(more, MORE[0])]
+            sizes[self.envs * MORE[0]] = np.stack(means[:batches], 1)
+            largest = [np.mean(group, 0) for group in _groups(iter(means), MORE[1] // MORE[0])]
+            sizes[self.envs * MORE[1]] = np.stack(largest, 1)
+        return {
+            "steps": steps,
+            "reference": reference(self.table),
+            "estimators": self._estimators(g[:e]),
+            "rollouts": self._rollouts(sizes),
+        }
+
+    def _swept(self) -> list[int]:
+        """The entries that are looked at with more and with fewer rollouts: additive ones."""
+        wanted = (("reward-to-go", "none"), ("reward-to-go", "value function"))
+        return [k for k, entry in enumerate(self.table) if entry[:2] in wanted]
+
+    def _estimators(self, g: Float[np.ndarray, "E K P"]) -> list[dict[str, Any]]:
+        # All rows are of the same resampled batches, and so are both parts of each ratio.
+        exact, weights = g[reference(self.table)], resampled(g.shape[1])
+        plain = next(k for k, e in enumerate(self.table) if e[:2] == ("reward-to-go", "none"))
+        unit = np.maximum(variance(g[plain], weights), _LEAST)
+        length = np.maximum(_length(exact, weights), _LEAST)
+        rows = []
+        for entry, own in zip(self.table, g, strict=True):
+            v = variance(own, weights)
+            v_of_all, interval = with_interval(v)
+            relative, relative_interval = with_interval(v / unit)
+            distance = _length(own - exact, weights) / length
+            bias, bias_interval = with_interval(np.minimum(distance, _MOST_BIAS))
+            signal = max(float(squared_length(own, weights)[0]), 0.0)
+            mean = own.mean(0)
+            cosine = mean @ exact.mean(0) / np.linalg.norm(mean) / np.linalg.norm(exact.mean(0))
+            rows.append(
+                {
+                    "estimator": entry.estimator,
+                    "baseline": entry.baseline,
+                    "variance": v_of_all,
+                    "variance_ci95": interval,
+                    "relative_variance": relative,
+                    "relative_variance_ci95": relative_interval,
+                    "snr": signal / max(v_of_all, _LEAST),
+                    "bias": bias,
+                    "bias_ci95": bias_interval,
+                    "cosine": float(cosine),
+                }
+            )
+        return rows
+
+    def _rollouts(self, sizes: dict[int, np.ndarray]) -> list[dict[str, Any]]:
+        rows = []
+        for n, (k, index) in itertools.product(sorted(sizes), enumerate(self._swept())):
+            own = np.asarray(sizes[n][k], np.float64)
+            v, interval = with_interval(variance(own, resampled(len(own))))
+            names = {
+                "estimator": self.table[index].estimator,
+                "baseline": self.table[index].baseline,
+            }
+            rows.append({**names, "rollouts": n, "variance": v, "variance_ci95": interval})
+        return rows
+
+    def _gradients(
+        self,
+        algorithms: list[Any],
+        batches: int,
+        fold: int,
+        lanes: tuple[int, ...],
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """For each batch: the gradients of all algorithms `[E, P]`, and its transitions."""
+
+        def of(shared: tuple, trajectory: Any) -> tuple[Array, Array]:
+            algorithms, learner = shared
+            count = trajectory.mask.sum()
+            return gradients(algorithms, learner, trajectory, lanes), count
+
+        keys = jax.random.split(jax.random.fold_in(self.key, fold), -(-batches // CHUNK) * CHUNK)
+        shared = (algorithms, self.learner)
+        if not self.is_compiled:
+            one = jax.jit(of)
+            for key in keys[:batches]:
+                trajectory = self.trainer.episodes(self.learner.actor, key)
+                gradient, count = one(shared, trajectory)
+                yield np.asarray(gradient), np.asarray(count)
+            return
+
+        def with_episodes(shared: tuple, key: Any) -> tuple[Array, Array]:
+            return of(shared, self.trainer.episodes(shared[1].actor, key))
+
+        program = jax.jit(over_seeds(with_episodes, CHUNK))
+        left = batches
+        for start in range(0, len(keys), CHUNK):
+            gradient, count = jax.device_get(program(shared, keys[start : start + CHUNK]))
+            yield from zip(gradient[:left], count[:left], strict=True)
+            left -= CHUNK
+
+
+def _groups(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while group := list(itertools.islice(items, size)):
+        yield group
+
+
+# --- statistics of vectors ----------------------------------------------------------------------
+
+
+def resampled(count: int) -> Float[np.ndarray, "R K"]:
+    """How often each of K things counts: in the first row once, in every other row as often as a
+    bootstrap drew it. Always the same for the same K."""
+    return np.concatenate([np.ones((1, count)), draws(count)])
+
+
+def with_interval(values: Float[np.ndarray, " R"]) -> tuple[float, list[float]]:
+    """A statistic and its 95 % percentile-bootstrap interval, from its values for each row of
+    `resampled`.
+
+    A function of several statistics, a ratio say, is to be formed before: row by row, then what
+    both have in common cancels.
+    """
+    low, high = middle_95(values[1:])
+    return float(values[0]), [float(low), float(high)]
+
+
+def variance(
+    g: Float[np.ndarray, "K P"], weights: Float[np.ndarray, "R K"]
+) -> Float[np.ndarray, " R"]:
+    """The variance of a random vector, tr Cov(g), from K independent ones, of which each row of
+    `weights` says how often each counts.
+
+    Σ_k ‖g_k − ḡ‖² / (K − 1)
+    """
+    gram, count = _gram(g - g.mean(0)), len(g)
+    squares = weights @ np.diag(gram) / count
+    means = ((weights @ gram) * weights).sum(1) / count**2
+    return (squares - means) * count / (count - 1)
+
+
+def squared_length(
+    g: Float[np.ndarray, "K P"], weights: Float[np.ndarray, "R K"]
+) -> Float[np.ndarray, " R"]:
+    """‖E g‖² without the noise's share, which a squared mean contains; `weights` as in `variance`.
+    By chance it may be negative.
+
+    Σ_{k≠l} g_k · g_l / (K (K − 1))
+    """
+    gram = _gram(g)
+    # Pairs of one vector with itself are left out, also those that resampling makes.
+    pairs = ((weights @ gram) * weights).sum(1) - weights**2 @ np.diag(gram)
+    return pairs / (weights.sum(1) ** 2 - (weights**2).sum(1))
+
+
+def _length(
+    g: Float[np.ndarray, "K P"], weights: Float[np.ndarray, "R K"]
+) -> Float[np.ndarray, " R"]:
+    return np.sqrt(np.maximum(squared_length(g, weights), 0.0))
+
+
+def _gram(g: np.ndarray) -> np.ndarray:
+    return g @ g.T

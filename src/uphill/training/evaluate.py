@@ -1,0 +1,286 @@
+"""Evaluation: so many whole episodes of the final policy, fixed before they run.
+
+Each environment has a quota: taking whichever episodes end first would favour short ones. Half of
+the environments take the distribution's mode, the other half samples; one program runs both.
+"""
+
+import itertools
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int, PRNGKeyArray, PyTree
+
+from uphill.envs.backends.gymnasium import HostEnvironment
+from uphill.envs.base import CompiledEnvironment
+from uphill.envs.make import EnvironmentChoice, make_env
+from uphill.errors import UphillError
+from uphill.learning.learner import Actor, take
+from uphill.policies.spaces import Bounded, action_kind_of, encoding_of
+from uphill.theory.statistics import summarize
+from uphill.training.seeds import over_seeds, seed_keys
+from uphill.trajectory import Array
+
+LONGEST = 10_000
+"""Steps after which an evaluation cuts off an episode of an environment without a time limit."""
+_MOST_ENVS = {"compiled": 256, "envpool": 100, "gymnasium": 10}
+_EVALUATION_SEED = 2**31 - 1  # far from the seeds people train with
+
+Returns = Float[np.ndarray, "2 S episodes"]
+
+
+def tell(text: str) -> None:
+    """One line for the person who waits."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class Evaluator:
+    """Environments for so many episodes of each seed; what is compiled serves every evaluation."""
+
+    def __init__(
+        self,
+        choice: EnvironmentChoice,
+        num_seeds: int,
+        episodes: int,
+        say: Callable[[str], None] = tell,
+    ) -> None:
+        self._say: Callable[[str], None] | None = say
+        half = min(episodes, _MOST_ENVS[choice.backend])
+        self.name, self.num_seeds = choice.name, num_seeds
+        self._deterministic = np.arange(2 * half) < half
+        quota = np.tile(np.diff(np.linspace(0, episodes, half + 1).astype(int)), 2)
+        self._quota = quota.astype(np.int32)
+        self._env, _ = make_env(choice, 2 * half, (_EVALUATION_SEED,))
+        seeds = range(_EVALUATION_SEED, _EVALUATION_SEED + num_seeds)
+        self._keys = seed_keys(tuple(seeds))
+        self._run: Callable[[tuple, Actor, Array], tuple] | None = None
+        self.compile_seconds = 0.0
+
+    def compile(self, actors: Actor) -> None:
+        """Compile for actors of these shapes, which `returns` does at its first call otherwise.
+
+        For a compiled world all is one program. Others compile what they call when they call it.
+        """
+        actors = jax.device_get(actors)  # on no particular device: any others will fit then
+        started = time.perf_counter()
+        env = self._env
+        most = int(self._quota.max())
+        if not isinstance(env, CompiledEnvironment):
+            self._run = self._seed_by_seed(most)
+            return
+
+        def run(shared: tuple, actor: Actor, key: PRNGKeyArray) -> tuple:
+            return _episodes(env, actor, key, *shared, most=most)
+
+        program = jax.jit(over_seeds(run, self.num_seeds))
+        self._run = program.lower(self._shared, actors, self._keys).compile()
+        self.compile_seconds += time.perf_counter() - started
+
+    def returns(self, actors: Actor) -> Returns:
+        """Undiscounted returns of whole episodes: deterministic ones, then stochastic ones.
+
+        Raises:
+            UphillError: if the environment returned a reward that is not finite.
+        """
+        actors = jax.device_get(actors)
+        if self._run is None:
+            self.compile(actors)
+        assert self._run is not None
+        grid, num_cut = map(np.asarray, self._run(self._shared, actors, self._keys))
+        valid = np.arange(grid.shape[-1]) < self._quota[:, None]
+        bad = np.argwhere(~np.isfinite(grid) & valid)
+        if len(bad):
+            seed, lane, episode = bad[0]
+            raise UphillError(
+                f"{self.name} returned a reward or an observation that is NaN or infinite in an "
+                f"evaluation (of the policy with index {seed}, in episode {episode} of "
+                f"environment {lane}): mend the environment."
+            )
+        if num_cut.any() and self._say is not None:
+            self._say(
+                f"{num_cut.sum():,} of {grid.shape[0] * valid.sum():,} episodes of the evaluation "
+                f"were cut off after {_longest(self._env):,} steps, and count what they had: give "
+                f"{self.name} a time limit."
+            )
+            self._say = None  # once
+        halves = (self._deterministic, ~self._deterministic)
+        return np.stack([grid[:, lanes][:, valid[lanes]] for lanes in halves]).astype(np.float64)
+
+    def check_spaces(self, actors: Actor) -> None:
+        """Raises:
+        UphillError: unless the environments have the spaces that the policies know.
+        """
+        known = actors.policy.action_kind
+        family = known.family if isinstance(known, Bounded) else "gaussian"
+        kind = action_kind_of(self._env.action_space, family)
+        for space, found, expected in (
+            ("observations", encoding_of(self._env.observation_space), actors.encoding),
+            ("actions", kind, known),
+        ):
+            if found != expected:
+                raise UphillError(
+                    f"env is {self.name}, whose {space} are {found}, and the policy was trained "
+                    f"on {expected}: give the environment that it was trained in."
+                )
+
+    def close(self) -> None:
+        """Stop the environments."""
+        if not isinstance(self._env, CompiledEnvironment):
+            self._env.close()
+
+    @property
+    def _shared(self) -> tuple:
+        return self._deterministic, self._quota
+
+    def _seed_by_seed(self, most: int) -> Callable[[tuple, Actor, Array], tuple]:
+        """All seeds' `_episodes`, where the environments can't be part of a program."""
+        env = self._env
+        is_host = isinstance(env, HostEnvironment)
+        one: Any = _episodes_on_host if is_host else _episodes_in_pool(most)
+
+        def each(shared: tuple, actors: Actor, keys: Array) -> tuple:
+            # Waited for: a pool must not be reset while the program that steps it is still running.
+            found = [
+                jax.device_get(one(env, take(actors, s), key, *shared))
+                for s, key in enumerate(keys)
+            ]
+            returns, num_cut = zip(*found, strict=True)
+            return np.stack(returns), np.stack(num_cut)
+
+        return each
+
+
+def evaluate_actors(
+    choice: EnvironmentChoice,
+    actors: Actor,
+    num_seeds: int,
+    episodes: int,
+    say: Callable[[str], None] = tell,
+) -> Returns:
+    """Undiscounted returns of whole episodes: deterministic ones, then stochastic ones.
+
+    Raises:
+        UphillError: if the environment has other spaces than the policies were trained on.
+    """
+    evaluator = Evaluator(choice, num_seeds, episodes, say)
+    try:
+        evaluator.check_spaces(actors)
+        return evaluator.returns(actors)
+    finally:
+        evaluator.close()
+
+
+def _act(
+    actor: Actor, observation: PyTree, key: PRNGKeyArray, deterministic: Bool[Array, " N"]
+) -> Array:
+    distribution = actor(observation)
+    sampled, mode = distribution.sample(key), distribution.mode()
+    action = jax.vmap(jnp.where)(deterministic, mode, sampled)
+    return actor.policy.action_kind.to_environment(action)
+
+
+def _longest(env: Any) -> int:
+    """Steps after which an episode is cut off: where there is no time limit, it might never end."""
+    return env.max_episode_steps or LONGEST
+
+
+def _episodes(
+    env: Any,
+    actor: Actor,
+    key: PRNGKeyArray,
+    deterministic: Array,
+    quota: Array,
+    *,
+    most: int,
+    start: tuple | None = None,
+) -> tuple[Float[Array, "N Q"], Int[Array, " N"]]:
+    """The returns of each environment's first episodes, at most `most`, and how many were cut off.
+
+    An environment whose episode is cut off goes on: its next steps count as the next episode.
+    """
+    key_reset, key_act = jax.random.split(key)
+    state, observation = env.reset(key_reset) if start is None else start
+    num_envs, longest = len(quota), _longest(env)
+
+    def unfinished(carry: tuple) -> Array:
+        num_ended = carry[-3]
+        return (num_ended < quota).any()
+
+    def step(carry: tuple) -> tuple:
+        t, state, observation, ended, running, length, num_ended, num_cut, returns = carry
+        action = _act(actor, observation, jax.random.fold_in(key_act, t), deterministic)
+        state, timestep = env.step(state, action)
+        running = jnp.where(ended, 0.0, running + timestep.reward)
+        length = jnp.where(ended, 0, length + 1)
+        ended = timestep.terminated | timestep.truncated
+        is_cut = ~ended & (length >= longest)
+        is_counted = num_ended < quota
+        # An episode writes its slot at every step, and leaves it at its end.
+        current = jnp.arange(most)[None] == num_ended[:, None]
+        fresh = current & is_counted[:, None]
+        returns = jnp.where(fresh, jnp.broadcast_to(running[:, None], returns.shape), returns)
+        num_cut = num_cut + (is_cut & is_counted)
+        num_ended = num_ended + (ended | is_cut)
+        running, length = jnp.where(is_cut, 0.0, running), jnp.where(is_cut, 0, length)
+        observation = timestep.observation
+        return t + 1, state, observation, ended, running, length, num_ended, num_cut, returns
+
+    zeros, none = jnp.zeros(num_envs, jnp.float32), jnp.zeros(num_envs, jnp.int32)
+    returns = jnp.zeros((num_envs, most), jnp.float32)
+    carry = (0, state, observation, zeros > 0, zeros, none, none, none, returns)
+    *_, num_cut, returns = jax.lax.while_loop(unfinished, step, carry)
+    return returns, num_cut
+
+
+def _episodes_in_pool(most: int) -> Any:
+    @partial(jax.jit, static_argnums=0)
+    def run(env: Any, start: tuple, actor: Actor, key: PRNGKeyArray, *shared: Array) -> tuple:
+        return _episodes(env, actor, key, *shared, most=most, start=start)
+
+    return lambda env, actor, key, *shared: run(env, env.reset(), actor, key, *shared)
+
+
+@jax.jit
+def _act_at(
+    actor: Actor, observation: PyTree, key: PRNGKeyArray, t: Array, deterministic: Array
+) -> Array:
+    return _act(actor, observation, jax.random.fold_in(key, t), deterministic)
+
+
+def _episodes_on_host(
+    env: HostEnvironment, actor: Actor, key: PRNGKeyArray, deterministic: Array, quota: Array
+) -> tuple[Float[np.ndarray, "N Q"], Int[np.ndarray, " N"]]:
+    observation, longest = env.reset(), _longest(env)
+    returns = np.zeros((env.num_envs, quota.max()), np.float64)
+    running, ended = np.zeros(env.num_envs), np.zeros(env.num_envs, bool)
+    length, num_ended, num_cut = np.zeros((3, env.num_envs), np.int32)
+    for t in itertools.count():
+        action = np.asarray(_act_at(actor, observation, key, np.int32(t), deterministic))
+        observation, reward, terminated, truncated = env.step(action)
+        running = np.where(ended, 0.0, running + reward)
+        length = np.where(ended, 0, length + 1)
+        ended = terminated | truncated
+        is_cut = ~ended & (length >= longest)
+        lanes = np.flatnonzero(num_ended < quota)
+        returns[lanes, num_ended[lanes]] = running[lanes]
+        num_cut[lanes] += is_cut[lanes]
+        num_ended = num_ended + (ended | is_cut)
+        if (num_ended >= quota).all():
+            break
+        running, length = np.where(is_cut, 0.0, running), np.where(is_cut, 0, length)
+    return returns, num_cut
+
+
+def report(returns: Returns) -> dict[str, Any]:
+    """The contents of `evaluation.json`."""
+    return {
+        "episodes": returns.shape[2],
+        "interval_over": "seeds" if returns.shape[1] > 1 else "episodes",
+        "deterministic": summarize(returns[0]),
+        "stochastic": summarize(returns[1]),
+    }

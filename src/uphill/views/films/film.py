@@ -1,0 +1,461 @@
+"""Films of a run: its policy, or how it learned, milestone by milestone.
+
+Which episode is shown is decided by rules, so that a film shows what is typical:
+
+- Of the final policy (or the best), the one of a fixed number of episodes whose return is nearest
+  to their median. It takes the most probable action, or with `sample` a sampled one.
+- Of a milestone, one in which the policy kept then does what it did then: it samples its actions,
+  and the episode is the one whose return is nearest to that of the milestone.
+
+The episodes' seeds are fixed before they are played (`uphill.views.films.stages`).
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain, groupby
+from math import ceil
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from uphill.envs.make import Backend
+from uphill.errors import UphillError
+from uphill.learning.learner import Actor
+from uphill.run import Run
+from uphill.runs.checkpoint import make_folder, write_file
+from uphill.runs.configuration import decode, encode
+from uphill.runs.experiment import Experiment
+from uphill.runs.milestones import Milestone, title
+from uphill.training.evaluate import tell
+from uphill.training.process import use_compile_cache, use_cores
+from uphill.views.films.captions import Caption, captioned, duration
+from uphill.views.films.encoding import Frame, GifSink, encode_mp4, gif_delay, teed
+from uphill.views.films.stages import Episode, Stage, stage_of
+
+LONGEST_CLIP = 10.0
+"""Seconds that a milestone's episode takes at most: longer ones run faster than in real time."""
+LONGEST_FILM = 60.0
+"""Seconds after which a film of the final policy alone is cut off: it runs in real time."""
+FEW, LONG = 10, 20.0
+"""After how many pictures a forecast is made, and how many seconds make it worth telling."""
+HOLD = 0.8
+"""Seconds for which the last picture of an episode stays."""
+SMALLEST = 400  # px: narrower pictures are enlarged, so that their caption can be read
+WIDTHS = (160, 3840)
+
+_Shown = tuple[Frame, float]  # a picture, and the return so far
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One episode as pictures."""
+
+    milestone: Milestone | None
+    """whose policy played; None for the final one"""
+    milestones: tuple[Milestone, ...]
+    """all that this policy was kept for: those that were reached together"""
+    frames: list[Frame]
+    """of one size, even numbers; the first state and the last are among them"""
+    returns: list[float]
+    """the return so far at each frame"""
+    fps: float
+    """frames to show in a second"""
+    speed: int
+    """how many times faster than in real time it is at that"""
+    steps: int
+    """transitions that the seed had learned from by then"""
+    seconds: float
+    """of training by then"""
+
+
+@dataclass(frozen=True)
+class Film:
+    """What was recorded."""
+
+    files: tuple[Path, ...]
+    seed: int
+    milestones: tuple[str, ...]
+    """in the order in which they are shown; the final policy follows"""
+    returns: tuple[float, ...]
+    """of the episodes shown"""
+    num_frames: int
+    fps: float
+    size: tuple[int, int]
+    """width and height in pixels"""
+
+    @property
+    def seconds(self) -> float:
+        return self.num_frames / self.fps
+
+    def facts(self) -> dict[str, Any]:
+        """What `uphill record --json` prints, as plain data."""
+        return {
+            "files": [str(path) for path in self.files],
+            "seed": self.seed,
+            "milestones": list(self.milestones),
+            "returns": list(self.returns),
+            "frames": self.num_frames,
+            "fps": self.fps,
+            "seconds": self.seconds,
+            "width": self.size[0],
+            "height": self.size[1],
+        }
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """An episode that was chosen, and which of its states are shown when."""
+
+    milestones: tuple[Milestone, ...]
+    """whose policy played, which is kept once where they were reached together; none: the final"""
+    steps: int
+    seconds: float
+    episode: Episode
+    shown: range
+    speed: int
+    fps: float
+    """pictures to show in a second"""
+    rate: float
+    """of the film: a multiple of that"""
+    width: int | None
+
+    def frames(self) -> Iterator[_Shown]:
+        """Pictures, each with the return so far."""
+        pictures = self.episode.draw(self.states)
+        for picture, t in zip(pictures, self.states, strict=True):
+            yield fit(picture, self.width), float(self.episode.returns[t])
+
+    @property
+    def states(self) -> list[int]:
+        """The numbers of the states shown; the last one is where the episode ends, or is cut."""
+        return sorted({*self.shown, self.shown.stop - 1})
+
+
+def milestone_clips(
+    run: Run,
+    seed_index: int | None = None,
+    width: int | None = None,
+    longest: float = LONGEST_CLIP,
+    allow_import: bool = False,
+) -> list[Clip]:
+    """A clip for each milestone of one seed, in order, and one of the final policy. Milestones that
+    were reached in the same update share a clip, since they share their policy.
+
+    Pictures are scaled to `width` pixels, and a clip takes `longest` seconds at most.
+
+    Raises:
+        UphillError: if the environment can't be made, or can't draw itself.
+    """
+    seed_index = run.told_seed_index() if seed_index is None else seed_index
+    plan = _Plan(seed_index=seed_index, milestones=True, width=width, longest=longest)
+    with _scenes(run, plan, allow_import) as scenes:
+        return [_clip(scene) for scene in scenes]
+
+
+def _clip(scene: _Scene) -> Clip:
+    frames, returns = zip(*scene.frames(), strict=True)
+    return Clip(
+        _foremost(scene.milestones),
+        scene.milestones,
+        list(frames),
+        list(returns),
+        scene.fps,
+        scene.speed,
+        scene.steps,
+        scene.seconds,
+    )
+
+
+def record(
+    run: Run,
+    milestones: bool = False,
+    *,
+    seed_index: int | None = None,
+    episodes: int = 1,
+    sample: bool = False,
+    out: Path | None = None,
+    fps: float | None = None,
+    width: int | None = None,
+    env_kwargs: dict[str, Any] | None = None,
+    allow_import: bool = False,
+) -> Film:
+    """Film the final policy (`video.mp4` and `video.gif` in the run directory), the best one, where
+    the run was loaded with `checkpoint="best"` (`video-best.mp4` and `.gif`), or with `milestones`
+    how it learned (`milestones.mp4` and `.gif`).
+
+    Arguments:
+        seed_index: whose policy; by default the best one's, which is said.
+        episodes: how many of the final policy.
+        sample: whether the final policy samples its actions.
+        out: another file: .mp4 or .gif.
+        fps: steps of the environment to show in a second; by default real time.
+        width: of the picture, in pixels; by default that of the environment's.
+        env_kwargs: keyword arguments of the environment, in place of the run's.
+        allow_import: import the module that a `module:ID` environment names.
+
+    Raises:
+        UphillError: if the environment can't be made, or can't draw itself.
+    """
+    _check(episodes, fps, width)
+    files = _files(run, milestones, out)
+    if seed_index is None:
+        seed_index = run.told_seed_index()
+    longest = LONGEST_CLIP if milestones else LONGEST_FILM
+    plan = _Plan(seed_index, milestones, episodes, sample, fps, width, longest)
+    with _scenes(run, plan, allow_import, env_kwargs or {}) as scenes:
+        if milestones and len(scenes) == 1:
+            tell(f"{run.path} has no milestones of that seed: the film shows the final policy.")
+        return _write(files, run, plan, scenes)
+
+
+def _check(episodes: int, fps: float | None, width: int | None) -> None:
+    decode(int, encode(episodes), "episodes")
+    decode(float | None, encode(fps), "fps")
+    decode(int | None, encode(width), "width")
+    if episodes < 1:
+        raise UphillError(f"episodes is {episodes}: use at least 1.")
+    if fps is not None and not 0 < fps <= 1000:
+        raise UphillError(f"fps is {fps}: use a number above 0, at most 1000.")
+    if width is not None and not WIDTHS[0] <= width <= WIDTHS[1]:
+        raise UphillError(f"width is {width}: use {WIDTHS[0]} to {WIDTHS[1]} pixels.")
+
+
+def _files(run: Run, milestones: bool, out: Path | None) -> tuple[Path, ...]:
+    if out is None:
+        name = "milestones" if milestones else "video" if run.kind == "final" else "video-best"
+        return tuple(run.path / f"{name}{suffix}" for suffix in (".mp4", ".gif"))
+    if out.suffix.lower() not in (".mp4", ".gif"):
+        raise UphillError(f"out is {out}: give a file that ends in .mp4 or .gif.")
+    return (out,)
+
+
+# --- which episodes, and how fast ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be shown."""
+
+    seed_index: int
+    milestones: bool
+    episodes: int = 1
+    sample: bool = False
+    fps: float | None = None
+    width: int | None = None
+    longest: float = LONGEST_CLIP
+
+
+@contextmanager
+def _scenes(
+    run: Run, plan: _Plan, allow_import: bool, env_kwargs: dict[str, Any] | None = None
+) -> Iterator[list[_Scene]]:
+    """The episodes of a film, played but not drawn yet: that needs the environment still."""
+    if plan.milestones:
+        run.check_final("A film of the milestones")
+    is_compiled = run.experiment.backend == "compiled"
+    use_cores(1, is_python=not is_compiled)
+    use_compile_cache()
+    final = run.policy_of(plan.seed_index).actor
+    choice = run.choice(
+        allow_import,
+        backend=_backend_to_film(run.experiment),
+        env_kwargs=run.experiment.env_kwargs | (env_kwargs or {}),
+    )
+    with stage_of(choice) as stage:
+        scenes = _story(run, plan, stage) if plan.milestones else []
+        steps, seconds = run.moment(plan.seed_index)
+        for episode in _typical(stage, final, plan.episodes, plan.sample):
+            scenes.append(_scene(stage, plan, episode, (), steps, seconds))
+        yield scenes
+
+
+def _backend_to_film(experiment: Experiment) -> Backend:
+    """Where EnvPool trained, Gymnasium's environment of that name draws better, if there is one."""
+    is_known = experiment.backend != "envpool" or experiment.env in gymnasium.registry
+    return "gymnasium" if experiment.backend != "compiled" and is_known else experiment.backend
+
+
+def _story(run: Run, plan: _Plan, stage: Stage) -> list[_Scene]:
+    """A scene for each policy that was kept at milestones."""
+    own = [milestone for milestone in run.milestones if milestone.seed_index == plan.seed_index]
+    scenes = []
+    for _, together in groupby(own, key=attrgetter("update")):
+        reached = tuple(together)
+        last = reached[-1]
+        played = stage.play(run.actor_at(last), False, 1)
+        episode = min(played, key=partial(_distance, last.episode_return))
+        scenes.append(_scene(stage, plan, episode, reached, last.steps, last.seconds))
+    return scenes
+
+
+def _foremost(together: tuple[Milestone, ...]) -> Milestone | None:
+    """The one to name of those that were reached together: the last that is called what it is
+    (`full_lap`, `solved`), which says more than how much of the way to the threshold was done."""
+    plain = [m for m in together if title(m.name) == m.name.replace("_", " ")]
+    return next(reversed(plain or together), None)
+
+
+def _distance(wanted: float, episode: Episode) -> float:
+    return abs(episode.total - wanted)
+
+
+def _typical(stage: Stage, actor: Actor, num: int, sample: bool) -> list[Episode]:
+    """Those whose returns are nearest to the median of all that were played, in that order."""
+    played = stage.play(actor, not sample, num)
+    median = np.median([episode.total for episode in played])
+    return sorted(played, key=partial(_distance, float(median)))[:num]
+
+
+def _scene(
+    stage: Stage,
+    plan: _Plan,
+    episode: Episode,
+    milestones: tuple[Milestone, ...],
+    steps: int,
+    seconds: float,
+) -> _Scene:
+    fps = plan.fps or stage.fps
+    num_states = len(episode.returns)
+    rate, speed = film_rate(fps, plan.milestones), 1
+    if plan.milestones:
+        speed = _speed(num_states - 1, fps, rate, plan.longest)
+    else:
+        num_states = min(num_states, ceil(plan.longest * fps) + 1)  # so many steps, and the start
+    every = max(round(speed * fps / rate), 1)
+    shown = range(0, num_states, every)
+    pace = min(rate, speed * fps)
+    return _Scene(milestones, steps, seconds, episode, shown, speed, pace, rate, plan.width)
+
+
+def film_rate(fps: float, is_story: bool) -> float:
+    """Frames a second of the film of an environment with `fps` states a second: a multiple or a
+    fraction of that, so that every state is shown equally long.
+
+    A story's rate is from 18 to 36: clips that run faster than in real time have room in it. What
+    is shown in real time keeps its own, up to 60.
+
+    >>> film_rate(50.0, True), film_rate(10.0, True), film_rate(50.0, False)
+    (25.0, 20.0, 50.0)
+    """
+    low, high = (20, 35) if is_story else (0, 60)
+    return fps / ceil(fps / high) if fps >= low else float(fps * ceil(low / fps))
+
+
+def _speed(num_steps: int, fps: float, rate: float, longest: float) -> int:
+    """The lowest speed at which so many steps take `longest` seconds at most.
+
+    Where the film shows each state several times, only speeds that keep this number whole, or show
+    every so manieth state once.
+    """
+    each = max(round(rate / fps), 1)
+    speed = 1
+    while num_steps / (fps * speed) > longest or (each % speed and speed % each):
+        speed += 1
+    return speed
+
+
+def fit(frame: Frame, width: int | None) -> Frame:
+    """A picture of even size, scaled to a width; without one, small pictures are enlarged by a
+    whole number, which keeps their pixels sharp."""
+    from PIL import Image
+
+    if width is not None and width != frame.shape[1]:
+        width = width // 2 * 2
+        height = max(round(frame.shape[0] * width / frame.shape[1]), 2)
+        picture = Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS)
+        frame = np.asarray(picture)
+    elif width is None and frame.shape[1] < SMALLEST:
+        times = ceil(SMALLEST / frame.shape[1])
+        frame = frame.repeat(times, axis=0).repeat(times, axis=1)
+    return frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
+
+
+# --- from scenes to files -----------------------------------------------------------------------
+
+
+def _write(files: tuple[Path, ...], run: Run, plan: _Plan, scenes: Sequence[_Scene]) -> Film:
+    """Draw each frame once, for all files: a film is too long to keep."""
+    rate = scenes[0].rate
+    num_frames = sum(map(len, map(_numbers, scenes)))
+    gif = GifSink(rate, gif_delay(num_frames, rate))
+    sizes: set[tuple[int, int]] = set()
+
+    def pass_by(frame: Frame) -> None:
+        sizes.add((frame.shape[1], frame.shape[0]))
+        if any(_is_gif(path) for path in files):
+            gif.add(frame)
+
+    frames = teed(_film_frames(run, plan, scenes), pass_by)
+    make_folder(files[0].parent)
+    if all(_is_gif(path) for path in files):
+        deque(frames, maxlen=0)
+    for path in files:
+        write_file(path, gif.encode() if _is_gif(path) else encode_mp4(frames, rate))
+    names = tuple(milestone.name for scene in scenes for milestone in scene.milestones)
+    returns = tuple(scene.episode.total for scene in scenes)
+    seed = run.experiment.all_seeds[plan.seed_index]
+    return Film(files, seed, names, returns, num_frames, rate, sizes.pop())
+
+
+def _is_gif(path: Path) -> bool:
+    return path.suffix.lower() == ".gif"
+
+
+def _film_frames(run: Run, plan: _Plan, scenes: Sequence[_Scene]) -> Iterator[Frame]:
+    """All frames of a film, with captions."""
+    all_frames = chain.from_iterable(scene.frames() for scene in scenes)
+    drawn = _watched(all_frames, sum(len(scene.states) for scene in scenes))
+    for k, scene in enumerate(scenes):
+        caption = _caption(run, plan, scene, k, scenes)
+        frame = None
+        for position, number in enumerate(numbers := _numbers(scene)):
+            if frame is None or number != numbers[position - 1]:
+                picture, so_far = next(drawn)
+                now = replace(caption, episode_return=so_far, done=(position + 1) / len(numbers))
+                frame = captioned(picture, now)
+            yield frame
+
+
+def _watched(frames: Iterator[_Shown], num: int) -> Iterator[_Shown]:
+    """The frames; if drawing all of them will take long, that is told after the first few."""
+    started = 0.0
+    for k, frame in enumerate(frames):
+        if k == 0:  # which costs more than the others
+            started = time.perf_counter()
+        if k == FEW:
+            seconds = (time.perf_counter() - started) / FEW * num
+            if seconds > LONG:
+                tell(f"Drawing {num:,} pictures will take about {duration(round(seconds))}.")
+        yield frame
+
+
+def _numbers(scene: _Scene) -> list[int]:
+    """For each frame of the film, which of the scene's pictures it shows."""
+    each = max(round(scene.rate / scene.fps), 1)
+    count = len(scene.states)
+    hold = round(HOLD * scene.rate)
+    return [*(k for k in range(count) for _ in range(each)), *([count - 1] * hold)]
+
+
+def _caption(
+    run: Run, plan: _Plan, scene: _Scene, chapter: int, scenes: Sequence[_Scene]
+) -> Caption:
+    experiment = run.experiment
+    words = [experiment.env, experiment.algo, f"seed {experiment.all_seeds[plan.seed_index]}"]
+    shown, all_steps = scene.states[-1], len(scene.episode.returns) - 1
+    if scene.speed > 1:
+        words.append(f"{scene.speed}× speed")
+    if shown < all_steps:
+        words.append(f"first {shown:,} of {all_steps:,} steps")
+    milestone = _foremost(scene.milestones)
+    heading = f"{run.kind} policy" if milestone is None else title(milestone.name)
+    return Caption(
+        heading, " · ".join(words), scene.steps, scene.seconds, 0.0, chapter, len(scenes)
+    )

@@ -1,0 +1,63 @@
+"""What runs are called in pictures."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from uphill.run import Run
+from uphill.runs.experiment import Experiment
+
+_LONGEST = 44  # characters; of a path the end is kept, which tells it from others
+_WHAT = {
+    "rollout/episode_return": "return of training episodes",
+    "rollout/episode_length": "length of training episodes",
+    "evaluation/episode_return": "return of evaluation episodes",
+}
+
+
+def env_of(experiment: Experiment) -> str:
+    """The environment, with its keyword arguments."""
+    arguments = ", ".join(f"{key}={value}" for key, value in experiment.env_kwargs.items())
+    return f"{experiment.env} ({arguments})" if arguments else experiment.env
+
+
+def seeds_of(experiment: Experiment) -> str:
+    """How many seeds, or which one."""
+    return f"{experiment.seeds} seeds" if experiment.seeds > 1 else f"seed {experiment.seed}"
+
+
+def title_of(runs: Sequence[Run]) -> str:
+    """What the runs of a picture have in common."""
+    envs = list(dict.fromkeys(env_of(run.experiment) for run in runs))
+    if len(runs) == 1:
+        experiment = runs[0].experiment
+        return f"{envs[0]} · {experiment.algo} · {seeds_of(experiment)}"
+    return envs[0] if len(envs) == 1 else f"{len(envs)} environments"
+
+
+def names_of(runs: Sequence[Run]) -> list[str]:
+    """A short name for each run: its algorithm; its environment if that differs; its folder if
+    others would have the same name."""
+    envs = [env_of(run.experiment) for run in runs]
+    is_one = len(set(envs)) == 1
+    names = [
+        run.experiment.algo if is_one else f"{run.experiment.algo} · {env}"
+        for run, env in zip(runs, envs, strict=True)
+    ]
+    for folder in (_folder_of, lambda run: str(run.path)):
+        count = Counter(names)
+        names = [
+            f"{name} · {folder(run)}" if count[name] > 1 else name
+            for run, name in zip(runs, names, strict=True)
+        ]
+    return [name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}" for name in names]
+
+
+def _folder_of(run: Run) -> str:
+    """The folder's name, without what training put in front if nobody chose it."""
+    start = f"{run.experiment.env}-{run.experiment.algo}-"
+    return run.path.resolve().name.removeprefix(start)
+
+
+def label_of(column: str) -> str:
+    """What a column of `metrics.csv` holds, in words where it has some."""
+    return _WHAT.get(column, column)

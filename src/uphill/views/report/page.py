@@ -1,0 +1,180 @@
+"""From runs to HTML: one page that carries everything in itself and asks nothing of any network."""
+
+import base64
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+import uphill
+from uphill.errors import UphillError
+from uphill.run import REPORT_FILE, Run
+from uphill.runs.checkpoint import make_folder, write_file
+from uphill.views.report.comparison import compare
+from uphill.views.report.films import Film, films_of
+from uphill.views.report.view import RunView, view_of
+from uphill.words import number
+
+FOLDER = Path(__file__).parent
+NO_FILMS = "The page was asked to come without films."
+
+
+@dataclass(frozen=True)
+class Live:
+    """What a page of `uphill watch` has beyond one on a disk."""
+
+    refresh: float = 0
+    """seconds after which it asks for itself anew; 0 for never"""
+    note: str = ""
+    """why there are no films (yet)"""
+
+
+@dataclass(frozen=True)
+class Page:
+    """HTML, and the Content-Security-Policy that it states itself; a server may send it, too."""
+
+    html: str
+    policy: str
+
+
+def write_report(
+    runs: Run | Sequence[Run],
+    out: str | Path | None = None,
+    films: bool = True,
+    allow_import: bool = False,
+) -> Path:
+    """Write the report of a run, or the comparison of several; its path.
+
+    By default that is `report.html` in the run directory, and `runs/report-TIME.html` for several.
+    `allow_import` lets films import the module that a `module:ID` environment names.
+
+    Raises:
+        UphillError: if a run is damaged, or the page can't be written.
+    """
+    runs = [runs] if isinstance(runs, Run) else list(runs)
+    runs = list({run.path.resolve(): run for run in runs}.values())  # each once
+    if not runs:
+        raise UphillError("There is no run to report on: name at least one run directory.")
+    for run in runs:
+        run.check_final("A report")
+    if len(runs) == 1:
+        page = report_page(runs[0], films, allow_import=allow_import)
+        path = Path(out) if out else runs[0].path / REPORT_FILE
+    else:
+        page = comparison_page(runs)
+        path = Path(out) if out else Path("runs", time.strftime("report-%Y%m%d-%H%M%S.html"))
+    make_folder(path.parent)
+    write_file(path, page.html.encode())
+    return path
+
+
+def report_page(
+    run: Run, films: bool = True, live: Live | None = None, allow_import: bool = False
+) -> Page:
+    """The report of one run.
+
+    Raises:
+        UphillError: if the run is damaged.
+    """
+    view = view_of(run)
+    made, why = {}, "" if films else NO_FILMS
+    if films and view.chapters:
+        made, why = films_of(run, allow_import)
+    in_order = [made.get(chapter.update) for chapter in view.chapters]
+    return _render(
+        "run.html",
+        live,
+        view=view,
+        films=in_order if made else [],
+        why_no_films=live.note if live and live.note else why,
+        story=_story(view, in_order),
+        episodes=(run.evaluation or {}).get("episodes", 0),
+    )
+
+
+def comparison_page(runs: Sequence[Run]) -> Page:
+    """The page that compares several runs.
+
+    Raises:
+        UphillError: if one of them is damaged.
+    """
+    return _render("comparison.html", None, **compare(runs))
+
+
+def index_page(rows: Sequence[Any], folder: str, refresh: float) -> Page:
+    """The list of runs that `uphill watch` shows."""
+    return _render("index.html", Live(refresh), rows=rows, folder=folder)
+
+
+def _story(view: RunView, films: Sequence[Film | None]) -> dict[str, Any]:
+    """What the page's script knows of the timeline."""
+    total = max([1, *(chapter.steps for chapter in view.chapters), round(view.curve.x_range[1])])
+    chapters = [
+        {
+            "title": chapter.title,
+            "when": chapter.when,
+            "steps": chapter.steps,
+            "film": None if film is None else {"fps": film.fps, "returns": film.returns},
+        }
+        for chapter, film in zip(view.chapters, films, strict=True)
+    ]
+    return {"total": total, "step": max(1, total // 200), "chapters": chapters}
+
+
+def _render(template: str, live: Live | None, **content: Any) -> Page:
+    refresh = live.refresh if live else 0
+    style = (FOLDER / "report.css").read_text()
+    script = (FOLDER / "report.js").read_text()
+    if live:
+        script += (FOLDER / "watch.js").read_text()
+    policy = content_policy(style, script, live is not None)
+    html = (
+        _templates()
+        .get_template(template)
+        .render(
+            style=Markup(style),
+            script=Markup(script),
+            policy=policy,
+            version=uphill.__version__,
+            refresh=refresh,
+            back=live is not None,
+            **content,
+        )
+    )
+    return Page(html, policy)
+
+
+def content_policy(style: str, script: str, is_live: bool) -> str:
+    """What the page may do: this style and script, pictures and films out of itself, no request.
+
+    A page of `uphill watch` may ask its own server, to renew itself.
+    """
+    own = "connect-src 'self'; " if is_live else ""
+    return (
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
+        f"img-src data:; media-src data:; {own}base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@cache
+def _templates() -> Environment:
+    templates = Environment(
+        loader=PackageLoader("uphill.views.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["number"] = number
+    templates.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
+    return templates

@@ -1,0 +1,177 @@
+"""The runs of a folder and the pages about them, kept for as long as nothing changes."""
+
+import os
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+from urllib.parse import quote
+
+from uphill.errors import UphillError
+from uphill.run import EVALUATION_FILE, Run
+from uphill.runs.experiment import FILE as EXPERIMENT_FILE
+from uphill.runs.metrics import FILE as METRICS_FILE
+from uphill.views.report.charts import Chart
+from uphill.views.report.page import Live, Page, index_page, report_page
+from uphill.views.report.view import overview_of
+
+REFRESH = 3
+"""Seconds after which pages renew themselves."""
+DEPTH = 3
+"""Folders below the one that is watched in which runs are looked for."""
+KEPT = 8
+"""Pages with films that are kept."""
+_MAKING = "The films are being made, and will appear here by themselves."
+_LATER = "The films are made when training is over."
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run in the list."""
+
+    name: str
+    link: str
+    about: str
+    state: str
+    tone: str
+    latest: str
+    curve: Chart | None
+
+
+class Shelf:
+    """The runs of a folder, and the pages about them that were made already.
+
+    Pages are made one at a time; films by a thread, since they take long.
+    """
+
+    def __init__(self, root: Path, allow_import: bool = False) -> None:
+        self.root, self._allow_import = root, allow_import
+        self._lock = Lock()
+        self._rows: dict[str, tuple[Any, Row]] = {}
+        self._pages: dict[str, tuple[Any, Page]] = {}
+        self._films: dict[str, tuple[Any, Future[Page]]] = {}
+        self._maker = ThreadPoolExecutor(1, thread_name_prefix="films")
+
+    def index(self) -> Page:
+        """The list of runs, the latest first."""
+        with self._lock:
+            runs = find_runs(self.root)
+            newest = sorted(runs, key=lambda name: -_newest(runs[name]))
+            rows = [self._row(name, runs[name]) for name in newest]
+            return index_page(rows, str(self.root.resolve()), REFRESH)
+
+    def report(self, name: str) -> Page | None:
+        """The report of a run of that name, or None if there is none.
+
+        Raises:
+            UphillError: if the run is damaged.
+        """
+        with self._lock:
+            run = find_runs(self.root).get(name)
+            if run is None:
+                return None
+            return self._page(name, run)
+
+    def close(self) -> None:
+        self._maker.shutdown(wait=False, cancel_futures=True)
+
+    def _row(self, name: str, run: Path) -> Row:
+        state = _stamp(run)
+        if name in self._rows and self._rows[name][0] == state:
+            return self._rows[name][1]
+        try:
+            seen = overview_of(Run(run))
+            link = f"/report?run={quote(name, safe='')}"
+            row = Row(name, link, seen.about, seen.state, seen.tone, seen.latest, seen.curve)
+        except UphillError as error:
+            row = Row(name, "", str(error), "unreadable", "bad", "–", None)
+        self._rows[name] = (state, row)
+        return row
+
+    def _page(self, name: str, run: Path) -> Page:
+        state, is_finished = _stamp(run), (run / EVALUATION_FILE).exists()
+        films = self._films_for(name, run, state) if is_finished else None
+        if films is not None and films.done():
+            return _result(films, run)
+        known = self._pages.get(name)
+        if known is not None and known[0] == state:
+            return known[1]
+        note = _MAKING if is_finished else _LATER
+        page = report_page(Run(run), films=False, live=Live(REFRESH, note))
+        self._pages[name] = (state, page)
+        return page
+
+    def _films_for(self, name: str, run: Path, state: Any) -> Future[Page]:
+        """The page with films: begun, if that was not done since the run changed."""
+        known = self._films.get(name)
+        if known is not None and known[0] == state:
+            return known[1]
+        made = self._maker.submit(report_page, Run(run), True, Live(), self._allow_import)
+        self._films[name] = (state, made)
+        for old in list(self._films)[:-KEPT]:
+            self._films.pop(old)[1].cancel()
+        return made
+
+
+def _result(made: Future[Page], run: Path) -> Page:
+    """The page with films; one without where making them failed."""
+    error = made.exception()
+    if error is None:
+        return made.result()
+    if isinstance(error, UphillError):
+        raise error
+    note = f"The films could not be made: the environment raised {type(error).__name__}."
+    return report_page(Run(run), films=False, live=Live(note=note))
+
+
+def find_runs(root: Path) -> dict[str, Path]:
+    """Run directories in `root`, by their paths from there; those that lead out of it by a link
+    are left out."""
+    found, home = {}, root.resolve()
+    for folder, inner, files in os.walk(root):
+        path = Path(folder)
+        depth = len(path.relative_to(root).parts)
+        if EXPERIMENT_FILE in files:
+            inner.clear()
+            if _stays_in(home, path):
+                found[path.relative_to(root).as_posix() if depth else home.name] = path
+        elif depth >= DEPTH:
+            inner.clear()
+    return found
+
+
+def _stays_in(home: Path, run: Path) -> bool:
+    """Whether every file that a report could read lies in the watched folder."""
+    for folder, inner, files in os.walk(run):
+        for name in (*inner, *files):
+            path = Path(folder, name)
+            if path.is_symlink() and not path.resolve().is_relative_to(home):
+                return False
+    return True
+
+
+def _stamp(run: Path) -> tuple[Any, ...]:
+    """What changes when a page about the run would: its files; and, before it is finished, their
+    age for as long as that tells training from an interruption."""
+    files = [run / name for name in (EXPERIMENT_FILE, METRICS_FILE, EVALUATION_FILE)]
+    files += [run / "milestones.json", run / "checkpoint" / "latest.json"]
+    stats = [_stat(path) for path in files]
+    newest = max((s.st_mtime for s in stats if s), default=0.0)
+    age = 0 if (run / EVALUATION_FILE).exists() else min(time.time() - newest, 600) // 30
+    return (age, *((s.st_mtime_ns, s.st_size) if s else None for s in stats))
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """None where there is no such file, or not any more."""
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
+def _newest(run: Path) -> float:
+    """When something was last written."""
+    times = (changed[0] for changed in _stamp(run)[1:] if changed is not None)
+    return max(times, default=0)

@@ -1,0 +1,112 @@
+"""What became of a run, in a word and a sentence."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from uphill.run import EVALUATION_FILE, SOLVED_OVER
+from uphill.runs.checkpoint import Facts
+from uphill.runs.experiment import Experiment
+from uphill.runs.metrics import FILE as METRICS_FILE
+from uphill.theory.statistics import few_seeds
+from uphill.words import INTERVAL, count, number
+
+State = Literal["training", "interrupted", "not evaluated", "finished"]
+PATIENCE = 60.0
+"""Seconds without a sign of life after which training counts as interrupted."""
+RECENT_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A word for the eye, the sentence that it stands for, and which colour they deserve."""
+
+    word: str
+    sentence: str
+    tone: Literal["good", "bad", "open"]
+
+
+def state_of(run: Path, experiment: Experiment, facts: Facts) -> State:
+    """Whether a run is finished, or else being trained: then its files change now and then."""
+    if (run / EVALUATION_FILE).exists():
+        return "finished"
+    signs = [run / METRICS_FILE, run / "checkpoint" / "latest.json"]
+    newest = max((path.stat().st_mtime for path in signs if path.exists()), default=0.0)
+    if time.time() - newest < max(PATIENCE, 2 * experiment.checkpoint_every):
+        return "training"
+    is_trained = facts.stopped or min(facts.num_transitions) >= experiment.steps
+    return "not evaluated" if is_trained else "interrupted"
+
+
+def verdict(
+    state: State,
+    experiment: Experiment,
+    threshold: float | None,
+    evaluation: dict[str, Any] | None,
+    steps: int,
+    recent_return: float | None,
+) -> Verdict:
+    """The verdict; `steps` are those done so far, `recent_return` the mean of training episodes of
+    late."""
+    if evaluation is None:
+        return _without_evaluation(state, experiment, steps, recent_return)
+    reached = _reached(experiment, evaluation)
+    env, episodes = experiment.env, evaluation["episodes"]
+    if threshold is None:
+        return Verdict(
+            "Finished", f"{reached} Nothing says from which return on {env} is solved.", "open"
+        )
+    goal = f"{env} counts as solved from {number(threshold)} on"
+    if episodes < SOLVED_OVER:
+        why = f"but only over {SOLVED_OVER} episodes, and these were {episodes}"
+        return Verdict("Too few episodes to say", f"{reached} {goal}, {why}.", "open")
+    per_seed = np.array(evaluation["deterministic"]["per_seed"])
+    num_solved, num_seeds = int((per_seed >= threshold).sum()), len(per_seed)
+    if num_seeds == 1:
+        return Verdict(
+            "Solved" if num_solved else "Not solved",
+            f"{reached} {goal}.",
+            "good" if num_solved else "bad",
+        )
+    if num_solved == num_seeds:
+        word = f"Solved by {'both' if num_seeds == 2 else f'all {num_seeds}'} seeds"
+    else:
+        word = f"Solved by {num_solved or 'none'} of {num_seeds} seeds"
+    tone = "good" if num_solved == num_seeds else "open" if num_solved else "bad"
+    return Verdict(word, f"{reached} {goal}.", tone)
+
+
+def _reached(experiment: Experiment, evaluation: dict[str, Any]) -> str:
+    """What the evaluation measured."""
+    result, episodes = evaluation["deterministic"], evaluation["episodes"]
+    low, high = (number(x) for x in result["ci95"])
+    if experiment.seeds == 1:
+        return (
+            f"Over {count(episodes, 'episode')}, the trained policy collected a return of "
+            f"{number(result['mean'])} on average ({INTERVAL} of the middle half’s mean: "
+            f"{low} to {high})."
+        )
+    remark = few_seeds(experiment.seeds)
+    return (
+        f"Over {count(episodes, 'episode')} for each of {experiment.seeds} seeds, the trained "
+        f"policies collected a return of {number(result['iqm'])} (mean of the middle half of the "
+        f"seeds; {INTERVAL} {low} to {high})." + (f" {remark}" if remark else "")
+    )
+
+
+def _without_evaluation(
+    state: State, experiment: Experiment, steps: int, recent_return: float | None
+) -> Verdict:
+    share = f"{min(steps, experiment.steps):,} of {experiment.steps:,} steps are done"
+    recent = "no episode has ended yet"
+    if recent_return is not None:
+        recent = f"the latest training episodes collected {number(recent_return)} on average"
+    word, note = {
+        "training": ("Still training", "Nothing is evaluated before the end."),
+        "interrupted": ("Interrupted", "`uphill resume` goes on from here."),
+        "not evaluated": ("Not evaluated", "`uphill evaluate` says how good the policy is."),
+    }[state]
+    return Verdict(word, f"{share}, and {recent}. {note}", "open")

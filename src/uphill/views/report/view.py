@@ -1,0 +1,335 @@
+"""What the page shows of a run: everything read and put into words, nothing drawn as HTML yet."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from uphill.run import Run
+from uphill.runs.checkpoint import Facts, read_manifest
+from uphill.runs.configuration import encode
+from uphill.runs.experiment import Experiment
+from uphill.runs.metrics import FILE as METRICS_FILE
+from uphill.runs.metrics import read_metrics
+from uphill.runs.milestones import SOLVED, UNTRAINED, Milestone, title
+from uphill.theory.statistics import confidence_band, interquartile_mean
+from uphill.views.plots.curves import RETURN, Against, smooth_curves
+from uphill.views.report.charts import Chart, Curve, line_chart
+from uphill.views.report.diagnosis import DIAGNOSTICS, course, largest_entropy
+from uphill.views.report.verdict import RECENT_ROWS, State, Verdict, state_of, verdict
+from uphill.words import duration, number
+
+MEANS = (UNTRAINED, SOLVED)
+"""Milestones whose return is not that of one episode."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A place on the timeline: what the seed whose story is told had reached, or the end."""
+
+    update: int | None
+    """after which its policy was kept; None for the final one"""
+    title: str
+    steps: int
+    seconds: float
+    episode_return: float
+    is_mean: bool
+    """whether that is of several episodes"""
+    when: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A diagnostic of this run: its chart, and what it says."""
+
+    title: str
+    meaning: str
+    says: str
+    chart: Chart
+
+
+@dataclass(frozen=True)
+class Result:
+    """A line of the table of results."""
+
+    name: str
+    mean: str
+    middle: str
+    interval: str
+
+
+@dataclass(frozen=True)
+class RunView:
+    """All that the templates show of one run."""
+
+    run: Run
+    name: str
+    experiment: Experiment
+    state: State
+    verdict: Verdict
+    threshold: float | None
+    metrics: dict[str, np.ndarray]
+    curve: Chart
+    chapters: tuple[Chapter, ...]
+    told_seed: int
+    """the seed whose milestones the timeline shows"""
+    reached: list[tuple[str, str, str]]
+    """milestones over all seeds: title, by how many seeds, after how many steps"""
+    results: list[Result]
+    per_seed: list[tuple[int, str, str, str]]
+    diagnoses: list[Diagnosis]
+    facts: list[tuple[str, str]]
+    settings: list[tuple[str, str]]
+    versions: str
+
+
+def view_of(run: Run) -> RunView:
+    """Read a run directory, also one that is being written.
+
+    Raises:
+        UphillError: if something in it is damaged.
+    """
+    experiment = run.experiment
+    checkpoint = read_manifest(run.path / "checkpoint", "latest").facts
+    evaluation, threshold = run.evaluation, checkpoint.reward_threshold
+    metrics = _metrics(run)
+    state = state_of(run.path, experiment, checkpoint)
+    steps = _steps(metrics, checkpoint)
+    milestones = [m for m in run.milestones if m.seed_index == run.seed_index]
+    # Milestones that were reached together share a policy, and so a film.
+    together = itertools.groupby(milestones, key=lambda m: m.update)
+    chapters = [_chapter(list(group)) for _, group in together]
+    if evaluation is not None:
+        chapters.append(_end(run, evaluation, checkpoint))
+    return RunView(
+        run=run,
+        name=run.path.resolve().name,
+        experiment=experiment,
+        state=state,
+        verdict=verdict(state, experiment, threshold, evaluation, steps, recent_return(metrics)),
+        threshold=threshold,
+        metrics=metrics,
+        curve=learning_chart(experiment, metrics, threshold, steps, chapters),
+        chapters=tuple(chapters),
+        told_seed=experiment.all_seeds[run.seed_index],
+        reached=_reached(run.milestones, experiment.seeds),
+        results=_results(evaluation),
+        per_seed=_per_seed(experiment, evaluation, threshold),
+        diagnoses=_diagnoses(metrics, checkpoint),
+        facts=_facts(experiment, checkpoint, metrics, steps),
+        settings=settings_of(experiment),
+        versions=", ".join(f"{k} {v}" for k, v in experiment.versions.items()) or "–",
+    )
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A run in the list of runs."""
+
+    about: str
+    state: str
+    tone: str
+    latest: str
+    curve: Chart | None
+
+
+def overview_of(run: Run) -> Overview:
+    """What `uphill watch` lists of a run.
+
+    Raises:
+        UphillError: if something in it is damaged.
+    """
+    experiment, evaluation = run.experiment, run.evaluation
+    checkpoint = read_manifest(run.path / "checkpoint", "latest").facts
+    metrics = _metrics(run)
+    state = state_of(run.path, experiment, checkpoint)
+    latest = recent_return(metrics)
+    if evaluation is not None:
+        latest = evaluation["deterministic"]["mean"]
+    seeds = f", {experiment.seeds} seeds" if experiment.seeds > 1 else ""
+    done = min(_steps(metrics, checkpoint), experiment.steps)
+    steps = f"{done:,} of {experiment.steps:,} steps"
+    curves = curves_of(metrics, RETURN)
+    return Overview(
+        about=f"{experiment.env}, {experiment.algo}{seeds}: {steps}",
+        state=state,
+        tone={"finished": "good", "training": "warm"}.get(state, ""),
+        latest="–" if latest is None else number(latest),
+        curve=line_chart(f"Learning curve of {run.path.name}", curves[-1:]) if curves else None,
+    )
+
+
+def _metrics(run: Run) -> dict[str, np.ndarray]:
+    """The columns of metrics.csv; none before training wrote its first row."""
+    return read_metrics(run.path) if (run.path / METRICS_FILE).exists() else {}
+
+
+def recent_return(metrics: dict[str, np.ndarray]) -> float | None:
+    """The mean return of the latest training episodes of all seeds."""
+    if RETURN not in metrics:
+        return None
+    known = metrics[RETURN][np.isfinite(metrics[RETURN])]
+    num_seeds = len(np.unique(metrics["seed"]))
+    return float(known[-RECENT_ROWS * num_seeds :].mean()) if len(known) else None
+
+
+def curves_of(
+    metrics: dict[str, np.ndarray],
+    column: str,
+    look: str = "",
+    against: Against = "steps",
+    each: bool = True,
+) -> list[Curve]:
+    """Every seed, and with several their interquartile mean with its interval, which comes last.
+
+    Averaged over a fiftieth of the axis, as in the pictures of `uphill plot`.
+    """
+    if column not in metrics:
+        return []
+    x, values = smooth_curves(metrics, column, against)
+    if len(values) == 0:
+        return []
+    if len(values) == 1:
+        return [Curve(x, values[0], f"curve {look}")]
+    low, high = confidence_band(values)
+    seeds = [Curve(x, row, f"seed {look}") for row in values] if each else []
+    return [*seeds, Curve(x, interquartile_mean(values, axis=0), f"curve {look}", low, high)]
+
+
+def learning_chart(
+    experiment: Experiment,
+    metrics: dict[str, np.ndarray],
+    threshold: float | None,
+    steps: int,
+    chapters: Sequence[Chapter],
+) -> Chart:
+    """The learning curve, with a dot for each milestone."""
+    seeds = "one seed" if experiment.seeds == 1 else f"{experiment.seeds} seeds"
+    is_over = steps >= experiment.steps
+    return line_chart(
+        f"Learning curve: return of training episodes against steps, {seeds}",
+        curves_of(metrics, RETURN),
+        threshold=threshold,
+        dots=[
+            (s.steps, s.episode_return, f"{s.title}: {number(s.episode_return)}, {s.when}")
+            for s in chapters
+        ],
+        x_range=(0.0, float(steps if is_over else experiment.steps)),
+    )
+
+
+def _steps(metrics: dict[str, np.ndarray], facts: Facts) -> int:
+    """Steps of each seed so far; the metrics may be ahead of the checkpoint."""
+    latest = max(facts.num_transitions)
+    return max(latest, int(metrics["steps"].max())) if len(metrics.get("steps", ())) else latest
+
+
+def _chapter(milestones: Sequence[Milestone]) -> Chapter:
+    m = milestones[-1]
+    name = ", and ".join(dict.fromkeys([title(milestones[0].name), title(m.name)]))
+    when = f"after {m.steps:,} steps, {duration(m.seconds)}" if m.steps else "before any learning"
+    return Chapter(m.update, name, m.steps, m.seconds, m.episode_return, m.name in MEANS, when)
+
+
+def _end(run: Run, evaluation: dict[str, Any], facts: Facts) -> Chapter:
+    steps, seconds = facts.num_transitions[run.seed_index], facts.seconds
+    reached = evaluation["deterministic"]["per_seed"][run.seed_index]
+    when = f"after {steps:,} steps, {duration(seconds)}"
+    return Chapter(None, "the trained policy", steps, seconds, reached, True, when)
+
+
+def _reached(milestones: Sequence[Milestone], seeds: int) -> list[tuple[str, str, str]]:
+    rows = []
+    for name in dict.fromkeys(m.name for m in milestones):
+        steps = [m.steps for m in milestones if m.name == name]
+        rows.append((title(name), f"{len(steps)} of {seeds}", f"{np.median(steps):,.0f}"))
+    return rows
+
+
+def _results(evaluation: dict[str, Any] | None) -> list[Result]:
+    if evaluation is None:
+        return []
+    names = {"deterministic": "The most probable action", "stochastic": "Sampled actions"}
+    rows = []
+    for kind, name in names.items():
+        e = evaluation[kind]
+        low, high = e["ci95"]
+        interval = f"{number(low)} to {number(high)}"
+        rows.append(Result(name, number(e["mean"]), number(e["iqm"]), interval))
+    return rows
+
+
+def _per_seed(
+    experiment: Experiment, evaluation: dict[str, Any] | None, threshold: float | None
+) -> list[tuple[int, str, str, str]]:
+    """Seed, its mean return by either kind of action, and whether that is solved."""
+    if evaluation is None:
+        return []
+    kinds = (evaluation["deterministic"]["per_seed"], evaluation["stochastic"]["per_seed"])
+    rows = []
+    for seed, best, sampled in zip(experiment.all_seeds, *kinds, strict=True):
+        solved = "–" if threshold is None else "yes" if best >= threshold else "no"
+        rows.append((seed, number(best), number(sampled), solved))
+    return rows
+
+
+def _diagnoses(metrics: dict[str, np.ndarray], facts: Facts) -> list[Diagnosis]:
+    found = []
+    for d in DIAGNOSTICS:
+        curves = curves_of(metrics, d.column)
+        if not curves:
+            continue
+        most = largest_entropy(facts.action_kind) if d.column == "policy/entropy" else None
+        says = d.says(course(curves[-1].y, most))
+        # Without a band: these are for a glance, and a few lines say as much.
+        plain = [Curve(c.x, c.y, c.look) for c in curves]
+        chart = line_chart(f"{d.title} against steps", plain, num_ticks=3)
+        found.append(Diagnosis(d.title, d.meaning, says, chart))
+    return found
+
+
+def _facts(
+    experiment: Experiment, facts: Facts, metrics: dict[str, np.ndarray], steps: int
+) -> list[tuple[str, str]]:
+    """The numbers at the head of the page."""
+    seconds = facts.seconds
+    if len(metrics.get("time/seconds", ())):
+        seconds = max(seconds, float(metrics["time/seconds"].max()))
+    trained = max(seconds - facts.compile_seconds, 1e-9)
+    total = steps * experiment.seeds
+    return [
+        ("Environment", experiment.env),
+        ("Algorithm", experiment.algo),
+        ("Seeds", str(experiment.seeds)),
+        ("Steps, each seed", f"{steps:,}"),
+        ("Training time", duration(seconds)),
+        ("Steps a second", f"{total / trained:,.0f}"),
+    ]
+
+
+def settings_of(experiment: Experiment) -> list[tuple[str, str]]:
+    """Every setting, but what the page shows beside them."""
+    beside = {"command", "settings", "versions", "platform"}
+    document = {name: x for name, x in encode(experiment).items() if name not in beside}
+    return [row for row in flatten(document) if row[0] != "algorithm.name"]
+
+
+def flatten(document: Any, path: str = "") -> list[tuple[str, str]]:
+    """Settings as (dotted path, text), in their order; a part's type stands at its own path."""
+    if not isinstance(document, dict):
+        return [(path, _text(document))]
+    rows = [(path, document["$type"])] if path and "$type" in document else []
+    for key, value in document.items():
+        if key != "$type":
+            rows += flatten(value, f"{path}.{key}" if path else key)
+    return rows or [(path, "none")]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, list):
+        return ", ".join(map(_text, value)) or "none"
+    return str(value)

@@ -1,0 +1,80 @@
+"""Schedules: how they are written, and what they are when."""
+
+import re
+
+import jax
+import numpy as np
+import pytest
+
+import uphill
+from uphill.errors import UphillError
+from uphill.parts import Adam
+from uphill.parts.schedule import Schedule
+
+
+@pytest.mark.parametrize("text", ["3e-4", 3e-4, "0.0003", "constant:3e-4"])
+def test_a_number_is_constant(text: str | float) -> None:
+    schedule = Schedule.parse(text)
+    for progress in (0.0, 0.5, 1.0):
+        assert schedule.at(progress).value == 3e-4
+    assert str(schedule) == "0.0003"
+
+
+def test_linear_goes_from_the_first_to_the_second() -> None:
+    schedule = Schedule.parse("linear:2:-1e1")
+    assert [schedule.at(p).value for p in (0.0, 0.25, 1.0)] == [2.0, -1.0, -10.0]
+    assert schedule.at(0.25).at(0.9).value == -1.0  # evaluated once, it stays
+
+
+def test_cosine_is_slow_at_both_ends() -> None:
+    schedule = Schedule.parse("cosine:2:1")
+    found = [float(schedule.at(p).value) for p in (0.0, 0.25, 0.5, 1.0)]
+    np.testing.assert_allclose(found, [2.0, 1.5 + 0.5**1.5, 1.5, 1.0], rtol=1e-6)
+    assert schedule.at(0.5).at(0.9).value == schedule.at(0.5).value
+
+
+WRITTEN = ["1e-3", "linear:0.1:0", "linear:1e-08:3.3333333333333335", "cosine:1e-4:0"]
+
+
+@pytest.mark.parametrize("text", WRITTEN)
+def test_what_is_written_is_read_again(text: str) -> None:
+    schedule = Schedule.parse(text)
+    assert Schedule.parse(str(schedule)) == schedule
+    assert Schedule.parse(schedule) is schedule
+
+
+@pytest.mark.parametrize("text", [3e-4, 1, "linear:0.1:0", "cosine:3e-4:1e-5"])
+def test_it_is_shown_as_it_is_written(text: str | float) -> None:
+    schedule = Schedule.parse(text)
+    assert Schedule.parse(eval(repr(schedule))) == schedule
+    assert eval(repr(Adam(text)), {"Adam": Adam}) == Adam(text)
+    assert repr(uphill.ppo(entropy=text)).count(f"entropy={schedule!r},") == 1
+    assert "Schedule" not in repr(uphill.ppo())
+
+
+WRONG = (
+    "fast | sine:1:0 | linear | linear:1 | linear:1:2:3 | linear:a:b | cosine:1 | nan | 1:2 | :1"
+)
+
+
+@pytest.mark.parametrize("text", [*WRONG.split(" | "), "True", "", "linear:1:nan", "linear:1:-inf"])
+def test_anything_else_is_refused_with_what_to_write(text: str) -> None:
+    match = rf"is {re.escape(repr(text))}: write a number, linear:START:END or cosine:START:END\.$"
+    with pytest.raises(UphillError, match=rf"^A schedule {match}"):
+        Schedule.parse(text)
+    with pytest.raises(UphillError, match=rf"^epsilon {match}"):
+        Schedule.of("epsilon")(text)
+
+
+def test_its_numbers_are_traced() -> None:
+    traces = []
+
+    @jax.jit
+    def value_at(schedule: Schedule, progress: float) -> jax.Array:
+        traces.append(schedule)
+        return schedule.at(progress).value
+
+    for start, progress in ((1.0, 0.5), (3.0, 0.5), (3.0, 0.75)):
+        found = value_at(Schedule.parse(f"linear:{start}:0"), progress)
+        np.testing.assert_allclose(found, start * (1 - progress))
+    assert len(traces) == 1

@@ -1,0 +1,615 @@
+"""Training begins and goes on: resume, wrong arguments, folders, environments given again."""
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import equinox as eqx
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import uphill
+from small_runs import (
+    NETWORK,
+    POLICY,
+    rows_of,
+    small_ppo,
+    small_trpo,
+    small_vpg,
+    tensors_of,
+    train_small,
+)
+from uphill.envs.make import choose
+from uphill.errors import UphillError
+from uphill.parts import (
+    Adam,
+    Algorithm,
+    Episodes,
+    KLPenalty,
+    Optax,
+    Replay,
+    RunningMean,
+    Steps,
+    ValueFunction,
+)
+from uphill.runs.checkpoint import Facts, read_manifest, read_tensors, write_checkpoint
+from uphill.runs.milestones import Tracked
+from uphill.sessions import launch, presets, session
+from uphill.sessions.interrupts import Interrupted
+from uphill.training.trainer import Trainer, iterate
+
+
+@pytest.fixture
+def interrupt_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Has the next training interrupted after so many updates, taken one by one."""
+
+    def ask(num_updates: int) -> None:
+        def interrupted(trainer: Any, state: Any, every: int) -> Iterator[Any]:
+            chunks = iterate(trainer, state, every, seconds=0.0)
+            yield from itertools.islice(chunks, num_updates)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(session, "iterate", interrupted)
+
+    return ask
+
+
+@pytest.mark.bits
+@pytest.mark.parametrize(
+    ("make_algorithm", "seeds", "steps"),
+    [(small_ppo, 3, 450), (small_vpg, 2, 900)],
+    ids=["steps", "episodes"],
+)
+def test_trap_16_resumed_run_is_the_uninterrupted_run_bit_for_bit(
+    make_algorithm: Callable[[], Algorithm],
+    seeds: int,
+    steps: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    interrupt_after: Callable[[int], None],
+) -> None:
+    # A logging point every four updates: the interrupts below fall in the middle of a window.
+    monkeypatch.setattr(session, "logging_interval", lambda *_: 4)
+    keywords: dict[str, Any] = {"seeds": seeds, "steps": steps, "seed": 5}
+    whole = train_small(tmp_path / "whole", make_algorithm(), **keywords)
+
+    interrupt_after(5)
+    with pytest.raises(Interrupted, match="uphill resume"):
+        train_small(tmp_path / "cut", make_algorithm(), **keywords)
+    at_first = read_manifest(tmp_path / "cut" / "checkpoint", "latest").facts
+    assert at_first.num_updates == 5
+    assert "pending.updated" in tensors_of(tmp_path / "cut")
+    interrupt_after(1)
+    with pytest.raises(Interrupted):
+        uphill.resume(tmp_path / "cut", quiet=True)
+    monkeypatch.setattr(session, "iterate", iterate)
+    resumed = uphill.resume(tmp_path / "cut", quiet=True, episodes=4)
+
+    for name in ("latest", "best"):
+        expected, found = tensors_of(whole.path, name), tensors_of(resumed.path, name)
+        assert set(expected) == set(found)
+        for key, tensor in expected.items():
+            np.testing.assert_array_equal(found[key], tensor, err_msg=f"{name} {key}")
+    assert any("optimizer_state" in key for key in expected)
+    assert rows_of(resumed.path) == rows_of(whole.path)
+    assert resumed.evaluation == whole.evaluation
+    assert [(m.name, m.sha256) for m in resumed.milestones] == [
+        (m.name, m.sha256) for m in whole.milestones
+    ]
+    assert any(m.name == "untrained" for m in whole.milestones)
+    assert resumed.summary()["steps"] == whole.summary()["steps"]
+
+
+REMEMBERING = {
+    "trpo": lambda: small_trpo(),
+    "replay": lambda: small_vpg(
+        baseline=ValueFunction(
+            network=NETWORK, optimizer=Adam(1e-2), num_steps=2, targets="td", replay=Replay(50, 8)
+        )
+    ),
+    "penalty": lambda: small_ppo(surrogate=KLPenalty(), normalize_rewards=True),
+    "running mean": lambda: uphill.reinforce(
+        sampling=Episodes(num_envs=4),
+        baseline=RunningMean(),
+        normalize_returns=True,
+        uniform_mixture="linear:0.5:0",
+        policy=POLICY,
+    ),
+    "lion": lambda: small_ppo(
+        optimizer=Optax("lion", "cosine:1e-2:0"), num_epochs=1, num_minibatches=1
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REMEMBERING)
+def test_trap_16_what_parts_remember_is_in_the_checkpoint(name: str, tmp_path: Path) -> None:
+    """Two updates, saved and read again, then two more: as four at once, to the bit."""
+    algorithm, choice = REMEMBERING[name](), choose("CartPole-v1")
+    trainer = Trainer(choice, algorithm, (5,), 10**4, measure_every=2)
+    whole, rows = trainer.advance(trainer.start(), 4)
+    half, _ = trainer.advance(trainer.start(), 2)
+    parts = {"learners": half.learners, "lanes": half.lanes}
+    facts = Facts(
+        num_updates=half.num_updates,
+        num_transitions=half.num_transitions,
+        encoding=trainer.encoding,
+        action_kind=trainer.action_kind,
+        reward_threshold=None,
+        seconds=0.0,
+        compile_seconds=0.0,
+        metrics_offset=0,
+        recent=((),),
+        best_scores=(None,),
+        evaluated_at=0,
+        tracked=(Tracked(),),
+        milestones=(),
+        stopped=False,
+        device={},
+    )
+    write_checkpoint(tmp_path, "latest", jax.device_get(parts), facts)
+    manifest = read_manifest(tmp_path, "latest")
+    tensors = read_tensors(tmp_path, manifest)
+    again = launch._restored_state(trainer, manifest.facts, tensors)
+    resumed, last = trainer.advance(again, 2)
+    for state in (resumed, whole):
+        assert state.num_updates == 4
+    for x, y in zip(
+        jax.tree.leaves(resumed.learners), jax.tree.leaves(whole.learners), strict=True
+    ):
+        np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+    for column, values in last.items():
+        np.testing.assert_array_equal(values, rows[column][2:], err_msg=column)
+    assert np.isnan(rows["policy/kl"][:, 0]).tolist() == [True, False, True, False]
+
+
+def test_trap_16_rows_after_the_checkpoint_are_written_again_once(
+    tmp_path: Path, interrupt_after: Callable[[int], None]
+) -> None:
+    whole = train_small(tmp_path / "whole", small_ppo(), steps=200)
+    interrupt_after(3)
+    with pytest.raises(Interrupted):
+        train_small(tmp_path / "cut", small_ppo(), steps=200)
+    with (tmp_path / "cut" / "metrics.csv").open("a") as file:
+        file.write("0,4,123,half a ro")  # the process was killed while it wrote
+    interrupt_after(10**6)
+    with pytest.raises(Interrupted):
+        uphill.resume(tmp_path / "cut", quiet=True)
+    assert rows_of(tmp_path / "cut") == rows_of(whole.path)
+
+
+def test_finished_run_says_so_and_steps_extend_it(tmp_path: Path) -> None:
+    run = train_small(tmp_path / "run", steps=100)
+    before = run.summary()["steps"][0]
+    with pytest.raises(UphillError, match=r"is finished .* --steps N` extends it"):
+        uphill.resume(run.path)
+    with pytest.raises(UphillError, match="steps is 50, but the run already goes to 100"):
+        uphill.resume(run.path, steps=50)
+    extended = uphill.resume(run.path, steps=200, quiet=True, episodes=4)
+    assert extended.summary()["steps"][0] >= 200 > before
+    steps = [int(row["steps"]) for row in rows_of(run.path)]
+    assert steps == sorted(set(steps))
+    assert extended.experiment.steps == 200
+
+
+def test_resume_refuses_other_spaces_devices_and_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupt_after: Callable[[int], None]
+) -> None:
+    interrupt_after(1)
+    with pytest.raises(Interrupted):
+        train_small(tmp_path / "run")
+    latest = tmp_path / "run" / "checkpoint" / "latest.json"
+    text = latest.read_text()
+    latest.write_text(text.replace('"platform": "cpu"', '"platform": "gpu"'))
+    with pytest.raises(UphillError, match="resume it where it was started"):
+        uphill.resume(tmp_path / "run", quiet=True)
+    latest.write_text(text.replace('"size": 2', '"size": 3'))
+    with pytest.raises(UphillError, match="spaces of CartPole-v1 are not those"):
+        uphill.resume(tmp_path / "run", quiet=True)
+    latest.write_text(text)
+    experiment = tmp_path / "run" / "experiment.json"
+    experiment.write_text(experiment.read_text().replace('"seeds": 1', '"seeds": 2'))
+    with pytest.raises(UphillError, match="number of seeds"):
+        uphill.resume(tmp_path / "run", quiet=True)
+
+
+def test_run_directory_that_exists_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "precious").write_text("mine")
+    with pytest.raises(UphillError, match="exists already, and a run is never overwritten"):
+        train_small(tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["precious"]
+
+
+def test_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UphillError, match="can't be made"):
+        train_small(tmp_path / "file" / "run")
+
+
+def test_default_folders_never_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(launch.time, "strftime", lambda _: "now")
+    first = launch._free_folder(None, "my.module:Env-v0", "ppo", 3)
+    assert first == Path("runs/my.module-Env-v0-ppo-seed3-now")
+    first.mkdir(parents=True)
+    assert launch._free_folder(None, "my.module:Env-v0", "ppo", 3).name.endswith("now-2")
+
+
+@pytest.mark.parametrize(
+    ("keywords", "sentence"),
+    [
+        ({"steps": 0}, "steps is 0: use at least 1"),
+        ({"seeds": 0}, "seeds is 0: use at least 1"),
+        ({"envs": 0}, "envs is 0: use at least 1"),
+        ({"episodes": 0}, "episodes is 0: use at least 1"),
+        ({"seed": -1}, "seed is -1: use a number from 0"),
+        ({"eval_every": 0}, "eval_every is 0: use at least 1"),
+        ({"env": "CartPole-v9"}, "CartPole-v1"),
+        ({"envs": 3, "algorithm": None}, None),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_is_made(
+    keywords: dict[str, Any], sentence: str | None, tmp_path: Path
+) -> None:
+    if sentence is None:
+        with pytest.raises(UphillError, match="num_minibatches is 5"):
+            train_small(tmp_path / "run", small_ppo(num_minibatches=5))
+    else:
+        with pytest.raises(UphillError, match=sentence):
+            train_small(tmp_path / "run", **keywords)
+    assert not (tmp_path / "run").exists()
+
+
+WRONG_CALLS = """
+import equinox as eqx
+import optax
+import uphill
+from uphill import parts
+
+for make in (
+    lambda: {"steps": 1000.5},
+    lambda: {"seeds": "8"},
+    lambda: {"envs": "8"},
+    lambda: {"envs": 2.5},
+    lambda: {"episodes": "8"},
+    lambda: {"backend": "foo"},
+    lambda: {"env_kwargs": "gravity"},
+    lambda: {"env_kwargs": {"f": print}},
+    lambda: {"stop_when_solved": 1},
+    lambda: {"algorithm": uphill.ppo},
+    lambda: {"algorithm": "ppo"},
+    lambda: {"algorithm": uphill.ppo(num_epochs=2.5)},
+    lambda: {"algorithm": uphill.ppo(normalize_observations=1)},
+    lambda: {"algorithm": uphill.ppo(optimizer=3)},
+    lambda: {"algorithm": uphill.ppo(sampling=3)},
+    lambda: {"algorithm": uphill.ppo(optimizer=optax.adam(1e-3))},
+    lambda: {"algorithm": uphill.ppo(sampling=parts.Steps)},
+    lambda: {"log": True},
+    lambda: {"out": 3},
+    lambda: {"init_from": 3},
+    lambda: {"algo": "ppo", "algorithm": uphill.a2c()},
+    lambda: {"network": 3},
+    lambda: {"network": eqx.nn.Identity()},
+    lambda: {"network": eqx.nn.MLP},
+    lambda: uphill.load(3),
+    lambda: uphill.resume(None),
+    lambda: uphill.views.plots.plot_runs("run"),
+    lambda: parts.Steps(num_steps="64"),
+    lambda: parts.GAE(gamma="0.9"),
+    lambda: parts.Adam(max_grad_norm="1"),
+    lambda: uphill.ppo(target_kl="1"),
+    lambda: parts.ValueFunction(replay=True),
+    lambda: parts.PolicySettings(hidden=64),
+    lambda: parts.PolicySettings(hidden=(64.0,)),
+    lambda: parts.PolicySettings(initial_log_std="0"),
+    lambda: parts.Optax(3),
+):
+    try:
+        uphill.train("CartPole-v1", **{"out": "run"} | make())
+    except uphill.UphillError as error:
+        print(error)
+"""
+
+
+def test_wrong_types_from_python_are_one_sentence_each(tmp_path: Path) -> None:
+    # In a process without the type checker that tests run under: users have none.
+    done = subprocess.run(
+        [sys.executable, "-c", WRONG_CALLS],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    sentences = done.stdout.splitlines()
+    for said, expected in zip(
+        sentences,
+        (
+            "steps is 1000.5: expected int.",
+            "seeds is '8': expected int.",
+            "envs is '8': expected",
+            "envs is 2.5: expected",
+            "episodes is '8': expected int.",
+            "backend is 'foo': expected one of ('auto', 'compiled', 'envpool', 'gymnasium').",
+            "env_kwargs is 'gravity': expected dict.",
+            "env_kwargs is {'f': <built-in function print>}: use plain data",
+            "stop_when_solved is 1: expected bool.",
+            "algorithm is ppo: give an Algorithm, such as uphill.ppo()",
+            "algorithm is 'ppo': give an Algorithm, such as uphill.ppo()",
+            "num_epochs is 2.5: use a whole number.",
+            "algorithm.normalize_observations is 1: expected bool.",
+            "optimizer is 3: use Adam, RMSProp, SGD, Optax, NaturalGradient or TrustRegion",
+            "sampling is 3: use Steps or Episodes of uphill.parts.",
+            "optimizer is GradientTransformationExtraArgs: use Adam, ",
+            "sampling is the type Steps: write Steps().",
+            "log is True: expected a list.",
+            "out is 3: give the path of a run directory",
+            "init_from is 3: give the path of a run directory, or a Run.",
+            "algo is 'ppo', and algorithm is a2c: give one of the two.",
+            "network is 3: give a function network(num_features, key)",
+            "network is a module (Identity), made already: give a function",
+            "network is MLP, which can't be called with two arguments (",
+            "path is 3: give the path of a run directory, or a Run.",
+            "run is None: give the path",
+            "runs is 'run': give a list of runs.",
+            "num_steps is '64': use a whole number.",
+            "gamma is '0.9': use a number.",
+            "max_grad_norm is '1': use a number.",
+            "target_kl is '1': use a number.",
+            "replay is True: use Replay of uphill.parts.",
+            "hidden is 64: give a number for each layer",
+            "hidden is (64.0,): use a whole number",
+            "initial_log_std is '0': use a finite number",
+            "name is 3: Optax has no optimiser",
+        ),
+        strict=True,
+    ):
+        assert said.startswith(expected)
+    assert not list(tmp_path.iterdir())
+
+
+def test_numbers_as_people_write_them_can_be_read_again(tmp_path: Path) -> None:
+    run = train_small(tmp_path / "run", steps=1e2, env_kwargs={"sutton_barto_reward": np.bool_(0)})
+    read = uphill.load(run.path).experiment
+    assert (read.steps, type(read.steps), read.episodes) == (100, int, 4)
+    assert read.env_kwargs == {"sutton_barto_reward": False}
+    extended = uphill.resume(run.path, steps=1.5e2, quiet=True)
+    assert extended.experiment.steps == 150
+    assert extended.evaluation is not None
+    assert extended.evaluation["episodes"] == 4
+
+
+def test_unknown_algorithm_is_refused() -> None:
+    with pytest.raises(UphillError, match="There is no algorithm 'dqn': use one of reinforce"):
+        uphill.train("CartPole-v1", algo="dqn")
+
+
+def test_run_is_called_what_its_algorithm_is_called() -> None:
+    for make in (uphill.reinforce, uphill.vpg, uphill.a2c, uphill.ppo):
+        assert launch._chosen("CartPole-v1", make(num_epochs=1), None).algo == make.__name__
+    own = launch._chosen("CartPole-v1", uphill.ppo(name="mine"), None)
+    assert (own.algo, own.algorithm.name) == ("mine", "mine")
+
+
+def test_settings_say_whether_they_are_a_preset() -> None:
+    def said(env: str, algorithm: Algorithm | None = None) -> str:
+        chosen = launch._chosen(env, algorithm, None)
+        return presets.settings_of(env, chosen.algo, chosen.algorithm)
+
+    assert said("CartPole-v1").startswith("the preset of CartPole-v1: ppo's defaults with ")
+    assert said("CartPole-v1", uphill.ppo()).startswith(
+        "not the preset of CartPole-v1: uphill.ppo() as"
+    )
+    assert said("BipedalWalker-v3") == "no preset of ppo for BipedalWalker-v3: ppo's defaults"
+    plain = "no preset of ppo for BipedalWalker-v3: uphill.ppo() as it is"
+    assert said("BipedalWalker-v3", uphill.ppo()) == plain
+    same = uphill.ppo(normalize_observations=True, num_epochs=9)
+    assert said("BipedalWalker-v3", same).endswith("ppo's defaults with --num-epochs 9")
+    assert said("BipedalWalker-v3", uphill.ppo(name="mine")) == "your own"
+
+
+def test_starts_from_the_networks_of_another_run(tmp_path: Path) -> None:
+    trained = train_small(tmp_path / "first", seeds=2)
+    other = small_ppo(optimizer=Adam(learning_rate=0.0))
+    run = train_small(tmp_path / "second", other, seeds=3, init_from=trained.path, steps=30)
+    origin = uphill.load(run.path).experiment.init_from
+    assert origin is not None
+    assert (origin.run, origin.seed) == (str(trained.path), trained.best_seed_index)
+    manifest = read_manifest(trained.path / "checkpoint", "latest")
+    assert origin.sha256 == manifest.sha256
+    before, after = tensors_of(trained.path), tensors_of(run.path)
+    for key, tensor in after.items():
+        if key.startswith(("learners.actor.policy", "learners.critic.")):
+            for s in range(3):
+                np.testing.assert_array_equal(tensor[s], before[key][trained.best_seed_index])
+    with pytest.raises(UphillError, match=r"init_from is .* differ"):
+        train_small(tmp_path / "third", small_vpg(), init_from=trained.path)
+    assert not (tmp_path / "third").exists()
+
+
+def perceptron(num_features: int, key: jax.Array, width: int = 6) -> eqx.Module:
+    """A user's own network: six features for the heads."""
+    return eqx.nn.MLP(num_features, width, 5, 1, activation=jax.nn.gelu, key=key)
+
+
+def narrower(num_features: int, key: jax.Array) -> eqx.Module:
+    return perceptron(num_features, key, width=4)
+
+
+def test_networks_of_the_users_own_train_save_load_and_resume_bit_for_bit(
+    tmp_path: Path, interrupt_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keywords: dict[str, Any] = {"steps": 120, "network": perceptron}
+    whole = train_small(tmp_path / "whole", **keywords)
+    interrupt_after(2)
+    with pytest.raises(Interrupted):
+        train_small(tmp_path / "cut", **keywords)
+    monkeypatch.setattr(session, "iterate", iterate)
+    missing = (
+        r"^The run's networks are your own, made by 'perceptron': give it again, "
+        r"uphill\.load\(run, network=…\)\.$"
+    )
+    with pytest.raises(UphillError, match=missing):
+        uphill.resume(tmp_path / "cut", quiet=True)
+    with pytest.raises(UphillError, match=r"checkpoint"):
+        uphill.resume(tmp_path / "cut", quiet=True, network=narrower)
+    resumed = uphill.resume(tmp_path / "cut", quiet=True, network=perceptron, episodes=4)
+    expected, found = tensors_of(whole.path), tensors_of(resumed.path)
+    assert set(expected) == set(found)
+    for key, tensor in expected.items():
+        np.testing.assert_array_equal(found[key], tensor, err_msg=key)
+    assert rows_of(resumed.path) == rows_of(whole.path)
+
+    assert uphill.load(whole.path).experiment.network == "perceptron"
+    for use in (lambda: uphill.load(whole.path).policy, lambda: uphill.evaluate(whole.path, 2)):
+        with pytest.raises(UphillError, match=missing):
+            use()
+    loaded = uphill.load(whole.path, network=perceptron)
+    observation = np.array([0.1, -0.2, 0.03, 0.4], np.float32)
+    assert loaded.policy.act(observation) == whole.policy.act(observation)
+    actor = loaded.policy.actor
+    own = perceptron(4, jax.random.key(0))
+    assert jax.tree.structure(actor.policy.trunk.arrays) == jax.tree.structure(
+        eqx.filter(own, eqx.is_array)
+    )
+    assert uphill.evaluate(whole.path, 2, network=perceptron)["episodes"] == 2
+
+    plain = train_small(tmp_path / "plain", steps=30)
+    with pytest.raises(UphillError, match=r"^The run's networks are none of your own: leave netw"):
+        uphill.load(plain.path, network=perceptron).policy  # noqa: B018 refused when read
+    still = small_ppo(optimizer=Adam(learning_rate=0.0))
+    begun = train_small(
+        tmp_path / "begun", still, init_from=whole.path, steps=30, network=perceptron
+    )
+    before, after = tensors_of(whole.path), tensors_of(begun.path)
+    for key in after:
+        if key.startswith("learners.actor.policy"):
+            np.testing.assert_array_equal(after[key], before[key])
+    with pytest.raises(UphillError, match=r"init_from is .* differ"):
+        train_small(tmp_path / "never", still, init_from=plain.path, network=perceptron)
+    with pytest.raises(UphillError, match=missing):
+        train_small(tmp_path / "never", still, init_from=whole.path)
+    assert not (tmp_path / "never").exists()
+
+
+class Seven(gymnasium.Env):
+    """Episodes of seven steps that pay one each."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        self.elapsed = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        self.elapsed += 1
+        return np.zeros(2, np.float32), 1.0, self.elapsed == 7, False, {}
+
+
+def test_callable_environment_must_be_given_again(
+    tmp_path: Path, interrupt_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_after(2)
+    with pytest.raises(Interrupted):
+        train_small(tmp_path / "run", env=Seven, steps=100)
+    monkeypatch.setattr(session, "iterate", iterate)
+    with pytest.raises(UphillError, match=r"callable 'Seven': give it again"):
+        uphill.resume(tmp_path / "run")
+    run = uphill.resume(tmp_path / "run", env=Seven, quiet=True, episodes=2)
+    assert run.evaluation is not None
+    assert run.evaluation["deterministic"]["per_seed"] == [7.0]
+    with pytest.raises(UphillError, match="give it again"):
+        uphill.load(run.path).evaluate(2)
+    assert uphill.load(run.path, env=Seven).evaluate(2)["stochastic"]["mean"] == 7.0
+    with pytest.raises(UphillError, match=r"whose observations are .* and the policy was trained"):
+        uphill.load(run.path, env=lambda: gymnasium.make("CartPole-v1")).evaluate(2)
+
+
+class Walk(eqx.Module):
+    """A compiled world of one's own: stay near 0. Every episode has six steps."""
+
+    observation_space: ClassVar[gymnasium.Space] = gymnasium.spaces.Box(-9, 9, (1,), np.float32)
+    action_space: ClassVar[gymnasium.Space] = gymnasium.spaces.Discrete(2)
+    max_episode_steps: int = 6
+    reward_threshold: float | None = None
+    fps: int = 10
+
+    def initial(self, key):
+        return jax.random.uniform(key)
+
+    def transition(self, state, action, key):
+        return state + jnp.where(action == 1, 0.5, -0.5)
+
+    def observation(self, state):
+        return state[None]
+
+    def reward(self, state, action, next_state):
+        return jnp.float32(2.0)
+
+    def terminated(self, state):
+        return state > 100.0
+
+    def picture(self, state):
+        return np.full((40, 440, 3), 20, np.uint8)
+
+
+def test_world_of_ones_own_trains_and_must_be_given_again(
+    tmp_path: Path, interrupt_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_after(2)
+    with pytest.raises(Interrupted):
+        train_small(tmp_path / "run", env=Walk(), steps=100)
+    monkeypatch.setattr(session, "iterate", iterate)
+    again = r"was the compiled world 'Walk': give it again, uphill\.load\(run, env=Walk\(\)\)\."
+    with pytest.raises(UphillError, match=again):
+        uphill.resume(tmp_path / "run")
+    resumed = uphill.resume(tmp_path / "run", env=Walk(), quiet=True, episodes=2)
+    assert (resumed.experiment.env, resumed.experiment.backend) == ("Walk", "compiled")
+    assert resumed.evaluation is not None
+    assert resumed.evaluation["deterministic"]["per_seed"] == [12.0]
+    run, forgotten = uphill.load(resumed, env=Walk()), uphill.load(resumed)
+    assert run.evaluate(3)["stochastic"]["mean"] == 12.0
+    assert all(film.stat().st_size > 1000 for film in run.record(width=160))
+    assert forgotten.policy.act([0.5]) in (0, 1)
+    for call in (forgotten.evaluate, forgotten.record):
+        with pytest.raises(UphillError, match=again):
+            call()
+    for wrong in (Seven, partial(Seven)):
+        with pytest.raises(
+            UphillError, match=r"env is Seven: .* the compiled world 'Walk', so giv"
+        ):
+            uphill.load(resumed, env=wrong).evaluate(2)
+    whole = train_small(tmp_path / "whole", env=Walk(), steps=100)
+    for name, tensor in tensors_of(whole.path).items():
+        np.testing.assert_array_equal(tensors_of(run.path)[name], tensor)
+
+
+def test_module_of_an_environment_is_not_imported_on_a_files_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupt_after: Callable[[int], None]
+) -> None:
+    (tmp_path / "house_of_envs.py").write_text(
+        "import gymnasium\n"
+        "gymnasium.register('House-v0', 'gymnasium.envs.classic_control:CartPoleEnv', "
+        "max_episode_steps=20)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sampling = Steps(num_envs=2, num_steps=8)
+    interrupt_after(1)
+    with pytest.raises(Interrupted):
+        train_small(tmp_path / "run", small_ppo(sampling=sampling), env="house_of_envs:House-v0")
+    monkeypatch.setattr(session, "iterate", iterate)
+    for refused in (uphill.resume, uphill.evaluate):
+        with pytest.raises(UphillError, match="'house_of_envs': add --allow-import"):
+            refused(tmp_path / "run")
+    uphill.resume(tmp_path / "run", allow_import=True, quiet=True, episodes=2)
+    result = uphill.evaluate(tmp_path / "run", episodes=2, allow_import=True)
+    assert 8 <= result["deterministic"]["mean"] <= 20
+    gymnasium.registry.pop("House-v0")

@@ -1,0 +1,251 @@
+"""The trainer: what is learned depends on seeds and updates, never on chunks or company."""
+
+import equinox as eqx
+import jax
+import numpy as np
+import pytest
+from gymnasium.envs.classic_control import CartPoleEnv, PendulumEnv
+from gymnasium.wrappers import TimeLimit
+from worlds import Endless, Target
+
+from uphill.envs.make import choose
+from uphill.envs.worlds import WORLDS
+from uphill.errors import UphillError
+from uphill.learning.learner import take
+from uphill.parts import GAE, SGD, Adam, Episodes, Steps, ValueFunction
+from uphill.parts.algorithms import a2c, ppo, reinforce
+from uphill.policies.policy import NetworkSettings, PolicySettings
+from uphill.training.process import is_short_of_devices
+from uphill.training.seeds import seed_keys
+from uphill.training.trainer import Trainer, iterate, split_lanes
+from uphill.trajectory import Trajectory
+
+SMALL = PolicySettings(hidden=(8,))
+LINEAR = NetworkSettings(hidden=())
+
+
+def small_ppo(**changes):
+    sampling = Steps(num_envs=4, num_steps=16)
+    return ppo(policy=SMALL, sampling=sampling, num_epochs=2, num_minibatches=2, **changes)
+
+
+def trained(algorithm, seeds, num_steps=400, env="CartPole-v1", backend="auto", **loop):
+    trainer = Trainer(choose(env, backend), algorithm, seeds, num_steps)
+    *_, (state, _) = iterate(trainer, **loop)
+    trainer.close()
+    return state
+
+
+def leaves(tree):
+    return [np.asarray(x) for x in jax.tree.leaves(tree)]
+
+
+def assert_same(a, b):
+    for x, y in zip(leaves(a), leaves(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.bits
+@pytest.mark.parametrize(
+    "algorithm",
+    [small_ppo(normalize_observations=True), reinforce(policy=SMALL, sampling=Episodes(4))],
+    ids=["steps", "episodes"],
+)
+def test_where_chunks_end_changes_no_bit(algorithm):
+    trainer = Trainer(choose("CartPole-v1"), algorithm, (3,), 10**6)
+    start = trainer.start()
+    at_once, rows = trainer.advance(start, 6)
+    state = start
+    for num_updates in (1, 3, 2):
+        state, last = trainer.advance(state, num_updates)
+    assert_same(state.learners, at_once.learners)
+    assert state.num_transitions == at_once.num_transitions
+    np.testing.assert_array_equal(last["gradient/norm"], rows["gradient/norm"][-2:])
+
+
+@pytest.mark.bits
+def test_trap_20_a_seed_learns_the_same_bits_alone_and_among_others():
+    """Three seeds on two devices: the last is padding, and each is as if alone."""
+    together = trained(small_ppo(), (5, 6, 7))
+    for s, seed in enumerate((5, 6, 7)):
+        alone = trained(small_ppo(), (seed,))
+        assert_same(take(together.learners, s), take(alone.learners, 0))
+        assert together.num_transitions[s] == alone.num_transitions[0]
+
+
+def test_seeds_differ():
+    a, b = (trained(small_ppo(), (seed,)) for seed in (0, 1))
+    assert not eqx.tree_equal(a.learners.actor, b.learners.actor)
+
+
+def test_trap_24_training_stops_at_the_first_update_that_reaches_the_steps():
+    trainer = Trainer(choose("CartPole-v1"), small_ppo(), (0, 1), 300)
+    counts = np.zeros(2, int)
+    for after, rows in iterate(trainer):
+        state = after
+        for row in rows["num_transitions"]:
+            assert ((counts < 300) | (row == 0)).all(), "a seed that had its steps went on"
+            counts += row
+    assert tuple(counts) == state.num_transitions
+    assert ((counts >= 300) & (counts < 300 + 64)).all()
+    np.testing.assert_array_equal(state.learners.num_transitions, counts)
+
+
+def test_trap_25_lanes_go_back_to_their_seeds():
+    num_steps, num_seeds, num_envs = 5, 3, 4
+    lane = np.tile(np.arange(num_seeds * num_envs), (num_steps, 1))
+    flags = np.zeros_like(lane, bool)
+    columns = [lane.astype(np.float32)] * 2
+    flat = Trajectory(lane[..., None], lane[0][:, None], lane, *columns, flags, flags, ~flags)
+    split = split_lanes(flat, num_seeds)
+    expected = np.arange(num_seeds * num_envs).reshape(num_seeds, num_envs)
+    for t in range(num_steps):
+        np.testing.assert_array_equal(split.observation[:, t, :, 0], expected)
+        np.testing.assert_array_equal(split.action[:, t], expected)
+    np.testing.assert_array_equal(split.final_observation[..., 0], expected)
+
+
+def value_learned(monkeypatch, world, gamma=0.9):
+    """What a linear critic says of the only observation there is, after training."""
+    monkeypatch.setitem(WORLDS, "Known-v0", world)
+    algorithm = a2c(
+        policy=PolicySettings(hidden=()),
+        sampling=Steps(num_envs=4, num_steps=7),
+        estimator=GAE(gamma=gamma, lam=0.9),
+        baseline=ValueFunction(network=LINEAR, coefficient=0.5),
+        optimizer=SGD(learning_rate=0.05),
+    )
+    state = trained(algorithm, (0,), 20_000, "Known-v0")
+    return float(take(state.learners, 0).critic(np.ones(1, np.float32)))
+
+
+def test_trap_01_a_time_limit_is_not_an_end(monkeypatch):
+    """Reward 1 for ever, cut every 10 steps: V = 1 / (1 − γ)."""
+    assert value_learned(monkeypatch, Endless()) == pytest.approx(10, rel=0.02)
+
+
+def test_trap_01_termination_wins_when_both_flags_are_set(monkeypatch):
+    """One step, which terminates and meets its time limit: V = 1."""
+    world = Endless(max_episode_steps=1, terminates=True)
+    assert value_learned(monkeypatch, world) == pytest.approx(1, rel=0.02)
+
+
+def test_continuous_actions_find_their_target(monkeypatch):
+    monkeypatch.setitem(WORLDS, "Target-v0", Target())
+    algorithm = ppo(
+        policy=PolicySettings(hidden=(), initial_log_std=-0.5),
+        sampling=Steps(num_envs=16, num_steps=32),
+        optimizer=Adam(learning_rate="linear:1e-2:0"),
+    )
+    state = trained(algorithm, (0,), 50_000, "Target-v0")
+    actor = take(state.learners, 0).actor
+    mode = actor.policy.action_kind.to_environment(actor(np.ones(1, np.float32)).mode())
+    assert mode[0] == pytest.approx(4, abs=0.15)
+
+
+def test_a_reward_that_is_not_finite_is_found(monkeypatch):
+    monkeypatch.setitem(WORLDS, "Bad-v0", Endless(bad_reward_at=5))
+    trainer = Trainer(choose("Bad-v0"), small_ppo(), (0,), 1000)
+    _, rows = trainer.advance(trainer.start(), 1)
+    assert rows["bad_reward"][0, 0] == 4
+    assert rows["bad_observation"][0, 0] == -1
+    assert rows["bad_learner"][0, 0]
+
+
+def test_the_observation_after_the_last_step_is_checked_too(monkeypatch):
+    monkeypatch.setitem(WORLDS, "Bad-v0", Endless(bad_observation_at=3))
+    algorithm = ppo(policy=SMALL, sampling=Steps(2, 3), num_minibatches=1)
+    trainer = Trainer(choose("Bad-v0"), algorithm, (0,), 1000)
+    _, rows = trainer.advance(trainer.start(), 1)
+    assert rows["bad_observation"][0, 0] == 2
+
+
+def test_64_bit_numbers_are_refused():
+    with jax.enable_x64(True), pytest.raises(UphillError, match="JAX_ENABLE_X64 is on"):
+        Trainer(choose("CartPole-v1"), small_ppo(), (0,), 100)
+
+
+def test_seeds_that_must_take_turns_are_told(monkeypatch):
+    """As in a notebook where JAX started before: fewer devices than cores and seeds."""
+    assert not is_short_of_devices(len(jax.devices()))
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    assert is_short_of_devices(len(jax.devices()) + 1)
+    assert not is_short_of_devices(64, is_python=True)
+    trainer = Trainer(choose("CartPole-v1"), small_ppo(), tuple(range(8)), 100)
+    assert "seeds take turns" in trainer.notice
+
+
+def test_whole_episodes_need_a_time_limit():
+    with pytest.raises(UphillError, match=r"CartPoleEnv has no time limit"):
+        Trainer(choose(CartPoleEnv), reinforce(), (0,), 1000)
+
+
+@pytest.mark.parametrize("num_steps", [0, -3, 2**32])
+def test_steps_must_fit_a_counter(num_steps):
+    with pytest.raises(UphillError, match=rf"steps is {num_steps}"):
+        Trainer(choose("CartPole-v1"), small_ppo(), (0,), num_steps)
+
+
+@pytest.mark.parametrize("backend", ["envpool", "gymnasium"])
+@pytest.mark.parametrize("sampling", [Steps(2, 16), Episodes(2)], ids=["steps", "episodes"])
+def test_environments_outside_are_repeatable(backend, sampling):
+    algorithm = reinforce(
+        policy=SMALL,
+        sampling=sampling,
+        mean_over="steps",
+        normalize_observations=True,
+    )
+    one, two = (trained(algorithm, (1, 2), 150, backend=backend) for _ in range(2))
+    assert_same(one.learners, two.learners)
+    assert one.num_transitions == two.num_transitions
+    assert not eqx.tree_equal(take(one.learners, 0).actor, take(one.learners, 1).actor)
+
+
+def test_the_key_of_a_seed_is_jaxs_own():
+    keys = seed_keys((0, 7, 2**31 - 1))
+    expected = jax.vmap(jax.random.key)(np.array([0, 7, 2**31 - 1], np.uint32))
+    assert_same(jax.random.key_data(keys), jax.random.key_data(expected))
+    assert keys.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("backend", ["compiled", "gymnasium"])
+def test_an_update_is_measured_wherever_a_chunk_ends(backend: str) -> None:
+    algorithm = a2c(sampling=Steps(4, 8), optimizer=Adam(0.1), policy=PolicySettings(hidden=(8,)))
+    trainer = Trainer(choose("CartPole-v1", backend), algorithm, (0, 1), 10**4, measure_every=3)
+    state, first = trainer.advance(trainer.start(), 2)
+    _, second = trainer.advance(state, 5)
+    trainer.close()
+    for name in ("policy/kl", "gradient/snr"):
+        values = np.concatenate([first[name], second[name]])
+        assert np.isfinite(values[[2, 5]]).all(), name
+        assert np.isnan(np.delete(values, [2, 5], 0)).all(), name
+    assert (second["policy/kl"][[0, 3]] > 0).all()
+
+
+@pytest.mark.parametrize("distribution", ["gaussian", "tanh-gaussian", "beta"])
+def test_episodes_of_any_length_are_learned_from(distribution: str) -> None:
+    """Blocks of rows are filled beyond the last step: 50 steps are no multiple of 32. There must be
+    an action, since 0 has no density under a Beta, and 0 · ∞ is no gradient."""
+    choice = choose(lambda: TimeLimit(PendulumEnv(), 50))
+    settings = PolicySettings(hidden=(8,), distribution=distribution)
+    algorithm = reinforce(sampling=Episodes(num_envs=2), policy=settings)
+    trainer = Trainer(choice, algorithm, (0,), 10**4)
+    _, rows = trainer.advance(trainer.start(), 2)
+    trainer.close()
+    assert rows["num_transitions"].tolist() == [[100], [100]]
+    assert not rows["bad_learner"].any()
+    assert np.isfinite(rows["policy/kl"]).all()
+
+
+def test_what_is_measured_is_the_last_update() -> None:
+    algorithm = a2c(sampling=Steps(4, 8), optimizer=Adam(0.1), policy=PolicySettings(hidden=(8,)))
+    trainer = Trainer(choose("CartPole-v1"), algorithm, (0,), 10**4, measure_every=2)
+    before, _ = trainer.advance(trainer.start(), 1)
+    after, rows = trainer.advance(before, 1)
+    old, new = (take(state.learners.actor, 0) for state in (before, after))
+    _, _, _, (learner, trajectory) = trainer._advance_inside(before, 1)
+    assert eqx.tree_equal(take(learner.actor, 0), old)
+    features = old.encoding.encode(np.asarray(trajectory.observation)[0])
+    p, q = (jax.nn.log_softmax(actor.policy(features).logits) for actor in (old, new))
+    kl = (np.exp(p) * (p - q)).sum(-1)[np.asarray(trajectory.mask)[0]].mean()
+    np.testing.assert_allclose(rows["policy/kl"][0, 0], kl, rtol=1e-3)

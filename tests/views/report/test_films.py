@@ -1,0 +1,65 @@
+"""Films that a page carries in itself."""
+
+import base64
+import io
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from report_runs import copied, load
+from uphill.views.films import Clip
+from uphill.views.report.films import _fitting, films_of
+from uphill.views.report.view import view_of
+
+
+def frames_in(source: str) -> int:
+    content = base64.b64decode(source.removeprefix("data:video/mp4;base64,"), validate=True)
+    with av.open(io.BytesIO(content)) as file:
+        return sum(1 for _ in file.decode(video=0))
+
+
+def test_there_is_a_film_for_each_chapter(pair: tuple[Path, Path]) -> None:
+    run = load(pair[0])
+    films, why = films_of(run)
+    assert not why
+    assert list(films) == [chapter.update for chapter in view_of(run).chapters]
+    for film in films.values():
+        assert frames_in(film.source) == len(film.returns)
+        assert film.width == 400
+
+
+def test_long_films_lose_pictures_until_they_fit_and_take_as_long(pair: tuple[Path, Path]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (16, 32, 48, 3), np.uint8)
+    clip = Clip(None, (), list(noise), [float(k) for k in range(16)], 20.0, 1, 10, 1.0)
+    (whole,) = _fitting([clip], 10**9).values()
+    (film,) = _fitting([clip], len(whole.source) // 3).values()
+    assert film.returns == ("0", "4", "8", "12")
+    assert frames_in(film.source) / film.fps == frames_in(whole.source) / whole.fps
+
+
+def test_an_environment_that_is_not_there_gives_no_film_and_a_sentence(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path = copied(pair[0], tmp_path / "run", env="Corridor", is_callable=True, backend="gymnasium")
+    films, why = films_of(load(path))
+    assert not films
+    assert why.startswith("There are no films: The run's environment was the Python callable")
+
+
+def test_a_module_is_imported_only_if_that_is_allowed(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "names_a_world.py").write_text("import uphill.envs.registration")
+    monkeypatch.syspath_prepend(tmp_path)
+    env = "names_a_world:uphill/CartPole-v1"
+    path = copied(pair[0], tmp_path / "run", env=env, backend="gymnasium")
+    films, why = films_of(load(path))
+    assert not films
+    assert "add --allow-import if you trust it" in why
+    assert "names_a_world" not in sys.modules
+    films, why = films_of(load(path), allow_import=True)
+    assert not why
+    assert len(films) == 3

@@ -1,0 +1,98 @@
+"""What the page shows of a run."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from report_runs import copied, load
+from uphill.errors import UphillError
+from uphill.runs.metrics import read_metrics
+from uphill.views.report.view import flatten, overview_of, recent_return, view_of
+
+
+def test_a_finished_run(pair: tuple[Path, Path]) -> None:
+    run = load(pair[0])
+    view = view_of(run)
+    assert view.state == "finished"
+    evaluation = json.loads((pair[0] / "evaluation.json").read_text())
+    means = [f"{x:.1f}" for x in evaluation["deterministic"]["per_seed"]]
+    assert [(seed, best) for seed, best, *_ in view.per_seed] == list(enumerate(means))
+    assert [row.name for row in view.results] == ["The most probable action", "Sampled actions"]
+    # The story is that of the best seed: its milestones, and what it became.
+    own = [m for m in run.milestones if m.seed_index == run.best_seed_index]
+    assert [c.steps for c in view.chapters[:-1]] == [m.steps for m in own]
+    assert view.chapters[0].when == "before any learning"
+    assert view.chapters[-1].title == "the trained policy"
+    assert len(view.curve.dots) == len(view.chapters) == len(own) + 1
+    assert ("Untrained".lower(), "2 of 2", "0") in view.reached
+    assert dict(view.settings)["algorithm.sampling.num_envs"] == "4"
+    assert len(view.curve.lines) == 3  # two seeds and their middle
+    assert {d.title for d in view.diagnoses} >= {"Entropy of the policy", "Explained variance"}
+    for diagnosis in view.diagnoses:
+        assert diagnosis.says.endswith(".")
+
+
+def test_milestones_that_were_reached_together_are_one_chapter(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path = copied(pair[0], tmp_path / "run")
+    document = json.loads((path / "milestones.json").read_text())
+    best = load(path).best_seed_index
+    (last,) = [m for m in document["milestones"] if m["seed_index"] == best and m["steps"]]
+    document["milestones"] += [last | {"name": name} for name in ("quarter", "half")]
+    (path / "milestones.json").write_text(json.dumps(document))
+    view = view_of(load(path))
+    assert [chapter.update for chapter in view.chapters] == [0, last["update"], None]
+    words = "first episode above random play, and half of the way to the threshold"
+    assert view.chapters[1].title == words
+
+
+def test_a_run_that_has_just_begun(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    without = ("evaluation.json", "metrics.csv", "milestones.json")
+    view = view_of(load(copied(pair[0], tmp_path / "run", *without, steps=10**6)))
+    assert view.state == "training"
+    assert view.verdict.word == "Still training"
+    assert not view.chapters
+    assert not view.results
+    assert not view.diagnoses
+    assert not view.curve.lines
+    assert view.curve.x_range == (0.0, 1e6)
+
+
+def test_a_damaged_run_is_one_sentence(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    path = copied(pair[0], tmp_path / "run")
+    (path / "metrics.csv").write_text("seed,steps\n0,many\n")
+    for function in (view_of, overview_of):
+        with pytest.raises(UphillError, match=r"metrics.csv can't be read"):
+            function(load(path))
+
+
+def test_the_latest_return_is_that_of_the_last_rows_of_all_seeds(pair: tuple[Path, Path]) -> None:
+    metrics = read_metrics(pair[0])
+    column = metrics["rollout/episode_return"]
+    known = [x for x in column.tolist() if np.isfinite(x)]
+    assert recent_return(metrics) == pytest.approx(sum(known[-10:]) / 10)
+    assert recent_return({}) is None
+
+
+def test_an_overview(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    seen = overview_of(load(pair[0]))
+    assert (seen.about, seen.state) == (
+        *("CartPole-v1, ppo, 2 seeds: 3,000 of 3,000 steps", "finished"),
+    )
+    assert seen.curve is not None
+    assert len(seen.curve.lines) == 1
+    growing = overview_of(load(copied(pair[0], tmp_path / "run", "evaluation.json", steps=10**4)))
+    assert growing.state == "training"
+    assert growing.latest != seen.latest
+
+
+def test_settings_are_flat() -> None:
+    document = {"a": {"$type": "Part", "b": 1.5, "c": {"$type": "Deep", "d": [1, 2]}}, "e": None}
+    document |= {"f": {}, "g": True, "h": []}
+    assert flatten(document) == [
+        *(("a", "Part"), ("a.b", "1.5"), ("a.c", "Deep"), ("a.c.d", "1, 2")),
+        *(("e", "none"), ("f", "none"), ("g", "yes"), ("h", "none")),
+    ]

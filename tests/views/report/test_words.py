@@ -1,0 +1,36 @@
+"""Numbers as people read them."""
+
+import pytest
+
+from uphill.words import count, duration, listed, number, percent, short
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        *((0.0, "0"), (-0.0, "0"), (500.0, "500"), (486.71, "486.7"), (12345.6, "12,346")),
+        *((0.6931, "0.693"), (-1.25, "−1.25"), (-200.04, "−200.0"), (1e-3, "0.001")),
+        *((1.76e-5, "1.8 × 10⁻⁵"), (-2.5e12, "−2.5 × 10¹²")),
+        *((float("nan"), "–"), (float("-inf"), "–")),
+    ],
+)
+def test_number(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_what_fits_below_an_axis() -> None:
+    assert [short(x) for x in (0.0, 0.25, 999.0, 23_400.0, 2.5e6, -1500.0)] == [
+        *("0", "0.25", "999", "23.4k", "2.5M", "−1.5k")
+    ]
+    assert [short(x) for x in (999_800.0, -999.7, 2e9)] == ["1M", "−1k", "2G"]
+
+
+def test_durations_counts_and_lists() -> None:
+    assert [duration(s) for s in (4.21, 42.0, 120.0, 200.0, 3599.7, 8000.0)] == [
+        *("4.2 s", "42 s", "2 min", "3 min 20 s", "1 h 0 min", "2 h 13 min")
+    ]
+    assert (count(1, "seed"), count(1200, "seed")) == ("1 seed", "1,200 seeds")
+    assert [listed(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
+        *("", "a", "a and b", "a, b and c")
+    ]
+    assert percent(0.834) == "83\u00a0%"
