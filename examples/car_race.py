@@ -18,7 +18,7 @@ from uphill import Trainer
 from uphill.envs.make import choose
 from uphill.learning.learner import take
 from uphill.parts import Adam, Episodes
-from uphill.run import TrainedPolicy
+from uphill.policies.trained import TrainedPolicy
 from uphill.theory.returns import reward_to_go
 
 UPDATES = 40  # 80 and more give drivers that hurry

@@ -19,8 +19,9 @@ from uphill import run as run_module
 from uphill.cli import main
 from uphill.errors import UphillError
 from uphill.learning.learner import make_learner
-from uphill.policies.spaces import action_kind_of, encoding_of
-from uphill.run import TrainedPolicy
+from uphill.policies.actions import action_kind_of
+from uphill.policies.encodings import encoding_of
+from uphill.policies.trained import TrainedPolicy
 from uphill.sessions import session
 
 BOX = spaces.Box(-1, 1, (3,), np.float32)

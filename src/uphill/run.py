@@ -11,15 +11,14 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray, PyTree
 
-from uphill.collecting.compiled import narrow_on_host
 from uphill.envs.base import World
 from uphill.envs.make import EnvironmentChoice, choose, looks_like_world, name_of
 from uphill.errors import UphillError
-from uphill.learning.learner import Actor, Learner, make_learner, stack, take
+from uphill.learning.learner import Learner, make_learner, stack, take
+from uphill.policies.actor import Actor
 from uphill.policies.own_network import NetworkFactory
-from uphill.policies.spaces import Choice, Encoding, Group, batch_shape
+from uphill.policies.trained import TrainedPolicy
 from uphill.runs.checkpoint import read_json, read_manifest, read_tensors, restore, write_file
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment, as_path, read_experiment
@@ -28,7 +27,6 @@ from uphill.runs.metrics import FILE as METRICS_FILE
 from uphill.runs.milestones import Milestone
 from uphill.training.evaluate import evaluate_actors, report, tell
 from uphill.training.process import use_compile_cache, use_cores
-from uphill.trajectory import Array
 
 EVALUATION_FILE = "evaluation.json"
 CURVE_FILE = "curve.png"
@@ -40,78 +38,6 @@ SOLVED_OVER = 100
 EnvironmentFactory = Callable[..., Any] | World
 """What must be given again where training was given one: nothing is imported on a file's say-so."""
 CHECKPOINTS = ("latest", "best")
-
-
-class TrainedPolicy:
-    """A policy that acts: NumPy in, NumPy out, ready for `env.step`. Needs no environment."""
-
-    def __init__(self, actor: Actor) -> None:
-        self.actor = actor
-        self._generator = np.random.default_rng()
-
-    def __repr__(self) -> str:
-        size, kind = self.actor.encoding.size, self.actor.policy.action_kind
-        return f"TrainedPolicy({size} features → {type(kind).__name__} of {kind.vector_size})"
-
-    def act(self, observation: PyTree, sample: bool = False, seed: int | None = None) -> Any:
-        """The action for one observation, or for several stacked along leading axes.
-
-        The distribution's mode, or with `sample=True` a sample; `seed` makes it repeatable. Lists
-        of numbers are welcome as arrays are.
-
-        Raises:
-            UphillError: if the observation has not the structure and shape of the environment's, or
-                holds what can't be one of it.
-        """
-        try:
-            observation = _arrays(self.actor.encoding, observation)
-        except UphillError:
-            raise
-        except (LookupError, TypeError, ValueError) as error:
-            raise UphillError(
-                "The observation is not numbers in the structure of the environment's space "
-                f"({error}): give it as the environment returns it."
-            ) from error
-        batch_shape(self.actor.encoding, observation)
-        if not sample:
-            action = _mode(self.actor, observation)
-        else:
-            seed = int(self._generator.integers(2**31)) if seed is None else seed
-            action = _sample(self.actor, observation, jax.random.key(seed))
-        kind = self.actor.policy.action_kind
-        action = np.asarray(action).astype(kind.dtype)
-        # A single choice is a number, not an array: environments look things up by it.
-        return action[()] if isinstance(kind, Choice) else action
-
-
-def _arrays(encoding: Encoding, observation: Any) -> PyTree[np.ndarray]:
-    """An observation whose leaves are arrays of numbers; a list is one where the space has a leaf.
-
-    Raises:
-        LookupError, TypeError or ValueError: if it has another structure.
-        UphillError: if a number can't be one of the space's.
-    """
-    if not isinstance(encoding, Group):
-        array = np.asarray(observation)
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"{type(observation).__name__} where numbers should be")
-        return narrow_on_host(encoding.checked(array))
-    if encoding.keys is not None and (surplus := set(observation) - set(encoding.keys)):
-        raise LookupError(f"it has {', '.join(sorted(map(str, surplus)))} besides")
-    children = zip(encoding.parts, encoding.children(observation), strict=True)
-    arrays = tuple(_arrays(part, child) for part, child in children)
-    return arrays if encoding.keys is None else dict(zip(encoding.keys, arrays, strict=True))
-
-
-# One for all policies: those of one kind share what is compiled.
-@jax.jit
-def _mode(actor: Actor, observation: PyTree) -> Array:
-    return actor.policy.action_kind.to_environment(actor(observation).mode())
-
-
-@jax.jit
-def _sample(actor: Actor, observation: PyTree, key: PRNGKeyArray) -> Array:
-    return actor.act(observation, key)[2]
 
 
 class Run:

@@ -9,6 +9,8 @@ transition is always the one that the transition led to, and a truncated episode
 from it without any extra buffer.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import numpy as np
@@ -19,6 +21,24 @@ Array = jax.Array | np.ndarray
 
 Scalar = float | Num[jax.Array, ""]
 """A number, or a traced one: float settings are traced, so changing them never recompiles."""
+
+
+_NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
+
+
+def narrow(dtype: Any) -> np.dtype:
+    """The type that a compiled program uses for numbers of type `dtype`: 32 bits at most.
+
+    >>> narrow(np.float64), narrow(np.uint8)
+    (dtype('float32'), dtype('uint8'))
+    """
+    name = np.dtype(dtype).name
+    return np.dtype(_NARROW.get(name, name))
+
+
+def narrow_on_host(x: np.ndarray) -> np.ndarray:
+    """The same numbers in the widest type that the compiled program uses."""
+    return np.asarray(x).astype(narrow(x.dtype), copy=False)
 
 
 class Timestep(eqx.Module):

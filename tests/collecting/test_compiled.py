@@ -19,7 +19,6 @@ from uphill.collecting.compiled import (
     collect_episodes,
     collect_on_host,
     collect_steps,
-    narrow_on_host,
     num_blocks,
     start_lanes,
     statistics,
@@ -32,6 +31,7 @@ from uphill.envs.make import lane_seed
 from uphill.envs.worlds.cartpole import CartPole
 from uphill.theory.returns import lambda_return
 from uphill.training.trainer import Trainer, split_lanes
+from uphill.trajectory import narrow_on_host
 
 
 def random_policy(space):

@@ -23,8 +23,9 @@ from uphill.learning.gradient import Batch
 from uphill.learning.learner import Learner, joint_model, make_learner
 from uphill.learning.objective import descent_direction, distribution_of
 from uphill.parts import Algorithm
+from uphill.policies.actions import action_kind_of
+from uphill.policies.encodings import encoding_of
 from uphill.policies.policy import Policy, PolicySettings
-from uphill.policies.spaces import action_kind_of, encoding_of
 from uphill.trajectory import Trajectory
 
 TABULAR = PolicySettings(hidden=())

@@ -18,8 +18,9 @@ from uphill.learning.learner import make_learner
 from uphill.learning.objective import descent_direction
 from uphill.parts import Algorithm, Steps, ValueFunction
 from uphill.parts.algorithms import a2c, ppo
+from uphill.policies.actions import action_kind_of
+from uphill.policies.encodings import encoding_of
 from uphill.policies.policy import Critic, NetworkSettings, Policy, PolicySettings
-from uphill.policies.spaces import action_kind_of, encoding_of
 from uphill.theory.returns import lambda_return
 
 ACTIONS = {"discrete": spaces.Discrete(3), "gaussian": spaces.Box(-1, 1, (2,), np.float32)}

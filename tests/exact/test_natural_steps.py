@@ -15,8 +15,9 @@ from uphill.learning.natural_step import natural_direction, natural_step
 from uphill.learning.objective import descent_direction, distribution_of
 from uphill.parts import Algorithm, NaturalGradient, TrustRegion
 from uphill.parts.algorithms import npg, trpo
+from uphill.policies.actions import action_kind_of
+from uphill.policies.encodings import encoding_of
 from uphill.policies.policy import Policy, PolicySettings
-from uphill.policies.spaces import action_kind_of, encoding_of
 
 EQUAL = 1e-8
 NUM_SAMPLES = 24

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from uphill.envs.base import narrow
+from uphill.trajectory import narrow
 
 SPACES = {
     "discrete": gymnasium.spaces.Discrete(3, start=5),

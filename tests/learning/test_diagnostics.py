@@ -14,7 +14,7 @@ from uphill.learning import advantages, diagnostics, objective
 from uphill.learning.diagnostics import clipped_actions, num_groups
 from uphill.parts import Episodes, NoBaseline, RewardToGo, Steps, ValueFunction
 from uphill.parts.algorithms import ppo, reinforce
-from uphill.policies.spaces import Bounded
+from uphill.policies.actions import Bounded
 from uphill.theory.baselines import standardize
 
 make_batch, descent_direction = jax.jit(advantages.make_batch), jax.jit(objective.descent_direction)

@@ -11,7 +11,7 @@ from uphill.errors import UphillError
 from uphill.learning.learner import make_learner
 from uphill.parts import ActionValue, Optax
 from uphill.parts.algorithms import ppo, reinforce, trpo, vpg
-from uphill.policies.spaces import Bounded, Switches
+from uphill.policies.actions import Bounded, Switches
 
 
 def test_a_mixture_with_uniform_actions_needs_finitely_many() -> None:

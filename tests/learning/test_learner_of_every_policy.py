@@ -15,9 +15,10 @@ from uphill.learning.objective import descent_direction
 from uphill.learning.update import update
 from uphill.parts import GAE, SGD, Algorithm, Steps, ValueFunction
 from uphill.parts.algorithms import ppo
+from uphill.policies.actions import action_kind_of
+from uphill.policies.encodings import encoding_of
 from uphill.policies.networks import Convolution
 from uphill.policies.policy import NetworkSettings, PolicySettings, make_critic, values
-from uphill.policies.spaces import action_kind_of, encoding_of
 from uphill.runs.checkpoint import restore
 
 SMALL = NetworkSettings(hidden=(4,))

@@ -10,8 +10,9 @@ import numpy as np
 from uphill.collecting.compiled import BLOCK
 from uphill.learning.learner import Learner, make_learner
 from uphill.parts import Algorithm, Episodes, Steps
+from uphill.policies.actions import Choice
+from uphill.policies.encodings import Numbers
 from uphill.policies.policy import NetworkSettings, PolicySettings
-from uphill.policies.spaces import Choice, Numbers
 from uphill.trajectory import Trajectory
 
 ENCODING, ACTIONS = Numbers((3,)), Choice(2, 0, "int64")

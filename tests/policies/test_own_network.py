@@ -12,9 +12,10 @@ from jaxtyping import PRNGKeyArray
 from small_runs import small_ppo
 from uphill.errors import UphillError
 from uphill.learning.learner import make_learner, stack
+from uphill.policies.actions import Choice
+from uphill.policies.encodings import Numbers
 from uphill.policies.networks import over_rows
 from uphill.policies.own_network import own_trunk
-from uphill.policies.spaces import Choice, Numbers
 from uphill.runs.checkpoint import Facts, read_manifest, read_tensors, restore, write_checkpoint
 from uphill.runs.milestones import Tracked
 

@@ -8,6 +8,8 @@ import pytest
 from gymnasium import spaces
 
 from uphill.errors import UphillError
+from uphill.policies.actions import action_kind_of
+from uphill.policies.encodings import Group, Numbers, encoding_of
 from uphill.policies.networks import Convolution
 from uphill.policies.policy import (
     LOG_STD_BOUNDS,
@@ -20,7 +22,6 @@ from uphill.policies.policy import (
     make_policy,
     values,
 )
-from uphill.policies.spaces import Group, Numbers, action_kind_of, encoding_of
 
 SIX = Numbers((6,))
 

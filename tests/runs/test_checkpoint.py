@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from uphill.errors import UphillError
-from uphill.policies.spaces import Choice, Numbers
+from uphill.policies.actions import Choice
+from uphill.policies.encodings import Numbers
 from uphill.runs.checkpoint import (
     Facts,
     read_manifest,

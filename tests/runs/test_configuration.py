@@ -31,9 +31,10 @@ from uphill.parts import (
 )
 from uphill.parts.algorithms import ALGORITHMS, ppo, reinforce, vpg
 from uphill.parts.schedule import Schedule
+from uphill.policies.actions import ActionKind, action_kind_of
+from uphill.policies.encodings import Encoding, encoding_of
 from uphill.policies.networks import Convolution
 from uphill.policies.policy import NetworkSettings, PolicySettings
-from uphill.policies.spaces import ActionKind, Encoding, action_kind_of, encoding_of
 from uphill.runs.configuration import decode, encode, flags, part_types
 
 

@@ -17,8 +17,10 @@ from uphill.envs.make import EnvironmentChoice, choose
 from uphill.envs.worlds import WORLDS
 from uphill.envs.worlds.cartpole import CartPole
 from uphill.errors import UphillError
-from uphill.learning.learner import Actor, make_learner, stack, take
-from uphill.policies.spaces import action_kind_of, encoding_of
+from uphill.learning.learner import make_learner, stack, take
+from uphill.policies.actions import action_kind_of
+from uphill.policies.actor import Actor
+from uphill.policies.encodings import encoding_of
 from uphill.training import evaluate
 from uphill.training.evaluate import Evaluator, evaluate_actors, report
 

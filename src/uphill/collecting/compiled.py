@@ -16,8 +16,8 @@ from jax import lax
 from jaxtyping import Bool, Float, Int, Key, PyTree, Shaped
 
 from uphill.envs.backends.gymnasium import HostEnvironment
-from uphill.envs.base import CompiledEnvironment, Environment, narrow
-from uphill.trajectory import Array, EpisodeStatistics, Trajectory
+from uphill.envs.base import CompiledEnvironment, Environment
+from uphill.trajectory import Array, EpisodeStatistics, Trajectory, narrow_on_host
 
 Keys = Key[jax.Array, "..."]
 """One key, or one for each seed; collectors get them for every step."""
@@ -253,11 +253,6 @@ def _buffer(num_steps: int, observation: PyTree, action: np.ndarray, log_prob: n
     return _Row(
         jax.tree.map(room, observation), room(action), room(log_prob), room(log_prob), *flags
     )
-
-
-def narrow_on_host(x: np.ndarray) -> np.ndarray:
-    """The same numbers in the widest type that the compiled program uses."""
-    return np.asarray(x).astype(narrow(x.dtype), copy=False)
 
 
 def statistics(finished: _Finished) -> EpisodeStatistics:

@@ -25,7 +25,7 @@ from uphill.doctor.watch import TookTooLong, Watch
 from uphill.envs.base import World
 from uphill.envs.make import choose
 from uphill.errors import UphillError
-from uphill.policies.spaces import encoding_of
+from uphill.policies.encodings import encoding_of
 from uphill.runs.configuration import decode
 from uphill.sessions.launch import BackendName
 

@@ -15,18 +15,6 @@ from jaxtyping import Bool, Float, Int, PRNGKeyArray, PyTree, Shaped, UInt8
 
 from uphill.trajectory import Array, Timestep
 
-_NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
-
-
-def narrow(dtype: Any) -> np.dtype:
-    """The type that a compiled program uses for numbers of type `dtype`: 32 bits at most.
-
-    >>> narrow(np.float64), narrow(np.uint8)
-    (dtype('float32'), dtype('uint8'))
-    """
-    name = np.dtype(dtype).name
-    return np.dtype(_NARROW.get(name, name))
-
 
 @runtime_checkable
 class Environment(Protocol):

@@ -19,9 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
-from uphill.envs.base import Informative, World, narrow
+from uphill.envs.base import Informative, World
 from uphill.envs.pictures import frames_per_second, has_picture, render
 from uphill.envs.worlds import WORLDS, make_world
+from uphill.trajectory import narrow
 
 
 class WorldEnv(gymnasium.Env):

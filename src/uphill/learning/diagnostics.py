@@ -12,8 +12,8 @@ from uphill.learning.learner import Learner
 from uphill.learning.natural_step import kl_between
 from uphill.learning.objective import Metrics, mean_gradient, with_scaled_advantages
 from uphill.parts import Algorithm
+from uphill.policies.actions import ActionKind, Bounded
 from uphill.policies.policy import Policy
-from uphill.policies.spaces import ActionKind, Bounded
 from uphill.theory.baselines import masked_sum
 from uphill.trajectory import Array, Trajectory
 

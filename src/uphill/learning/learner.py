@@ -6,13 +6,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int, PRNGKeyArray, PyTree, UInt32
+from jaxtyping import Int, UInt32
 
 from uphill.errors import UphillError
 from uphill.learning.remembered import Remembered, nothing_remembered
 from uphill.parts import ActionValue, Algorithm, Optax, ValueFunction
 from uphill.parts.optimizers import GradientStep, NaturalStep, as_seen_by
-from uphill.policies.normalizer import Normalizer, fresh_normalizer
+from uphill.policies.actions import ActionKind, Bounded
+from uphill.policies.actor import Actor
+from uphill.policies.encodings import Encoding, scaled_features
+from uphill.policies.normalizer import fresh_normalizer
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.policy import (
     ActionCritic,
@@ -22,46 +25,7 @@ from uphill.policies.policy import (
     make_critic,
     make_policy,
 )
-from uphill.policies.spaces import ActionKind, Bounded, Encoding, scaled_features
-from uphill.theory.distributions import Distribution, FiniteDistribution
-from uphill.trajectory import Array, Scalar
-
-
-class Actor(eqx.Module):
-    """All that acting needs: from an observation to a distribution over actions."""
-
-    policy: Policy
-    normalizer: Normalizer | None
-    encoding: Encoding = eqx.field(static=True)
-
-    def features(self, observation: PyTree) -> Float[Array, "*batch D"]:
-        """The observation as the networks see it."""
-        return self.normalized(self.encoding.encode(observation))
-
-    def normalized(self, encoded: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
-        """Encoded observations, scaled if they are to be."""
-        return encoded if self.normalizer is None else self.normalizer(encoded)
-
-    def __call__(self, observation: PyTree) -> Distribution:
-        return self.policy(self.features(observation))
-
-    def act(
-        self, observation: PyTree, key: PRNGKeyArray, uniform: Scalar | None = None
-    ) -> tuple[Array, Array, Array]:
-        """A sampled action, its log-probability, and the action for the environment. With the
-        probability `uniform` the action is one of all with equal chances."""
-        distribution = with_uniform(self(observation), uniform)
-        action = distribution.sample(key)
-        env_action = self.policy.action_kind.to_environment(action)
-        return action, distribution.log_prob(action), env_action
-
-
-def with_uniform(distribution: Distribution, uniform: Scalar | None) -> Distribution:
-    """The mixture in which each action has at least the probability `uniform` over their number."""
-    if uniform is None:
-        return distribution
-    assert isinstance(distribution, FiniteDistribution)
-    return distribution.mixed_with_uniform(uniform)
+from uphill.trajectory import Array
 
 
 class Learner(eqx.Module):

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Float, PyTree
 
 from uphill.learning.gradient import Batch, accumulate
-from uphill.learning.learner import with_uniform
 from uphill.parts import Algorithm, ClippedRatio, Episodes, KLPenalty, ValueFunction
+from uphill.policies.actor import with_uniform
 from uphill.policies.policy import Critic, Policy
 from uphill.theory.baselines import masked_sum, standardize
 from uphill.theory.distributions import Distribution

@@ -14,13 +14,14 @@ from jaxtyping import PRNGKeyArray
 from uphill.learning.advantages import make_batch
 from uphill.learning.diagnostics import mean_kl
 from uphill.learning.gradient import Batch
-from uphill.learning.learner import Actor, Learner, choose, joint_model
+from uphill.learning.learner import Learner, choose, joint_model
 from uphill.learning.natural_step import natural_step
 from uphill.learning.objective import Metrics, Model, descent_direction
 from uphill.learning.remembered import Remembered, remember
 from uphill.learning.value_function import fit, fit_action_value, fit_from_memory
 from uphill.parts import ActionValue, Algorithm, KLPenalty, Steps, ValueFunction
 from uphill.parts.optimizers import GradientStep, as_seen_by
+from uphill.policies.actor import Actor
 from uphill.policies.policy import Policy
 from uphill.trajectory import Array, Trajectory
 

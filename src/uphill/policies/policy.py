@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from uphill.errors import UphillError
+from uphill.policies.actions import BOX_DISTRIBUTIONS, ActionKind, Bounded, Choice
+from uphill.policies.encodings import Encoding, Numbers
 from uphill.policies.networks import (
     ACTIVATIONS,
     MLP,
@@ -22,14 +24,6 @@ from uphill.policies.networks import (
     over_rows,
 )
 from uphill.policies.own_network import NetworkFactory, OwnTrunk, own_trunk
-from uphill.policies.spaces import (
-    BOX_DISTRIBUTIONS,
-    ActionKind,
-    Bounded,
-    Choice,
-    Encoding,
-    Numbers,
-)
 from uphill.theory.distributions import Distribution
 from uphill.trajectory import Array
 

@@ -21,7 +21,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from uphill.errors import UphillError
-from uphill.policies.spaces import ActionKind, Encoding
+from uphill.policies.actions import ActionKind
+from uphill.policies.encodings import Encoding
 from uphill.runs.configuration import decode, encode
 from uphill.runs.milestones import Milestone, Tracked
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uphill.errors import UphillError
-from uphill.learning.learner import Actor
+from uphill.policies.actor import Actor
 from uphill.runs.checkpoint import (
     from_tensors,
     make_folder,

@@ -20,8 +20,10 @@ from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.base import CompiledEnvironment
 from uphill.envs.make import EnvironmentChoice, make_env
 from uphill.errors import UphillError
-from uphill.learning.learner import Actor, take
-from uphill.policies.spaces import Bounded, action_kind_of, encoding_of
+from uphill.learning.learner import take
+from uphill.policies.actions import Bounded, action_kind_of
+from uphill.policies.actor import Actor
+from uphill.policies.encodings import encoding_of
 from uphill.theory.statistics import summarize
 from uphill.training.seeds import over_seeds, seed_keys
 from uphill.trajectory import Array

@@ -32,12 +32,14 @@ from uphill.envs.base import CompiledEnvironment
 from uphill.envs.make import EnvironmentChoice, make_env
 from uphill.errors import UphillError
 from uphill.learning.diagnostics import measure, measures
-from uphill.learning.learner import Actor, Learner, make_learner, stack
+from uphill.learning.learner import Learner, make_learner, stack
 from uphill.learning.objective import uniform_share
 from uphill.learning.update import update
 from uphill.parts import Algorithm, Episodes, Steps
+from uphill.policies.actions import action_kind_of
+from uphill.policies.actor import Actor
+from uphill.policies.encodings import encoding_of
 from uphill.policies.own_network import NetworkFactory
-from uphill.policies.spaces import action_kind_of, encoding_of
 from uphill.training.process import is_short_of_devices, use_cores
 from uphill.training.rows import PackedRows, Rows, concatenate, pack, row_of, unpack
 from uphill.training.seeds import over_seeds, seed_keys

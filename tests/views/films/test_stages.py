@@ -14,9 +14,11 @@ from uphill.envs.make import choose
 from uphill.envs.pictures import render
 from uphill.envs.worlds import WORLDS
 from uphill.errors import UphillError
-from uphill.learning.learner import Actor, make_learner
-from uphill.policies.spaces import action_kind_of, encoding_of
-from uphill.run import TrainedPolicy
+from uphill.learning.learner import make_learner
+from uphill.policies.actions import action_kind_of
+from uphill.policies.actor import Actor
+from uphill.policies.encodings import encoding_of
+from uphill.policies.trained import TrainedPolicy
 from uphill.views.films import stages
 from uphill.views.films.stages import CANDIDATES, HOST_CANDIDATES, stage_of
 

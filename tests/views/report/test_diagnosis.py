@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from uphill.policies.spaces import action_kind_of
+from uphill.policies.actions import action_kind_of
 from uphill.theory.distributions import Categorical
 from uphill.views.report.diagnosis import DIAGNOSTICS, Course, course, largest_entropy
 

@@ -14,9 +14,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import PyTree
 
-from uphill.envs.base import narrow
 from uphill.errors import UphillError
-from uphill.trajectory import Array, Timestep
+from uphill.trajectory import Array, Timestep, narrow
 
 
 def names() -> list[str]:
@@ -115,7 +114,9 @@ class EnvPoolEnvironment:
             if isinstance(self.action_space, gymnasium.spaces.Discrete):
                 action = lax.convert_element_type(action, np.int32)
             handle, (observation, reward, terminated, truncated, _) = self._step(state, action)
-            observation = jax.tree.map(narrowed, observation)
+            observation = jax.tree.map(
+                lambda x: lax.convert_element_type(x, narrow(x.dtype)), observation
+            )
             reward = lax.convert_element_type(reward, np.float32)
         return handle, Timestep(observation, reward, terminated, truncated)
 

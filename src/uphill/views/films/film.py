@@ -27,7 +27,7 @@ import numpy as np
 
 from uphill.envs.make import Backend
 from uphill.errors import UphillError
-from uphill.learning.learner import Actor
+from uphill.policies.actor import Actor
 from uphill.run import Run
 from uphill.runs.checkpoint import make_folder, write_file
 from uphill.runs.configuration import decode, encode

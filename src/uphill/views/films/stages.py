@@ -31,8 +31,9 @@ from uphill.envs.make import EnvironmentChoice, lane_seed
 from uphill.envs.pictures import frames_per_second, render
 from uphill.envs.worlds import make_world
 from uphill.errors import UphillError
-from uphill.learning.learner import Actor
-from uphill.policies.spaces import action_kind_of, encoding_of
+from uphill.policies.actions import action_kind_of
+from uphill.policies.actor import Actor
+from uphill.policies.encodings import encoding_of
 from uphill.training.evaluate import LONGEST, tell
 from uphill.trajectory import Array
 from uphill.views.films.encoding import Frame
@@ -177,7 +178,7 @@ def _steps(
     env: gymnasium.Env, name: str, actor: Actor, deterministic: bool, seed: int
 ) -> Iterator[float]:
     """Play an episode; the return so far, at every state."""
-    from uphill.run import TrainedPolicy
+    from uphill.policies.trained import TrainedPolicy
 
     policy, seeds = TrainedPolicy(actor), np.random.default_rng(seed)
     total, ended, t = 0.0, False, 0

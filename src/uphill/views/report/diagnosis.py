@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from uphill.policies.spaces import ActionKind, Choice, Choices, Switches
+from uphill.policies.actions import ActionKind, Choice, Choices, Switches
 from uphill.words import number, percent
 
 SHARE = 0.1

@@ -10,13 +10,8 @@ import pytest
 from gymnasium import spaces
 
 from uphill.errors import UphillError
-from uphill.policies.spaces import (
-    Bounded,
-    action_kind_of,
-    batch_shape,
-    encoding_of,
-    scaled_features,
-)
+from uphill.policies.actions import Bounded, action_kind_of
+from uphill.policies.encodings import batch_shape, encoding_of, scaled_features
 
 NESTED = spaces.Dict(
     {

@@ -1,0 +1,246 @@
+"""Actions: how many numbers a policy must give for one, which distribution they parametrise, and
+which action the environment gets for a sampled one.
+
+Like an `Encoding`, a kind of action is plain frozen data that a checkpoint holds.
+"""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import spaces
+from jaxtyping import Float, Shaped
+
+from uphill.errors import UphillError
+from uphill.policies.encodings import whole_numbers
+from uphill.theory.distributions import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    DiagonalGaussian,
+    Distribution,
+    MultiCategorical,
+    TanhGaussian,
+)
+from uphill.trajectory import Array, narrow
+
+BOX_DISTRIBUTIONS = ("gaussian", "tanh-gaussian", "beta")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A `Discrete` action."""
+
+    size: int
+    start: int
+    dtype: str
+
+    @property
+    def num_parameters(self) -> int:
+        return self.size
+
+    @property
+    def can_clip(self) -> bool:
+        """Whether the environment may be given another action than the one sampled."""
+        return False
+
+    @property
+    def vector_size(self) -> int:
+        return self.size
+
+    def vector(self, action: Shaped[Array, "*batch"]) -> Float[Array, "*batch V"]:
+        """The action as a network sees it."""
+        return jax.nn.one_hot(action, self.size, dtype=jnp.float32)
+
+    def distribution(self, parameters: Float[Array, "*batch P"], _: Any) -> Distribution:
+        return Categorical(parameters)
+
+    def to_environment(self, action: Shaped[Array, "*batch"]) -> Shaped[Array, "*batch"]:
+        return (action + self.start).astype(narrow(self.dtype))
+
+
+@dataclass(frozen=True)
+class Choices:
+    """A `MultiDiscrete` action: several choices at once."""
+
+    sizes: tuple[int, ...]
+    starts: tuple[int, ...]
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def can_clip(self) -> bool:
+        return False
+
+    @property
+    def vector_size(self) -> int:
+        return sum(self.sizes)
+
+    def vector(self, action: Shaped[Array, "*batch K"]) -> Float[Array, "*batch V"]:
+        parts = enumerate(self.sizes)
+        vectors = [jax.nn.one_hot(action[..., k], size, dtype=jnp.float32) for k, size in parts]
+        return jnp.concatenate(vectors, -1)
+
+    def distribution(self, parameters: Float[Array, "*batch P"], _: Any) -> Distribution:
+        return MultiCategorical(parameters, self.sizes)
+
+    def to_environment(self, action: Shaped[Array, "*batch K"]) -> Shaped[Array, "..."]:
+        action = action + jnp.broadcast_to(np.asarray(self.starts, np.int32), action.shape)
+        return action.reshape(*action.shape[:-1], *self.shape).astype(narrow(self.dtype))
+
+
+@dataclass(frozen=True)
+class Switches:
+    """A `MultiBinary` action: several yes-or-no choices at once."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def num_parameters(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def can_clip(self) -> bool:
+        return False
+
+    @property
+    def vector_size(self) -> int:
+        return prod(self.shape)
+
+    def vector(self, action: Shaped[Array, "*batch K"]) -> Float[Array, "*batch V"]:
+        return action.astype(jnp.float32)
+
+    def distribution(self, parameters: Float[Array, "*batch P"], _: Any) -> Distribution:
+        return Bernoulli(parameters)
+
+    def to_environment(self, action: Shaped[Array, "*batch K"]) -> Shaped[Array, "..."]:
+        return action.reshape(*action.shape[:-1], *self.shape).astype(narrow(self.dtype))
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """A `Box` action. The policy sees [−1, 1] in every component, whatever the bounds are.
+
+    What is sampled becomes a number of [−1, 1] and is scaled to [low, high] here, at the border: a
+    Gaussian sample is clipped, one of the squashed Gaussian goes through tanh, and one of the Beta
+    distribution is stretched from (0, 1). Its log-probability is that of the sample itself. Of
+    bounds beyond 32 bits, only the part within is reached.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    family: str = "gaussian"
+    """which distribution: one of `BOX_DISTRIBUTIONS`"""
+
+    @property
+    def num_components(self) -> int:
+        return len(self.low)
+
+    @property
+    def num_parameters(self) -> int:
+        return self.num_components * (2 if self.family == "beta" else 1)
+
+    @property
+    def can_clip(self) -> bool:
+        return self.family == "gaussian"
+
+    @property
+    def vector_size(self) -> int:
+        return self.num_components
+
+    @property
+    def has_log_std(self) -> bool:
+        """Whether the distribution has a σ beside the network's numbers."""
+        return self.family != "beta"
+
+    def distribution(
+        self, parameters: Float[Array, "*batch P"], log_std: Float[Array, "..."] | None
+    ) -> Distribution:
+        if self.family == "beta":
+            # Below, the distribution is flat and its mode 0 / 0; above (where its deviation is 1 %
+            # of the range), log B loses its digits: 1e-3 are wrong at 1,000, 2e-2 at 10,000.
+            alpha, beta = jnp.split(1 + jax.nn.softplus(jnp.clip(parameters, -7.0, 1e3)), 2, -1)
+            return Beta(alpha, beta)
+        assert log_std is not None
+        kind = TanhGaussian if self.family == "tanh-gaussian" else DiagonalGaussian
+        return kind(parameters, jnp.broadcast_to(log_std, parameters.shape))
+
+    def vector(self, action: Float[Array, "*batch K"]) -> Float[Array, "*batch K"]:
+        """The action in [−1, 1], as the environment gets it but for the scale."""
+        match self.family:
+            case "tanh-gaussian":
+                return jnp.tanh(action)
+            case "beta":
+                return 2 * action - 1
+        return jnp.clip(action, -1.0, 1.0)
+
+    def clipped(self, action: Float[Array, "*batch K"]) -> Float[Array, "*batch"]:
+        """The fraction of an action's components that are clipped on the way to the environment."""
+        outside = (jnp.abs(action) > 1) & self.can_clip
+        return outside.mean(-1, dtype=action.dtype)
+
+    def to_environment(self, action: Float[Array, "*batch K"]) -> Shaped[Array, "..."]:
+        dtype = narrow(self.dtype)
+        is_integer = np.issubdtype(dtype, np.integer)
+        limits = np.iinfo(dtype) if is_integer else np.finfo(np.float32)
+        bounds = np.clip([self.low, self.high], float(limits.min), float(limits.max))
+        low = jnp.broadcast_to(_round_towards(np.inf, bounds[0]), action.shape)
+        high = jnp.broadcast_to(_round_towards(-np.inf, bounds[1]), action.shape)
+        # Scaled by halves, since high − low may overflow; clipped again, since rounding may leave
+        # the space by one unit in the last place.
+        unit = self.vector(action)
+        scaled = jnp.clip(low * (0.5 - 0.5 * unit) + high * (0.5 + 0.5 * unit), low, high)
+        if is_integer:
+            scaled = jnp.round(scaled)
+        return scaled.reshape(*action.shape[:-1], *self.shape).astype(dtype)
+
+
+ActionKind = Choice | Choices | Switches | Bounded
+
+
+def action_kind_of(space: gymnasium.Space, distribution: str = "gaussian") -> ActionKind:
+    """What kind of action `space` asks for; `distribution` is the one over a Box.
+
+    Raises:
+        UphillError: for a space that is not supported, or a Box without finite bounds.
+    """
+    dtype = np.dtype(space.dtype).name if space.dtype is not None else ""
+    match space:
+        case spaces.Discrete():
+            return Choice(int(space.n), int(space.start), dtype)
+        case spaces.MultiDiscrete():
+            return Choices(
+                whole_numbers(space.nvec), whole_numbers(space.start), tuple(space.shape), dtype
+            )
+        case spaces.MultiBinary():
+            return Switches(tuple(space.shape), dtype)
+        case spaces.Box():
+            if not np.isfinite([space.low, space.high]).all():
+                raise UphillError(
+                    f"The action space {space} has infinite bounds: wrap the environment in "
+                    "gymnasium.wrappers.RescaleAction or declare finite ones."
+                )
+            low, high = space.low.ravel().tolist(), space.high.ravel().tolist()
+            return Bounded(tuple(low), tuple(high), tuple(space.shape), dtype, distribution)
+    raise UphillError(
+        f"The action space {space} is not supported: use Discrete, MultiDiscrete, MultiBinary "
+        "or Box with finite bounds."
+    )
+
+
+def _round_towards(direction: float, x: np.ndarray) -> np.ndarray:
+    """Float64 to float32 in one direction: the nearest float32 of a bound may lie outside it."""
+    near = x.astype(np.float32)
+    is_behind = near < x if direction > 0 else near > x
+    return np.where(is_behind, np.nextafter(near, np.float32(direction)), near)
