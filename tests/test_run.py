@@ -19,6 +19,7 @@ from uphill import run as run_module
 from uphill.cli import main
 from uphill.errors import UphillError
 from uphill.learning.learner import make_learner
+from uphill.policies import trained
 from uphill.policies.actions import action_kind_of
 from uphill.policies.encodings import encoding_of
 from uphill.policies.trained import TrainedPolicy
@@ -233,7 +234,7 @@ def test_policies_are_made_once_and_compiled_once(run: uphill.Run) -> None:
         policy = loaded.policy_of(seed_index)
         policy.act(observation)
         policy.act(observation, sample=True)
-        programs: list[Any] = [run_module._mode, run_module._sample]
+        programs: list[Any] = [trained._mode, trained._sample]
         sizes.append([program._cache_size() for program in programs])
     assert sizes[0] == sizes[1] == sizes[2]
 

@@ -23,6 +23,10 @@ Scalar = float | Num[jax.Array, ""]
 """A number, or a traced one: float settings are traced, so changing them never recompiles."""
 
 
+BLOCK = 32
+"""Whole episodes are collected in blocks of so many steps: what is computed beyond the end of the
+longest episode is at most one block."""
+
 _NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
 
 

@@ -15,7 +15,6 @@ from gymnasium.vector import SyncVectorEnv
 import python_envs
 from counting_world import CountingWorld
 from uphill.collecting.compiled import (
-    BLOCK,
     collect_episodes,
     collect_on_host,
     collect_steps,
@@ -31,7 +30,7 @@ from uphill.envs.make import lane_seed
 from uphill.envs.worlds.cartpole import CartPole
 from uphill.theory.returns import lambda_return
 from uphill.training.trainer import Trainer, split_lanes
-from uphill.trajectory import narrow_on_host
+from uphill.trajectory import BLOCK, narrow_on_host
 
 
 def random_policy(space):

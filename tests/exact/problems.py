@@ -20,11 +20,11 @@ from tabular import (
     unchanged,
 )
 
-from uphill.collecting.compiled import BLOCK
 from uphill.learning.learner import Learner
 from uphill.parts import Algorithm, Episodes, NoBaseline, RewardToGo
 from uphill.parts.algorithms import reinforce
 from uphill.policies.policy import NetworkSettings
+from uphill.trajectory import BLOCK
 
 EXACT = 1e-10
 FIXED = random_process(seed=0, limit=3, ends=False)

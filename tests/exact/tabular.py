@@ -17,16 +17,15 @@ import numpy as np
 from gymnasium import spaces
 from jax.flatten_util import ravel_pytree
 
-from uphill.collecting.compiled import BLOCK
+from uphill.batch import Batch
 from uphill.learning.advantages import make_batch
-from uphill.learning.gradient import Batch
 from uphill.learning.learner import Learner, joint_model, make_learner
 from uphill.learning.objective import descent_direction, distribution_of
 from uphill.parts import Algorithm
 from uphill.policies.actions import action_kind_of
 from uphill.policies.encodings import encoding_of
 from uphill.policies.policy import Policy, PolicySettings
-from uphill.trajectory import Trajectory
+from uphill.trajectory import BLOCK, Trajectory
 
 TABULAR = PolicySettings(hidden=())
 """A linear network on one-hot observations: a table of logits."""

@@ -37,7 +37,7 @@ from tabular import (
     random_process,
 )
 
-from uphill.learning.gradient import Batch
+from uphill.batch import Batch
 from uphill.learning.learner import Learner
 from uphill.parts import (
     GAE,

@@ -37,8 +37,7 @@ from tabular import (
     random_process,
 )
 
-from uphill.collecting.compiled import BLOCK
-from uphill.learning.gradient import Batch
+from uphill.batch import Batch
 from uphill.parts import (
     GAE,
     BatchMean,
@@ -49,6 +48,7 @@ from uphill.parts import (
     ValueFunction,
 )
 from uphill.parts.algorithms import reinforce, vpg
+from uphill.trajectory import BLOCK
 
 
 def test_the_oracle_agrees_with_the_mean_return_of_all_histories() -> None:

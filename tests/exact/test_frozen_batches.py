@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from uphill.learning.gradient import Batch
+from uphill.batch import Batch
 from uphill.learning.learner import make_learner
 from uphill.learning.objective import descent_direction
 from uphill.parts import Algorithm, Steps, ValueFunction

@@ -9,7 +9,7 @@ import pytest
 from gymnasium import spaces
 from jax.flatten_util import ravel_pytree
 
-from uphill.learning.gradient import Batch
+from uphill.batch import Batch
 from uphill.learning.learner import make_learner
 from uphill.learning.natural_step import natural_direction, natural_step
 from uphill.learning.objective import descent_direction, distribution_of

@@ -21,7 +21,6 @@ from trajectories import (
     trajectory_of,
 )
 
-from uphill.collecting.compiled import BLOCK
 from uphill.learning.advantages import make_batch
 from uphill.learning.diagnostics import mean_kl
 from uphill.learning.objective import descent_direction
@@ -40,6 +39,7 @@ from uphill.parts import (
     ValueFunction,
 )
 from uphill.parts.algorithms import ppo, reinforce, vpg
+from uphill.trajectory import BLOCK
 
 jitted = jax.jit(update)
 KEY = jax.random.key(0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from trajectories import ACTIONS, ENCODING, LINEAR
 
-from uphill.learning.gradient import Batch
+from uphill.batch import Batch
 from uphill.learning.learner import initial_state
 from uphill.learning.value_function import (
     Memory,

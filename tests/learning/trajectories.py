@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from uphill.collecting.compiled import BLOCK
 from uphill.learning.learner import Learner, make_learner
 from uphill.parts import Algorithm, Episodes, Steps
 from uphill.policies.actions import Choice
 from uphill.policies.encodings import Numbers
 from uphill.policies.policy import NetworkSettings, PolicySettings
-from uphill.trajectory import Trajectory
+from uphill.trajectory import BLOCK, Trajectory
 
 ENCODING, ACTIONS = Numbers((3,)), Choice(2, 0, "int64")
 SMALL = PolicySettings(hidden=(8,))

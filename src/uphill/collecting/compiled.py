@@ -17,17 +17,13 @@ from jaxtyping import Bool, Float, Int, Key, PyTree, Shaped
 
 from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.base import CompiledEnvironment, Environment
-from uphill.trajectory import Array, EpisodeStatistics, Trajectory, narrow_on_host
+from uphill.trajectory import BLOCK, Array, EpisodeStatistics, Trajectory, narrow_on_host
 
 Keys = Key[jax.Array, "..."]
 """One key, or one for each seed; collectors get them for every step."""
 
 Act = Callable[[PyTree, Keys], tuple[Array, Array, Array]]
 """(observations, key) → (action as sampled, its log-probability, action for the environment)"""
-
-BLOCK = 32
-"""Whole episodes are collected in blocks of so many steps: what is computed beyond the end of the
-longest episode is at most one block."""
 
 
 class Lanes(eqx.Module):

@@ -5,8 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
-from uphill.collecting.compiled import BLOCK
-from uphill.learning.gradient import Batch, in_blocks
+from uphill.batch import Batch, in_blocks
 from uphill.learning.learner import Learner
 from uphill.parts import (
     ActionValue,
@@ -29,7 +28,7 @@ from uphill.theory.returns import (
     reward_to_go,
 )
 from uphill.theory.scaling import scaled
-from uphill.trajectory import Array, Scalar, Trajectory
+from uphill.trajectory import BLOCK, Array, Scalar, Trajectory
 
 Metrics = dict[str, Float[Array, ""]]
 

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
+from uphill.batch import Batch, averaged
 from uphill.learning.advantages import make_batch
-from uphill.learning.gradient import Batch, averaged
 from uphill.learning.learner import Learner
 from uphill.learning.natural_step import kl_between
 from uphill.learning.objective import Metrics, mean_gradient, with_scaled_advantages

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
-from uphill.learning.gradient import Batch, averaged
+from uphill.batch import Batch, averaged
 from uphill.learning.objective import (
     Metrics,
     distribution_of,

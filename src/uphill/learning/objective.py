@@ -5,7 +5,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Float, PyTree
 
-from uphill.learning.gradient import Batch, accumulate
+from uphill.batch import Batch, accumulate
 from uphill.parts import Algorithm, ClippedRatio, Episodes, KLPenalty, ValueFunction
 from uphill.policies.actor import with_uniform
 from uphill.policies.policy import Critic, Policy

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from uphill.learning.gradient import Batch
+from uphill.batch import Batch
 from uphill.learning.value_function import Memory, empty_memory, with_transitions
 from uphill.parts import Algorithm, KLPenalty, RunningMean, ValueFunction
 from uphill.policies.encodings import Encoding

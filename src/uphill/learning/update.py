@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import PRNGKeyArray
 
+from uphill.batch import Batch
 from uphill.learning.advantages import make_batch
 from uphill.learning.diagnostics import mean_kl
-from uphill.learning.gradient import Batch
 from uphill.learning.learner import Learner, choose, joint_model
 from uphill.learning.natural_step import natural_step
 from uphill.learning.objective import Metrics, Model, descent_direction

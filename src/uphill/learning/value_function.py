@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jaxtyping import Bool, Float, PRNGKeyArray, PyTree, UInt32
 
-from uphill.learning.gradient import Batch, accumulate
+from uphill.batch import Batch, accumulate
 from uphill.parts import ActionValue, ValueFunction
 from uphill.parts.optimizers import as_seen_by
 from uphill.policies.policy import ActionCritic, Critic

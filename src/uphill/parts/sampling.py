@@ -1,11 +1,64 @@
-"""Sampling: where the expectation comes from."""
+"""Sampling: where the expectation comes from.
+
+A sampling of one's own derives from `Windows` or `WholeEpisodes`, which every collector knows; its
+lengths are its own.
+"""
+
+from typing import ClassVar
 
 import equinox as eqx
+from jaxtyping import Bool
 
 from uphill.parts.checks import check_choice, check_count
+from uphill.theory.returns import inside_finished_episode
+from uphill.trajectory import Array, Trajectory
 
 
-class Steps(eqx.Module):
+class Sampling(eqx.Module):
+    """How the transitions of one update are collected, from `num_envs` environments at once."""
+
+    has_whole_episodes: ClassVar[bool]
+
+    num_envs: eqx.AbstractVar[int]
+
+    def most_transitions(self, max_episode_steps: int | None) -> int:
+        """The most transitions that one update may have."""
+        raise NotImplementedError
+
+    def counted(self, trajectory: Trajectory) -> Bool[Array, "T N"]:
+        """The steps that the gradient is made of."""
+        return trajectory.mask
+
+
+class Windows(Sampling):
+    """`num_steps` steps of every environment; episodes carry over from one to the next."""
+
+    has_whole_episodes: ClassVar[bool] = False
+
+    num_steps: eqx.AbstractVar[int]
+
+    def most_transitions(self, max_episode_steps: int | None) -> int:
+        return self.num_envs * self.num_steps
+
+
+class WholeEpisodes(Sampling):
+    """`per_env` episodes of every environment from reset, a number fixed before they run."""
+
+    has_whole_episodes: ClassVar[bool] = True
+
+    per_env: eqx.AbstractVar[int]
+
+    @property
+    def num_episodes(self) -> int:
+        """Episodes of one update."""
+        return self.num_envs * self.per_env
+
+    def most_transitions(self, max_episode_steps: int | None) -> int:
+        assert max_episode_steps is not None
+        return self.num_episodes * max_episode_steps
+
+
+class Steps(Windows):
     """A window of fixed length in every environment; episodes carry over from one to the next."""
 
     num_envs: int = eqx.field(static=True, default=8)
@@ -20,8 +73,13 @@ class Steps(eqx.Module):
         check_count(num_envs=self.num_envs, num_steps=self.num_steps)
         check_choice(("cut", "mask"), tail=self.tail)
 
+    def counted(self, trajectory: Trajectory) -> Bool[Array, "T N"]:
+        if self.tail == "cut":
+            return trajectory.mask
+        return trajectory.mask & inside_finished_episode(trajectory.ended)
 
-class Episodes(eqx.Module):
+
+class Episodes(WholeEpisodes):
     """Whole episodes from reset, so many of every environment, fixed before they run.
 
     Needs a time limit. Exact: no episode is left out for being long.

@@ -17,7 +17,6 @@ from jax import lax
 from jaxtyping import PyTree
 
 from uphill.collecting.compiled import (
-    BLOCK,
     Keys,
     Lanes,
     collect_episodes,
@@ -43,7 +42,7 @@ from uphill.policies.own_network import NetworkFactory
 from uphill.training.process import is_short_of_devices, use_cores
 from uphill.training.rows import PackedRows, Rows, concatenate, pack, row_of, unpack
 from uphill.training.seeds import over_seeds, seed_keys
-from uphill.trajectory import Array, EpisodeStatistics, Trajectory
+from uphill.trajectory import BLOCK, Array, EpisodeStatistics, Trajectory
 
 CAPACITY = 64
 """The most updates in one chunk."""

@@ -7,12 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from trajectories import SMALL, learner_of, trajectory_of
 
-from uphill.collecting.compiled import BLOCK
+from uphill.batch import Batch, accumulate, in_blocks
 from uphill.learning.advantages import make_batch
-from uphill.learning.gradient import Batch, accumulate, in_blocks
 from uphill.learning.objective import descent_direction
 from uphill.parts.algorithms import reinforce
-from uphill.trajectory import Trajectory
+from uphill.trajectory import BLOCK, Trajectory
 
 
 def test_a_partly_filled_buffer_gives_the_gradient_of_its_filled_part() -> None:

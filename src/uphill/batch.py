@@ -1,4 +1,5 @@
-"""Sums and gradients of sums over a batch, block by block where a batch is only partly filled."""
+"""Samples without time; sums and gradients of sums over them, block by block where a batch is only
+partly filled."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
