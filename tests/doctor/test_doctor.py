@@ -55,7 +55,7 @@ ZOO: list[tuple[type[zoo.Healthy], Name, str, str]] = [
     (zoo.SeesNothing, "observation-constant", "problem", "the agent sees nothing"),
     (zoo.DeadSensor, "observation-constant", "advice", "1 of 5 numbers never changed"),
     (zoo.DuplicateSensor, "observation-duplicate", "advice", "observation[2] says what observ"),
-    (zoo.HugeObservation, "observation-scale", "advice", "e+06"),
+    (zoo.HugeObservation, "observation-scale", "advice", "to 1,670,"),
     (zoo.UnequalObservation, "observation-scale", "advice", "(observation[1])"),
     (zoo.Deaf, "actions-change-nothing", "problem", "Whatever was done in 64 situations"),
     (zoo.TwoActionsAlike, "action-without-effect", "advice", "1 and 2 did the same"),

@@ -12,6 +12,7 @@ from uphill.doctor.command import is_slow_python
 from uphill.doctor.facts import Facts, Play, summary
 from uphill.doctor.finding import Finding
 from uphill.doctor.rules.learning import best_constant
+from uphill.words import count, duration, number
 
 
 def report(facts: Facts) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def speed(facts: Facts) -> str | None:
     seconds, choice = facts.step_seconds, facts.choice
     if seconds is None:
         return None
-    took = f"one step takes {_duration(seconds)} in Python"
+    took = f"one step takes {duration(seconds)} in Python"
     if choice.backend == "compiled":
         return f"{took}; training compiles it, which is far faster."
     if choice.backend == "envpool":
@@ -86,10 +87,6 @@ def speed(facts: Facts) -> str | None:
     if "pip install" in choice.reason:
         return f"{took}; pip install 'uphill[envpool]' may run it many times faster."
     return f"{took}, which is quick enough for one process."
-
-
-def _duration(seconds: float) -> str:
-    return f"{1e6 * seconds:.0f} µs" if seconds < 1e-3 else f"{1e3 * seconds:.3g} ms"
 
 
 def words(facts: Facts, findings: Sequence[Finding], command: str) -> str:
@@ -141,20 +138,15 @@ def _space(space: gymnasium.Space) -> str:
 def _bounds(space: spaces.Box) -> str:
     if not space.low.size or not np.isfinite([space.low.min(), space.high.max()]).all():
         return ""
-    return f", {space.low.min():.4g} to {space.high.max():.4g}"
+    return f", {number(float(space.low.min()))} to {number(float(space.high.max()))}"
 
 
 def _returns(returns: np.ndarray) -> str:
     found = summary(returns)
     if found is None:
         return "no episode came to an end"
-    mean, low, high = (_number(x) for x in (found["mean"], *found["ci95"]))
-    count = "1 episode" if len(returns) == 1 else f"{len(returns):,} episodes"
-    return f"return {mean} (95 %: {low} to {high}), {count}"
-
-
-def _number(x: float) -> str:
-    return f"{x:,.0f}" if 1e4 <= abs(x) < 1e9 else f"{x:.4g}"
+    mean, low, high = (number(x) for x in (found["mean"], *found["ci95"]))
+    return f"return {mean} (95 %: {low} to {high}), {count(len(returns), 'episode')}"
 
 
 def _length_words(play: Play) -> str:

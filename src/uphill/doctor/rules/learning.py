@@ -8,6 +8,7 @@ from uphill.doctor.rules.actions import without_effect
 from uphill.doctor.rules.observations import constant_numbers
 from uphill.doctor.rules.rewards import is_sparse, never_varies
 from uphill.doctor.training import FEWEST_STEPS
+from uphill.words import number
 
 _SURE = 2.5
 """Standard errors between two means before they count as different."""
@@ -18,13 +19,13 @@ def no_better_than_random(facts: Facts) -> list[Finding]:
     training = _informative(facts)
     if training is None or is_better_than_random(facts, training) or _is_explained(facts):
         return []
-    trained, random = training.returns.mean(), facts.random.returns.mean()
+    trained, random = number(training.returns.mean()), number(facts.random.returns.mean())
     return [
         Finding(
             "no-better-than-random",
             "advice",
-            f"After {training.steps:,} steps of {training.algo} a policy earned {trained:.4g} an "
-            f"episode, random play {random:.4g}.",
+            f"After {training.steps:,} steps of {training.algo} a policy earned {trained} an "
+            f"episode, random play {random}.",
             "See whether the observation holds what the reward depends on, whether rewards come "
             "soon after what earns them, and whether the signs are right; or train longer, some "
             "tasks are slow to begin.",
@@ -46,9 +47,9 @@ def constant_as_good(facts: Facts) -> list[Finding]:
         Finding(
             "constant-as-good",
             "advice",
-            f"Always the action {best.action} earned {constant:.4g} an episode, a policy after "
-            f"{training.steps:,} steps of {training.algo} {trained:.4g}: nothing that it saw has "
-            "helped it.",
+            f"Always the action {best.action} earned {number(constant)} an episode, a policy after "
+            f"{training.steps:,} steps of {training.algo} {number(trained)}: nothing that it saw "
+            "has helped it.",
             "If it stays so with more training, see whether the reward should depend on more than "
             "the action, and whether the observation holds what it depends on.",
         )

@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float
 from uphill.doctor.facts import Facts
 from uphill.doctor.finding import Finding
 from uphill.doctor.numbers import is_measured, names
+from uphill.words import among, number
 
 _MANY = 512
 """Of more numbers (pictures) none is looked at alone."""
@@ -82,11 +83,11 @@ def scale(facts: Facts) -> list[Finding]:
     all_names = names(facts.observation_space)
     largest, smallest = (all_names[indices[k]] for k in (size.argmax(), size.argmin()))
     if len(size) == 1:
-        seen = f"{largest} is at most {most:.3g} in size."
+        seen = f"{largest} is at most {number(most)} in size."
     else:
         seen = (
-            f"Its numbers are of sizes from {least:.3g} ({smallest}) to {most:.3g} ({largest}) in "
-            "random play."
+            f"Its numbers are of sizes from {number(least)} ({smallest}) to {number(most)} "
+            f"({largest}) in random play."
         )
     return [
         Finding(
@@ -131,5 +132,4 @@ def _rows(facts: Facts) -> Float[np.ndarray, "rows D"]:
 
 def _listed(facts: Facts, indices: np.ndarray) -> str:
     all_names = names(facts.observation_space)
-    shown = ", ".join(all_names[k] for k in indices[:8])
-    return shown + (", …" if len(indices) > 8 else "")
+    return ", ".join(among([all_names[k] for k in indices]))

@@ -4,6 +4,7 @@ import numpy as np
 
 from uphill.doctor.facts import Facts, Play
 from uphill.doctor.finding import Finding
+from uphill.words import number
 
 _FEWEST = 50
 """Steps of random play before anything is said."""
@@ -81,7 +82,8 @@ def scale(facts: Facts) -> list[Finding]:
         Finding(
             "reward-scale",
             "advice",
-            f"Rewards are {word}: their root mean square is {size:.3g}, the largest {most:.3g}.",
+            f"Rewards are {word}: their root mean square is {number(size)}, the largest "
+            f"{number(most)}.",
             "Train with --normalize-rewards, as the command below does, or scale them in the "
             "environment: learning rates suit rewards around 1.",
         )
