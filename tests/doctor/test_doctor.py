@@ -260,7 +260,7 @@ def test_in_another_thread_nothing_is_cut_short() -> None:
 
 
 def test_an_environment_of_nested_observations_has_named_numbers() -> None:
-    from uphill.doctor.numbers import flatten, names
+    from uphill.doctor.numbers import flatten, number_names
 
     space = gymnasium.spaces.Dict(
         {
@@ -272,14 +272,14 @@ def test_an_environment_of_nested_observations_has_named_numbers() -> None:
     )
     space.seed(0)
     sample = space.sample()
-    assert names(space) == [
+    assert number_names(space) == [
         *("observation['b'][0]", "observation['b'][1]"),
         *("observation['a'][0, 0]", "observation['a'][1, 0]"),
-    ] or names(space)[0].startswith("observation['a']")
+    ] or number_names(space)[0].startswith("observation['a']")
     parts = {"observation['b'][0]": sample["b"][0], "observation['b'][1]": sample["b"][1]}
     parts |= {f"observation['a'][{k}, 0]": sample["a"][k, 0] for k in range(2)}
     vector = flatten(space, sample)
-    assert vector.tolist() == [float(parts[name]) for name in names(space)]
+    assert vector.tolist() == [float(parts[name]) for name in number_names(space)]
 
 
 def test_what_a_step_costs_says_which_backend_suits() -> None:

@@ -1,4 +1,4 @@
-"""Facts as a document, and an examination as words for a person."""
+"""EnvironmentFacts as a document, and an examination as words for a person."""
 
 import textwrap
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ import numpy as np
 from gymnasium import spaces
 
 from uphill.doctor.command import is_slow_python
-from uphill.doctor.facts import Facts, Play, summary
+from uphill.doctor.facts import EnvironmentFacts, Play, summary
 from uphill.doctor.finding import Finding
 from uphill.doctor.rules.learning import best_constant
 from uphill.words import count, duration, number
 
 
-def report(facts: Facts) -> dict[str, Any]:
+def document(facts: EnvironmentFacts) -> dict[str, Any]:
     """The facts in plain numbers and sentences, for JSON."""
     random, seconds = facts.random, facts.step_seconds
     return {
@@ -58,7 +58,7 @@ def _lengths(play: Play) -> dict[str, Any] | None:
     return {"min": low, "mean": float(play.lengths.mean()), "max": high}
 
 
-def _trained(facts: Facts) -> dict[str, Any] | None:
+def _trained(facts: EnvironmentFacts) -> dict[str, Any] | None:
     training = facts.training
     if training is None:
         return None
@@ -72,7 +72,7 @@ def _trained(facts: Facts) -> dict[str, Any] | None:
     }
 
 
-def speed(facts: Facts) -> str | None:
+def speed(facts: EnvironmentFacts) -> str | None:
     """What a step costs, and which backend suits, as a sentence."""
     seconds, choice = facts.step_seconds, facts.choice
     if seconds is None:
@@ -89,7 +89,7 @@ def speed(facts: Facts) -> str | None:
     return f"{took}, which is quick enough for one process."
 
 
-def words(facts: Facts, findings: Sequence[Finding], command: str) -> str:
+def text(facts: EnvironmentFacts, findings: Sequence[Finding], command: str) -> str:
     """All of it, for a person to read."""
     lines = [f"{facts.choice.name}: backend {facts.choice.backend}, since {facts.choice.reason}."]
     lines += [f"  {name:13} {text}" for name, text in _table(facts)]
@@ -100,7 +100,7 @@ def words(facts: Facts, findings: Sequence[Finding], command: str) -> str:
     return "\n".join(lines)
 
 
-def _table(facts: Facts) -> list[tuple[str, str]]:
+def _table(facts: EnvironmentFacts) -> list[tuple[str, str]]:
     limit = facts.max_episode_steps
     rows = [
         ("observation", _space(facts.observation_space)),

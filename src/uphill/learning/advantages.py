@@ -19,7 +19,7 @@ from uphill.parts import (
     ValueFunction,
 )
 from uphill.policies.policy import values
-from uphill.theory.baselines import batch_mean, leave_one_out, masked_mean, standardize, time_mean
+from uphill.theory.means import batch_mean, leave_one_out, masked_mean, standardize, time_mean
 from uphill.theory.moments import varies
 from uphill.theory.returns import (
     inside_finished_episode,

@@ -14,7 +14,7 @@ from uphill.learning.objective import Metrics, mean_gradient, with_scaled_advant
 from uphill.parts import Algorithm
 from uphill.policies.actions import ActionKind, Bounded
 from uphill.policies.policy import Policy
-from uphill.theory.baselines import masked_sum
+from uphill.theory.means import masked_sum
 from uphill.trajectory import Array, Trajectory
 
 MAX_GROUPS = 8

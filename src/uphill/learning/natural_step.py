@@ -18,7 +18,7 @@ from uphill.learning.objective import (
 from uphill.parts import Algorithm, TrustRegion
 from uphill.parts.optimizers import NaturalStep
 from uphill.policies.policy import Policy
-from uphill.theory.baselines import masked_sum
+from uphill.theory.means import masked_sum
 from uphill.theory.natural_gradient import (
     backtrack,
     conjugate_gradient,

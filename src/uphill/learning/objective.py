@@ -9,8 +9,8 @@ from uphill.batch import Batch, accumulate
 from uphill.parts import Algorithm, ClippedRatio, Episodes, KLPenalty, ValueFunction
 from uphill.policies.actor import with_uniform
 from uphill.policies.policy import Critic, Policy
-from uphill.theory.baselines import masked_sum, standardize
 from uphill.theory.distributions import Distribution
+from uphill.theory.means import masked_sum, standardize
 from uphill.theory.surrogates import approximate_kl
 from uphill.trajectory import Array, Scalar
 

@@ -10,7 +10,7 @@ from uphill.batch import Batch
 from uphill.learning.value_function import Memory, empty_memory, with_transitions
 from uphill.parts import Algorithm, KLPenalty, RunningMean, ValueFunction
 from uphill.policies.encodings import Encoding
-from uphill.theory.baselines import masked_mean, update_running_mean
+from uphill.theory.means import masked_mean, update_running_mean
 from uphill.theory.moments import Moments, batch_moments, merge
 from uphill.theory.returns import following, reward_to_go
 from uphill.theory.scaling import Scale, deviation, fresh_scale

@@ -1,6 +1,6 @@
 """Baselines: what to subtract from a return before it weighs an action's score.
 
-Their formulas are in `theory/baselines.py`; the learned one is fitted in `value_function.py`.
+Their formulas are in `theory/means.py`; the learned one is fitted in `value_function.py`.
 """
 
 import equinox as eqx

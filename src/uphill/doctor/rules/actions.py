@@ -1,12 +1,12 @@
 """Actions that do nothing."""
 
-from uphill.doctor.facts import Facts
+from uphill.doctor.facts import EnvironmentFacts
 from uphill.doctor.finding import Finding
 from uphill.doctor.repeats import FEWEST
 from uphill.words import among, listed
 
 
-def without_effect(facts: Facts) -> list[Finding]:
+def without_effect(facts: EnvironmentFacts) -> list[Finding]:
     """Actions, or components of the action, that make no difference in any situation tried."""
     effects = facts.effects
     if effects is None or effects.num_situations < FEWEST:

@@ -42,7 +42,7 @@ from uphill.parts import (
     ValueFunction,
 )
 from uphill.policies.policy import PolicySettings
-from uphill.theory.baselines import masked_mean, update_running_mean
+from uphill.theory.means import masked_mean, update_running_mean
 from uphill.trajectory import Array, Trajectory
 
 _OWN = Adam(learning_rate=3e-3)

@@ -12,7 +12,7 @@ from uphill.words import duration, number
 LOGICAL_WIDTH = 640  # the width that the sizes below are meant for
 HEIGHT = 58
 
-GROUND: Color = (33, 41, 52)
+BACKDROP: Color = (33, 41, 52)
 BRIGHT: Color = (248, 247, 243)
 FAINT: Color = (150, 160, 172)
 DONE: Color = (226, 122, 63)
@@ -46,7 +46,7 @@ def captioned(frame: Frame, caption: Caption) -> Frame:
 def _bar(width: int, caption: Caption) -> UInt8[np.ndarray, "height width 3"]:
     unit = width / LOGICAL_WIDTH
     height = round(HEIGHT * unit / 2) * 2
-    canvas = Canvas((width, height), background=GROUND)
+    canvas = Canvas((width, height), background=BACKDROP)
     values = {
         "step": f"{caption.steps:,}",
         "trained for": duration(caption.seconds),

@@ -131,7 +131,7 @@ class _Scene:
         """Pictures, each with the return so far."""
         pictures = self.episode.draw(self.states)
         for picture, t in zip(pictures, self.states, strict=True):
-            yield fit(picture, self.width), float(self.episode.returns[t])
+            yield fitted(picture, self.width), float(self.episode.returns[t])
 
     @property
     def states(self) -> list[int]:
@@ -362,7 +362,7 @@ def _speed(num_steps: int, fps: float, rate: float, longest: float) -> int:
     return speed
 
 
-def fit(frame: Frame, width: int | None) -> Frame:
+def fitted(frame: Frame, width: int | None) -> Frame:
     """A picture of even size, scaled to a width; without one, small pictures are enlarged by a
     whole number, which keeps their pixels sharp."""
     from PIL import Image
