@@ -6,14 +6,12 @@ from functools import partial
 from typing import Any
 
 import gymnasium
-import jax
-import numpy as np
 
 from uphill.doctor.play import describe_error
 from uphill.doctor.watch import TookTooLong, Watch
-from uphill.envs.backends.envpool import make_pool, pool_time_limit
 from uphill.envs.backends.gymnasium import factory_of, make_bare, spec_of, time_limit, unmakeable
 from uphill.envs.backends.old_gym import has_old_signatures
+from uphill.envs.backends.pool_of_one import PooledEnv
 from uphill.envs.base import World
 from uphill.envs.make import EnvironmentChoice
 from uphill.errors import UphillError
@@ -52,7 +50,8 @@ def subject_of(choice: EnvironmentChoice, seconds: float) -> Subject:
                 raise
     if choice.backend == "envpool":
         return _from_pool(choice)
-    from uphill.envs.registration import WorldEnv  # which registers them
+    # Here, since it registers them: a mistyped ID would be told their names, too.
+    from uphill.envs.registration import WorldEnv
 
     if not isinstance(choice.env, str):
         return _from_gymnasium(choice, partial(_limited, WorldEnv, choice.env), seconds)
@@ -116,40 +115,7 @@ def _is_old(source: Any, kwargs: dict[str, Any], seconds: float) -> bool:
 
 
 def _from_pool(choice: EnvironmentChoice) -> Subject:
-    env = PoolOfOne(str(choice.env), choice.env_kwargs)
-    limit, threshold = env.max_episode_steps, env.reward_threshold
+    make = partial(PooledEnv, str(choice.env), choice.env_kwargs)
+    env = make()
     env.close()
-
-    def make() -> gymnasium.Env:
-        return PoolOfOne(str(choice.env), choice.env_kwargs)
-
-    return Subject(choice, "EnvPool", make, False, limit, threshold)
-
-
-class PoolOfOne(gymnasium.Env):
-    """One environment of EnvPool's. A pool is seeded when it is made, so a seed makes another."""
-
-    def __init__(self, env_id: str, env_kwargs: dict[str, Any]) -> None:
-        self._arguments = (env_id, env_kwargs)
-        self._pool = make_pool(env_id, [0], env_kwargs)
-        self.observation_space = self._pool.observation_space
-        self.action_space = self._pool.action_space
-        self.max_episode_steps = pool_time_limit(self._pool)
-        self.reward_threshold: float | None = self._pool.spec.reward_threshold
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
-        super().reset(seed=seed)
-        if seed is not None:
-            env_id, env_kwargs = self._arguments
-            self._pool.close()
-            self._pool = make_pool(env_id, [seed], env_kwargs)
-        return jax.tree.map(lambda x: x[0], self._pool.reset()[0]), {}
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
-        batch = np.asarray(action, self.action_space.dtype)[None]
-        observation, reward, terminated, truncated, _ = self._pool.step(batch)
-        first = jax.tree.map(lambda x: x[0], observation)
-        return first, float(reward[0]), bool(terminated[0]), bool(truncated[0]), {}
-
-    def close(self) -> None:
-        self._pool.close()
+    return Subject(choice, "EnvPool", make, False, env.max_episode_steps, env.reward_threshold)

@@ -30,6 +30,7 @@ from uphill.sessions.display import Progress
 from uphill.sessions.launch import BackendName
 from uphill.sessions.presets import preset
 from uphill.studies.variance.gradients import Entry, entries, fit, fitting, gradients, reference
+from uphill.studies.variance.picture import plot_variance
 from uphill.theory.statistics import draws, middle_95
 from uphill.training.process import use_compile_cache, use_cores
 from uphill.training.seeds import over_seeds, seed_keys
@@ -100,8 +101,6 @@ def measure_variance(
         "versions": installed_versions(),
         "platform": describe_platform(),
     }
-    from uphill.views.plots import plot_variance
-
     result["picture"] = str(plot_variance(folder / "variance.png", result))
     write_file(folder / "variance.json", (json.dumps(result, indent=1) + "\n").encode())
     return result

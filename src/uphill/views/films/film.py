@@ -365,7 +365,7 @@ def _speed(num_steps: int, fps: float, rate: float, longest: float) -> int:
 def fitted(frame: Frame, width: int | None) -> Frame:
     """A picture of even size, scaled to a width; without one, small pictures are enlarged by a
     whole number, which keeps their pixels sharp."""
-    from PIL import Image
+    from PIL import Image  # as in `encoding`
 
     if width is not None and width != frame.shape[1]:
         width = width // 2 * 2
