@@ -18,7 +18,7 @@ def make_batch(
     algorithm: Algorithm, learner: Learner, trajectory: Trajectory
 ) -> tuple[Batch, Metrics]:
     """The samples of a trajectory with their advantages."""
-    estimator, baseline, scale = algorithm.estimator, algorithm.baseline, learner.scales.deviation
+    estimator, baseline = algorithm.estimator, algorithm.baseline
     seen = look_at(algorithm, learner, trajectory)
     returns = estimator(learner.parts.estimator, seen)
     learned = estimator.target(seen, returns)
@@ -29,7 +29,7 @@ def make_batch(
         # Of a learned Q it says nothing: what V and Q both learn is the return.
         known = target if estimator.is_learned else returns
         metrics["value/explained_variance"] = explained_variance(known, seen.value, seen.mask)
-    t = trajectory
+    t, scale = trajectory, learner.scales.deviation
     rows = (seen.features, t.action, t.log_prob, advantage, target / scale, seen.mask)
     return batch_of(t, (*rows, learned / scale if estimator.is_learned else None)), metrics
 
