@@ -30,7 +30,7 @@ from uphill.parts import (
     ValueFunction,
 )
 from uphill.parts.algorithms import ALGORITHMS, ppo, reinforce, vpg
-from uphill.parts.schedule import Schedule
+from uphill.parts.schedule import Linear, Schedule
 from uphill.policies.actions import ActionKind, action_kind_of
 from uphill.policies.encodings import Encoding, encoding_of
 from uphill.policies.networks import Convolution
@@ -174,7 +174,7 @@ def test_plain_values_are_read_as_their_types() -> None:
     example = decode(Example, GOOD)
     assert example == Example(
         "a", 1, 2.0, True, "slow", (1, 2), GOOD["table"], GOOD["anything"],
-        Schedule(1.0, 0.0, "linear"), NoBaseline(),
+        Linear(1.0, 0.0), NoBaseline(),
     )  # fmt: skip
     assert type(example.rate) is float
     assert decode(Example, GOOD | {"part": None, "limit": "x"}).limit == "x"

@@ -14,8 +14,9 @@ from uphill.parts.baselines import (
 from uphill.parts.checks import (
     check_choice,
     check_count,
-    check_number,
     check_parts,
+    check_positive,
+    check_probabilities,
     check_schedule,
     require,
 )
@@ -103,9 +104,7 @@ class Algorithm(eqx.Module):
         check_choice(("steps", "episodes"), mean_over=self.mean_over)
         check_schedule(entropy=self.entropy)
         if self.uniform_mixture is not None:
-            ends = (self.uniform_mixture.value, self.uniform_mixture.end)
-            are_probabilities = bool(min(ends) >= 0 and max(ends) <= 1)
-            require(are_probabilities, "uniform_mixture", self.uniform_mixture, "use 0 to 1")
+            check_probabilities(uniform_mixture=self.uniform_mixture)
         self._check_estimator()
         self._check_baseline()
         self._check_sampling()
@@ -216,8 +215,7 @@ class Algorithm(eqx.Module):
                 "ClippedRatio as the surrogate",
             )
         if self.target_kl is not None:
-            check_number(target_kl=self.target_kl)
-            require(bool(self.target_kl > 0), "target_kl", self.target_kl, "use a number above 0")
+            check_positive(target_kl=self.target_kl)
             require(
                 self.num_epochs * self.num_minibatches > 1,
                 "target_kl",
@@ -281,7 +279,7 @@ class Algorithm(eqx.Module):
         """The algorithm with every schedule evaluated: its settings when `progress` is done."""
 
         return jax.tree.map(
-            lambda part: part.at(progress) if isinstance(part, Schedule) else part,
+            lambda part: part.now(progress) if isinstance(part, Schedule) else part,
             self,
             is_leaf=lambda part: isinstance(part, Schedule),
         )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from uphill.errors import UphillError
-from uphill.parts.schedule import Schedule
+from uphill.parts.schedule import Constant, Schedule
 
 _SCHEDULE = "a finite number, linear:START:END or cosine:START:END"
 
@@ -25,7 +25,7 @@ def encode(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Schedule):
-        return value.value if value.kind == "constant" else str(value)
+        return value.number if isinstance(value, Constant) else str(value)
     if dataclasses.is_dataclass(value):
         fields = {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"$type": type(value).__name__, **fields}
