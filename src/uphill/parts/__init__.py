@@ -29,6 +29,7 @@ from uphill.parts.optimizers import RMSProp as RMSProp
 from uphill.parts.optimizers import TrustRegion as TrustRegion
 from uphill.parts.sampling import Episodes as Episodes
 from uphill.parts.sampling import Steps as Steps
+from uphill.parts.schedule import Schedule as Schedule
 from uphill.parts.surrogates import ClippedRatio as ClippedRatio
 from uphill.parts.surrogates import ImportanceRatio as ImportanceRatio
 from uphill.parts.surrogates import KLPenalty as KLPenalty

@@ -74,7 +74,7 @@ class Schedule(eqx.Module):
         return lambda value: Schedule.parse(value, field)
 
 
-class _Written(Schedule):
+class Written(Schedule):
     """A schedule that is written as a number or as a text."""
 
     def __repr__(self) -> str:
@@ -86,7 +86,7 @@ class _Written(Schedule):
         return wadler_lindig.TextDoc(repr(self))
 
 
-class Constant(_Written):
+class Constant(Written):
     """`3e-4`: the same all the time."""
 
     number: Scalar
@@ -105,7 +105,7 @@ class Constant(_Written):
         return eqx.tree_pformat(self.number)
 
 
-class Ramp(_Written):
+class Ramp(Written):
     """From `start` to `stop` as training goes on."""
 
     start: Scalar
