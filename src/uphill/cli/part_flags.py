@@ -2,6 +2,8 @@
 `--surrogate my_module:Name`."""
 
 import copy
+import typing
+from collections.abc import Iterator
 from typing import Any
 
 from uphill.cli.errors import WrongCommandLine
@@ -49,13 +51,13 @@ def _is_schedule(algorithm: Any, path: list[str], value: str) -> bool:
 def _type_named(algorithm: Any, path: list[str], flag: str, value: str) -> type | None:
     """The type that a flag chooses for the part at `path`; None for no part."""
     from uphill.runs.configuration import kinds_at, part_types, takes_own
-    from uphill.runs.own_parts import import_part, is_own_name
+    from uphill.runs.own_parts import checked, import_named, is_own_name
 
     types, (kinds, _) = part_types(algorithm, path), kinds_at(algorithm, path)
     if value in types:
         return types[value]
     if takes_own(kinds) and is_own_name(value):
-        return import_part(value, kinds, flag)
+        return checked(import_named(value, flag), value, kinds, flag)
     own = ", or module:Name for one of your own" if takes_own(kinds) else ""
     raise WrongCommandLine(f"{flag} is {value!r}: choose one of {', '.join(types)}{own}.")
 
@@ -78,6 +80,36 @@ def unchecked(part: Any, field: str, value: Any) -> Any:
     changed = copy.copy(part)
     object.__setattr__(changed, field, value)
     return changed
+
+
+def switches_in(argv: list[str]) -> set[str]:
+    """The flags of an algorithm that take no value: those of any parts of ours, and of a user's own
+    that `argv` names."""
+    from uphill.parts import Algorithm
+    from uphill.runs.configuration import is_part
+    from uphill.runs.own_parts import import_named, is_own_name
+
+    found, fields = set(_switches(Algorithm, "--")), typing.get_type_hints(Algorithm)
+    for before, after in zip(argv, [*argv[1:], ""], strict=True):
+        flag, is_given, value = before.partition("=")
+        value = value if is_given else after
+        is_of_algorithm = flag[2:].partition(".")[0].replace("-", "_") in fields
+        if is_of_algorithm and flag not in found and is_own_name(value):
+            part = import_named(value, flag)
+            found |= set(_switches(part, f"{flag}.")) if is_part(part) else set()
+    return found
+
+
+def _switches(part: type, prefix: str) -> Iterator[str]:
+    from uphill.runs.configuration import choices, kinds_of
+
+    for name, hint in typing.get_type_hints(part).items():
+        flag = prefix + name.replace("_", "-")
+        if hint is bool:
+            yield flag
+        for kind in kinds_of(hint):
+            for choice in choices(kind):
+                yield from _switches(choice, f"{flag}.")
 
 
 def describe_parts(algorithm: Any) -> str:

@@ -10,7 +10,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -70,7 +70,11 @@ def decode(annotation: Any, value: Any, path: str = "", own: OwnParts = NOTHING_
             return _decode_schedule(value, path)
     if len(members) > 1:
         return _decode_union(members, value, path, own)
-    annotation = members[0]
+    return _decode_one(members[0], value, path, own)
+
+
+def _decode_one(annotation: Any, value: Any, path: str, own: OwnParts) -> Any:
+    """The value of a type that is no union, and no part."""
     origin = typing.get_origin(annotation)
     if origin is tuple:
         if not isinstance(value, list):
@@ -99,7 +103,7 @@ def decode(annotation: Any, value: Any, path: str = "", own: OwnParts = NOTHING_
 # --- which parts a field is for -----------------------------------------------------------------
 
 
-def members_of(annotation: Any) -> tuple[Any, ...]:
+def members_of(annotation: Any) -> Sequence[Any]:
     """The types that a field may have: those of a union, else the annotation. Arrays are left out:
     a number may be traced, but then nobody writes it down."""
     if typing.get_origin(annotation) not in (typing.Union, types.UnionType):
@@ -206,7 +210,7 @@ def _decode_schedule(value: Any, path: str) -> Schedule:
         raise _mismatch(path, value, _SCHEDULE) from error
 
 
-def _decode_union(members: tuple[Any, ...], value: Any, path: str, own: OwnParts) -> Any:
+def _decode_union(members: Sequence[Any], value: Any, path: str, own: OwnParts) -> Any:
     for member in members:
         if is_part(member) or isinstance(value, dict) != (typing.get_origin(member) is dict):
             continue
@@ -217,14 +221,14 @@ def _decode_union(members: tuple[Any, ...], value: Any, path: str, own: OwnParts
     raise _mismatch(path, value, _expected(members))
 
 
-def _expected(members: tuple[Any, ...]) -> str:
+def _expected(members: Sequence[Any]) -> str:
     possible = [x for member in members for x in (choices(member) if is_part(member) else [member])]
     names = [getattr(x, "__name__", str(x)) for x in possible]
     listed = ", ".join("None" if name == "NoneType" else name for name in names)
     return listed if len(names) == 1 else f"one of {listed}"
 
 
-def _decode_part(members: tuple[Any, ...], value: dict, path: str, own: OwnParts) -> Any:
+def _decode_part(members: Sequence[Any], value: dict, path: str, own: OwnParts) -> Any:
     kinds, name = tuple(filter(is_part, members)), value.get("$type")
     if is_own_name(name) and takes_own(kinds):
         part = own.part(name, kinds, path)

@@ -27,11 +27,11 @@ def is_own_name(name: object) -> TypeGuard[str]:
     return bool(is_name) and str(name).partition(":")[0] not in KINDS
 
 
-def import_part(name: str, kinds: tuple[type, ...], field: str) -> type:
-    """The class that `module:Name` is; the module is imported.
+def import_named(name: str, field: str) -> Any:
+    """What `module:Name` names; the module is imported.
 
     Raises:
-        UphillError: if there is none, or it is no part of one of the kinds.
+        UphillError: if there is no such module, or nothing of that name in it.
     """
     module, _, path = name.partition(":")
     found: Any = imported(module, name)
@@ -39,7 +39,7 @@ def import_part(name: str, kinds: tuple[type, ...], field: str) -> type:
         found = getattr(found, attribute, None)
     if found is None:
         raise UphillError(f"{field} is {name}, but the module {module!r} has no {path}.")
-    return checked(found, name, kinds, field)
+    return found
 
 
 def checked(part: Any, name: str, kinds: tuple[type, ...], field: str) -> type:
@@ -81,7 +81,7 @@ class OwnParts:
             return checked(found, name, kinds, field)
         is_importable = module != "__main__" and "<locals>" not in path
         if is_importable and self._allow_import:
-            return import_part(name, kinds, field)
+            return checked(import_named(name, field), name, kinds, field)
         short = path.rpartition(".")[2]
         importing = f", or add --allow-import to import {module!r} if you trust it"
         raise NotGivenError(
