@@ -25,7 +25,9 @@ from uphill.parts.names import NAMES
 from uphill.parts.schedule import Constant, Schedule, Written, is_traced
 from uphill.runs.own_parts import (
     NOTHING_OWN,
+    NotGivenError,
     OwnParts,
+    Withheld,
     is_own_name,
     transformation_name,
     type_name,
@@ -43,6 +45,8 @@ def encode(value: Any) -> Any:
         return encode(value.number) if isinstance(value, Constant) else str(value)
     if isinstance(value, optax.GradientTransformation):
         return transformation_name(value)
+    if isinstance(value, Withheld):
+        return value.document
     if dataclasses.is_dataclass(value):
         fields = {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"$type": type_name(type(value)), **fields}
@@ -57,7 +61,8 @@ def decode(annotation: Any, value: Any, path: str = "", own: OwnParts = NOTHING_
     """The value that `annotation` describes.
 
     Raises:
-        NotGivenError: if it is, or has, a part of a user's own that `own` does not know.
+        NotGivenError: if it is, or has, a part of a user's own that `own` does not know; unless the
+            annotation says that it may be withheld.
         UphillError: if `value` is not one; it names the field.
     """
     if annotation is Any:
@@ -65,7 +70,12 @@ def decode(annotation: Any, value: Any, path: str = "", own: OwnParts = NOTHING_
     members = members_of(annotation)
     if kinds := kinds_of(annotation):
         if isinstance(value, dict):
-            return _decode_part(members, value, path, own)
+            try:
+                return _decode_part(members, value, path, own)
+            except NotGivenError as error:
+                if Withheld not in members:
+                    raise
+                return Withheld(value, str(error))
         if Schedule in kinds and value is not None:
             return _decode_schedule(value, path)
     if len(members) > 1:
@@ -109,7 +119,8 @@ def members_of(annotation: Any) -> Sequence[Any]:
     if typing.get_origin(annotation) not in (typing.Union, types.UnionType):
         return (annotation,)
     members = typing.get_args(annotation)
-    return tuple(m for m in members if not (isinstance(m, type) and issubclass(m, AbstractArray)))
+    plain = [m for m in members if not (isinstance(m, type) and issubclass(m, AbstractArray))]
+    return plain or members
 
 
 def kinds_of(annotation: Any) -> tuple[type, ...]:

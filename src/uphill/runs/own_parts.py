@@ -2,7 +2,8 @@
 reads it, or from a module that they allow to be imported."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeGuard
 
 import optax
@@ -51,7 +52,9 @@ def checked(part: Any, name: str, kinds: tuple[type, ...], field: str) -> type:
     if isinstance(part, type) and issubclass(part, kinds):
         return part
     wanted = " or ".join(kind.__name__ for kind in kinds)
-    raise UphillError(f"{field} is {name}: derive it from {wanted} of uphill.parts.")
+    raise UphillError(
+        f"{field} is {name}, which is no {wanted} of uphill.parts: derive it from that."
+    )
 
 
 class OwnParts:
@@ -118,6 +121,30 @@ def transformation_name(transformation: optax.GradientTransformation) -> str:
     """The function that made it, which is all that it tells of itself: `chain`, mostly."""
     made_by = getattr(transformation.update, "__qualname__", repr(transformation.update))
     return made_by.partition(".")[0]
+
+
+class Withheld:
+    """In the place of an algorithm one of whose parts was not given again. What was written of it
+    can be shown; whatever else is asked of it is refused with what to give."""
+
+    def __init__(self, document: dict[str, Any], sentence: str) -> None:
+        self.document, self.sentence = document, sentence
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise NotGivenError(self.sentence)
+
+
+def own_parts_in(whole: Any) -> Iterator[OwnPart]:
+    """The parts of a user's own in an algorithm or a part, in the order of the file."""
+    if isinstance(whole, optax.GradientTransformation):
+        yield whole
+    elif is_dataclass(whole):
+        if is_own_name(type_name(type(whole))):
+            yield type(whole)
+        for field in fields(whole):
+            yield from own_parts_in(getattr(whole, field.name))
 
 
 NOTHING_OWN = OwnParts()
