@@ -26,14 +26,15 @@ from uphill.errors import UphillError
 
 EXAMINE = sys.modules["uphill.doctor.examine"]
 LEARNING = sys.modules["uphill.doctor.rules.learning"]
+AGES = 3600.0
 
 # What is wrong, its name, how grave it is, and what must be said of it.
 ZOO: list[tuple[type[zoo.Healthy], Name, str, str]] = [
     (zoo.RaisesInReset, "reset-raises", "problem", "OSError: the track is flooded"),
     (zoo.RaisesInStep, "step-raises", "problem", "At step 3 of episode 1, step raised OSError"),
     (zoo.RaisesAtAnExtreme, "step-raises", "problem", "ZeroDivisionError"),
-    (zoo.Hangs, "hangs", "problem", "step did not return within 0.3 s"),
-    (zoo.HangsComputing, "hangs", "problem", "step did not return within 0.3 s"),
+    (zoo.Hangs, "hangs", "problem", "step did not return within 1 s"),
+    (zoo.HangsComputing, "hangs", "problem", "step did not return within 1 s"),
     (zoo.Exits, "step-raises", "problem", "SystemExit: no simulator"),
     (zoo.ThreeValues, "wrong-return", "problem", "a tuple of 3"),
     (zoo.WrongShape, "observation-shape", "problem", "(1,)"),
@@ -80,9 +81,11 @@ TRAINED: list[tuple[type[zoo.Healthy], Name, str, str]] = [
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Less of everything, and little training counts."""
-    monkeypatch.setattr(EXAMINE, "_RANDOM", Limits(episodes=60, steps=2000, seconds=10.0))
-    monkeypatch.setattr(EXAMINE, "_CONSTANT_SECONDS", 1.0)
+    """Less of everything, little training counts, and no clock decides what is seen."""
+    monkeypatch.setattr(EXAMINE, "_RANDOM", Limits(episodes=60, steps=2000, seconds=AGES))
+    for name in ("_CALL", "_TRAINING", "_CONSTANT", "_REPEAT", "_EFFECT"):
+        monkeypatch.setattr(EXAMINE, f"{name}_SECONDS", AGES)
+    monkeypatch.setattr("uphill.doctor.training.SECONDS", AGES)
     monkeypatch.setattr(LEARNING, "FEWEST_STEPS", 2000)
 
 
@@ -109,7 +112,7 @@ def test_a_broken_environment_is_diagnosed_by_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if name == "hangs":
-        monkeypatch.setattr(EXAMINE, "_CALL_SECONDS", 0.3)
+        monkeypatch.setattr(EXAMINE, "_CALL_SECONDS", 1.0)
     is_trained = any(kind is row[0] for row in TRAINED)
     examination = seen(kind, 4000 if is_trained else 0)
     assert capfd.readouterr() == ("", "")
