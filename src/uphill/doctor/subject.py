@@ -1,6 +1,7 @@
 """The environment to examine, through Gymnasium's API whoever runs it in training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -42,14 +43,13 @@ def subject_of(choice: EnvironmentChoice, seconds: float) -> Subject:
     """
     is_asked_for = choice.reason == "you asked for it"
     has_gymnasium = isinstance(choice.env, str) and _is_registered(choice.env)
-    if choice.backend == "gymnasium" or (has_gymnasium and not is_asked_for):
-        try:
-            return _from_gymnasium(choice, choice.env, seconds)
-        except UphillError:
-            if choice.backend != "envpool":
-                raise
     if choice.backend == "envpool":
+        with suppress(UphillError):
+            if has_gymnasium and not is_asked_for:
+                return _from_gymnasium(choice, choice.env, seconds)
         return _from_pool(choice)
+    if choice.backend == "gymnasium" or (has_gymnasium and not is_asked_for):
+        return _from_gymnasium(choice, choice.env, seconds)
     # Here, since it registers them: a mistyped ID would be told their names, too.
     from uphill.envs.registration import WorldEnv
 
@@ -72,25 +72,31 @@ def _from_gymnasium(
     choice: EnvironmentChoice, env: str | Callable[..., Any], seconds: float
 ) -> Subject:
     source, kwargs = spec_of(env) if isinstance(env, str) else env, choice.env_kwargs
-    with Watch(_MAKING_SECONDS) as watch:
-        try:
-            is_old = watch.call(_is_old, source, kwargs, seconds)
-            factory = factory_of(source, kwargs, is_old)
-            made = watch.call(factory)
-            limit, spec = time_limit(made), getattr(made, "spec", None)
-            for field in ("observation_space", "action_space"):
-                if not isinstance(getattr(made, field, None), gymnasium.Space):
-                    raise UphillError(f"has no {field}: set self.{field} to a space in __init__.")
-        except TookTooLong:
-            raise UphillError(
-                f"{choice.name} was not made within {_MAKING_SECONDS:g} s: see what its "
-                "constructor waits for."
-            ) from None
-        except (Exception, SystemExit) as error:
-            raise _unmakeable(choice, error) from error
+    with _making(choice), Watch(_MAKING_SECONDS) as watch:
+        is_old = watch.call(_is_old, source, kwargs, seconds)
+        factory = factory_of(source, kwargs, is_old)
+        made = watch.call(factory)
+        limit, spec = time_limit(made), getattr(made, "spec", None)
+        for field in ("observation_space", "action_space"):
+            if not isinstance(getattr(made, field, None), gymnasium.Space):
+                raise UphillError(f"has no {field}: set self.{field} to a space in __init__.")
     threshold = None if spec is None else spec.reward_threshold
     through = env if isinstance(env, str) else choice.name
     return Subject(choice, through, factory, is_old, limit, threshold)
+
+
+@contextmanager
+def _making(choice: EnvironmentChoice) -> Iterator[None]:
+    """Whatever goes wrong meanwhile is why it could not be made."""
+    try:
+        yield
+    except TookTooLong:
+        raise UphillError(
+            f"{choice.name} was not made within {_MAKING_SECONDS:g} s: see what its constructor "
+            "waits for."
+        ) from None
+    except (Exception, SystemExit) as error:
+        raise _unmakeable(choice, error) from error
 
 
 def _unmakeable(choice: EnvironmentChoice, error: BaseException) -> UphillError:
