@@ -13,9 +13,8 @@ from uphill.errors import UphillError
 from uphill.run import EVALUATION_FILE, Run
 from uphill.runs.experiment import FILE as EXPERIMENT_FILE
 from uphill.runs.metrics import FILE as METRICS_FILE
-from uphill.views.report.charts import Chart
 from uphill.views.report.page import Live, Page, index_page, report_page
-from uphill.views.report.view import overview_of
+from uphill.views.report.view import Overview, overview_of
 
 REFRESH = 3
 """Seconds after which pages renew themselves."""
@@ -33,11 +32,8 @@ class ListedRun:
 
     name: str
     link: str
-    about: str
-    state: str
-    tone: str
-    latest: str
-    curve: Chart | None
+    """to its report; none where it can't be read"""
+    seen: Overview
 
 
 class Shelf:
@@ -82,11 +78,9 @@ class Shelf:
         if name in self._rows and self._rows[name][0] == state:
             return self._rows[name][1]
         try:
-            seen = overview_of(Run(run))
-            link = f"/report?run={quote(name, safe='')}"
-            row = ListedRun(name, link, seen.about, seen.state, seen.tone, seen.latest, seen.curve)
+            row = ListedRun(name, f"/report?run={quote(name, safe='')}", overview_of(Run(run)))
         except UphillError as error:
-            row = ListedRun(name, "", str(error), "unreadable", "bad", "–", None)
+            row = ListedRun(name, "", Overview(str(error), "unreadable", "bad", "–", None))
         self._rows[name] = (state, row)
         return row
 
