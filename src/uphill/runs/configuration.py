@@ -250,9 +250,11 @@ def _decode_part(members: Sequence[Any], value: dict, path: str, own: OwnParts) 
 
 def _part_named(name: Any, kinds: tuple[type, ...]) -> type | None:
     """The type of that name, among those that are of one of the kinds."""
+    if not isinstance(name, str):
+        return None
     own_settings = {type_name(kind): kind for kind in kinds if not takes_own((kind,))}
-    if not isinstance(name, str) or name in own_settings:
-        return own_settings.get(name)
+    if name in own_settings:
+        return own_settings[name]
     ours = getattr(parts, name, None)
     is_ours = isinstance(ours, type) and issubclass(ours, kinds) and ours not in kinds
     return ours if is_ours else None
