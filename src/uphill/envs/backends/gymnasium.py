@@ -21,6 +21,7 @@ from uphill.envs.backends.checks import Checked, failure, own_traceback
 from uphill.envs.backends.old_gym import adapt, has_old_signatures, takes_seeds
 from uphill.envs.importing import imported
 from uphill.errors import UphillError
+from uphill.words import listed
 
 EnvironmentFactory = Callable[..., Any]
 
@@ -55,7 +56,7 @@ def suggestion(name: str, more: tuple[str, ...] = ()) -> str:
     near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     if not near:
         return "`uphill envs` lists what exists."
-    return f"did you mean {' or '.join(known[x] for x in near)}?"
+    return f"did you mean {listed([known[x] for x in near], 'or')}?"
 
 
 def prepare(
