@@ -4,12 +4,13 @@ A sampling of one's own derives from `Windows` or `WholeEpisodes`, which every c
 lengths are its own.
 """
 
-from typing import ClassVar
+from abc import abstractmethod
+from typing import Any, ClassVar
 
 import equinox as eqx
 from jaxtyping import Bool
 
-from uphill.parts.checks import check_choice, check_count
+from uphill.parts.checks import check_choice, check_count, require
 from uphill.theory.returns import inside_finished_episode
 from uphill.trajectory import Array, Trajectory
 
@@ -21,13 +22,33 @@ class Sampling(eqx.Module):
 
     num_envs: eqx.AbstractVar[int]
 
+    @property
+    def window(self) -> int | None:
+        """Steps of each environment in one update; None for whole episodes."""
+        return None
+
+    @property
+    def quota(self) -> int | None:
+        """Whole episodes of each environment in one update; None for a window."""
+        return None
+
+    @abstractmethod
     def most_transitions(self, max_episode_steps: int | None) -> int:
         """The most transitions that one update may have."""
-        raise NotImplementedError
 
     def counted(self, trajectory: Trajectory) -> Bool[Array, "T N"]:
         """The steps that the gradient is made of."""
         return trajectory.mask
+
+    @property
+    def may_count_nothing(self) -> bool:
+        """Whether a trajectory may have no step that is `counted`."""
+        return False
+
+    def check(self, algorithm: Any) -> None:
+        """Raises:
+        UphillError: if it does not fit the parts of `algorithm`.
+        """
 
 
 class Windows(Sampling):
@@ -36,6 +57,10 @@ class Windows(Sampling):
     has_whole_episodes: ClassVar[bool] = False
 
     num_steps: eqx.AbstractVar[int]
+
+    @property
+    def window(self) -> int:
+        return self.num_steps
 
     def most_transitions(self, max_episode_steps: int | None) -> int:
         return self.num_envs * self.num_steps
@@ -49,13 +74,12 @@ class WholeEpisodes(Sampling):
     per_env: eqx.AbstractVar[int]
 
     @property
-    def num_episodes(self) -> int:
-        """Episodes of one update."""
-        return self.num_envs * self.per_env
+    def quota(self) -> int:
+        return self.per_env
 
     def most_transitions(self, max_episode_steps: int | None) -> int:
         assert max_episode_steps is not None
-        return self.num_episodes * max_episode_steps
+        return self.num_envs * self.per_env * max_episode_steps
 
 
 class Steps(Windows):
@@ -77,6 +101,18 @@ class Steps(Windows):
         if self.tail == "cut":
             return trajectory.mask
         return trajectory.mask & inside_finished_episode(trajectory.ended)
+
+    @property
+    def may_count_nothing(self) -> bool:
+        return self.tail == "mask"
+
+    def check(self, algorithm: Any) -> None:
+        require(
+            not (algorithm.baseline.has_value and self.tail == "mask"),
+            "tail",
+            "'mask'",
+            "a value function completes what the window cuts, so leave it out",
+        )
 
 
 class Episodes(WholeEpisodes):

@@ -1,5 +1,6 @@
 """A training that starts from the networks of another run (`--init-from`)."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from os import PathLike
 
@@ -8,7 +9,7 @@ import jax
 import numpy as np
 
 from uphill.errors import UphillError
-from uphill.learning.learner import take
+from uphill.learning.learner import Learner, take
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.experiment import Experiment, Origin, as_path, read_experiment
@@ -32,21 +33,25 @@ def initialized(
     seed = other.experiment.all_seeds[other.best_seed_index]
     manifest = read_manifest(other.path / "checkpoint", "latest")
     origin = Origin(str(other.path), seed, manifest.sha256)
-    trained = take(other.learners, other.best_seed_index)
-    fresh = take(state.learners, 0)
-    shapes = [jax.tree.map(np.shape, (x.actor, x.critic)) for x in (trained, fresh)]
-    if jax.tree.structure((trained.actor, trained.critic)) != jax.tree.structure(
-        (fresh.actor, fresh.critic)
-    ) or jax.tree.leaves(shapes[0]) != jax.tree.leaves(shapes[1]):
+    trained = _taken(other.experiment)(take(other.learners, other.best_seed_index))
+    fresh = _taken(experiment)(take(state.learners, 0))
+    shapes = [jax.tree.map(np.shape, x) for x in (trained, fresh)]
+    has_structure = jax.tree.structure(trained) == jax.tree.structure(fresh)
+    if not has_structure or jax.tree.leaves(shapes[0]) != jax.tree.leaves(shapes[1]):
         raise UphillError(
             f"init_from is {init_from}, whose networks, spaces or normalisation differ from those "
             "of this run: use the same --algo and network settings."
         )
-    repeated = jax.tree.map(
-        lambda x: np.repeat(np.asarray(x)[None], experiment.seeds, 0),
-        (trained.actor, trained.critic),
-    )
-    learners = eqx.tree_at(
-        lambda x: (x.actor, x.critic), state.learners, repeated, is_leaf=lambda x: x is None
-    )
+    repeated = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], experiment.seeds, 0), trained)
+    learners = eqx.tree_at(_taken(experiment), state.learners, repeated)
     return replace(state, learners=learners), origin
+
+
+def _taken(of: Experiment) -> Callable[[Learner], tuple]:
+    """The networks that are taken over, in a learner of that experiment."""
+
+    def find(learner: Learner) -> tuple:
+        networks = of.algorithm.baseline.networks(learner.parts.baseline)
+        return (learner.actor,) if networks is None else (learner.actor, networks)
+
+    return find

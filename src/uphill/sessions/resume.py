@@ -9,7 +9,6 @@ import equinox as eqx
 import numpy as np
 
 from uphill.errors import UphillError
-from uphill.learning.remembered import at_a_reset
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.checkpoint import History, Standing, read_manifest, read_tensors
 from uphill.runs.configuration import decode, encode
@@ -139,7 +138,7 @@ def _restored_state(
     lanes = savable(trainer, start.lanes)
     if lanes is None:
         lanes = start.lanes
-        learners = eqx.tree_at(lambda x: x.remembered, learners, at_a_reset(learners.remembered))
+        learners = eqx.tree_at(lambda x: x.scales, learners, learners.scales.at_a_reset())
     else:
         lanes = restore(lanes, tensors, "lanes.")
     return TrainState(learners, lanes, facts.num_updates, facts.num_transitions)

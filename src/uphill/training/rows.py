@@ -8,7 +8,6 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Bool, Int, PyTree, Shaped, UInt32
 
-from uphill.learning.learner import Learner
 from uphill.trajectory import Array, EpisodeStatistics, Trajectory
 
 REACHED = "reached:"
@@ -56,7 +55,7 @@ def row_of(
     metrics: dict[str, Array],
     trajectory: Trajectory,
     episodes: EpisodeStatistics,
-    after: Learner,
+    networks: PyTree,
 ) -> PackedRows:
     """All that an update says: its metrics, its episodes, and where numbers are not finite."""
     return pack(
@@ -71,7 +70,7 @@ def row_of(
             **{REACHED + name: count for name, count in episodes.reached.items()},
             "bad_reward": _first_bad(trajectory.reward, trajectory.mask),
             "bad_observation": _first_bad_observation(trajectory),
-            "bad_learner": ~_is_finite((after.actor.policy, after.critic, after.action_critic)),
+            "bad_learner": ~_is_finite(networks),
         }
     )
 

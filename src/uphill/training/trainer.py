@@ -31,10 +31,9 @@ from uphill.envs.base import CompiledEnvironment
 from uphill.envs.make import EnvironmentChoice, make_env
 from uphill.errors import UphillError
 from uphill.learning.diagnostics import measure, measures
-from uphill.learning.learner import Learner, make_learner, stack
-from uphill.learning.objective import uniform_share
+from uphill.learning.learner import Learner, make_learner, networks_of, stack
 from uphill.learning.update import update
-from uphill.parts import Algorithm, Episodes, Steps
+from uphill.parts import Algorithm
 from uphill.policies.actions import action_kind_of
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import encoding_of
@@ -106,7 +105,7 @@ class Trainer:
         self.compile_seconds = 0.0
         self._keys = seed_keys(seeds)
         self._compiled: dict[str, Any] = {}
-        if isinstance(algorithm.sampling, Episodes) and self.env.max_episode_steps is None:
+        if algorithm.sampling.has_whole_episodes and self.env.max_episode_steps is None:
             raise UphillError(
                 f"{choice.name} has no time limit, so whole episodes may never end: use Steps as "
                 "the sampling, or register the environment with max_episode_steps."
@@ -122,7 +121,7 @@ class Trainer:
             make_learner(self.algorithm, self.encoding, self.action_kind, seed, self.network)
             for seed in self.seeds
         ]
-        if isinstance(self.algorithm.sampling, Episodes):
+        if self.algorithm.sampling.has_whole_episodes:
             lanes = None  # every update starts its own
         elif isinstance(self.env, CompiledEnvironment):
             # Only their shape: the first update resets them, which saves compiling a program.
@@ -223,8 +222,8 @@ class Trainer:
             before = learner
             key_environment, key_act, key_update = _keys_of(key, learner)
             algorithm = _now(shared, learner.num_transitions)
-            act = functools.partial(learner.actor.act, uniform=uniform_share(algorithm))
-            if isinstance(algorithm.sampling, Episodes):
+            act = functools.partial(learner.actor.act, uniform=algorithm.uniform)
+            if algorithm.sampling.has_whole_episodes:
                 start = self._fresh_lanes(key_environment)
                 _, trajectory, finished = self._collect(act, start, key_act)
             else:
@@ -259,13 +258,12 @@ class Trainer:
         """A trajectory by the algorithm's sampling. `key` may have an axis for the seeds."""
         sampling = self.algorithm.sampling
         assert not isinstance(self.env, HostEnvironment)
-        if isinstance(sampling, Steps):
-            return collect_steps(self.env, act, lanes, _split(key, (sampling.num_steps,)))
+        if sampling.window is not None:
+            return collect_steps(self.env, act, lanes, _split(key, (sampling.window,)))
+        assert sampling.quota is not None
         assert self.env.max_episode_steps is not None
-        blocks = num_blocks(sampling.per_env, self.env.max_episode_steps)
-        return collect_episodes(
-            self.env, act, lanes, _split(key, (blocks, BLOCK)), sampling.per_env
-        )
+        blocks = num_blocks(sampling.quota, self.env.max_episode_steps)
+        return collect_episodes(self.env, act, lanes, _split(key, (blocks, BLOCK)), sampling.quota)
 
     # --- environments outside: collect, then update --------------------------------------------
 
@@ -274,7 +272,7 @@ class Trainer:
         is_python = isinstance(self.env, HostEnvironment)
         collect = self._collect_from_python if is_python else self._collect_from_pool
         for _ in range(num_updates):
-            if isinstance(self.algorithm.sampling, Episodes):
+            if self.algorithm.sampling.has_whole_episodes:
                 # A pool must not be reset while the program that steps it is still running.
                 jax.block_until_ready(lanes)
                 lanes = self._reset_lanes()
@@ -296,7 +294,7 @@ class Trainer:
                 self._keys,
             )
             rows.append(row)
-        if isinstance(self.algorithm.sampling, Episodes):
+        if self.algorithm.sampling.has_whole_episodes:
             lanes = None
         unpacked = [unpack(row) for row in rows]
         stacked = {name: np.stack([row[name] for row in unpacked]) for name in unpacked[0]}
@@ -330,12 +328,11 @@ class Trainer:
 
     def _collect_from_python(self, actors: Any, counters: Any, lanes: Lanes, keys: Keys) -> tuple:
         sampling = self.algorithm.sampling
-        if isinstance(sampling, Steps):
-            limit, per_env = sampling.num_steps, None
-        else:
+        limit, per_env = sampling.window, sampling.quota
+        if limit is None:
+            assert per_env is not None
             assert self.env.max_episode_steps is not None
-            limit = num_blocks(sampling.per_env, self.env.max_episode_steps) * BLOCK
-            per_env = sampling.per_env
+            limit = num_blocks(per_env, self.env.max_episode_steps) * BLOCK
 
         def before(shared: tuple, counters: Any, keys: Keys) -> tuple:
             num_updates, num_transitions = counters
@@ -429,7 +426,7 @@ def _learn(
     """One update, and its row."""
     algorithm = _now(shared, learner.num_transitions)
     after, metrics = update(algorithm, learner, trajectory, key)
-    return after, row_of(metrics, trajectory, episodes, after)
+    return after, row_of(metrics, trajectory, episodes, networks_of(algorithm, after))
 
 
 def _now(shared: Any, num_transitions: Array) -> Algorithm:
@@ -447,7 +444,7 @@ def _is_unfinished(shared: Any, learner: Learner) -> Array:
 
 def _uniform_by_seed(shared: Any, num_transitions: Array) -> Array | None:
     def one(num_transitions: Array) -> Array | None:
-        uniform = uniform_share(_now(shared, num_transitions))
+        uniform = _now(shared, num_transitions).uniform
         return None if uniform is None else jnp.asarray(uniform, jnp.float32)
 
     return jax.vmap(one)(num_transitions)
