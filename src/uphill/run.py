@@ -1,6 +1,7 @@
 """A run: the directory that training wrote, as an object that is evaluated and shown; and the
 functions that make one, go on with it, and open it."""
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from os import PathLike
@@ -13,6 +14,7 @@ from uphill.policies.own_network import NetworkFactory
 from uphill.runs.configuration import decode, encode
 from uphill.runs.files import CURVE_FILE, EVALUATION_FILE, METRICS_FILE
 from uphill.runs.given import EnvironmentFactory
+from uphill.runs.own_parts import OwnPart, own_parts_in
 from uphill.runs.saved import SavedRun, write_evaluation
 from uphill.runs.settings import taken_as
 from uphill.sessions.interrupts import Interrupted
@@ -129,16 +131,19 @@ def load(
     seed_index: int | None = None,
     network: NetworkFactory | None = None,
     checkpoint: str = "latest",
+    parts: Iterable[OwnPart] = (),
+    allow_import: bool = False,
 ) -> Run:
     """Open a run directory. `env` is needed to evaluate a run whose environment was a callable or a
-    world of your own, `network` to use one that was trained with networks of your own; `seed_index`
-    chooses the seed whose policy is used, by default the one that evaluated best; with
-    `checkpoint="best"` policies are each seed's best while it trained, not the final ones.
+    world of your own, `network` and `parts` to use one that was trained with networks or parts of
+    your own (`allow_import` imports the modules that such parts are from); `seed_index` chooses the
+    seed whose policy is used, by default the one that evaluated best; with `checkpoint="best"`
+    policies are each seed's best while it trained, not the final ones.
 
     Raises:
         UphillError: if `path` is no run directory, or has no such seed or checkpoint.
     """
-    return Run(path, env, seed_index, network, checkpoint)
+    return Run(path, env, seed_index, network, checkpoint, parts, allow_import)
 
 
 def evaluate(
@@ -148,6 +153,7 @@ def evaluate(
     env: EnvironmentFactory | None = None,
     network: NetworkFactory | None = None,
     checkpoint: str = "latest",
+    parts: Iterable[OwnPart] = (),
     allow_import: bool = False,
 ) -> dict[str, Any]:
     """Evaluate the final policies of a run, and write its `evaluation.json`; with
@@ -156,7 +162,7 @@ def evaluate(
     Raises:
         UphillError: if `path` is no run directory, or the environment can't be made.
     """
-    run = Run(path, env, network=network, checkpoint=checkpoint)
+    run = load(path, env, None, network, checkpoint, parts, allow_import)
     return run.evaluate(episodes, allow_import)
 
 
@@ -180,15 +186,18 @@ def resume(
     allow_import: bool = False,
     episodes: int | None = None,
     quiet: bool = False,
+    parts: Iterable[OwnPart] = (),
 ) -> Run:
     """Go on with a run where its latest checkpoint stands; `steps` extends it. `episodes` are those
-    of the evaluation at the end, by default as many as training was asked for.
+    of the evaluation at the end, by default as many as training was asked for; `env`, `network` and
+    `parts` are what `load` says.
 
     Raises:
         UphillError: if the run is finished, damaged, or was made on another kind of device.
         Interrupted: on Ctrl-C, after a checkpoint was written.
     """
-    return finish(go_on(run, env, network, steps, allow_import, episodes, quiet), env)
+    session = go_on(run, env, network, steps, allow_import, episodes, quiet, parts)
+    return finish(session, env)
 
 
 def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:
@@ -208,7 +217,8 @@ def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:
         state = session.run(prepare)
         session.progress.say("Evaluating …")
         given = None if isinstance(env, str) else env
-        run = Run(session.keeper.folder, given, network=session.trainer.network)
+        network, own = session.trainer.network, own_parts_in(session.experiment.algorithm)
+        run = Run(session.keeper.folder, given, network=network, parts=own)
         try:
             drawn = helper.submit(run.plot)
             evaluation = report(session.evaluations.final(state.learners.actor))

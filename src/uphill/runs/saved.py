@@ -1,6 +1,7 @@
 """A run directory as it is read: what was asked for, what was learned, what it came to."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 from os import PathLike
@@ -24,6 +25,7 @@ from uphill.runs.files import EVALUATION_FILE, read_json, restore, write_file
 from uphill.runs.given import EnvironmentFactory, check_network, environment_of
 from uphill.runs.kept_policies import read_milestones, read_policy
 from uphill.runs.milestones import Milestone
+from uphill.runs.own_parts import OwnPart, OwnParts
 from uphill.training.evaluate import tell
 
 CHECKPOINTS = ("latest", "best")
@@ -47,12 +49,14 @@ class SavedRun:
         seed_index: int | None = None,
         network: NetworkFactory | None = None,
         checkpoint: str = "latest",
+        parts: Iterable[OwnPart] = (),
+        allow_import: bool = False,
     ) -> None:
         self.path = as_path(path)
         if checkpoint not in CHECKPOINTS:
             raise UphillError(f"checkpoint is {checkpoint!r}: use 'latest' or 'best'.")
         self.checkpoint = checkpoint
-        self.experiment: Experiment = read_experiment(self.path)
+        self.experiment: Experiment = read_experiment(self.path, OwnParts(parts, allow_import))
         self._env, self._seed_index, self._network = env, seed_index, network
         self._policies: dict[int, TrainedPolicy] = {}
         self._is_seed_told = False
@@ -233,7 +237,7 @@ def read_learners(
     tensors = read_tensors(path / "checkpoint", manifest)
     facts = manifest.facts
     learners = [
-        make_learner(experiment.algorithm, facts.encoding, facts.action_kind, seed, network)
+        make_learner(experiment.composition, facts.encoding, facts.action_kind, seed, network)
         for seed in experiment.all_seeds
     ]
     return jax.tree.map(jnp.asarray, restore(stack(learners), tensors, "learners."))

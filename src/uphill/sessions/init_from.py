@@ -13,6 +13,7 @@ from uphill.learning.learner import Learner, take
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.experiment import Experiment, Origin, as_path, read_experiment
+from uphill.runs.own_parts import own_parts_in
 from uphill.runs.saved import SavedRun
 from uphill.training.trainer import TrainState
 
@@ -29,7 +30,11 @@ def initialized(
         UphillError: if it is no run, or its networks do not fit.
     """
     has_own = bool(read_experiment(as_path(init_from, "init_from")).network)
-    other = SavedRun(init_from, network=network if has_own else None)
+    other = SavedRun(
+        init_from,
+        network=network if has_own else None,
+        parts=own_parts_in(experiment.algorithm),
+    )
     seed = other.experiment.all_seeds[other.best_seed_index]
     manifest = read_manifest(other.path / "checkpoint", "latest")
     origin = Origin(str(other.path), seed, manifest.sha256)
@@ -51,7 +56,7 @@ def _taken(of: Experiment) -> Callable[[Learner], tuple]:
     """The networks that are taken over, in a learner of that experiment."""
 
     def find(learner: Learner) -> tuple:
-        networks = of.algorithm.baseline.networks(learner.parts.baseline)
+        networks = of.composition.baseline.networks(learner.parts.baseline)
         return (learner.actor,) if networks is None else (learner.actor, networks)
 
     return find

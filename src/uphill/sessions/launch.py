@@ -134,7 +134,7 @@ def trainer_of(
     resumed_at: int = 0,
 ) -> Trainer:
     """The trainer of an experiment."""
-    algorithm, steps = experiment.algorithm, experiment.steps
+    algorithm, steps = experiment.composition, experiment.steps
     every = measuring_interval(algorithm, steps)
     return Trainer(choice, algorithm, experiment.all_seeds, steps, resumed_at, every, network)
 

@@ -1,5 +1,6 @@
 """A training goes on: its session, as the latest checkpoint left it."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -17,6 +18,7 @@ from uphill.runs.files import restore
 from uphill.runs.given import EnvironmentFactory, check_network, environment_of
 from uphill.runs.kept_policies import write_milestones
 from uphill.runs.metrics import MetricsFile, read_metrics
+from uphill.runs.own_parts import OwnPart, OwnParts
 from uphill.runs.saved import read_learners
 from uphill.sessions.display import Progress
 from uphill.sessions.history import Memory
@@ -37,6 +39,7 @@ def go_on(
     allow_import: bool = False,
     episodes: int | None = None,
     quiet: bool = False,
+    parts: Iterable[OwnPart] = (),
 ) -> Session:
     """The session that goes on with a run; its arguments are those of `uphill.resume`.
 
@@ -44,7 +47,7 @@ def go_on(
         UphillError: if the run is finished, damaged, or was made on another kind of device.
     """
     folder = as_path(run, "run")
-    experiment = read_experiment(folder)
+    experiment = read_experiment(folder, OwnParts(parts, allow_import))
     manifest = read_manifest(folder / "checkpoint", "latest")
     facts = manifest.facts
     goal: int | None = decode(int | None, whole(encode(steps)), "steps")

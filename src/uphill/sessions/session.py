@@ -79,7 +79,7 @@ class Session:
         self, interrupts: Interrupts, prepare: Callable[[TrainState], None]
     ) -> tuple[TrainState, Memory, bool]:
         """Train, log and save until the steps are done; also whether it was solved before that."""
-        algorithm, steps = self.experiment.algorithm, self.experiment.steps
+        algorithm, steps = self.experiment.composition, self.experiment.steps
         state, memory, is_prepared = self.state, self.memory, False
         every = logging_interval(algorithm, steps, self.trainer.env.max_episode_steps)
         chunks, saved_at = iterate(self.trainer, state, every), time.monotonic()

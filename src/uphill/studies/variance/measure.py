@@ -136,7 +136,7 @@ class _Measurement:
         env_kwargs: dict[str, Any],
         allow_import: bool,
     ) -> None:
-        trained = None if run is None else SavedRun(run)
+        trained = None if run is None else SavedRun(run, allow_import=allow_import)
         if trained is None:
             choice = choose(env, backend, env_kwargs, False)
             settings = preset(env).algorithm.policy
