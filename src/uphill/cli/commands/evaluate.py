@@ -33,6 +33,6 @@ def command(argv: list[str]) -> None:
     from uphill.run import load
 
     with stdout_for(options.json) as show:
-        run = load(options.run, checkpoint=options.checkpoint)
+        run = load(options.run, checkpoint=options.checkpoint, allow_import=options.allow_import)
         result = run.evaluate(options.episodes, options.allow_import)
         show(result)

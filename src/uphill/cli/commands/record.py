@@ -50,7 +50,7 @@ def command(argv: list[str]) -> None:
 
     with stdout_for(options.json) as show:
         film = record(
-            load(options.run, checkpoint=options.checkpoint),
+            load(options.run, checkpoint=options.checkpoint, allow_import=options.allow_import),
             options.milestones,
             seed_index=options.seed_index,
             episodes=options.episodes,

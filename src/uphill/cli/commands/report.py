@@ -39,7 +39,7 @@ def command(argv: list[str]) -> None:
     from uphill.views.report import write_report
 
     with stdout_for(options.json) as show:
-        runs = [load(run) for run in options.runs]
+        runs = [load(run, allow_import=options.allow_import) for run in options.runs]
         path = write_report(runs, options.out, options.films, options.allow_import)
         size = path.stat().st_size
         if options.json:

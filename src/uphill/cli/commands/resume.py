@@ -29,7 +29,7 @@ class ResumeOptions:
 def command(argv: list[str]) -> None:
     """Go on with a run, and show how well the final policies do."""
     options = parse(ResumeOptions, argv, "uphill resume")
-    from uphill.sessions.launch import resume
+    from uphill.run import resume
 
     with stdout_for(options.json) as show:
         run = resume(
