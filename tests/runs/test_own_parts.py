@@ -184,7 +184,3 @@ def test_what_a_part_needs_is_asked_of_ones_own_too() -> None:
 
     with pytest.raises(UphillError, match=r"^num_epochs is 4: after the first epoch the batch"):
         uphill.ppo(surrogate=Once())
-    with pytest.raises(UphillError, match=r"^surrogate is the type Own: write Own\(\)\.$"):
-        uphill.ppo(surrogate=Own)
-    with pytest.raises(UphillError, match=r"^surrogate is Falling: use ScoreFunction, .* of uphil"):
-        uphill.ppo(surrogate=Falling())
