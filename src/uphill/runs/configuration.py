@@ -191,6 +191,8 @@ def flags(start: Any, part: Any, prefix: str = "--") -> Iterator[str]:
             yield from flags(old, new, f"{flag}.")
         elif encode(old) == encode(new) or flag == "--name":
             continue
+        elif isinstance(new, optax.GradientTransformation):
+            continue  # no flag can say it
         elif isinstance(new, bool):
             yield flag if new else flag.replace("--", "--no-", 1)
         elif new is None:
