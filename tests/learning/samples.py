@@ -7,6 +7,7 @@ import numpy as np
 
 from uphill.batch import Batch
 from uphill.parts import Served
+from uphill.trajectory import Trajectory
 
 
 def samples_of(generator: np.random.Generator) -> Batch:
@@ -25,8 +26,10 @@ def valid(batch: Batch, x: Any) -> np.ndarray:
     return np.asarray(x)[:2][np.asarray(batch.mask)[:2]]
 
 
-def served_of(
-    batch: Batch, trajectory: Any = None, scale: float = 1.0, gamma: float = 0.9
-) -> Served:
-    """The batch after it has served; networks see observations times `scale`."""
-    return Served(trajectory, batch, 0.9, lambda x: x, lambda x: scale * x)
+def served_of(batch: Batch, scale: float = 1.0) -> Served:
+    """The batch after it has served; networks see observations times `scale`. No step of its
+    trajectory counts, so that a memory stays as it is."""
+    zeros, never = jnp.zeros((2, 1)), jnp.zeros((2, 1), bool)
+    observation = jnp.zeros((2, 1, 3))
+    rows = (observation, observation[0], zeros, zeros, zeros, never, never, never)
+    return Served(Trajectory(*rows), batch, 0.9, lambda x: x, lambda x: scale * x)

@@ -6,10 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from samples import samples_of, served_of, valid
-from trajectories import LINEAR, SETUP, learner_of, trajectory_of
+from trajectories import LINEAR, SETUP
 
 from uphill.parts import SGD, Adam, Replay, ValueFunction
-from uphill.parts.algorithms import reinforce
 from uphill.parts.memory import Memory
 from uphill.parts.value_function import ValueState
 
@@ -67,12 +66,10 @@ def memory_of(num_filled: int, capacity: int) -> Memory:
 def from_memory(
     settings: ValueFunction, state: ValueState, memory: Memory, scale: float
 ) -> ValueState:
-    """The state after a batch of which no step counts, so that the memory stays as it is."""
-    learner = learner_of(reinforce())
-    nothing = eqx.tree_at(lambda t: t.mask, trajectory_of(learner), jnp.zeros((12, 4), bool))
+    """The state after steps on what this memory holds."""
     state = ValueState(state.critic, state.optimizer, memory)
     batch = samples_of(np.random.default_rng(0))
-    after = settings.learned(state, served_of(batch, nothing, scale), KEY)
+    after = settings.learned(state, served_of(batch, scale), KEY)
     assert eqx.tree_equal(after.memory, memory)
     return after
 

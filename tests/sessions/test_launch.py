@@ -425,7 +425,7 @@ def test_starts_from_the_networks_of_another_run(tmp_path: Path) -> None:
     assert origin.sha256 == manifest.sha256
     before, after = tensors_of(trained.path), tensors_of(run.path)
     for key, tensor in after.items():
-        if key.startswith(("learners.actor.policy", "learners.critic.")):
+        if key.startswith(("learners.actor.policy", "learners.parts.baseline.critic.")):
             for s in range(3):
                 np.testing.assert_array_equal(tensor[s], before[key][trained.best_seed_index])
     with pytest.raises(UphillError, match=r"init_from is .* differ"):
