@@ -16,7 +16,7 @@ from uphill.learning.diagnostics import clipped_actions, num_groups
 from uphill.parts import Episodes, NoBaseline, RewardToGo, Steps, ValueFunction
 from uphill.parts.algorithms import ppo, reinforce
 from uphill.policies.actions import Bounded
-from uphill.theory.baselines import standardize
+from uphill.theory.means import standardize
 
 make_batch, mean_kl = jax.jit(advantages.make_batch), jax.jit(objective.mean_kl)
 gradient_snr, measure = jax.jit(diagnostics.gradient_snr), jax.jit(diagnostics.measure)
