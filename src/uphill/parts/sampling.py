@@ -4,14 +4,15 @@ A sampling of one's own derives from `Windows` or `WholeEpisodes`, which every c
 lengths are its own.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 from jaxtyping import Bool
 
+from uphill.errors import UphillError
 from uphill.parts.checks import check_choice, check_count
 from uphill.theory.returns import inside_finished_episode
-from uphill.trajectory import Array, Trajectory
+from uphill.trajectory import BLOCK, Array, Trajectory
 
 
 class Sampling(eqx.Module):
@@ -20,6 +21,15 @@ class Sampling(eqx.Module):
     has_whole_episodes: ClassVar[bool]
 
     num_envs: eqx.AbstractVar[int]
+
+    @property
+    def quota(self) -> int | None:
+        """Whole episodes of each environment in one update; None for windows."""
+        raise NotImplementedError
+
+    def num_rows(self, max_episode_steps: int | None) -> int:
+        """Rows that there must be room for: steps of each environment, resets included."""
+        raise NotImplementedError
 
     def most_transitions(self, max_episode_steps: int | None) -> int:
         """The most transitions that one update may have."""
@@ -37,6 +47,13 @@ class Windows(Sampling):
 
     num_steps: eqx.AbstractVar[int]
 
+    @property
+    def quota(self) -> None:
+        return None
+
+    def num_rows(self, max_episode_steps: int | None) -> int:
+        return self.num_steps
+
     def most_transitions(self, max_episode_steps: int | None) -> int:
         return self.num_envs * self.num_steps
 
@@ -52,6 +69,14 @@ class WholeEpisodes(Sampling):
     def num_episodes(self) -> int:
         """Episodes of one update."""
         return self.num_envs * self.per_env
+
+    @property
+    def quota(self) -> int:
+        return self.per_env
+
+    def num_rows(self, max_episode_steps: int | None) -> int:
+        assert max_episode_steps is not None
+        return num_blocks(self.per_env, max_episode_steps) * BLOCK
 
     def most_transitions(self, max_episode_steps: int | None) -> int:
         assert max_episode_steps is not None
@@ -92,3 +117,19 @@ class Episodes(WholeEpisodes):
 
     def __check_init__(self) -> None:
         check_count(num_envs=self.num_envs, per_env=self.per_env)
+
+
+def num_blocks(per_env: int, max_episode_steps: int) -> int:
+    """Blocks enough for `per_env` episodes of full length and the reset after each."""
+    return -(-per_env * (max_episode_steps + 1) // BLOCK)
+
+
+def check_sampling(sampling: Any) -> None:
+    """Raises:
+    UphillError: if collectors don't know how to sample so.
+    """
+    if not isinstance(sampling, Windows | WholeEpisodes):
+        raise UphillError(
+            f"sampling is a {type(sampling).__name__}, and no collector knows it: derive it from "
+            "Windows or WholeEpisodes (of uphill.parts.sampling)."
+        )
