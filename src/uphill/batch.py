@@ -26,8 +26,8 @@ class Batch(eqx.Module):
     target: Float[Array, "K B"]
     """what the value function learns; without one, the return"""
     mask: Bool[Array, "K B"]
-    action_target: Float[Array, "K B"] | None = None
-    """what a learned action value learns"""
+    estimator_target: Float[Array, "K B"] | None = None
+    """what an estimator that is learned itself learns"""
     num_blocks: Int[Array, ""] | None = None
 
 
@@ -49,6 +49,16 @@ def averaged(function: Callable[[Batch], PyTree], batch: Batch) -> PyTree:
     """The mean over the valid samples of what `function` sums over those of a block."""
     count = jnp.maximum(batch.mask.sum(), 1)
     return jax.tree.map(lambda total: total / count, summed(function, batch))
+
+
+def mean_of(function: Callable[[Batch], PyTree], batch: Batch) -> PyTree:
+    """The mean over the valid samples of what `function` says of each."""
+
+    def sums(samples: Batch) -> PyTree:
+        valid = samples.mask
+        return jax.tree.map(lambda x: jnp.where(valid, x, 0.0).sum(), function(samples))
+
+    return averaged(sums, batch)
 
 
 def accumulate(

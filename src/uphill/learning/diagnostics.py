@@ -6,15 +6,13 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
-from uphill.batch import Batch, averaged
+from uphill.batch import Batch, mean_of
 from uphill.learning.advantages import make_batch
-from uphill.learning.learner import Learner
-from uphill.learning.natural_step import kl_between
-from uphill.learning.objective import Metrics, mean_gradient, with_scaled_advantages
+from uphill.learning.learner import Learner, current
+from uphill.learning.objective import Metrics, mean_gradient, mean_kl, with_scaled_advantages
 from uphill.parts import Algorithm
 from uphill.policies.actions import ActionKind, Bounded
 from uphill.policies.policy import Policy
-from uphill.theory.baselines import masked_sum
 from uphill.trajectory import Array, Trajectory
 
 MAX_GROUPS = 8
@@ -34,6 +32,7 @@ def measure(
 
     `learner` and `trajectory` are what the update began with, `after` is the policy it led to.
     """
+    algorithm = current(algorithm, learner)
     batch, _ = make_batch(algorithm, learner, trajectory)
     policy = learner.actor.policy
     measured = {
@@ -44,23 +43,11 @@ def measure(
     return {name: measured[name]() for name in measures(algorithm, policy.action_kind)}
 
 
-def mean_kl(algorithm: Algorithm, old: Policy, new: Policy, batch: Batch) -> Float[Array, ""]:
-    """The mean of KL(π_old ‖ π_new) over the batch."""
-
-    def block(samples: Batch) -> Array:
-        return masked_sum(kl_between(algorithm, old, new, samples), samples.mask)
-
-    return averaged(block, batch)
-
-
 def clipped_actions(action_kind: ActionKind, batch: Batch) -> Float[Array, ""]:
     """The fraction of the actions' components that lay outside the bounds."""
     assert isinstance(action_kind, Bounded)
 
-    def block(samples: Batch) -> Array:
-        return masked_sum(action_kind.clipped(samples.action), samples.mask)
-
-    return averaged(block, batch)
+    return mean_of(lambda samples: action_kind.clipped(samples.action), batch)
 
 
 def num_groups(num_envs: int) -> int:

@@ -6,38 +6,39 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int, UInt32
+from jaxtyping import Int, PyTree, UInt32
 
 from uphill.errors import UphillError
-from uphill.learning.remembered import Remembered, nothing_remembered
-from uphill.parts import ActionValue, Algorithm, Optax, ValueFunction
-from uphill.parts.optimizers import GradientStep, NaturalStep, as_seen_by
+from uphill.learning.scales import Scales, fresh_scales
+from uphill.parts import Algorithm
+from uphill.parts.part import Setup
 from uphill.policies.actions import ActionKind, Bounded
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import Encoding, scaled_features
 from uphill.policies.normalizer import fresh_normalizer
 from uphill.policies.own_network import NetworkFactory
-from uphill.policies.policy import (
-    ActionCritic,
-    Critic,
-    Policy,
-    make_action_critic,
-    make_critic,
-    make_policy,
-)
+from uphill.policies.policy import Policy, make_policy
 from uphill.trajectory import Array
+
+Model = tuple[Policy, PyTree]
+"""What the policy's optimiser improves: the policy, and the networks that the baseline lends."""
+
+
+class PartStates(eqx.Module):
+    """What the parts have learned and remember; each knows what its own is."""
+
+    estimator: PyTree
+    baseline: PyTree
+    surrogate: PyTree
+    optimizer: PyTree
 
 
 class Learner(eqx.Module):
-    """Networks, optimisers and counters of one seed."""
+    """Networks, the parts' states, scales and counters of one seed."""
 
     actor: Actor
-    critic: Critic | None
-    action_critic: ActionCritic | None
-    optimizer_state: Any
-    critic_optimizer_state: Any
-    action_critic_optimizer_state: Any
-    remembered: Remembered
+    parts: PartStates
+    scales: Scales
     num_updates: Int[Array, ""]
     num_transitions: UInt32[Array, ""]
 
@@ -65,50 +66,48 @@ def make_learner(
     normalizer, scaled = None, scaled_features(encoding)
     if algorithm.normalize_observations and any(scaled):
         normalizer = fresh_normalizer(scaled)
-    baseline, estimator = algorithm.baseline, algorithm.estimator
-    critic = critic_state = action_critic = action_critic_state = None
-    if isinstance(baseline, ValueFunction):
-        shared = policy if baseline.shares_trunk else None
-        critic = make_critic(baseline.network, encoding, generator, shared, network)
-        critic_state = initial_state(baseline.optimizer, critic)
-    if isinstance(estimator, ActionValue):
-        action_critic = make_action_critic(
-            estimator.network, encoding, action_kind, generator, network
-        )
-        action_critic_state = initial_state(estimator.optimizer, action_critic)
+    setup = Setup(encoding, action_kind, algorithm.sampling.num_envs, policy, network)
+    baseline = algorithm.baseline.init(setup, generator)
+    estimator = algorithm.estimator.init(setup, generator)
+    surrogate = algorithm.surrogate.init(setup, generator)
+    optimizer = algorithm.optimizer.start((policy, algorithm.baseline.joint(baseline)))
     return Learner(
         Actor(policy, normalizer, encoding),
-        critic,
-        action_critic,
-        initial_state(algorithm.optimizer, joint_model(algorithm, policy, critic)),
-        critic_state,
-        action_critic_state,
-        nothing_remembered(algorithm, encoding.size),
+        PartStates(estimator, baseline, surrogate, optimizer),
+        fresh_scales(algorithm),
         np.zeros((), np.int32),
         np.zeros((), np.uint32),
     )
 
 
-def joint_model(
-    algorithm: Algorithm, policy: Policy, critic: Critic | None
-) -> tuple[Policy, Critic | None]:
-    """What the policy's optimiser improves: the policy, and the value function if it has no
-    optimiser of its own."""
-    baseline = algorithm.baseline
-    is_joint = isinstance(baseline, ValueFunction) and baseline.optimizer is None
-    return policy, critic if is_joint else None
+def current(algorithm: Algorithm, learner: Learner) -> Algorithm:
+    """The algorithm, with its surrogate as that has become."""
+    surrogate = algorithm.surrogate.now(learner.parts.surrogate)
+    return eqx.tree_at(lambda a: a.surrogate, algorithm, surrogate)
 
 
-def initial_state(optimizer: GradientStep | NaturalStep | None, model: Any) -> Any:
-    """The state of an optimiser that has not taken a step; None for one that has no state."""
-    if optimizer is None or isinstance(optimizer, NaturalStep):
-        return None
-    init = optimizer.transform().init
-    if isinstance(optimizer, Optax):
-        return jax.tree.map(np.asarray, init(as_seen_by(optimizer, model)[0]))
-    # The states of the others start as zeros: no program has to be compiled to know them.
-    shapes = jax.eval_shape(lambda model: init(as_seen_by(optimizer, model)[0]), model)
-    return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+def joint_model(algorithm: Algorithm, learner: Learner) -> Model:
+    """What the policy's optimiser improves."""
+    return learner.actor.policy, algorithm.baseline.joint(learner.parts.baseline)
+
+
+def networks_of(algorithm: Algorithm, learner: Learner) -> PyTree:
+    """All that learns by gradients: the policy, and what the parts' states have of networks."""
+    parts = learner.parts
+    of_baseline = algorithm.baseline.networks(parts.baseline)
+    return learner.actor.policy, of_baseline, algorithm.estimator.networks(parts.estimator)
+
+
+def with_model(algorithm: Algorithm, learner: Learner, model: Model) -> Learner:
+    """The learner with these networks."""
+    policy, networks = model
+    baseline = algorithm.baseline.joined(learner.parts.baseline, networks)
+    return eqx.tree_at(
+        lambda x: (x.actor.policy, x.parts.baseline),
+        learner,
+        (policy, baseline),
+        is_leaf=lambda x: x is None,
+    )
 
 
 def stack(learners: list[Learner]) -> Learner:
@@ -121,6 +120,6 @@ def take(stacked: Any, index: int) -> Any:
     return jax.tree.map(lambda x: x[index], stacked)
 
 
-def choose(condition: Array, yes: Any, no: Any) -> Any:
+def select(condition: Array, yes: Any, no: Any) -> Any:
     """`yes` where the condition holds, else `no`, for two trees of the same structure."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)

@@ -1,53 +1,53 @@
-"""The objective, sample by sample, and the gradient of its masked mean: the one place where a mean
-over samples is taken."""
+"""The objective, sample by sample, and the gradient of its masked mean."""
+
+from collections.abc import Callable
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Float, PyTree
 
-from uphill.batch import Batch, accumulate
-from uphill.parts import Algorithm, ClippedRatio, Episodes, KLPenalty, ValueFunction
+from uphill.batch import Batch, accumulate, mean_of
+from uphill.learning.learner import Model
+from uphill.parts import Algorithm, Sample
 from uphill.policies.actor import with_uniform
-from uphill.policies.policy import Critic, Policy
+from uphill.policies.policy import Policy
 from uphill.theory.baselines import masked_sum, standardize
 from uphill.theory.distributions import Distribution
 from uphill.theory.surrogates import approximate_kl
-from uphill.trajectory import Array, Scalar
+from uphill.trajectory import Array
 
 Metrics = dict[str, Float[Array, ""]]
-Model = tuple[Policy, Critic | None]
 
 
-def descent_direction(
-    algorithm: Algorithm, model: Model, batch: Batch, old: Policy | None = None
-) -> tuple[PyTree, Metrics]:
-    """The loss's gradient: minus that of the objective, entropy bonus and value loss included.
+class _Sums(eqx.Module):
+    """Sums over samples, as one array: a sum of each would cost as much as a small network."""
 
-    `old` is the policy that sampled, which only a KL penalty asks for.
-    """
-    return mean_gradient(algorithm, model, with_scaled_advantages(algorithm, batch), old)
+    names: tuple[str, ...] = eqx.field(static=True)
+    values: Float[Array, " M"]
 
 
 def mean_gradient(
-    algorithm: Algorithm, model: Model, batch: Batch, old: Policy | None = None
+    algorithm: Algorithm, model: Model, batch: Batch, old: Policy
 ) -> tuple[PyTree, Metrics]:
-    """`descent_direction` with the advantages as they are."""
-    count = jnp.maximum(batch.mask.sum(), 1)
-    divisor = count
-    if algorithm.mean_over == "episodes":
-        assert isinstance(algorithm.sampling, Episodes)
-        divisor = algorithm.sampling.num_envs * algorithm.sampling.per_env
+    """The gradient of the loss: minus that of the mean objective, entropy bonus and value loss
+    included. And the means of what every sample tells. `old` is the policy that sampled.
 
-    def total(model: Model, samples: Batch) -> tuple[Float[Array, ""], Float[Array, " M"]]:
-        objective, diagnostics = per_sample(algorithm, model, samples, old)
-        # One array, and one sum of it: a sum for each would cost as much as a small network.
-        stacked = jnp.stack(list(diagnostics.values()))
+    The advantages are taken as they are: `with_scaled_advantages` comes before.
+    """
+    count = divisor = jnp.maximum(batch.mask.sum(), 1)
+    if algorithm.mean_over == "episodes":
+        assert algorithm.sampling.quota is not None
+        divisor = algorithm.sampling.num_envs * algorithm.sampling.quota
+
+    def total(model: Model, samples: Batch) -> tuple[Float[Array, ""], _Sums]:
+        objective, told = per_sample(algorithm, model, samples, old)
+        stacked = jnp.stack(list(told.values()))
         valid = jnp.broadcast_to(samples.mask, stacked.shape)
-        sums = jnp.where(valid, stacked, 0.0).sum(1)
+        sums = _Sums(tuple(told), jnp.where(valid, stacked, 0.0).sum(1))
         return -masked_sum(objective, samples.mask) / divisor, sums
 
     gradient, sums = accumulate(total, model, batch)
-    return gradient, dict(zip(diagnostics_of(algorithm, model), sums / count, strict=True))
+    return gradient, dict(zip(sums.names, sums.values / count, strict=True))
 
 
 def with_scaled_advantages(algorithm: Algorithm, batch: Batch) -> Batch:
@@ -58,59 +58,55 @@ def with_scaled_advantages(algorithm: Algorithm, batch: Batch) -> Batch:
     return eqx.tree_at(lambda b: b.advantage, batch, advantage)
 
 
-def diagnostics_of(algorithm: Algorithm, model: Model) -> tuple[str, ...]:
-    """The names of what `per_sample` tells besides the objective."""
-    return (
-        "policy/surrogate",
-        "policy/entropy",
-        *(["policy/clip_fraction"] if isinstance(algorithm.surrogate, ClippedRatio) else []),
-        *(["policy/approximate_kl"] if algorithm.target_kl is not None else []),
-        *(["value/loss"] if model[1] is not None else []),
-    )
-
-
 def per_sample(
-    algorithm: Algorithm, model: Model, samples: Batch, old: Policy | None = None
+    algorithm: Algorithm, model: Model, samples: Batch, old: Policy
 ) -> tuple[Float[Array, " B"], dict[str, Float[Array, " B"]]]:
-    """What each sample adds to the objective, and its diagnostics.
+    """What each sample adds to the objective, and what it tells.
 
     L = surrogate + c_H · H(π(·|s)) − c_V · (V(s) − G)²
     """
-    policy, critic = model
+    policy, networks = model
     hidden = policy.hidden(samples.features)
-    distribution = with_uniform(
-        policy.distribution(hidden, samples.features), uniform_share(algorithm)
+    distribution = with_uniform(policy.distribution(hidden, samples.features), algorithm.uniform)
+    sample = Sample(
+        distribution.log_prob(samples.action),
+        samples.old_log_prob,
+        samples.advantage,
+        distribution,
+        old=lambda: distribution_of(algorithm, old, samples.features),
     )
-    log_prob, old_log_prob = distribution.log_prob(samples.action), samples.old_log_prob
-    known = (log_prob, old_log_prob, samples.advantage)
-    if isinstance(algorithm.surrogate, KLPenalty):
-        assert old is not None
-        kl = distribution_of(algorithm, old, samples.features).kl(distribution)
-        surrogate = algorithm.surrogate(*known, kl)
-    else:
-        surrogate = algorithm.surrogate(*known)
-    entropy = distribution.entropy()
+    surrogate, entropy = algorithm.surrogate(sample), distribution.entropy()
     objective = surrogate + algorithm.entropy.value * entropy
-    diagnostics = {"policy/surrogate": surrogate, "policy/entropy": entropy}
-    if isinstance(algorithm.surrogate, ClippedRatio):
-        diagnostics["policy/clip_fraction"] = algorithm.surrogate.clips(log_prob, old_log_prob)
+    told = {"policy/surrogate": surrogate, "policy/entropy": entropy}
+    told |= algorithm.surrogate.metrics(sample)
     if algorithm.target_kl is not None:
-        diagnostics["policy/approximate_kl"] = approximate_kl(log_prob, old_log_prob)
-    if critic is not None:
-        assert isinstance(algorithm.baseline, ValueFunction)
-        error = (critic(samples.features, hidden) - samples.target) ** 2
-        objective = objective - algorithm.baseline.coefficient * error
-        diagnostics["value/loss"] = error
-    return objective, diagnostics
+        told["policy/approximate_kl"] = approximate_kl(sample.log_prob, sample.old_log_prob)
+    if networks is not None:
+        joint = algorithm.baseline.objective
+        more, metrics = joint(networks, samples.features, hidden, samples.target)
+        objective, told = objective + more, told | metrics
+    return objective, told
 
 
 def distribution_of(
     algorithm: Algorithm, policy: Policy, features: Float[Array, "*batch D"]
 ) -> Distribution:
     """What actions are drawn from while training: the policy, with what is mixed in."""
-    return with_uniform(policy(features), uniform_share(algorithm))
+    return with_uniform(policy(features), algorithm.uniform)
 
 
-def uniform_share(algorithm: Algorithm) -> Scalar | None:
-    """The probability with which an action is drawn from all alike."""
-    return None if algorithm.uniform_mixture is None else algorithm.uniform_mixture.value
+def kl_between(
+    algorithm: Algorithm, old: Policy, new: Policy
+) -> Callable[[Batch], Float[Array, " B"]]:
+    """KL(π_old ‖ π_new) at each sample's state."""
+
+    def of(samples: Batch) -> Float[Array, " B"]:
+        before = distribution_of(algorithm, old, samples.features)
+        return before.kl(distribution_of(algorithm, new, samples.features))
+
+    return of
+
+
+def mean_kl(algorithm: Algorithm, old: Policy, new: Policy, batch: Batch) -> Float[Array, ""]:
+    """The mean of KL(π_old ‖ π_new) over the batch."""
+    return mean_of(kl_between(algorithm, old, new), batch)

@@ -1,29 +1,35 @@
 """One update: from a trajectory to a better learner. Knows no environment.
 
-trajectory → advantages → epochs of minibatches (or one natural step) → the next learner
+trajectory → advantages → epochs of minibatches → the next learner
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import PRNGKeyArray
+from jaxtyping import PRNGKeyArray, PyTree
 
 from uphill.batch import Batch
 from uphill.learning.advantages import make_batch
-from uphill.learning.diagnostics import mean_kl
-from uphill.learning.learner import Learner, choose, joint_model
-from uphill.learning.natural_step import natural_step
-from uphill.learning.objective import Metrics, Model, descent_direction
-from uphill.learning.remembered import Remembered, remember
-from uphill.learning.value_function import fit, fit_action_value, fit_from_memory
-from uphill.parts import ActionValue, Algorithm, KLPenalty, Steps, ValueFunction
-from uphill.parts.optimizers import GradientStep, as_seen_by
+from uphill.learning.learner import (
+    Learner,
+    Model,
+    PartStates,
+    current,
+    joint_model,
+    select,
+    with_model,
+)
+from uphill.learning.objective import Metrics, mean_kl
+from uphill.learning.problem import problem_of
+from uphill.parts import Algorithm, Served
 from uphill.policies.actor import Actor
-from uphill.policies.policy import Policy
 from uphill.trajectory import Array, Trajectory
+
+Epoch = Callable[[tuple, Array], tuple]
+"""One pass over the batch: (what the last one left, key) → (what it leaves, metrics)"""
 
 
 def update(
@@ -36,75 +42,73 @@ def update(
 
     `algorithm` has its schedules evaluated already: `algorithm.at(progress)`.
     """
-    algorithm = _with_penalty_of(algorithm, learner)
+    algorithm = current(algorithm, learner)
     batch, value_metrics = make_batch(algorithm, learner, trajectory)
-    policy = learner.actor.policy
-    model = joint_model(algorithm, policy, learner.critic)
-    if isinstance(algorithm.optimizer, GradientStep):
-        model_after, state, metrics = ascend(algorithm, model, learner.optimizer_state, batch, key)
-    else:
-        policy_after, metrics = natural_step(algorithm, policy, batch)
-        model_after, state = (policy_after, None), None
-    policy_after, critic_after = model_after
-    remembered = _remembered(algorithm, learner, trajectory, batch, policy_after)
+    model, optimizer_state, metrics = ascend(algorithm, learner, trajectory, batch, key)
+    stepped = with_model(algorithm, learner, model)
+    parts = learned(algorithm, learner, stepped, trajectory, batch, key)
     after = Learner(
-        Actor(policy_after, learner.actor.normalizer, learner.actor.encoding),
-        learner.critic if critic_after is None else critic_after,
-        learner.action_critic,
-        state,
-        learner.critic_optimizer_state,
-        learner.action_critic_optimizer_state,
-        remembered,
+        stepped.actor,
+        PartStates(parts.estimator, parts.baseline, parts.surrogate, optimizer_state),
+        learner.scales.seen(trajectory, algorithm.estimator.gamma),
         learner.num_updates,
         learner.num_transitions,
     )
-    after = fit_critics(algorithm, after, batch, key)
-    after = _unless_only_measuring(after, learner)
-    if isinstance(algorithm.sampling, Steps) and algorithm.sampling.tail == "mask":
-        after = _with_networks_of(batch.mask.any(), after, learner)
+    after = _unless_only_measuring(algorithm, after, learner, batch)
     return _counted(after, trajectory), metrics | value_metrics
 
 
 def ascend(
-    algorithm: Algorithm, model: Model, optimizer_state: Any, batch: Batch, key: PRNGKeyArray
-) -> tuple[Model, Any, Metrics]:
-    """`num_epochs` passes over the batch, a step of the optimiser for each minibatch."""
-    assert isinstance(algorithm.optimizer, GradientStep)
-    optimizer, transform = algorithm.optimizer, algorithm.optimizer.transform()
-    parameters, unflatten = as_seen_by(optimizer, model)
-    old, _ = model
+    algorithm: Algorithm, learner: Learner, trajectory: Trajectory, batch: Batch, key: PRNGKeyArray
+) -> tuple[Model, PyTree, Metrics]:
+    """`num_epochs` passes over the batch, a step of the optimiser for each minibatch: the networks
+    and the optimiser's state after them, and the metrics of the last pass."""
+    optimizer, old = algorithm.optimizer, learner.actor.policy
+    parameters, unflatten = optimizer.flattened(joint_model(algorithm, learner))
 
     def step(carry: tuple, minibatch: Batch) -> tuple:
         parameters, state = carry
-        gradient, metrics = descent_direction(algorithm, unflatten(parameters), minibatch, old)
-        gradient, _ = as_seen_by(optimizer, gradient)
-        metrics["gradient/norm"] = optax.tree.norm(gradient)
-        updates, state = transform.update(gradient, state, parameters)
-        return (optax.apply_updates(parameters, updates), state), metrics
+        problem = problem_of(algorithm, parameters, unflatten, minibatch, old)
+        parameters, state, metrics = optimizer.step(state, parameters, problem)
+        return (parameters, state), metrics
 
+    def renewed(parameters: PyTree) -> Batch:
+        """The batch of an epoch: its advantages anew, if so asked."""
+        if not algorithm.recompute_advantages:
+            return batch
+        now = with_model(algorithm, learner, unflatten(parameters))
+        return make_batch(algorithm, now, trajectory)[0]
+
+    carry = (parameters, learner.parts.optimizer)
     if algorithm.target_kl is not None:
-        return _ascend_until(algorithm, step, (parameters, optimizer_state), unflatten, batch, key)
+        (parameters, state), metrics = _until(algorithm, step, renewed, carry, batch, key)
+        return unflatten(parameters), state, metrics
 
     def epoch(carry: tuple, key: PRNGKeyArray) -> tuple:
+        samples = renewed(carry[0])
         if algorithm.num_minibatches == 1:
-            return step(carry, batch)
-        carry, metrics = jax.lax.scan(step, carry, split(batch, algorithm.num_minibatches, key))
+            return step(carry, samples)
+        carry, metrics = jax.lax.scan(step, carry, split(samples, algorithm.num_minibatches, key))
         return carry, jax.tree.map(jnp.mean, metrics)
 
-    carry = (parameters, optimizer_state)
     if algorithm.num_epochs == 1:
-        (parameters, optimizer_state), metrics = epoch(carry, key)
-        return unflatten(parameters), optimizer_state, metrics
+        (parameters, state), metrics = epoch(carry, key)
+        return unflatten(parameters), state, metrics
     keys = jax.random.split(key, algorithm.num_epochs)
-    (parameters, optimizer_state), metrics = jax.lax.scan(epoch, carry, keys)
+    (parameters, state), metrics = jax.lax.scan(epoch, carry, keys)
     last = {name: values[-1] for name, values in metrics.items()}
-    return unflatten(parameters), optimizer_state, last
+    return unflatten(parameters), state, last
 
 
-def _ascend_until(
-    algorithm: Algorithm, step: Any, carry: tuple, unflatten: Any, batch: Batch, key: PRNGKeyArray
-) -> tuple[Model, Any, Metrics]:
-    """`ascend`, until the policy has moved by 1.5 times the target KL divergence.
+def _until(
+    algorithm: Algorithm,
+    step: Callable[[tuple, Batch], tuple],
+    renewed: Callable[[PyTree], Batch],
+    carry: tuple,
+    batch: Batch,
+    key: PRNGKeyArray,
+) -> tuple[tuple, Metrics]:
+    """The epochs, until the policy has moved by 1.5 times the target KL divergence.
 
     The step on which that is seen is not taken, and none after it. Metrics are those of the last
     step that was taken.
@@ -117,27 +121,28 @@ def _ascend_until(
         after, metrics = step(so_far, minibatch)
         stopped = stopped | (metrics["policy/approximate_kl"] > limit)
         return (
-            choose(stopped, so_far, after),
+            select(stopped, so_far, after),
             stopped,
             jnp.where(stopped, taken, taken + 1),
-            choose(stopped, last, metrics),
+            select(stopped, last, metrics),
         )
 
     def go_on(carry: tuple, minibatch: Batch) -> tuple:
         return jax.lax.cond(carry[1], lambda c, _: c, try_step, carry, minibatch), None
 
     def epoch(carry: tuple, key: PRNGKeyArray) -> tuple:
+        samples = renewed(carry[0][0])
         if algorithm.num_minibatches == 1:
-            return go_on(carry, batch)
-        return jax.lax.scan(go_on, carry, split(batch, algorithm.num_minibatches, key))
+            return go_on(carry, samples)
+        return jax.lax.scan(go_on, carry, split(samples, algorithm.num_minibatches, key))
 
     shapes = jax.eval_shape(step, carry, batch)[1]
     nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     start = (carry, jnp.array(False), jnp.zeros((), jnp.int32), nothing)
     keys = jax.random.split(key, algorithm.num_epochs)
-    ((parameters, state), _, taken, metrics), _ = jax.lax.scan(epoch, start, keys)
+    (carry, _, taken, metrics), _ = jax.lax.scan(epoch, start, keys)
     metrics["policy/num_steps"] = taken.astype(float)
-    return unflatten(parameters), state, metrics
+    return carry, metrics
 
 
 def split(batch: Batch, num_minibatches: int, key: PRNGKeyArray) -> Batch:
@@ -150,80 +155,65 @@ def split(batch: Batch, num_minibatches: int, key: PRNGKeyArray) -> Batch:
     return jax.tree.map(parts, batch)
 
 
-# --- what else changes --------------------------------------------------------------------------
+def learned(
+    algorithm: Algorithm,
+    learner: Learner,
+    stepped: Learner,
+    trajectory: Trajectory,
+    batch: Batch,
+    key: PRNGKeyArray,
+) -> PartStates:
+    """What the parts have learned from the batch, once it has served the policy; `stepped` is the
+    learner with the networks that it led to."""
+    actor, parts = learner.actor, stepped.parts
+    served = served_by(algorithm, learner, trajectory, batch)
+    return PartStates(
+        algorithm.estimator.learned(parts.estimator, served, key),
+        algorithm.baseline.learned(parts.baseline, served, key),
+        algorithm.surrogate.learned(
+            parts.surrogate, lambda: mean_kl(algorithm, actor.policy, stepped.actor.policy, batch)
+        ),
+        parts.optimizer,
+    )
 
 
-def _with_penalty_of(algorithm: Algorithm, learner: Learner) -> Algorithm:
-    """The algorithm with the KL penalty's weight as it has become."""
-    if not isinstance(algorithm.surrogate, KLPenalty):
-        return algorithm
-    coefficient = learner.remembered.kl_coefficient
-    return eqx.tree_at(lambda a: a.surrogate.coefficient, algorithm, coefficient)
+def served_by(
+    algorithm: Algorithm, learner: Learner, trajectory: Trajectory, batch: Batch
+) -> Served:
+    """A batch that has served, as the parts see it."""
+    actor, gamma = learner.actor, algorithm.estimator.gamma
+    return Served(trajectory, batch, gamma, actor.encoding.encode, actor.normalized)
 
 
-def fit_critics(algorithm: Algorithm, learner: Learner, batch: Batch, key: PRNGKeyArray) -> Learner:
-    """The learner after the steps of those networks that have optimisers of their own."""
-    baseline, estimator = algorithm.baseline, algorithm.estimator
-    if isinstance(baseline, ValueFunction) and baseline.optimizer is not None:
-        fitted = _fitted(algorithm, baseline, learner, batch, key)
-        learner = eqx.tree_at(lambda x: (x.critic, x.critic_optimizer_state), learner, fitted)
-    if isinstance(estimator, ActionValue):
-        assert learner.action_critic is not None
-        state = learner.action_critic_optimizer_state
-        fitted = fit_action_value(estimator, learner.action_critic, state, batch)
-        learner = eqx.tree_at(
-            lambda x: (x.action_critic, x.action_critic_optimizer_state), learner, fitted
-        )
-    return learner
-
-
-def _fitted(
-    algorithm: Algorithm, baseline: ValueFunction, learner: Learner, batch: Batch, key: PRNGKeyArray
-) -> tuple:
-    critic, state = learner.critic, learner.critic_optimizer_state
-    assert critic is not None
-    memory = learner.remembered.memory
-    if memory is None:
-        return fit(baseline, critic, state, batch)
-    gamma, key = algorithm.estimator.gamma, jax.random.fold_in(key, 1)
-    return fit_from_memory(baseline, critic, state, memory, learner.actor.normalized, gamma, key)
-
-
-def _remembered(
-    algorithm: Algorithm, learner: Learner, trajectory: Trajectory, batch: Batch, after: Policy
-) -> Remembered:
-    """What the parts remember after the batch."""
-    actor, kl = learner.actor, None
-    if isinstance(algorithm.surrogate, KLPenalty):
-        kl = mean_kl(algorithm, actor.policy, after, batch)
-    return remember(algorithm, learner.remembered, actor.encoding, trajectory, batch, kl)
-
-
-def _unless_only_measuring(after: Learner, before: Learner) -> Learner:
-    """`after`; but the networks and optimisers of `before` while scales have seen nothing.
+def _unless_only_measuring(
+    algorithm: Algorithm, after: Learner, before: Learner, batch: Batch
+) -> Learner:
+    """`after`; but what `before` had learned while scales have seen nothing, or of a batch that
+    counts no step.
 
     What learns must be what sampled, and it saw raw numbers: the first batch only fills the scales.
     """
-    normalizer, old = before.actor.normalizer, before.remembered
-    counts = [] if normalizer is None else [normalizer.count]
-    counts += [] if old.reward_scale is None else [old.reward_scale.moments.count]
-    counts += [] if old.return_scale is None else [old.return_scale.count]
-    if not counts:
+    normalizer = before.actor.normalizer
+    counts = before.scales.counts + ([] if normalizer is None else [normalizer.count])
+    has_learned: list[Any] = [jnp.asarray(count) > 0 for count in counts]
+    if algorithm.sampling.may_count_nothing:
+        has_learned.append(batch.mask.any())
+    if not has_learned:
         return after
-    is_warm = jnp.stack([jnp.asarray(count) for count in counts]).min() > 0
-    return _with_networks_of(is_warm, after, before)
-
-
-def _with_networks_of(condition: Any, after: Learner, before: Learner) -> Learner:
-    """`after`; but the networks and optimisers of `before` unless the condition holds."""
-
-    def learned(x: Learner) -> tuple:
-        states = (x.optimizer_state, x.critic_optimizer_state, x.action_critic_optimizer_state)
-        parts = (x.remembered.running_mean, x.remembered.kl_coefficient)
-        return (x.actor.policy, x.critic, x.action_critic, *states, *parts)
-
-    chosen = choose(condition, learned(after), learned(before))
-    return eqx.tree_at(learned, after, chosen, is_leaf=lambda x: x is None)
+    old, new = before.parts, after.parts
+    kept = PartStates(
+        algorithm.estimator.unlearned(old.estimator, new.estimator),
+        algorithm.baseline.unlearned(old.baseline, new.baseline),
+        algorithm.surrogate.unlearned(old.surrogate, new.surrogate),
+        old.optimizer,
+    )
+    policy, parts = select(
+        jnp.stack(has_learned).all(),
+        (after.actor.policy, new),
+        (before.actor.policy, kept),
+    )
+    actor = Actor(policy, after.actor.normalizer, after.actor.encoding)
+    return Learner(actor, parts, after.scales, after.num_updates, after.num_transitions)
 
 
 def _counted(learner: Learner, trajectory: Trajectory) -> Learner:

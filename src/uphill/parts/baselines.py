@@ -1,120 +1,144 @@
 """Baselines: what to subtract from a return before it weighs an action's score.
 
-Their formulas are in `theory/baselines.py`; the learned one is fitted in `value_function.py`.
+Their formulas are in `theory/baselines.py`; the learned one is in `value_function.py`.
 """
 
-import equinox as eqx
+from abc import abstractmethod
+from typing import Any, ClassVar
 
-from uphill.parts.checks import (
-    check_below_one,
-    check_choice,
-    check_count,
-    check_not_negative,
-    check_parts,
-    check_unit,
-    require,
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray, PyTree
+
+from uphill.parts.checks import check_below_one, require
+from uphill.parts.part import Part, Setup
+from uphill.parts.seen import Seen, Served
+from uphill.policies.policy import Policy
+from uphill.theory.baselines import (
+    batch_mean,
+    leave_one_out,
+    masked_mean,
+    time_mean,
+    update_running_mean,
 )
-from uphill.parts.optimizers import SGD, Adam, Optax, RMSProp
-from uphill.policies.policy import NetworkSettings
+from uphill.trajectory import Array, Scalar
+
+PerSample = Float[Array, " B"]
 
 
-class NoBaseline(eqx.Module):
+class Baseline(Part):
+    """A baseline answers with a number for every step, and may learn from every batch.
+
+    One that has a `value` may be bootstrapped from. One that is `joint` lends networks to the steps
+    that the policy's optimiser takes, where `objective` says what they are to learn.
+    """
+
+    needs_episodes: ClassVar[bool] = False
+    """Whether it must see an episode from its first step to its last."""
+    has_value: ClassVar[bool] = False
+    """Whether it knows V(s)."""
+
+    @abstractmethod
+    def __call__(
+        self, state: PyTree, seen: Seen, returns: Float[Array, "T N"]
+    ) -> Scalar | Float[Array, "T N"]:
+        """What is subtracted from the returns."""
+
+    def value(
+        self, state: PyTree, policy: Policy, features: Float[Array, "*batch D"]
+    ) -> Float[Array, "*batch"]:
+        """V(s), in units of the returns' deviation; for a baseline that `has_value`."""
+        raise NotImplementedError
+
+    def target(self, seen: Seen, returns: Float[Array, "T N"], gamma: Scalar) -> Array:
+        """What it learns; the batch holds it, in units of the returns' deviation."""
+        return returns
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether it has networks that learn in the steps of the policy's optimiser."""
+        return False
+
+    def joint(self, state: PyTree) -> PyTree:
+        """Those networks."""
+        return None
+
+    def joined(self, state: PyTree, networks: PyTree) -> PyTree:
+        """The state with those networks as they have become."""
+        return state
+
+    def objective(
+        self, networks: PyTree, features: Array, hidden: Array, target: PerSample
+    ) -> tuple[PerSample, dict[str, PerSample]]:
+        """What they add to the objective of each sample, and its metrics; `hidden` is what the
+        policy's trunk makes of the features."""
+        raise NotImplementedError
+
+    def learned(self, state: PyTree, served: Served, key: PRNGKeyArray) -> PyTree:
+        """The state after a batch."""
+        return state
+
+
+class NoBaseline(Baseline):
     """Ψ is the return itself."""
 
+    def __call__(self, state: PyTree, seen: Seen, returns: Array) -> Scalar:
+        return 0.0
 
-class BatchMean(eqx.Module):
+
+class BatchMean(Baseline):
     """Subtracts the mean return of the batch."""
 
+    def __call__(self, state: PyTree, seen: Seen, returns: Array) -> Float[Array, "T N"]:
+        return batch_mean(returns, seen.mask)
 
-class RunningMean(eqx.Module):
+
+class RunningMean(Baseline):
     """Subtracts the mean return of the batches before this one: unbiased, and a little late."""
 
-    decay: float = 0.9
+    decay: Scalar = 0.9
     """Weight of what was known when a new batch comes."""
 
     def __check_init__(self) -> None:
         check_below_one(decay=self.decay)
 
+    def init(self, setup: Setup, generator: np.random.Generator) -> Float[np.ndarray, "2"]:
+        """The mean, and the weight of what it was made from."""
+        return np.zeros(2, np.float32)
 
-class TimeMean(eqx.Module):
+    def __call__(self, state: Array, seen: Seen, returns: Array) -> Scalar:
+        return seen.deviation * state[0]
+
+    def learned(self, state: Array, served: Served, key: PRNGKeyArray) -> Float[Array, "2"]:
+        batch = served.batch
+        mean, weight = state
+        new = masked_mean(batch.target, batch.mask)
+        after = jnp.stack(update_running_mean(mean, weight, new, self.decay))
+        return jnp.where(batch.mask.any(), after, state)  # nothing is no return of 0
+
+
+class TimeMean(Baseline):
     """Subtracts the mean return of the batch's episodes at the same time step."""
 
+    needs_episodes: ClassVar[bool] = True
 
-class LeaveOneOut(eqx.Module):
+    def __call__(self, state: PyTree, seen: Seen, returns: Array) -> Float[Array, "T N"]:
+        return time_mean(returns, seen.mask, seen.quota, seen.trajectory.length)
+
+
+class LeaveOneOut(Baseline):
     """Subtracts the mean return of the other environments: unbiased.
 
     Reference: Kool et al. (2019), https://openreview.net/forum?id=r1lgTGL5DE
     """
 
+    def __call__(self, state: PyTree, seen: Seen, returns: Array) -> Float[Array, "T N"]:
+        return leave_one_out(returns, seen.mask)
 
-class Replay(eqx.Module):
-    """A memory of the last transitions, from which V learns off-policy."""
-
-    capacity: int = eqx.field(static=True, default=2000)
-    """Transitions that are kept."""
-    num_samples: int = eqx.field(static=True, default=256)
-    """Transitions drawn for each gradient step."""
-
-    def __check_init__(self) -> None:
-        check_count(capacity=self.capacity, num_samples=self.num_samples)
-
-
-class ValueFunction(eqx.Module):
-    """Subtracts a learned V(s), fitted to `targets` by least squares.
-
-    Without an optimiser of its own it is one loss with the policy's, weighed by `coefficient`, and
-    learns in the same minibatches. With one, it takes `num_steps` gradient steps after the
-    policy's, on the whole batch or from a memory.
-    """
-
-    network: NetworkSettings = NetworkSettings()
-    shares_trunk: bool = eqx.field(static=True, default=False)
-    """V is a head on the policy's hidden layers; `network` is then not used."""
-    targets: str = eqx.field(static=True, default="estimator")
-    """What V learns: estimator (the estimator's return), monte-carlo (the rewards to the end of the
-    episode), td (r + γ V(s')) or lambda (the λ-return)."""
-    lam: float = 0.95
-    """λ of the λ-return as the target."""
-    coefficient: float = 0.5
-    """Weight of (V − G)² in the joint loss."""
-    optimizer: Adam | RMSProp | SGD | Optax | None = None
-    num_steps: int = eqx.field(static=True, default=1)
-    """Gradient steps an update, with an optimiser of its own."""
-    replay: Replay | None = None
-
-    def __check_init__(self) -> None:
-        check_parts(self)
-        check_not_negative(coefficient=self.coefficient)
-        check_unit(lam=self.lam)
-        check_count(num_steps=self.num_steps)
-        check_choice(("estimator", "monte-carlo", "td", "lambda"), targets=self.targets)
-        self._check_optimizer()
+    def check(self, algorithm: Any) -> None:
         require(
-            self.replay is None or self.targets in ("monte-carlo", "td"),
-            "targets",
-            repr(self.targets),
-            "a memory holds single transitions, from which only td or monte-carlo can be had",
-        )
-
-    def _check_optimizer(self) -> None:
-        is_own = self.optimizer is not None
-        require(
-            is_own or self.num_steps == 1,
-            "num_steps",
-            self.num_steps,
-            "without an optimiser of its own the value function learns in the policy's steps, so "
-            "use 1, or give it an optimizer",
-        )
-        require(
-            is_own or self.replay is None,
-            "replay",
-            "Replay",
-            "without an optimiser of its own the value function learns from the policy's batch, so "
-            "leave it out, or give it an optimizer",
-        )
-        require(
-            not (is_own and self.shares_trunk),
-            "shares_trunk",
-            True,
-            "steps of the value function's own would move the policy, so leave its optimizer out",
+            algorithm.sampling.num_envs > 1,
+            "baseline",
+            "LeaveOneOut",
+            "with a single environment there is no other, so use num_envs of 2 or more",
         )

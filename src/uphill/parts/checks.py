@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from uphill.errors import UphillError
+from uphill.parts.names import NAMES
 from uphill.parts.schedule import Schedule
 from uphill.trajectory import Scalar
 
@@ -78,19 +79,26 @@ def check_unit(**fields: Scalar) -> None:
         require(bool(0 <= value <= 1), name, value, "use a number from 0 to 1")
 
 
+def check_probabilities(**fields: Schedule) -> None:
+    """Each field is from 0 to 1, at either end."""
+    for name, schedule in fields.items():
+        ends = (schedule.value, schedule.end)
+        require(bool(min(ends) >= 0 and max(ends) <= 1), name, schedule, "use 0 to 1")
+
+
 def check_parts(whole: eqx.Module) -> None:
-    """Each field that is for parts has one. Which parts it may have is `uphill.train`'s to say: a
-    loop of one's own may have a part of one's own."""
+    """Each field that is for parts has one, of the kind that it is for: ours or one's own."""
     for name, annotation in typing.get_type_hints(type(whole)).items():
         members = typing.get_args(annotation) or (annotation,)
-        parts = [m.__name__ for m in members if _is_part(m)]
+        kinds = tuple(m for m in members if _is_part(m))
         value = getattr(whole, name)
-        if not parts or isinstance(value, eqx.Module) or (value is None and NoneType in members):
+        if not kinds or isinstance(value, (*kinds, *({NoneType} & {*members}))):
             continue
         if isinstance(value, type):
             require(False, name, f"the type {value.__name__}", f"write {value.__name__}()")
         shown = repr(value) if isinstance(value, str | int | float | None) else type(value).__name__
-        require(False, name, shown, f"use {_or(parts)} of uphill.parts")
+        ours = [part for kind in kinds for part in NAMES.get(kind.__name__, (kind.__name__,))]
+        require(False, name, shown, f"use {_or(ours)} of uphill.parts")
 
 
 def _or(names: Sequence[str]) -> str:

@@ -1,44 +1,112 @@
 """Optimisers: from a gradient to a step.
 
-Those of Optax take the step that the gradient's history asks for. `NaturalGradient` and
-`TrustRegion` measure it by how far the policy moves instead: by the KL divergence.
+Those here are of Optax, and take the step that the gradient's history asks for. The natural ones,
+which measure it by how far the policy moves, are in `natural.py`.
 """
 
 import inspect
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
+from jaxtyping import Float, PyTree
 
 from uphill.parts.checks import (
     check_below_one,
-    check_count,
     check_not_negative,
     check_number,
-    check_positive,
     check_schedule,
     require,
 )
 from uphill.parts.schedule import Schedule
-from uphill.trajectory import Scalar
+from uphill.trajectory import Array, Scalar
+
+Metrics = dict[str, Array]
 
 
-class Adam(eqx.Module):
+class Problem(NamedTuple):
+    """What an optimiser may ask of a batch. Parameters are those of all networks that it moves, as
+    `Optimizer.flattened` gives them."""
+
+    gradient: Callable[[PyTree], tuple[PyTree, Metrics]]
+    """of the loss, minus the mean objective; and the means of what every sample tells"""
+    curvature: Callable[[Float[Array, " P"]], Float[Array, " P"]]
+    """F v, with the Fisher information F of the policy before the step"""
+    outcome: Callable[[Float[Array, " P"]], tuple[Array, Array]]
+    """how much the mean objective improves from the parameters before the step to others, and the
+    mean KL(π_old ‖ π) between them"""
+
+
+class Optimizer(eqx.Module):
+    """An optimiser takes the steps; `problem` answers what it asks of the batch."""
+
+    needs_whole_batch: ClassVar[bool] = False
+    """Whether it takes one step on the whole batch, of the policy alone."""
+
+    @abstractmethod
+    def start(self, model: Any) -> PyTree:
+        """The state before the first step, of NumPy arrays; None for one that has none."""
+
+    @abstractmethod
+    def step(
+        self, state: PyTree, parameters: PyTree, problem: Problem
+    ) -> tuple[PyTree, PyTree, Metrics]:
+        """The parameters and the state after a step, and what is to be logged of it, with the
+        metrics that `problem.gradient` gives."""
+
+    def flattened(self, model: Any) -> tuple[Any, Callable[[Any], Any]]:
+        """The networks' parameters as it gets them, and the function that turns them back.
+
+        One flat vector, since a dozen small arrays would cost a dozen kernels a step.
+        """
+        return ravel_pytree(model)
+
+    def check(self, algorithm: Any) -> None:
+        """Raises:
+        UphillError: if it does not fit the other parts or the numbers of `algorithm`.
+        """
+
+
+class GradientOptimizer(Optimizer):
+    """A transformation of gradients, in the sense of Optax."""
+
+    @abstractmethod
+    def transform(self) -> optax.GradientTransformation:
+        """The transformation; its numbers may be traced."""
+
+    def start(self, model: Any) -> PyTree:
+        # Ours start as zeros: no program has to be compiled to know them.
+        init = self.transform().init
+        shapes = jax.eval_shape(lambda model: init(self.flattened(model)[0]), model)
+        return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+
+    def step(
+        self, state: PyTree, parameters: PyTree, problem: Problem
+    ) -> tuple[PyTree, PyTree, Metrics]:
+        gradient, metrics = problem.gradient(parameters)
+        metrics["gradient/norm"] = optax.tree.norm(gradient)
+        updates, state = self.transform().update(gradient, state, parameters)
+        return optax.apply_updates(parameters, updates), state, metrics
+
+
+class Adam(GradientOptimizer):
     """Adam (Kingma & Ba, 2015), after clipping the gradient's norm."""
 
     learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=3e-4)
     """Step size."""
-    max_grad_norm: float | None = 0.5
+    max_grad_norm: Scalar | None = 0.5
     """The gradient is scaled down to this norm if it is longer; None for never."""
-    b1: float = 0.9
+    b1: Scalar = 0.9
     """Decay of the first moment."""
-    b2: float = 0.999
+    b2: Scalar = 0.999
     """Decay of the second moment."""
-    eps: float = 1e-5
+    eps: Scalar = 1e-5
     """Added to the root of the second moment."""
 
     def __check_init__(self) -> None:
@@ -51,16 +119,16 @@ class Adam(eqx.Module):
         return _clipped(step, self.max_grad_norm)
 
 
-class RMSProp(eqx.Module):
+class RMSProp(GradientOptimizer):
     """RMSProp (Tieleman & Hinton, 2012), after clipping the gradient's norm."""
 
     learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=7e-4)
     """Step size."""
-    max_grad_norm: float | None = 0.5
+    max_grad_norm: Scalar | None = 0.5
     """The gradient is scaled down to this norm if it is longer; None for never."""
-    decay: float = 0.99
+    decay: Scalar = 0.99
     """Decay of the second moment."""
-    eps: float = 1e-5
+    eps: Scalar = 1e-5
     """Added to the second moment."""
 
     def __check_init__(self) -> None:
@@ -73,12 +141,12 @@ class RMSProp(eqx.Module):
         return _clipped(step, self.max_grad_norm)
 
 
-class SGD(eqx.Module):
+class SGD(GradientOptimizer):
     """Plain gradient ascent, after clipping the gradient's norm."""
 
     learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=1e-2)
     """Step size."""
-    max_grad_norm: float | None = None
+    max_grad_norm: Scalar | None = None
     """The gradient is scaled down to this norm if it is longer; None for never."""
 
     def __check_init__(self) -> None:
@@ -88,7 +156,7 @@ class SGD(eqx.Module):
         return _clipped(optax.sgd(self.learning_rate.value), self.max_grad_norm)
 
 
-class Optax(eqx.Module):
+class Optax(GradientOptimizer):
     """Any optimiser of Optax that has a learning rate, by its name, after clipping the norm.
 
     >>> Optax("lion", learning_rate="cosine:1e-4:0", settings={"b2": 0.98}).name
@@ -99,7 +167,7 @@ class Optax(eqx.Module):
     """Its name in Optax: adamw, lion, nadam, adabelief, yogi, …"""
     learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=3e-4)
     """Step size."""
-    max_grad_norm: float | None = 0.5
+    max_grad_norm: Scalar | None = 0.5
     """The gradient is scaled down to this norm if it is longer; None for never."""
     settings: dict[str, float] = eqx.field(default_factory=dict)
     """Its other arguments: those that are numbers."""
@@ -140,6 +208,13 @@ class Optax(eqx.Module):
         step = getattr(optax, self.name)(self.learning_rate.value, **self.settings)
         return _clipped(step, self.max_grad_norm)
 
+    def start(self, model: Any) -> PyTree:
+        return as_numpy(self.transform().init(model))
+
+    def flattened(self, model: Any) -> tuple[Any, Callable[[Any], Any]]:
+        """Layer by layer: some of Optax's take steps in units of each layer's norm."""
+        return model, lambda x: x
+
 
 _NEEDS_MORE = (
     "with these settings it asks for more than gradients (a line search, perhaps); use another, "
@@ -147,60 +222,36 @@ _NEEDS_MORE = (
 )
 
 
-class NaturalGradient(eqx.Module):
-    """The natural gradient: F⁻¹ g, as long as the policy is expected to move by `max_kl`.
+class Transformation(GradientOptimizer):
+    """A transformation of Optax's, or of one's own, as it is: `optimizer=optax.adam(1e-3)`.
 
-    F is the Fisher information of the policy on the batch, and is never formed.
-
-    Reference: Kakade (2001), https://papers.nips.cc/paper/2073; Rajeswaran et al. (2017),
-    https://arxiv.org/abs/1703.02660
+    Its numbers are part of the compiled program. A run directory can't hold it, so it is given
+    again to whoever reads the run.
     """
 
-    max_kl: Schedule = eqx.field(converter=Schedule.of("max_kl"), default=0.01)
-    """KL divergence between the old policy and the new one, as F predicts it."""
-    damping: float = 0.1
-    """Added to F's diagonal: keeps directions that the batch says nothing about short."""
-    num_iterations: int = eqx.field(static=True, default=10)
-    """Steps of the conjugate gradient."""
+    transformation: optax.GradientTransformation = eqx.field(static=True)
 
-    def __check_init__(self) -> None:
-        _check_natural(self.max_kl, self.damping, self.num_iterations)
+    def transform(self) -> optax.GradientTransformation:
+        return self.transformation
 
+    def start(self, model: Any) -> PyTree:
+        return as_numpy(self.transformation.init(model))
 
-class TrustRegion(eqx.Module):
-    """TRPO's step: along the natural gradient, as far as the batch confirms it.
-
-    Halved until the surrogate improves and the KL divergence is at most `max_kl`, both measured on
-    the batch; no step at all if that never happens.
-
-    Reference: Schulman et al. (2015), https://arxiv.org/abs/1502.05477
-    """
-
-    max_kl: Schedule = eqx.field(converter=Schedule.of("max_kl"), default=0.01)
-    """KL divergence between the old policy and the new one that is never exceeded."""
-    damping: float = 0.1
-    """Added to F's diagonal: keeps directions that the batch says nothing about short."""
-    num_iterations: int = eqx.field(static=True, default=10)
-    """Steps of the conjugate gradient."""
-    num_backtracks: int = eqx.field(static=True, default=10)
-    """Steps tried, each half as long as the one before."""
-
-    def __check_init__(self) -> None:
-        _check_natural(self.max_kl, self.damping, self.num_iterations)
-        check_count(num_backtracks=self.num_backtracks)
+    def flattened(self, model: Any) -> tuple[Any, Callable[[Any], Any]]:
+        """Layer by layer, which it may want to tell apart."""
+        return model, lambda x: x
 
 
-GradientStep = Adam | RMSProp | SGD | Optax
-NaturalStep = NaturalGradient | TrustRegion
+def as_optimizer(optimizer: Any) -> Any:
+    """A transformation of Optax's as a part; anything else as it is."""
+    if isinstance(optimizer, optax.GradientTransformation):
+        return Transformation(optimizer)
+    return optimizer
 
 
-def as_seen_by(optimizer: GradientStep, model: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """The parameters as an optimiser gets them, and the function that turns them back.
-
-    One flat vector, since a dozen small arrays would cost a dozen kernels a step; but layer by
-    layer for those of Optax, some of which take steps in units of each layer's norm.
-    """
-    return (model, lambda x: x) if isinstance(optimizer, Optax) else ravel_pytree(model)
+def as_numpy(state: PyTree) -> PyTree:
+    """A state of NumPy arrays, also where Optax keeps plain numbers."""
+    return jax.tree.map(np.asarray, state)
 
 
 def _clipped(
@@ -218,10 +269,3 @@ def _check_optimizer(learning_rate: Schedule, max_grad_norm: Scalar | None) -> N
         check_number(max_grad_norm=max_grad_norm)
         is_norm = bool(0 < max_grad_norm < float("inf"))
         require(is_norm, "max_grad_norm", max_grad_norm, "use a number above 0, or None")
-
-
-def _check_natural(max_kl: Schedule, damping: Scalar, num_iterations: int) -> None:
-    check_schedule(max_kl=max_kl)
-    check_positive(max_kl=max_kl.value)
-    check_not_negative(damping=damping)
-    check_count(num_iterations=num_iterations)

@@ -4,13 +4,14 @@ A sampling of one's own derives from `Windows` or `WholeEpisodes`, which every c
 lengths are its own.
 """
 
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import equinox as eqx
 from jaxtyping import Bool
 
 from uphill.errors import UphillError
-from uphill.parts.checks import check_choice, check_count
+from uphill.parts.checks import check_choice, check_count, require
 from uphill.theory.returns import inside_finished_episode
 from uphill.trajectory import BLOCK, Array, Trajectory
 
@@ -22,22 +23,44 @@ class Sampling(eqx.Module):
 
     num_envs: eqx.AbstractVar[int]
 
+    def __check_init__(self) -> None:
+        if not isinstance(self, Windows | WholeEpisodes):
+            raise UphillError(
+                f"{type(self).__name__} is a sampling that no collector knows: derive it from "
+                "Windows or WholeEpisodes (of uphill.parts.sampling)."
+            )
+
+    @property
+    def window(self) -> int | None:
+        """Steps of each environment in one update; None for whole episodes."""
+        return None
+
     @property
     def quota(self) -> int | None:
-        """Whole episodes of each environment in one update; None for windows."""
-        raise NotImplementedError
+        """Whole episodes of each environment in one update; None for a window."""
+        return None
 
+    @abstractmethod
     def num_rows(self, max_episode_steps: int | None) -> int:
         """Rows that there must be room for: steps of each environment, resets included."""
-        raise NotImplementedError
 
+    @abstractmethod
     def most_transitions(self, max_episode_steps: int | None) -> int:
         """The most transitions that one update may have."""
-        raise NotImplementedError
 
     def counted(self, trajectory: Trajectory) -> Bool[Array, "T N"]:
         """The steps that the gradient is made of."""
         return trajectory.mask
+
+    @property
+    def may_count_nothing(self) -> bool:
+        """Whether a trajectory may have no step that is `counted`."""
+        return False
+
+    def check(self, algorithm: Any) -> None:
+        """Raises:
+        UphillError: if it does not fit the parts of `algorithm`.
+        """
 
 
 class Windows(Sampling):
@@ -48,8 +71,8 @@ class Windows(Sampling):
     num_steps: eqx.AbstractVar[int]
 
     @property
-    def quota(self) -> None:
-        return None
+    def window(self) -> int:
+        return self.num_steps
 
     def num_rows(self, max_episode_steps: int | None) -> int:
         return self.num_steps
@@ -66,11 +89,6 @@ class WholeEpisodes(Sampling):
     per_env: eqx.AbstractVar[int]
 
     @property
-    def num_episodes(self) -> int:
-        """Episodes of one update."""
-        return self.num_envs * self.per_env
-
-    @property
     def quota(self) -> int:
         return self.per_env
 
@@ -80,7 +98,7 @@ class WholeEpisodes(Sampling):
 
     def most_transitions(self, max_episode_steps: int | None) -> int:
         assert max_episode_steps is not None
-        return self.num_episodes * max_episode_steps
+        return self.num_envs * self.per_env * max_episode_steps
 
 
 class Steps(Windows):
@@ -103,6 +121,18 @@ class Steps(Windows):
             return trajectory.mask
         return trajectory.mask & inside_finished_episode(trajectory.ended)
 
+    @property
+    def may_count_nothing(self) -> bool:
+        return self.tail == "mask"
+
+    def check(self, algorithm: Any) -> None:
+        require(
+            not (algorithm.baseline.has_value and self.tail == "mask"),
+            "tail",
+            "'mask'",
+            "a value function completes what the window cuts, so leave it out",
+        )
+
 
 class Episodes(WholeEpisodes):
     """Whole episodes from reset, so many of every environment, fixed before they run.
@@ -122,14 +152,3 @@ class Episodes(WholeEpisodes):
 def num_blocks(per_env: int, max_episode_steps: int) -> int:
     """Blocks enough for `per_env` episodes of full length and the reset after each."""
     return -(-per_env * (max_episode_steps + 1) // BLOCK)
-
-
-def check_sampling(sampling: Any) -> None:
-    """Raises:
-    UphillError: if collectors don't know how to sample so.
-    """
-    if not isinstance(sampling, Windows | WholeEpisodes):
-        raise UphillError(
-            f"sampling is a {type(sampling).__name__}, and no collector knows it: derive it from "
-            "Windows or WholeEpisodes (of uphill.parts.sampling)."
-        )

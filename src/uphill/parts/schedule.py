@@ -28,7 +28,7 @@ class Schedule(eqx.Module):
     kind: str = eqx.field(static=True, default="constant")
 
     @classmethod
-    def parse(cls, text: "str | float | Schedule", field: str = "") -> "Schedule":
+    def parse(cls, text: "str | Scalar | Schedule", field: str = "") -> "Schedule":
         """Read a number, `linear:START:END` or `cosine:START:END`.
 
         Raises:
@@ -50,7 +50,7 @@ class Schedule(eqx.Module):
         return cls(values[0], values[-1], kind)
 
     @classmethod
-    def of(cls, field: str) -> "Callable[[str | float | Schedule], Schedule]":
+    def of(cls, field: str) -> "Callable[[str | Scalar | Schedule], Schedule]":
         """`parse`, for the field of that name."""
         return lambda text: cls.parse(text, field)
 

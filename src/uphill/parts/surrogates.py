@@ -1,34 +1,102 @@
 """Surrogates: the function of the policy whose gradient is followed.
 
-Each is per sample. Their formulas are in `theory/surrogates.py`.
+Each is per sample: the mean over samples is taken in `learning/objective.py`. Their formulas are in
+`theory/surrogates.py`.
 """
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Self
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, PyTree
 
 from uphill.parts.checks import check_positive, check_schedule
+from uphill.parts.part import Part, Setup
 from uphill.parts.schedule import Schedule
 from uphill.theory import surrogates
-from uphill.trajectory import Array
+from uphill.theory.distributions import Distribution
+from uphill.trajectory import Array, Scalar
 
 
-class ScoreFunction(eqx.Module):
+@dataclass(frozen=True)
+class Sample:
+    """What a surrogate sees of every sample: the action's log-probability under the policy that is
+    being improved and under the one that sampled it, and its advantage."""
+
+    log_prob: Float[Array, " B"]
+    old_log_prob: Float[Array, " B"]
+    advantage: Float[Array, " B"]
+    distribution: Distribution
+    """over all actions, under the policy that is being improved"""
+    old: Callable[[], Distribution]
+    """the same under the policy that sampled"""
+
+    @property
+    def ratio(self) -> Float[Array, " B"]:
+        """π(a|s) / π_old(a|s)."""
+        return jnp.exp(self.log_prob - self.old_log_prob)
+
+    @cached_property
+    def kl(self) -> Float[Array, " B"]:
+        """KL(π_old ‖ π) at every sample's state, of the whole distributions; computed if it is
+        asked for."""
+        return self.old().kl(self.distribution)
+
+
+class Surrogate(Part):
+    """A surrogate answers with what each sample adds to the objective."""
+
+    is_ratio: ClassVar[bool] = False
+    """Whether it stays right when the policy has moved on from the one that sampled: without it a
+    batch serves a single step."""
+    limits_step: ClassVar[bool] = False
+    """Whether it keeps the policy near the one that sampled, as natural optimisers do."""
+
+    @abstractmethod
+    def __call__(self, sample: Sample) -> Float[Array, " B"]:
+        """What each sample adds to the objective."""
+
+    def metrics(self, sample: Sample) -> dict[str, Float[Array, " B"]]:
+        """What is worth knowing of every sample besides: its mean is logged by this name."""
+        return {}
+
+    def now(self, state: PyTree) -> Self:
+        """The surrogate as its state has it."""
+        return self
+
+    def learned(self, state: PyTree, moved: Callable[[], Array]) -> PyTree:
+        """The state after a batch; `moved()` is the mean KL(π_old ‖ π) that the policy has moved by
+        in all, computed if it is asked for."""
+        return state
+
+
+class ScoreFunction(Surrogate):
     """log π(a|s) · A: REINFORCE, VPG and A2C."""
 
-    def __call__(self, log_prob: Array, old_log_prob: Array, advantage: Array) -> Array:
-        return surrogates.score_function(log_prob, advantage)
+    def __call__(self, sample: Sample) -> Float[Array, " B"]:
+        return surrogates.score_function(sample.log_prob, sample.advantage)
 
 
-class ImportanceRatio(eqx.Module):
+class ImportanceRatio(Surrogate):
     """r A, with r = π(a|s) / π_old(a|s): right also for a policy that has moved on, while it is
     near. What TRPO's line search looks at."""
 
-    def __call__(self, log_prob: Array, old_log_prob: Array, advantage: Array) -> Array:
-        return surrogates.importance_ratio(log_prob, old_log_prob, advantage)
+    is_ratio: ClassVar[bool] = True
+
+    def __call__(self, sample: Sample) -> Float[Array, " B"]:
+        return surrogates.importance_ratio(sample.log_prob, sample.old_log_prob, sample.advantage)
 
 
-class ClippedRatio(eqx.Module):
+class ClippedRatio(Surrogate):
     """min(r A, clip(r, 1 − ε, 1 + ε) A): PPO. Allows several epochs on the same batch."""
+
+    is_ratio: ClassVar[bool] = True
+    limits_step: ClassVar[bool] = True
 
     epsilon: Schedule = eqx.field(converter=Schedule.of("epsilon"), default=0.2)
     """ε, how far the new policy's probabilities may move while it still pays."""
@@ -36,23 +104,27 @@ class ClippedRatio(eqx.Module):
     def __check_init__(self) -> None:
         check_schedule(epsilon=self.epsilon)
 
-    def __call__(self, log_prob: Array, old_log_prob: Array, advantage: Array) -> Array:
-        return surrogates.clipped_ratio(log_prob, old_log_prob, advantage, self.epsilon.value)
+    def __call__(self, sample: Sample) -> Float[Array, " B"]:
+        known = (sample.log_prob, sample.old_log_prob, sample.advantage)
+        return surrogates.clipped_ratio(*known, self.epsilon.value)
 
-    def clips(self, log_prob: Array, old_log_prob: Array) -> Array:
+    def metrics(self, sample: Sample) -> dict[str, Float[Array, " B"]]:
         """1 where the ratio has left [1 − ε, 1 + ε]."""
-        away = jnp.abs(jnp.exp(log_prob - old_log_prob) - 1.0) > self.epsilon.value
-        return away.astype(log_prob.dtype)
+        away = jnp.abs(sample.ratio - 1.0) > self.epsilon.value
+        return {"policy/clip_fraction": away.astype(sample.log_prob.dtype)}
 
 
-class KLPenalty(eqx.Module):
+class KLPenalty(Surrogate):
     """r A − β KL(π_old ‖ π): PPO's other form. β doubles or halves after each batch, to keep the
     divergence near `target`.
 
     Reference: Schulman et al. (2017), section 4, https://arxiv.org/abs/1707.06347
     """
 
-    coefficient: float = 1.0
+    is_ratio: ClassVar[bool] = True
+    limits_step: ClassVar[bool] = True
+
+    coefficient: Scalar = 1.0
     """β before the first batch."""
     target: Schedule = eqx.field(converter=Schedule.of("target"), default=0.01)
     """KL divergence between the old policy and the new one that β aims at."""
@@ -61,10 +133,17 @@ class KLPenalty(eqx.Module):
         check_positive(coefficient=self.coefficient)
         check_schedule(target=self.target)
 
-    def __call__(self, log_prob: Array, old_log_prob: Array, advantage: Array, kl: Array) -> Array:
-        """`kl` is the divergence at each sample's state, of the whole distributions."""
-        return surrogates.kl_penalized(log_prob, old_log_prob, advantage, kl, self.coefficient)
+    def init(self, setup: Setup, generator: np.random.Generator) -> Float[np.ndarray, ""]:
+        """β."""
+        return np.asarray(self.coefficient, np.float32)
 
+    def now(self, state: Array) -> Self:
+        return eqx.tree_at(lambda part: part.coefficient, self, state)
 
-HAS_RATIO = (ImportanceRatio, ClippedRatio, KLPenalty)
-"""Surrogates that stay right when the policy has moved on from the one that sampled."""
+    def __call__(self, sample: Sample) -> Float[Array, " B"]:
+        known = (sample.log_prob, sample.old_log_prob, sample.advantage)
+        return surrogates.kl_penalized(*known, sample.kl, self.coefficient)
+
+    def learned(self, state: Array, moved: Callable[[], Array]) -> Float[Array, ""]:
+        beta = jnp.asarray(state)
+        return surrogates.adapted_coefficient(beta, jnp.asarray(moved()), self.target.value)

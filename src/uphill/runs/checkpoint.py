@@ -25,8 +25,11 @@ from uphill.policies.actions import ActionKind
 from uphill.policies.encodings import Encoding
 from uphill.runs.configuration import decode, encode
 from uphill.runs.milestones import Milestone, Tracked
+from uphill.runs.older import renamed
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
+"""Formats that can be read: `older.py` knows those before today's."""
 _PLAIN_NAME = re.compile(r"[a-z]+-\d+-[0-9a-f]{16}\.safetensors")
 
 
@@ -185,7 +188,7 @@ def read_manifest(folder: Path, name: str) -> Manifest:
     except UphillError as error:
         raise _damaged(path, error) from error
     found = document.get("format") if isinstance(document, dict) else None
-    if found != FORMAT:
+    if found not in READABLE:
         raise UphillError(
             f"{path} has format {found!r}, and this version reads {FORMAT}: use the version that "
             "experiment.json names, or train again."
@@ -218,7 +221,8 @@ def read_tensors(folder: Path, manifest: Manifest) -> dict[str, np.ndarray]:
     Raises:
         UphillError: if they are missing, truncated or altered.
     """
-    return from_tensors(folder / manifest.tensors, manifest.sha256)
+    tensors = from_tensors(folder / manifest.tensors, manifest.sha256)
+    return renamed(tensors, manifest.format)
 
 
 def to_tensors(tree: PyTree) -> bytes:

@@ -14,8 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from uphill import parts
 from uphill.errors import UphillError
+from uphill.parts.names import NAMES
 from uphill.parts.schedule import Schedule
+from uphill.trajectory import Scalar
 
 _SCHEDULE = "a finite number, linear:START:END or cosine:START:END"
 
@@ -51,9 +54,11 @@ def decode(annotation: Any, value: Any, path: str = "") -> Any:
             return Schedule.parse(value)
         except UphillError as error:
             raise _mismatch(path, value, _SCHEDULE) from error
+    if annotation is Scalar:
+        annotation = float
     origin = typing.get_origin(annotation)
     if origin in (typing.Union, types.UnionType):
-        return _decode_union(typing.get_args(annotation), value, path)
+        return _decode_union(members_of(annotation), value, path)
     if origin is tuple:
         if not isinstance(value, list):
             raise _mismatch(path, value, "a list")
@@ -67,6 +72,8 @@ def decode(annotation: Any, value: Any, path: str = "") -> Any:
         if value not in typing.get_args(annotation):
             raise _mismatch(path, value, f"one of {typing.get_args(annotation)}")
         return value
+    if choices(annotation):
+        return _decode_union(choices(annotation), value, path)
     if dataclasses.is_dataclass(annotation):
         return _decode_part(annotation, value, path)
     if annotation is float and type(value) in (int, float):
@@ -88,24 +95,40 @@ def part_types(part: Any, document: Any, path: list[str]) -> list[str]:
     hints = typing.get_type_hints(part)
     if path[0] not in hints:
         return []
-    members = typing.get_args(hints[path[0]]) or (hints[path[0]],)
-    parts = {m.__name__: m for m in members if _is_part(m)}
+    members = members_of(hints[path[0]])
+    known = {m.__name__: m for m in members if _is_part(m)}
     if len(path) > 1:
         inner = document[path[0]]
         name = inner.get("$type") if isinstance(inner, dict) else None
-        return part_types(parts[name], inner, path[1:]) if name in parts else []
-    if len(members) < 2 or not parts:
+        return part_types(known[name], inner, path[1:]) if name in known else []
+    if len(members) < 2 or not known:
         return []
-    return [*parts, *(["none"] if types.NoneType in members else [])]
+    return [*known, *(["none"] if types.NoneType in members else [])]
 
 
 def part_paths(part: Any, prefix: tuple[str, ...] = ()) -> Iterator[list[str]]:
     """The paths of all fields of `part`, and of the parts in it, that a part may stand in."""
     for name, hint in typing.get_type_hints(type(part)).items():
-        if any(_is_part(m) for m in typing.get_args(hint) or (hint,)):
+        if any(map(_is_part, members_of(hint))):
             yield [*prefix, name]
             if _is_part(type(getattr(part, name))):
                 yield from part_paths(getattr(part, name), (*prefix, name))
+
+
+def choices(annotation: Any) -> tuple[type, ...]:
+    """Our parts that a field of this kind may have; none where it is no kind of part."""
+    names = NAMES.get(getattr(annotation, "__name__", ""), ())
+    return tuple(getattr(parts, name) for name in names)
+
+
+def members_of(annotation: Any) -> tuple[Any, ...]:
+    """The types that a field may have: kinds of parts as our parts, and numbers as floats."""
+    if annotation is Scalar:
+        return (float,)
+    found = []
+    for member in typing.get_args(annotation) or (annotation,):
+        found += choices(member) or (member,)
+    return tuple(m for m in found if m not in typing.get_args(Scalar)[1:])
 
 
 def _is_part(annotation: Any) -> bool:

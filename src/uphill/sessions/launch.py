@@ -15,8 +15,7 @@ import numpy as np
 from uphill.envs.base import World
 from uphill.envs.make import EnvironmentChoice, choose, name_of
 from uphill.errors import UphillError
-from uphill.learning.learner import take
-from uphill.learning.remembered import at_a_reset
+from uphill.learning.learner import Learner, take
 from uphill.parts import Algorithm
 from uphill.parts.algorithms import ALGORITHMS
 from uphill.policies.own_network import NetworkFactory
@@ -329,7 +328,7 @@ def _restored_state(trainer: Trainer, facts: Facts, tensors: dict[str, np.ndarra
     lanes = savable(trainer, start.lanes)
     if lanes is None:
         lanes = start.lanes
-        learners = eqx.tree_at(lambda x: x.remembered, learners, at_a_reset(learners.remembered))
+        learners = eqx.tree_at(lambda x: x.scales, learners, learners.scales.at_a_reset())
     else:
         lanes = restore(lanes, tensors, "lanes.")
     return TrainState(learners, lanes, facts.num_updates, facts.num_transitions)
@@ -362,23 +361,27 @@ def _initialized(
     seed = other.experiment.all_seeds[other.best_seed_index]
     manifest = read_manifest(other.path / "checkpoint", "latest")
     origin = Origin(str(other.path), seed, manifest.sha256)
-    trained = take(other.learners, other.best_seed_index)
-    fresh = take(state.learners, 0)
-    shapes = [jax.tree.map(np.shape, (x.actor, x.critic)) for x in (trained, fresh)]
-    if jax.tree.structure((trained.actor, trained.critic)) != jax.tree.structure(
-        (fresh.actor, fresh.critic)
-    ) or jax.tree.leaves(shapes[0]) != jax.tree.leaves(shapes[1]):
+
+    def taken(of: Experiment) -> Callable[[Learner], tuple]:
+        """The networks that are taken over, in a learner of that experiment."""
+
+        def find(learner: Learner) -> tuple:
+            networks = of.algorithm.baseline.networks(learner.parts.baseline)
+            return (learner.actor,) if networks is None else (learner.actor, networks)
+
+        return find
+
+    trained = taken(other.experiment)(take(other.learners, other.best_seed_index))
+    fresh = taken(experiment)(take(state.learners, 0))
+    shapes = [jax.tree.map(np.shape, x) for x in (trained, fresh)]
+    has_structure = jax.tree.structure(trained) == jax.tree.structure(fresh)
+    if not has_structure or jax.tree.leaves(shapes[0]) != jax.tree.leaves(shapes[1]):
         raise UphillError(
             f"init_from is {init_from}, whose networks, spaces or normalisation differ from those "
             "of this run: use the same --algo and network settings."
         )
-    repeated = jax.tree.map(
-        lambda x: np.repeat(np.asarray(x)[None], experiment.seeds, 0),
-        (trained.actor, trained.critic),
-    )
-    learners = eqx.tree_at(
-        lambda x: (x.actor, x.critic), state.learners, repeated, is_leaf=lambda x: x is None
-    )
+    repeated = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], experiment.seeds, 0), trained)
+    learners = eqx.tree_at(taken(experiment), state.learners, repeated)
     return replace(state, learners=learners), origin
 
 

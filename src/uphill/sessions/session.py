@@ -15,7 +15,7 @@ import numpy as np
 from uphill.envs.base import CompiledEnvironment
 from uphill.errors import UphillError
 from uphill.learning.learner import take
-from uphill.parts import Algorithm, Episodes, Steps
+from uphill.parts import Algorithm
 from uphill.run import (
     CURVE_FILES,
     EVALUATION_FILE,
@@ -412,16 +412,15 @@ class Session:
 def logging_interval(algorithm: Algorithm, steps: int, max_episode_steps: int | None) -> int:
     """Updates between two logging points; `max_episode_steps` matters to whole episodes only."""
     sampling = algorithm.sampling
-    if isinstance(sampling, Steps):
-        return max(1, steps // (sampling.num_envs * sampling.num_steps) // LEAST_POINTS)
-    assert max_episode_steps is not None
-    fewest = steps // (sampling.num_envs * sampling.per_env * max_episode_steps)
+    fewest = steps // sampling.most_transitions(max_episode_steps)
+    if not sampling.has_whole_episodes:
+        return max(1, fewest // LEAST_POINTS)
     return 1 if steps < 1e6 else max(1, min(5, fewest // LEAST_POINTS))
 
 
 def measuring_interval(algorithm: Algorithm, steps: int) -> int:
     """Updates between two in which the diagnostics that cost most are measured."""
-    if isinstance(algorithm.sampling, Episodes):
+    if algorithm.sampling.has_whole_episodes:
         return EPISODIC_MEASURE
     return logging_interval(algorithm, steps, None)
 

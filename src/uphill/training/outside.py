@@ -14,7 +14,6 @@ from uphill.collecting.host import collect_on_host
 from uphill.collecting.lanes import Keys, Lanes, start_lanes, statistics
 from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.learning.learner import Learner
-from uphill.learning.objective import uniform_share
 from uphill.parts import Algorithm
 from uphill.policies.actor import Actor
 from uphill.training.chunk import Chunk, idle_like
@@ -203,7 +202,7 @@ def _uniform_by_seed(
     """The probability with which each seed acts at random, if its algorithm asks for that."""
 
     def one(algorithm: Algorithm, num_transitions: Array) -> Array | None:
-        uniform = uniform_share(algorithm_now(algorithm, num_steps, num_transitions))
+        uniform = algorithm_now(algorithm, num_steps, num_transitions).uniform
         return None if uniform is None else jnp.asarray(uniform, jnp.float32)
 
     return jax.vmap(one)(algorithms, num_transitions)

@@ -8,7 +8,6 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Bool, Int, PyTree, Shaped, UInt32
 
-from uphill.learning.learner import Learner
 from uphill.trajectory import Array, EpisodeStatistics, Trajectory
 
 REACHED = "reached:"
@@ -62,7 +61,7 @@ def numbers_of(
     metrics: dict[str, Array],
     trajectory: Trajectory,
     episodes: EpisodeStatistics,
-    after: Learner,
+    networks: PyTree,
 ) -> dict[str, Array]:
     """All that an update says: its metrics, its episodes, and where numbers are not finite."""
     return metrics | {
@@ -75,7 +74,7 @@ def numbers_of(
         **{REACHED + name: count for name, count in episodes.reached.items()},
         "bad_reward": _first_bad(trajectory.reward, trajectory.mask),
         "bad_observation": _first_bad_observation(trajectory),
-        "bad_learner": ~_is_finite((after.actor.policy, after.critic, after.action_critic)),
+        "bad_learner": ~_is_finite(networks),
     }
 
 

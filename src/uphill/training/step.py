@@ -11,8 +11,8 @@ from jax import lax
 from uphill.collecting.compiled import collect
 from uphill.collecting.lanes import Keys, Lanes, start_lanes, statistics
 from uphill.envs.base import CompiledEnvironment
-from uphill.learning.learner import Learner
-from uphill.learning.objective import Metrics, uniform_share
+from uphill.learning.learner import Learner, networks_of
+from uphill.learning.objective import Metrics
 from uphill.learning.update import update
 from uphill.parts import Algorithm
 from uphill.parts.sampling import Sampling
@@ -51,10 +51,9 @@ def collect_and_learn(
     """
     key_environment, key_act, key_update = keys_of(key, learner.num_updates)
     now = algorithm_now(algorithm, num_steps, learner.num_transitions)
-    uniform = uniform_share(now)
 
     def act(observation: Any, key: Keys) -> tuple[Array, Array, Array]:
-        return learner.actor.act(observation, key, uniform)
+        return learner.actor.act(observation, key, now.uniform)
 
     if lanes is None:
         start = fresh_lanes(env, key_environment)
@@ -77,7 +76,7 @@ def learn(
 ) -> tuple[Learner, Metrics]:
     """One update, and all that it says of itself."""
     after, metrics = update(now, learner, trajectory, key)
-    return after, numbers_of(metrics, trajectory, episodes, after)
+    return after, numbers_of(metrics, trajectory, episodes, networks_of(now, after))
 
 
 def algorithm_now(

@@ -13,7 +13,6 @@ from uphill.envs.base import CompiledEnvironment
 from uphill.envs.make import EnvironmentChoice, make_env
 from uphill.learning.learner import Learner, make_learner, stack
 from uphill.parts import Algorithm
-from uphill.parts.sampling import check_sampling
 from uphill.policies.actions import action_kind_of
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import encoding_of
@@ -64,7 +63,6 @@ class Trainer:
     ) -> None:
         algorithms = one_for_each(algorithm, seeds)
         check_numbers(num_steps)
-        check_sampling(algorithms[0].sampling)
         is_python = choice.backend == "gymnasium"
         use_cores(len(seeds), is_python)
         self.choice, self.algorithms, self.seeds = choice, algorithms, seeds

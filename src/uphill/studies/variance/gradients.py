@@ -8,19 +8,10 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, PRNGKeyArray
 
-from uphill.learning.advantages import (
-    Metrics,
-    advantage_of,
-    batch_of,
-    counted,
-    look_at,
-    make_batch,
-    returns_of,
-)
-from uphill.learning.learner import Learner
-from uphill.learning.objective import descent_direction
-from uphill.learning.remembered import remember
-from uphill.learning.update import fit_critics
+from uphill.learning.advantages import Metrics, advantage_of, batch_of, look_at, make_batch
+from uphill.learning.learner import Learner, PartStates
+from uphill.learning.objective import mean_gradient
+from uphill.learning.update import learned, served_by
 from uphill.parts import (
     GAE,
     SGD,
@@ -42,10 +33,12 @@ from uphill.parts import (
     ValueFunction,
 )
 from uphill.policies.policy import PolicySettings
-from uphill.theory.baselines import masked_mean, update_running_mean
 from uphill.trajectory import Array, Trajectory
 
 _OWN = Adam(learning_rate=3e-3)
+_RUNNING = RunningMean(decay=0.95)
+VALUE, RUNNING, ACTION_VALUE = "value function", "running mean", "action value"
+TO_GO, WEIGHED = "reward-to-go", "γ^t reward-to-go"
 
 
 class Entry(NamedTuple):
@@ -54,6 +47,23 @@ class Entry(NamedTuple):
     estimator: str
     baseline: str
     algorithm: Algorithm
+
+
+class Fitted(NamedTuple):
+    """A policy, and what has been fitted to its episodes: by these, every entry's parts have their
+    states."""
+
+    learner: Learner
+    """of `fitting`: V is its baseline's state, Q its estimator's"""
+    running_mean: Float[Array, "2"]
+
+    def learner_of(self, entry: Entry) -> Learner:
+        """The learner with the states that the entry's parts need."""
+        parts = self.learner.parts
+        of_baseline = {VALUE: parts.baseline, RUNNING: self.running_mean}
+        estimator = parts.estimator if entry.estimator == ACTION_VALUE else None
+        states = PartStates(estimator, of_baseline.get(entry.baseline), None, None)
+        return eqx.tree_at(lambda x: x.parts, self.learner, states)
 
 
 def composed(estimator: Any, baseline: Any, num_envs: int, **changes: Any) -> Algorithm:
@@ -81,7 +91,7 @@ def entries(gamma: float, num_envs: int) -> list[Entry]:
     stateless = {
         "none": NoBaseline(),
         "batch mean": BatchMean(),
-        "running mean": RunningMean(),
+        RUNNING: _RUNNING,
         "per-time-step mean": TimeMean(),
         **({"leave-one-out": LeaveOneOut()} if num_envs > 1 else {}),
     }
@@ -89,19 +99,19 @@ def entries(gamma: float, num_envs: int) -> list[Entry]:
         ("total return", name, TotalReturn(gamma), stateless[name])
         for name in ("none", "batch mean")
     ]
-    table += [("reward-to-go", name, RewardToGo(gamma), b) for name, b in stateless.items()]
-    table += [("reward-to-go", "value function", RewardToGo(gamma), v)]
+    table += [(TO_GO, name, RewardToGo(gamma), b) for name, b in stateless.items()]
+    table += [(TO_GO, VALUE, RewardToGo(gamma), v)]
     if gamma < 1:
         weighed = DiscountedRewardToGo(gamma)
-        table += [("γ^t reward-to-go", "none", weighed, NoBaseline())]
-        table += [("γ^t reward-to-go", "value function", weighed, v)]
+        table += [(WEIGHED, "none", weighed, NoBaseline())]
+        table += [(WEIGHED, VALUE, weighed, v)]
     shorter = [g for g in (0.99, 0.95) if g < gamma]
     table += [(f"reward-to-go, γ = {g}", "none", RewardToGo(g), NoBaseline()) for g in shorter]
-    table += [(f"GAE, λ = {lam:g}", "value function", GAE(gamma, lam), v) for lam in _LAMBDAS]
-    table += [(f"{n}-step", "value function", NStep(gamma, n), v) for n in (20, 5)]
-    table += [("TD residual", "value function", TDResidual(gamma), v)]
+    table += [(f"GAE, λ = {lam:g}", VALUE, GAE(gamma, lam), v) for lam in _LAMBDAS]
+    table += [(f"{n}-step", VALUE, NStep(gamma, n), v) for n in (20, 5)]
+    table += [("TD residual", VALUE, TDResidual(gamma), v)]
     q = ActionValue(gamma=gamma)
-    table += [("action value", "none", q, NoBaseline()), ("action value", "value function", q, v)]
+    table += [(ACTION_VALUE, "none", q, NoBaseline()), (ACTION_VALUE, VALUE, q, v)]
     return [
         Entry(name, of, composed(estimator, baseline, num_envs))
         for name, of, estimator, baseline in table
@@ -117,63 +127,58 @@ def reference(table: list[Entry]) -> int:
     With a discount that is the γ^t-weighted one, the gradient of the discounted return; without,
     the same as reward-to-go.
     """
-    exact = (DiscountedRewardToGo, RewardToGo)
-    for kind in exact:
-        for k, entry in enumerate(table):
-            parts = (entry.algorithm.estimator, entry.algorithm.baseline)
-            if isinstance(parts[0], kind) and isinstance(parts[1], ValueFunction):
-                return k
-    raise AssertionError("the table has no unbiased entry with a value function")
+    names = [entry[:2] for entry in table]
+    weighed = (WEIGHED, VALUE)
+    return names.index(weighed if weighed in names else (TO_GO, VALUE))
 
 
 def fit(
-    algorithm: Algorithm, learner: Learner, trajectory: Trajectory, key: PRNGKeyArray
-) -> tuple[Learner, Metrics]:
-    """The learner whose value functions, and mean and scale of returns, have seen a trajectory; its
-    policy stays; and what `make_batch` tells."""
+    algorithm: Algorithm, fitted: Fitted, trajectory: Trajectory, key: PRNGKeyArray
+) -> tuple[Fitted, Metrics]:
+    """What is fitted after a trajectory, by `fitting`: value functions, and mean and scale of
+    returns; the policy stays. And what `make_batch` tells."""
+    learner = fitted.learner
     batch, metrics = make_batch(algorithm, learner, trajectory)
-    old = learner.remembered
-    new = remember(algorithm, old, learner.actor.encoding, trajectory, batch, None)
-    assert old.running_mean is not None
-    mean, weight = old.running_mean
-    mean = update_running_mean(mean, weight, masked_mean(batch.target, batch.mask), 0.95)
-    learner = eqx.tree_at(
-        lambda x: (x.remembered.return_scale, x.remembered.running_mean),
-        fit_critics(algorithm, learner, batch, key),
-        (new.return_scale, jnp.stack(mean)),
+    parts = learned(algorithm, learner, learner, trajectory, batch, key)
+    gamma = algorithm.estimator.gamma
+    served = served_by(algorithm, learner, trajectory, batch)
+    mean = _RUNNING.learned(fitted.running_mean, served, key)
+    after = eqx.tree_at(
+        lambda x: (x.parts, x.scales), learner, (parts, learner.scales.seen(trajectory, gamma))
     )
-    return learner, metrics
+    return Fitted(after, mean), metrics
 
 
 def gradients(
-    algorithms: list[Algorithm],
-    learner: Learner,
+    table: list[Entry],
+    fitted: Fitted,
     trajectory: Trajectory,
     lanes: tuple[int, ...] = (),
 ) -> Float[Array, "E P"]:
-    """The policy's gradient by each algorithm, all on one trajectory; then, for each of `lanes`,
-    those of the algorithms on so many environments only.
+    """The policy's gradient by each entry, all on one trajectory; then, for each of `lanes`, those
+    of the entries on so many environments only.
 
     It is linear in the advantages, so that one program computes them all.
     """
-    num_envs, policy = trajectory.mask.shape[1], learner.actor.policy
-    seen = look_at(learner, trajectory)
-    mask = counted(algorithms[0], trajectory)
+    num_envs, policy = trajectory.mask.shape[1], fitted.learner.actor.policy
 
-    def of(algorithm: Algorithm) -> Array:
-        returns, _, _ = returns_of(algorithm, seen)
-        return advantage_of(algorithm, learner, seen, returns, mask)
+    def of(entry: Entry) -> Array:
+        learner = fitted.learner_of(entry)
+        seen = look_at(entry.algorithm, learner, trajectory)
+        returns = entry.algorithm.estimator(learner.parts.estimator, seen)
+        return advantage_of(entry.algorithm, learner, seen, returns)
 
-    advantages = [of(algorithm) for algorithm in algorithms]
+    advantages = [of(entry) for entry in table]
+    plain = table[0].algorithm
+    seen = look_at(plain, fitted.learner_of(table[0]), trajectory)
     for n in lanes:
-        few = jnp.broadcast_to(jnp.arange(num_envs) < n, mask.shape)
-        advantages += [jnp.where(few, num_envs / n * x, 0.0) for x in advantages[: len(algorithms)]]
+        few = jnp.broadcast_to(jnp.arange(num_envs) < n, seen.mask.shape)
+        advantages += [jnp.where(few, num_envs / n * x, 0.0) for x in advantages[: len(table)]]
 
     def gradient(advantage: Array) -> Array:
-        rows = (seen.features, trajectory.action, trajectory.log_prob, advantage, advantage, mask)
-        batch = batch_of(trajectory, (*rows, None))
-        descent, _ = descent_direction(algorithms[0], (policy, None), batch)
+        t = trajectory
+        rows = (seen.features, t.action, t.log_prob, advantage, advantage, seen.mask, None)
+        descent, _ = mean_gradient(plain, (policy, None), batch_of(t, rows), policy)
         return -ravel_pytree(descent)[0]
 
-    scale = learner.remembered.return_deviation
-    return scale * jax.vmap(gradient)(jnp.stack(advantages))
+    return fitted.learner.scales.deviation * jax.vmap(gradient)(jnp.stack(advantages))

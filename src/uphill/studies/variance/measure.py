@@ -21,7 +21,7 @@ from jaxtyping import Float
 from uphill.envs.base import CompiledEnvironment
 from uphill.envs.make import choose
 from uphill.errors import UphillError
-from uphill.learning.learner import Learner, take
+from uphill.learning.learner import take
 from uphill.run import Run, environment_of
 from uphill.runs.checkpoint import make_folder, write_file
 from uphill.runs.configuration import decode
@@ -29,7 +29,15 @@ from uphill.runs.experiment import command_line, describe_platform, installed_ve
 from uphill.sessions.display import Progress
 from uphill.sessions.launch import BackendName
 from uphill.sessions.presets import preset
-from uphill.studies.variance.gradients import Entry, entries, fit, fitting, gradients, reference
+from uphill.studies.variance.gradients import (
+    Entry,
+    Fitted,
+    entries,
+    fit,
+    fitting,
+    gradients,
+    reference,
+)
 from uphill.theory.statistics import draws, middle_95
 from uphill.training.process import use_compile_cache, use_cores
 from uphill.training.seeds import over_seeds, seed_keys
@@ -144,7 +152,6 @@ class _Measurement:
         use_compile_cache()
         jax.devices()  # the trainer asks for one device, but batches are spread over the cores
         self.table: list[Entry] = entries(gamma, envs)
-        self.algorithms = [entry.algorithm for entry in self.table]
         self.base = fitting(gamma, envs, settings)
         self.trainer = Trainer(choice, self.base, (seed,), 1)
         self.is_compiled = isinstance(self.trainer.env, CompiledEnvironment)
@@ -152,10 +159,7 @@ class _Measurement:
         if trained is not None:
             actor = take(trained.learners, trained.seed_index).actor
             learner = eqx.tree_at(lambda x: x.actor, learner, actor)
-        zeros = np.zeros(2, np.float32)
-        self.learner: Learner = eqx.tree_at(
-            lambda x: x.remembered.running_mean, learner, zeros, is_leaf=lambda x: x is None
-        )
+        self.fitted = Fitted(learner, np.zeros(2, np.float32))
         self.key, self.envs = seed_keys((seed,))[0], envs
 
     def close(self) -> None:
@@ -164,35 +168,35 @@ class _Measurement:
     def fit(self) -> float:
         """Fit the value functions; the part of the returns' variance that V explains."""
 
-        def step(algorithm: Any, learner: Learner, trajectory: Any, key: Any) -> tuple:
-            learner, metrics = fit(algorithm, learner, trajectory, key)
-            return learner, metrics["value/explained_variance"]
+        def step(algorithm: Any, fitted: Fitted, trajectory: Any, key: Any) -> tuple:
+            fitted, metrics = fit(algorithm, fitted, trajectory, key)
+            return fitted, metrics["value/explained_variance"]
 
         keys = jax.random.split(jax.random.fold_in(self.key, 0), FIT_BATCHES)
         if self.is_compiled:
 
-            def all_steps(algorithm: Any, learner: Learner, keys: Any) -> tuple:
-                def one(learner: Learner, key: Any) -> tuple:
-                    trajectory = self.trainer.episodes(learner.actor, key)
-                    return step(algorithm, learner, trajectory, key)
+            def all_steps(algorithm: Any, fitted: Fitted, keys: Any) -> tuple:
+                def one(fitted: Fitted, key: Any) -> tuple:
+                    trajectory = self.trainer.episodes(fitted.learner.actor, key)
+                    return step(algorithm, fitted, trajectory, key)
 
-                return jax.lax.scan(one, learner, keys)
+                return jax.lax.scan(one, fitted, keys)
 
-            learner = jax.tree.map(jnp.asarray, self.learner)
-            self.learner, explained = jax.jit(all_steps)(self.base, learner, keys)
+            fresh = jax.tree.map(jnp.asarray, self.fitted)
+            self.fitted, explained = jax.jit(all_steps)(self.base, fresh, keys)
         else:
             one, explained = jax.jit(step), []
             for key in keys:
-                trajectory = self.trainer.episodes(self.learner.actor, key)
-                self.learner, each = one(self.base, self.learner, trajectory, key)
+                trajectory = self.trainer.episodes(self.fitted.learner.actor, key)
+                self.fitted, each = one(self.base, self.fitted, trajectory, key)
                 explained.append(each)
-        self.learner = jax.device_get(self.learner)
+        self.fitted = jax.device_get(self.fitted)
         return float(np.mean(np.asarray(explained)[-8:]))
 
     def result(self, batches: int, progress: Progress) -> dict[str, Any]:
         """Everything that is measured, as plain data."""
         fewer = tuple(n for n in FEWER if n < self.envs)
-        found = list(self._gradients(self.algorithms, batches, 1, fewer))
+        found = list(self._gradients(self.table, batches, 1, fewer))
         g = np.stack([gradient for gradient, _ in found], 1).astype(np.float64)
         steps = sum(int(count) for _, count in found)
         e, swept = len(self.table), self._swept()
@@ -201,8 +205,7 @@ class _Measurement:
             sizes[n] = g[e * (k + 1) : e * (k + 2)][swept]
         if self.is_compiled:
             progress.say(f"The same with up to {self.envs * MORE[-1]} episodes in a batch …")
-            algorithms = [self.algorithms[k] for k in swept]
-            more = self._gradients(algorithms, batches * MORE[-1], 2, ())
+            more = self._gradients([self.table[k] for k in swept], batches * MORE[-1], 2, ())
             means = [np.mean([x for x, _ in group], 0) for group in _groups(more, MORE[0])]
             sizes[self.envs * MORE[0]] = np.stack(means[:batches], 1)
             largest = [np.mean(group, 0) for group in _groups(iter(means), MORE[1] // MORE[0])]
@@ -265,30 +268,30 @@ class _Measurement:
 
     def _gradients(
         self,
-        algorithms: list[Any],
+        table: list[Entry],
         batches: int,
         fold: int,
         lanes: tuple[int, ...],
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """For each batch: the gradients of all algorithms `[E, P]`, and its transitions."""
+        """For each batch: the gradients of all entries `[E, P]`, and its transitions."""
 
         def of(shared: tuple, trajectory: Any) -> tuple[Array, Array]:
-            algorithms, learner = shared
-            count = trajectory.mask.sum()
-            return gradients(algorithms, learner, trajectory, lanes), count
+            algorithms, fitted = shared
+            entries = [e._replace(algorithm=a) for e, a in zip(table, algorithms, strict=True)]
+            return gradients(entries, fitted, trajectory, lanes), trajectory.mask.sum()
 
         keys = jax.random.split(jax.random.fold_in(self.key, fold), -(-batches // CHUNK) * CHUNK)
-        shared = (algorithms, self.learner)
+        shared = ([entry.algorithm for entry in table], self.fitted)
         if not self.is_compiled:
             one = jax.jit(of)
             for key in keys[:batches]:
-                trajectory = self.trainer.episodes(self.learner.actor, key)
+                trajectory = self.trainer.episodes(self.fitted.learner.actor, key)
                 gradient, count = one(shared, trajectory)
                 yield np.asarray(gradient), np.asarray(count)
             return
 
         def with_episodes(shared: tuple, key: Any) -> tuple[Array, Array]:
-            return of(shared, self.trainer.episodes(shared[1].actor, key))
+            return of(shared, self.trainer.episodes(shared[1].learner.actor, key))
 
         program = jax.jit(over_seeds(with_episodes, CHUNK))
         left = batches

@@ -1,0 +1,65 @@
+"""The scales of rewards and returns, where they are normalised."""
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from uphill.parts import Algorithm
+from uphill.theory.moments import Moments, batch_moments, merge
+from uphill.theory.returns import reward_to_go
+from uphill.theory.scaling import Scale, deviation, fresh_scale, scaled
+from uphill.trajectory import Array, Scalar, Trajectory
+
+
+class Scales(eqx.Module):
+    """What rewards and returns are divided by; None where they are as they are."""
+
+    rewards: Scale | None
+    returns: Moments | None
+    """moments of the discounted rewards that followed each action"""
+
+    @property
+    def deviation(self) -> Scalar:
+        """σ, in units of which the networks see returns: 1 unless returns are normalised."""
+        return 1.0 if self.returns is None else jnp.asarray(deviation(self.returns))
+
+    @property
+    def counts(self) -> list[Array]:
+        """Samples that each scale was made from."""
+        rewards = [] if self.rewards is None else [self.rewards.moments.count]
+        return rewards if self.returns is None else [*rewards, self.returns.count]
+
+    def applied(self, trajectory: Trajectory) -> Trajectory:
+        """The trajectory with rewards in units of the return's deviation, if so asked."""
+        if self.rewards is None:
+            return trajectory
+        reward = scaled(trajectory.reward, self.rewards.moments)
+        return eqx.tree_at(lambda t: t.reward, trajectory, reward)
+
+    def seen(self, trajectory: Trajectory, gamma: Scalar) -> "Scales":
+        """The scales after a trajectory."""
+        t, rewards, returns = trajectory, self.rewards, self.returns
+        if rewards is not None:
+            if t.length is not None:  # whole episodes begin at a reset
+                rewards = Scale(rewards.moments, jnp.zeros_like(rewards.running))
+            rewards = rewards.seen(t.reward, t.mask, t.ended, gamma, t.length)
+        if returns is not None:
+            # Of rewards alone: returns that bootstrap from V hold the scale, which would feed
+            # itself.
+            to_go = reward_to_go(t.reward, t.ended, gamma, t.length)
+            returns = merge(returns, batch_moments(to_go[..., None], t.mask))
+        return Scales(rewards, returns)
+
+    def at_a_reset(self) -> "Scales":
+        """The scales when environments begin anew: no rewards of the episodes that were open."""
+        if self.rewards is None:
+            return self
+        fresh = Scale(self.rewards.moments, jnp.zeros_like(self.rewards.running))
+        return Scales(fresh, self.returns)
+
+
+def fresh_scales(algorithm: Algorithm) -> Scales:
+    """Scales that have seen nothing."""
+    return Scales(
+        fresh_scale(algorithm.sampling.num_envs) if algorithm.normalize_rewards else None,
+        fresh_scale(1).moments if algorithm.normalize_returns else None,
+    )

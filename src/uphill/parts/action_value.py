@@ -1,0 +1,73 @@
+"""The learned return estimator: Q(s, a)."""
+
+from typing import ClassVar
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray, PyTree
+
+from uphill.batch import Batch
+from uphill.parts.checks import check_count, check_parts, check_unit
+from uphill.parts.estimators import Estimator, to_go
+from uphill.parts.fitting import descend, least_squares
+from uphill.parts.optimizers import Adam, GradientOptimizer
+from uphill.parts.part import Setup
+from uphill.parts.seen import Seen, Served
+from uphill.policies.policy import ActionCritic, NetworkSettings, make_action_critic
+from uphill.trajectory import Array, Scalar
+
+
+class ActionValueState(eqx.Module):
+    """Q, and the state of its optimiser."""
+
+    critic: ActionCritic
+    optimizer: PyTree
+
+
+class ActionValue(Estimator):
+    """A learned Q(s, a), fitted to the reward-to-go: little noise, and biased where Q is wrong.
+
+    With `ValueFunction` as the baseline the advantage is Q(s, a) − V(s), both learned.
+    """
+
+    needs_episodes: ClassVar[bool] = True
+    is_learned: ClassVar[bool] = True
+
+    gamma: Scalar = 0.99
+    """Discount factor."""
+    network: NetworkSettings = NetworkSettings()
+    optimizer: GradientOptimizer = Adam(learning_rate=1e-2)
+    num_steps: int = eqx.field(static=True, default=5)
+    """Gradient steps an update, on the whole batch, after it has served the policy."""
+
+    def __check_init__(self) -> None:
+        check_parts(self)
+        check_unit(gamma=self.gamma)
+        check_count(num_steps=self.num_steps)
+
+    def init(self, setup: Setup, generator: np.random.Generator) -> ActionValueState:
+        critic = make_action_critic(
+            self.network, setup.encoding, setup.action_kind, generator, setup.network
+        )
+        return ActionValueState(critic, self.optimizer.start(critic))
+
+    def networks(self, state: ActionValueState) -> ActionCritic:
+        return state.critic
+
+    def __call__(self, state: ActionValueState, seen: Seen) -> Float[Array, "T N"]:
+        return seen.deviation * seen.every(state.critic, seen.features, seen.trajectory.action)
+
+    def target(self, seen: Seen, estimated: Float[Array, "T N"]) -> Float[Array, "T N"]:
+        """What Q is fitted to: the rewards that follow."""
+        return to_go(seen.trajectory, self.gamma)
+
+    def learned(
+        self, state: ActionValueState, served: Served, key: PRNGKeyArray
+    ) -> ActionValueState:
+        def errors(critic: ActionCritic, samples: Batch) -> Float[Array, " B"]:
+            assert samples.estimator_target is not None
+            return critic(samples.features, samples.action) - samples.estimator_target
+
+        gradient = least_squares(errors, served.batch)
+        fitted = descend(self.optimizer, self.num_steps, gradient, state.critic, state.optimizer)
+        return ActionValueState(*fitted)

@@ -1,0 +1,161 @@
+"""Natural optimisers: one step on the whole batch, measured by how far the policy moves."""
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Float, PyTree
+
+from uphill.parts.checks import (
+    check_count,
+    check_not_negative,
+    check_positive,
+    check_schedule,
+    require,
+)
+from uphill.parts.optimizers import Metrics, Optimizer, Problem
+from uphill.parts.schedule import Schedule
+from uphill.theory.natural_gradient import backtrack, conjugate_gradient, natural_step_size
+from uphill.trajectory import Array, Scalar
+
+
+class NaturalStep(Optimizer):
+    """θ ← θ + α x,   x = (F + cI)⁻¹ g,   α = √(2δ / xᵀ(F + cI)x)
+
+    g is the ascent direction, F the mean Fisher information over the batch, which is never formed.
+    """
+
+    needs_whole_batch: ClassVar[bool] = True
+
+    max_kl: eqx.AbstractVar[Schedule]
+    damping: eqx.AbstractVar[Scalar]
+    num_iterations: eqx.AbstractVar[int]
+
+    def start(self, model: Any) -> None:
+        return None
+
+    def step(
+        self, state: PyTree, parameters: Float[Array, " P"], problem: Problem
+    ) -> tuple[Float[Array, " P"], PyTree, Metrics]:
+        descent, metrics = problem.gradient(parameters)
+        ascent = -descent
+        metrics["gradient/norm"] = jnp.sqrt(ascent @ ascent)
+        direction, curved = self.direction(ascent, problem)
+        step = natural_step_size(direction, curved, self.max_kl.value) * direction
+        step, more = self.confirmed(step, parameters, problem)
+        return parameters + step, state, metrics | more
+
+    def direction(
+        self, ascent: Float[Array, " P"], problem: Problem
+    ) -> tuple[Float[Array, " P"], Float[Array, " P"]]:
+        """x by conjugate gradients, and (F + cI) x."""
+
+        def curvature(vector: Array) -> Array:
+            return problem.curvature(vector) + self.damping * vector
+
+        direction, _ = conjugate_gradient(curvature, jnp.asarray(ascent), self.num_iterations)
+        return direction, curvature(direction)
+
+    @abstractmethod
+    def confirmed(
+        self, step: Float[Array, " P"], parameters: Float[Array, " P"], problem: Problem
+    ) -> tuple[Float[Array, " P"], Metrics]:
+        """As much of the step as is taken."""
+
+    def check(self, algorithm: Any) -> None:
+        name = type(self).__name__
+        require(
+            not algorithm.baseline.is_joint,
+            "optimizer",
+            name,
+            "it moves the policy alone, so give the value function an optimizer of its own",
+        )
+        for field in ("num_epochs", "num_minibatches"):
+            require(
+                getattr(algorithm, field) == 1,
+                field,
+                getattr(algorithm, field),
+                f"{name} takes one step on the whole batch, so use 1",
+            )
+        surrogate = algorithm.surrogate
+        require(
+            self.accepts(surrogate),
+            "surrogate",
+            type(surrogate).__name__,
+            f"{name} limits the step itself, so use ImportanceRatio",
+        )
+
+    def accepts(self, surrogate: Any) -> bool:
+        """Whether it can follow this surrogate."""
+        return not surrogate.limits_step
+
+
+class NaturalGradient(NaturalStep):
+    """The natural gradient: F⁻¹ g, as long as the policy is expected to move by `max_kl`.
+
+    F is the Fisher information of the policy on the batch, and is never formed.
+
+    Reference: Kakade (2001), https://papers.nips.cc/paper/2073; Rajeswaran et al. (2017),
+    https://arxiv.org/abs/1703.02660
+    """
+
+    max_kl: Schedule = eqx.field(converter=Schedule.of("max_kl"), default=0.01)
+    """KL divergence between the old policy and the new one, as F predicts it."""
+    damping: Scalar = 0.1
+    """Added to F's diagonal: keeps directions that the batch says nothing about short."""
+    num_iterations: int = eqx.field(static=True, default=10)
+    """Steps of the conjugate gradient."""
+
+    def __check_init__(self) -> None:
+        _check_natural(self.max_kl, self.damping, self.num_iterations)
+
+    def confirmed(
+        self, step: Float[Array, " P"], parameters: Float[Array, " P"], problem: Problem
+    ) -> tuple[Float[Array, " P"], Metrics]:
+        return step, {}
+
+
+class TrustRegion(NaturalStep):
+    """TRPO's step: along the natural gradient, as far as the batch confirms it.
+
+    Halved until the surrogate improves and the KL divergence is at most `max_kl`, both measured on
+    the batch; no step at all if that never happens.
+
+    Reference: Schulman et al. (2015), https://arxiv.org/abs/1502.05477
+    """
+
+    max_kl: Schedule = eqx.field(converter=Schedule.of("max_kl"), default=0.01)
+    """KL divergence between the old policy and the new one that is never exceeded."""
+    damping: Scalar = 0.1
+    """Added to F's diagonal: keeps directions that the batch says nothing about short."""
+    num_iterations: int = eqx.field(static=True, default=10)
+    """Steps of the conjugate gradient."""
+    num_backtracks: int = eqx.field(static=True, default=10)
+    """Steps tried, each half as long as the one before."""
+
+    def __check_init__(self) -> None:
+        _check_natural(self.max_kl, self.damping, self.num_iterations)
+        check_count(num_backtracks=self.num_backtracks)
+
+    def confirmed(
+        self, step: Float[Array, " P"], parameters: Float[Array, " P"], problem: Problem
+    ) -> tuple[Float[Array, " P"], Metrics]:
+        def outcome(fraction: Array) -> tuple[Array, Array]:
+            return problem.outcome(parameters + fraction * step)
+
+        fraction, _, _ = backtrack(outcome, self.max_kl.value, self.num_backtracks)
+        # Where no fraction will do the step may hold anything, a NaN too.
+        step = jnp.where(fraction > 0, fraction * step, 0.0)
+        return step, {"policy/step_fraction": fraction}
+
+    def accepts(self, surrogate: Any) -> bool:
+        """Its line search looks at the ratio."""
+        return surrogate.is_ratio and not surrogate.limits_step
+
+
+def _check_natural(max_kl: Schedule, damping: Scalar, num_iterations: int) -> None:
+    check_schedule(max_kl=max_kl)
+    check_positive(max_kl=max_kl.value)
+    check_not_negative(damping=damping)
+    check_count(num_iterations=num_iterations)

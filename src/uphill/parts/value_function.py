@@ -1,0 +1,238 @@
+"""The learned baseline: V(s), fitted with the policy, by itself, or from a memory."""
+
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray, PyTree
+
+from uphill.batch import Batch
+from uphill.parts.baselines import Baseline, PerSample
+from uphill.parts.checks import (
+    check_choice,
+    check_count,
+    check_not_negative,
+    check_parts,
+    check_unit,
+    require,
+)
+from uphill.parts.estimators import bootstrapped, to_go
+from uphill.parts.fitting import descend, least_squares
+from uphill.parts.memory import Memory, empty_memory, with_transitions
+from uphill.parts.optimizers import GradientOptimizer
+from uphill.parts.part import Setup
+from uphill.parts.seen import Seen, Served
+from uphill.policies.policy import Critic, NetworkSettings, Policy, make_critic, values
+from uphill.theory.returns import following, lambda_return, one_step_return
+from uphill.trajectory import Array, Scalar
+
+
+class Replay(eqx.Module):
+    """A memory of the last transitions, from which V learns off-policy."""
+
+    capacity: int = eqx.field(static=True, default=2000)
+    """Transitions that are kept."""
+    num_samples: int = eqx.field(static=True, default=256)
+    """Transitions drawn for each gradient step."""
+
+    def __check_init__(self) -> None:
+        check_count(capacity=self.capacity, num_samples=self.num_samples)
+
+
+class ValueState(eqx.Module):
+    """V; the state of its own optimiser, and its memory, if it has them."""
+
+    critic: Critic
+    optimizer: PyTree
+    memory: Memory | None
+
+
+class ValueFunction(Baseline):
+    """Subtracts a learned V(s), fitted to `targets` by least squares.
+
+    Without an optimiser of its own it is one loss with the policy's, weighed by `coefficient`, and
+    learns in the same minibatches. With one, it takes `num_steps` gradient steps after the
+    policy's, on the whole batch or from a memory.
+    """
+
+    has_value: ClassVar[bool] = True
+
+    network: NetworkSettings = NetworkSettings()
+    shares_trunk: bool = eqx.field(static=True, default=False)
+    """V is a head on the policy's hidden layers; `network` is then not used."""
+    targets: str = eqx.field(static=True, default="estimator")
+    """What V learns: estimator (the estimator's return), monte-carlo (the rewards to the end of the
+    episode), td (r + γ V(s')) or lambda (the λ-return)."""
+    lam: Scalar = 0.95
+    """λ of the λ-return as the target."""
+    coefficient: Scalar = 0.5
+    """Weight of (V − G)² in the joint loss."""
+    optimizer: GradientOptimizer | None = None
+    num_steps: int = eqx.field(static=True, default=1)
+    """Gradient steps an update, with an optimiser of its own."""
+    replay: Replay | None = None
+
+    def init(self, setup: Setup, generator: np.random.Generator) -> ValueState:
+        shared = setup.policy if self.shares_trunk else None
+        critic = make_critic(self.network, setup.encoding, generator, shared, setup.network)
+        own = None if self.optimizer is None else self.optimizer.start(critic)
+        memory = None
+        if self.replay is not None:
+            memory = empty_memory(self.replay.capacity, setup.encoding.size)
+        return ValueState(critic, own, memory)
+
+    def networks(self, state: ValueState) -> Critic:
+        return state.critic
+
+    # --- what it is worth ------------------------------------------------------------------------
+
+    def value(
+        self, state: ValueState, policy: Policy, features: Float[Array, "*batch D"]
+    ) -> Float[Array, "*batch"]:
+        return values(policy, state.critic, features)
+
+    def __call__(self, state: ValueState, seen: Seen, returns: Array) -> Float[Array, "T N"]:
+        assert seen.value is not None
+        return seen.value
+
+    # --- what it learns --------------------------------------------------------------------------
+
+    def target(
+        self, seen: Seen, returns: Float[Array, "T N"], gamma: Scalar
+    ) -> Float[Array, "T N"]:
+        if self.targets == "estimator":
+            return returns
+        if self.targets == "monte-carlo":
+            return to_go(seen.trajectory, gamma)
+        length = seen.trajectory.length
+        if self.targets == "td":
+            return one_step_return(*bootstrapped(seen), gamma, length)
+        return lambda_return(*bootstrapped(seen), gamma, self.lam, length)
+
+    @property
+    def is_joint(self) -> bool:
+        return self.optimizer is None
+
+    def joint(self, state: ValueState) -> Critic | None:
+        return state.critic if self.is_joint else None
+
+    def joined(self, state: ValueState, networks: Critic | None) -> ValueState:
+        critic = state.critic if networks is None else networks
+        return ValueState(critic, state.optimizer, state.memory)
+
+    def objective(
+        self, networks: Critic, features: Array, hidden: Array, target: PerSample
+    ) -> tuple[PerSample, dict[str, PerSample]]:
+        """− c (V(s) − G)²"""
+        error = (networks(features, hidden) - target) ** 2
+        return -self.coefficient * error, {"value/loss": error}
+
+    def learned(self, state: ValueState, served: Served, key: PRNGKeyArray) -> ValueState:
+        memory = None if state.memory is None else _with_batch(state.memory, served)
+        critic, own = state.critic, state.optimizer
+        if self.optimizer is not None:
+            if memory is None:
+                gradient = least_squares(_errors, served.batch)
+            else:
+                gradient = self._from_memory(memory, served, jax.random.fold_in(key, 1))
+            critic, own = descend(self.optimizer, self.num_steps, gradient, critic, own)
+        return ValueState(critic, own, memory)
+
+    def unlearned(self, before: ValueState, after: ValueState) -> ValueState:
+        """The networks of before; what was remembered stays."""
+        return ValueState(before.critic, before.optimizer, after.memory)
+
+    def _from_memory(self, memory: Memory, served: Served, key: PRNGKeyArray) -> Any:
+        """The gradient on transitions drawn from the memory, others at each step.
+
+        The TD target r + γ V(s') is that of the V that learns, which it is not differentiated by.
+        """
+        assert self.replay is not None
+        shape = (self.replay.num_samples,)
+        filled = jnp.minimum(memory.count, memory.reward.shape[0])
+
+        def gradient(critic: Critic, step: Array) -> Critic:
+            i = jax.random.randint(jax.random.fold_in(key, step), shape, 0, jnp.maximum(filled, 1))
+            if self.targets == "td":
+                after = critic(served.normalized(jnp.asarray(memory.next_observation)[i]))
+                after = jnp.where(jnp.asarray(memory.terminated)[i], 0.0, after)
+                target = jnp.asarray(memory.reward)[i] + served.gamma * after
+            else:
+                target = jnp.asarray(memory.reward_to_go)[i]
+            features = served.normalized(jnp.asarray(memory.observation)[i])
+
+            def loss(critic: Critic) -> Float[Array, ""]:
+                return 0.5 * ((critic(features) - target) ** 2).mean()
+
+            return jax.grad(loss)(critic)
+
+        return gradient
+
+    # --- what it refuses -------------------------------------------------------------------------
+
+    def __check_init__(self) -> None:
+        check_parts(self)
+        check_not_negative(coefficient=self.coefficient)
+        check_unit(lam=self.lam)
+        check_count(num_steps=self.num_steps)
+        check_choice(("estimator", "monte-carlo", "td", "lambda"), targets=self.targets)
+        self._check_optimizer()
+        require(
+            self.replay is None or self.targets in ("monte-carlo", "td"),
+            "targets",
+            repr(self.targets),
+            "a memory holds single transitions, from which only td or monte-carlo can be had",
+        )
+
+    def _check_optimizer(self) -> None:
+        is_own = self.optimizer is not None
+        require(
+            is_own or self.num_steps == 1,
+            "num_steps",
+            self.num_steps,
+            "without an optimiser of its own the value function learns in the policy's steps, so "
+            "use 1, or give it an optimizer",
+        )
+        require(
+            is_own or self.replay is None,
+            "replay",
+            "Replay",
+            "without an optimiser of its own the value function learns from the policy's batch, so "
+            "leave it out, or give it an optimizer",
+        )
+        require(
+            not (is_own and self.shares_trunk),
+            "shares_trunk",
+            True,
+            "steps of the value function's own would move the policy, so leave its optimizer out",
+        )
+
+    def check(self, algorithm: Any) -> None:
+        require(
+            algorithm.sampling.has_whole_episodes or self.targets != "monte-carlo",
+            "targets",
+            "'monte-carlo'",
+            "a window cuts the rewards that follow, so use lambda, or Episodes as the sampling",
+        )
+        for name in ("normalize_rewards", "normalize_returns"):
+            require(
+                self.replay is None or not getattr(algorithm, name),
+                name,
+                True,
+                "a memory would mix rewards of different scales, so leave it out, or the replay",
+            )
+
+
+def _errors(critic: Critic, samples: Batch) -> Float[Array, " B"]:
+    return critic(samples.features) - samples.target
+
+
+def _with_batch(memory: Memory, served: Served) -> Memory:
+    """The memory after a batch's transitions."""
+    t = served.trajectory
+    observation, final = served.encode(t.observation), served.encode(t.final_observation)
+    after = following(observation, final, t.length)
+    rows = (observation, after, t.reward, t.terminated, to_go(t, served.gamma))
+    return with_transitions(memory, rows, t.mask)
