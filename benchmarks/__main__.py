@@ -1,9 +1,12 @@
-"""`python -m benchmarks [NAME …]`: run the named measurements, or those that take a minute."""
+"""`python -m benchmarks [NAME …]`: run the named measurements, or those that take a minute.
+
+`house` and `understand` read code, of this checkout or of those whose folders follow.
+"""
 
 import subprocess
 import sys
 
-from benchmarks import peers, recording, startup, throughput
+from benchmarks import house, peers, recording, startup, throughput, understand
 from benchmarks.compiled_worlds import worlds
 
 MEASUREMENTS = {
@@ -17,13 +20,21 @@ MEASUREMENTS = {
     "pool-training": throughput.pool_training,
     "startup": startup.startup,
     "recording": recording.recording,
+    "house": house.house,
+    "understand": understand.understand,
     "sb3": peers.sb3,
     "sb3-car-race": peers.sb3_car_race,
 }
 QUICK = [name for name in MEASUREMENTS if not name.startswith("sb3")]
 
 
+OF_CHECKOUTS = ("house", "understand")
+
+
 def main(names: list[str]) -> int:
+    if names and names[0] in OF_CHECKOUTS:
+        MEASUREMENTS[names[0]](*names[1:])
+        return 0
     unknown = [name for name in names if name not in MEASUREMENTS]
     if unknown:
         print(f"There is no measurement {unknown[0]!r}: use {', '.join(MEASUREMENTS)}.")

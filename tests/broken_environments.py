@@ -68,7 +68,7 @@ class RaisesAtAnExtreme(Healthy):
 class Hangs(Healthy):
     def move(self, action: Any) -> None:
         try:
-            time.sleep(60)
+            time.sleep(3600)
         except Exception:  # as simulators' drivers do
             self.place = 0.0
 

@@ -18,8 +18,15 @@ from jaxtyping import install_import_hook
 install_import_hook("uphill", "typechecker.typechecked")
 
 import jax
+import pytest
+
+import memory
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # No modules to look for doctests in: all have the same name, which only one module can have.
 collect_ignore_glob = ["conftest.py", "*/conftest.py"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(memory)

@@ -41,12 +41,36 @@ def test_the_world_of_your_own_trains(tmp_path: Path) -> None:
     assert names["run"].experiment.backend == "compiled"
 
 
-def test_the_design_names_every_source_file() -> None:
+def test_the_design_draws_every_source_file_where_it_is() -> None:
     house = (ROOT / "docs/design.md").read_text()
-    names = set(re.findall(r"\w+\.py", house))
-    files = {p.name for p in (ROOT / "src/uphill").rglob("*.py") if p.name != "__init__.py"}
-    assert files <= names
-    assert names <= files
+    drawn = drawn_paths(house[house.index("    src/uphill/\n") :])
+    files = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "src/uphill").rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    assert [path for path in drawn if not (ROOT / path).exists()] == []
+    assert sorted(files - set(drawn)) == []
+    assert len(drawn) == len(set(drawn))
+
+
+def drawn_paths(text: str) -> list[str]:
+    """The files and folders of a tree drawn by indentation: its lines up to the first blank one.
+
+    >>> drawn_paths("    src/\\n      a/       a room\\n        b.py     a file\\n\\nText.")
+    ['src/', 'src/a/', 'src/a/b.py']
+    """
+    paths: list[str] = []
+    above: list[tuple[int, str]] = []
+    for line in text.split("\n\n")[0].splitlines():
+        name, indent = line.split()[0], len(line) - len(line.lstrip())
+        while above and above[-1][0] >= indent:
+            above.pop()
+        path = "".join(folder for _, folder in above) + name
+        paths.append(path)
+        if name.endswith("/"):
+            above.append((indent, name))
+    return paths
 
 
 def test_the_readme_shows_ppo_as_it_is() -> None:

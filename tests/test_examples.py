@@ -5,9 +5,8 @@ import os
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -29,22 +28,18 @@ QUICK_TO_COMPILE = "--xla_backend_optimization_level=0 --xla_llvm_disable_expens
 every_script = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 
 
-class Ran(NamedTuple):
-    """A script that has run, and the folder that it ran in."""
-
-    done: subprocess.CompletedProcess[str]
-    folder: Path
-
-
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Ran]:
-    """All scripts, on a small budget; two at a time, since each mostly compiles."""
-    folders = [tmp_path_factory.mktemp(script.stem) for script in SCRIPTS]
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(SCRIPTS, pool.map(run_small, SCRIPTS, folders), strict=True))
+@every_script
+def test_the_script_runs_and_ends_with_a_film(script: Path, tmp_path: Path) -> None:
+    done = run_small(script, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    assert list(tmp_path.glob(f"{script.stem}-*.png"))
+    with Image.open(tmp_path / f"{script.stem}-film.gif") as film:
+        assert getattr(film, "n_frames", 1) > 5
 
 
-def run_small(script: Path, folder: Path) -> Ran:
+def run_small(script: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The script on a small budget, in a process of its own that mostly compiles."""
     text = script.read_text()
     for name, value in SMALL[script.stem].items():
         text, count = re.subn(rf"^{name} = [\d_]+", f"{name} = {value}", text, flags=re.MULTILINE)
@@ -52,7 +47,7 @@ def run_small(script: Path, folder: Path) -> Ran:
     (folder / script.name).write_text(text)
     paths = os.pathsep.join([str(EXAMPLES), os.environ.get("PYTHONPATH", "")])
     variables = {"PYTHONPATH": paths, "XLA_FLAGS": QUICK_TO_COMPILE, "MPLBACKEND": "agg"}
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, script.name],
         cwd=folder,
         env=os.environ | variables,
@@ -60,17 +55,6 @@ def run_small(script: Path, folder: Path) -> Ran:
         text=True,
         check=False,
     )
-    return Ran(done, folder)
-
-
-@every_script
-def test_the_script_runs_and_ends_with_a_film(script: Path, ran: dict[Path, Ran]) -> None:
-    done, folder = ran[script]
-    assert done.returncode == 0, done.stderr
-    assert "Warning" not in done.stderr
-    assert list(folder.glob(f"{script.stem}-*.png"))
-    with Image.open(folder / f"{script.stem}-film.gif") as film:
-        assert getattr(film, "n_frames", 1) > 5
 
 
 @every_script

@@ -15,7 +15,7 @@ SCREENS = {
 }
 
 
-def wait_until(page: Page, condition: str, seconds: float = 15.0) -> None:
+def wait_until(page: Page, condition: str, seconds: float = 300.0) -> None:
     """Ask now and then from outside: the page's policy lets nothing be evaluated in it."""
     deadline = time.monotonic() + seconds
     while not page.evaluate(condition):

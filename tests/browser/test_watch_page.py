@@ -52,7 +52,7 @@ def test_the_page_of_a_run_grows_with_it(
     # … and ends: the evaluation appears, then the films, and their timeline works.
     (run / "evaluation.json").write_text((pair[0] / "evaluation.json").read_text())
     expect(page.locator("h1")).to_contain_text("olved")
-    page.locator("video").first.wait_for(timeout=60_000)
+    page.locator("video").first.wait_for(timeout=300_000)
     assert page.evaluate("window.scrollY") == 700
     page.locator("#timeline").fill("0")
     expect(page.locator(".chapter").first).to_have_attribute("aria-current", "step")

@@ -113,3 +113,15 @@ def test_settings_reach_optax(optimizer: Any, oracle: optax.GradientTransformati
         found, state = transform.update(x, state, x)
         expected, expected_state = oracle.update(x, expected_state, x)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_rmsprop_is_that_of_a2c_unless_it_is_told_otherwise() -> None:
+    """Mnih et al. (2016) have a decay of 0.99; Optax's own default is 0.9."""
+    transform = RMSProp(0.1, max_grad_norm=None).transform()
+    x = np.array([1.0, -2.0])
+    state, square = transform.init(jnp.asarray(x)), np.zeros(2)
+    for t in range(3):
+        gradient = (t + 1) * x
+        found, state = transform.update(jnp.asarray(gradient), state, jnp.asarray(x))
+        square = 0.99 * square + 0.01 * gradient**2
+        np.testing.assert_allclose(found, -0.1 * gradient / np.sqrt(square + 1e-5), rtol=1e-5)

@@ -27,8 +27,7 @@ from uphill.training.trainer import iterate
 def wait_for_helpers() -> None:
     for thread in threading.enumerate():
         if thread.name.startswith("uphill"):
-            thread.join(60)
-            assert not thread.is_alive()
+            thread.join()
 
 
 def test_stops_when_solved_and_can_still_be_extended(

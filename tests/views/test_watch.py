@@ -36,7 +36,7 @@ def server(pair: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) ->
 
 def said(server: Server, *lines: str) -> tuple[int, dict[str, str], str]:
     """Status, headers and body that follow a request, sent as it stands."""
-    with socket.create_connection((HOST, server.server_port), timeout=30) as connection:
+    with socket.create_connection((HOST, server.server_port)) as connection:
         connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
         answer = http.client.HTTPResponse(connection)
         answer.begin()
@@ -170,6 +170,6 @@ def test_ctrl_c_ends_it_with_130(tmp_path: Path) -> None:
     assert process.stdout is not None
     assert f"Watching {tmp_path}: http://127.0.0.1:" in process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in errors

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from uphill.batch import Batch
 from uphill.learning.learner import Learner
 from uphill.parts import Algorithm, Seen
-from uphill.theory.baselines import masked_mean, standardize
+from uphill.theory.means import masked_mean, standardize
 from uphill.theory.moments import varies
 from uphill.trajectory import BLOCK, Array, Trajectory
 
@@ -36,7 +36,7 @@ def make_batch(
 
 def look_at(algorithm: Algorithm, learner: Learner, trajectory: Trajectory) -> Seen:
     """Every observation through every network, once."""
-    actor, sampling, scale = learner.actor, algorithm.sampling, learner.scales.deviation
+    actor, sampling = learner.actor, algorithm.sampling
     features = actor.features(trajectory.observation)
     seen = Seen(
         learner.scales.applied(trajectory),
@@ -45,7 +45,7 @@ def look_at(algorithm: Algorithm, learner: Learner, trajectory: Trajectory) -> S
         policy=actor.policy,
         uniform=algorithm.uniform,
         quota=sampling.quota,
-        deviation=scale,
+        returns_so_far=learner.scales.returns,
     )
     if not algorithm.baseline.has_value:
         return seen
@@ -53,8 +53,9 @@ def look_at(algorithm: Algorithm, learner: Learner, trajectory: Trajectory) -> S
     def value(features: Array) -> Array:
         return algorithm.baseline.value(learner.parts.baseline, actor.policy, features)
 
+    of_every = seen.every(value, features)
     final = value(actor.features(trajectory.final_observation))
-    return seen.valued(scale * seen.every(value, features), scale * final)
+    return seen.valued(seen.deviation * of_every, seen.deviation * final)
 
 
 def advantage_of(

@@ -4,11 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import jax.numpy as jnp
 from jaxtyping import Bool, Float, PyTree, Shaped
 
 from uphill.batch import Batch, in_blocks
 from uphill.policies.actor import with_uniform
 from uphill.policies.policy import Policy
+from uphill.theory.moments import Moments
+from uphill.theory.scaling import deviation
 from uphill.trajectory import BLOCK, Array, Scalar, Trajectory
 
 
@@ -28,8 +31,8 @@ class Seen:
     """probability with which an action is drawn from all alike"""
     quota: int | None = None
     """whole episodes of each environment; None for a window"""
-    deviation: Scalar = 1.0
-    """σ, in units of which networks see returns; 1 unless returns are normalised"""
+    returns_so_far: Moments | None = None
+    """of earlier batches, where returns are normalised"""
     value: Float[Array, "T N"] | None = None
     """V of every observation, by a baseline that has one"""
     final_value: Float[Array, " N"] | None = None
@@ -38,6 +41,13 @@ class Seen:
     def valued(self, value: Float[Array, "T N"], final_value: Float[Array, " N"]) -> "Seen":
         """The same with what the baseline's V says."""
         return replace(self, value=value, final_value=final_value)
+
+    @property
+    def deviation(self) -> Scalar:
+        """σ, in units of which networks see returns; 1 unless returns are normalised."""
+        if self.returns_so_far is None:
+            return 1.0
+        return jnp.asarray(deviation(self.returns_so_far))
 
     @cached_property
     def log_prob(self) -> Float[Array, "T N"]:

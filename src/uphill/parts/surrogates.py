@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -65,7 +65,7 @@ class Surrogate(Part):
         """What is worth knowing of every sample besides: its mean is logged by this name."""
         return {}
 
-    def now(self, state: PyTree) -> Self:
+    def now(self, state: PyTree) -> "Surrogate":
         """The surrogate as its state has it."""
         return self
 
@@ -137,7 +137,7 @@ class KLPenalty(Surrogate):
         """β."""
         return np.asarray(self.coefficient, np.float32)
 
-    def now(self, state: Array) -> Self:
+    def now(self, state: Array) -> "KLPenalty":
         return eqx.tree_at(lambda part: part.coefficient, self, state)
 
     def __call__(self, sample: Sample) -> Float[Array, " B"]:

@@ -133,7 +133,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(
     waited = "checkpoint/latest.json" if when == "compiling" else "metrics.csv"
     wait_for(out / waited, process)
     process.send_signal(signal.SIGINT if when == "training" else signal.SIGTERM)
-    shown = process.communicate(timeout=120)
+    shown = process.communicate()
     assert process.returncode == 130, shown
     assert f"Saved. Go on with: uphill resume '{out}'" in shown[1]
     assert "Traceback" not in shown[1]

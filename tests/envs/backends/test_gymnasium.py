@@ -264,7 +264,6 @@ def test_environments_that_differ_from_each_other_are_refused():
         host(varying)
 
 
-@pytest.mark.timeout(120)
 def test_trap_19_processes_start_by_spawn_and_step_as_the_environments_in_this_one():
     kinds = [("UphillTestLimited-v0", {"length": 3}), (python_envs.OldGym, {"end": 4})]
     for env, env_kwargs in kinds:
@@ -282,7 +281,6 @@ def test_trap_19_processes_start_by_spawn_and_step_as_the_environments_in_this_o
         assert not any(process.is_alive() for process in apart._vector.processes)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(("fault", "words", "step"), [FAULTS[0], FAULTS[3], FAULTS[6]])
 def test_a_fault_in_another_process_is_told_the_same(fault, words, step):
     env = host("UphillTestFaulty-v0", 2, is_async=True, fault=fault)
@@ -299,7 +297,6 @@ def test_a_fault_in_another_process_is_told_the_same(fault, words, step):
     assert not any(process.is_alive() for process in env._vector.processes)
 
 
-@pytest.mark.timeout(120)
 def test_a_process_that_dies_is_told():
     vector = make_vector(python_envs.Died, 1, is_async=True)
     env = HostEnvironment("Died", vector, [1], None, None)
@@ -311,7 +308,6 @@ def test_a_process_that_dies_is_told():
     env.close()
 
 
-@pytest.mark.timeout(120)
 def test_processes_end_with_the_environment_even_while_an_answer_is_due():
     env = host("UphillTestCounting-v0", 2, is_async=True)
     env.reset()
@@ -320,11 +316,10 @@ def test_processes_end_with_the_environment_even_while_an_answer_is_due():
     del env
     gc.collect()
     for process in processes:
-        process.join(timeout=30)
+        process.join()
     assert not any(process.is_alive() for process in processes)
 
 
-@pytest.mark.timeout(120)
 def test_an_environment_that_another_process_cannot_make_is_told():
     parent = os.getpid()
 
