@@ -30,12 +30,12 @@ import numpy as np
 
 from uphill.collecting.lanes import Keys, Lanes
 from uphill.envs.base import CompiledEnvironment, World
-from uphill.envs.worlds import make_world
+from uphill.envs.worlds import WORLDS, make_world
 from uphill.errors import UphillError
 from uphill.learning.learner import Learner, make_learner
 from uphill.learning.objective import Metrics
 from uphill.parts import Algorithm
-from uphill.parts.schedule import Schedule
+from uphill.parts.schedule import Constant, Schedule
 from uphill.policies.actions import action_kind_of
 from uphill.policies.encodings import encoding_of
 from uphill.policies.own_network import NetworkFactory
@@ -103,14 +103,18 @@ def stack(states: Sequence[State]) -> State:
 
 
 def _environment(world: World | str, algorithm: Algorithm) -> CompiledEnvironment:
+    if isinstance(world, str) and world not in WORLDS:
+        raise UphillError(
+            f"world is {world!r}, and only compiled worlds are pure functions: use one of "
+            f"{', '.join(WORLDS)}, a world of your own, or a Trainer."
+        )
     return CompiledEnvironment(make_world(world, {}), algorithm.sampling.num_envs)
 
 
 def _check_constant(algorithm: Algorithm) -> None:
-    leaves = jax.tree.leaves(algorithm, is_leaf=lambda part: isinstance(part, Schedule))
-    for schedule in leaves:
-        if isinstance(schedule, Schedule) and schedule.kind != "constant":
+    for part in jax.tree.leaves(algorithm, is_leaf=lambda part: isinstance(part, Schedule)):
+        if isinstance(part, Schedule) and not isinstance(part, Constant):
             raise UphillError(
-                f"num_steps is None, and the algorithm has the schedule {schedule}, which goes by "
+                f"num_steps is None, and the algorithm has the schedule {part!r}, which goes by "
                 "it: give step the transitions of the whole training."
             )

@@ -516,14 +516,6 @@ def test_collectors_take_nested_observations():
     np.testing.assert_array_equal(trajectory.final_observation["pair"][0], 2)
 
 
-@pytest.mark.parametrize("per_env", [1, 2, 5])
-@pytest.mark.parametrize("limit", [1, 15, 31, 32, 500])
-def test_blocks_hold_every_quota_and_not_a_block_more(per_env, limit):
-    rows = num_blocks(per_env, limit) * BLOCK
-    longest = per_env * (limit + 1)
-    assert longest <= rows < longest + BLOCK
-
-
 @pytest.mark.parametrize(
     ("wide", "narrow"),
     [("float64", "float32"), ("int64", "int32"), ("uint64", "uint32"), ("uint8", "uint8")],

@@ -5,6 +5,7 @@ lengths are its own.
 """
 
 from abc import abstractmethod
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -29,6 +30,13 @@ class Sampling(eqx.Module):
                 f"{type(self).__name__} is a sampling that no collector knows: derive it from "
                 "Windows or WholeEpisodes (of uphill.parts.sampling)."
             )
+        for field in fields(self):
+            is_traced = not field.metadata.get("static", False)
+            if is_traced and isinstance(getattr(self, field.name), int):
+                raise UphillError(
+                    f"{field.name} of {type(self).__name__} is a whole number that is traced, and "
+                    "sizes must be known before: make it equinox.field(static=True)."
+                )
 
     @property
     def window(self) -> int | None:

@@ -40,7 +40,7 @@ def over_seeds(function: Callable[..., Any], num_seeds: int) -> Callable[..., An
         return each
     mesh = Mesh(np.array(devices[:num_devices]), ("seeds",))
     per_seed, everywhere = PartitionSpec("seeds"), PartitionSpec()
-    padding = -num_seeds % num_devices
+    padding = padding_of(num_seeds, num_devices)
 
     def spread(shared: Any, *own: Any) -> Any:
         specs = (everywhere, *(per_seed for _ in own))
@@ -51,6 +51,11 @@ def over_seeds(function: Callable[..., Any], num_seeds: int) -> Callable[..., An
         return jax.tree.map(lambda x: x[:num_seeds], sharded(shared, *padded))
 
     return spread
+
+
+def padding_of(num_seeds: int, num_devices: int) -> int:
+    """How many seeds more the devices would divide."""
+    return -num_seeds % num_devices
 
 
 def _pad(x: Any, padding: int) -> Any:
