@@ -19,7 +19,7 @@ from uphill.envs.base import CompiledEnvironment
 from uphill.envs.worlds import WORLDS
 from uphill.parts import Adam, Episodes
 from uphill.policies.policy import PolicySettings
-from uphill.theory import baselines, returns, surrogates
+from uphill.theory import means, returns, surrogates
 from uphill.theory.distributions import Categorical
 
 UPDATES = 80  # 200 and more to see whether it lasts
@@ -67,7 +67,7 @@ def episodes(weights, key):
 
 def loss(weights, observation, action, reward, ended, mask):
     to_go = returns.reward_to_go(reward, ended, gamma=0.99)
-    advantage = to_go - baselines.batch_mean(to_go, mask)
+    advantage = to_go - means.batch_mean(to_go, mask)
     log_prob = policy(weights, observation).log_prob(action)
     return -jnp.where(mask, surrogates.score_function(log_prob, advantage), 0).sum() / env.num_envs
 

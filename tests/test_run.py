@@ -307,7 +307,7 @@ def test_the_best_checkpoint_acts_and_is_evaluated_in_place_of_the_final_policie
     assert uphill.evaluate(path, 200, checkpoint="best")["deterministic"]["mean"] == 77.0
     assert "of the best policies, and is not written" in capfd.readouterr().err
     assert main(["evaluate", str(path), "--checkpoint", "best"]) == 0
-    assert "mean return 77.0 over 100 episodes" in capfd.readouterr().out
+    assert "mean return 77 over 100 episodes" in capfd.readouterr().out
     assert (path / "evaluation.json").read_bytes() == written
     best, final = (tensors_of(path, name) for name in ("best", "latest"))
     name = next(k for k in best if "actor.policy.trunk" in k and k.endswith("weight"))

@@ -1,6 +1,7 @@
-"""Numbers as people read them."""
+"""Numbers, times and lists as people read them: one way, wherever they are shown."""
 
 import math
+from collections.abc import Sequence
 
 INTERVAL = "95\N{NO-BREAK SPACE}% interval"
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -26,16 +27,18 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
 
 
-def short(value: float) -> str:
-    """23,400 → 23.4k: what fits below an axis."""
+def short(value: float, space: str = "") -> str:
+    """23,400 → 23.4k below an axis; with a space 23.4 k, as in a sentence."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(value) >= 0.9995 * size:  # what rounds to it, too: 1M, not 1e+03k
-            return f"{value / size:.3g}{unit}".replace("-", "−")
+            return f"{value / size:.3g}{space}{unit}".replace("-", "−")
     return f"{value:.3g}".replace("-", "−")
 
 
 def duration(seconds: float) -> str:
-    """4.2 → 4.2 s, 200 → 3 min 20 s, 8000 → 2 h 13 min."""
+    """0.0042 → 4.2 ms, 4.2 → 4.2 s, 200 → 3 min 20 s, 8000 → 2 h 13 min."""
+    if 0 < seconds < 0.05:  # what would be 0.0 s
+        return f"{1e6 * seconds:.0f} µs" if seconds < 1e-3 else f"{1e3 * seconds:.3g} ms"
     if seconds < 100:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -44,11 +47,23 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def forecast(seconds: float) -> str:
+    """What is known less exactly: 4.2 → 4 s, 200 → 3 min."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return duration(60 * round(seconds / 60))
+
+
 def count(n: int, what: str) -> str:
     """1 seed, 3 seeds."""
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
-def listed(names: list[str]) -> str:
+def listed(names: Sequence[str], word: str = "and") -> str:
     """a, b and c."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+    return f" {word} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def among(names: Sequence[str], most: int = 8) -> list[str]:
+    """The first names, and an ellipsis for the rest where there are more than `most`."""
+    return [*names[:most], "…"] if len(names) > most else list(names)

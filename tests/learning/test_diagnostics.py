@@ -15,7 +15,7 @@ from uphill.learning.diagnostics import clipped_actions, num_groups
 from uphill.parts import Episodes, NoBaseline, RewardToGo, Steps, ValueFunction
 from uphill.parts.algorithms import ppo, reinforce
 from uphill.policies.actions import Bounded
-from uphill.theory.baselines import standardize
+from uphill.theory.means import standardize
 
 make_batch, descent_direction = jax.jit(advantages.make_batch), jax.jit(objective.descent_direction)
 gradient_snr, mean_kl = jax.jit(diagnostics.gradient_snr), jax.jit(diagnostics.mean_kl)

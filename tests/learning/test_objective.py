@@ -15,7 +15,7 @@ from uphill.learning.objective import distribution_of, per_sample
 from uphill.parts import ClippedRatio, KLPenalty, ValueFunction
 from uphill.parts.algorithms import ppo, reinforce
 from uphill.policies.actions import Bounded
-from uphill.theory.baselines import standardize
+from uphill.theory.means import standardize
 
 make_batch, descent_direction = jax.jit(advantages.make_batch), jax.jit(objective.descent_direction)
 

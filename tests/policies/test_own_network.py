@@ -14,7 +14,7 @@ from uphill.errors import UphillError
 from uphill.learning.learner import make_learner, stack
 from uphill.policies.actions import Choice
 from uphill.policies.encodings import Numbers
-from uphill.policies.networks import over_rows
+from uphill.policies.networks import over_vectors
 from uphill.policies.own_network import own_trunk
 from uphill.runs.checkpoint import Facts, read_manifest, read_tensors, restore, write_checkpoint
 from uphill.runs.milestones import Tracked
@@ -124,4 +124,4 @@ def test_what_can_be_no_trunk_is_refused(factory, sentence: str) -> None:
 
 def test_a_function_of_one_vector_is_applied_along_the_last_axis() -> None:
     x = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)
-    np.testing.assert_array_equal(over_rows(lambda row: row[:2] + row[-1], x)[1, 2], [43, 44])
+    np.testing.assert_array_equal(over_vectors(lambda row: row[:2] + row[-1], x)[1, 2], [43, 44])

@@ -30,12 +30,13 @@ from uphill.parts import (
     ValueFunction,
 )
 from uphill.parts.algorithms import ALGORITHMS, ppo, reinforce, vpg
-from uphill.parts.schedule import Schedule
+from uphill.parts.schedule import Linear, Schedule
 from uphill.policies.actions import ActionKind, action_kind_of
 from uphill.policies.encodings import Encoding, encoding_of
 from uphill.policies.networks import Convolution
 from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.runs.configuration import decode, encode, flags, part_types
+from uphill.runs.own_parts import type_name
 
 
 def through_json(value: Any) -> Any:
@@ -156,7 +157,7 @@ class Example:
 
 
 GOOD = {
-    "$type": "Example",
+    "$type": type_name(Example),
     "name": "a",
     "size": 1,
     "rate": 2,
@@ -174,7 +175,7 @@ def test_plain_values_are_read_as_their_types() -> None:
     example = decode(Example, GOOD)
     assert example == Example(
         "a", 1, 2.0, True, "slow", (1, 2), GOOD["table"], GOOD["anything"],
-        Schedule(1.0, 0.0, "linear"), NoBaseline(),
+        Linear(1.0, 0.0), NoBaseline(),
     )  # fmt: skip
     assert type(example.rate) is float
     assert decode(Example, GOOD | {"part": None, "limit": "x"}).limit == "x"
@@ -339,14 +340,13 @@ def test_flags_are_what_differs() -> None:
 
 
 def test_part_types_says_where_there_is_a_choice() -> None:
-    document = encode(vpg())
-
     def types(path: str) -> list[str]:
-        return part_types(Algorithm, document, path.split("."))
+        return list(part_types(vpg(), path.split(".")))
 
-    assert types("surrogate") == ["ScoreFunction", "ImportanceRatio", "ClippedRatio", "KLPenalty"]
-    assert types("baseline.optimizer") == ["Adam", "RMSProp", "SGD", "Optax", "none"]
-    assert types("policy.convolution") == ["Convolution", "none"]
+    surrogates = ["score-function", "importance-ratio", "clipped-ratio", "kl-penalty"]
+    assert types("surrogate") == surrogates
+    assert types("baseline.optimizer") == ["adam", "rmsprop", "sgd", "optax", "none"]
+    assert types("policy.convolution") == ["convolution", "none"]
     for no_choice in ("policy", "num_epochs", "entropy", "optimizer.learning_rate", "nothing"):
         assert types(no_choice) == []
     assert types("baseline.nothing") == types("num_epochs.x") == types("surrogate.epsilon.x") == []

@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import io
 import os
 import sys
 import warnings
@@ -53,6 +54,8 @@ INTERRUPTED = 130
 
 def run() -> NoReturn:
     """Run the command that was typed, and end the process with its exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # an encoding without “−” shows “?”
     sys.exit(main(is_alone=True))
 
 

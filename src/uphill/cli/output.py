@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any
 
+from uphill.words import count, duration, number
+
 
 @contextmanager
 def stdout_for(is_json: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
@@ -43,10 +45,10 @@ def _show(result: dict[str, Any]) -> None:
     over = f"{evaluation['episodes']} episodes{each}"
     for kind in ("deterministic", "stochastic"):
         e = evaluation[kind]
-        low, high = e["ci95"]
+        mean, iqm, low, high = map(number, (e["mean"], e["iqm"], *e["ci95"]))
         print(
-            f"{kind:13} mean return {e['mean']:.1f} over {over}; interquartile mean {e['iqm']:.1f}"
-            f", 95 % interval {low:.1f} to {high:.1f} over {evaluation['interval_over']}"
+            f"{kind:13} mean return {mean} over {over}; interquartile mean {iqm}"
+            f", 95 % interval {low} to {high} over {evaluation['interval_over']}"
         )
     if remark := few_seeds(len(evaluation["deterministic"]["per_seed"])):
         print(f"few seeds     {remark}")
@@ -54,10 +56,11 @@ def _show(result: dict[str, Any]) -> None:
         return
     known = [solved for solved in result["solved"] if solved is not None]
     if known:
-        print(f"solved        {sum(known)} of {len(known)} seed(s)")
+        print(f"solved        {sum(known)} of {count(len(known), 'seed')}")
+    trained, compiling = duration(result["seconds"]), duration(result["compile_seconds"])
     print(
-        f"trained       {min(result['steps']):,} steps in {result['seconds']:.1f} s, of which "
-        f"{result['compile_seconds']:.1f} s compiling; {result['steps_per_second']:,.0f} steps/s"
+        f"trained       {min(result['steps']):,} steps in {trained}, of which {compiling} "
+        f"compiling; {result['steps_per_second']:,.0f} steps/s"
     )
     run = shlex.quote(result["run"])
     print(f"run           {run}  (curve.png shows the learning curve)")

@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from typing import Any, Literal
 
 import tyro
@@ -22,7 +23,7 @@ def parse(
     registry.primitive_rule(_whole_rule)
     if default is not tyro.MISSING:
         registry.primitive_rule(_schedule_rule)
-        registry.struct_rule(_algorithm_rule())
+        registry.struct_rule(_part_rule())
     return tyro.cli(
         kind,
         prog=program,
@@ -81,26 +82,44 @@ def _schedule_rule(info: Any) -> Any:
     )
 
 
-def _algorithm_rule() -> Callable[[Any], Any]:
-    """How tyro reads an algorithm: like any dataclass, but its name is no setting."""
+def _part_rule() -> Callable[[Any], Any]:
+    """How tyro reads an algorithm and its parts: like any dataclass, but a field that a part stands
+    in has that part's settings, and an algorithm's name is no setting."""
     known = tyro.constructors.ConstructorRegistry.get_struct_spec
     is_asking = False  # the registry's own rules, which are asked after this one
 
     def rule(info: Any) -> Any:
         nonlocal is_asking
+        import equinox as eqx
+
         from uphill.parts import Algorithm
 
-        if info.type is not Algorithm or is_asking:
+        if is_asking or not isinstance(info.default, eqx.Module):
             return None
         is_asking = True
         spec = known(info)
         is_asking = False
         assert isinstance(spec, tyro.constructors.StructConstructorSpec)
-        make = partial(spec.instantiate, name=info.default.name)
-        settings = tuple(field for field in spec.fields if field.name != "name")
-        return replace(spec, instantiate=make, fields=settings)
+        types = {field.name: _setting_type(field) for field in spec.fields}
+        if info.type is Algorithm:
+            types["name"] = None
+        kept = {field.name: field.default for field in spec.fields if types[field.name] is None}
+        settings = [replace(f, type=types[f.name]) for f in spec.fields if f.name not in kept]
+        return replace(spec, instantiate=partial(spec.instantiate, **kept), fields=tuple(settings))
 
     return rule
+
+
+def _setting_type(field: Any) -> Any:
+    """The type that a field has on the command line: that of the part that stands in it; None where
+    none does."""
+    from uphill.parts.schedule import Schedule
+    from uphill.runs.configuration import is_part, kinds_of, members_of
+
+    if is_part(type(field.default)):
+        return type(field.default)
+    is_for_parts = any(kind is not Schedule for kind in kinds_of(field.type))
+    return None if is_for_parts else reduce(or_, members_of(field.type))
 
 
 def take_env_kwargs(argv: list[str]) -> tuple[list[str], dict[str, Any]]:

@@ -1,7 +1,10 @@
-"""Flags that choose an algorithm's parts: `--surrogate clipped-ratio`."""
+"""Flags that choose an algorithm's parts: `--surrogate clipped-ratio`, or a part of one's own,
+`--surrogate my_module:Name`."""
 
 import copy
-from typing import Any, get_type_hints
+import typing
+from collections.abc import Iterator
+from typing import Any
 
 from uphill.cli.errors import WrongCommandLine
 
@@ -12,42 +15,64 @@ def take_part_types(argv: list[str], algorithm: Any) -> tuple[list[str], Any]:
 
     The whole is not checked here: a flag that comes later may make it fit.
     """
-    for depth in (1, 2, 3):  # --baseline value-function before --baseline.optimizer adam
+    deepest = max((word.partition("=")[0].count(".") for word in argv), default=0)
+    for depth in range(deepest + 1):  # --baseline value-function before --baseline.optimizer adam
         words, rest = iter(argv), []
         for word in words:
             flag, is_given, value = word.partition("=")
             path = flag.removeprefix("--").replace("-", "_").split(".")
-            is_flag = flag.startswith("--") and len(path) == depth
-            types = _part_types(algorithm, path) if is_flag else {}
-            if not types:
+            is_flag = flag.startswith("--") and len(path) == depth + 1
+            if not is_flag or not _takes_part(algorithm, path):
                 rest.append(word)
                 continue
             value = value if is_given else next(words, "")
-            if value not in types:
-                raise WrongCommandLine(f"{flag} is {value!r}: choose one of {', '.join(types)}.")
-            algorithm = _with_part(algorithm, path, types[value])
+            if _is_schedule(algorithm, path, value):
+                rest += [flag, value]
+            else:
+                algorithm = _with_part(algorithm, path, _type_named(algorithm, path, flag, value))
         argv = rest
     return argv, algorithm
 
 
-def _part_types(algorithm: Any, path: list[str]) -> dict[str, str]:
-    """The types that the part at `path` may have, by the names that flags give them."""
-    from uphill.runs.configuration import encode, kebab, part_types
+def _takes_part(algorithm: Any, path: list[str]) -> bool:
+    from uphill.runs.configuration import kinds_at, part_types, takes_own
 
-    return {kebab(name): name for name in part_types(type(algorithm), encode(algorithm), path)}
+    return bool(part_types(algorithm, path)) or takes_own(kinds_at(algorithm, path)[0])
 
 
-def _with_part(part: Any, path: list[str], type_name: str) -> Any:
+def _is_schedule(algorithm: Any, path: list[str], value: str) -> bool:
+    """Whether it is the text of one of our schedules, which is no part but a value."""
+    from uphill.runs.configuration import part_types
+    from uphill.runs.own_parts import is_own_name
+
+    return not part_types(algorithm, path) and not is_own_name(value)
+
+
+def _type_named(algorithm: Any, path: list[str], flag: str, value: str) -> type | None:
+    """The type that a flag chooses for the part at `path`; None for no part."""
+    from uphill.runs.configuration import kinds_at, part_types, takes_own
+    from uphill.runs.own_parts import checked, import_named, is_own_name
+
+    types, (kinds, _) = part_types(algorithm, path), kinds_at(algorithm, path)
+    if value in types:
+        return types[value]
+    if takes_own(kinds) and is_own_name(value):
+        return checked(import_named(value, flag), value, kinds, flag)
+    own = ", or module:Name for one of your own" if takes_own(kinds) else ""
+    raise WrongCommandLine(f"{flag} is {value!r}: choose one of {', '.join(types)}{own}.")
+
+
+def _with_part(part: Any, path: list[str], kind: type | None) -> Any:
     """`part` with a new part at `path`; one that has the type already keeps its settings."""
-    from uphill.runs.configuration import decode
+    from uphill.runs.configuration import part_of
 
     field, *inner = path
+    old = getattr(part, field)
     if inner:
-        return unchecked(part, field, _with_part(getattr(part, field), inner, type_name))
-    if type(getattr(part, field)).__name__ == type_name:
+        return unchecked(part, field, _with_part(old, inner, kind))
+    if type(old) is kind:
         return part
-    document = None if type_name == "none" else {"$type": type_name}
-    return unchecked(part, field, decode(get_type_hints(type(part))[field], document))
+    return unchecked(part, field, None if kind is None else part_of(kind, {}, kind.__name__))
 
 
 def unchecked(part: Any, field: str, value: Any) -> Any:
@@ -57,13 +82,46 @@ def unchecked(part: Any, field: str, value: Any) -> Any:
     return changed
 
 
+def switches_in(argv: list[str]) -> set[str]:
+    """The flags of an algorithm that take no value: those of any parts of ours, and of a user's own
+    that `argv` names."""
+    from uphill.parts import Algorithm
+    from uphill.runs.configuration import is_part
+    from uphill.runs.own_parts import import_named, is_own_name
+
+    found, fields = set(_switches(Algorithm, "--")), typing.get_type_hints(Algorithm)
+    for before, after in zip(argv, [*argv[1:], ""], strict=True):
+        flag, is_given, value = before.partition("=")
+        value = value if is_given else after
+        is_of_algorithm = flag[2:].partition(".")[0].replace("-", "_") in fields
+        if is_of_algorithm and flag not in found and is_own_name(value):
+            part = import_named(value, flag)
+            found |= set(_switches(part, f"{flag}.")) if is_part(part) else set()
+    return found
+
+
+def _switches(part: type, prefix: str) -> Iterator[str]:
+    from uphill.runs.configuration import choices, kinds_of
+
+    for name, hint in typing.get_type_hints(part).items():
+        flag = prefix + name.replace("_", "-")
+        if hint is bool:
+            yield flag
+        for kind in kinds_of(hint):
+            for choice in choices(kind):
+                yield from _switches(choice, f"{flag}.")
+
+
 def describe_parts(algorithm: Any) -> str:
     """The flags that change a part's type, for the help."""
-    from uphill.runs.configuration import part_paths
+    from uphill.runs.configuration import part_paths, part_types
 
-    lines = ["Flags that choose a part (its own settings follow below):"]
+    lines = [
+        "Flags that choose a part (its own settings follow below), or with module:Name one of your "
+        "own:"
+    ]
     for path in part_paths(algorithm):
-        if types := _part_types(algorithm, path):
+        if types := part_types(algorithm, path):
             flag = ".".join(path).replace("_", "-")
             lines.append(f"  --{flag} {{{','.join(types)}}}")
     return "\n".join(lines)

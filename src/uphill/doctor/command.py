@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from uphill.doctor.facts import Facts
+from uphill.doctor.facts import EnvironmentFacts
 from uphill.doctor.finding import Finding, Name
 from uphill.doctor.rules.learning import has_learned
 from uphill.sessions.presets import preset
@@ -15,7 +15,7 @@ SLOW_STEP = 1e-3
 _TIME_LIMIT = 1000
 
 
-def command(facts: Facts, findings: Sequence[Finding]) -> str:
+def training_command(facts: EnvironmentFacts, findings: Sequence[Finding]) -> str:
     """How to train on the environment: its preset, with changes that answer the findings."""
     algo = preset(facts.choice.name).algo
     names: set[Name] = {finding.name for finding in findings}
@@ -33,7 +33,7 @@ def command(facts: Facts, findings: Sequence[Finding]) -> str:
     return " ".join(["uphill train", shlex.quote(facts.choice.name), *_given(facts), *flags])
 
 
-def _changes(facts: Facts, names: set[Name]) -> dict[str, Any]:
+def _changes(facts: EnvironmentFacts, names: set[Name]) -> dict[str, Any]:
     """What the preset lacks, and the findings ask for."""
     algorithm, changes = preset(facts.choice.name).algorithm, {}
     if "observation-scale" in names and not algorithm.normalize_observations:
@@ -45,7 +45,7 @@ def _changes(facts: Facts, names: set[Name]) -> dict[str, Any]:
     return changes
 
 
-def _call(facts: Facts, algo: str, changes: dict[str, Any]) -> str:
+def _call(facts: EnvironmentFacts, algo: str, changes: dict[str, Any]) -> str:
     """The same for a Python callable or a world, which no command line can name."""
     # Which `uphill.ppo()` by itself is without.
     changes = {"normalize_observations": True} | changes
@@ -59,13 +59,13 @@ def _call(facts: Facts, algo: str, changes: dict[str, Any]) -> str:
     return f"uphill.train({', '.join(given)})"
 
 
-def is_slow_python(facts: Facts) -> bool:
+def is_slow_python(facts: EnvironmentFacts) -> bool:
     """Whether environments had better step in processes of their own."""
     seconds = facts.step_seconds
     return facts.choice.backend == "gymnasium" and seconds is not None and seconds > SLOW_STEP
 
 
-def _given(facts: Facts) -> list[str]:
+def _given(facts: EnvironmentFacts) -> list[str]:
     """The arguments that the examination was given."""
     choice = facts.choice
     given = [f"--backend {choice.backend}"] if choice.reason == "you asked for it" else []

@@ -11,6 +11,7 @@ from gymnasium import spaces
 from uphill.doctor.facts import ConstantPlay
 from uphill.doctor.play import Guarded, Limits, play
 from uphill.doctor.repeats import bounds
+from uphill.words import among
 
 _MOST_CHOICES = 12
 _ALL_CORNERS = 3
@@ -57,5 +58,4 @@ def _corners(shape: tuple[int, ...], seed: int) -> list[np.ndarray]:
 
 
 def _shown(action: np.ndarray) -> str:
-    numbers = [f"{x:.3g}" for x in action.ravel()]
-    return f"[{', '.join(numbers[:8])}{', …' if len(numbers) > 8 else ''}]"
+    return f"[{', '.join(among([f'{x:.3g}' for x in action.ravel()]))}]"

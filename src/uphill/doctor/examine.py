@@ -11,13 +11,13 @@ import gymnasium
 
 from uphill.doctor.capture import Capture, captured
 from uphill.doctor.checker import ask_checker
-from uphill.doctor.command import command
+from uphill.doctor.command import training_command
 from uphill.doctor.constants import play_constants
-from uphill.doctor.facts import Broken, Facts, Play
+from uphill.doctor.facts import Broken, EnvironmentFacts, Play
 from uphill.doctor.finding import Finding
 from uphill.doctor.play import Guarded, Limits, answering, nothing, play
 from uphill.doctor.repeats import look_for_effects, look_for_repeats
-from uphill.doctor.report import report, words
+from uphill.doctor.report import document, text
 from uphill.doctor.rules import find
 from uphill.doctor.subject import Subject, subject_of
 from uphill.doctor.training import FEWEST_STEPS, affordable_steps, train_briefly
@@ -40,12 +40,12 @@ _REPEATED_STEPS = 30
 class Examination:
     """What was found, and from which facts. Printed, it is what `uphill doctor` says."""
 
-    facts: Facts = field(repr=False)
+    facts: EnvironmentFacts = field(repr=False)
     findings: tuple[Finding, ...]
     command: str
 
     def __str__(self) -> str:
-        return words(self.facts, self.findings, self.command)
+        return text(self.facts, self.findings, self.command)
 
     def result(self) -> dict[str, Any]:
         """What `uphill doctor --json` prints."""
@@ -53,7 +53,7 @@ class Examination:
         return {
             "env": choice.name,
             "backend": choice.backend,
-            "facts": _finite(report(self.facts)),
+            "facts": _finite(document(self.facts)),
             "findings": [asdict(finding) for finding in self.findings],
             "command": self.command,
         }
@@ -88,10 +88,10 @@ def examine(
         facts = _probe(subject, seed, capture)
         facts = _train(subject, facts, seed, steps, capture)
     findings = tuple(find(facts))
-    return Examination(facts, findings, command(facts, findings))
+    return Examination(facts, findings, training_command(facts, findings))
 
 
-def _probe(subject: Subject, seed: int, capture: Capture) -> Facts:
+def _probe(subject: Subject, seed: int, capture: Capture) -> EnvironmentFacts:
     """All that needs no training."""
     made = answering(subject.make())
     try:
@@ -112,13 +112,13 @@ def _probe(subject: Subject, seed: int, capture: Capture) -> Facts:
     return facts
 
 
-def _unsupported(subject: Subject, env: gymnasium.Env, complaint: str) -> Facts:
-    """Facts of an environment whose observations nobody could write down."""
+def _unsupported(subject: Subject, env: gymnasium.Env, complaint: str) -> EnvironmentFacts:
+    """EnvironmentFacts of an environment whose observations nobody could write down."""
     return replace(_facts(subject, env, nothing()), cannot_train=complaint)
 
 
-def _facts(subject: Subject, env: gymnasium.Env, random: Play) -> Facts:
-    return Facts(
+def _facts(subject: Subject, env: gymnasium.Env, random: Play) -> EnvironmentFacts:
+    return EnvironmentFacts(
         choice=subject.choice,
         through=subject.through,
         observation_space=env.observation_space,
@@ -130,7 +130,7 @@ def _facts(subject: Subject, env: gymnasium.Env, random: Play) -> Facts:
     )
 
 
-def _play(subject: Subject, env: Guarded, seed: int, capture: Capture) -> Facts:
+def _play(subject: Subject, env: Guarded, seed: int, capture: Capture) -> EnvironmentFacts:
     capture.say("Playing at random …")
     env.env.action_space.seed(seed)
     before = len(capture.lines())
@@ -139,7 +139,9 @@ def _play(subject: Subject, env: Guarded, seed: int, capture: Capture) -> Facts:
     return replace(_facts(subject, env.env, random), printed=printed)
 
 
-def _play_again(facts: Facts, env: Guarded, seed: int, capture: Capture) -> Facts:
+def _play_again(
+    facts: EnvironmentFacts, env: Guarded, seed: int, capture: Capture
+) -> EnvironmentFacts:
     capture.say("Playing with constant actions, and the same episodes again …")
     facts = replace(facts, constants=play_constants(env, seed, _CONSTANT_SECONDS))
     if facts.failures:
@@ -155,7 +157,9 @@ def _play_again(facts: Facts, env: Guarded, seed: int, capture: Capture) -> Fact
     return facts
 
 
-def _train(subject: Subject, facts: Facts, seed: int, steps: int | None, capture: Capture) -> Facts:
+def _train(
+    subject: Subject, facts: EnvironmentFacts, seed: int, steps: int | None, capture: Capture
+) -> EnvironmentFacts:
     """The same facts, and what brief training shows; or why there was none."""
     affordable = affordable_steps(subject, facts.step_seconds or 0.0)
     wanted = affordable if steps is None else steps
@@ -178,13 +182,13 @@ def _train(subject: Subject, facts: Facts, seed: int, steps: int | None, capture
     return replace(facts, training=training)
 
 
-def _finite(document: Any) -> Any:
+def _finite(value: Any) -> Any:
     """A JSON document without NaN and infinities, which JSON does not know."""
-    match document:
+    match value:
         case dict():
-            return {key: _finite(value) for key, value in document.items()}
+            return {key: _finite(x) for key, x in value.items()}
         case list() | tuple():
-            return [_finite(value) for value in document]
-        case float() if not math.isfinite(document):
+            return [_finite(x) for x in value]
+        case float() if not math.isfinite(value):
             return None
-    return document
+    return value

@@ -113,7 +113,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Facts:
+class EnvironmentFacts:
     """All that is known of an environment. What was not probed is None."""
 
     choice: EnvironmentChoice

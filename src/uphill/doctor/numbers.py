@@ -27,7 +27,7 @@ def flatten(space: gymnasium.Space, value: Any) -> Float[np.ndarray, " D"]:
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def names(space: gymnasium.Space, name: str = "observation") -> list[str]:
+def number_names(space: gymnasium.Space, name: str = "observation") -> list[str]:
     """What `flatten`'s numbers are called."""
     return [
         name if not index else f"{name}[{', '.join(map(str, index))}]"

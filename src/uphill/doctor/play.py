@@ -12,7 +12,7 @@ import numpy as np
 
 from uphill.doctor.facts import Broken, Complaint, Failure, Play
 from uphill.doctor.finding import Name
-from uphill.doctor.numbers import complaint, flatten, names
+from uphill.doctor.numbers import complaint, flatten, number_names
 from uphill.doctor.watch import TookTooLong, Watch
 
 _RAISES: dict[str, Name] = {"reset": "reset-raises", "step": "step-raises"}
@@ -165,7 +165,7 @@ class _Notes:
     """What was seen up to now."""
 
     def __init__(self, space: gymnasium.Space) -> None:
-        self._space, self._size = space, len(names(space))
+        self._space, self._size = space, len(number_names(space))
         self._most_rows = max(50, _MOST_NUMBERS // max(1, self._size))
         self._rows: list[np.ndarray] = []
         self._rewards: list[float] = []

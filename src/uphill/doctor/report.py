@@ -1,4 +1,4 @@
-"""Facts as a document, and an examination as words for a person."""
+"""EnvironmentFacts as a document, and an examination as words for a person."""
 
 import textwrap
 from collections.abc import Sequence
@@ -9,12 +9,13 @@ import numpy as np
 from gymnasium import spaces
 
 from uphill.doctor.command import is_slow_python
-from uphill.doctor.facts import Facts, Play, summary
+from uphill.doctor.facts import EnvironmentFacts, Play, summary
 from uphill.doctor.finding import Finding
 from uphill.doctor.rules.learning import best_constant
+from uphill.words import count, duration, number
 
 
-def report(facts: Facts) -> dict[str, Any]:
+def document(facts: EnvironmentFacts) -> dict[str, Any]:
     """The facts in plain numbers and sentences, for JSON."""
     random, seconds = facts.random, facts.step_seconds
     return {
@@ -57,7 +58,7 @@ def _lengths(play: Play) -> dict[str, Any] | None:
     return {"min": low, "mean": float(play.lengths.mean()), "max": high}
 
 
-def _trained(facts: Facts) -> dict[str, Any] | None:
+def _trained(facts: EnvironmentFacts) -> dict[str, Any] | None:
     training = facts.training
     if training is None:
         return None
@@ -71,12 +72,12 @@ def _trained(facts: Facts) -> dict[str, Any] | None:
     }
 
 
-def speed(facts: Facts) -> str | None:
+def speed(facts: EnvironmentFacts) -> str | None:
     """What a step costs, and which backend suits, as a sentence."""
     seconds, choice = facts.step_seconds, facts.choice
     if seconds is None:
         return None
-    took = f"one step takes {_duration(seconds)} in Python"
+    took = f"one step takes {duration(seconds)} in Python"
     if choice.backend == "compiled":
         return f"{took}; training compiles it, which is far faster."
     if choice.backend == "envpool":
@@ -88,11 +89,7 @@ def speed(facts: Facts) -> str | None:
     return f"{took}, which is quick enough for one process."
 
 
-def _duration(seconds: float) -> str:
-    return f"{1e6 * seconds:.0f} µs" if seconds < 1e-3 else f"{1e3 * seconds:.3g} ms"
-
-
-def words(facts: Facts, findings: Sequence[Finding], command: str) -> str:
+def text(facts: EnvironmentFacts, findings: Sequence[Finding], command: str) -> str:
     """All of it, for a person to read."""
     lines = [f"{facts.choice.name}: backend {facts.choice.backend}, since {facts.choice.reason}."]
     lines += [f"  {name:13} {text}" for name, text in _table(facts)]
@@ -103,7 +100,7 @@ def words(facts: Facts, findings: Sequence[Finding], command: str) -> str:
     return "\n".join(lines)
 
 
-def _table(facts: Facts) -> list[tuple[str, str]]:
+def _table(facts: EnvironmentFacts) -> list[tuple[str, str]]:
     limit = facts.max_episode_steps
     rows = [
         ("observation", _space(facts.observation_space)),
@@ -141,20 +138,15 @@ def _space(space: gymnasium.Space) -> str:
 def _bounds(space: spaces.Box) -> str:
     if not space.low.size or not np.isfinite([space.low.min(), space.high.max()]).all():
         return ""
-    return f", {space.low.min():.4g} to {space.high.max():.4g}"
+    return f", {number(float(space.low.min()))} to {number(float(space.high.max()))}"
 
 
 def _returns(returns: np.ndarray) -> str:
     found = summary(returns)
     if found is None:
         return "no episode came to an end"
-    mean, low, high = (_number(x) for x in (found["mean"], *found["ci95"]))
-    count = "1 episode" if len(returns) == 1 else f"{len(returns):,} episodes"
-    return f"return {mean} (95 %: {low} to {high}), {count}"
-
-
-def _number(x: float) -> str:
-    return f"{x:,.0f}" if 1e4 <= abs(x) < 1e9 else f"{x:.4g}"
+    mean, low, high = (number(x) for x in (found["mean"], *found["ci95"]))
+    return f"return {mean} (95 %: {low} to {high}), {count(len(returns), 'episode')}"
 
 
 def _length_words(play: Play) -> str:

@@ -11,8 +11,7 @@ import numpy as np
 
 from uphill.doctor.play import describe_error
 from uphill.doctor.watch import TookTooLong, Watch
-from uphill.envs.backends.envpool import make_pool
-from uphill.envs.backends.envpool import time_limit as pool_time_limit
+from uphill.envs.backends.envpool import make_pool, pool_time_limit
 from uphill.envs.backends.gymnasium import factory_of, make_bare, spec_of, time_limit, unmakeable
 from uphill.envs.backends.old_gym import has_old_signatures
 from uphill.envs.base import World

@@ -227,7 +227,7 @@ def make_env(
         if sys.platform == "linux":
             return EnvPoolEnvironment(str(choice.env), lane_seeds, choice.env_kwargs), None
         pool = envpool_backend.make_pool(str(choice.env), lane_seeds, choice.env_kwargs)
-        limit, threshold = envpool_backend.time_limit(pool), pool.spec.reward_threshold
+        limit, threshold = envpool_backend.pool_time_limit(pool), pool.spec.reward_threshold
         return HostEnvironment(choice.name, pool, lane_seeds, limit, threshold), None
     python = gymnasium_backend.prepare(choice.env, choice.env_kwargs, choice.name)
     vector = gymnasium_backend.make_vector(

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from uphill.batch import Batch
 from uphill.learning.learner import Learner
 from uphill.parts import Algorithm, Seen
-from uphill.theory.baselines import masked_mean, standardize
+from uphill.theory.means import masked_mean, standardize
 from uphill.theory.moments import varies
 from uphill.trajectory import BLOCK, Array, Trajectory
 

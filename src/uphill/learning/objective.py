@@ -11,8 +11,8 @@ from uphill.learning.learner import Model
 from uphill.parts import Algorithm, Sample
 from uphill.policies.actor import with_uniform
 from uphill.policies.policy import Policy
-from uphill.theory.baselines import masked_sum, standardize
 from uphill.theory.distributions import Distribution
+from uphill.theory.means import masked_sum, standardize
 from uphill.theory.surrogates import approximate_kl
 from uphill.trajectory import Array
 

@@ -70,7 +70,7 @@ class Algorithm(eqx.Module):
     def at(self, progress: Scalar) -> "Algorithm":
         """The algorithm with every schedule evaluated: its settings when `progress` is done."""
         return jax.tree.map(
-            lambda part: part.at(progress) if isinstance(part, Schedule) else part,
+            lambda part: part.now(progress) if isinstance(part, Schedule) else part,
             self,
             is_leaf=lambda part: isinstance(part, Schedule),
         )

@@ -1,6 +1,6 @@
 """Baselines: what to subtract from a return before it weighs an action's score.
 
-Their formulas are in `theory/baselines.py`; the learned one is in `value_function.py`.
+Their formulas are in `theory/means.py`; the learned one is in `value_function.py`.
 """
 
 from abc import abstractmethod
@@ -14,7 +14,7 @@ from uphill.parts.checks import check_below_one, require
 from uphill.parts.part import Part, Setup
 from uphill.parts.seen import Seen, Served
 from uphill.policies.policy import Policy
-from uphill.theory.baselines import (
+from uphill.theory.means import (
     batch_mean,
     leave_one_out,
     masked_mean,

@@ -49,14 +49,15 @@ def _written(value: Any) -> str:
     given = {
         field.name: _written(getattr(value, field.name))
         for field in fields(value)
-        if getattr(value, field.name) != _default(field)
+        if repr(getattr(value, field.name)) != repr(default_of(field))
     }
     return f"{type(value).__name__}({', '.join(f'{k}={x}' for k, x in given.items())})"
 
 
-def _default(field: Field) -> Any:
-    """What the field is if it is left out, as it is kept."""
+def default_of(field: Field) -> Any:
+    """What the field is if it is left out, as it is kept; `MISSING` if it can't be left out."""
     if field.default_factory is not MISSING:
         return field.default_factory()
-    convert = field.metadata.get("converter", lambda x: x)
-    return convert(field.default)
+    if field.default is MISSING:
+        return MISSING
+    return field.metadata.get("converter", lambda x: x)(field.default)

@@ -7,20 +7,21 @@ from types import NoneType
 from typing import Any
 
 import equinox as eqx
-import jax
 import numpy as np
 
 from uphill.errors import UphillError
 from uphill.parts.names import NAMES
-from uphill.parts.schedule import Schedule
+from uphill.parts.schedule import Schedule, is_number, is_traced
 from uphill.trajectory import Scalar
 
 
-def require(condition: bool, field: str, value: object, mend: str) -> None:
-    """Raises:
-    UphillError: `field` is `value`: `mend`; unless the condition holds.
+def require(condition: Any, field: str, value: object, mend: str) -> None:
+    """A condition on something traced is not checked: nobody knows it yet.
+
+    Raises:
+        UphillError: `field` is `value`: `mend`; unless the condition holds.
     """
-    if not condition:
+    if not is_traced(condition) and not condition:
         raise UphillError(f"{field} is {value}: {mend}.")
 
 
@@ -40,50 +41,49 @@ def check_count(**fields: int) -> None:
 def check_number(**fields: Scalar) -> None:
     """Each field is a number, and no text that looks like one."""
     for name, value in fields.items():
-        is_number = isinstance(value, int | float | np.generic | np.ndarray | jax.Array)
-        require(is_number, name, repr(value), "use a number")
+        require(is_number(value), name, repr(value), "use a number")
 
 
 def check_schedule(**fields: Schedule) -> None:
-    """Each field is never negative, at either end."""
+    """Each field is never negative; of a schedule of a user's own that is the user's to see to."""
     for name, schedule in fields.items():
-        ends = min(schedule.value, schedule.end)
-        require(bool(ends >= 0), name, schedule, "use 0 or more")
+        for end in schedule.ends:
+            require(end >= 0, name, schedule, "use 0 or more")
 
 
 def check_positive(**fields: Scalar) -> None:
     """Each field is above 0."""
     check_number(**fields)
     for name, value in fields.items():
-        require(bool(0 < value < math.inf), name, value, "use a number above 0")
+        require((value > 0) & (value < math.inf), name, value, "use a number above 0")
 
 
 def check_not_negative(**fields: Scalar) -> None:
     """Each field is 0 or more."""
     check_number(**fields)
     for name, value in fields.items():
-        require(bool(0 <= value < math.inf), name, value, "use a number that is 0 or more")
+        require((value >= 0) & (value < math.inf), name, value, "use a number that is 0 or more")
 
 
 def check_below_one(**fields: Scalar) -> None:
     """Each field is from 0 to below 1."""
     check_number(**fields)
     for name, value in fields.items():
-        require(bool(0 <= value < 1), name, value, "use a number from 0 to below 1")
+        require((value >= 0) & (value < 1), name, value, "use a number from 0 to below 1")
 
 
 def check_unit(**fields: Scalar) -> None:
     """Each field is from 0 to 1."""
     check_number(**fields)
     for name, value in fields.items():
-        require(bool(0 <= value <= 1), name, value, "use a number from 0 to 1")
+        require((value >= 0) & (value <= 1), name, value, "use a number from 0 to 1")
 
 
 def check_probabilities(**fields: Schedule) -> None:
-    """Each field is from 0 to 1, at either end."""
+    """Each field stays between 0 and 1; see `check_schedule` for those of a user's own."""
     for name, schedule in fields.items():
-        ends = (schedule.value, schedule.end)
-        require(bool(min(ends) >= 0 and max(ends) <= 1), name, schedule, "use 0 to 1")
+        for end in schedule.ends:
+            require((end >= 0) & (end <= 1), name, schedule, "use 0 to 1")
 
 
 def check_parts(whole: eqx.Module) -> None:

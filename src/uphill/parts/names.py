@@ -14,4 +14,5 @@ NAMES: dict[str, tuple[str, ...]] = {
     "Surrogate": ("ScoreFunction", "ImportanceRatio", "ClippedRatio", "KLPenalty"),
     "GradientOptimizer": GRADIENT_OPTIMIZERS,
     "Optimizer": (*GRADIENT_OPTIMIZERS, "NaturalGradient", "TrustRegion"),
+    "Schedule": (),  # ours are written as texts
 }

@@ -24,7 +24,7 @@ from uphill.parts.checks import (
     check_schedule,
     require,
 )
-from uphill.parts.schedule import Schedule
+from uphill.parts.schedule import Schedule, is_number
 from uphill.trajectory import Array, Scalar
 
 Metrics = dict[str, Array]
@@ -185,7 +185,7 @@ class Optax(GradientOptimizer):
             "lion, nadam or adabelief",
         )
         unknown = sorted(set(self.settings) - set(known) | {"learning_rate"} & set(self.settings))
-        are_numbers = all(type(x) in (int, float) for x in self.settings.values())
+        are_numbers = all(map(is_number, self.settings.values()))
         require(are_numbers, "settings", self.settings, "give each name a number")
         others = ", ".join(name for name in known if name != "learning_rate")
         require(not unknown, "settings", ", ".join(unknown), f"optax.{self.name} has {others}")
@@ -267,5 +267,5 @@ def _check_optimizer(learning_rate: Schedule, max_grad_norm: Scalar | None) -> N
     check_schedule(learning_rate=learning_rate)
     if max_grad_norm is not None:
         check_number(max_grad_norm=max_grad_norm)
-        is_norm = bool(0 < max_grad_norm < float("inf"))
+        is_norm = (max_grad_norm > 0) & (max_grad_norm < float("inf"))
         require(is_norm, "max_grad_norm", max_grad_norm, "use a number above 0, or None")

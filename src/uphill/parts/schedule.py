@@ -1,79 +1,172 @@
 """A number that may change while training goes on."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
+import wadler_lindig
+from jax.core import Tracer
 
 from uphill.errors import UphillError
 from uphill.trajectory import Scalar
 
-_KINDS = ("constant", "linear", "cosine")
-
 
 class Schedule(eqx.Module):
-    """`3e-4`, or `linear:3e-4:0`: from the first value to the second as training goes on;
-    `cosine:3e-4:0` likewise, slowly at both ends.
+    """What a setting is at each time of the training. One of your own says so in `at`:
 
-    >>> Schedule.parse("linear:1:0").at(0.25).value
-    0.75
+    >>> class Warmup(Schedule):
+    ...     peak: float = 1e-3
+    ...
+    ...     def at(self, progress):
+    ...         return self.peak * jnp.minimum(1.0, 10.0 * progress)
     """
 
-    value: Scalar
-    """its value at the start; of a schedule that was evaluated, its value now"""
-    end: Scalar
-    """its value at the end"""
-    kind: str = eqx.field(static=True, default="constant")
+    @abstractmethod
+    def at(self, progress: Scalar) -> Scalar:
+        """Its value when `progress` (0 to 1, traced) of the training is done."""
 
-    @classmethod
-    def parse(cls, text: "str | Scalar | Schedule", field: str = "") -> "Schedule":
-        """Read a number, `linear:START:END` or `cosine:START:END`.
+    def now(self, progress: Scalar) -> "Constant":
+        """The constant that it is when `progress` of the training is done."""
+        return Constant(self.at(progress))
+
+    @property
+    def value(self) -> Scalar:
+        """Its value at the start; of one that was evaluated, its value now."""
+        return self.at(0.0)
+
+    @property
+    def ends(self) -> tuple[Scalar, ...]:
+        """Between which values it stays, where that is known without computing anything."""
+        return ()
+
+    @staticmethod
+    def parse(value: "str | Scalar | Schedule", field: str = "") -> "Schedule":
+        """Read a number, which may be traced, `linear:START:END` or `cosine:START:END`.
 
         Raises:
             UphillError: for anything else; it names the `field` whose value this is.
         """
-        if isinstance(text, Schedule):
-            return text
-        kind, *numbers = str(text).split(":") if ":" in str(text) else ("constant", str(text))
+        if isinstance(value, Schedule):
+            return value if isinstance(value, Constant | Ramp) else _answering(value, field)
+        if is_traced(value) and is_number(value):
+            return Constant(value)
+        written = f"constant:{float(value)!r}" if is_number(value) else str(value)
+        kind, *texts = written.split(":") if ":" in written else ("constant", written)
         try:
-            values = [float(number) for number in numbers]
-        except ValueError:
-            values = []
-        expected = 1 if kind == "constant" else 2
-        if kind not in _KINDS or len(values) != expected or not all(map(math.isfinite, values)):
+            numbers = [float(text) for text in texts]
+            if not all(map(math.isfinite, numbers)):
+                raise ValueError
+            return KINDS[kind](*numbers)
+        except (KeyError, TypeError, ValueError):
             raise UphillError(
-                f"{field or 'A schedule'} is {text!r}: write a number, linear:START:END or "
+                f"{field or 'A schedule'} is {value!r}: write a number, linear:START:END or "
                 "cosine:START:END."
-            )
-        return cls(values[0], values[-1], kind)
+            ) from None
 
-    @classmethod
-    def of(cls, field: str) -> "Callable[[str | Scalar | Schedule], Schedule]":
+    @staticmethod
+    def of(field: str) -> "Callable[[str | Scalar | Schedule], Schedule]":
         """`parse`, for the field of that name."""
-        return lambda text: cls.parse(text, field)
+        return lambda value: Schedule.parse(value, field)
 
-    def at(self, progress: Scalar) -> "Schedule":
-        """The constant that it is when `progress` (0 to 1) of the training is done."""
-        if self.kind == "constant":
-            return self
-        if self.kind == "cosine":
-            progress = 0.5 - 0.5 * jnp.cos(jnp.pi * progress)
-        now = self.value + (self.end - self.value) * progress
-        return Schedule(now, now, "constant")
+
+class Written(Schedule):
+    """A schedule that is written as a number or as a text."""
 
     def __repr__(self) -> str:
         """As it is written in Python: a number, or a text in quotes."""
-        return str(self) if self.kind == "constant" else repr(str(self))
+        return repr(str(self))
 
     def __pdoc__(self, **_: Any) -> Any:
         """The same within an Equinox module, which does not ask for the `repr` of its fields."""
-        import wadler_lindig
-
         return wadler_lindig.TextDoc(repr(self))
 
+
+class Constant(Written):
+    """`3e-4`: the same all the time."""
+
+    number: Scalar
+
+    def at(self, progress: Scalar) -> Scalar:
+        return self.number
+
+    @property
+    def ends(self) -> tuple[Scalar, ...]:
+        return (self.number,)
+
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
-        if self.kind == "constant":
-            return repr(self.value)
-        return f"{self.kind}:{self.value!r}:{self.end!r}"
+        return eqx.tree_pformat(self.number)
+
+
+class Ramp(Written):
+    """From `start` to `stop` as training goes on."""
+
+    start: Scalar
+    stop: Scalar
+
+    @property
+    def ends(self) -> tuple[Scalar, ...]:
+        return self.start, self.stop
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__.lower()}:{self.start!r}:{self.stop!r}"
+
+
+class Linear(Ramp):
+    """`linear:3e-4:0`: from the first value to the second, evenly.
+
+    >>> Schedule.parse("linear:1:0").at(0.25)
+    0.75
+    """
+
+    def at(self, progress: Scalar) -> Scalar:
+        return self.start + (self.stop - self.start) * progress
+
+
+class Cosine(Ramp):
+    """`cosine:3e-4:0`: from the first value to the second, slowly at both ends."""
+
+    def at(self, progress: Scalar) -> Scalar:
+        progress = 0.5 - 0.5 * jnp.cos(jnp.pi * progress)
+        return self.start + (self.stop - self.start) * progress
+
+
+KINDS = {"constant": Constant, "linear": Linear, "cosine": Cosine}
+"""How a text names them."""
+
+
+def is_traced(value: Any) -> TypeGuard[Tracer]:
+    """Whether it is a number of a program that is being made: nobody knows its value yet."""
+    return isinstance(value, Tracer)
+
+
+def is_number(value: Any) -> TypeGuard[Scalar]:
+    """Whether it is one number: Python's, NumPy's or JAX's, traced or not."""
+    is_array = isinstance(value, np.generic | np.ndarray | jax.Array) and value.shape == ()
+    return type(value) in (int, float) or (is_array and value.dtype.kind in "iuf")
+
+
+def _answering(schedule: Schedule, field: str) -> Schedule:
+    """A schedule of a user's own.
+
+    Raises:
+        UphillError: unless it has one number to say of a traced time.
+    """
+    try:
+        answer = jax.eval_shape(schedule.at, jax.ShapeDtypeStruct((), jnp.float32))
+        said = "gives an array" if answer.shape else ""
+    except Exception as error:
+        said = f"fails ({str(error).splitlines()[0]})"
+    if said:
+        raise UphillError(
+            f"{field or 'A schedule'} is {schedule!r}, whose at(progress) {said}: compute one "
+            "number from progress with jax.numpy."
+        )
+    return schedule

@@ -26,7 +26,7 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 
-def over_rows(
+def over_vectors(
     layer: Callable[[jax.Array], jax.Array], x: Float[Array, "*batch inputs"]
 ) -> Float[Array, "*batch outputs"]:
     """`layer`, a function of one vector, of every vector along the last axis."""
@@ -46,7 +46,7 @@ class MLP(eqx.Module):
     activation: str = eqx.field(static=True)
 
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
-        return over_rows(self.one, x) if self.layers else x
+        return over_vectors(self.one, x) if self.layers else x
 
     def one(self, x: Float[jax.Array, " inputs"]) -> Float[jax.Array, " outputs"]:
         """The hidden units of a single vector."""
@@ -139,7 +139,7 @@ class ConvolutionalTrunk(eqx.Module):
     activation: str = eqx.field(static=True)
 
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
-        return over_rows(self._one, x)
+        return over_vectors(self._one, x)
 
     def _one(self, x: Float[jax.Array, " inputs"]) -> Float[jax.Array, " outputs"]:
         size = prod(self.shape)

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray, PyTree
 
 from uphill.errors import UphillError
-from uphill.policies.networks import over_rows
+from uphill.policies.networks import over_vectors
 from uphill.trajectory import Array
 
 NetworkFactory = Callable[[int, PRNGKeyArray], eqx.Module]
@@ -29,7 +29,7 @@ class OwnTrunk(eqx.Module):
     rest: Any = eqx.field(static=True)
 
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
-        return over_rows(eqx.combine(self.arrays, self.rest), x)
+        return over_vectors(eqx.combine(self.arrays, self.rest), x)
 
 
 def own_trunk(

@@ -21,7 +21,7 @@ from uphill.policies.networks import (
     convolutional,
     linear,
     mlp,
-    over_rows,
+    over_vectors,
 )
 from uphill.policies.own_network import NetworkFactory, OwnTrunk, own_trunk
 from uphill.theory.distributions import Distribution
@@ -101,7 +101,7 @@ class Network(eqx.Module):
     head: eqx.nn.Linear
 
     def __call__(self, features: Float[Array, "*batch D"]) -> Float[Array, "*batch outputs"]:
-        return over_rows(self.head, self.trunk(features))
+        return over_vectors(self.head, self.trunk(features))
 
 
 class Policy(eqx.Module):
@@ -125,10 +125,10 @@ class Policy(eqx.Module):
         """The distribution that the heads make of the hidden units."""
         log_std = self.log_std
         if isinstance(log_std, eqx.nn.Linear):
-            log_std = jnp.clip(over_rows(log_std, hidden), *LOG_STD_BOUNDS)
+            log_std = jnp.clip(over_vectors(log_std, hidden), *LOG_STD_BOUNDS)
         elif isinstance(log_std, Network):
             log_std = jnp.clip(log_std(features), *LOG_STD_BOUNDS)
-        return self.action_kind.distribution(over_rows(self.head, hidden), log_std)
+        return self.action_kind.distribution(over_vectors(self.head, hidden), log_std)
 
 
 class Critic(eqx.Module):
@@ -152,7 +152,7 @@ class Critic(eqx.Module):
         if self.trunk is not None:
             hidden = self.trunk(features)
         assert hidden is not None, "a critic on the policy's trunk needs its hidden units"
-        return over_rows(self.head, hidden)[..., 0]
+        return over_vectors(self.head, hidden)[..., 0]
 
 
 def values(

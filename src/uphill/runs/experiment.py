@@ -13,6 +13,13 @@ from uphill.errors import UphillError
 from uphill.parts import Algorithm
 from uphill.runs.checkpoint import read_json, write_file
 from uphill.runs.configuration import decode, encode
+from uphill.runs.own_parts import (
+    NOTHING_OWN,
+    NotGivenError,
+    OwnParts,
+    Withheld,
+    own_parts_in,
+)
 
 FILE = "experiment.json"
 
@@ -39,7 +46,7 @@ class Experiment:
     backend: Literal["compiled", "envpool", "gymnasium"]
     is_async: bool
     algo: str
-    algorithm: Algorithm
+    algorithm: Algorithm | Withheld
     seed: int
     seeds: int
     steps: int
@@ -74,6 +81,17 @@ class Experiment:
             raise UphillError(f"checkpoint_every is {self.checkpoint_every}: use 0 or more.")
 
     @property
+    def composition(self) -> Algorithm:
+        """The algorithm, whole.
+
+        Raises:
+            NotGivenError: if one of its parts is a user's own, and was not given again.
+        """
+        if isinstance(self.algorithm, Withheld):
+            raise NotGivenError(self.algorithm.sentence)
+        return self.algorithm
+
+    @property
     def all_seeds(self) -> tuple[int, ...]:
         return tuple(range(self.seed, self.seed + self.seeds))
 
@@ -88,7 +106,8 @@ def make_experiment(**settings: Any) -> Experiment:
     document = {name: encode(value) for name, value in settings.items()}
     for name in {"steps", "eval_every"} & set(document):
         document[name] = whole(document[name])
-    experiment = decode(Experiment, {"$type": Experiment.__name__, **document})
+    own = OwnParts(own_parts_in(settings["algorithm"]))
+    experiment = decode(Experiment, {"$type": Experiment.__name__, **document}, own=own)
     _to_json(experiment)
     return experiment
 
@@ -128,8 +147,8 @@ def as_path(path: str | PathLike[str], field: str = "path") -> Path:
     return Path(path)
 
 
-def read_experiment(run: Path) -> Experiment:
-    """Read `experiment.json`.
+def read_experiment(run: Path, own: OwnParts = NOTHING_OWN) -> Experiment:
+    """Read `experiment.json`; an algorithm with parts that `own` does not know is withheld.
 
     Raises:
         UphillError: if there is none, or it is not what `write_experiment` writes.
@@ -137,7 +156,7 @@ def read_experiment(run: Path) -> Experiment:
     if not (run / FILE).exists():
         raise UphillError(f"{run} is no run directory: it has no {FILE}.")
     try:
-        return decode(Experiment, read_json(run / FILE))
+        return decode(Experiment, read_json(run / FILE), own=own)
     except UphillError as error:
         raise UphillError(f"{run / FILE} is damaged: {error}") from error
 

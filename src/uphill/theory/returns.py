@@ -1,6 +1,7 @@
 """Return estimators: how good was what followed this step?
 
-All of them are one linear recurrence, read backwards in time. `ended` is `terminated | truncated`;
+Most of them are one linear recurrence, read backwards in time; the return of a whole episode and
+the n-step return are made of sums that it gives. `ended` is `terminated | truncated`;
 rows that autoreset produced need no special case, because the row before them has ended.
 
 Where a buffer is only partly filled, `length` is the number of its rows that are: what the others

@@ -2,7 +2,7 @@
 
 Each takes the log-probability of a sampled action under the policy that is being improved
 (`log_prob`), under the policy that sampled it (`old_log_prob`), and its advantage. Nothing is
-averaged here: the masked mean is taken in one place, `learning/objective.py`.
+averaged here: `mean_gradient` in `learning/objective.py` takes the mean over samples.
 """
 
 import jax.numpy as jnp

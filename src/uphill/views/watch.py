@@ -24,7 +24,7 @@ HOST = "127.0.0.1"
 PORT = 8000
 TRIES = 20
 """Ports that are tried where none was asked for."""
-PATIENCE = 30.0
+TIMEOUT = 30.0
 """Seconds after which a connection that says nothing is closed."""
 
 _HEADERS = {
@@ -104,7 +104,7 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """Answers one request: GET / or GET /report?run=NAME, and refuses everything else."""
 
-    timeout = PATIENCE
+    timeout = TIMEOUT
     server_version, sys_version = "uphill", ""
 
     def parse_request(self) -> bool:

@@ -17,8 +17,8 @@ from uphill.envs.worlds.tracks import (
     circuits,
     lay,
     read_track,
-    select,
     sight,
+    tracks_named,
     write_track,
 )
 from uphill.errors import UphillError
@@ -68,9 +68,9 @@ def test_training_tracks_are_four_or_more_and_the_test_track_is_none_of_them():
     assert len(TRAINING) >= 4
     assert TESTING not in TRAINING
     assert {TESTING, *TRAINING} == set(TRACKS)
-    assert [track.name for track in select(None)] == list(TRAINING)
-    assert select("test") == (TRACKS[TESTING],)
-    assert select("oval") == (TRACKS["oval"],)
+    assert [track.name for track in tracks_named(None)] == list(TRAINING)
+    assert tracks_named("test") == (TRACKS[TESTING],)
+    assert tracks_named("oval") == (TRACKS["oval"],)
 
 
 def crosses(a, b, walls, section):
@@ -109,7 +109,7 @@ def test_a_track_survives_its_file_and_the_name_may_be_the_files(tmp_path):
     track = replace(TRACKS["hairpin"], name="mine")
     write_track(track, tmp_path / "loop.json")
     assert read_track(tmp_path / "loop.json") == track
-    assert select(str(tmp_path / "loop.json")) == (track,)
+    assert tracks_named(str(tmp_path / "loop.json")) == (track,)
     (tmp_path / "plain.json").write_text(json.dumps({"center": SQUARE}))
     assert read_track(tmp_path / "plain.json") == Track("plain", SQUARE, 5.0)
 
@@ -137,13 +137,13 @@ def test_what_can_not_be_driven_on_is_refused_in_one_sentence(tmp_path, document
     if document is not None:
         path.write_text(document if isinstance(document, str) else json.dumps(document))
     with pytest.raises(UphillError, match=words) as caught:
-        select(str(path))
+        tracks_named(str(path))
     assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_name_is_answered_by_those_that_exist():
     with pytest.raises(UphillError, match=r"no track 'ovall': use one of oval, .*, test, or"):
-        select("ovall")
+        tracks_named("ovall")
 
 
 def test_several_tracks_are_padded_to_the_longest():

@@ -53,7 +53,7 @@ def test_before_the_first_episode_ends_only_the_way_is_known() -> None:
     assert "40 k of 100 k steps" in line
     assert len(lines(LastLook(unknown, Curve()))) == 0
     # Its episodes may end before the first point of the curve.
-    assert lines(Dashboard(view, Curve()))[1].strip() == "return 100.0"
+    assert lines(Dashboard(view, Curve()))[1].strip() == "return 100"
 
 
 def test_one_seed_is_a_bar_and_its_curve_with_both_ends() -> None:
@@ -61,7 +61,7 @@ def test_one_seed_is_a_bar_and_its_curve_with_both_ends() -> None:
     assert first.split()[:2] == ["40", "%"]
     assert "40 k of 100 k steps · 12.3 k steps/s" in first
     name, value, low, curve, high = second.split()
-    assert (name, value, low, high) == ("return", "100.0", "0.0", "100.0")
+    assert (name, value, low, high) == ("return", "100", "0", "100")
     assert curve == "".join(sorted(curve))
     assert set(curve) == set(BLOCKS)
 
@@ -71,13 +71,13 @@ def test_a_few_seeds_have_rows_of_one_scale_and_a_star_for_each_milestone() -> N
     assert len(shown) == 1 + 4 + 1
     rows = shown[1:5]
     assert [row.split()[:3] for row in rows] == [
-        ["seed", str(5 + s), f"{100.0 * (s + 1)}"] for s in range(4)
+        ["seed", str(5 + s), f"{100 * (s + 1)}"] for s in range(4)
     ]
     assert [row.count("★") for row in rows] == [3, 0, 2, 0]
     # The best of all seeds is the top of every row: a quarter of it is above two of eight blocks.
     assert [max(blocks(row)) for row in rows] == ["▃", "▅", "▇", "█"]
     name, value, low, curve, high = shown[5].split()
-    assert (name, value, low, high) == ("IQM", "250.0", "0.0", "400.0")
+    assert (name, value, low, high) == ("IQM", "250", "0", "400")
     assert len({len(blocks(row)) for row in shown[1:]}) == 1
     assert len({row.index("▁") for row in shown[1:]}) == 1  # below each other
     assert max(curve) == "▆"
@@ -86,7 +86,7 @@ def test_a_few_seeds_have_rows_of_one_scale_and_a_star_for_each_milestone() -> N
 def test_many_seeds_are_a_curve_and_where_each_is_now() -> None:
     _, overall, spread = lines(Dashboard(*training(32)))
     assert overall.split()[:2] == ["IQM", "1,650"]
-    assert spread.split()[:3] == ["32", "seeds", "100.0"]
+    assert spread.split()[:3] == ["32", "seeds", "100"]
     assert spread.split()[-1] == "3,200"
     assert len(blocks(spread)) == 32
     assert blocks(spread) == "".join(sorted(blocks(spread)))
@@ -112,7 +112,7 @@ def test_what_matters_most_is_shown_in_narrow_terminals() -> None:
     for width in (40, 60, 80):
         first, second = lines(Dashboard(view, curve), width)
         assert "s left" in first
-        assert "40 %" in first
+        assert "40\u00a0%" in first
         assert "━" in first
         assert len(blocks(second)) >= 8
     assert "left" in lines(Dashboard(view, curve), 20)[0]
@@ -130,5 +130,5 @@ def test_the_last_look_is_the_curve_alone() -> None:
     view, curve = training(3)
     (line,) = lines(LastLook(view, curve))
     assert line.split()[0] == "IQM"
-    assert line.split()[-1] == "200.0"  # the curve's own ends
+    assert line.split()[-1] == "200"  # the curve's own ends
     assert set(blocks(line)) == set(BLOCKS)

@@ -10,12 +10,9 @@ from uphill.sessions.display.readings import (
     POINTS,
     Curve,
     View,
-    duration,
     header,
     middle,
-    number,
     resample,
-    short,
     sparkline,
 )
 
@@ -81,37 +78,10 @@ def test_time_left_is_that_of_all_seeds_and_goes_by() -> None:
     assert view.seconds_left(10.0) == 30
     assert view.seconds_left(14.0) == 26
     assert view.seconds_left(99.0) == 0
-    assert header(view, 10.0) == ["25 %", "250 k of 1 M steps", "200 k steps/s", "30 s left"]
+    assert header(view, 10.0) == ["25\u00a0%", "250 k of 1 M steps", "200 k steps/s", "30 s left"]
 
 
 def test_a_seed_that_has_its_steps_waits_and_nothing_of_it_is_left() -> None:
     view = View(100, seeds=(0, 1), steps=(130, 50), steps_per_second=10.0)
     assert view.fraction == 0.75
     assert view.seconds_left(0.0) == 5
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        (0.0, "0.0"),
-        (-0.05, "-0.05"),
-        (999.94, "999.9"),
-        (12345.6, "12,346"),
-        (-1.5e7, "-1.5e+07"),
-    ],
-)
-def test_numbers_are_short(value: float, shown: str) -> None:
-    assert number(value) == shown
-
-
-def test_counts_and_times_have_units() -> None:
-    assert [short(x) for x in (12, 1_000, 1_234_567)] == ["12", "1 k", "1.23 M"]
-    assert [short(x) for x in (999.7, 999_800, 2e9)] == ["1 k", "1 M", "2 G"]
-    assert [duration(x) for x in (0.04, 9.94, 10.2, 119, 3599, 90_000)] == [
-        "0.0 s",
-        "9.9 s",
-        "10 s",
-        "119 s",
-        "60 min",
-        "25 h 0 min",
-    ]

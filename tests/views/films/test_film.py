@@ -22,7 +22,7 @@ from uphill.runs.checkpoint import read_manifest
 from uphill.runs.kept_policies import keep_policy, write_milestones
 from uphill.runs.milestones import Milestone
 from uphill.views.films import film
-from uphill.views.films.film import film_rate, fit, milestone_clips, record
+from uphill.views.films.film import film_rate, fitted, milestone_clips, record
 from uphill.views.films.stages import CANDIDATES, stage_of
 
 
@@ -115,11 +115,11 @@ def test_one_film_alone_runs_in_real_time() -> None:
 
 def test_pictures_are_scaled_to_even_sizes_and_small_ones_enlarged() -> None:
     small = np.arange(21 * 16 * 3, dtype=np.uint8).reshape(21, 16, 3)
-    enlarged = fit(small, None)
+    enlarged = fitted(small, None)
     assert enlarged.shape == (21 * 25 // 2 * 2, 400, 3)
     np.testing.assert_array_equal(enlarged[::25, ::25], small)
-    assert fit(small, 8).shape == (10, 8, 3)
-    assert fit(np.zeros((401, 601, 3), np.uint8), None).shape == (400, 600, 3)
+    assert fitted(small, 8).shape == (10, 8, 3)
+    assert fitted(np.zeros((401, 601, 3), np.uint8), None).shape == (400, 600, 3)
 
 
 # --- what is in the files -----------------------------------------------------------------------

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from uphill.views.report.charts import Chart, Curve, line_chart, ticks
+from uphill.views.report.charts import Chart, Line, line_chart, ticks
 
 
 def points(drawn: str) -> np.ndarray:
@@ -18,7 +18,7 @@ def points(drawn: str) -> np.ndarray:
 
 def test_a_curve_goes_through_its_points() -> None:
     x, y = np.array([0.0, 50.0, 100.0]), np.array([0.0, 30.0, 60.0])
-    chart = line_chart("title", [Curve(x, y)], x_range=(0.0, 100.0), y_range=(0.0, 100.0))
+    chart = line_chart("title", [Line(x, y)], x_range=(0.0, 100.0), y_range=(0.0, 100.0))
     np.testing.assert_allclose(points(chart.lines[0].drawn), [[0, 0.5, 1], [0, 0.3, 0.6]])
     assert chart.title == "title"
     assert [(tick.at, tick.label) for tick in chart.x_ticks][:2] == [(0.0, "0"), (20.0, "20")]
@@ -27,7 +27,7 @@ def test_a_curve_goes_through_its_points() -> None:
 
 def test_what_is_not_finite_leaves_a_gap_and_no_other_number() -> None:
     y = np.array([1.0, np.nan, 2.0, np.inf, 3.0])
-    chart = line_chart("", [Curve(np.arange(5.0), y)])
+    chart = line_chart("", [Line(np.arange(5.0), y)])
     drawn = chart.lines[0].drawn
     assert drawn.count("M") == 3
     assert not re.search("nan|inf", drawn)
@@ -36,7 +36,7 @@ def test_what_is_not_finite_leaves_a_gap_and_no_other_number() -> None:
 
 def test_the_band_goes_there_and_back_around_its_curve() -> None:
     x, y = np.array([0.0, 1.0]), np.array([2.0, 3.0])
-    chart = line_chart("", [Curve(x, y, "run-1", y - 1, y + 1)], y_range=(0.0, 4.0))
+    chart = line_chart("", [Line(x, y, "run-1", y - 1, y + 1)], y_range=(0.0, 4.0))
     (band,) = chart.bands
     assert band.look == "run-1 band"
     assert band.drawn.endswith("Z")
@@ -44,7 +44,7 @@ def test_the_band_goes_there_and_back_around_its_curve() -> None:
 
 
 def test_threshold_and_dots_are_within_the_picture() -> None:
-    curve = Curve(np.array([0.0, 10.0]), np.array([1.0, 2.0]))
+    curve = Line(np.array([0.0, 10.0]), np.array([1.0, 2.0]))
     chart = line_chart("", [curve], threshold=50.0, dots=[(10.0, -20.0, "lowest")])
     assert chart.threshold is not None
     (dot,) = chart.dots
@@ -57,9 +57,9 @@ def test_threshold_and_dots_are_within_the_picture() -> None:
 
 
 @pytest.mark.parametrize(
-    "curves", [[], [Curve(np.zeros(0), np.zeros(0))], [Curve(np.zeros(1), np.full(1, 7.0))]]
+    "curves", [[], [Line(np.zeros(0), np.zeros(0))], [Line(np.zeros(1), np.full(1, 7.0))]]
 )
-def test_hardly_anything_to_draw_is_a_chart_all_the_same(curves: list[Curve]) -> None:
+def test_hardly_anything_to_draw_is_a_chart_all_the_same(curves: list[Line]) -> None:
     chart = line_chart("", curves)
     assert isinstance(chart, Chart)
     assert all(np.isfinite(tick.at) for tick in (*chart.x_ticks, *chart.y_ticks))

@@ -9,7 +9,7 @@ import pytest
 from report_runs import copied, load
 from uphill.errors import UphillError
 from uphill.runs.metrics import read_metrics
-from uphill.views.report.view import flatten, overview_of, recent_return, view_of
+from uphill.views.report.view import dotted, overview_of, recent_return, view_of
 
 
 def test_a_finished_run(pair: tuple[Path, Path]) -> None:
@@ -92,7 +92,7 @@ def test_an_overview(pair: tuple[Path, Path], tmp_path: Path) -> None:
 def test_settings_are_flat() -> None:
     document = {"a": {"$type": "Part", "b": 1.5, "c": {"$type": "Deep", "d": [1, 2]}}, "e": None}
     document |= {"f": {}, "g": True, "h": []}
-    assert flatten(document) == [
+    assert dotted(document) == [
         *(("a", "Part"), ("a.b", "1.5"), ("a.c", "Deep"), ("a.c.d", "1, 2")),
         *(("e", "none"), ("f", "none"), ("g", "yes"), ("h", "none")),
     ]

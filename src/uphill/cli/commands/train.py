@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 from uphill.cli.errors import WrongCommandLine
 from uphill.cli.output import stdout_for
 from uphill.cli.parsing import BackendFlag, parse, take_env_kwargs
-from uphill.cli.part_flags import describe_parts, take_part_types, unchecked
+from uphill.cli.part_flags import describe_parts, switches_in, take_part_types, unchecked
 
 
 @dataclass(frozen=True)
@@ -94,20 +94,24 @@ def environment_in(argv: list[str]) -> str | None:
     Raises:
         WrongCommandLine: if a flag before it has several values: nothing says where they end.
     """
-    normalize = ("observations", "rewards", "returns")
-    switches = {"--baseline.shares-trunk", *(f"--normalize-{name}" for name in normalize)}
-    switches |= {f"--{f.name.replace('_', '-')}" for f in fields(TrainOptions) if f.type is bool}
     before = ""
     for word in argv:
-        is_value = before.startswith("--") and "=" not in before
-        if not word.startswith("-") and not (
-            is_value and before.replace("--no-", "--") not in switches
-        ):
+        if not word.startswith("-") and not _takes_value(before, argv):
             if before and word.isdecimal():
                 raise WrongCommandLine(_ENV_FIRST)
             return word
         before = word
     return None
+
+
+def _takes_value(word: str, argv: list[str]) -> bool:
+    """Whether it is a flag whose value is the next word."""
+    if not word.startswith("--") or "=" in word:
+        return False
+    *place, name = word[2:].split(".")
+    flag = ".".join([*place, name.removeprefix("no-")])
+    options = {f.name.replace("_", "-"): f.type is not bool for f in fields(TrainOptions)}
+    return options[flag] if flag in options else f"--{flag}" not in switches_in(argv)
 
 
 def parse_train(argv: list[str], env: str) -> tuple[TrainOptions, Any, Any]:

@@ -1,6 +1,6 @@
 """From facts to findings: small functions, each of which knows one fault."""
 
-from uphill.doctor.facts import Facts
+from uphill.doctor.facts import EnvironmentFacts
 from uphill.doctor.finding import Finding, Severity
 from uphill.doctor.rules import actions, contract, episodes, learning, observations, rewards
 
@@ -16,8 +16,8 @@ RULES = (
     learning.no_better_than_random,
     learning.constant_as_good,
     observations.duplicate_numbers,
-    observations.scale,
-    rewards.scale,
+    observations.badly_scaled_numbers,
+    rewards.badly_scaled_rewards,
     episodes.no_time_limit,
     episodes.time_limit_as_termination,
     episodes.both_flags,
@@ -28,7 +28,7 @@ RULES = (
 )
 
 
-def find(facts: Facts) -> list[Finding]:
+def find(facts: EnvironmentFacts) -> list[Finding]:
     """All findings, the gravest first."""
     order: tuple[Severity, ...] = ("problem", "advice", "note")
     found = [finding for rule in RULES for finding in rule(facts)]

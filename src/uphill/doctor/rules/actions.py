@@ -1,11 +1,12 @@
 """Actions that do nothing."""
 
-from uphill.doctor.facts import Facts
+from uphill.doctor.facts import EnvironmentFacts
 from uphill.doctor.finding import Finding
 from uphill.doctor.repeats import FEWEST
+from uphill.words import among, listed
 
 
-def without_effect(facts: Facts) -> list[Finding]:
+def without_effect(facts: EnvironmentFacts) -> list[Finding]:
     """Actions, or components of the action, that make no difference in any situation tried."""
     effects = facts.effects
     if effects is None or effects.num_situations < FEWEST:
@@ -21,7 +22,7 @@ def without_effect(facts: Facts) -> list[Finding]:
             )
         ]
     if effects.alike:
-        groups = "; ".join(f"{_and(group)} did the same" for group in effects.alike)
+        groups = "; ".join(f"{listed(among(group))} did the same" for group in effects.alike)
         return [
             Finding(
                 "action-without-effect",
@@ -36,13 +37,9 @@ def without_effect(facts: Facts) -> list[Finding]:
             Finding(
                 "action-without-effect",
                 "advice",
-                f"{_and(effects.idle)} changed nothing {situations}, from one bound to the other.",
+                f"{listed(among(effects.idle))} changed nothing {situations}, from one bound to "
+                "the other.",
                 "See whether step uses it; leave it out of action_space otherwise.",
             )
         ]
     return []
-
-
-def _and(names: tuple[str, ...]) -> str:
-    shown = [*names[:8], "…"] if len(names) > 8 else list(names)
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"

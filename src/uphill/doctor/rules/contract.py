@@ -1,6 +1,6 @@
 """Whether the environment keeps the contract: what it returns, and whether it returns at all."""
 
-from uphill.doctor.facts import Complaint, Facts, Play
+from uphill.doctor.facts import Complaint, EnvironmentFacts, Play
 from uphill.doctor.finding import Finding, Name, Severity
 from uphill.doctor.rules.episodes import not_repeatable
 
@@ -40,7 +40,7 @@ _COMPLAINTS: dict[Name, tuple[Severity, str]] = {
 }
 
 
-def could_not_be_played_on(facts: Facts) -> list[Finding]:
+def could_not_be_played_on(facts: EnvironmentFacts) -> list[Finding]:
     """An exception, a call that never returned, or a return that nobody could use."""
     return [
         Finding(failure.finding, "problem", failure.seen, _BROKEN[failure.finding])
@@ -48,7 +48,7 @@ def could_not_be_played_on(facts: Facts) -> list[Finding]:
     ]
 
 
-def returned_what_it_should_not(facts: Facts) -> list[Finding]:
+def returned_what_it_should_not(facts: EnvironmentFacts) -> list[Finding]:
     """Numbers that are not finite, out of bounds, or of another type."""
     found = []
     for name, (severity, mend) in _COMPLAINTS.items():
@@ -64,7 +64,7 @@ def returned_what_it_should_not(facts: Facts) -> list[Finding]:
     return found
 
 
-def _judged(name: Name, facts: Facts) -> tuple[Play, ...]:
+def _judged(name: Name, facts: EnvironmentFacts) -> tuple[Play, ...]:
     """The plays that count: constant actions may drive anything out of its bounds."""
     return (facts.random,) if name == "observation-outside-space" else facts.plays
 
@@ -80,7 +80,7 @@ def _counted(complaints: list[Complaint], plays: list[Play]) -> str:
     return f"{times} in {steps:,} steps: {first}{complaints[0].example}."
 
 
-def training_refused(facts: Facts) -> list[Finding]:
+def training_refused(facts: EnvironmentFacts) -> list[Finding]:
     """What our trainer says, if no other finding says it."""
     said = {x.finding for x in facts.failures} | {n for p in facts.plays for n in p.complaints}
     if facts.cannot_train is None or said & set(_COMPLAINTS):
@@ -89,7 +89,7 @@ def training_refused(facts: Facts) -> list[Finding]:
     return [Finding("cannot-train", "problem", facts.cannot_train, mend)]
 
 
-def checker_said(facts: Facts) -> list[Finding]:
+def checker_said(facts: EnvironmentFacts) -> list[Finding]:
     """What Gymnasium's checker says: of less weight where it repeats a finding of ours."""
     ours = (could_not_be_played_on, returned_what_it_should_not, not_repeatable)
     is_known = facts.is_old or any(rule(facts) for rule in ours)
@@ -106,7 +106,7 @@ def checker_said(facts: Facts) -> list[Finding]:
     ]
 
 
-def speaks_the_old_language(facts: Facts) -> list[Finding]:
+def speaks_the_old_language(facts: EnvironmentFacts) -> list[Finding]:
     """The old Gym's signatures."""
     if not facts.is_old:
         return []
@@ -122,7 +122,7 @@ def speaks_the_old_language(facts: Facts) -> list[Finding]:
     ]
 
 
-def prints_at_every_step(facts: Facts) -> list[Finding]:
+def prints_at_every_step(facts: EnvironmentFacts) -> list[Finding]:
     """Output while it is stepped."""
     steps, lines = len(facts.random.rewards), len(facts.printed)
     if not steps or lines < max(3, steps / 100):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from uphill.doctor.facts import Facts
+from uphill.doctor.facts import EnvironmentFacts
 from uphill.doctor.finding import Finding
 
 _LONG = 1000
@@ -15,12 +15,12 @@ _SOON = 20
 """Where no episode lasts as long, a time limit would hardly ever be met."""
 
 
-def lengths(facts: Facts) -> np.ndarray:
+def lengths(facts: EnvironmentFacts) -> np.ndarray:
     """Lengths of all whole episodes that were played."""
     return np.concatenate([play.lengths for play in facts.plays])
 
 
-def never_ends(facts: Facts) -> list[Finding]:
+def never_ends(facts: EnvironmentFacts) -> list[Finding]:
     """No episode came to an end, though there was time for it."""
     steps = max(play.unfinished for play in facts.plays)
     limit = facts.max_episode_steps
@@ -39,7 +39,7 @@ def never_ends(facts: Facts) -> list[Finding]:
     ]
 
 
-def no_time_limit(facts: Facts) -> list[Finding]:
+def no_time_limit(facts: EnvironmentFacts) -> list[Finding]:
     """Episodes that only an event ends: a good policy may play forever."""
     all_lengths, is_cut = lengths(facts), any(p.truncated.any() for p in facts.plays)
     if facts.max_episode_steps is not None or is_cut or ends_at_one_length(facts):
@@ -59,7 +59,7 @@ def no_time_limit(facts: Facts) -> list[Finding]:
     ]
 
 
-def ends_at_one_length(facts: Facts) -> bool:
+def ends_at_one_length(facts: EnvironmentFacts) -> bool:
     """Whether all episodes were terminated at the same step, whatever was done."""
     all_lengths = lengths(facts)
     is_terminated = all((p.terminated & ~p.truncated).all() for p in facts.plays)
@@ -67,7 +67,7 @@ def ends_at_one_length(facts: Facts) -> bool:
     return bool(is_terminated and is_same and all_lengths[0] >= _SHORT)
 
 
-def time_limit_as_termination(facts: Facts) -> list[Finding]:
+def time_limit_as_termination(facts: EnvironmentFacts) -> list[Finding]:
     """A time limit that says it was the task's own end."""
     if not ends_at_one_length(facts):
         return []
@@ -85,7 +85,7 @@ def time_limit_as_termination(facts: Facts) -> list[Finding]:
     ]
 
 
-def both_flags(facts: Facts) -> list[Finding]:
+def both_flags(facts: EnvironmentFacts) -> list[Finding]:
     """Episodes that were terminated and truncated in the same step."""
     both = sum(int((p.terminated & p.truncated).sum()) for p in facts.plays)
     count = len(lengths(facts))
@@ -102,7 +102,7 @@ def both_flags(facts: Facts) -> list[Finding]:
     ]
 
 
-def not_repeatable(facts: Facts) -> list[Finding]:
+def not_repeatable(facts: EnvironmentFacts) -> list[Finding]:
     """The same seed gives something else."""
     spec = facts.repeats
     if spec is None or spec.step:

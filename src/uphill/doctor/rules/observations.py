@@ -3,9 +3,10 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-from uphill.doctor.facts import Facts
+from uphill.doctor.facts import EnvironmentFacts
 from uphill.doctor.finding import Finding
-from uphill.doctor.numbers import is_measured, names
+from uphill.doctor.numbers import is_measured, number_names
+from uphill.words import among, number
 
 _MANY = 512
 """Of more numbers (pictures) none is looked at alone."""
@@ -15,7 +16,7 @@ _DISTINCT = 10
 _HUGE, _TINY, _UNEQUAL = 100.0, 0.01, 1000.0
 
 
-def constant_numbers(facts: Facts) -> list[Finding]:
+def constant_numbers(facts: EnvironmentFacts) -> list[Finding]:
     """Numbers that never change."""
     rows = _rows(facts)
     if len(rows) < _FEW_ROWS:
@@ -46,7 +47,7 @@ def constant_numbers(facts: Facts) -> list[Finding]:
     ]
 
 
-def duplicate_numbers(facts: Facts) -> list[Finding]:
+def duplicate_numbers(facts: EnvironmentFacts) -> list[Finding]:
     """Numbers that say what another one says, but for scale and offset."""
     rows = _rows(facts)
     if len(rows) < _FEW_ROWS or rows.shape[1] > _MANY or not _has_begun_anew(facts):
@@ -54,7 +55,7 @@ def duplicate_numbers(facts: Facts) -> list[Finding]:
     pairs = duplicates(rows)
     if not pairs:
         return []
-    all_names = names(facts.observation_space)
+    all_names = number_names(facts.observation_space)
     shown = [f"{all_names[b]} says what {all_names[a]} says" for a, b in pairs[:4]]
     more = f", and {len(pairs) - 4} more" if len(pairs) > 4 else ""
     return [
@@ -67,7 +68,7 @@ def duplicate_numbers(facts: Facts) -> list[Finding]:
     ]
 
 
-def scale(facts: Facts) -> list[Finding]:
+def badly_scaled_numbers(facts: EnvironmentFacts) -> list[Finding]:
     """Numbers that are huge, tiny, or of very unequal sizes."""
     rows, is_quantity = facts.random.rows, np.array(is_measured(facts.observation_space), bool)
     if len(rows) < _FEW_ROWS:
@@ -79,14 +80,14 @@ def scale(facts: Facts) -> list[Finding]:
     most, least = size.max(), size.min()
     if most <= _HUGE and most >= _TINY and most <= _UNEQUAL * least:
         return []
-    all_names = names(facts.observation_space)
+    all_names = number_names(facts.observation_space)
     largest, smallest = (all_names[indices[k]] for k in (size.argmax(), size.argmin()))
     if len(size) == 1:
-        seen = f"{largest} is at most {most:.3g} in size."
+        seen = f"{largest} is at most {number(most)} in size."
     else:
         seen = (
-            f"Its numbers are of sizes from {least:.3g} ({smallest}) to {most:.3g} ({largest}) in "
-            "random play."
+            f"Its numbers are of sizes from {number(least)} ({smallest}) to {number(most)} "
+            f"({largest}) in random play."
         )
     return [
         Finding(
@@ -120,16 +121,15 @@ def duplicates(rows: Float[np.ndarray, "rows D"]) -> list[tuple[int, int]]:
     return pairs
 
 
-def _has_begun_anew(facts: Facts) -> bool:
+def _has_begun_anew(facts: EnvironmentFacts) -> bool:
     """Whether there were enough episodes: some numbers change with the episode only."""
     return len(facts.random.returns) >= _FEW_EPISODES
 
 
-def _rows(facts: Facts) -> Float[np.ndarray, "rows D"]:
+def _rows(facts: EnvironmentFacts) -> Float[np.ndarray, "rows D"]:
     return np.concatenate([play.rows for play in facts.plays])
 
 
-def _listed(facts: Facts, indices: np.ndarray) -> str:
-    all_names = names(facts.observation_space)
-    shown = ", ".join(all_names[k] for k in indices[:8])
-    return shown + (", …" if len(indices) > 8 else "")
+def _listed(facts: EnvironmentFacts, indices: np.ndarray) -> str:
+    all_names = number_names(facts.observation_space)
+    return ", ".join(among([all_names[k] for k in indices]))

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from uphill.doctor.facts import Facts, Play
+from uphill.doctor.facts import EnvironmentFacts, Play
 from uphill.doctor.finding import Finding
+from uphill.words import number
 
 _FEWEST = 50
 """Steps of random play before anything is said."""
@@ -13,7 +14,7 @@ _RARE = 0.01
 _HUGE, _TINY = 100.0, 1e-3
 
 
-def never_varies(facts: Facts) -> list[Finding]:
+def never_varies(facts: EnvironmentFacts) -> list[Finding]:
     """No play of any kind earned anything but the same."""
     if not _is_monotonous(facts) or _is_known_to_vary(facts):
         return []
@@ -37,7 +38,7 @@ def never_varies(facts: Facts) -> list[Finding]:
     ]
 
 
-def is_sparse(facts: Facts) -> list[Finding]:
+def is_sparse(facts: EnvironmentFacts) -> list[Finding]:
     """Random play hardly ever sees a difference, though there is one."""
     play = facts.random
     if len(play.rewards) < _FEWEST or not _is_known_to_vary(facts):
@@ -68,7 +69,7 @@ def _are_alike(rewards: np.ndarray, returns: np.ndarray) -> bool:
     return is_enough and len(set(returns.tolist())) <= 1
 
 
-def scale(facts: Facts) -> list[Finding]:
+def badly_scaled_rewards(facts: EnvironmentFacts) -> list[Finding]:
     """Rewards far from 1."""
     rewards = facts.random.rewards
     if len(rewards) < _FEWEST or not rewards.any():
@@ -81,14 +82,15 @@ def scale(facts: Facts) -> list[Finding]:
         Finding(
             "reward-scale",
             "advice",
-            f"Rewards are {word}: their root mean square is {size:.3g}, the largest {most:.3g}.",
+            f"Rewards are {word}: their root mean square is {number(size)}, the largest "
+            f"{number(most)}.",
             "Train with --normalize-rewards, as the command below does, or scale them in the "
             "environment: learning rates suit rewards around 1.",
         )
     ]
 
 
-def _is_monotonous(facts: Facts) -> bool:
+def _is_monotonous(facts: EnvironmentFacts) -> bool:
     """Whether nothing that was played, at random or not, earned anything else than the rest."""
     rewards = np.concatenate([play.rewards for play in facts.plays])
     returns = np.concatenate([play.returns for play in facts.plays])
@@ -100,7 +102,7 @@ def _is_monotonous(facts: Facts) -> bool:
     return _are_alike(rewards, returns)
 
 
-def _is_known_to_vary(facts: Facts) -> bool:
+def _is_known_to_vary(facts: EnvironmentFacts) -> bool:
     """Whether more can be earned: something did, or the threshold promises it."""
     if not _is_monotonous(facts):
         return True
@@ -108,7 +110,7 @@ def _is_known_to_vary(facts: Facts) -> bool:
     return threshold is not None and len(returns) > 0 and threshold > returns.max()
 
 
-def _evidence(facts: Facts) -> str:
+def _evidence(facts: EnvironmentFacts) -> str:
     """How it is known that more can be earned than random play mostly does."""
     random, trained = facts.random.returns, facts.training
     if trained is not None and len(random) and trained.returns.mean() > random.max():

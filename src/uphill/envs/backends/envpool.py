@@ -77,7 +77,7 @@ def make_pool(
         ) from error
 
 
-def time_limit(pool: Any) -> int | None:
+def pool_time_limit(pool: Any) -> int | None:
     """The pool's time limit in steps, or None where it has none."""
     limit = int(pool.spec.config.max_episode_steps)
     return limit if limit < 2**31 - 1 else None
@@ -95,7 +95,7 @@ class EnvPoolEnvironment:
         self.num_envs = len(lane_seeds)
         self.observation_space: gymnasium.Space = pool.observation_space
         self.action_space: gymnasium.Space = pool.action_space
-        self.max_episode_steps = time_limit(pool)
+        self.max_episode_steps = pool_time_limit(pool)
         self.reward_threshold: float | None = pool.spec.reward_threshold
         with jax.enable_x64(True):
             self._handle, _, _, self._step = pool.xla()

@@ -1,11 +1,8 @@
 """Gymnasium: any Python environment, stepped from a Python loop."""
 
 import difflib
-import importlib
 import multiprocessing
-import os
 import signal
-import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +19,9 @@ from jaxtyping import PyTree
 
 from uphill.envs.backends.checks import Checked, failure, own_traceback
 from uphill.envs.backends.old_gym import adapt, has_old_signatures, takes_seeds
+from uphill.envs.importing import imported
 from uphill.errors import UphillError
+from uphill.words import listed
 
 EnvironmentFactory = Callable[..., Any]
 
@@ -44,7 +43,7 @@ def spec_of(env_id: str) -> EnvSpec:
     """
     module, _, name = env_id.rpartition(":")
     if module:
-        _import(module, env_id)
+        imported(module, env_id)
     if name in gymnasium.registry:
         return gymnasium.registry[name]
     where = f" in the module {module!r}" if module else ""
@@ -57,26 +56,7 @@ def suggestion(name: str, more: tuple[str, ...] = ()) -> str:
     near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     if not near:
         return "`uphill envs` lists what exists."
-    return f"did you mean {' or '.join(known[x] for x in near)}?"
-
-
-def _import(module: str, env_id: str) -> None:
-    # A console script does not search the folder it is run from; `python script.py` does.
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(os.getcwd())
-    try:
-        importlib.import_module(module)
-    except Exception as error:
-        missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        if missing is not None and f"{module}.".startswith(f"{missing}."):
-            raise UphillError(
-                f"There is no module {missing!r} to import for {env_id!r}: install it, or run from "
-                "the folder that it lies in."
-            ) from error
-        raise UphillError(
-            f"The module {module!r} of {env_id!r} could not be imported; its own error follows.\n"
-            + own_traceback(error)
-        ) from error
+    return f"did you mean {listed([known[x] for x in near], 'or')}?"
 
 
 def prepare(

@@ -19,7 +19,7 @@ Point = Sequence[float] | Float[np.ndarray, "2"]
 Points = Sequence[Point] | Float[np.ndarray, "points 2"]
 
 SUPERSAMPLING = 3
-BAND = 40  # rows of pixels that are averaged at once
+ROWS_AT_ONCE = 40  # rows of pixels that are averaged at once
 
 PAPER: Color = (247, 245, 240)
 GROUND: Color = (229, 225, 215)
@@ -155,10 +155,10 @@ class Canvas:
         channels = [shift // 8 for shift in self._surface.get_shifts()[:3]]
         picture = np.empty((self.size[1], self.size[0], 3), np.uint8)
         # In bands, because fresh memory for the whole picture costs more than the sums.
-        for top in range(0, self.size[1], BAND):
-            mean = _averaged(drawn[top * SUPERSAMPLING : (top + BAND) * SUPERSAMPLING])
+        for top in range(0, self.size[1], ROWS_AT_ONCE):
+            mean = _averaged(drawn[top * SUPERSAMPLING : (top + ROWS_AT_ONCE) * SUPERSAMPLING])
             for k, channel in enumerate(channels):
-                picture[top : top + BAND, :, k] = mean[..., channel]
+                picture[top : top + ROWS_AT_ONCE, :, k] = mean[..., channel]
         return picture
 
     def _fine(self, points: Points) -> Float[np.ndarray, "points 2"]:

@@ -28,7 +28,7 @@ from jax import lax
 from jaxtyping import Bool, Float, Int, PRNGKeyArray, Shaped
 
 from uphill.envs.base import World
-from uphill.envs.worlds.tracks import Circuits, Track, circuits, select
+from uphill.envs.worlds.tracks import Circuits, Track, circuits, tracks_named
 from uphill.errors import UphillError
 from uphill.trajectory import Array
 
@@ -63,7 +63,7 @@ class State(eqx.Module):
 class _Race:
     """What both variants share; `steering_and_throttle` says what an action means."""
 
-    tracks: tuple[Track, ...] = select(None)
+    tracks: tuple[Track, ...] = tracks_named(None)
     laps: int = 1
 
     action_space: ClassVar[gymnasium.Space]
@@ -91,12 +91,12 @@ class _Race:
         return LAP_REWARD * self.laps - CRASH_PENALTY
 
     def configured(self, track: Any = None, laps: Any = 1) -> World:
-        """The race on another track (`uphill.envs.worlds.tracks.select`), or over more laps."""
+        """The race on another track (see `tracks_named`), or over more laps."""
         if type(laps) is not int or laps < 1:
             raise UphillError(f"laps is {laps!r}: give a whole number, 1 or more.")
         if track is not None and not isinstance(track, str):
             raise UphillError(f"track is {track!r}: give its name or a .json file.")
-        return replace(self, tracks=select(track), laps=laps)
+        return replace(self, tracks=tracks_named(track), laps=laps)
 
     def initial(self, key: PRNGKeyArray) -> State:
         """On the start line of a random track, up to 1 m off the middle and 10° off straight."""

@@ -20,7 +20,7 @@ SECTION = 3.0  # m, about
 MIN_HALF_WIDTH = 3.0  # m: less leaves a car no room
 FIRST_CURVE = math.radians(60)
 
-Points = tuple[tuple[float, float], ...]
+CenterLine = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Track:
     """
 
     name: str
-    center: Points
+    center: CenterLine
     half_width: float = 5.0
 
 
-def _points(text: str) -> Points:
+def _points(text: str) -> CenterLine:
     pairs = (pair.split(",") for pair in text.split())
     return tuple((float(x), float(y)) for x, y in pairs)
 
@@ -123,7 +123,7 @@ def _next(x: np.ndarray) -> np.ndarray:
 
 
 def _spline(points: Float[np.ndarray, "P 2"], fineness: int = 64) -> Float[np.ndarray, "Q 2"]:
-    """Points of the closed cubic spline through `points`, `fineness` of them for each.
+    """CenterLine of the closed cubic spline through `points`, `fineness` of them for each.
 
     The second derivatives M are periodic and make the slopes meet; h are the chords' lengths:
 
@@ -144,7 +144,7 @@ def _spline(points: Float[np.ndarray, "P 2"], fineness: int = 64) -> Float[np.nd
 
 
 def _evenly(curve: Float[np.ndarray, "Q 2"]) -> Float[np.ndarray, "sections 2"]:
-    """Points at equal distances along a closed curve, about a section apart."""
+    """CenterLine at equal distances along a closed curve, about a section apart."""
     closed = np.concatenate([curve, curve[:1]])
     along = np.concatenate([[0.0], np.linalg.norm(np.diff(closed, axis=0), axis=-1).cumsum()])
     num_sections = max(round(along[-1] / SECTION), 8)
@@ -218,7 +218,7 @@ def _distance(
     return np.linalg.norm(point - nearest, axis=-1)
 
 
-def select(name: str | None) -> tuple[Track, ...]:
+def tracks_named(name: str | None) -> tuple[Track, ...]:
     """The tracks that `name` means: those for training, "test", one of ours, or a JSON file's.
 
     Raises:

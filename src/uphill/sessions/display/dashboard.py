@@ -11,13 +11,11 @@ from rich.text import Text
 from uphill.sessions.display.readings import (
     Curve,
     View,
-    duration,
     header,
     middle,
-    number,
-    short,
     sparkline,
 )
+from uphill.words import duration, number, short
 
 ROWS = 8
 """The most seeds that have a row of their own."""
@@ -62,7 +60,7 @@ def _header(view: View, now: float, width: int) -> Text:
     percent, steps, speed, left = header(view, now)
     # In a narrow terminal, what matters most: how long it will take. There is room for the longest
     # words, so that the bar keeps its length while they change.
-    room = {steps: 16 + len(short(view.total)), speed: 14, left: 13}
+    room = {steps: 16 + len(short(view.total, " ")), speed: 14, left: 13}
     bar = 0
     for words in ([steps, speed, left], [steps, left], [left]):
         bar = width - _PERCENT - sum(room[word] + 3 for word in words)

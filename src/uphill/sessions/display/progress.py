@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from uphill.runs.milestones import UNTRAINED, Milestone, title
-from uphill.sessions.display.readings import Curve, View, duration, header, middle, number
+from uphill.sessions.display.readings import Curve, View, header, middle
+from uphill.words import duration, number
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -106,9 +107,11 @@ class Progress:
         if count > 1:
             self._print(f"{when} · all {count} seeds: {title(milestone.name)}", "★")
             return
-        reached_with = number(milestone.episode_return).removesuffix(".0")
         who = f"seed {seeds[milestone.seed_index]}"
-        self._print(f"{when} · {who}: {title(milestone.name)} (return {reached_with})", "★")
+        self._print(
+            f"{when} · {who}: {title(milestone.name)} (return {number(milestone.episode_return)})",
+            "★",
+        )
 
     def _mark(self, milestone: Milestone) -> int:
         """How many seeds have come to it by now."""

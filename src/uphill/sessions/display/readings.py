@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float
 
+from uphill.words import forecast, percent, short
+
 POINTS = 256
 """The most points of a learning curve that are kept: more than a terminal has columns."""
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -115,50 +117,9 @@ def sparkline(values: Float[np.ndarray, " points"], width: int, low: float, high
 
 def header(view: View, now: float) -> list[str]:
     """`62 %`, `62 k of 100 k steps`, `61.2 k steps/s`, `2 s left`."""
-    left = view.seconds_left(now)
     return [
-        f"{100 * view.fraction:.0f} %",
-        f"{short(min(*view.steps, view.total))} of {short(view.total)} steps",
-        f"{short(view.steps_per_second)} steps/s",
-        f"{f'{left:.0f} s' if left < 10 else duration(left)} left",
+        percent(view.fraction),
+        f"{short(min(*view.steps, view.total), ' ')} of {short(view.total, ' ')} steps",
+        f"{short(view.steps_per_second, ' ')} steps/s",
+        f"{forecast(view.seconds_left(now))} left",
     ]
-
-
-def number(value: float) -> str:
-    """A return, in at most seven characters or so.
-
-    >>> number(412.345), number(-1234.5), number(0.01234)
-    ('412.3', '-1,234', '0.0123')
-    """
-    size = abs(value)
-    if size >= 1e6:
-        return f"{value:.3g}"
-    if size >= 1e3:
-        return f"{value:,.0f}"
-    return f"{value:.3g}" if 0 < size < 1 else f"{value:.1f}"
-
-
-def short(count: float) -> str:
-    """A large count, in three digits.
-
-    >>> short(61_234)
-    '61.2 k'
-    """
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if count >= 0.9995 * size:  # what rounds to it, too: 1 M, not 1e+03 k
-            return f"{count / size:.3g} {unit}"
-    return f"{count:.0f}"
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it.
-
-    >>> duration(1.23), duration(75), duration(754), duration(7980)
-    ('1.2 s', '75 s', '13 min', '2 h 13 min')
-    """
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

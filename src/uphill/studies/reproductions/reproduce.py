@@ -26,7 +26,7 @@ from uphill.sessions.presets import preset
 from uphill.studies.reproductions.sources import Source, Study, find_source
 from uphill.training.evaluate import evaluate_actors
 
-FILE = "reproduction.json"
+REPRODUCTION_FILE = "reproduction.json"
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def reproduce(
         "versions": installed_versions(),
         "platform": describe_platform(),
     }
-    write_file(folder / FILE, (json.dumps(result, indent=1) + "\n").encode())
+    write_file(folder / REPRODUCTION_FILE, (json.dumps(result, indent=1) + "\n").encode())
     return result
 
 

@@ -7,11 +7,12 @@ from jaxtyping import UInt8
 
 from uphill.envs.pictures.drawing import Canvas, Color
 from uphill.views.films.encoding import Frame
+from uphill.words import duration, number
 
 LOGICAL_WIDTH = 640  # the width that the sizes below are meant for
 HEIGHT = 58
 
-GROUND: Color = (33, 41, 52)
+BACKDROP: Color = (33, 41, 52)
 BRIGHT: Color = (248, 247, 243)
 FAINT: Color = (150, 160, 172)
 DONE: Color = (226, 122, 63)
@@ -45,11 +46,11 @@ def captioned(frame: Frame, caption: Caption) -> Frame:
 def _bar(width: int, caption: Caption) -> UInt8[np.ndarray, "height width 3"]:
     unit = width / LOGICAL_WIDTH
     height = round(HEIGHT * unit / 2) * 2
-    canvas = Canvas((width, height), background=GROUND)
+    canvas = Canvas((width, height), background=BACKDROP)
     values = {
         "step": f"{caption.steps:,}",
         "trained for": duration(caption.seconds),
-        "return": _number(caption.episode_return),
+        "return": number(caption.episode_return),
     }
     right, column = 16 * unit, 86 * unit
     for k, (name, value) in enumerate(reversed(values.items())):
@@ -80,22 +81,3 @@ def _fitting(words: str, height: float, room: float) -> int:
     """The height of letters, no more than `height`, at which the words need no more than `room`."""
     per_letter = 0.52  # of the height, in the font that pygame brings
     return max(round(min(height, room / (per_letter * max(len(words), 1)))), 6)
-
-
-def _number(value: float) -> str:
-    digits = 0 if abs(value) >= 1000 else 1
-    return f"{value:,.{digits}f}".replace("-", "−")
-
-
-def duration(seconds: float) -> str:
-    """A time as a person says it.
-
-    >>> duration(3.21), duration(75), duration(7380)
-    ('3.2 s', '1 min 15 s', '2 h 3 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"

@@ -35,9 +35,10 @@ from uphill.runs.experiment import Experiment
 from uphill.runs.milestones import Milestone, title
 from uphill.training.evaluate import tell
 from uphill.training.process import use_compile_cache, use_cores
-from uphill.views.films.captions import Caption, captioned, duration
+from uphill.views.films.captions import Caption, captioned
 from uphill.views.films.encoding import Frame, GifSink, encode_mp4, gif_delay, teed
 from uphill.views.films.stages import Episode, Stage, stage_of
+from uphill.words import forecast
 
 LONGEST_CLIP = 10.0
 """Seconds that a milestone's episode takes at most: longer ones run faster than in real time."""
@@ -130,7 +131,7 @@ class _Scene:
         """Pictures, each with the return so far."""
         pictures = self.episode.draw(self.states)
         for picture, t in zip(pictures, self.states, strict=True):
-            yield fit(picture, self.width), float(self.episode.returns[t])
+            yield fitted(picture, self.width), float(self.episode.returns[t])
 
     @property
     def states(self) -> list[int]:
@@ -361,7 +362,7 @@ def _speed(num_steps: int, fps: float, rate: float, longest: float) -> int:
     return speed
 
 
-def fit(frame: Frame, width: int | None) -> Frame:
+def fitted(frame: Frame, width: int | None) -> Frame:
     """A picture of even size, scaled to a width; without one, small pictures are enlarged by a
     whole number, which keeps their pixels sharp."""
     from PIL import Image
@@ -432,7 +433,7 @@ def _watched(frames: Iterator[_Shown], num: int) -> Iterator[_Shown]:
         if k == FEW:
             seconds = (time.perf_counter() - started) / FEW * num
             if seconds > LONG:
-                tell(f"Drawing {num:,} pictures will take about {duration(round(seconds))}.")
+                tell(f"Drawing {num:,} pictures will take about {forecast(seconds)}.")
         yield frame
 
 

@@ -41,7 +41,7 @@ WINDOW = 0.02
 lie so close that their noise hides what they say."""
 
 
-class Curve(NamedTuple):
+class RunCurves(NamedTuple):
     """One run's line in a picture."""
 
     name: str
@@ -96,7 +96,7 @@ def curves_figure(runs: Sequence[Run], against: Against = "steps", column: str =
         UphillError: if a run's `metrics.csv` can't be read, or has no such column.
     """
     curves = [
-        Curve(name, *smooth_curves(_metrics(run, column), column, against))
+        RunCurves(name, *smooth_curves(_metrics(run, column), column, against))
         for run, name in zip(runs, names_of(runs), strict=True)
     ]
     figure = new_figure()
@@ -131,7 +131,7 @@ def _metrics(run: Run, column: str) -> dict[str, np.ndarray]:
     return metrics
 
 
-def _draw(axes: Axes, curve: Curve, k: int, num_runs: int) -> None:
+def _draw(axes: Axes, curve: RunCurves, k: int, num_runs: int) -> None:
     """The k-th run: its band, its seeds, its middle."""
     style, num_seeds = line_style(k), len(curve.values)
     if num_seeds > 1:
@@ -148,7 +148,7 @@ def _draw(axes: Axes, curve: Curve, k: int, num_runs: int) -> None:
     axes.plot(curve.x, middle, lw=1.9, label=name, markevery=every, **style)
 
 
-def _explain(axes: Axes, curves: Sequence[Curve]) -> None:
+def _explain(axes: Axes, curves: Sequence[RunCurves]) -> None:
     """What thick lines, thin lines and bands are, in the legend."""
     most = max(len(curve.values) for curve in curves)
     if most < 2:

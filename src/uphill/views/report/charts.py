@@ -17,18 +17,18 @@ from uphill.words import short
 UNIT = 1000
 """Paths are drawn in a square of so many units, which the page stretches."""
 
-Points = Float[np.ndarray, " G"]
+Values = Float[np.ndarray, " G"]
 
 
 @dataclass(frozen=True)
-class Curve:
+class Line:
     """A line, with a band around it where there is an interval. `look` is its CSS class."""
 
-    x: Points
-    y: Points
+    x: Values
+    y: Values
     look: str = "curve"
-    low: Points | None = None
-    high: Points | None = None
+    low: Values | None = None
+    high: Values | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class Path:
+class Stroke:
     """What an SVG path draws, and its CSS class."""
 
     look: str
@@ -61,8 +61,8 @@ class Chart:
     """All that the template `chart.svg` draws. Heights are counted from above, as SVG does."""
 
     title: str
-    bands: tuple[Path, ...]
-    lines: tuple[Path, ...]
+    bands: tuple[Stroke, ...]
+    lines: tuple[Stroke, ...]
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     dots: tuple[Dot, ...] = ()
@@ -72,7 +72,7 @@ class Chart:
 
 def line_chart(
     title: str,
-    curves: Sequence[Curve],
+    curves: Sequence[Line],
     *,
     threshold: float | None = None,
     dots: Iterable[tuple[float, float, str]] = (),
@@ -99,11 +99,11 @@ def line_chart(
     return Chart(
         title=title,
         bands=tuple(
-            Path(f"{c.look} band", _closed(path(c.x, c.low), path(c.x[::-1], c.high[::-1])))
+            Stroke(f"{c.look} band", _closed(path(c.x, c.low), path(c.x[::-1], c.high[::-1])))
             for c in curves
             if c.low is not None and c.high is not None
         ),
-        lines=tuple(Path(c.look, path(c.x, c.y)) for c in curves),
+        lines=tuple(Stroke(c.look, path(c.x, c.y)) for c in curves),
         x_ticks=tuple(Tick(across(x), short(x)) for x in ticks(left, right, num_ticks)),
         y_ticks=tuple(Tick(down(y), short(y)) for y in ticks(low, high, num_ticks)),
         dots=tuple(Dot(across(x), down(y), name) for x, y, name in dots),

@@ -12,7 +12,7 @@ from uphill.theory.statistics import performance_profile
 from uphill.views.plots.curves import RETURN, Against
 from uphill.views.plots.labels import names_of, title_of
 from uphill.views.plots.scores import Scores, comparable, improvements
-from uphill.views.report.charts import Chart, Curve, line_chart
+from uphill.views.report.charts import Chart, Line, line_chart
 from uphill.views.report.view import RunView, curves_of, view_of
 from uphill.words import listed, number, percent
 
@@ -21,7 +21,7 @@ LOOKS = 6
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedRun:
     """One run in the table of results."""
 
     name: str
@@ -104,11 +104,11 @@ def _curves(views: Sequence[RunView], threshold: float | None, against: Against)
     )
 
 
-def _row(view: RunView, name: str, look: str) -> Row:
+def _row(view: RunView, name: str, look: str) -> ComparedRun:
     facts = dict(view.facts)
     solved = [solved for *_, solved in view.per_seed]
     best, sampled = view.results or (None, None)
-    return Row(
+    return ComparedRun(
         name=name,
         look=look,
         seeds=view.experiment.seeds,
@@ -160,7 +160,7 @@ def _profile(scores: Sequence[Scores]) -> Chart:
         thresholds = np.unique([*each.values, *edges])
         share, (low, high) = performance_profile(each.values, thresholds)
         x, *heights = (_stairs(part, k) for k, part in enumerate((thresholds, share, low, high)))
-        curves.append(Curve(x, heights[0], look(each.position), heights[1], heights[2]))
+        curves.append(Line(x, heights[0], look(each.position), heights[1], heights[2]))
     return line_chart(
         "Performance profile: share of seeds that scored more than so much",
         curves,

@@ -19,7 +19,7 @@ LARGEST = 12_000_000
 
 
 @dataclass(frozen=True)
-class Film:
+class EmbeddedFilm:
     """One episode: a `data:` URI, and the return so far at each of its pictures."""
 
     source: str
@@ -31,7 +31,7 @@ class Film:
     returns: tuple[str, ...]
 
 
-def films_of(run: Run, allow_import: bool = False) -> tuple[dict[int | None, Film], str]:
+def films_of(run: Run, allow_import: bool = False) -> tuple[dict[int | None, EmbeddedFilm], str]:
     """Films by the update after which their policies were kept, the final policy's by None; and why
     there are none, where the environment can't draw."""
     try:
@@ -41,7 +41,7 @@ def films_of(run: Run, allow_import: bool = False) -> tuple[dict[int | None, Fil
         return {}, f"There are no films: {error}"
 
 
-def _fitting(clips: Sequence[Clip], largest: int = LARGEST) -> dict[int | None, Film]:
+def _fitting(clips: Sequence[Clip], largest: int = LARGEST) -> dict[int | None, EmbeddedFilm]:
     """Films that are not too large together: of long episodes every second picture is left out
     until they fit, which takes as long to watch."""
     stride = 1
@@ -56,9 +56,9 @@ def _fitting(clips: Sequence[Clip], largest: int = LARGEST) -> dict[int | None, 
     }
 
 
-def _film(clip: Clip, content: bytes, stride: int) -> Film:
+def _film(clip: Clip, content: bytes, stride: int) -> EmbeddedFilm:
     height, width = np.shape(clip.frames[0])[:2]
-    return Film(
+    return EmbeddedFilm(
         source=f"data:video/mp4;base64,{base64.b64encode(content).decode()}",
         width=width,
         height=height,

@@ -17,11 +17,11 @@ from uphill.errors import UphillError
 from uphill.run import REPORT_FILE, Run
 from uphill.runs.checkpoint import make_folder, write_file
 from uphill.views.report.comparison import compare
-from uphill.views.report.films import Film, films_of
+from uphill.views.report.films import EmbeddedFilm, films_of
 from uphill.views.report.view import RunView, view_of
 from uphill.words import number
 
-FOLDER = Path(__file__).parent
+TEMPLATES = Path(__file__).parent
 NO_FILMS = "The page was asked to come without films."
 
 
@@ -112,7 +112,7 @@ def index_page(rows: Sequence[Any], folder: str, refresh: float) -> Page:
     return _render("index.html", Live(refresh), rows=rows, folder=folder)
 
 
-def _story(view: RunView, films: Sequence[Film | None]) -> dict[str, Any]:
+def _story(view: RunView, films: Sequence[EmbeddedFilm | None]) -> dict[str, Any]:
     """What the page's script knows of the timeline."""
     total = max([1, *(chapter.steps for chapter in view.chapters), round(view.curve.x_range[1])])
     chapters = [
@@ -129,10 +129,10 @@ def _story(view: RunView, films: Sequence[Film | None]) -> dict[str, Any]:
 
 def _render(template: str, live: Live | None, **content: Any) -> Page:
     refresh = live.refresh if live else 0
-    style = (FOLDER / "report.css").read_text()
-    script = (FOLDER / "report.js").read_text()
+    style = (TEMPLATES / "report.css").read_text()
+    script = (TEMPLATES / "report.js").read_text()
     if live:
-        script += (FOLDER / "watch.js").read_text()
+        script += (TEMPLATES / "watch.js").read_text()
     policy = content_policy(style, script, live is not None)
     html = (
         _templates()

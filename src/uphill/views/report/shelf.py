@@ -28,7 +28,7 @@ _LATER = "The films are made when training is over."
 
 
 @dataclass(frozen=True)
-class Row:
+class ListedRun:
     """A run in the list."""
 
     name: str
@@ -49,7 +49,7 @@ class Shelf:
     def __init__(self, root: Path, allow_import: bool = False) -> None:
         self.root, self._allow_import = root, allow_import
         self._lock = Lock()
-        self._rows: dict[str, tuple[Any, Row]] = {}
+        self._rows: dict[str, tuple[Any, ListedRun]] = {}
         self._pages: dict[str, tuple[Any, Page]] = {}
         self._films: dict[str, tuple[Any, Future[Page]]] = {}
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="films")
@@ -77,16 +77,16 @@ class Shelf:
     def close(self) -> None:
         self._maker.shutdown(wait=False, cancel_futures=True)
 
-    def _row(self, name: str, run: Path) -> Row:
+    def _row(self, name: str, run: Path) -> ListedRun:
         state = _stamp(run)
         if name in self._rows and self._rows[name][0] == state:
             return self._rows[name][1]
         try:
             seen = overview_of(Run(run))
             link = f"/report?run={quote(name, safe='')}"
-            row = Row(name, link, seen.about, seen.state, seen.tone, seen.latest, seen.curve)
+            row = ListedRun(name, link, seen.about, seen.state, seen.tone, seen.latest, seen.curve)
         except UphillError as error:
-            row = Row(name, "", str(error), "unreadable", "bad", "–", None)
+            row = ListedRun(name, "", str(error), "unreadable", "bad", "–", None)
         self._rows[name] = (state, row)
         return row
 

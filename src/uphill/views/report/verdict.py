@@ -14,7 +14,7 @@ from uphill.runs.metrics import FILE as METRICS_FILE
 from uphill.theory.statistics import few_seeds
 from uphill.words import INTERVAL, count, number
 
-State = Literal["training", "interrupted", "not evaluated", "finished"]
+RunState = Literal["training", "interrupted", "not evaluated", "finished"]
 PATIENCE = 60.0
 """Seconds without a sign of life after which training counts as interrupted."""
 RECENT_ROWS = 5
@@ -29,7 +29,7 @@ class Verdict:
     tone: Literal["good", "bad", "open"]
 
 
-def state_of(run: Path, experiment: Experiment, facts: Facts) -> State:
+def state_of(run: Path, experiment: Experiment, facts: Facts) -> RunState:
     """Whether a run is finished, or else being trained: then its files change now and then."""
     if (run / EVALUATION_FILE).exists():
         return "finished"
@@ -42,7 +42,7 @@ def state_of(run: Path, experiment: Experiment, facts: Facts) -> State:
 
 
 def verdict(
-    state: State,
+    state: RunState,
     experiment: Experiment,
     threshold: float | None,
     evaluation: dict[str, Any] | None,
@@ -98,7 +98,7 @@ def _reached(experiment: Experiment, evaluation: dict[str, Any]) -> str:
 
 
 def _without_evaluation(
-    state: State, experiment: Experiment, steps: int, recent_return: float | None
+    state: RunState, experiment: Experiment, steps: int, recent_return: float | None
 ) -> Verdict:
     share = f"{min(steps, experiment.steps):,} of {experiment.steps:,} steps are done"
     recent = "no episode has ended yet"

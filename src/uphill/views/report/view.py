@@ -16,9 +16,9 @@ from uphill.runs.metrics import read_metrics
 from uphill.runs.milestones import SOLVED, UNTRAINED, Milestone, title
 from uphill.theory.statistics import confidence_band, interquartile_mean
 from uphill.views.plots.curves import RETURN, Against, smooth_curves
-from uphill.views.report.charts import Chart, Curve, line_chart
+from uphill.views.report.charts import Chart, Line, line_chart
 from uphill.views.report.diagnosis import DIAGNOSTICS, course, largest_entropy
-from uphill.views.report.verdict import RECENT_ROWS, State, Verdict, state_of, verdict
+from uphill.views.report.verdict import RECENT_ROWS, RunState, Verdict, state_of, verdict
 from uphill.words import duration, number
 
 MEANS = (UNTRAINED, SOLVED)
@@ -67,7 +67,7 @@ class RunView:
     run: Run
     name: str
     experiment: Experiment
-    state: State
+    state: RunState
     verdict: Verdict
     threshold: float | None
     metrics: dict[str, np.ndarray]
@@ -119,7 +119,7 @@ def view_of(run: Run) -> RunView:
         per_seed=_per_seed(experiment, evaluation, threshold),
         diagnoses=_diagnoses(metrics, checkpoint),
         facts=_facts(experiment, checkpoint, metrics, steps),
-        settings=settings_of(experiment),
+        settings=shown_settings(experiment),
         versions=", ".join(f"{k} {v}" for k, v in experiment.versions.items()) or "–",
     )
 
@@ -181,7 +181,7 @@ def curves_of(
     look: str = "",
     against: Against = "steps",
     each: bool = True,
-) -> list[Curve]:
+) -> list[Line]:
     """Every seed, and with several their interquartile mean with its interval, which comes last.
 
     Averaged over a fiftieth of the axis, as in the pictures of `uphill plot`.
@@ -192,10 +192,10 @@ def curves_of(
     if len(values) == 0:
         return []
     if len(values) == 1:
-        return [Curve(x, values[0], f"curve {look}")]
+        return [Line(x, values[0], f"curve {look}")]
     low, high = confidence_band(values)
-    seeds = [Curve(x, row, f"seed {look}") for row in values] if each else []
-    return [*seeds, Curve(x, interquartile_mean(values, axis=0), f"curve {look}", low, high)]
+    seeds = [Line(x, row, f"seed {look}") for row in values] if each else []
+    return [*seeds, Line(x, interquartile_mean(values, axis=0), f"curve {look}", low, high)]
 
 
 def learning_chart(
@@ -284,7 +284,7 @@ def _diagnoses(metrics: dict[str, np.ndarray], facts: Facts) -> list[Diagnosis]:
         most = largest_entropy(facts.action_kind) if d.column == "policy/entropy" else None
         says = d.says(course(curves[-1].y, most))
         # Without a band: these are for a glance, and a few lines say as much.
-        plain = [Curve(c.x, c.y, c.look) for c in curves]
+        plain = [Line(c.x, c.y, c.look) for c in curves]
         chart = line_chart(f"{d.title} against steps", plain, num_ticks=3)
         found.append(Diagnosis(d.title, d.meaning, says, chart))
     return found
@@ -309,21 +309,21 @@ def _facts(
     ]
 
 
-def settings_of(experiment: Experiment) -> list[tuple[str, str]]:
+def shown_settings(experiment: Experiment) -> list[tuple[str, str]]:
     """Every setting, but what the page shows beside them."""
     beside = {"command", "settings", "versions", "platform"}
     document = {name: x for name, x in encode(experiment).items() if name not in beside}
-    return [row for row in flatten(document) if row[0] != "algorithm.name"]
+    return [row for row in dotted(document) if row[0] != "algorithm.name"]
 
 
-def flatten(document: Any, path: str = "") -> list[tuple[str, str]]:
+def dotted(document: Any, path: str = "") -> list[tuple[str, str]]:
     """Settings as (dotted path, text), in their order; a part's type stands at its own path."""
     if not isinstance(document, dict):
         return [(path, _text(document))]
     rows = [(path, document["$type"])] if path and "$type" in document else []
     for key, value in document.items():
         if key != "$type":
-            rows += flatten(value, f"{path}.{key}" if path else key)
+            rows += dotted(value, f"{path}.{key}" if path else key)
     return rows or [(path, "none")]
 
 

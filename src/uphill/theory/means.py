@@ -1,4 +1,4 @@
-"""Baselines without parameters: what to subtract from a return before it weighs a gradient."""
+"""Means over a batch where a mask is True: of all steps, by time, of the other environments."""
 
 import jax
 import jax.numpy as jnp

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from uphill.theory.baselines import (
+from uphill.theory.means import (
     batch_mean,
     leave_one_out,
     masked_mean,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from uphill.words import count, duration, listed, number, percent, short
+from uphill.words import among, count, duration, forecast, listed, number, percent, short
 
 
 @pytest.mark.parametrize(
@@ -23,14 +23,27 @@ def test_what_fits_below_an_axis() -> None:
         *("0", "0.25", "999", "23.4k", "2.5M", "−1.5k")
     ]
     assert [short(x) for x in (999_800.0, -999.7, 2e9)] == ["1M", "−1k", "2G"]
+    assert [short(x, " ") for x in (12, 1_234_567, 999_800)] == ["12", "1.23 M", "1 M"]
 
 
 def test_durations_counts_and_lists() -> None:
     assert [duration(s) for s in (4.21, 42.0, 120.0, 200.0, 3599.7, 8000.0)] == [
         *("4.2 s", "42 s", "2 min", "3 min 20 s", "1 h 0 min", "2 h 13 min")
     ]
+    assert [duration(s) for s in (0.0, 2.1e-5, 1.234e-3, 0.06)] == [
+        "0.0 s",
+        "21 µs",
+        "1.23 ms",
+        "0.1 s",
+    ]
+    assert [forecast(s) for s in (0.04, 9.94, 75.0, 119.0, 754.0, 7980.0)] == [
+        *("0 s", "10 s", "75 s", "2 min", "13 min", "2 h 13 min")
+    ]
     assert (count(1, "seed"), count(1200, "seed")) == ("1 seed", "1,200 seeds")
     assert [listed(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
         *("", "a", "a and b", "a, b and c")
     ]
+    assert listed(("a", "b", "c"), "or") == "a, b or c"
+    assert among("abc", 2) == ["a", "b", "…"]
+    assert among("ab", 2) == ["a", "b"]
     assert percent(0.834) == "83\u00a0%"

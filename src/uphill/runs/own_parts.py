@@ -1,0 +1,150 @@
+"""Parts of a user's own, by name: `module:Name`. A file only names them; they come from whoever
+reads it, or from a module that they allow to be imported."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeGuard
+
+import optax
+
+from uphill.envs.importing import imported
+from uphill.errors import UphillError
+from uphill.parts.schedule import KINDS
+
+OwnPart = type | optax.GradientTransformation
+"""The class of a part, or a transformation that is the optimiser."""
+
+
+def type_name(part: type) -> str:
+    """What experiment.json calls a type: one of ours by its name, any other with its module."""
+    is_ours = part.__module__.partition(".")[0] == "uphill"
+    return part.__name__ if is_ours else f"{part.__module__}:{part.__qualname__}"
+
+
+def is_own_name(name: object) -> TypeGuard[str]:
+    """Whether it is the name of a part of a user's own, and not a schedule such as linear:1:0."""
+    is_name = isinstance(name, str) and re.fullmatch(r"[^\W\d][\w.]*:[^\W\d][\w.<>]*", name)
+    return bool(is_name) and str(name).partition(":")[0] not in KINDS
+
+
+def import_named(name: str, field: str) -> Any:
+    """What `module:Name` names; the module is imported.
+
+    Raises:
+        UphillError: if there is no such module, or nothing of that name in it.
+    """
+    module, _, path = name.partition(":")
+    found: Any = imported(module, name)
+    for attribute in path.split("."):
+        found = getattr(found, attribute, None)
+    if found is None:
+        raise UphillError(f"{field} is {name}, but the module {module!r} has no {path}.")
+    return found
+
+
+def checked(part: Any, name: str, kinds: tuple[type, ...], field: str) -> type:
+    """The part.
+
+    Raises:
+        UphillError: if it is no part of one of the kinds.
+    """
+    if isinstance(part, type) and issubclass(part, kinds):
+        return part
+    wanted = " or ".join(kind.__name__ for kind in kinds)
+    raise UphillError(
+        f"{field} is {name}, which is no {wanted} of uphill.parts: derive it from that."
+    )
+
+
+class OwnParts:
+    """Where the parts of a user's own come from when a file is read."""
+
+    def __init__(self, given: Iterable[OwnPart] = (), allow_import: bool = False) -> None:
+        given = tuple(given)
+        for part in given:
+            if not isinstance(part, OwnPart):
+                raise UphillError(f"parts has {part!r}: give classes, as in parts=[MySurrogate].")
+        self._types = [part for part in given if isinstance(part, type)]
+        self._transformations = iter([part for part in given if not isinstance(part, type)])
+        self._allow_import = allow_import
+
+    def part(self, name: str, kinds: tuple[type, ...], field: str) -> type:
+        """The class of that name: the one that was given, from whichever module it is now.
+
+        Raises:
+            NotGivenError: if it was not given, and may not be imported.
+            UphillError: if it is of another kind.
+        """
+        module, _, path = name.partition(":")
+        by_name = {type_name(part): part for part in self._types}
+        by_path = {part.__qualname__: part for part in self._types}
+        found = by_name.get(name) or by_path.get(path)
+        if found is not None:
+            return checked(found, name, kinds, field)
+        is_importable = module != "__main__" and "<locals>" not in path
+        if is_importable and self._allow_import:
+            return checked(import_named(name, field), name, kinds, field)
+        short = path.rpartition(".")[2]
+        importing = f", or add --allow-import to import {module!r} if you trust it"
+        raise NotGivenError(
+            f"{field} is {name}, a part of your own: give it again with parts=[{short}] "
+            f"(uphill.load, uphill.resume){importing if is_importable else ''}."
+        )
+
+    def transformation(self, name: object, field: str) -> optax.GradientTransformation:
+        """The next of the transformations that were given, in the order of the file.
+
+        Raises:
+            NotGivenError: if there is none.
+            UphillError: if it is not the one of the file, as far as names tell.
+        """
+        found = next(self._transformations, None)
+        if found is None:
+            raise NotGivenError(
+                f"{field} is a transformation of gradients ({name}), which no file can hold: give "
+                "it again with parts=[transformation] (uphill.load, uphill.resume)."
+            )
+        if transformation_name(found) != name:
+            raise UphillError(
+                f"{field} was {name}, and parts has {transformation_name(found)}: give what the "
+                "run was trained with, in the order of experiment.json."
+            )
+        return found
+
+
+class NotGivenError(UphillError):
+    """A part of a user's own that was not given again."""
+
+
+def transformation_name(transformation: optax.GradientTransformation) -> str:
+    """The function that made it, which is all that it tells of itself: `chain`, mostly."""
+    made_by = getattr(transformation.update, "__qualname__", repr(transformation.update))
+    return made_by.partition(".")[0]
+
+
+class Withheld:
+    """In the place of an algorithm one of whose parts was not given again. What was written of it
+    can be shown; whatever else is asked of it is refused with what to give."""
+
+    def __init__(self, document: dict[str, Any], sentence: str) -> None:
+        self.document, self.sentence = document, sentence
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise NotGivenError(self.sentence)
+
+
+def own_parts_in(whole: Any) -> Iterator[OwnPart]:
+    """The parts of a user's own in an algorithm or a part, in the order of the file."""
+    if isinstance(whole, optax.GradientTransformation):
+        yield whole
+    elif is_dataclass(whole):
+        if is_own_name(type_name(type(whole))):
+            yield type(whole)
+        for field in fields(whole):
+            yield from own_parts_in(getattr(whole, field.name))
+
+
+NOTHING_OWN = OwnParts()
