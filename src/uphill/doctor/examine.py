@@ -27,7 +27,7 @@ from uphill.envs.make import choose
 from uphill.errors import UphillError
 from uphill.policies.encodings import encoding_of
 from uphill.runs.configuration import decode
-from uphill.sessions.launch import BackendName
+from uphill.runs.settings import BackendName
 
 _CALL_SECONDS, _TRAINING_SECONDS = 10.0, 60.0
 """After so long, a call of the environment and a brief training count as hanging."""

@@ -10,9 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from uphill.errors import UphillError
-from uphill.run import EVALUATION_FILE, Run
-from uphill.runs.experiment import FILE as EXPERIMENT_FILE
-from uphill.runs.metrics import FILE as METRICS_FILE
+from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE, METRICS_FILE
+from uphill.runs.saved import SavedRun
 from uphill.views.report.page import Live, Page, index_page, report_page
 from uphill.views.report.view import Overview, overview_of
 
@@ -78,7 +77,8 @@ class Shelf:
         if name in self._rows and self._rows[name][0] == state:
             return self._rows[name][1]
         try:
-            row = ListedRun(name, f"/report?run={quote(name, safe='')}", overview_of(Run(run)))
+            seen = overview_of(SavedRun(run))
+            row = ListedRun(name, f"/report?run={quote(name, safe='')}", seen)
         except UphillError as error:
             row = ListedRun(name, "", Overview(str(error), "unreadable", "bad", "–", None))
         self._rows[name] = (state, row)
@@ -93,7 +93,7 @@ class Shelf:
         if known is not None and known[0] == state:
             return known[1]
         note = _MAKING if is_finished else _LATER
-        page = report_page(Run(run), films=False, live=Live(REFRESH, note))
+        page = report_page(SavedRun(run), films=False, live=Live(REFRESH, note))
         self._pages[name] = (state, page)
         return page
 
@@ -102,7 +102,8 @@ class Shelf:
         known = self._films.get(name)
         if known is not None and known[0] == state:
             return known[1]
-        made = self._maker.submit(report_page, Run(run), True, Live(), self._allow_import)
+        saved = SavedRun(run, allow_import=self._allow_import)
+        made = self._maker.submit(report_page, saved, True, Live(), self._allow_import)
         self._films[name] = (state, made)
         for old in list(self._films)[:-KEPT]:
             self._films.pop(old)[1].cancel()
@@ -117,7 +118,7 @@ def _result(made: Future[Page], run: Path) -> Page:
     if isinstance(error, UphillError):
         raise error
     note = f"The films could not be made: the environment raised {type(error).__name__}."
-    return report_page(Run(run), films=False, live=Live(note=note))
+    return report_page(SavedRun(run), films=False, live=Live(note=note))
 
 
 def find_runs(root: Path) -> dict[str, Path]:
