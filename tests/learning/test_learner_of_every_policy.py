@@ -19,7 +19,7 @@ from uphill.policies.actions import action_kind_of
 from uphill.policies.encodings import encoding_of
 from uphill.policies.networks import Convolution
 from uphill.policies.policy import NetworkSettings, PolicySettings, make_critic, values
-from uphill.runs.checkpoint import restore
+from uphill.runs.files import restore
 
 SMALL = NetworkSettings(hidden=(4,))
 BOX = spaces.Box(-2, 1, (2,))
