@@ -77,7 +77,7 @@ def decode(annotation: Any, value: Any, path: str = "", own: OwnParts = NOTHING_
             return Withheld(value, str(error))
     if Schedule in kinds and value is not None:
         return _decode_schedule(value, path)
-    if len(members) > 1:
+    if len(members) > 1 or kinds:
         return _decode_union(members, value, path, own)
     return _decode_one(members[0], value, path, own)
 
