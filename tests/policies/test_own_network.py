@@ -60,7 +60,7 @@ def test_seeds_have_the_same_structure_and_other_weights_so_they_stack_and_compi
     trunks = [learner.actor.policy.trunk for learner in learners]
     assert not np.allclose(*(trunk.arrays.layers[0].weight for trunk in trunks))
     assert stack(learners).actor.policy.trunk.arrays.layers[0].weight.shape == (2, 6, 4)
-    critic = learners[0].critic
+    critic = learners[0].parts.baseline.critic
     assert not np.allclose(critic.trunk.arrays.layers[0].weight, trunks[0].arrays.layers[0].weight)
     compiled = jax.jit(lambda trunk: trunk(jnp.ones(4)))
     for trunk in trunks:

@@ -98,7 +98,7 @@ def test_trap_16_resumed_run_is_the_uninterrupted_run_bit_for_bit(
         assert set(expected) == set(found)
         for key, tensor in expected.items():
             np.testing.assert_array_equal(found[key], tensor, err_msg=f"{name} {key}")
-    assert any("optimizer_state" in key for key in expected)
+    assert any("parts.optimizer" in key for key in expected)
     assert rows_of(resumed.path) == rows_of(whole.path)
     assert resumed.evaluation == whole.evaluation
     assert [(m.name, m.sha256) for m in resumed.milestones] == [
@@ -426,7 +426,7 @@ def test_starts_from_the_networks_of_another_run(tmp_path: Path) -> None:
     assert origin.sha256 == manifest.sha256
     before, after = tensors_of(trained.path), tensors_of(run.path)
     for key, tensor in after.items():
-        if key.startswith(("learners.actor.policy", "learners.critic.")):
+        if key.startswith(("learners.actor.policy", "learners.parts.baseline.critic.")):
             for s in range(3):
                 np.testing.assert_array_equal(tensor[s], before[key][trained.best_seed_index])
     with pytest.raises(UphillError, match=r"init_from is .* differ"):

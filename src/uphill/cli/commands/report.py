@@ -25,7 +25,7 @@ class ReportOptions:
     films: bool = True
     """Show films of the milestones, which takes some seconds to make. A comparison has none."""
     allow_import: bool = False
-    """Import the module that a `module:ID` environment names, to film it."""
+    """Import the modules that a `module:ID` environment and parts of your own name, to film it."""
     json: bool = False
     """Print the result as one JSON object on stdout."""
 

@@ -19,7 +19,7 @@ class ResumeOptions:
     steps: int | None = None
     """Train up to so many steps instead: extends a run, also a finished one."""
     allow_import: bool = False
-    """Import the module that a `module:ID` environment names."""
+    """Import the modules that a `module:ID` environment and parts of your own name."""
     quiet: bool = False
     """Show nothing while training."""
     json: bool = False

@@ -1,8 +1,8 @@
 """`uphill train`: its options, and the algorithm that its flags describe."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import Field, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 
 from tyro.conf import Positional, UseAppendAction, arg
 
@@ -71,9 +71,16 @@ def _takes_value(word: str, argv: list[str]) -> bool:
         return False
     *place, name = word[2:].split(".")
     flag = ".".join([*place, name.removeprefix("no-")])
-    options = {f.name.replace("_", "-"): f.type is not bool for f in fields(TrainOptions)}
-    options["async-envs"] = False  # is_async, by its other name
+    options = dict(map(_option, fields(TrainOptions)))
     return options[flag] if flag in options else f"--{flag}" not in switches_in(argv)
+
+
+def _option(field: Field) -> tuple[str, bool]:
+    """What a setting is called on the command line, and whether a value follows it."""
+    is_annotated = get_origin(field.type) is Annotated
+    kind, *notes = get_args(field.type) if is_annotated else (field.type,)
+    names = [note.name for note in notes if getattr(note, "name", None)]
+    return (names or [field.name.replace("_", "-")])[0], kind is not bool
 
 
 def parse_train(argv: list[str], env: str) -> tuple[TrainOptions, Any, Any]:
