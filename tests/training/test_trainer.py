@@ -116,7 +116,7 @@ def value_learned(monkeypatch, world, gamma=0.9):
         optimizer=SGD(learning_rate=0.05),
     )
     state = trained(algorithm, (0,), 20_000, "Known-v0")
-    return float(take(state.learners, 0).critic(np.ones(1, np.float32)))
+    return float(take(state.learners, 0).parts.baseline.critic(np.ones(1, np.float32)))
 
 
 def test_trap_01_a_time_limit_is_not_an_end(monkeypatch):

@@ -291,7 +291,7 @@ def _drawing_environment(choice: EnvironmentChoice) -> gymnasium.Env:
     _prefer_no_display()
     try:
         if choice.backend == "envpool":
-            return Checked(PooledEnv(str(choice.env), choice.env_kwargs))
+            return Checked(PooledEnv(str(choice.env), choice.env_kwargs, "rgb_array"))
         keywords = choice.env_kwargs | _render_mode(choice)
         env = gymnasium_backend.prepare(choice.env, keywords, choice.name).factory()
     except Exception as error:
