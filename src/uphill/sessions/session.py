@@ -26,7 +26,8 @@ from uphill.sessions.intervals import logging_interval
 from uphill.sessions.keeping import Keeper
 from uphill.sessions.sinks import Sinks
 from uphill.training.rows import Rows
-from uphill.training.trainer import Trainer, TrainState, iterate
+from uphill.training.state import TrainState
+from uphill.training.trainer import Trainer, iterate
 
 
 @dataclass(frozen=True)
