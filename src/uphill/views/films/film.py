@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, groupby
+from itertools import chain, groupby, islice, repeat
 from math import ceil
 from operator import attrgetter
 from pathlib import Path
@@ -365,7 +365,7 @@ def _speed(num_steps: int, fps: float, rate: float, longest: float) -> int:
 def fitted(frame: Frame, width: int | None) -> Frame:
     """A picture of even size, scaled to a width; without one, small pictures are enlarged by a
     whole number, which keeps their pixels sharp."""
-    from PIL import Image
+    from PIL import Image  # as in `encoding`
 
     if width is not None and width != frame.shape[1]:
         width = width // 2 * 2
@@ -414,14 +414,11 @@ def _film_frames(run: SavedRun, plan: _Plan, scenes: Sequence[_Scene]) -> Iterat
     all_frames = chain.from_iterable(scene.frames() for scene in scenes)
     drawn = _watched(all_frames, sum(len(scene.states) for scene in scenes))
     for k, scene in enumerate(scenes):
-        caption = _caption(run, plan, scene, k, scenes)
-        frame = None
-        for position, number in enumerate(numbers := _numbers(scene)):
-            if frame is None or number != numbers[position - 1]:
-                picture, so_far = next(drawn)
-                now = replace(caption, episode_return=so_far, done=(position + 1) / len(numbers))
-                frame = captioned(picture, now)
-            yield frame
+        caption, numbers = _caption(run, plan, scene, k, scenes), _numbers(scene)
+        for number, (picture, so_far) in enumerate(islice(drawn, len(scene.states))):
+            done = (numbers.index(number) + 1) / len(numbers)
+            frame = captioned(picture, replace(caption, episode_return=so_far, done=done))
+            yield from repeat(frame, numbers.count(number))
 
 
 def _watched(frames: Iterator[_Shown], num: int) -> Iterator[_Shown]:
@@ -430,10 +427,9 @@ def _watched(frames: Iterator[_Shown], num: int) -> Iterator[_Shown]:
     for k, frame in enumerate(frames):
         if k == 0:  # which costs more than the others
             started = time.perf_counter()
-        if k == FEW:
-            seconds = (time.perf_counter() - started) / FEW * num
-            if seconds > LONG:
-                tell(f"Drawing {num:,} pictures will take about {forecast(seconds)}.")
+        seconds = (time.perf_counter() - started) / FEW * num
+        if k == FEW and seconds > LONG:
+            tell(f"Drawing {num:,} pictures will take about {forecast(seconds)}.")
         yield frame
 
 

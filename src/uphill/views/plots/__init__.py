@@ -1,4 +1,7 @@
-"""Pictures of runs: figures are functions of what runs wrote, and become PNG or SVG."""
+"""Pictures of runs: figures are functions of what runs wrote, and become PNG or SVG.
+
+matplotlib is used here alone, and for the picture of `uphill variance`; no window ever opens.
+"""
 
 from uphill.views.plots.curves import Against as Against
 from uphill.views.plots.curves import curves_figure as curves_figure

@@ -132,24 +132,18 @@ def find_runs(root: Path) -> dict[str, Path]:
     found, home = {}, root.resolve()
     for folder, inner, files in os.walk(root):
         path = Path(folder)
-        depth = len(path.relative_to(root).parts)
-        if EXPERIMENT_FILE in files:
-            inner.clear()
-            if _stays_in(home, path):
-                found[path.relative_to(root).as_posix() if depth else home.name] = path
-        elif depth >= DEPTH:
+        depth, is_run = len(path.relative_to(root).parts), EXPERIMENT_FILE in files
+        if is_run and _stays_in(home, path):
+            found[path.relative_to(root).as_posix() if depth else home.name] = path
+        if is_run or depth >= DEPTH:
             inner.clear()
     return found
 
 
 def _stays_in(home: Path, run: Path) -> bool:
     """Whether every file that a report could read lies in the watched folder."""
-    for folder, inner, files in os.walk(run):
-        for name in (*inner, *files):
-            path = Path(folder, name)
-            if path.is_symlink() and not path.resolve().is_relative_to(home):
-                return False
-    return True
+    paths = (Path(a, name) for a, inner, files in os.walk(run) for name in (*inner, *files))
+    return all(path.resolve().is_relative_to(home) for path in paths if path.is_symlink())
 
 
 def _stamp(run: Path) -> tuple[Any, ...]:
