@@ -3,7 +3,7 @@
 import shlex
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Session:
     keeper: Keeper
     progress: Progress
     evaluations: Evaluations
-    sinks: Sinks = field(default_factory=Sinks)
+    sinks: Sinks
 
     def run(self, prepare: Callable[[TrainState], None] = lambda _: None) -> TrainState:
         """Train to the end, and save. `prepare` is called once training is compiled and under way:
