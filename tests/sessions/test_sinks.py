@@ -40,7 +40,15 @@ EVALUATION = {
 
 def experiment(num_seeds: int = 2) -> Experiment:
     return Experiment(
-        *("CartPole-v1", False, {}, "compiled", False, "ppo", small_ppo(), 3, num_seeds, 1000)
+        env="CartPole-v1",
+        is_callable=False,
+        env_kwargs={},
+        backend="compiled",
+        algo="ppo",
+        algorithm=small_ppo(),
+        seed=3,
+        seeds=num_seeds,
+        steps=1000,
     )
 
 

@@ -1,6 +1,7 @@
 """A setting stands in one place: the command line, `uphill.train` and experiment.json agree."""
 
 import inspect
+import re
 from dataclasses import fields
 from typing import get_type_hints
 
@@ -40,13 +41,14 @@ def test_the_help_has_every_setting_with_its_default_and_sentence(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "10000")
     assert main(["train", "--help"]) == 0
-    lines = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
+    text = " ".join(capfd.readouterr().out.replace("│", " ").split())
     for field in SHARED:
         flag = "--" + TYPED.get(field.name, field.name).replace("_", "-")
-        (line,) = [x for x in lines if x.startswith((f"│ {flag} ", f"│ {flag}, "))]
-        assert (sentences(Settings) | sentences(Choices))[field.name] in line
+        # What is said of a flag stands beside it, or below.
+        (said,) = [x for x in re.split(r" (?=--[a-z])", text) if re.match(rf"{flag}[ ,]", x)]
+        assert (sentences(Settings) | sentences(Choices))[field.name] in said
         default = "" if field.default == () else f"(default: {field.default})"
-        assert default in line
+        assert default in said
 
 
 def test_what_is_narrower_elsewhere_has_the_same_default() -> None:
