@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from jax.flatten_util import ravel_pytree
+from uphill.learning.natural_step import natural_direction, natural_step
 
 from uphill.batch import Batch
 from uphill.learning.learner import make_learner
-from uphill.learning.natural_step import natural_direction, natural_step
 from uphill.learning.objective import descent_direction, distribution_of
 from uphill.parts import Algorithm, NaturalGradient, TrustRegion
 from uphill.parts.algorithms import npg, trpo

@@ -10,9 +10,9 @@ import pytest
 from jax.flatten_util import ravel_pytree
 from trajectories import LINEAR, LINEAR_POLICY, QUOTA, WINDOW, episodes_of, learner_of
 from trajectories import trajectory_of as window_of
+from uphill.learning.natural_step import natural_step
 
 from uphill.learning import advantages, diagnostics, objective
-from uphill.learning.natural_step import natural_step
 from uphill.parts import SGD, NaturalGradient, TrustRegion, ValueFunction
 from uphill.parts.algorithms import npg, trpo
 

@@ -20,9 +20,9 @@ from trajectories import (
     pieces,
     trajectory_of,
 )
+from uphill.learning.remembered import at_a_reset, nothing_remembered, remember
 
 from uphill.learning import advantages
-from uphill.learning.remembered import at_a_reset, nothing_remembered, remember
 from uphill.parts import (
     SGD,
     KLPenalty,

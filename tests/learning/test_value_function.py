@@ -9,9 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from trajectories import ACTIONS, ENCODING, LINEAR
-
-from uphill.batch import Batch
-from uphill.learning.learner import initial_state
 from uphill.learning.value_function import (
     Memory,
     empty_memory,
@@ -20,6 +17,9 @@ from uphill.learning.value_function import (
     fit_from_memory,
     with_transitions,
 )
+
+from uphill.batch import Batch
+from uphill.learning.learner import initial_state
 from uphill.parts import SGD, ActionValue, Adam, Replay, ValueFunction
 from uphill.policies.policy import Critic, make_action_critic, make_critic
 

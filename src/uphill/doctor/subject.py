@@ -11,7 +11,7 @@ import numpy as np
 
 from uphill.doctor.play import describe_error
 from uphill.doctor.watch import TookTooLong, Watch
-from uphill.envs.backends.envpool import make_pool, pool_time_limit
+from uphill.envs.backends.envpool import action_dtype, make_pool, pool_time_limit
 from uphill.envs.backends.gymnasium import factory_of, make_bare, spec_of, time_limit, unmakeable
 from uphill.envs.backends.old_gym import has_old_signatures
 from uphill.envs.base import World
@@ -146,7 +146,7 @@ class PoolOfOne(gymnasium.Env):
         return jax.tree.map(lambda x: x[0], self._pool.reset()[0]), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
-        batch = np.asarray(action, self.action_space.dtype)[None]
+        batch = np.asarray(action, action_dtype(self._pool))[None]
         observation, reward, terminated, truncated, _ = self._pool.step(batch)
         first = jax.tree.map(lambda x: x[0], observation)
         return first, float(reward[0]), bool(terminated[0]), bool(truncated[0]), {}

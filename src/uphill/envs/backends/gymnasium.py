@@ -17,10 +17,19 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 from gymnasium.vector.async_vector_env import AsyncState
 from jaxtyping import PyTree
 
-from uphill.envs.backends.checks import Checked, failure, own_traceback
+from uphill.envs.backends.checks import (
+    Checked,
+    check_environment,
+    entry,
+    failure,
+    own_traceback,
+    too_large,
+)
+from uphill.envs.backends.envpool import action_dtype
 from uphill.envs.backends.old_gym import adapt, has_old_signatures, takes_seeds
 from uphill.envs.importing import imported
 from uphill.errors import UphillError
+from uphill.trajectory import fits_32_bits
 from uphill.words import listed
 
 EnvironmentFactory = Callable[..., Any]
@@ -70,6 +79,7 @@ def prepare(
     source = spec_of(env) if isinstance(env, str) else env
     try:
         bare = make_bare(source, env_kwargs)
+        check_environment(bare)
         is_old, is_seeded = has_old_signatures(bare), takes_seeds(bare)
         getattr(bare, "close", lambda: None)()
         factory = factory_of(source, env_kwargs, is_old)
@@ -77,7 +87,7 @@ def prepare(
         limit = time_limit(made)
         threshold = made.spec.reward_threshold if made.spec is not None else None
         made.close()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise unmakeable(name, env_kwargs, error) from error
     notice = None
     if is_old:
@@ -115,10 +125,10 @@ def factory_of(
     return partial(gymnasium.make, spec, disable_env_checker=True, **env_kwargs)
 
 
-def unmakeable(name: str, env_kwargs: dict[str, Any], error: Exception) -> UphillError:
+def unmakeable(name: str, env_kwargs: dict[str, Any], error: BaseException) -> UphillError:
     """Why an environment could not be made, as a sentence."""
-    if isinstance(error, UphillError):
-        return UphillError(f"{name} {error}")
+    if isinstance(error, UphillError | SystemExit):
+        return UphillError(f"{name} {failure('making it', error)}")
     if isinstance(error, gymnasium.error.DependencyNotInstalled):
         return UphillError(f"{name} needs a package that is missing: {error}")
     if isinstance(error, ModuleNotFoundError):
@@ -166,7 +176,7 @@ def make_vector(
             "made from must be importable there, and a script that trains needs "
             "`if __name__ == '__main__':`."
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UphillError(f"{name} {failure('making it', error)}") from error
 
 
@@ -206,6 +216,7 @@ class HostEnvironment:
             vector.single_action_space if is_vector else vector.action_space
         )
         self._vector = vector
+        self._action_dtype = self.action_space.dtype if is_vector else action_dtype(vector)
         self._end: Callable[[], Any] = vector.close
         if isinstance(vector, AsyncVectorEnv):
             # However the training ends, and before the vector's own finaliser, which waits for an
@@ -227,10 +238,11 @@ class HostEnvironment:
     ) -> tuple[PyTree[np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
         """Observation, reward, terminated, truncated."""
         self._num_steps += 1
+        action = np.asarray(action, self._action_dtype)
         observation, reward, terminated, truncated, _ = self._guarded(
             "step", lambda: self._vector.step(action)
         )
-        if not np.isfinite(reward).all():
+        if not fits_32_bits(reward):
             raise self._complaint("reward", reward)
         self._check_observation(observation)
         return observation, reward, terminated, truncated
@@ -251,7 +263,7 @@ class HostEnvironment:
                 "lost the process of one of its environments: it ended without an error of its own "
                 "(killed, or out of memory?)."
             ) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._error(str(failure(what, error))) from error
 
     def _error(self, predicate: str) -> UphillError:
@@ -266,14 +278,17 @@ class HostEnvironment:
         elif isinstance(observation, tuple):
             for k, part in enumerate(observation):
                 self._check_observation(part, f"{path}[{k}]")
-        elif observation.dtype.kind == "f" and not np.isfinite(observation).all():
+        elif not fits_32_bits(observation):
             raise self._complaint(path, observation)
 
     def _complaint(self, field: str, array: np.ndarray) -> UphillError:
-        bad = ~np.isfinite(array.reshape(self.num_envs, -1)).all(-1)
-        value = array.ravel()[~np.isfinite(array.ravel())][0]
+        with np.errstate(over="ignore"):
+            env, *index = np.argwhere(~np.isfinite(array.astype(np.float32)))[0]
+        value = array[(env, *index)]
+        if np.isfinite(value):
+            return self._error(str(too_large(value, field + entry(index), np.dtype(np.float32))))
         return self._error(
-            f"returned {value} in its {field} (environment {int(bad.argmax())} of "
+            f"returned {value} in its {field} (environment {env} of "
             f"{self.num_envs}): mend the environment."
         )
 
