@@ -2,26 +2,18 @@
 
 import itertools
 import tempfile
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from benchmarks.timing import alternate
 from uphill.envs.make import choose
 from uphill.runs.experiment import make_experiment
 from uphill.runs.metrics import MetricsFile
 from uphill.sessions.display import Progress
-from uphill.sessions.launch import first_log
+from uphill.sessions.history import first_memory
+from uphill.sessions.intervals import measuring_interval
+from uphill.sessions.launch import session_of
 from uphill.sessions.presets import preset
-from uphill.sessions.session import Session, measuring_interval
 from uphill.training.trainer import Trainer, iterate
-
-
-class _Idle(ThreadPoolExecutor):
-    """Does nothing: what is made ready for the end of a training is no part of its speed."""
-
-    def submit(self, *_: Any, **__: Any) -> Future[Any]:
-        return Future()
 
 
 def recording(seeds: int = 2) -> None:
@@ -56,9 +48,8 @@ def _compare(env: str, algo: str, seeds: int) -> str:
             run = next(runs)
             run.mkdir()
             progress = Progress(chosen.steps, quiet=True, seeds=all_seeds)
-            log = first_log(start, seeds)
-            session = Session(run, experiment, trainer, log, MetricsFile(run), progress, 1)
-            session._train(start, _Idle(1))
+            memory, metrics = first_memory(start, seeds), MetricsFile(run)
+            session_of(run, experiment, trainer, start, memory, metrics, progress).run()
 
         def alone() -> None:
             for _ in iterate(trainer, start):

@@ -10,13 +10,13 @@ import numpy as np
 from gymnasium.vector import SyncVectorEnv
 
 from benchmarks.timing import alternate, rates
-from uphill.collecting.compiled import start_lanes
-from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.make import choose
 from uphill.parts import Adam, Algorithm, Episodes, Steps
 from uphill.parts.algorithms import ppo, reinforce
 from uphill.sessions.presets import preset
-from uphill.training.trainer import CAPACITY, Trainer, TrainState
+from uphill.training.chunk import CAPACITY
+from uphill.training.outside import Outside
+from uphill.training.trainer import Trainer, TrainState
 
 ENDLESS = 2**32 - 1
 
@@ -106,6 +106,12 @@ def _collecting(state: TrainState) -> tuple[Any, Any]:
     return learners.actor, (learners.num_updates, learners.num_transitions)
 
 
+def _outside(trainer: Trainer) -> Outside:
+    """How a trainer collects from environments outside the program."""
+    assert isinstance(trainer._way, Outside)
+    return trainer._way
+
+
 def envpool(env: str = "LunarLander-v3", num_envs: int = 32) -> None:
     """Rollouts with the policy, inside the compiled program, against EnvPool alone from Python."""
     num_steps = 500
@@ -123,10 +129,10 @@ def envpool(env: str = "LunarLander-v3", num_envs: int = 32) -> None:
     pool.reset()
     actors, counters = _collecting(state)
     assert state.lanes is not None
-    carried = [state.lanes]
+    carried, way = [state.lanes], _outside(trainer)
 
     def ours() -> None:
-        lanes, *_ = trainer._collect_from_pool(actors, counters, carried[0], trainer._keys)
+        lanes, *_ = way.collect(actors, counters, carried[0], way.seeds.keys)
         carried[0] = jax.block_until_ready(lanes)
 
     def theirs() -> None:
@@ -141,15 +147,14 @@ def python(env: str = "LunarLander-v3", num_envs: int = 32) -> None:
     num_steps = 300
     algorithm = reinforce(sampling=Steps(num_envs, num_steps), mean_over="steps")
     trainer = _trainer(env, algorithm, backend="gymnasium")
+    way = _outside(trainer)
     state = trainer.start()
     actors, counters = _collecting(state)
     vector = SyncVectorEnv([partial(gymnasium.make, env)] * num_envs)
     actions = [vector.action_space.sample() for _ in range(num_steps)]
 
     def ours() -> None:
-        assert isinstance(trainer.env, HostEnvironment)
-        lanes = start_lanes((), np.copy(trainer.env.reset()))
-        trainer._collect_from_python(actors, counters, lanes, trainer._keys)
+        way.collect(actors, counters, way.reset(), way.seeds.keys)
 
     def theirs() -> None:
         vector.reset()

@@ -17,7 +17,7 @@ from uphill.parts import Baseline, Episodes, Estimator, NoBaseline, Surrogate
 from uphill.theory import returns
 from uphill.theory.natural_gradient import conjugate_gradient
 
-STEPS = 100_000  # of each seed
+STEPS = 60_000  # of each seed
 SEEDS = 6
 
 

@@ -10,10 +10,10 @@ import uphill
 from uphill.parts import Adam, Algorithm, ClippedRatio, Episodes, Steps, ValueFunction
 from uphill.parts.algorithms import trpo
 from uphill.policies.policy import NetworkSettings, PolicySettings
-from uphill.run import write_evaluation
 from uphill.runs.checkpoint import read_manifest, read_tensors
 from uphill.runs.experiment import Experiment, write_experiment
 from uphill.runs.metrics import MetricsFile
+from uphill.runs.saved import write_evaluation
 from uphill.training.evaluate import report
 
 NETWORK = NetworkSettings(hidden=(8,))

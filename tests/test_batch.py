@@ -5,11 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from steps import descent_direction
 from trajectories import SMALL, learner_of, trajectory_of
 
 from uphill.batch import Batch, accumulate, in_blocks
 from uphill.learning.advantages import make_batch
-from uphill.learning.objective import descent_direction
 from uphill.parts.algorithms import reinforce
 from uphill.trajectory import BLOCK, Trajectory
 

@@ -23,7 +23,7 @@ from uphill.policies import trained
 from uphill.policies.actions import action_kind_of
 from uphill.policies.encodings import encoding_of
 from uphill.policies.trained import TrainedPolicy
-from uphill.sessions import session
+from uphill.sessions import evaluations
 
 BOX = spaces.Box(-1, 1, (3,), np.float32)
 
@@ -165,7 +165,7 @@ def test_policy_needs_no_environment(run: uphill.Run, monkeypatch: pytest.Monkey
         raise AssertionError("an environment was made")
 
     monkeypatch.setattr("gymnasium.make", fail)
-    monkeypatch.setattr("uphill.run.choose", fail)
+    monkeypatch.setattr("uphill.runs.given.choose", fail)
     assert uphill.load(run.path).policy.act(np.zeros(4, np.float32)) in (0, 1)
 
 
@@ -280,7 +280,7 @@ def test_what_does_not_fit_the_checkpoint_is_one_sentence(run: uphill.Run) -> No
 def lately_worse(tmp_path_factory: pytest.TempPathFactory) -> uphill.Run:
     """A run whose best learners are not its last ones: of the second seed they are the first."""
 
-    class Scripted(session.Evaluator):
+    class Scripted(evaluations.Evaluator):
         def returns(self, actors: Any) -> np.ndarray:
             scores = np.array([[2.0, 9.0], [8.0, 5.0], [1.0, 1.0], [3.0, 3.0]][len(seen)])
             seen.append(actors)
@@ -288,7 +288,7 @@ def lately_worse(tmp_path_factory: pytest.TempPathFactory) -> uphill.Run:
 
     seen: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "Evaluator", Scripted)
+        patch.setattr(evaluations, "Evaluator", Scripted)
         path = tmp_path_factory.mktemp("runs") / "worse"
         return train_small(path, steps=90, seeds=2, eval_every=30)
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from uphill.run import Run as Run
     from uphill.run import evaluate as evaluate
     from uphill.run import load as load
-    from uphill.sessions.launch import resume as resume
-    from uphill.sessions.launch import train as train
+    from uphill.run import resume as resume
+    from uphill.run import train as train
     from uphill.studies.variance.measure import measure_variance as measure_variance
     from uphill.training.trainer import Trainer as Trainer
     from uphill.training.trainer import iterate as iterate
@@ -50,8 +50,8 @@ _HOME = {
     "iterate": "uphill.training.trainer",
     "load": "uphill.run",
     "measure_variance": "uphill.studies.variance.measure",
-    "train": "uphill.sessions.launch",
-    "resume": "uphill.sessions.launch",
+    "train": "uphill.run",
+    "resume": "uphill.run",
 }
 _ROOMS = ("doctor", "envs", "learning", "parts", "policies", "runs", "studies", "theory", "views")
 __all__ = [

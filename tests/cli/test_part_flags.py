@@ -69,7 +69,7 @@ def test_part_types_are_flags_and_the_whole_is_checked_last() -> None:
 @pytest.mark.parametrize("env", PRESETS)
 def test_settings_that_are_shown_are_flags_that_make_them(env: str) -> None:
     for algo, chosen in PRESETS[env].items():
-        shown = settings_of(env, algo, chosen.algorithm)
+        shown = settings_of(env, chosen, chosen.algorithm)
         assert shown.startswith(f"the preset of {env}: {algo}'s defaults")
         words = shown.partition(" with ")[2].split()
         _, algorithm, _ = parsed("BipedalWalker-v3", "--algo", algo, *words)

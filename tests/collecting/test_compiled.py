@@ -2,7 +2,6 @@
 
 from collections import deque
 from functools import cache
-from types import SimpleNamespace
 
 import equinox as eqx
 import gymnasium
@@ -14,22 +13,18 @@ from gymnasium.vector import SyncVectorEnv
 
 import python_envs
 from counting_world import CountingWorld
-from uphill.collecting.compiled import (
-    collect_episodes,
-    collect_on_host,
-    collect_steps,
-    num_blocks,
-    start_lanes,
-    statistics,
-)
+from uphill.collecting.compiled import collect_episodes, collect_steps
+from uphill.collecting.host import collect_on_host
+from uphill.collecting.lanes import start_lanes, statistics
 from uphill.envs.backends.checks import Checked
 from uphill.envs.backends.envpool import EnvPoolEnvironment, make_pool
 from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.base import CompiledEnvironment
 from uphill.envs.make import lane_seed
 from uphill.envs.worlds.cartpole import CartPole
+from uphill.parts.sampling import num_blocks
 from uphill.theory.returns import lambda_return
-from uphill.training.trainer import Trainer, split_lanes
+from uphill.training.seeds import act_by_seed, split_lanes
 from uphill.trajectory import BLOCK, narrow_on_host
 
 
@@ -318,7 +313,7 @@ def test_trap_25_each_seed_acts_in_its_own_lanes():
     actors = Offset(jnp.array([100.0, 200.0]))
     keys = keys_of(2)
     lanes = jnp.arange(6.0)[:, None]
-    act = Trainer._act_by_seed(SimpleNamespace(seeds=(0, 1)), actors, None)
+    act = act_by_seed(actors, None, 2)
     action, log_prob, env_action = act(lanes, keys)
     np.testing.assert_array_equal(action, [100, 101, 102, 203, 204, 205])
     np.testing.assert_array_equal(env_action, np.asarray(action)[:, None])
@@ -519,14 +514,6 @@ def test_collectors_take_nested_observations():
     np.testing.assert_array_equal(discrete[:, 2], expected)
     np.testing.assert_array_equal(box[:, 2, 0], expected)
     np.testing.assert_array_equal(trajectory.final_observation["pair"][0], 2)
-
-
-@pytest.mark.parametrize("per_env", [1, 2, 5])
-@pytest.mark.parametrize("limit", [1, 15, 31, 32, 500])
-def test_blocks_hold_every_quota_and_not_a_block_more(per_env, limit):
-    rows = num_blocks(per_env, limit) * BLOCK
-    longest = per_env * (limit + 1)
-    assert longest <= rows < longest + BLOCK
 
 
 @pytest.mark.parametrize(

@@ -97,15 +97,16 @@ def backup(process: Process, value: np.ndarray, gamma: float = 1.0) -> np.ndarra
 
 def with_values(learner: Learner, value: np.ndarray) -> Learner:
     """The learner whose V is the table `value[s]`."""
+    head = learner.parts.baseline.critic.head
     return eqx.tree_at(
-        lambda x: x.critic.head, learner, _table(learner.critic.head, value[:, None])
+        lambda x: x.parts.baseline.critic.head, learner, _table(head, value[:, None])
     )
 
 
 def with_action_values(learner: Learner, q: np.ndarray) -> Learner:
     """The learner whose Q is the table `q[s, a]`."""
-    head = learner.action_critic.network.head
-    return eqx.tree_at(lambda x: x.action_critic.network.head, learner, _table(head, q))
+    head = learner.parts.estimator.critic.network.head
+    return eqx.tree_at(lambda x: x.parts.estimator.critic.network.head, learner, _table(head, q))
 
 
 def _table(head: eqx.nn.Linear, table: np.ndarray) -> eqx.nn.Linear:

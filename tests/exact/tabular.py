@@ -1,7 +1,7 @@
 """Tiny decision processes, all of their histories, and exact gradients.
 
 E[g] = Σ_h P(h) g(h) runs over every history h that a collector could return, and g is what the
-library's own `make_batch` and `descent_direction` compute from it. The oracle knows nothing of
+library's own `make_batch` and `mean_gradient` compute from it. The oracle knows nothing of
 histories: it differentiates J, which dynamic programming gives.
 """
 
@@ -19,9 +19,9 @@ from jax.flatten_util import ravel_pytree
 
 from uphill.batch import Batch
 from uphill.learning.advantages import make_batch
-from uphill.learning.learner import Learner, joint_model, make_learner
-from uphill.learning.objective import descent_direction, distribution_of
-from uphill.parts import Algorithm
+from uphill.learning.learner import Learner, joint_model, make_learner, networks_of
+from uphill.learning.objective import distribution_of, mean_gradient, with_scaled_advantages
+from uphill.parts import Algorithm, RunningMean
 from uphill.policies.actions import action_kind_of
 from uphill.policies.encodings import encoding_of
 from uphill.policies.policy import Policy, PolicySettings
@@ -147,11 +147,13 @@ def tabular_learner(algorithm: Algorithm, process: Process, seed: int = 0) -> Le
     learner = make_learner(algorithm, encoding, action_kind, seed)
     rng = np.random.default_rng(seed)
 
-    def tables(x: Learner) -> tuple:
-        return x.actor.policy, x.critic, x.action_critic, x.remembered.running_mean
+    def tables(x: Learner) -> list:
+        policy, *critics = networks_of(algorithm, x)
+        mean = x.parts.baseline if isinstance(algorithm.baseline, RunningMean) else None
+        return [table for table in (policy, *critics, mean) if table is not None]
 
     random = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape)), tables(learner))
-    return eqx.tree_at(tables, learner, random, is_leaf=lambda x: x is None)
+    return eqx.tree_at(tables, learner, random)
 
 
 @jax.jit
@@ -243,8 +245,8 @@ def _gradients(
         log_prob = distribution.log_prob(rows["action"])
         trajectory = Trajectory(**rows, final_observation=final, log_prob=log_prob, length=length)
         batch = change(make_batch(evaluated, learner, trajectory)[0])
-        model = joint_model(evaluated, learner.actor.policy, learner.critic)
-        loss_gradient, _ = descent_direction(evaluated, model, batch, learner.actor.policy)
+        batch, model = with_scaled_advantages(evaluated, batch), joint_model(evaluated, learner)
+        loss_gradient, _ = mean_gradient(evaluated, model, batch, learner.actor.policy)
         return -ravel_pytree(loss_gradient[0])[0]
 
     return jax.vmap(one)(rows, final)

@@ -7,12 +7,11 @@ import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
-from jax.flatten_util import ravel_pytree
-from uphill.learning.natural_step import natural_direction, natural_step
+from steps import natural_step, problem_at
 
 from uphill.batch import Batch
 from uphill.learning.learner import make_learner
-from uphill.learning.objective import descent_direction, distribution_of
+from uphill.learning.objective import distribution_of
 from uphill.parts import Algorithm, NaturalGradient, TrustRegion
 from uphill.parts.algorithms import npg, trpo
 from uphill.policies.actions import action_kind_of
@@ -102,8 +101,9 @@ def test_the_natural_direction_is_the_inverse_fisher_matrix_times_the_gradient(
 
     @jax.jit
     def direction(algorithm: Algorithm) -> tuple:
-        ascent = -ravel_pytree(descent_direction(algorithm, (policy, None), batch)[0])[0]
-        return ascent, *natural_direction(algorithm, policy, batch, ascent)
+        parameters, _, problem = problem_at(algorithm, policy, batch)
+        ascent = -problem.gradient(parameters)[0]
+        return ascent, *algorithm.optimizer.direction(ascent, problem)
 
     ascent, found, curved = direction(algorithm)
     # A softmax does not change where all of its logits do: F has no inverse, and the direction is

@@ -147,8 +147,7 @@ def test_units_of_a_frozen_deviation_only_scale_the_gradient(name: str) -> None:
     learner, all_of = setting(algorithm, RANDOM)
 
     def moments(learner: Learner) -> tuple:
-        old = learner.remembered
-        seen = old.return_scale or old.reward_scale.moments
+        seen = learner.scales.returns or learner.scales.rewards.moments
         return seen.count, seen.variance
 
     learner = eqx.tree_at(moments, learner, (np.uint32(50), jnp.array([4.0])))

@@ -40,6 +40,7 @@ from uphill.parts import (
     ValueFunction,
 )
 from uphill.parts.algorithms import a2c, ppo, reinforce
+from uphill.parts.value_function import ValueState
 from uphill.theory.moments import Moments
 
 GAMMA, LAM = 0.9, 0.8
@@ -60,10 +61,10 @@ def data_of(algorithm: Any) -> tuple:
 
 def value_of(learner: Any, trajectory: Any) -> tuple[np.ndarray, np.ndarray]:
     """V of every observation before a step, and of the one after it."""
-    critic = learner.critic
-    if critic is None:
+    if not isinstance(learner.parts.baseline, ValueState):
         zeros = np.zeros(trajectory.mask.shape)
         return zeros, zeros
+    critic = learner.parts.baseline.critic
     value = np.asarray(critic(trajectory.observation))
     return value, values_after(trajectory, value, np.asarray(critic(trajectory.final_observation)))
 
@@ -94,7 +95,9 @@ def expected_return(estimator: Any, trajectory: Any, after: np.ndarray, learner:
         case TDResidual():
             return by_pieces(trajectory, bootstrapped(1))
         case ActionValue():
-            return np.asarray(learner.action_critic(trajectory.observation, trajectory.action))
+            return np.asarray(
+                learner.parts.estimator.critic(trajectory.observation, trajectory.action)
+            )
     return by_pieces(trajectory, mixed)
 
 
@@ -155,7 +158,7 @@ def test_advantages_are_what_plain_loops_make(estimator: Any, baseline: Any, sam
     )
     to_go = expected_return(RewardToGo(), trajectory, after, learner)
     if isinstance(estimator, ActionValue):
-        found = flat(batch.action_target)[mask]
+        found = flat(batch.estimator_target)[mask]
         np.testing.assert_allclose(found, flat(to_go)[mask], rtol=1e-4, atol=1e-4)
         returns = to_go
     np.testing.assert_allclose(flat(batch.target)[mask], flat(returns)[mask], rtol=1e-4, atol=1e-4)
@@ -190,11 +193,11 @@ def test_networks_see_returns_in_units_of_their_deviation() -> None:
     trajectory = episodes_of(learner)
     sigma = 4.0
     moments = Moments(jnp.uint32(5), jnp.zeros(1), jnp.full(1, sigma**2))
-    learner = eqx.tree_at(lambda x: x.remembered.return_scale, learner, moments)
+    learner = eqx.tree_at(lambda x: x.scales.returns, learner, moments)
     batch, _ = make_batch(algorithm, learner, trajectory)
     # The same by a critic whose outputs are σ times as large.
-    larger = jax.tree.map(lambda x: x * sigma, learner.critic)
-    unscaled = eqx.tree_at(lambda x: x.critic, learner_of(plain), larger)
+    larger = jax.tree.map(lambda x: x * sigma, learner.parts.baseline.critic)
+    unscaled = eqx.tree_at(lambda x: x.parts.baseline.critic, learner_of(plain), larger)
     expected, _ = make_batch(plain, unscaled, trajectory)
     np.testing.assert_allclose(batch.advantage, expected.advantage / sigma, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(batch.target, expected.target / sigma, rtol=1e-4, atol=1e-5)
@@ -206,7 +209,7 @@ def test_rewards_are_divided_by_the_deviation_of_the_discounted_return() -> None
     trajectory = trajectory_of(learner)
     raw, _ = make_batch(algorithm, learner, trajectory)  # nothing was seen: as they are
     moments = Moments(jnp.uint32(5), jnp.full(1, 3.0), jnp.full(1, 25.0))
-    learner = eqx.tree_at(lambda x: x.remembered.reward_scale.moments, learner, moments)
+    learner = eqx.tree_at(lambda x: x.scales.rewards.moments, learner, moments)
     batch, _ = make_batch(algorithm, learner, trajectory)
     np.testing.assert_allclose(batch.advantage, raw.advantage / 5, rtol=1e-4, atol=1e-6)
 
@@ -232,7 +235,7 @@ def test_advantages_are_of_the_estimator_less_the_value(make: Any) -> None:
     learner = learner_of(algorithm)
     trajectory = trajectory_of(learner)
     batch, metrics = make_batch(algorithm, learner, trajectory)
-    value = learner.critic(trajectory.observation).reshape(1, -1)
+    value = learner.parts.baseline.critic(trajectory.observation).reshape(1, -1)
     np.testing.assert_allclose(batch.advantage, batch.target - value, atol=1e-5)
     assert metrics["value/explained_variance"] < 1
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
+from steps import descent_direction
 from trajectories import LINEAR, LINEAR_POLICY, WINDOW, episodes_of, learner_of, trajectory_of
 
 from uphill.learning import advantages, diagnostics, objective
@@ -17,9 +18,8 @@ from uphill.parts.algorithms import ppo, reinforce
 from uphill.policies.actions import Bounded
 from uphill.theory.means import standardize
 
-make_batch, descent_direction = jax.jit(advantages.make_batch), jax.jit(objective.descent_direction)
-gradient_snr, mean_kl = jax.jit(diagnostics.gradient_snr), jax.jit(diagnostics.mean_kl)
-measure = jax.jit(diagnostics.measure)
+make_batch, mean_kl = jax.jit(advantages.make_batch), jax.jit(objective.mean_kl)
+gradient_snr, measure = jax.jit(diagnostics.gradient_snr), jax.jit(diagnostics.measure)
 
 
 def reinforce_of(**changes: Any) -> Any:

@@ -41,15 +41,17 @@ def test_actions_are_drawn_from_the_mixture() -> None:
 
 def test_a_learner_holds_only_what_its_parts_ask_for() -> None:
     joint, own, none = learner_of(ppo()), learner_of(vpg()), learner_of(reinforce())
-    assert joint.critic is not None
-    assert joint.critic_optimizer_state is None
-    assert own.critic_optimizer_state is not None
-    assert none.critic is None
-    assert none.action_critic is None
-    assert learner_of(trpo()).optimizer_state is None
+    assert joint.parts.baseline.critic is not None
+    assert joint.parts.baseline.optimizer is None
+    assert joint.parts.baseline.memory is None
+    assert own.parts.baseline.optimizer is not None
+    assert none.parts.baseline is None
+    assert none.parts.estimator is None
+    assert none.parts.surrogate is None
+    assert learner_of(trpo()).parts.optimizer is None
     learned = learner_of(reinforce(estimator=ActionValue(network=LINEAR)))
-    assert learned.action_critic is not None
-    assert learned.action_critic_optimizer_state is not None
+    assert learned.parts.estimator.critic is not None
+    assert learned.parts.estimator.optimizer is not None
 
 
 def test_the_state_of_an_optimiser_of_optax_is_as_optax_starts_it() -> None:
@@ -57,5 +59,5 @@ def test_the_state_of_an_optimiser_of_optax_is_as_optax_starts_it() -> None:
     learner = make_learner(
         reinforce(policy=LINEAR_POLICY, optimizer=Optax("adagrad")), ENCODING, ACTIONS, 0
     )
-    started = [x for x in jax.tree.leaves(learner.optimizer_state) if np.ndim(x)]
+    started = [x for x in jax.tree.leaves(learner.parts.optimizer) if np.ndim(x)]
     assert any((x == np.float32(0.1)).all() for x in started)

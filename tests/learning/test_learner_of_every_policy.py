@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from jax.flatten_util import ravel_pytree
+from steps import descent_direction
 from trajectories import ENCODING, trajectory_of
 
-from uphill.learning.advantages import make_batch
-from uphill.learning.learner import make_learner
-from uphill.learning.objective import descent_direction
+from uphill.learning.advantages import look_at, make_batch
+from uphill.learning.learner import make_learner, networks_of
 from uphill.learning.update import update
 from uphill.parts import GAE, SGD, Algorithm, Steps, ValueFunction
 from uphill.parts.algorithms import ppo
@@ -19,7 +19,7 @@ from uphill.policies.actions import action_kind_of
 from uphill.policies.encodings import encoding_of
 from uphill.policies.networks import Convolution
 from uphill.policies.policy import NetworkSettings, PolicySettings, make_critic, values
-from uphill.runs.checkpoint import restore
+from uphill.runs.files import restore
 
 SMALL = NetworkSettings(hidden=(4,))
 BOX = spaces.Box(-2, 1, (2,))
@@ -60,7 +60,7 @@ def test_every_parameter_of_every_kind_of_policy_learns(distribution, log_std, n
     after, metrics = jitted(algorithm, learner, trajectory, jax.random.key(0))
     assert jax.tree.structure(after) == jax.tree.structure(learner)
     assert all(np.isfinite(value) for value in metrics.values())
-    models = [(x.actor.policy, x.critic) for x in (learner, after)]
+    models = [networks_of(algorithm, x) for x in (learner, after)]
     for old, new in zip(*map(jax.tree.leaves, models), strict=True):
         assert np.isfinite(new).all()
         assert not np.array_equal(old, new)
@@ -115,12 +115,12 @@ def test_a_shared_trunk_gets_the_gradients_of_both():
     policy = learner.actor.policy
     critic = make_critic(SMALL, ENCODING, np.random.default_rng(1), shared_with=policy)
     critic = jax.tree.map(jnp.asarray, critic)
-    learner = eqx.tree_at(lambda x: x.critic, learner, critic)
+    learner = eqx.tree_at(lambda x: x.parts.baseline.critic, learner, critic)
     trajectory = trajectory_of(learner)
     batch, _ = make_batch(algorithm, learner, trajectory)
     value = values(policy, critic, trajectory.observation)
     final = values(policy, critic, trajectory.final_observation)
-    expected = GAE()(trajectory, value, final)
+    expected = GAE()(None, look_at(algorithm, learner, trajectory).valued(value, final))
     np.testing.assert_allclose(batch.target.reshape(12, 4), expected, rtol=1e-5, atol=1e-5)
 
     def gradient_of(algorithm: Algorithm, model: tuple) -> np.ndarray:

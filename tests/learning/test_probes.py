@@ -54,9 +54,11 @@ def test_trap_26_the_probes_have_their_values_and_choices(name, is_continuous, m
     trainer = Trainer(choose("Probes-v0"), algorithm, (0,), 30_000)
     *_, (state, _) = iterate(trainer)
     learner = take(state.learners, 0)
-    if learner.critic is not None:
+    if algorithm.baseline.has_value:
         expected = true_values(learner.actor, GAMMA)
-        np.testing.assert_allclose(learner.critic(observations()), expected, atol=0.05)
+        np.testing.assert_allclose(
+            learner.parts.baseline.critic(observations()), expected, atol=0.05
+        )
     mode = np.asarray(learner.actor(observations()).mode())
     for (probe, own), chosen in zip(STATES.values(), mode, strict=True):
         if probe < ACTED:

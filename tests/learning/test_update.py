@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 from jax.flatten_util import ravel_pytree
+from steps import descent_direction
 from trajectories import (
     LINEAR,
     LINEAR_POLICY,
@@ -22,8 +23,8 @@ from trajectories import (
 )
 
 from uphill.learning.advantages import make_batch
-from uphill.learning.diagnostics import mean_kl
-from uphill.learning.objective import descent_direction
+from uphill.learning.learner import joint_model
+from uphill.learning.objective import mean_kl
 from uphill.learning.update import split, update
 from uphill.parts import (
     SGD,
@@ -106,16 +107,16 @@ def test_until_a_scale_has_seen_something_a_batch_only_fills_it(scale: str):
     trajectory = episodes_of(learner)
     first, _ = jitted(algorithm, learner, trajectory, KEY)
     assert eqx.tree_equal(first.actor.policy, learner.actor.policy)
-    assert eqx.tree_equal(first.critic, learner.critic)
-    assert eqx.tree_equal(first.optimizer_state, learner.optimizer_state)
+    assert eqx.tree_equal(first.parts.baseline, learner.parts.baseline)
+    assert eqx.tree_equal(first.parts.optimizer, learner.parts.optimizer)
     if scale == "observations":
         seen = np.asarray(trajectory.observation)[np.asarray(trajectory.mask)]
         mean = first.actor.normalizer.moments.mean
         np.testing.assert_allclose(mean, seen.mean(0), atol=1e-6)
     moments = {
         "observations": lambda: first.actor.normalizer,
-        "rewards": lambda: first.remembered.reward_scale.moments,
-        "returns": lambda: first.remembered.return_scale,
+        "rewards": lambda: first.scales.rewards.moments,
+        "returns": lambda: first.scales.returns,
     }[scale]()
     assert moments.count == trajectory.mask.sum()
     second, _ = jitted(algorithm, first, trajectory, KEY)
@@ -135,11 +136,11 @@ def test_a_batch_that_only_measures_leaves_a_running_mean_and_a_penalty_as_they_
     )
     learner = learner_of(algorithm)
     first, _ = jitted(algorithm, learner, episodes_of(learner), KEY)
-    assert not first.remembered.running_mean.any()
-    assert first.remembered.kl_coefficient == 2.0
+    assert not first.parts.baseline.any()
+    assert first.parts.surrogate == 2.0
     second, _ = jitted(algorithm, first, episodes_of(learner, seed=1), KEY)
-    assert second.remembered.running_mean[1] == 1
-    assert second.remembered.kl_coefficient != 2.0
+    assert second.parts.baseline[1] == 1
+    assert second.parts.surrogate != 2.0
 
 
 def test_a_value_function_with_its_own_optimiser_learns_apart_from_the_policy():
@@ -153,7 +154,7 @@ def test_a_value_function_with_its_own_optimiser_learns_apart_from_the_policy():
     def error(critic):
         return jnp.where(batch.mask, (critic(batch.features) - batch.target) ** 2, 0.0).sum()
 
-    assert error(after.critic) < error(learner.critic)
+    assert error(after.parts.baseline.critic) < error(learner.parts.baseline.critic)
     assert not eqx.tree_equal(after.actor.policy, learner.actor.policy)
 
 
@@ -169,10 +170,10 @@ def test_a_learned_action_value_serves_first_and_learns_then():
     after, metrics = jitted(algorithm, learner, trajectory, KEY)
 
     def error(q):
-        all_errors = (q(batch.features, batch.action) - batch.action_target) ** 2
+        all_errors = (q(batch.features, batch.action) - batch.estimator_target) ** 2
         return jnp.where(batch.mask, all_errors, 0.0).sum()
 
-    assert error(after.action_critic) < error(learner.action_critic)
+    assert error(after.parts.estimator.critic) < error(learner.parts.estimator.critic)
     gradient, _ = descent_direction(algorithm, (learner.actor.policy, None), batch)
     norm = optax.tree.norm(gradient)
     np.testing.assert_allclose(metrics["gradient/norm"], norm, rtol=1e-4)
@@ -185,11 +186,12 @@ def test_a_value_function_learns_from_its_memory():
     algorithm = vpg(policy=LINEAR_POLICY, sampling=QUOTA, baseline=baseline)
     learner = learner_of(algorithm)
     for seed, count in ((0, 57), (1, 114)):
-        before = learner
+        before = learner.parts.baseline.critic
         learner, _ = jitted(algorithm, learner, episodes_of(learner, seed), KEY)
-        assert learner.remembered.memory.count == count
-        assert not eqx.tree_equal(learner.critic, before.critic)
-    assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(learner.critic))
+        critic = learner.parts.baseline.critic
+        assert learner.parts.baseline.memory.count == count
+        assert not eqx.tree_equal(critic, before)
+    assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(critic))
 
 
 def test_the_entropy_bonus_pulls_towards_uniform():
@@ -232,10 +234,10 @@ def test_the_step_on_which_the_target_kl_is_exceeded_is_not_taken():
     assert metrics["policy/approximate_kl"] < 1e-7  # that of the step that was taken
     batch, _ = make_batch(algorithm, learner, trajectory)
     first = jax.tree.map(lambda x: x[0], split(batch, 2, jax.random.split(KEY, 4)[0]))
-    model = (learner.actor.policy, learner.critic)
+    model = joint_model(algorithm, learner)
     gradient, _ = descent_direction(algorithm, model, first)
     expected = jax.tree.map(lambda x, g: x - 0.5 * g, model, gradient)
-    found = ravel_pytree((after.actor.policy, after.critic))[0]
+    found = ravel_pytree(joint_model(algorithm, after))[0]
     np.testing.assert_allclose(found, ravel_pytree(expected)[0], rtol=1e-4, atol=1e-5)
 
 
@@ -266,16 +268,16 @@ def test_the_weight_of_a_kl_penalty_is_remembered_and_used():
     learner = learner_of(algorithm)
     trajectory = trajectory_of(learner)
     after, _ = jitted(algorithm, learner, trajectory, KEY)
-    assert after.remembered.kl_coefficient == 2.0  # it moved further than so little
+    assert after.parts.surrogate == 2.0  # it moved further than so little
     # Not that of the settings counts, but what it has become.
-    heavy = eqx.tree_at(lambda x: x.remembered.kl_coefficient, learner, jnp.float32(20.0))
+    heavy = eqx.tree_at(lambda x: x.parts.surrogate, learner, jnp.float32(20.0))
     held, _ = jitted(algorithm, heavy, trajectory, KEY)
     batch, _ = make_batch(algorithm, learner, trajectory)
     kl, held_kl = (
         mean_kl(algorithm, learner.actor.policy, x.actor.policy, batch) for x in (after, held)
     )
     assert 0 < held_kl < 0.5 * kl
-    assert held.remembered.kl_coefficient == 40.0
+    assert held.parts.surrogate == 40.0
 
 
 def test_running_means_serve_the_next_batch():
@@ -308,7 +310,7 @@ def test_a_batch_without_a_finished_episode_changes_no_network():
     endless = eqx.tree_at(lambda t: (t.terminated, t.truncated, t.mask), whole, (none, none, ~none))
     second, _ = jitted(algorithm, first, endless, KEY)
     assert eqx.tree_equal(second.actor.policy, first.actor.policy)
-    assert eqx.tree_equal(second.optimizer_state, first.optimizer_state)
+    assert eqx.tree_equal(second.parts.optimizer, first.parts.optimizer)
     assert second.num_transitions == first.num_transitions + endless.mask.sum()
 
 
@@ -328,7 +330,7 @@ def test_layers_are_layers_to_an_optimiser_of_optax(name: str):
     after, _ = jitted(algorithm, learner, trajectory, KEY)
     batch, _ = make_batch(algorithm, learner, trajectory)
     model = (learner.actor.policy, None)
-    gradient, _ = descent_direction(algorithm, model, batch, model[0])
+    gradient, _ = descent_direction(algorithm, model, batch)
     transform = getattr(optax, name)(0.01)
     step, _ = transform.update(gradient[0], transform.init(model[0]), model[0])
     expected = optax.apply_updates(model[0], step)

@@ -7,17 +7,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from uphill.learning.advantages import make_batch
 from uphill.learning.learner import Learner, make_learner
+from uphill.learning.update import learned
 from uphill.parts import Algorithm, Episodes, Steps
+from uphill.parts.part import Setup
 from uphill.policies.actions import Choice
 from uphill.policies.encodings import Numbers
-from uphill.policies.policy import NetworkSettings, PolicySettings
+from uphill.policies.policy import NetworkSettings, PolicySettings, make_policy
 from uphill.trajectory import BLOCK, Trajectory
 
 ENCODING, ACTIONS = Numbers((3,)), Choice(2, 0, "int64")
 SMALL = PolicySettings(hidden=(8,))
 LINEAR, LINEAR_POLICY = NetworkSettings(hidden=()), PolicySettings(hidden=())
 WINDOW, QUOTA = Steps(4, 12), Episodes(3, per_env=2)
+
+
+SETUP = Setup(
+    ENCODING, ACTIONS, 4, make_policy(LINEAR_POLICY, ENCODING, ACTIONS, np.random.default_rng(0))
+)
 
 
 def learner_of(algorithm: Algorithm, actions: Any = ACTIONS) -> Learner:
@@ -79,6 +87,18 @@ def episodes_of(learner: Learner, seed: int = 0) -> Trajectory:
     observation = jnp.where(np.arange(2 * BLOCK)[:, None, None] < BLOCK, whole.observation, 7.0)
     fixed = (observation, whole.final_observation, whole.action, whole.log_prob)
     return Trajectory(*fixed, *flags, length=jnp.int32(BLOCK))
+
+
+def served(algorithm: Algorithm, learner: Learner, *trajectories: Trajectory) -> Learner:
+    """The learner after these trajectories have served, one after the other: parts have learned,
+    scales have seen; the policy has not moved."""
+    for trajectory in trajectories:
+        batch, _ = make_batch(algorithm, learner, trajectory)
+        parts = learned(algorithm, learner, learner, trajectory, batch, jax.random.key(0))
+        scales = learner.scales.seen(trajectory, algorithm.estimator.gamma)
+        counters = learner.num_updates, learner.num_transitions
+        learner = Learner(learner.actor, parts, scales, *counters)
+    return learner
 
 
 def flat(x: Any) -> np.ndarray:

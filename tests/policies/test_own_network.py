@@ -16,7 +16,8 @@ from uphill.policies.actions import Choice
 from uphill.policies.encodings import Numbers
 from uphill.policies.networks import over_vectors
 from uphill.policies.own_network import own_trunk
-from uphill.runs.checkpoint import Facts, read_manifest, read_tensors, restore, write_checkpoint
+from uphill.runs.checkpoint import Standing, read_manifest, read_tensors, write_checkpoint
+from uphill.runs.files import restore
 from uphill.runs.milestones import Tracked
 
 
@@ -59,7 +60,7 @@ def test_seeds_have_the_same_structure_and_other_weights_so_they_stack_and_compi
     trunks = [learner.actor.policy.trunk for learner in learners]
     assert not np.allclose(*(trunk.arrays.layers[0].weight for trunk in trunks))
     assert stack(learners).actor.policy.trunk.arrays.layers[0].weight.shape == (2, 6, 4)
-    critic = learners[0].critic
+    critic = learners[0].parts.baseline.critic
     assert not np.allclose(critic.trunk.arrays.layers[0].weight, trunks[0].arrays.layers[0].weight)
     compiled = jax.jit(lambda trunk: trunk(jnp.ones(4)))
     for trunk in trunks:
@@ -70,8 +71,19 @@ def test_seeds_have_the_same_structure_and_other_weights_so_they_stack_and_compi
 def test_a_checkpoint_holds_it_by_name(tmp_path: Path) -> None:
     kind, encoding = Choice(2, 0, "int64"), Numbers((4,))
     learner = make_learner(small_ppo(), encoding, kind, 0, network)
-    counters = (0, (0,), encoding, kind, None, 0.0, 0.0, 0)
-    facts = Facts(*counters, ((),), (None,), 0, (Tracked(),), (), False, {})
+    facts = Standing(
+        num_updates=0,
+        num_transitions=(0,),
+        encoding=encoding,
+        action_kind=kind,
+        reward_threshold=None,
+        metrics_offset=0,
+        recent=((),),
+        best_scores=(None,),
+        tracked=(Tracked(),),
+        stopped=False,
+        device={},
+    )
     write_checkpoint(tmp_path / "checkpoint", "latest", learner, facts)
     manifest = read_manifest(tmp_path / "checkpoint", "latest")
     tensors = read_tensors(tmp_path / "checkpoint", manifest)

@@ -16,17 +16,11 @@ import pytest
 from uphill.errors import UphillError
 from uphill.policies.actions import Choice
 from uphill.policies.encodings import Numbers
-from uphill.runs.checkpoint import (
-    Facts,
-    read_manifest,
-    read_tensors,
-    restore,
-    write_checkpoint,
-    write_file,
-)
+from uphill.runs.checkpoint import Standing, read_manifest, read_tensors, write_checkpoint
+from uphill.runs.files import restore, write_file
 from uphill.runs.milestones import Milestone, Seen, Tracked
 
-FACTS = Facts(
+FACTS = Standing(
     num_updates=3,
     num_transitions=(64, 70),
     encoding=Numbers((4,)),

@@ -274,7 +274,7 @@ def test_fields_that_are_missing_or_unknown_are_named() -> None:
     "hostile",
     [
         "os.system",
-        "uphill.sessions.launch.train",
+        "uphill.run.train",
         "Algorithm",  # exists, but is no optimiser
         "ClippedRatio",
         "Schedule",

@@ -14,7 +14,7 @@ from uphill.envs.make import choose
 from uphill.errors import UphillError
 from uphill.parts import Episodes
 from uphill.runs.milestones import AT_FIRST, Tracked, reached, take_in, title
-from uphill.sessions.session import LEAST_POINTS, logging_interval
+from uphill.sessions.intervals import LEAST_POINTS, logging_interval
 from uphill.training.trainer import Trainer
 
 

@@ -39,10 +39,11 @@ from uphill.parts import (
     Steps,
     ValueFunction,
 )
-from uphill.runs.checkpoint import Facts, read_manifest, read_tensors, write_checkpoint
+from uphill.runs.checkpoint import Standing, read_manifest, read_tensors, write_checkpoint
 from uphill.runs.milestones import Tracked
-from uphill.sessions import launch, presets, session
+from uphill.sessions import launch, resume, session
 from uphill.sessions.interrupts import Interrupted
+from uphill.sessions.launch import Request
 from uphill.training.trainer import Trainer, iterate
 
 
@@ -97,7 +98,7 @@ def test_trap_16_resumed_run_is_the_uninterrupted_run_bit_for_bit(
         assert set(expected) == set(found)
         for key, tensor in expected.items():
             np.testing.assert_array_equal(found[key], tensor, err_msg=f"{name} {key}")
-    assert any("optimizer_state" in key for key in expected)
+    assert any("parts.optimizer" in key for key in expected)
     assert rows_of(resumed.path) == rows_of(whole.path)
     assert resumed.evaluation == whole.evaluation
     assert [(m.name, m.sha256) for m in resumed.milestones] == [
@@ -136,7 +137,7 @@ def test_trap_16_what_parts_remember_is_in_the_checkpoint(name: str, tmp_path: P
     whole, rows = trainer.advance(trainer.start(), 4)
     half, _ = trainer.advance(trainer.start(), 2)
     parts = {"learners": half.learners, "lanes": half.lanes}
-    facts = Facts(
+    facts = Standing(
         num_updates=half.num_updates,
         num_transitions=half.num_transitions,
         encoding=trainer.encoding,
@@ -156,7 +157,7 @@ def test_trap_16_what_parts_remember_is_in_the_checkpoint(name: str, tmp_path: P
     write_checkpoint(tmp_path, "latest", jax.device_get(parts), facts)
     manifest = read_manifest(tmp_path, "latest")
     tensors = read_tensors(tmp_path, manifest)
-    again = launch._restored_state(trainer, manifest.facts, tensors)
+    again = resume._restored_state(trainer, manifest.facts, tensors)
     resumed, last = trainer.advance(again, 2)
     for state in (resumed, whole):
         assert state.num_updates == 4
@@ -392,15 +393,15 @@ def test_unknown_algorithm_is_refused() -> None:
 
 def test_run_is_called_what_its_algorithm_is_called() -> None:
     for make in (uphill.reinforce, uphill.vpg, uphill.a2c, uphill.ppo):
-        assert launch._chosen("CartPole-v1", make(num_epochs=1), None).algo == make.__name__
-    own = launch._chosen("CartPole-v1", uphill.ppo(name="mine"), None)
+        chosen, _ = launch._chosen(Request("_", make(num_epochs=1)), "CartPole-v1", None)
+        assert chosen.algo == make.__name__
+    own, _ = launch._chosen(Request("_", uphill.ppo(name="mine")), "CartPole-v1", None)
     assert (own.algo, own.algorithm.name) == ("mine", "mine")
 
 
 def test_settings_say_whether_they_are_a_preset() -> None:
     def said(env: str, algorithm: Algorithm | None = None) -> str:
-        chosen = launch._chosen(env, algorithm, None)
-        return presets.settings_of(env, chosen.algo, chosen.algorithm)
+        return launch._chosen(Request(env, algorithm), env, None)[1]
 
     assert said("CartPole-v1").startswith("the preset of CartPole-v1: ppo's defaults with ")
     assert said("CartPole-v1", uphill.ppo()).startswith(
@@ -425,7 +426,7 @@ def test_starts_from_the_networks_of_another_run(tmp_path: Path) -> None:
     assert origin.sha256 == manifest.sha256
     before, after = tensors_of(trained.path), tensors_of(run.path)
     for key, tensor in after.items():
-        if key.startswith(("learners.actor.policy", "learners.critic.")):
+        if key.startswith(("learners.actor.policy", "learners.parts.baseline.critic.")):
             for s in range(3):
                 np.testing.assert_array_equal(tensor[s], before[key][trained.best_seed_index])
     with pytest.raises(UphillError, match=r"init_from is .* differ"):

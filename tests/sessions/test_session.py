@@ -19,7 +19,7 @@ from uphill.envs.worlds.cartpole import CartPole
 from uphill.errors import UphillError
 from uphill.parts import Adam, Algorithm
 from uphill.runs.checkpoint import read_manifest
-from uphill.sessions import launch, session
+from uphill.sessions import evaluations, keeping, launch, session
 from uphill.sessions.interrupts import Interrupted
 from uphill.training.trainer import iterate
 
@@ -253,13 +253,13 @@ def test_best_learners_are_those_of_the_best_logging_point(
 ) -> None:
     seen = []
 
-    class Scripted(session.Evaluator):
+    class Scripted(evaluations.Evaluator):
         def returns(self, actors: Any) -> np.ndarray:
             seen.append(actors)
             scores = [[1.0, 9.0], [5.0, 2.0], [3.0, 3.0], [9.0, 9.0]][len(seen) - 1]
             return np.stack([np.array(scores)[:, None]] * 2)
 
-    monkeypatch.setattr(session, "Evaluator", Scripted)
+    monkeypatch.setattr(evaluations, "Evaluator", Scripted)
     run = train_small(tmp_path / "run", steps=90, seeds=2, eval_every=30)
     assert len(seen) == 4  # the last one is the final evaluation, which counts for nothing here
     best = tensors_of(run.path, "best")
@@ -282,20 +282,20 @@ def test_best_is_written_only_when_it_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = []
-    write = session.write_checkpoint
+    write = keeping.write_checkpoint
 
     def recording(folder: Path, name: str, tree: Any, facts: Any) -> None:
         written.append((name, facts.num_updates, facts.best_scores))
         write(folder, name, tree, facts)
 
-    class Scripted(session.Evaluator):
+    class Scripted(evaluations.Evaluator):
         def returns(self, actors: Any) -> np.ndarray:
             scores.append([2.0, 1.0, 3.0, 0.0][len(scores)])
             return np.full((2, 1, 1), scores[-1])
 
     scores: list[float] = []
-    monkeypatch.setattr(session, "write_checkpoint", recording)
-    monkeypatch.setattr(session, "Evaluator", Scripted)
+    monkeypatch.setattr(keeping, "write_checkpoint", recording)
+    monkeypatch.setattr(evaluations, "Evaluator", Scripted)
     # Updates of about 30 steps, each a logging point, saved at every one.
     train_small(tmp_path / "run", steps=90, eval_every=30, checkpoint_every=0.0)
     best = [(at, facts) for name, at, facts in written if name == "best"]
@@ -308,26 +308,26 @@ def test_best_is_written_only_when_it_changed(
 def test_crash_between_best_and_latest_leaves_best_its_own_score(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = session.write_checkpoint
+    write = keeping.write_checkpoint
 
     def crashing(folder: Path, name: str, tree: Any, facts: Any) -> None:
         if name == "latest" and facts.best_scores == (3.0,):
             raise RuntimeError("the power is gone")
         write(folder, name, tree, facts)
 
-    class Scripted(session.Evaluator):
+    class Scripted(evaluations.Evaluator):
         def returns(self, actors: Any) -> np.ndarray:
             return np.full((2, 1, 1), scores.pop(0))
 
-    monkeypatch.setattr(session, "Evaluator", Scripted)
-    monkeypatch.setattr(session, "write_checkpoint", crashing)
+    monkeypatch.setattr(evaluations, "Evaluator", Scripted)
+    monkeypatch.setattr(keeping, "write_checkpoint", crashing)
     scores = [2.0, 3.0]
     with pytest.raises(RuntimeError, match="power"):
         train_small(tmp_path / "run", steps=90, eval_every=30, checkpoint_every=0.0)
     folder, best = tmp_path / "run" / "checkpoint", tensors_of(tmp_path / "run", "best")
     kept = read_manifest(folder, "best").facts
     assert read_manifest(folder, "latest").facts.best_scores == (2.0,)
-    monkeypatch.setattr(session, "write_checkpoint", write)
+    monkeypatch.setattr(keeping, "write_checkpoint", write)
     scores[:] = [2.5, 2.5, 2.5, 2.5]  # better than what `latest` knows of, worse than `best`
     uphill.resume(tmp_path / "run", quiet=True)
     for name, tensor in tensors_of(tmp_path / "run", "best").items():
@@ -346,7 +346,7 @@ def test_evaluation_and_picture_of_earlier_learners_go_when_training_goes_on(
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(session.Session, "_final_returns", interrupted)
+    monkeypatch.setattr(evaluations.Evaluations, "final", interrupted)
     with pytest.raises(Interrupted, match="uphill evaluate"):
         uphill.resume(run.path, steps=200, quiet=True)
     assert uphill.load(run.path).evaluation is None
@@ -372,7 +372,7 @@ def test_evaluating_every_so_many_steps(tmp_path: Path) -> None:
 # --- the end ------------------------------------------------------------------------------------
 
 
-class Recorded(session.Evaluator):
+class Recorded(evaluations.Evaluator):
     """Remembers in which thread it was compiled, and who evaluated."""
 
     threads: ClassVar[list[str]] = []
@@ -392,7 +392,7 @@ def test_evaluation_compiled_while_training_is_that_of_the_final_policy(
 ) -> None:
     monkeypatch.setattr(Recorded, "threads", [])
     monkeypatch.setattr(Recorded, "evaluated", [])
-    monkeypatch.setattr(session, "Evaluator", Recorded)
+    monkeypatch.setattr(evaluations, "Evaluator", Recorded)
     run = train_small(tmp_path / "run", seeds=3, episodes=6)
     assert [name.partition("_")[0] for name in Recorded.threads] == ["uphill"]  # once, not here
     final = tensors_of(run.path)["learners.actor.policy.trunk.layers.0.weight"]
@@ -405,11 +405,11 @@ def test_evaluation_compiled_while_training_is_that_of_the_final_policy(
 def test_what_breaks_in_the_background_is_told_after_training_was_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Broken(session.Evaluator):
+    class Broken(evaluations.Evaluator):
         def compile(self, actors: Any) -> None:
             raise UphillError("This evaluation can't be compiled.")
 
-    monkeypatch.setattr(session, "Evaluator", Broken)
+    monkeypatch.setattr(evaluations, "Evaluator", Broken)
     with pytest.raises(UphillError, match=r"can't be compiled"):
         train_small(tmp_path / "run", steps=100)
     facts = read_manifest(tmp_path / "run" / "checkpoint", "latest").facts
@@ -424,7 +424,7 @@ def test_picture_that_cannot_be_drawn_is_told_and_the_evaluation_stays(
     def breaks(_: Any) -> None:
         raise UphillError("curve.png could not be written.")
 
-    monkeypatch.setattr(session.Run, "plot", breaks)
+    monkeypatch.setattr(uphill.Run, "plot", breaks)
     with pytest.raises(UphillError, match=r"curve.png could not"):
         train_small(tmp_path / "run", steps=100)
     assert uphill.load(tmp_path / "run").evaluation is not None

@@ -13,11 +13,11 @@ from small_runs import train_small
 from uphill.envs.make import choose
 from uphill.errors import UphillError
 from uphill.learning.advantages import make_batch
-from uphill.learning.objective import descent_direction
+from uphill.learning.objective import mean_gradient
 from uphill.parts import Episodes
 from uphill.policies.policy import PolicySettings
 from uphill.studies.variance import measure as module
-from uphill.studies.variance.gradients import entries, fitting, gradients, reference
+from uphill.studies.variance.gradients import Fitted, entries, fitting, gradients, reference
 from uphill.studies.variance.measure import (
     measure_variance,
     resampled,
@@ -103,21 +103,16 @@ def test_all_gradients_at_once_are_those_of_each_algorithm_alone():
     base = fitting(0.9, 3, SMALL)
     trainer = Trainer(choose("CartPole-v1", "compiled", {}, False), base, (0,), 1)
     learner = jax.tree.map(lambda x: jnp.asarray(x[0]), trainer.start().learners)
-    learner = eqx.tree_at(
-        lambda x: x.remembered.running_mean,
-        learner,
-        jnp.array([3.0, 1.0]),
-        is_leaf=lambda x: x is None,
-    )
+    fitted = Fitted(learner, jnp.array([3.0, 1.0]))
     trajectory = jax.jit(trainer.episodes)(learner.actor, jax.random.key(5))
-    algorithms = [entry.algorithm for entry in table]
-    found = jax.jit(lambda a, x, t: gradients(a, x, t, (1,)))(algorithms, learner, trajectory)
+    found = jax.jit(lambda fitted, t: gradients(table, fitted, t, (1,)))(fitted, trajectory)
     assert found.shape[0] == 2 * len(table)
 
     @jax.jit
     def alone(algorithm, learner, trajectory):
         batch, _ = make_batch(algorithm, learner, trajectory)
-        descent, _ = descent_direction(algorithm, (learner.actor.policy, None), batch)
+        policy = learner.actor.policy
+        descent, _ = mean_gradient(algorithm, (policy, None), batch, policy)
         return -ravel_pytree(descent)[0]
 
     wanted = {
@@ -129,14 +124,14 @@ def test_all_gradients_at_once_are_those_of_each_algorithm_alone():
     assert wanted < {entry[:2] for entry in table}
     for k, entry in enumerate(table):
         if entry[:2] in wanted:
-            expected = alone(entry.algorithm, learner, trajectory)
+            expected = alone(entry.algorithm, fitted.learner_of(entry), trajectory)
             np.testing.assert_allclose(found[k], expected, rtol=2e-4, atol=2e-4)
 
     # With a single environment: the mean over one episode, not over three.
     first = jax.tree.map(lambda x: x[:, :1], trajectory.mask)
     few = eqx.tree_at(lambda t: t.mask, trajectory, trajectory.mask & (jnp.arange(3) < 1)[None])
     plain = next(k for k, e in enumerate(table) if e[:2] == ("reward-to-go", "none"))
-    expected = 3 * alone(table[plain].algorithm, learner, few)
+    expected = 3 * alone(table[plain].algorithm, fitted.learner_of(table[plain]), few)
     np.testing.assert_allclose(found[len(table) + plain], expected, rtol=2e-4, atol=2e-4)
     assert first.any()
 

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from trajectories import LINEAR_POLICY, WINDOW, learner_of, trajectory_of
 
+from uphill.learning.learner import networks_of
 from uphill.parts.algorithms import reinforce
-from uphill.training.rows import concatenate, pack, row_of, unpack
+from uphill.training.rows import concatenate, numbers_of, pack, unpack
 from uphill.trajectory import EpisodeStatistics
 
 ROW = {
@@ -59,7 +60,7 @@ def test_a_row_names_the_first_step_that_is_not_finite() -> None:
     def row(reward: jax.Array, observation: jax.Array) -> dict[str, np.ndarray]:
         parts = (reward, observation, mask)
         trajectory = eqx.tree_at(lambda t: (t.reward, t.observation, t.mask), fine, parts)
-        return unpack(row_of({}, trajectory, episodes, learner))
+        return unpack(pack(numbers_of({}, trajectory, episodes, networks_of(algorithm, learner))))
 
     good = row(fine.reward, fine.observation)
     assert (good["bad_reward"], good["bad_observation"], good["bad_learner"]) == (-1, -1, False)
@@ -81,4 +82,6 @@ def test_a_network_with_a_nan_is_seen() -> None:
     for name in ("weight", "bias"):
         broken = jnp.full_like(getattr(head, name), jnp.nan)
         after = eqx.tree_at(lambda x, n=name: getattr(x.actor.policy.head, n), learner, broken)
-        assert unpack(row_of({}, trajectory, episodes, after))["bad_learner"]
+        assert unpack(pack(numbers_of({}, trajectory, episodes, networks_of(algorithm, after))))[
+            "bad_learner"
+        ]

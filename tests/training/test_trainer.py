@@ -16,8 +16,8 @@ from uphill.parts import GAE, SGD, Adam, Episodes, Steps, ValueFunction
 from uphill.parts.algorithms import a2c, ppo, reinforce
 from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.training.process import is_short_of_devices
-from uphill.training.seeds import seed_keys
-from uphill.training.trainer import Trainer, iterate, split_lanes
+from uphill.training.seeds import seed_keys, split_lanes
+from uphill.training.trainer import Trainer, iterate
 from uphill.trajectory import Trajectory
 
 SMALL = PolicySettings(hidden=(8,))
@@ -116,7 +116,7 @@ def value_learned(monkeypatch, world, gamma=0.9):
         optimizer=SGD(learning_rate=0.05),
     )
     state = trained(algorithm, (0,), 20_000, "Known-v0")
-    return float(take(state.learners, 0).critic(np.ones(1, np.float32)))
+    return float(take(state.learners, 0).parts.baseline.critic(np.ones(1, np.float32)))
 
 
 def test_trap_01_a_time_limit_is_not_an_end(monkeypatch):
@@ -243,7 +243,7 @@ def test_what_is_measured_is_the_last_update() -> None:
     before, _ = trainer.advance(trainer.start(), 1)
     after, rows = trainer.advance(before, 1)
     old, new = (take(state.learners.actor, 0) for state in (before, after))
-    _, _, _, (learner, trajectory) = trainer._advance_inside(before, 1)
+    learner, trajectory = trainer._way.advance(before.learners, before.lanes, 1).before
     assert eqx.tree_equal(take(learner.actor, 0), old)
     features = old.encoding.encode(np.asarray(trajectory.observation)[0])
     p, q = (jax.nn.log_softmax(actor.policy(features).logits) for actor in (old, new))

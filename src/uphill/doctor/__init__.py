@@ -1,6 +1,7 @@
 """`uphill doctor`: for someone whose agent does not learn.
 
-Data flows one way: probes → facts → rules → findings → words.
+Data flows one way: probes → facts → rules → findings → words. Probes alone touch the environment,
+rules see nothing but facts, and no run is written.
 """
 
 from uphill.doctor.examine import Examination as Examination

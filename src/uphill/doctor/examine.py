@@ -2,8 +2,8 @@
 
 import math
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -27,7 +27,7 @@ from uphill.envs.make import choose
 from uphill.errors import UphillError
 from uphill.policies.encodings import encoding_of
 from uphill.runs.configuration import decode
-from uphill.sessions.launch import BackendName
+from uphill.runs.settings import BackendName
 
 _CALL_SECONDS, _TRAINING_SECONDS = 10.0, 60.0
 """After so long, a call of the environment and a brief training count as hanging."""
@@ -98,18 +98,24 @@ def _probe(subject: Subject, seed: int, capture: Capture) -> EnvironmentFacts:
         encoding_of(made.observation_space)
     except UphillError as error:
         return _unsupported(subject, made, str(error))
+    with _closing(made), Watch(_CALL_SECONDS) as watch:
+        env = Guarded(made, watch)
+        facts = _play(subject, env, seed, capture)
+        if not facts.failures:
+            facts = _play_again(facts, env, seed, capture)
+        if "hangs" not in {failure.finding for failure in facts.failures}:
+            facts = replace(facts, checker=ask_checker(made, watch))
+    return facts
+
+
+@contextmanager
+def _closing(env: gymnasium.Env) -> Iterator[None]:
+    """Close it at the end; whether it can be closed is not what is examined."""
     try:
-        with Watch(_CALL_SECONDS) as watch:
-            env = Guarded(made, watch)
-            facts = _play(subject, env, seed, capture)
-            if not facts.failures:
-                facts = _play_again(facts, env, seed, capture)
-            if "hangs" not in {failure.finding for failure in facts.failures}:
-                facts = replace(facts, checker=ask_checker(made, watch))
+        yield
     finally:
         with suppress(Exception):
-            made.close()
-    return facts
+            env.close()
 
 
 def _unsupported(subject: Subject, env: gymnasium.Env, complaint: str) -> EnvironmentFacts:

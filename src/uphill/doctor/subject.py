@@ -1,19 +1,18 @@
 """The environment to examine, through Gymnasium's API whoever runs it in training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import gymnasium
-import jax
-import numpy as np
 
 from uphill.doctor.play import describe_error
 from uphill.doctor.watch import TookTooLong, Watch
-from uphill.envs.backends.envpool import action_dtype, make_pool, pool_time_limit
 from uphill.envs.backends.gymnasium import factory_of, make_bare, spec_of, time_limit, unmakeable
 from uphill.envs.backends.old_gym import has_old_signatures
+from uphill.envs.backends.pool_of_one import PooledEnv
 from uphill.envs.base import World
 from uphill.envs.make import EnvironmentChoice
 from uphill.errors import UphillError
@@ -44,15 +43,15 @@ def subject_of(choice: EnvironmentChoice, seconds: float) -> Subject:
     """
     is_asked_for = choice.reason == "you asked for it"
     has_gymnasium = isinstance(choice.env, str) and _is_registered(choice.env)
-    if choice.backend == "gymnasium" or (has_gymnasium and not is_asked_for):
-        try:
-            return _from_gymnasium(choice, choice.env, seconds)
-        except UphillError:
-            if choice.backend != "envpool":
-                raise
     if choice.backend == "envpool":
+        with suppress(UphillError):
+            if has_gymnasium and not is_asked_for:
+                return _from_gymnasium(choice, choice.env, seconds)
         return _from_pool(choice)
-    from uphill.envs.registration import WorldEnv  # which registers them
+    if choice.backend == "gymnasium" or (has_gymnasium and not is_asked_for):
+        return _from_gymnasium(choice, choice.env, seconds)
+    # Here, since it registers them: a mistyped ID would be told their names, too.
+    from uphill.envs.registration import WorldEnv
 
     if not isinstance(choice.env, str):
         return _from_gymnasium(choice, partial(_limited, WorldEnv, choice.env), seconds)
@@ -73,25 +72,31 @@ def _from_gymnasium(
     choice: EnvironmentChoice, env: str | Callable[..., Any], seconds: float
 ) -> Subject:
     source, kwargs = spec_of(env) if isinstance(env, str) else env, choice.env_kwargs
-    with Watch(_MAKING_SECONDS) as watch:
-        try:
-            is_old = watch.call(_is_old, source, kwargs, seconds)
-            factory = factory_of(source, kwargs, is_old)
-            made = watch.call(factory)
-            limit, spec = time_limit(made), getattr(made, "spec", None)
-            for field in ("observation_space", "action_space"):
-                if not isinstance(getattr(made, field, None), gymnasium.Space):
-                    raise UphillError(f"has no {field}: set self.{field} to a space in __init__.")
-        except TookTooLong:
-            raise UphillError(
-                f"{choice.name} was not made within {_MAKING_SECONDS:g} s: see what its "
-                "constructor waits for."
-            ) from None
-        except (Exception, SystemExit) as error:
-            raise _unmakeable(choice, error) from error
+    with _making(choice), Watch(_MAKING_SECONDS) as watch:
+        is_old = watch.call(_is_old, source, kwargs, seconds)
+        factory = factory_of(source, kwargs, is_old)
+        made = watch.call(factory)
+        limit, spec = time_limit(made), getattr(made, "spec", None)
+        for field in ("observation_space", "action_space"):
+            if not isinstance(getattr(made, field, None), gymnasium.Space):
+                raise UphillError(f"has no {field}: set self.{field} to a space in __init__.")
     threshold = None if spec is None else spec.reward_threshold
     through = env if isinstance(env, str) else choice.name
     return Subject(choice, through, factory, is_old, limit, threshold)
+
+
+@contextmanager
+def _making(choice: EnvironmentChoice) -> Iterator[None]:
+    """Whatever goes wrong meanwhile is why it could not be made."""
+    try:
+        yield
+    except TookTooLong:
+        raise UphillError(
+            f"{choice.name} was not made within {_MAKING_SECONDS:g} s: see what its constructor "
+            "waits for."
+        ) from None
+    except (Exception, SystemExit) as error:
+        raise _unmakeable(choice, error) from error
 
 
 def _unmakeable(choice: EnvironmentChoice, error: BaseException) -> UphillError:
@@ -116,40 +121,7 @@ def _is_old(source: Any, kwargs: dict[str, Any], seconds: float) -> bool:
 
 
 def _from_pool(choice: EnvironmentChoice) -> Subject:
-    env = PoolOfOne(str(choice.env), choice.env_kwargs)
-    limit, threshold = env.max_episode_steps, env.reward_threshold
+    make = partial(PooledEnv, str(choice.env), choice.env_kwargs)
+    env = make()
     env.close()
-
-    def make() -> gymnasium.Env:
-        return PoolOfOne(str(choice.env), choice.env_kwargs)
-
-    return Subject(choice, "EnvPool", make, False, limit, threshold)
-
-
-class PoolOfOne(gymnasium.Env):
-    """One environment of EnvPool's. A pool is seeded when it is made, so a seed makes another."""
-
-    def __init__(self, env_id: str, env_kwargs: dict[str, Any]) -> None:
-        self._arguments = (env_id, env_kwargs)
-        self._pool = make_pool(env_id, [0], env_kwargs)
-        self.observation_space = self._pool.observation_space
-        self.action_space = self._pool.action_space
-        self.max_episode_steps = pool_time_limit(self._pool)
-        self.reward_threshold: float | None = self._pool.spec.reward_threshold
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
-        super().reset(seed=seed)
-        if seed is not None:
-            env_id, env_kwargs = self._arguments
-            self._pool.close()
-            self._pool = make_pool(env_id, [seed], env_kwargs)
-        return jax.tree.map(lambda x: x[0], self._pool.reset()[0]), {}
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
-        batch = np.asarray(action, action_dtype(self._pool))[None]
-        observation, reward, terminated, truncated, _ = self._pool.step(batch)
-        first = jax.tree.map(lambda x: x[0], observation)
-        return first, float(reward[0]), bool(terminated[0]), bool(truncated[0]), {}
-
-    def close(self) -> None:
-        self._pool.close()
+    return Subject(choice, "EnvPool", make, False, env.max_episode_steps, env.reward_threshold)

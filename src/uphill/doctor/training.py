@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 
 import gymnasium
+import jax
 import numpy as np
 
 from uphill.doctor.facts import Training
@@ -85,8 +86,6 @@ def _train(trainer: Trainer) -> TrainState:
 
 
 def _weights(actor: object) -> list[np.ndarray]:
-    import jax
-
     leaves = [np.asarray(x) for x in jax.tree.leaves(actor)]
     return [x for x in leaves if x.dtype.kind == "f"]
 

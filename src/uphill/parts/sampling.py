@@ -5,14 +5,16 @@ lengths are its own.
 """
 
 from abc import abstractmethod
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import equinox as eqx
 from jaxtyping import Bool
 
+from uphill.errors import UphillError
 from uphill.parts.checks import check_choice, check_count, require
 from uphill.theory.returns import inside_finished_episode
-from uphill.trajectory import Array, Trajectory
+from uphill.trajectory import BLOCK, Array, Trajectory
 
 
 class Sampling(eqx.Module):
@@ -21,6 +23,20 @@ class Sampling(eqx.Module):
     has_whole_episodes: ClassVar[bool]
 
     num_envs: eqx.AbstractVar[int]
+
+    def __check_init__(self) -> None:
+        if not isinstance(self, Windows | WholeEpisodes):
+            raise UphillError(
+                f"{type(self).__name__} is a sampling that no collector knows: derive it from "
+                "Windows or WholeEpisodes (of uphill.parts.sampling)."
+            )
+        for field in fields(self):
+            is_traced = not field.metadata.get("static", False)
+            if is_traced and isinstance(getattr(self, field.name), int):
+                raise UphillError(
+                    f"{field.name} of {type(self).__name__} is a whole number that is traced, and "
+                    "sizes must be known before: make it equinox.field(static=True)."
+                )
 
     @property
     def window(self) -> int | None:
@@ -31,6 +47,10 @@ class Sampling(eqx.Module):
     def quota(self) -> int | None:
         """Whole episodes of each environment in one update; None for a window."""
         return None
+
+    @abstractmethod
+    def num_rows(self, max_episode_steps: int | None) -> int:
+        """Rows that there must be room for: steps of each environment, resets included."""
 
     @abstractmethod
     def most_transitions(self, max_episode_steps: int | None) -> int:
@@ -62,6 +82,9 @@ class Windows(Sampling):
     def window(self) -> int:
         return self.num_steps
 
+    def num_rows(self, max_episode_steps: int | None) -> int:
+        return self.num_steps
+
     def most_transitions(self, max_episode_steps: int | None) -> int:
         return self.num_envs * self.num_steps
 
@@ -76,6 +99,10 @@ class WholeEpisodes(Sampling):
     @property
     def quota(self) -> int:
         return self.per_env
+
+    def num_rows(self, max_episode_steps: int | None) -> int:
+        assert max_episode_steps is not None
+        return num_blocks(self.per_env, max_episode_steps) * BLOCK
 
     def most_transitions(self, max_episode_steps: int | None) -> int:
         assert max_episode_steps is not None
@@ -128,3 +155,8 @@ class Episodes(WholeEpisodes):
 
     def __check_init__(self) -> None:
         check_count(num_envs=self.num_envs, per_env=self.per_env)
+
+
+def num_blocks(per_env: int, max_episode_steps: int) -> int:
+    """Blocks enough for `per_env` episodes of full length and the reset after each."""
+    return -(-per_env * (max_episode_steps + 1) // BLOCK)

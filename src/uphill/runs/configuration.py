@@ -191,6 +191,8 @@ def flags(start: Any, part: Any, prefix: str = "--") -> Iterator[str]:
             yield from flags(old, new, f"{flag}.")
         elif encode(old) == encode(new) or flag == "--name":
             continue
+        elif isinstance(new, optax.GradientTransformation):
+            continue  # no flag can say it
         elif isinstance(new, bool):
             yield flag if new else flag.replace("--", "--no-", 1)
         elif new is None:
@@ -250,9 +252,11 @@ def _decode_part(members: Sequence[Any], value: dict, path: str, own: OwnParts) 
 
 def _part_named(name: Any, kinds: tuple[type, ...]) -> type | None:
     """The type of that name, among those that are of one of the kinds."""
+    if not isinstance(name, str):
+        return None
     own_settings = {type_name(kind): kind for kind in kinds if not takes_own((kind,))}
-    if not isinstance(name, str) or name in own_settings:
-        return own_settings.get(name)
+    if name in own_settings:
+        return own_settings[name]
     ours = getattr(parts, name, None)
     is_ours = isinstance(ours, type) and issubclass(ours, kinds) and ours not in kinds
     return ours if is_ours else None

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
-from uphill.runs.checkpoint import read_json, write_file
 from uphill.runs.configuration import decode, encode
+from uphill.runs.files import EXPERIMENT_FILE, read_json, write_file
 from uphill.runs.own_parts import (
     NOTHING_OWN,
     NotGivenError,
@@ -20,8 +20,7 @@ from uphill.runs.own_parts import (
     Withheld,
     own_parts_in,
 )
-
-FILE = "experiment.json"
+from uphill.runs.settings import Settings, SinkName
 
 
 @dataclass(frozen=True)
@@ -34,9 +33,9 @@ class Origin:
     """checksum of the file that they were read from"""
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """The contents of `experiment.json`."""
+@dataclass(frozen=True, kw_only=True)
+class Experiment(Settings):
+    """The contents of `experiment.json`: the settings, and what they came to."""
 
     env: str
     """environment ID, or the name of the Python callable that makes it, or of the world"""
@@ -44,21 +43,13 @@ class Experiment:
     """whether `env` names a Python callable or a world of the user's own, to be given again"""
     env_kwargs: dict[str, Any]
     backend: Literal["compiled", "envpool", "gymnasium"]
-    is_async: bool
     algo: str
     algorithm: Algorithm | Withheld
-    seed: int
-    seeds: int
     steps: int
     """valid transitions for each seed"""
     eval_every: int | None = None
-    stop_when_solved: bool = False
-    checkpoint_every: float = 10.0
-    episodes: int = 100
-    """episodes of the evaluation at the end, for each seed"""
+    log: tuple[SinkName, ...] = ()
     init_from: Origin | None = None
-    log: tuple[Literal["tensorboard", "wandb"], ...] = ()
-    """where metrics go besides metrics.csv"""
     network: str = ""
     """name of the Python callable that makes the networks, where the user gave one"""
     settings: str = ""
@@ -123,7 +114,7 @@ def write_experiment(run: Path, experiment: Experiment) -> None:
     Raises:
         UphillError: if it can't be written, or a keyword argument is no plain data.
     """
-    write_file(run / FILE, f"{_to_json(experiment)}\n".encode())
+    write_file(run / EXPERIMENT_FILE, f"{_to_json(experiment)}\n".encode())
 
 
 def _to_json(experiment: Experiment) -> str:
@@ -153,12 +144,12 @@ def read_experiment(run: Path, own: OwnParts = NOTHING_OWN) -> Experiment:
     Raises:
         UphillError: if there is none, or it is not what `write_experiment` writes.
     """
-    if not (run / FILE).exists():
-        raise UphillError(f"{run} is no run directory: it has no {FILE}.")
+    if not (run / EXPERIMENT_FILE).exists():
+        raise UphillError(f"{run} is no run directory: it has no {EXPERIMENT_FILE}.")
     try:
-        return decode(Experiment, read_json(run / FILE), own=own)
+        return decode(Experiment, read_json(run / EXPERIMENT_FILE), own=own)
     except UphillError as error:
-        raise UphillError(f"{run / FILE} is damaged: {error}") from error
+        raise UphillError(f"{run / EXPERIMENT_FILE} is damaged: {error}") from error
 
 
 def installed_versions() -> dict[str, str]:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from uphill.errors import UphillError
 from uphill.policies.actor import Actor
-from uphill.runs.checkpoint import (
+from uphill.runs.configuration import decode, encode
+from uphill.runs.files import (
+    MILESTONES_FILE,
     from_tensors,
     make_folder,
     read_json,
@@ -16,10 +18,8 @@ from uphill.runs.checkpoint import (
     to_tensors,
     write_file,
 )
-from uphill.runs.configuration import decode, encode
 from uphill.runs.milestones import Milestone
 
-FILE = "milestones.json"
 FOLDER = "milestones"
 _PLAIN_NAME = re.compile(r"[a-z0-9_]+")
 
@@ -54,7 +54,7 @@ def write_milestones(run: Path, milestones: tuple[Milestone, ...]) -> None:
     """
     document = encode(Milestones(milestones))
     content = (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
-    write_file(run / FILE, content, is_durable=False)
+    write_file(run / MILESTONES_FILE, content, is_durable=False)
 
 
 def read_milestones(run: Path, num_seeds: int) -> tuple[Milestone, ...]:
@@ -63,7 +63,7 @@ def read_milestones(run: Path, num_seeds: int) -> tuple[Milestone, ...]:
     Raises:
         UphillError: if the file is damaged or was altered.
     """
-    path = run / FILE
+    path = run / MILESTONES_FILE
     if not path.exists():
         return ()
     try:

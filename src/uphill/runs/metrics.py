@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from uphill.errors import UphillError
+from uphill.runs.files import METRICS_FILE
 from uphill.training.rows import REACHED, Rows
-
-FILE = "metrics.csv"
 
 
 class MetricsFile:
@@ -23,7 +22,7 @@ class MetricsFile:
     """
 
     def __init__(self, run: Path, offset: int = 0) -> None:
-        self._path = run / FILE
+        self._path = run / METRICS_FILE
         self.columns: list[str] | None = None
         self.offset = offset
         if offset or self._path.exists():
@@ -128,7 +127,7 @@ def read_metrics(run: Path) -> dict[str, np.ndarray]:
         UphillError: if there is no such file, or it is not what training writes.
     """
     try:
-        with (run / FILE).open(newline="") as file:
+        with (run / METRICS_FILE).open(newline="") as file:
             rows = list(csv.reader(file))
         header = rows.pop(0) if rows else []
         cut = next((k for k, row in enumerate(rows, 2) if len(row) != len(header)), None)
@@ -138,8 +137,9 @@ def read_metrics(run: Path) -> dict[str, np.ndarray]:
         columns = np.array(table, np.float64).reshape(len(table), len(header)).T
     except FileNotFoundError as error:
         raise UphillError(
-            f"{run / FILE} is not there yet: training writes it from its first logging point on."
+            f"{run / METRICS_FILE} is not there yet: training writes it from its first logging "
+            "point on."
         ) from error
     except (OSError, ValueError, csv.Error) as error:
-        raise UphillError(f"{run / FILE} can't be read: {error}.") from error
+        raise UphillError(f"{run / METRICS_FILE} can't be read: {error}.") from error
     return dict(zip(header, columns, strict=True))

@@ -58,9 +58,14 @@ def checked(part: Any, name: str, kinds: tuple[type, ...], field: str) -> type:
 
 
 class OwnParts:
-    """Where the parts of a user's own come from when a file is read."""
+    """Where the parts of a user's own come from when a file is read: those that are given, each an
+    `OwnPart`, and if that is allowed the modules that it names.
 
-    def __init__(self, given: Iterable[OwnPart] = (), allow_import: bool = False) -> None:
+    Raises:
+        UphillError: if something else is given.
+    """
+
+    def __init__(self, given: Iterable[Any] = (), allow_import: bool = False) -> None:
         given = tuple(given)
         for part in given:
             if not isinstance(part, OwnPart):

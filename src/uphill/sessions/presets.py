@@ -21,7 +21,7 @@ from uphill.parts import (
 )
 from uphill.parts.algorithms import ALGORITHMS, a2c, npg, ppo, reinforce, trpo, vpg
 from uphill.policies.policy import PolicySettings
-from uphill.runs.configuration import encode, flags
+from uphill.runs.configuration import flags
 
 
 @dataclass(frozen=True)
@@ -370,8 +370,10 @@ def preset(env: str, algo: str | None = None) -> Preset:
     presets = _presets(env)
     if algo is None:
         algo = next(iter(presets), "ppo")
-    if algo in presets:
-        return presets[algo]
+    return presets[algo] if algo in presets else _without_preset(algo)
+
+
+def _without_preset(algo: str) -> Preset:
     settings = {"normalize_observations": True} if algo in ("ppo", "a2c") else {}
     return Preset(algo, ALGORITHMS[algo](**settings), DEFAULT_STEPS)
 
@@ -381,20 +383,20 @@ def _presets(env: str) -> dict[str, Preset]:
     return PRESETS.get(env.removeprefix("uphill/"), {})
 
 
-def settings_of(env: str, algo: str, algorithm: Algorithm) -> str:
-    """Where the settings of an algorithm come from, and which they are, as a person would say it.
+def settings_of(env: str, start: Preset, algorithm: Algorithm) -> str:
+    """Where the settings of an algorithm come from, and which they are, as a person would say it;
+    `start` is what the environment has for it.
 
     They are the flags that turn what an environment without a preset gets into `algorithm`, but
     what is Python's own default is called that.
     """
-    if algo not in ALGORITHMS:
-        return "your own"
-    is_preset = encode(algorithm) == encode(preset(env, algo).algorithm)
+    algo = start.algo
     if algo in _presets(env):
+        is_preset = not any(flags(start.algorithm, algorithm))
         source = f"{'' if is_preset else 'not '}the preset of {env}"
     else:
         source = f"no preset of {algo} for {env}"
-    changed = " ".join(flags(preset("", algo).algorithm, algorithm))
-    if changed and encode(algorithm) == encode(ALGORITHMS[algo]()):
+    changed = " ".join(flags(_without_preset(algo).algorithm, algorithm))
+    if changed and not any(flags(ALGORITHMS[algo](), algorithm)):
         return f"{source}: uphill.{algo}() as it is"
     return f"{source}: {algo}'s defaults" + (f" with {changed}" if changed else "")

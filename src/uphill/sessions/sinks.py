@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from uphill.errors import UphillError
-from uphill.runs.checkpoint import read_json
 from uphill.runs.configuration import encode
 from uphill.runs.experiment import Experiment
+from uphill.runs.files import read_json
+from uphill.runs.settings import SinkName
 
-SinkName = Literal["tensorboard", "wandb"]
 Row = dict[str, Any]
 _AXIS = ("seed", "steps")
 

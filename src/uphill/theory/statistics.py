@@ -17,7 +17,7 @@ _CURVE_RESAMPLES = 500  # of whole curves: a band is looked at, a number is quot
 
 def interquartile_mean(values: np.ndarray, axis: int = -1) -> Any:
     """The mean of the middle half: as robust as a median, and less noisy."""
-    from scipy.stats import trim_mean
+    from scipy.stats import trim_mean  # slow to import: training need not wait for it
 
     return trim_mean(values, 0.25, axis=axis)
 

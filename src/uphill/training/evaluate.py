@@ -4,7 +4,6 @@ Each environment has a quota: taking whichever episodes end first would favour s
 the environments take the distribution's mode, the other half samples; one program runs both.
 """
 
-import itertools
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, PRNGKeyArray, PyTree
 
+from uphill.collecting.episodes import Step, play, play_on_host
+from uphill.collecting.lanes import start_lanes
 from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.base import CompiledEnvironment
 from uphill.envs.make import EnvironmentChoice, make_env
@@ -201,42 +202,33 @@ def _episodes(
     most: int,
     start: tuple | None = None,
 ) -> tuple[Float[Array, "N Q"], Int[Array, " N"]]:
-    """The returns of each environment's first episodes, at most `most`, and how many were cut off.
-
-    An environment whose episode is cut off goes on: its next steps count as the next episode.
-    """
+    """The returns of each environment's first episodes, and how many were cut off."""
     key_reset, key_act = jax.random.split(key)
-    state, observation = env.reset(key_reset) if start is None else start
-    num_envs, longest = len(quota), _longest(env)
+    lanes = start_lanes(*(env.reset(key_reset) if start is None else start))
 
-    def unfinished(carry: tuple) -> Array:
-        num_ended = carry[-3]
-        return (num_ended < quota).any()
+    def act(observation: PyTree, key: PRNGKeyArray) -> tuple:
+        action = _act(actor, observation, key, deterministic)
+        return action, None, action
 
-    def step(carry: tuple) -> tuple:
-        t, state, observation, ended, running, length, num_ended, num_cut, returns = carry
-        action = _act(actor, observation, jax.random.fold_in(key_act, t), deterministic)
-        state, timestep = env.step(state, action)
-        running = jnp.where(ended, 0.0, running + timestep.reward)
-        length = jnp.where(ended, 0, length + 1)
-        ended = timestep.terminated | timestep.truncated
-        is_cut = ~ended & (length >= longest)
-        is_counted = num_ended < quota
+    def note(notes: tuple, step: Step) -> tuple[tuple, None]:
+        returns, num_cut = notes
         # An episode writes its slot at every step, and leaves it at its end.
-        current = jnp.arange(most)[None] == num_ended[:, None]
-        fresh = current & is_counted[:, None]
-        returns = jnp.where(fresh, jnp.broadcast_to(running[:, None], returns.shape), returns)
-        num_cut = num_cut + (is_cut & is_counted)
-        num_ended = num_ended + (ended | is_cut)
-        running, length = jnp.where(is_cut, 0.0, running), jnp.where(is_cut, 0, length)
-        observation = timestep.observation
-        return t + 1, state, observation, ended, running, length, num_ended, num_cut, returns
+        current = jnp.arange(most)[None] == step.number[:, None]
+        running = jnp.broadcast_to(step.lanes.running_return[:, None], returns.shape)
+        returns = jnp.where(current & step.row.mask[:, None], running, returns)
+        return (returns, num_cut + step.is_cut), None
 
-    zeros, none = jnp.zeros(num_envs, jnp.float32), jnp.zeros(num_envs, jnp.int32)
-    returns = jnp.zeros((num_envs, most), jnp.float32)
-    carry = (0, state, observation, zeros > 0, zeros, none, none, none, returns)
-    *_, num_cut, returns = jax.lax.while_loop(unfinished, step, carry)
-    return returns, num_cut
+    nothing = jnp.zeros((len(quota), most), jnp.float32), jnp.zeros(len(quota), jnp.int32)
+    return play(
+        env,
+        act,
+        lanes,
+        lambda t: jax.random.fold_in(key_act, t)[None],
+        quota,
+        note,
+        nothing,
+        longest=_longest(env),
+    ).notes
 
 
 def _episodes_in_pool(most: int) -> Any:
@@ -257,24 +249,17 @@ def _act_at(
 def _episodes_on_host(
     env: HostEnvironment, actor: Actor, key: PRNGKeyArray, deterministic: Array, quota: Array
 ) -> tuple[Float[np.ndarray, "N Q"], Int[np.ndarray, " N"]]:
-    observation, longest = env.reset(), _longest(env)
-    returns = np.zeros((env.num_envs, quota.max()), np.float64)
-    running, ended = np.zeros(env.num_envs), np.zeros(env.num_envs, bool)
-    length, num_ended, num_cut = np.zeros((3, env.num_envs), np.int32)
-    for t in itertools.count():
+    def act(observation: PyTree, t: int) -> tuple:
         action = np.asarray(_act_at(actor, observation, key, np.int32(t), deterministic))
-        observation, reward, terminated, truncated = env.step(action)
-        running = np.where(ended, 0.0, running + reward)
-        length = np.where(ended, 0, length + 1)
-        ended = terminated | truncated
-        is_cut = ~ended & (length >= longest)
-        lanes = np.flatnonzero(num_ended < quota)
-        returns[lanes, num_ended[lanes]] = running[lanes]
-        num_cut[lanes] += is_cut[lanes]
-        num_ended = num_ended + (ended | is_cut)
-        if (num_ended >= quota).all():
-            break
-        running, length = np.where(is_cut, 0.0, running), np.where(is_cut, 0, length)
+        return action, None, action
+
+    returns = np.zeros((env.num_envs, quota.max()), np.float64)
+    num_cut = np.zeros(env.num_envs, np.int32)
+    lanes = start_lanes((), env.reset())
+    for step in play_on_host(env, act, lanes, np.asarray(quota), _longest(env), np.float64):
+        counted = np.flatnonzero(step.mask)
+        returns[counted, step.number[counted]] = step.running_return[counted]
+        num_cut += step.is_cut
     return returns, num_cut
 
 

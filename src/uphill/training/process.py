@@ -38,6 +38,16 @@ def is_short_of_devices(num_seeds: int, is_python: bool = False) -> bool:
     return devices[0].platform == "cpu" and len(devices) < wanted
 
 
+def turns_notice(num_seeds: int, is_python: bool) -> str | None:
+    """What to tell the user if seeds take turns."""
+    if not is_short_of_devices(num_seeds, is_python):
+        return None
+    return (
+        f"JAX had started before training, with {len(jax.devices())} device: seeds take turns on "
+        "it. JAX_NUM_CPU_DEVICES=N in the environment gives it one for each core."
+    )
+
+
 def use_compile_cache() -> None:
     """Keep compiled programs between processes: the next start takes a second less.
 

@@ -44,6 +44,12 @@ def unpack(packed: PackedRows) -> Rows:
     return rows
 
 
+def stacked_rows(packed: list[PackedRows]) -> Rows:
+    """The rows of updates, one after the other."""
+    rows = [unpack(row) for row in packed]
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
 def concatenate(first: Rows | None, second: Rows) -> Rows:
     """The rows of earlier updates, if there are any, and those of later ones."""
     if first is None:
@@ -51,28 +57,25 @@ def concatenate(first: Rows | None, second: Rows) -> Rows:
     return {name: np.concatenate([first[name], rows]) for name, rows in second.items()}
 
 
-def row_of(
+def numbers_of(
     metrics: dict[str, Array],
     trajectory: Trajectory,
     episodes: EpisodeStatistics,
     networks: PyTree,
-) -> PackedRows:
+) -> dict[str, Array]:
     """All that an update says: its metrics, its episodes, and where numbers are not finite."""
-    return pack(
-        metrics
-        | {
-            "updated": jnp.int32(1),
-            "num_transitions": trajectory.mask.sum(dtype=jnp.int32),
-            "num_episodes": episodes.num_episodes,
-            "return_sum": episodes.return_sum,
-            "length_sum": episodes.length_sum,
-            "return_max": episodes.return_max,
-            **{REACHED + name: count for name, count in episodes.reached.items()},
-            "bad_reward": _first_bad(trajectory.reward, trajectory.mask),
-            "bad_observation": _first_bad_observation(trajectory),
-            "bad_learner": ~_is_finite(networks),
-        }
-    )
+    return metrics | {
+        "updated": jnp.int32(1),
+        "num_transitions": trajectory.mask.sum(dtype=jnp.int32),
+        "num_episodes": episodes.num_episodes,
+        "return_sum": episodes.return_sum,
+        "length_sum": episodes.length_sum,
+        "return_max": episodes.return_max,
+        **{REACHED + name: count for name, count in episodes.reached.items()},
+        "bad_reward": _first_bad(trajectory.reward, trajectory.mask),
+        "bad_observation": _first_bad_observation(trajectory),
+        "bad_learner": ~_is_finite(networks),
+    }
 
 
 def _word(x: Shaped[Array, ""]) -> UInt32[Array, ""]:

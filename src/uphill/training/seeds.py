@@ -5,7 +5,8 @@ the single seed's program: in a compiled world each learns, to the bit, what it 
 GPU they are one batch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -13,7 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Key
+from jaxtyping import Key, PyTree
+
+from uphill.collecting.lanes import Act, Keys
+from uphill.errors import UphillError
+from uphill.parts import Algorithm
+from uphill.trajectory import Array, Trajectory, narrow_on_host
 
 
 def over_seeds(function: Callable[..., Any], num_seeds: int) -> Callable[..., Any]:
@@ -34,7 +40,7 @@ def over_seeds(function: Callable[..., Any], num_seeds: int) -> Callable[..., An
         return each
     mesh = Mesh(np.array(devices[:num_devices]), ("seeds",))
     per_seed, everywhere = PartitionSpec("seeds"), PartitionSpec()
-    padding = -num_seeds % num_devices
+    padding = padding_of(num_seeds, num_devices)
 
     def spread(shared: Any, *own: Any) -> Any:
         specs = (everywhere, *(per_seed for _ in own))
@@ -45,6 +51,11 @@ def over_seeds(function: Callable[..., Any], num_seeds: int) -> Callable[..., An
         return jax.tree.map(lambda x: x[:num_seeds], sharded(shared, *padded))
 
     return spread
+
+
+def padding_of(num_seeds: int, num_devices: int) -> int:
+    """How many seeds more the devices would divide."""
+    return -num_seeds % num_devices
 
 
 def _pad(x: Any, padding: int) -> Any:
@@ -60,3 +71,91 @@ def seed_keys(seeds: tuple[int, ...]) -> Key[jax.Array, " S"]:
     # The same keys from NumPy: nothing is compiled on the way to the first update.
     data = np.stack([np.zeros_like(numbers), numbers], -1)
     return jax.random.wrap_key_data(jnp.asarray(data), impl="threefry2x32")
+
+
+@dataclass(frozen=True)
+class Population:
+    """What learns side by side."""
+
+    algorithms: Algorithm
+    """one, whose floats have a leading axis for the seeds"""
+    keys: Key[jax.Array, " S"]
+    num_steps: Any
+    """of each seed"""
+
+    @property
+    def num_seeds(self) -> int:
+        return len(self.keys)
+
+
+def one_for_each(
+    algorithm: Algorithm | Sequence[Algorithm], seeds: tuple[int, ...]
+) -> tuple[Algorithm, ...]:
+    """An algorithm for each seed: the same for all, or of each its own.
+
+    Raises:
+        UphillError: unless there are as many as seeds, which differ in nothing but floats.
+    """
+    if isinstance(algorithm, Algorithm):
+        return (algorithm,) * len(seeds)
+    algorithms = tuple(algorithm)
+    if len(algorithms) != len(seeds):
+        raise UphillError(
+            f"algorithm is a list of {len(algorithms)}, and there are {len(seeds)} seeds: give one "
+            "algorithm for each, or a single one for all."
+        )
+    first = jax.tree.structure(algorithms[0])
+    for k, other in enumerate(algorithms):
+        if jax.tree.structure(other) != first:
+            raise UphillError(
+                f"algorithm {k} of the list differs from the first in more than floats: train "
+                "those with other parts, sizes or kinds of schedules apart."
+            )
+    return algorithms
+
+
+def population_of(
+    algorithms: Sequence[Algorithm], seeds: tuple[int, ...], num_steps: int
+) -> Population:
+    """An algorithm and a key for each seed."""
+    stacked = jax.tree.map(lambda *x: narrow_on_host(np.stack(x)), *algorithms)
+    return Population(stacked, seed_keys(seeds), np.uint32(num_steps))
+
+
+def act_by_seed(actors: PyTree, uniform: Array | None, num_seeds: int) -> Act:
+    """One policy for each seed's lanes, over flat lanes."""
+
+    def act(observation: PyTree, keys: Keys) -> tuple[Array, Array, Array]:
+        by_seed = jax.tree.map(lambda x: x.reshape(num_seeds, -1, *x.shape[1:]), observation)
+        out = jax.vmap(lambda actor, *rest: actor.act(*rest))(actors, by_seed, keys, uniform)
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), out)
+
+    return act
+
+
+def split_lanes(trajectory: Trajectory, num_seeds: int) -> Trajectory:
+    """A trajectory of `S · N` flat lanes as one with a leading axis for the seeds."""
+    t = trajectory
+    rows = (t.observation, t.action, t.log_prob, t.reward, t.terminated, t.truncated, t.mask)
+
+    def one_seed(rows: tuple, final: PyTree) -> Trajectory:
+        observation, *columns = rows
+        return Trajectory(observation, final, *columns, length=t.length)
+
+    final = lanes_by_seed(t.final_observation, num_seeds, axis=0)
+    return jax.vmap(one_seed)(lanes_by_seed(rows, num_seeds, axis=1), final)
+
+
+def lanes_by_seed(tree: PyTree, num_seeds: int, axis: int) -> PyTree:
+    """Flat lanes `[…, S·N, …]` to one leading axis for the seeds `[S, …, N, …]`."""
+
+    def split(x: Array) -> Array:
+        by_seed = x.reshape(*x.shape[:axis], num_seeds, -1, *x.shape[axis + 1 :])
+        return jnp.moveaxis(by_seed, axis, 0)
+
+    return jax.tree.map(split, tree)
+
+
+def gathered(tree: PyTree) -> PyTree:
+    """The same numbers, on no particular device; as they are where there is only one."""
+    return jax.device_get(tree) if len(jax.devices()) > 1 else tree

@@ -72,13 +72,20 @@ def make_server(
     if port is not None and not 0 <= port <= 65535:
         raise UphillError(f"port is {port}: use a number from 0 (any that is free) to 65535.")
     for candidate in range(PORT, PORT + TRIES) if port is None else (port,):
-        try:
-            return Server(candidate, Shelf(root, allow_import))
-        except OSError as error:
-            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                raise
+        if (server := _listening(candidate, Shelf(root, allow_import))) is not None:
+            return server
     taken = f"{PORT} to {PORT + TRIES - 1}" if port is None else port
     raise UphillError(f"port is {taken}: it is in use, so choose another --port.")
+
+
+def _listening(port: int, shelf: Shelf) -> "Server | None":
+    """A server on a port; None where the port is taken."""
+    try:
+        return Server(port, shelf)
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+    return None
 
 
 class Server(ThreadingHTTPServer):

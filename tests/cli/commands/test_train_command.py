@@ -173,3 +173,72 @@ def test_full_disk_while_training_is_one_sentence_and_the_checkpoint_stays(
     assert shown.count("\n") == 1
     assert run_cli("resume", tmp_path / "run", "--quiet", "--json") == 0
     assert json.loads(capfd.readouterr().out)["steps"][0] >= 100
+
+
+OWN_SWITCH = '''\
+from uphill.parts import ClippedRatio, Surrogate
+import equinox as eqx
+
+
+class Mine(Surrogate):
+    """What a user wrote."""
+
+    is_ratio = True
+    inner: Surrogate = ClippedRatio()
+    is_cut: bool = eqx.field(static=True, default=False)
+    """Cut it."""
+
+    def __call__(self, sample):
+        return self.inner(sample)
+'''
+
+
+def test_a_switch_of_ones_own_part_swallows_no_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own_switch.py").write_text(OWN_SWITCH)
+    monkeypatch.chdir(tmp_path)
+    name = "own_switch:Mine"
+    for argv in (
+        ["--surrogate", name, "--surrogate.is-cut", "CartPole-v1", "--seed", "3"],
+        [f"--surrogate={name}", "--quiet", "--surrogate.is-cut", "CartPole-v1", "--seed", "3"],
+    ):
+        options, algorithm, preset = parsed(*argv)
+        assert (options.env, options.seed) == ("CartPole-v1", 3)
+        assert preset.steps == 100_000
+        assert algorithm.surrogate.is_cut
+    options, algorithm, _ = parsed("--surrogate", name, "--surrogate.no-is-cut", "Acrobot-v1")
+    assert (options.env, algorithm.surrogate.is_cut) == ("Acrobot-v1", False)
+    inner = ["--surrogate.inner.epsilon", "0.1"]
+    _, algorithm, _ = parsed("CartPole-v1", "--surrogate", name, *inner)
+    assert algorithm.surrogate.inner.epsilon.value == 0.1
+    assert main(["train", "CartPole-v1", "--surrogate", name, "--help"]) == 0
+    shown = capfd.readouterr().out
+    for part in ("What a user wrote.", "--surrogate.is-cut", "Cut it.", "--surrogate.inner.eps"):
+        assert part in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["--surrogate", "no_such_module:Mine"], 1, "There is no module 'no_such_module' to imp"),
+        (["--surrogate", "own_switch:Other"], 1, "but the module 'own_switch' has no Other."),
+        (["--baseline", "own_switch:Mine"], 1, "--baseline is own_switch:Mine, which is no Base"),
+        (["--surrogate", "os:getcwd"], 1, "--surrogate is os:getcwd, which is no Surrogate of"),
+        (["--surrogate", "os.getcwd"], 2, ", or module:Name for one of your own."),
+        (["--optimizer.learning-rate", "own_switch:Mine"], 1, "which is no Schedule of uphill."),
+        (["--policy.convolution", "own_switch:Mine"], 2, "choose one of convolution, none."),
+    ],
+)
+def test_what_is_no_part_is_refused(
+    words: list[str],
+    status: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "own_switch.py").write_text(OWN_SWITCH)
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "CartPole-v1", *words]) == status
+    assert said in capfd.readouterr().err

@@ -10,7 +10,7 @@ from uphill.errors import UphillError
 
 def test_it_plays_what_the_pool_plays_and_repeats_itself() -> None:
     actions = np.random.default_rng(0).integers(0, 6, 40)
-    env = PooledEnv("Pong-v5", {"frame_skip": 4})
+    env = PooledEnv("Pong-v5", {"frame_skip": 4}, "rgb_array")
     assert env.metadata["render_fps"] == 15
     assert env.observation_space.shape == (4, 84, 84)
     pool = make_pool("Pong-v5", [7], {"frame_skip": 4})
@@ -33,4 +33,4 @@ def test_it_plays_what_the_pool_plays_and_repeats_itself() -> None:
 
 def test_what_mujoco_would_have_to_draw_is_refused() -> None:
     with pytest.raises(UphillError, match=r"CheetahRun-v1 can't draw itself: .* envpool\.mujoco"):
-        PooledEnv("CheetahRun-v1", {})
+        PooledEnv("CheetahRun-v1", {}, "rgb_array")

@@ -67,8 +67,8 @@ def test_a_compiled_episode_is_the_one_that_gymnasium_plays_from_the_same_state(
         episodes = stage.play(actor, True, 1)
         pictures = list(episodes[5].draw([0, 1]))
     assert len(episodes) == CANDIDATES
-    keys = jax.random.split(jax.random.key(stages._FILM_SEED), CANDIDATES)
-    found = stages._play_all(WORLDS["CartPole-v1"], actor, keys, np.bool_(True))
+    key, world = jax.random.key(stages._FILM_SEED), WORLDS["CartPole-v1"]
+    found = stages._play_all(world, CANDIDATES, actor, key, np.bool_(True))
     states = jax.device_get(found)[0]
     env, policy = gymnasium.make("CartPole-v1"), TrainedPolicy(actor)
     for k in (0, 5, 9):

@@ -22,7 +22,7 @@ class EvaluateOptions:
     """Which policies: the final ones, or each seed's best while it trained. An evaluation of the
     best is shown, but not written: evaluation.json is of the final ones."""
     allow_import: bool = False
-    """Import the module that a `module:ID` environment names."""
+    """Import the modules that a `module:ID` environment and parts of your own name."""
     json: bool = False
     """Print the result as one JSON object on stdout."""
 
@@ -33,6 +33,6 @@ def command(argv: list[str]) -> None:
     from uphill.run import load
 
     with stdout_for(options.json) as show:
-        run = load(options.run, checkpoint=options.checkpoint)
+        run = load(options.run, checkpoint=options.checkpoint, allow_import=options.allow_import)
         result = run.evaluate(options.episodes, options.allow_import)
         show(result)

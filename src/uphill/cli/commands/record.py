@@ -36,7 +36,7 @@ class RecordOptions:
     """Width in pixels; by default that of the environment's own pictures. Keyword arguments of the
     environment are given as --env.KEY VALUE."""
     allow_import: bool = False
-    """Import the module that a `module:ID` environment names."""
+    """Import the modules that a `module:ID` environment and parts of your own name."""
     json: bool = False
     """Print the result as one JSON object on stdout."""
 
@@ -50,7 +50,7 @@ def command(argv: list[str]) -> None:
 
     with stdout_for(options.json) as show:
         film = record(
-            load(options.run, checkpoint=options.checkpoint),
+            load(options.run, checkpoint=options.checkpoint, allow_import=options.allow_import),
             options.milestones,
             seed_index=options.seed_index,
             episodes=options.episodes,

@@ -25,7 +25,7 @@ class ReportOptions:
     films: bool = True
     """Show films of the milestones, which takes some seconds to make. A comparison has none."""
     allow_import: bool = False
-    """Import the module that a `module:ID` environment names, to film it."""
+    """Import the modules that a `module:ID` environment and parts of your own name, to film it."""
     json: bool = False
     """Print the result as one JSON object on stdout."""
 
@@ -39,7 +39,7 @@ def command(argv: list[str]) -> None:
     from uphill.views.report import write_report
 
     with stdout_for(options.json) as show:
-        runs = [load(run) for run in options.runs]
+        runs = [load(run, allow_import=options.allow_import) for run in options.runs]
         path = write_report(runs, options.out, options.films, options.allow_import)
         size = path.stat().st_size
         if options.json:

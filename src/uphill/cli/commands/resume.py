@@ -19,7 +19,7 @@ class ResumeOptions:
     steps: int | None = None
     """Train up to so many steps instead: extends a run, also a finished one."""
     allow_import: bool = False
-    """Import the module that a `module:ID` environment names."""
+    """Import the modules that a `module:ID` environment and parts of your own name."""
     quiet: bool = False
     """Show nothing while training."""
     json: bool = False
@@ -29,7 +29,7 @@ class ResumeOptions:
 def command(argv: list[str]) -> None:
     """Go on with a run, and show how well the final policies do."""
     options = parse(ResumeOptions, argv, "uphill resume")
-    from uphill.sessions.launch import resume
+    from uphill.run import resume
 
     with stdout_for(options.json) as show:
         run = resume(

@@ -1,57 +1,34 @@
 """`uphill train`: its options, and the algorithm that its flags describe."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import Field, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, get_args, get_origin
 
-import tyro
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from uphill.cli.errors import WrongCommandLine
 from uphill.cli.output import stdout_for
-from uphill.cli.parsing import BackendFlag, parse, take_env_kwargs
+from uphill.cli.parsing import parse, take_env_kwargs
 from uphill.cli.part_flags import describe_parts, switches_in, take_part_types, unchecked
+from uphill.runs.settings import Choices, Settings, SinkName
 
 
-@dataclass(frozen=True)
-class TrainOptions:
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(Settings, Choices):
     """Train an agent, evaluate it, and draw its learning curve."""
 
     env: Annotated[Positional[str], arg(metavar="ENV")]
     """Environment: an ID, or module:ID to import a module that registers it. Its keyword arguments
     are given as --env.KEY VALUE."""
-    algo: str | None = None
-    """Algorithm (`uphill algos`); by default that of the environment's preset."""
-    seed: int = 0
-    """First seed."""
-    seeds: int = 1
-    """How many seeds to train at once; figures then come with an interval over seeds."""
-    steps: int | None = None
-    """Transitions to learn from, for each seed; by default those of the preset."""
-    envs: int | None = None
-    """Environments that step together, for each seed."""
-    backend: BackendFlag = "auto"
-    """What runs the environment; the fastest that has it by default."""
-    async_envs: bool = False
-    """Run Python environments in processes of their own (slow ones gain from it)."""
-    out: Path | None = None
-    """Run directory to make; by default one in ./runs."""
-    eval_every: int | None = None
-    """Evaluate every so many steps, and keep the best policy by that."""
-    stop_when_solved: bool = False
-    """Stop once the last 100 training episodes of every seed reach the threshold."""
-    init_from: Path | None = None
-    """Start from the networks of another run."""
-    checkpoint_every: float = 10.0
-    """Seconds between two checkpoints."""
-    episodes: int = 100
-    """Episodes of the evaluation at the end, for each seed."""
-    log: tyro.conf.UseAppendAction[tuple[Literal["tensorboard", "wandb"], ...]] = ()
-    """Send the metrics to TensorBoard or Weights & Biases, too; may be given twice."""
-    quiet: bool = False
-    """Show nothing while training."""
     json: bool = False
     """Print the result as one JSON object on stdout; everything else goes to stderr."""
+    # How these are typed; what they mean stands with the other settings.
+    steps: int | None = None
+    eval_every: int | None = None
+    out: Path | None = None
+    init_from: Path | None = None
+    is_async: Annotated[bool, arg(name="async-envs")] = Settings.is_async
+    log: UseAppendAction[tuple[SinkName, ...]] = ()
 
 
 def command(argv: list[str]) -> None:
@@ -61,30 +38,14 @@ def command(argv: list[str]) -> None:
     if env is None:
         parse(TrainOptions, argv, "uphill train", _PARTS_NEED_ENV)
         raise WrongCommandLine("ENV is missing: write `uphill train ENV`.")
-    options, algorithm, preset = parse_train(argv, env)
-    from uphill.sessions.launch import train
+    options, algorithm, start = parse_train(argv, env)
+    from uphill.run import finish
+    from uphill.sessions.launch import Request, begin
 
     with stdout_for(options.json) as show:
-        run = train(
-            options.env,
-            algorithm,
-            algo=preset.algo,
-            seed=options.seed,
-            seeds=options.seeds,
-            steps=preset.steps if options.steps is None else options.steps,
-            envs=options.envs,
-            backend=options.backend,
-            env_kwargs=env_kwargs,
-            is_async=options.async_envs,
-            out=options.out,
-            eval_every=options.eval_every,
-            stop_when_solved=options.stop_when_solved,
-            init_from=options.init_from,
-            checkpoint_every=options.checkpoint_every,
-            episodes=options.episodes,
-            log=options.log,
-            quiet=options.quiet,
-        )
+        given = {name: x for name, x in vars(options).items() if name != "json"}
+        given |= {"algo": start.algo, "algorithm": algorithm, "env_kwargs": env_kwargs}
+        run = finish(begin(Request(**given), start), env)
         show(run.summary())
 
 
@@ -110,8 +71,16 @@ def _takes_value(word: str, argv: list[str]) -> bool:
         return False
     *place, name = word[2:].split(".")
     flag = ".".join([*place, name.removeprefix("no-")])
-    options = {f.name.replace("_", "-"): f.type is not bool for f in fields(TrainOptions)}
+    options = dict(map(_option, fields(TrainOptions)))
     return options[flag] if flag in options else f"--{flag}" not in switches_in(argv)
+
+
+def _option(field: Field) -> tuple[str, bool]:
+    """What a setting is called on the command line, and whether a value follows it."""
+    is_annotated = get_origin(field.type) is Annotated
+    kind, *notes = get_args(field.type) if is_annotated else (field.type,)
+    names = [note.name for note in notes if getattr(note, "name", None)]
+    return (names or [field.name.replace("_", "-")])[0], kind is not bool
 
 
 def parse_train(argv: list[str], env: str) -> tuple[TrainOptions, Any, Any]:

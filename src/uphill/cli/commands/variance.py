@@ -33,7 +33,7 @@ class VarianceOptions:
     out: Path | None = None
     """Folder for variance.json and variance.png; by default the run's, or one in ./runs."""
     allow_import: bool = False
-    """Import the module that a run's `module:ID` environment names."""
+    """Import the modules that a run's `module:ID` environment and parts of your own name."""
     quiet: bool = False
     """Show nothing while measuring."""
     json: bool = False

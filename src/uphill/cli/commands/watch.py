@@ -20,7 +20,7 @@ class WatchOptions:
     port: int | None = None
     """Port to listen at; by default 8000, or the next one that is free."""
     allow_import: bool = False
-    """Import the modules that `module:ID` environments name, to film them."""
+    """Import the modules that `module:ID` environments and parts of your own name, to film them."""
 
 
 def command(argv: list[str]) -> None:

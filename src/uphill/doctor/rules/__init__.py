@@ -1,4 +1,7 @@
-"""From facts to findings: small functions, each of which knows one fault."""
+"""From facts to findings: small functions, each of which knows one fault.
+
+No rule touches an environment, or knows what another rule found but by asking it.
+"""
 
 from uphill.doctor.facts import EnvironmentFacts
 from uphill.doctor.finding import Finding, Severity

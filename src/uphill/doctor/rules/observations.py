@@ -1,5 +1,7 @@
 """What the agent sees: numbers that say nothing, or at a scale that networks don't like."""
 
+import itertools
+
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -110,15 +112,12 @@ def duplicates(rows: Float[np.ndarray, "rows D"]) -> list[tuple[int, int]]:
     many = [k for k in range(rows.shape[1]) if len(np.unique(rows[:, k])) >= _DISTINCT]
     columns = rows[:, many]
     standard = (columns - columns.mean(0)) / np.maximum(columns.std(0), 1e-300)
-    pairs, taken = [], set()
-    for i, a in enumerate(many):
-        for j in range(i + 1, len(many)):
-            x, y = standard[:, i], standard[:, j]
-            is_same = min(np.abs(x - y).max(), np.abs(x + y).max()) < 1e-4
-            if is_same and j not in taken:
-                taken.add(j)
-                pairs.append((a, many[j]))
-    return pairs
+    first: dict[int, int] = {}  # of each column that says what an earlier one says, that one
+    for i, j in itertools.combinations(range(len(many)), 2):
+        x, y = standard[:, i], standard[:, j]
+        if min(np.abs(x - y).max(), np.abs(x + y).max()) < 1e-4:
+            first.setdefault(j, i)
+    return sorted((many[i], many[j]) for j, i in first.items())
 
 
 def _has_begun_anew(facts: EnvironmentFacts) -> bool:

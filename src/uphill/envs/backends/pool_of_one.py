@@ -1,4 +1,4 @@
-"""One environment of EnvPool's as Gymnasium's, with the pictures that EnvPool draws of it."""
+"""One environment of EnvPool's as Gymnasium's; if asked for, with the pictures of EnvPool."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import gymnasium
 import jax
 import numpy as np
 
-from uphill.envs.backends.envpool import action_dtype, make_pool
+from uphill.envs.backends.envpool import action_dtype, make_pool, pool_time_limit
 from uphill.errors import UphillError
 
 _CONSOLE_FPS = 60  # of Atari's; EnvPool's other environments have no unit of time
@@ -18,16 +18,20 @@ class PooledEnv(gymnasium.Env):
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012 Gymnasium's
 
-    def __init__(self, env_id: str, env_kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, env_id: str, env_kwargs: dict[str, Any], render_mode: str | None = None
+    ) -> None:
         """Raises:
         UphillError: if EnvPool can't draw it, or it does not take the keyword arguments.
         """
-        _require_pictures(env_id)
-        self._env_id, self._env_kwargs = env_id, env_kwargs
+        if render_mode is not None:
+            _require_pictures(env_id)
+        self._env_id, self._env_kwargs, self.render_mode = env_id, env_kwargs, render_mode
         self._pool = self._make(0)
         self.observation_space = self._pool.observation_space
         self.action_space = self._pool.action_space
-        self.render_mode = "rgb_array"
+        self.max_episode_steps = pool_time_limit(self._pool)
+        self.reward_threshold: float | None = self._pool.spec.reward_threshold
         frame_skip = getattr(self._pool.spec.config, "frame_skip", 0)
         fps = _CONSOLE_FPS / frame_skip if frame_skip else 30
         self.metadata = {**PooledEnv.metadata, "render_fps": fps}
@@ -54,7 +58,7 @@ class PooledEnv(gymnasium.Env):
         self._pool.close()
 
     def _make(self, seed: int) -> Any:
-        return make_pool(self._env_id, [seed], self._env_kwargs, render_mode="rgb_array")
+        return make_pool(self._env_id, [seed], self._env_kwargs, self.render_mode)
 
 
 def _only(batch: np.ndarray) -> np.ndarray:

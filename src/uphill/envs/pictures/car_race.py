@@ -90,9 +90,9 @@ def _road(canvas: Canvas, layout: Layout) -> None:
     for wall in (left, right):
         canvas.line(wall, 0.5, WHITE)
         for i in np.flatnonzero(bend > KERB_BEND):
-            for half in range(2):
-                a, b = (wall[i] + (wall[i + 1] - wall[i]) * part / 2 for part in (half, half + 1))
-                canvas.line([a, b], 1.0, WHITE if half else RED)
+            middle = (wall[i] + wall[i + 1]) / 2
+            canvas.line([wall[i], middle], 1.0, RED)
+            canvas.line([middle, wall[i + 1]], 1.0, WHITE)
     for i in range(2, len(layout.center) - 1, 4):
         canvas.line([center[i], center[i + 1]], 0.22, (250, 249, 246, 90))
     _start_line(canvas, left[0], right[0], center[1] - center[0])

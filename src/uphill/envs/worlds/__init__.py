@@ -1,4 +1,8 @@
-"""Compiled worlds: one a file, and the list of all."""
+"""Compiled worlds: one a file, and the list of all.
+
+A world is five pure functions for one environment; it knows no batch, no time limit and no
+autoreset, and how it looks is drawn in `pictures`.
+"""
 
 from typing import Any
 

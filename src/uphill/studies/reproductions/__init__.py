@@ -1,1 +1,4 @@
-"""What tutorials describe, done again: `uphill reproduce`."""
+"""What tutorials describe, done again: `uphill reproduce`.
+
+`sources` is data, with each fault that is mended; results are what runs wrote, beside their claims.
+"""

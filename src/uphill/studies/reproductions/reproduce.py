@@ -14,14 +14,14 @@ import numpy as np
 from uphill.envs.make import choose
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
-from uphill.run import Run
-from uphill.runs.checkpoint import make_folder, read_manifest, write_file
+from uphill.run import Run, resume, train
+from uphill.runs.checkpoint import read_manifest
 from uphill.runs.configuration import encode
 from uphill.runs.experiment import describe_platform, installed_versions, read_experiment
+from uphill.runs.files import make_folder, write_file
 from uphill.runs.metrics import read_metrics
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
-from uphill.sessions.launch import resume, train
 from uphill.sessions.presets import preset
 from uphill.studies.reproductions.sources import Source, Study, find_source
 from uphill.training.evaluate import evaluate_actors

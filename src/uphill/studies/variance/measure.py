@@ -22,12 +22,13 @@ from uphill.envs.base import CompiledEnvironment
 from uphill.envs.make import choose
 from uphill.errors import UphillError
 from uphill.learning.learner import take
-from uphill.run import Run, environment_of
-from uphill.runs.checkpoint import make_folder, write_file
 from uphill.runs.configuration import decode
 from uphill.runs.experiment import command_line, describe_platform, installed_versions
+from uphill.runs.files import make_folder, write_file
+from uphill.runs.given import environment_of
+from uphill.runs.saved import SavedRun
+from uphill.runs.settings import BackendName
 from uphill.sessions.display import Progress
-from uphill.sessions.launch import BackendName
 from uphill.sessions.presets import preset
 from uphill.studies.variance.gradients import (
     Entry,
@@ -38,6 +39,7 @@ from uphill.studies.variance.gradients import (
     gradients,
     reference,
 )
+from uphill.studies.variance.picture import plot_variance
 from uphill.theory.statistics import draws, middle_95
 from uphill.training.process import use_compile_cache, use_cores
 from uphill.training.seeds import over_seeds, seed_keys
@@ -108,8 +110,6 @@ def measure_variance(
         "versions": installed_versions(),
         "platform": describe_platform(),
     }
-    from uphill.views.plots import plot_variance
-
     result["picture"] = str(plot_variance(folder / "variance.png", result))
     write_file(folder / "variance.json", (json.dumps(result, indent=1) + "\n").encode())
     return result
@@ -136,7 +136,7 @@ class _Measurement:
         env_kwargs: dict[str, Any],
         allow_import: bool,
     ) -> None:
-        trained = None if run is None else Run(run)
+        trained = None if run is None else SavedRun(run, allow_import=allow_import)
         if trained is None:
             choice = choose(env, backend, env_kwargs, False)
             settings = preset(env).algorithm.policy

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from uphill.runs.checkpoint import write_file
+from uphill.runs.files import write_file
 from uphill.views.plots.style import new_figure, png_of
 
 

@@ -1,6 +1,7 @@
 """Pictures as films: MP4 for everything that plays video, GIF for what shows pictures only.
 
-PyAV brings FFmpeg's libraries along, so no program has to be installed.
+PyAV brings FFmpeg's libraries along, so no program has to be installed. It and Pillow are imported
+when something is encoded: reports without films need neither.
 """
 
 import io

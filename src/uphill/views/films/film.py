@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, groupby
+from itertools import chain, groupby, islice, repeat
 from math import ceil
 from operator import attrgetter
 from pathlib import Path
@@ -28,11 +28,11 @@ import numpy as np
 from uphill.envs.make import Backend
 from uphill.errors import UphillError
 from uphill.policies.actor import Actor
-from uphill.run import Run
-from uphill.runs.checkpoint import make_folder, write_file
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment
+from uphill.runs.files import make_folder, write_file
 from uphill.runs.milestones import Milestone, title
+from uphill.runs.saved import SavedRun
 from uphill.training.evaluate import tell
 from uphill.training.process import use_compile_cache, use_cores
 from uphill.views.films.captions import Caption, captioned
@@ -140,7 +140,7 @@ class _Scene:
 
 
 def milestone_clips(
-    run: Run,
+    run: SavedRun,
     seed_index: int | None = None,
     width: int | None = None,
     longest: float = LONGEST_CLIP,
@@ -175,7 +175,7 @@ def _clip(scene: _Scene) -> Clip:
 
 
 def record(
-    run: Run,
+    run: SavedRun,
     milestones: bool = False,
     *,
     seed_index: int | None = None,
@@ -228,7 +228,7 @@ def _check(episodes: int, fps: float | None, width: int | None) -> None:
         raise UphillError(f"width is {width}: use {WIDTHS[0]} to {WIDTHS[1]} pixels.")
 
 
-def _files(run: Run, milestones: bool, out: Path | None) -> tuple[Path, ...]:
+def _files(run: SavedRun, milestones: bool, out: Path | None) -> tuple[Path, ...]:
     if out is None:
         name = "milestones" if milestones else "video" if run.kind == "final" else "video-best"
         return tuple(run.path / f"{name}{suffix}" for suffix in (".mp4", ".gif"))
@@ -255,7 +255,7 @@ class _Plan:
 
 @contextmanager
 def _scenes(
-    run: Run, plan: _Plan, allow_import: bool, env_kwargs: dict[str, Any] | None = None
+    run: SavedRun, plan: _Plan, allow_import: bool, env_kwargs: dict[str, Any] | None = None
 ) -> Iterator[list[_Scene]]:
     """The episodes of a film, played but not drawn yet: that needs the environment still."""
     if plan.milestones:
@@ -283,7 +283,7 @@ def _backend_to_film(experiment: Experiment) -> Backend:
     return "gymnasium" if experiment.backend != "compiled" and is_known else experiment.backend
 
 
-def _story(run: Run, plan: _Plan, stage: Stage) -> list[_Scene]:
+def _story(run: SavedRun, plan: _Plan, stage: Stage) -> list[_Scene]:
     """A scene for each policy that was kept at milestones."""
     own = [milestone for milestone in run.milestones if milestone.seed_index == plan.seed_index]
     scenes = []
@@ -365,7 +365,7 @@ def _speed(num_steps: int, fps: float, rate: float, longest: float) -> int:
 def fitted(frame: Frame, width: int | None) -> Frame:
     """A picture of even size, scaled to a width; without one, small pictures are enlarged by a
     whole number, which keeps their pixels sharp."""
-    from PIL import Image
+    from PIL import Image  # as in `encoding`
 
     if width is not None and width != frame.shape[1]:
         width = width // 2 * 2
@@ -381,7 +381,7 @@ def fitted(frame: Frame, width: int | None) -> Frame:
 # --- from scenes to files -----------------------------------------------------------------------
 
 
-def _write(files: tuple[Path, ...], run: Run, plan: _Plan, scenes: Sequence[_Scene]) -> Film:
+def _write(files: tuple[Path, ...], run: SavedRun, plan: _Plan, scenes: Sequence[_Scene]) -> Film:
     """Draw each frame once, for all files: a film is too long to keep."""
     rate = scenes[0].rate
     num_frames = sum(map(len, map(_numbers, scenes)))
@@ -409,19 +409,16 @@ def _is_gif(path: Path) -> bool:
     return path.suffix.lower() == ".gif"
 
 
-def _film_frames(run: Run, plan: _Plan, scenes: Sequence[_Scene]) -> Iterator[Frame]:
+def _film_frames(run: SavedRun, plan: _Plan, scenes: Sequence[_Scene]) -> Iterator[Frame]:
     """All frames of a film, with captions."""
     all_frames = chain.from_iterable(scene.frames() for scene in scenes)
     drawn = _watched(all_frames, sum(len(scene.states) for scene in scenes))
     for k, scene in enumerate(scenes):
-        caption = _caption(run, plan, scene, k, scenes)
-        frame = None
-        for position, number in enumerate(numbers := _numbers(scene)):
-            if frame is None or number != numbers[position - 1]:
-                picture, so_far = next(drawn)
-                now = replace(caption, episode_return=so_far, done=(position + 1) / len(numbers))
-                frame = captioned(picture, now)
-            yield frame
+        caption, numbers = _caption(run, plan, scene, k, scenes), _numbers(scene)
+        for number, (picture, so_far) in enumerate(islice(drawn, len(scene.states))):
+            done = (numbers.index(number) + 1) / len(numbers)
+            frame = captioned(picture, replace(caption, episode_return=so_far, done=done))
+            yield from repeat(frame, numbers.count(number))
 
 
 def _watched(frames: Iterator[_Shown], num: int) -> Iterator[_Shown]:
@@ -430,10 +427,9 @@ def _watched(frames: Iterator[_Shown], num: int) -> Iterator[_Shown]:
     for k, frame in enumerate(frames):
         if k == 0:  # which costs more than the others
             started = time.perf_counter()
-        if k == FEW:
-            seconds = (time.perf_counter() - started) / FEW * num
-            if seconds > LONG:
-                tell(f"Drawing {num:,} pictures will take about {forecast(seconds)}.")
+        seconds = (time.perf_counter() - started) / FEW * num
+        if k == FEW and seconds > LONG:
+            tell(f"Drawing {num:,} pictures will take about {forecast(seconds)}.")
         yield frame
 
 
@@ -446,7 +442,7 @@ def _numbers(scene: _Scene) -> list[int]:
 
 
 def _caption(
-    run: Run, plan: _Plan, scene: _Scene, chapter: int, scenes: Sequence[_Scene]
+    run: SavedRun, plan: _Plan, scene: _Scene, chapter: int, scenes: Sequence[_Scene]
 ) -> Caption:
     experiment = run.experiment
     words = [experiment.env, experiment.algo, f"seed {experiment.all_seeds[plan.seed_index]}"]

@@ -20,22 +20,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium.envs.registration import load_env_creator
-from jaxtyping import Bool, Float, Key, PRNGKeyArray, PyTree
+from jaxtyping import Bool, Float, PRNGKeyArray, PyTree
 
+from uphill.collecting.episodes import Step, play, play_on_host
+from uphill.collecting.lanes import start_lanes
 from uphill.envs.backends import gymnasium as gymnasium_backend
 from uphill.envs.backends.checks import Checked, failure
 from uphill.envs.backends.old_gym import ModernSignatures, accepts
 from uphill.envs.backends.pool_of_one import PooledEnv
-from uphill.envs.base import World
+from uphill.envs.base import CompiledEnvironment, World
 from uphill.envs.make import EnvironmentChoice, lane_seed
 from uphill.envs.pictures import frames_per_second, render
 from uphill.envs.worlds import make_world
 from uphill.errors import UphillError
+from uphill.parts.sampling import num_blocks
 from uphill.policies.actions import action_kind_of
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import encoding_of
 from uphill.training.evaluate import LONGEST, tell
-from uphill.trajectory import Array
+from uphill.trajectory import BLOCK, Array
 from uphill.views.films.encoding import Frame
 
 CANDIDATES = 64
@@ -99,8 +102,8 @@ def _play_compiled(world: World, actor: Actor, deterministic: bool, least: int) 
     num = max(CANDIDATES, least)
     # A few short episodes are too little work for anything but the CPU.
     with jax.default_device(jax.devices("cpu")[0]):
-        keys = jax.random.split(jax.random.key(_FILM_SEED), num)
-        found = _play_all(world, jax.device_get(actor), keys, np.bool_(deterministic))
+        key = jax.random.key(_FILM_SEED)
+        found = _play_all(world, num, jax.device_get(actor), key, np.bool_(deterministic))
     states, rewards, ended = jax.device_get(found)
     return [
         _compiled_episode(world, jax.tree.map(itemgetter(k), states), rewards[k], ended[k])
@@ -121,32 +124,32 @@ def _compiled_episode(
     return Episode(returns, draw)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=(0, 1))
 def _play_all(
-    world: World, actor: Actor, keys: Key[jax.Array, " N"], deterministic: Array
+    world: World, num: int, actor: Actor, key: PRNGKeyArray, deterministic: Array
 ) -> tuple[PyTree, Float[Array, "N T"], Bool[Array, "N T"]]:
-    """States (one more than steps), rewards, and whether the episode had ended after each step; it
-    goes on to the time limit, whatever happens."""
+    """States (one more than steps), rewards, and whether the episode ended with each step; what
+    comes after its end is not of it."""
+    env = CompiledEnvironment(world, num)
+    key_reset, key_act = jax.random.split(key)
+    state, observation = env.reset(key_reset)
 
-    def episode(key: PRNGKeyArray) -> tuple[PyTree, Array, Array]:
-        key_initial, key_steps = jax.random.split(key)
-        first = world.initial(key_initial)
+    def act(observation: PyTree, key: PRNGKeyArray) -> tuple:
+        distribution = actor(observation)
+        action = jnp.where(deterministic, distribution.mode(), distribution.sample(key))
+        action = actor.policy.action_kind.to_environment(action)
+        return action, None, action
 
-        def step(state: PyTree, t: Array) -> tuple[PyTree, tuple]:
-            key_action, key_transition = jax.random.split(jax.random.fold_in(key_steps, t))
-            distribution = actor(world.observation(state))
-            action = jnp.where(deterministic, distribution.mode(), distribution.sample(key_action))
-            action = actor.policy.action_kind.to_environment(action)
-            moved = world.transition(state, action, key_transition)
-            reward = world.reward(state, action, moved)
-            return moved, (moved, reward, world.terminated(moved))
+    def kept(notes: None, step: Step) -> tuple[None, tuple]:
+        return notes, (step.lanes.env_state.world, step.row.reward, step.lanes.ended)
 
-        steps = jnp.arange(world.max_episode_steps)
-        _, (moved, rewards, ended) = jax.lax.scan(step, first, steps)
-        states = jax.tree.map(lambda x, rest: jnp.concatenate([x[None], rest]), first, moved)
-        return states, rewards, ended
-
-    return jax.vmap(episode)(keys)
+    blocks = num_blocks(1, world.max_episode_steps)
+    keys = jax.random.split(key_act, (blocks, BLOCK))
+    lanes = start_lanes(state, observation)
+    played = play(env, act, lanes, lambda i: keys[i], 1, kept, num_blocks=blocks)
+    moved, rewards, ended = played.rows
+    states = jax.tree.map(lambda x, rest: jnp.concatenate([x[None], rest]), state.world, moved)
+    return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), (states, rewards, ended))
 
 
 # --- Gymnasium's environments -------------------------------------------------------------------
@@ -181,17 +184,39 @@ def _steps(
     from uphill.policies.trained import TrainedPolicy
 
     policy, seeds = TrainedPolicy(actor), np.random.default_rng(seed)
-    total, ended, t = 0.0, False, 0
-    with _explained(name, t):
+
+    def act(observation: PyTree, _: int) -> tuple:
+        alone = jax.tree.map(itemgetter(0), observation)
+        action = policy.act(alone, not deterministic, int(seeds.integers(2**31)))
+        return action, None, action
+
+    with _explained(name, 0):
         observation, _ = env.reset(seed=seed)
-    yield total
-    while not ended and t < LONGEST:
-        action = policy.act(observation, not deterministic, int(seeds.integers(2**31)))
-        t += 1
-        with _explained(name, t):
-            observation, reward, terminated, truncated, _ = env.step(action)
-        total, ended = total + float(reward), bool(terminated or truncated)
-        yield total
+    yield 0.0
+    lanes = start_lanes((), _as_batch(observation))
+    for step in play_on_host(_OfOne(env, name), act, lanes, 1, LONGEST, np.float64):
+        yield float(step.running_return[0])
+
+
+class _OfOne:
+    """One environment of Gymnasium's, as those are stepped that are many."""
+
+    num_envs = 1
+
+    def __init__(self, env: gymnasium.Env, name: str) -> None:
+        self._env, self._name, self._num_steps = env, name, 0
+
+    def step(self, action: Any) -> tuple[PyTree, np.ndarray, np.ndarray, np.ndarray]:
+        """Observation, reward, terminated, truncated."""
+        self._num_steps += 1
+        with _explained(self._name, self._num_steps):
+            observation, reward, terminated, truncated, _ = self._env.step(action)
+        flags = np.array([bool(terminated)]), np.array([bool(truncated)])
+        return _as_batch(observation), np.array([float(reward)]), *flags
+
+
+def _as_batch(observation: PyTree) -> PyTree[np.ndarray]:
+    return jax.tree.map(lambda x: np.asarray(x)[None], observation)
 
 
 @contextmanager
@@ -266,7 +291,7 @@ def _drawing_environment(choice: EnvironmentChoice) -> gymnasium.Env:
     _prefer_no_display()
     try:
         if choice.backend == "envpool":
-            return Checked(PooledEnv(str(choice.env), choice.env_kwargs))
+            return Checked(PooledEnv(str(choice.env), choice.env_kwargs, "rgb_array"))
         keywords = choice.env_kwargs | _render_mode(choice)
         env = gymnasium_backend.prepare(choice.env, keywords, choice.name).factory()
     except Exception as error:

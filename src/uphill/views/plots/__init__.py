@@ -1,6 +1,8 @@
-"""Pictures of runs: figures are functions of what runs wrote, and become PNG or SVG."""
+"""Pictures of runs: figures are functions of what runs wrote, and become PNG or SVG.
 
-from uphill.studies.variance.picture import plot_variance as plot_variance
+matplotlib is used here alone, and for the picture of `uphill variance`; no window ever opens.
+"""
+
 from uphill.views.plots.curves import Against as Against
 from uphill.views.plots.curves import curves_figure as curves_figure
 from uphill.views.plots.curves import learning_curve as learning_curve

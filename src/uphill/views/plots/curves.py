@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from uphill.errors import UphillError
-from uphill.run import Run
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.metrics import read_metrics
+from uphill.runs.saved import SavedRun
 from uphill.theory.statistics import confidence_band, interquartile_mean
 from uphill.views.plots.labels import label_of, names_of, title_of
 from uphill.views.plots.style import (
@@ -88,7 +88,9 @@ def smooth_curves(
     return x[::_FINE], np.stack(means) if means else values
 
 
-def curves_figure(runs: Sequence[Run], against: Against = "steps", column: str = RETURN) -> Figure:
+def curves_figure(
+    runs: Sequence[SavedRun], against: Against = "steps", column: str = RETURN
+) -> Figure:
     """A column of `metrics.csv` over training: for each run the interquartile mean of its seeds,
     its 95 % bootstrap interval, and each seed.
 
@@ -121,7 +123,7 @@ def curves_figure(runs: Sequence[Run], against: Against = "steps", column: str =
     return settled(figure)
 
 
-def _metrics(run: Run, column: str) -> dict[str, np.ndarray]:
+def _metrics(run: SavedRun, column: str) -> dict[str, np.ndarray]:
     metrics = read_metrics(run.path)
     if column not in metrics:
         known = ", ".join(name for name in metrics if "/" in name)
@@ -160,13 +162,13 @@ def _explain(axes: Axes, curves: Sequence[RunCurves]) -> None:
     axes.fill_between([], [], [], color=color, alpha=0.25, lw=0, label="95 % interval")
 
 
-def _threshold(runs: Sequence[Run]) -> float | None:
+def _threshold(runs: Sequence[SavedRun]) -> float | None:
     """The return at which the environment counts as solved, if it is the same for all runs."""
     found = {_threshold_of(run) for run in runs}
     return found.pop() if len(found) == 1 else None
 
 
-def _threshold_of(run: Run) -> float | None:
+def _threshold_of(run: SavedRun) -> float | None:
     folder = run.path / "checkpoint"
     if not (folder / "latest.json").exists():  # its curves are there all the same
         return None

@@ -10,8 +10,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from uphill.errors import UphillError
-from uphill.run import CURVE_FILE, Run
-from uphill.runs.checkpoint import make_folder, unused, write_file
+from uphill.runs.files import CURVE_FILE, make_folder, unused, write_file
+from uphill.runs.saved import SavedRun
 from uphill.views.plots.curves import RETURN, Against, curves_figure
 from uphill.views.plots.scores import (
     comparable,
@@ -27,7 +27,7 @@ _CONTENT: dict[str, Callable[[Figure], bytes]] = {
 }
 
 
-def plot_run(run: Run) -> Path:
+def plot_run(run: SavedRun) -> Path:
     """Draw `curve.png` in the run directory, as every training does at its end.
 
     Raises:
@@ -78,13 +78,13 @@ def plot_runs(
     }
 
 
-def _opened(runs: Sequence[str | PathLike[str]]) -> list[Run]:
+def _opened(runs: Sequence[str | PathLike[str]]) -> list[SavedRun]:
     """Each run once, however often it is named."""
     if isinstance(runs, str | PathLike):
         raise UphillError(f"runs is {runs!r}: give a list of runs.")
     if not runs:
         raise UphillError("runs is empty: give at least one.")
-    opened = [run if isinstance(run, Run) else Run(run) for run in runs]
+    opened = [run if isinstance(run, SavedRun) else SavedRun(run) for run in runs]
     return list({run.path.resolve(): run for run in opened}.values())
 
 
@@ -108,7 +108,7 @@ def _stem(against: Against, column: str) -> str:
     return "-".join(parts)
 
 
-def _folder(runs: Sequence[Run], out: str | Path | None) -> Path:
+def _folder(runs: Sequence[SavedRun], out: str | Path | None) -> Path:
     """Not in ./runs by default: `uphill plot runs/*` should find nothing there but runs."""
     if out is not None:
         return Path(out)

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from uphill.run import Run
 from uphill.runs.experiment import Experiment
+from uphill.runs.saved import SavedRun
 
 _LONGEST = 44  # characters; of a path the end is kept, which tells it from others
 _WHAT = {
@@ -25,7 +25,7 @@ def seeds_of(experiment: Experiment) -> str:
     return f"{experiment.seeds} seeds" if experiment.seeds > 1 else f"seed {experiment.seed}"
 
 
-def title_of(runs: Sequence[Run]) -> str:
+def title_of(runs: Sequence[SavedRun]) -> str:
     """What the runs of a picture have in common."""
     envs = list(dict.fromkeys(env_of(run.experiment) for run in runs))
     if len(runs) == 1:
@@ -34,7 +34,7 @@ def title_of(runs: Sequence[Run]) -> str:
     return envs[0] if len(envs) == 1 else f"{len(envs)} environments"
 
 
-def names_of(runs: Sequence[Run]) -> list[str]:
+def names_of(runs: Sequence[SavedRun]) -> list[str]:
     """A short name for each run: its algorithm; its environment if that differs; its folder if
     others would have the same name."""
     envs = [env_of(run.experiment) for run in runs]
@@ -52,7 +52,7 @@ def names_of(runs: Sequence[Run]) -> list[str]:
     return [name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}" for name in names]
 
 
-def _folder_of(run: Run) -> str:
+def _folder_of(run: SavedRun) -> str:
     """The folder's name, without what training put in front if nobody chose it."""
     start = f"{run.experiment.env}-{run.experiment.algo}-"
     return run.path.resolve().name.removeprefix(start)

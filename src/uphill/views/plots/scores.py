@@ -9,7 +9,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from uphill.errors import UphillError
-from uphill.run import Run
+from uphill.runs.saved import SavedRun
 from uphill.theory.statistics import performance_profile, probability_of_improvement
 from uphill.views.plots.labels import env_of, names_of, title_of
 from uphill.views.plots.style import (
@@ -33,7 +33,7 @@ class Scores(NamedTuple):
     values: Float[np.ndarray, " S"]
 
 
-def comparable(runs: Sequence[Run]) -> tuple[list[Scores], list[str]]:
+def comparable(runs: Sequence[SavedRun]) -> tuple[list[Scores], list[str]]:
     """The scores of the runs that can be compared, and a sentence for whatever can't.
 
     There are none, or at least two.
@@ -65,7 +65,7 @@ def comparable(runs: Sequence[Run]) -> tuple[list[Scores], list[str]]:
     return (found if len(found) > 1 else []), left_out
 
 
-def performance_profile_figure(runs: Sequence[Run]) -> Figure:
+def performance_profile_figure(runs: Sequence[SavedRun]) -> Figure:
     """For each run the share of seeds whose score is above τ, with its 95 % bootstrap interval.
 
     Raises:
@@ -105,7 +105,7 @@ def improvements(scores: Sequence[Scores]) -> list[dict[str, Any]]:
     return rows
 
 
-def improvement_figure(runs: Sequence[Run]) -> Figure:
+def improvement_figure(runs: Sequence[SavedRun]) -> Figure:
     """For each pair of runs the probability that a seed of the one scores above one of the other,
     with its 95 % interval.
 
@@ -133,7 +133,7 @@ def improvement_figure(runs: Sequence[Run]) -> Figure:
     return settled(figure)
 
 
-def _compared(runs: Sequence[Run]) -> list[Scores]:
+def _compared(runs: Sequence[SavedRun]) -> list[Scores]:
     scores, left_out = comparable(runs)
     if not scores:
         raise UphillError(" ".join(left_out) or "To compare scores takes at least two runs.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from uphill.run import Run
+from uphill.runs.saved import SavedRun
 from uphill.theory.statistics import performance_profile
 from uphill.views.plots.curves import RETURN, Against
 from uphill.views.plots.labels import names_of, title_of
@@ -44,7 +44,7 @@ class Improvement:
     interval: str
 
 
-def compare(runs: Sequence[Run]) -> dict[str, Any]:
+def compare(runs: Sequence[SavedRun]) -> dict[str, Any]:
     """What the template `comparison.html` shows.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from uphill.errors import UphillError
-from uphill.run import Run
+from uphill.runs.saved import SavedRun
 from uphill.views.films import Clip, milestone_clips
 from uphill.views.films.encoding import encode_mp4
 from uphill.words import number
@@ -31,7 +31,9 @@ class EmbeddedFilm:
     returns: tuple[str, ...]
 
 
-def films_of(run: Run, allow_import: bool = False) -> tuple[dict[int | None, EmbeddedFilm], str]:
+def films_of(
+    run: SavedRun, allow_import: bool = False
+) -> tuple[dict[int | None, EmbeddedFilm], str]:
     """Films by the update after which their policies were kept, the final policy's by None; and why
     there are none, where the environment can't draw."""
     try:

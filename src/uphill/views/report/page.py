@@ -14,8 +14,8 @@ from markupsafe import Markup
 
 import uphill
 from uphill.errors import UphillError
-from uphill.run import REPORT_FILE, Run
-from uphill.runs.checkpoint import make_folder, write_file
+from uphill.runs.files import REPORT_FILE, make_folder, write_file
+from uphill.runs.saved import SavedRun
 from uphill.views.report.comparison import compare
 from uphill.views.report.films import EmbeddedFilm, films_of
 from uphill.views.report.view import RunView, view_of
@@ -44,7 +44,7 @@ class Page:
 
 
 def write_report(
-    runs: Run | Sequence[Run],
+    runs: SavedRun | Sequence[SavedRun],
     out: str | Path | None = None,
     films: bool = True,
     allow_import: bool = False,
@@ -57,7 +57,7 @@ def write_report(
     Raises:
         UphillError: if a run is damaged, or the page can't be written.
     """
-    runs = [runs] if isinstance(runs, Run) else list(runs)
+    runs = [runs] if isinstance(runs, SavedRun) else list(runs)
     runs = list({run.path.resolve(): run for run in runs}.values())  # each once
     if not runs:
         raise UphillError("There is no run to report on: name at least one run directory.")
@@ -75,7 +75,7 @@ def write_report(
 
 
 def report_page(
-    run: Run, films: bool = True, live: Live | None = None, allow_import: bool = False
+    run: SavedRun, films: bool = True, live: Live | None = None, allow_import: bool = False
 ) -> Page:
     """The report of one run.
 
@@ -98,7 +98,7 @@ def report_page(
     )
 
 
-def comparison_page(runs: Sequence[Run]) -> Page:
+def comparison_page(runs: Sequence[SavedRun]) -> Page:
     """The page that compares several runs.
 
     Raises:

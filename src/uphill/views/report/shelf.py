@@ -10,9 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from uphill.errors import UphillError
-from uphill.run import EVALUATION_FILE, Run
-from uphill.runs.experiment import FILE as EXPERIMENT_FILE
-from uphill.runs.metrics import FILE as METRICS_FILE
+from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE, METRICS_FILE
+from uphill.runs.saved import SavedRun
 from uphill.views.report.charts import Chart
 from uphill.views.report.page import Live, Page, index_page, report_page
 from uphill.views.report.view import overview_of
@@ -82,7 +81,7 @@ class Shelf:
         if name in self._rows and self._rows[name][0] == state:
             return self._rows[name][1]
         try:
-            seen = overview_of(Run(run))
+            seen = overview_of(SavedRun(run))
             link = f"/report?run={quote(name, safe='')}"
             row = ListedRun(name, link, seen.about, seen.state, seen.tone, seen.latest, seen.curve)
         except UphillError as error:
@@ -99,7 +98,7 @@ class Shelf:
         if known is not None and known[0] == state:
             return known[1]
         note = _MAKING if is_finished else _LATER
-        page = report_page(Run(run), films=False, live=Live(REFRESH, note))
+        page = report_page(SavedRun(run), films=False, live=Live(REFRESH, note))
         self._pages[name] = (state, page)
         return page
 
@@ -108,7 +107,8 @@ class Shelf:
         known = self._films.get(name)
         if known is not None and known[0] == state:
             return known[1]
-        made = self._maker.submit(report_page, Run(run), True, Live(), self._allow_import)
+        saved = SavedRun(run, allow_import=self._allow_import)
+        made = self._maker.submit(report_page, saved, True, Live(), self._allow_import)
         self._films[name] = (state, made)
         for old in list(self._films)[:-KEPT]:
             self._films.pop(old)[1].cancel()
@@ -123,7 +123,7 @@ def _result(made: Future[Page], run: Path) -> Page:
     if isinstance(error, UphillError):
         raise error
     note = f"The films could not be made: the environment raised {type(error).__name__}."
-    return report_page(Run(run), films=False, live=Live(note=note))
+    return report_page(SavedRun(run), films=False, live=Live(note=note))
 
 
 def find_runs(root: Path) -> dict[str, Path]:
@@ -132,24 +132,18 @@ def find_runs(root: Path) -> dict[str, Path]:
     found, home = {}, root.resolve()
     for folder, inner, files in os.walk(root):
         path = Path(folder)
-        depth = len(path.relative_to(root).parts)
-        if EXPERIMENT_FILE in files:
-            inner.clear()
-            if _stays_in(home, path):
-                found[path.relative_to(root).as_posix() if depth else home.name] = path
-        elif depth >= DEPTH:
+        depth, is_run = len(path.relative_to(root).parts), EXPERIMENT_FILE in files
+        if is_run and _stays_in(home, path):
+            found[path.relative_to(root).as_posix() if depth else home.name] = path
+        if is_run or depth >= DEPTH:
             inner.clear()
     return found
 
 
 def _stays_in(home: Path, run: Path) -> bool:
     """Whether every file that a report could read lies in the watched folder."""
-    for folder, inner, files in os.walk(run):
-        for name in (*inner, *files):
-            path = Path(folder, name)
-            if path.is_symlink() and not path.resolve().is_relative_to(home):
-                return False
-    return True
+    paths = (Path(a, name) for a, inner, files in os.walk(run) for name in (*inner, *files))
+    return all(path.resolve().is_relative_to(home) for path in paths if path.is_symlink())
 
 
 def _stamp(run: Path) -> tuple[Any, ...]:

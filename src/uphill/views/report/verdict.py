@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from uphill.run import EVALUATION_FILE, SOLVED_OVER
-from uphill.runs.checkpoint import Facts
+from uphill.runs.checkpoint import Standing
 from uphill.runs.experiment import Experiment
-from uphill.runs.metrics import FILE as METRICS_FILE
+from uphill.runs.files import EVALUATION_FILE, METRICS_FILE
+from uphill.runs.saved import SOLVED_OVER
 from uphill.theory.statistics import few_seeds
 from uphill.words import INTERVAL, count, number
 
@@ -29,7 +29,7 @@ class Verdict:
     tone: Literal["good", "bad", "open"]
 
 
-def state_of(run: Path, experiment: Experiment, facts: Facts) -> RunState:
+def state_of(run: Path, experiment: Experiment, facts: Standing) -> RunState:
     """Whether a run is finished, or else being trained: then its files change now and then."""
     if (run / EVALUATION_FILE).exists():
         return "finished"

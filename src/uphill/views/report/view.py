@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from uphill.run import Run
-from uphill.runs.checkpoint import Facts, read_manifest
+from uphill.runs.checkpoint import Standing, read_manifest
 from uphill.runs.configuration import encode
 from uphill.runs.experiment import Experiment
-from uphill.runs.metrics import FILE as METRICS_FILE
+from uphill.runs.files import METRICS_FILE
 from uphill.runs.metrics import read_metrics
 from uphill.runs.milestones import SOLVED, UNTRAINED, Milestone, title
+from uphill.runs.saved import SavedRun
 from uphill.theory.statistics import confidence_band, interquartile_mean
 from uphill.views.plots.curves import RETURN, Against, smooth_curves
 from uphill.views.report.charts import Chart, Line, line_chart
@@ -64,7 +64,7 @@ class Result:
 class RunView:
     """All that the templates show of one run."""
 
-    run: Run
+    run: SavedRun
     name: str
     experiment: Experiment
     state: RunState
@@ -85,7 +85,7 @@ class RunView:
     versions: str
 
 
-def view_of(run: Run) -> RunView:
+def view_of(run: SavedRun) -> RunView:
     """Read a run directory, also one that is being written.
 
     Raises:
@@ -135,7 +135,7 @@ class Overview:
     curve: Chart | None
 
 
-def overview_of(run: Run) -> Overview:
+def overview_of(run: SavedRun) -> Overview:
     """What `uphill watch` lists of a run.
 
     Raises:
@@ -161,7 +161,7 @@ def overview_of(run: Run) -> Overview:
     )
 
 
-def _metrics(run: Run) -> dict[str, np.ndarray]:
+def _metrics(run: SavedRun) -> dict[str, np.ndarray]:
     """The columns of metrics.csv; none before training wrote its first row."""
     return read_metrics(run.path) if (run.path / METRICS_FILE).exists() else {}
 
@@ -220,7 +220,7 @@ def learning_chart(
     )
 
 
-def _steps(metrics: dict[str, np.ndarray], facts: Facts) -> int:
+def _steps(metrics: dict[str, np.ndarray], facts: Standing) -> int:
     """Steps of each seed so far; the metrics may be ahead of the checkpoint."""
     latest = max(facts.num_transitions)
     return max(latest, int(metrics["steps"].max())) if len(metrics.get("steps", ())) else latest
@@ -233,7 +233,7 @@ def _chapter(milestones: Sequence[Milestone]) -> Chapter:
     return Chapter(m.update, name, m.steps, m.seconds, m.episode_return, m.name in MEANS, when)
 
 
-def _end(run: Run, evaluation: dict[str, Any], facts: Facts) -> Chapter:
+def _end(run: SavedRun, evaluation: dict[str, Any], facts: Standing) -> Chapter:
     steps, seconds = facts.num_transitions[run.seed_index], facts.seconds
     reached = evaluation["deterministic"]["per_seed"][run.seed_index]
     when = f"after {steps:,} steps, {duration(seconds)}"
@@ -275,7 +275,7 @@ def _per_seed(
     return rows
 
 
-def _diagnoses(metrics: dict[str, np.ndarray], facts: Facts) -> list[Diagnosis]:
+def _diagnoses(metrics: dict[str, np.ndarray], facts: Standing) -> list[Diagnosis]:
     found = []
     for d in DIAGNOSTICS:
         curves = curves_of(metrics, d.column)
@@ -291,7 +291,7 @@ def _diagnoses(metrics: dict[str, np.ndarray], facts: Facts) -> list[Diagnosis]:
 
 
 def _facts(
-    experiment: Experiment, facts: Facts, metrics: dict[str, np.ndarray], steps: int
+    experiment: Experiment, facts: Standing, metrics: dict[str, np.ndarray], steps: int
 ) -> list[tuple[str, str]]:
     """The numbers at the head of the page."""
     seconds = facts.seconds

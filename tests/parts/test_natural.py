@@ -8,18 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
+from steps import descent_direction, natural_step
 from trajectories import LINEAR, LINEAR_POLICY, QUOTA, WINDOW, episodes_of, learner_of
 from trajectories import trajectory_of as window_of
-from uphill.learning.natural_step import natural_step
 
-from uphill.learning import advantages, diagnostics, objective
+from uphill.learning import advantages, objective
 from uphill.parts import SGD, NaturalGradient, TrustRegion, ValueFunction
 from uphill.parts.algorithms import npg, trpo
 
 DAMPING, MAX_KL = 0.05, 0.02
 BASELINE = ValueFunction(network=LINEAR, optimizer=SGD(0.1))
-step, mean_kl = jax.jit(natural_step), jax.jit(diagnostics.mean_kl)
-make_batch, descent_direction = jax.jit(advantages.make_batch), jax.jit(objective.descent_direction)
+make_batch, mean_kl = jax.jit(advantages.make_batch), jax.jit(objective.mean_kl)
 
 
 def npg_of(**changes: Any) -> Any:
@@ -60,7 +59,7 @@ def fisher(policy: Any, batch: Any) -> np.ndarray:
 def test_npg_goes_along_the_inverse_fisher_as_far_as_the_bound(sampling: Any) -> None:
     algorithm = npg_of(sampling=sampling)
     policy, batch = data_of(algorithm)
-    after, metrics = step(algorithm, policy, batch)
+    after, metrics = natural_step(algorithm, policy, batch)
     taken = np.asarray(ravel_pytree(after)[0] - ravel_pytree(policy)[0], np.float64)
     loss_gradient, _ = descent_direction(algorithm, (policy, None), batch)
     ascent = -np.asarray(ravel_pytree(loss_gradient)[0], np.float64)
@@ -76,7 +75,7 @@ def test_npg_goes_along_the_inverse_fisher_as_far_as_the_bound(sampling: Any) ->
 def test_trpo_improves_and_stays_in_its_region(sampling: Any) -> None:
     algorithm = trpo_of(sampling=sampling)
     policy, batch = data_of(algorithm)
-    after, metrics = step(algorithm, policy, batch)
+    after, metrics = natural_step(algorithm, policy, batch)
     assert metrics["policy/step_fraction"] in 0.5 ** np.arange(10)
     assert 0 < mean_kl(algorithm, policy, after, batch) <= MAX_KL
     before, _ = descent_direction(algorithm, (policy, None), batch)
@@ -89,7 +88,7 @@ def test_trpo_takes_no_step_when_nothing_improves() -> None:
     algorithm = trpo_of()
     policy, batch = data_of(algorithm)
     flat = eqx.tree_at(lambda b: b.advantage, batch, jnp.zeros_like(batch.advantage))
-    after, metrics = step(algorithm, policy, flat)
+    after, metrics = natural_step(algorithm, policy, flat)
     assert eqx.tree_equal(after, policy)
     assert metrics["policy/step_fraction"] == 0
 
@@ -98,7 +97,7 @@ def test_trpo_takes_no_step_where_nothing_is_finite() -> None:
     algorithm = trpo_of()
     policy, batch = data_of(algorithm)
     nan = eqx.tree_at(lambda b: b.advantage, batch, jnp.full_like(batch.advantage, jnp.nan))
-    after, metrics = step(algorithm, policy, nan)
+    after, metrics = natural_step(algorithm, policy, nan)
     assert eqx.tree_equal(after, policy)
     assert metrics["policy/step_fraction"] == 0
 
@@ -106,8 +105,8 @@ def test_trpo_takes_no_step_where_nothing_is_finite() -> None:
 def test_advantages_may_be_scaled_with_the_minibatch_which_is_the_whole_batch() -> None:
     policy, batch = data_of(trpo_of(scale_advantages="none"))
     shifted = eqx.tree_at(lambda b: b.advantage, batch, batch.advantage + 5.0)
-    found, _ = step(trpo_of(scale_advantages="minibatch"), policy, shifted)
+    found, _ = natural_step(trpo_of(scale_advantages="minibatch"), policy, shifted)
     _, scaled = data_of(trpo_of(scale_advantages="batch"))
-    expected, _ = step(trpo_of(scale_advantages="batch"), policy, scaled)
+    expected, _ = natural_step(trpo_of(scale_advantages="batch"), policy, scaled)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,177 @@
+"""Files of a run: written in one step, read with a sentence if they can't be, never executed.
+
+Trees of arrays are safetensors, whose tensors are named by their place in the tree.
+"""
+
+import hashlib
+import itertools
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from uphill.errors import UphillError
+
+EXPERIMENT_FILE = "experiment.json"
+METRICS_FILE = "metrics.csv"
+MILESTONES_FILE = "milestones.json"
+EVALUATION_FILE = "evaluation.json"
+CURVE_FILE = "curve.png"
+CURVE_FILES = (CURVE_FILE, "curve.svg")
+REPORT_FILE = "report.html"
+
+
+def write_file(path: Path, content: bytes, is_durable: bool = True) -> None:
+    """Write a file in one step: whatever happens, it holds the old content or the new one. One that
+    is not durable may be lost if the power fails, and costs no wait for the disk.
+
+    Raises:
+        UphillError: if it can't be written.
+    """
+    try:
+        write_atomically(path, content, is_durable)
+    except OSError as error:
+        raise UphillError(
+            f"{path} could not be written ({error.strerror}): free some space or choose another "
+            "folder. What was saved before is whole."
+        ) from error
+
+
+def make_folder(folder: Path) -> Path:
+    """The folder, made if it is not there.
+
+    Raises:
+        UphillError: if it can't be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UphillError(
+            f"The folder {folder} can't be made ({error.strerror}): choose another --out."
+        ) from error
+    return folder
+
+
+def unused(path: Path) -> Path:
+    """The path, or the first of NAME-2, NAME-3, … where nothing is yet."""
+    others = (path.with_name(f"{path.name}-{k}") for k in itertools.count(2))
+    return next(free for free in itertools.chain([path], others) if not free.exists())
+
+
+def read_json(path: Path) -> Any:
+    """A file of plain JSON.
+
+    Raises:
+        UphillError: if it can't be read, or is none.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no JSON"
+        raise UphillError(f"{path} can't be read: {reason}.") from error
+
+
+def damaged(path: Path, why: object) -> UphillError:
+    """What to raise where a file of a checkpoint is not what was written."""
+    return UphillError(f"The checkpoint {path} is damaged ({str(why).rstrip('.')}): {mend(path)}.")
+
+
+def mend(path: Path) -> str:
+    """What helps where a file of a run is lost."""
+    other = "best" if path.name.startswith("latest") else "latest"
+    advice = "copy the run directory again, or train again with the command in experiment.json"
+    if (path.parent / f"{other}.json").exists():
+        advice += f" (uphill.load(run, checkpoint={other!r}) has other policies)"
+    return advice
+
+
+def to_tensors(tree: PyTree) -> bytes:
+    """The contents of a safetensors file; tensors are named by their place in the tree."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return save({_name(path): np.asarray(_plain(leaf), order="C") for path, leaf in leaves})
+
+
+def from_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
+    """The tensors of a safetensors file with this checksum, by name.
+
+    Raises:
+        UphillError: if they are missing, truncated or altered.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UphillError(
+            f"The checkpoint {path} can't be read ({error.strerror}): {mend(path)}."
+        ) from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise damaged(path, "its checksum does not match")
+    try:
+        return load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise damaged(path, error) from error
+
+
+def restore(skeleton: PyTree, tensors: dict[str, np.ndarray], prefix: str = "") -> PyTree:
+    """`skeleton`, with the numbers of the file.
+
+    Raises:
+        UphillError: if a tensor is missing or has another shape or type.
+    """
+    leaves, structure = jax.tree_util.tree_flatten_with_path(skeleton)
+    restored = []
+    for path, leaf in leaves:
+        name = prefix + _name(path)
+        expected = _plain(leaf)
+        found = tensors.get(name)
+        if found is None or found.shape != expected.shape or found.dtype != expected.dtype:
+            have = "none" if found is None else f"{found.dtype}{list(found.shape)}"
+            raise UphillError(
+                f"The checkpoint does not fit: {name} should be "
+                f"{expected.dtype}{list(expected.shape)}, and the file has {have}: give the "
+                "network of training, and leave experiment.json as training wrote it."
+            )
+        restored.append(_like(leaf, found))
+    return jax.tree_util.tree_unflatten(structure, restored)
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _plain(leaf: Any) -> np.ndarray:
+    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+
+
+def _like(leaf: Any, found: np.ndarray) -> Any:
+    if not _is_key(leaf):
+        return found
+    return jax.random.wrap_key_data(jnp.asarray(found), impl=jax.random.key_impl(leaf))
+
+
+def write_atomically(path: Path, content: bytes, is_durable: bool = True) -> None:
+    """`write_file`, with the system's own error.
+
+    Raises:
+        OSError: if it can't be written.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            if is_durable:
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,64 @@
+"""What must be given again to use a run: nothing is imported on a file's say-so."""
+
+from collections.abc import Callable
+from typing import Any
+
+from uphill.envs.base import World
+from uphill.envs.make import EnvironmentChoice, choose, looks_like_world, name_of
+from uphill.errors import UphillError
+from uphill.policies.own_network import NetworkFactory
+from uphill.runs.experiment import Experiment
+
+EnvironmentFactory = Callable[..., Any] | World
+"""A callable that makes an environment, or a compiled world."""
+
+
+def environment_of(
+    experiment: Experiment, env: EnvironmentFactory | None, allow_import: bool
+) -> EnvironmentChoice:
+    """The environment that an experiment names. Nothing is imported on a file's say-so.
+
+    Raises:
+        UphillError: if a callable or a world is missing, or is given where none was trained in.
+    """
+    is_world = experiment.is_callable and experiment.backend == "compiled"
+    kind = "compiled world" if is_world else "Python callable"
+    if env is not None and not experiment.is_callable and experiment.backend != "gymnasium":
+        raise UphillError(
+            f"env is {getattr(env, '__name__', repr(env))}: the run's environment is "
+            f"{experiment.env}, so leave env out; it is for a Python callable, to be given again."
+        )
+    if env is not None and not (callable(env) or looks_like_world(env)):
+        raise UphillError(f"env is {env!r}: give the {kind} of training, or leave it out.")
+    if env is not None and looks_like_world(env) != is_world:
+        raise UphillError(
+            f"env is {name_of(env)}: the run's environment was the {kind} {experiment.env!r}, so "
+            "give that."
+        )
+    if experiment.is_callable and env is None:
+        call = f"{experiment.env}()" if is_world else "…"
+        raise UphillError(
+            f"The run's environment was the {kind} {experiment.env!r}: give it again, "
+            f"uphill.load(run, env={call})."
+        )
+    if ":" in experiment.env and env is None and not allow_import:
+        module = experiment.env.split(":")[0]
+        raise UphillError(
+            f"The run's environment {experiment.env!r} imports the module {module!r}: add "
+            "--allow-import if you trust it."
+        )
+    given = experiment.env if env is None else env
+    return choose(given, experiment.backend, experiment.env_kwargs, experiment.is_async)
+
+
+def check_network(experiment: Experiment, network: NetworkFactory | None) -> None:
+    """Raises:
+    UphillError: unless networks of the user's own are given exactly where they were trained.
+    """
+    if experiment.network and network is None:
+        raise UphillError(
+            f"The run's networks are your own, made by {experiment.network!r}: give it again, "
+            "uphill.load(run, network=…)."
+        )
+    if network is not None and not experiment.network:
+        raise UphillError("The run's networks are none of your own: leave network out.")

@@ -1,0 +1,262 @@
+"""A run directory as it is read: what was asked for, what was learned, what it came to."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from uphill.envs.make import EnvironmentChoice
+from uphill.errors import UphillError
+from uphill.learning.learner import Learner, make_learner, stack, take
+from uphill.policies.actor import Actor
+from uphill.policies.own_network import NetworkFactory
+from uphill.policies.trained import TrainedPolicy
+from uphill.runs.checkpoint import read_manifest, read_tensors
+from uphill.runs.configuration import decode, encode
+from uphill.runs.experiment import Experiment, as_path, read_experiment
+from uphill.runs.files import EVALUATION_FILE, read_json, restore, write_file
+from uphill.runs.given import EnvironmentFactory, check_network, environment_of
+from uphill.runs.kept_policies import read_milestones, read_policy
+from uphill.runs.milestones import Milestone
+from uphill.runs.own_parts import OwnPart, OwnParts
+from uphill.training.evaluate import tell
+
+CHECKPOINTS = ("latest", "best")
+SOLVED_OVER = 100
+"""Episodes whose mean has to reach the threshold for a task to be solved."""
+
+
+class SavedRun:
+    """What is in a run directory; a path itself, wherever the path of a run is asked for.
+
+    Its policies are those of `checkpoint`: the final ones, or each seed's best.
+
+    Raises:
+        UphillError: if `path` is no run directory.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        env: EnvironmentFactory | None = None,
+        seed_index: int | None = None,
+        network: NetworkFactory | None = None,
+        checkpoint: str = "latest",
+        parts: Iterable[OwnPart] = (),
+        allow_import: bool = False,
+    ) -> None:
+        self.path = as_path(path)
+        if checkpoint not in CHECKPOINTS:
+            raise UphillError(f"checkpoint is {checkpoint!r}: use 'latest' or 'best'.")
+        self.checkpoint = checkpoint
+        self.experiment: Experiment = read_experiment(self.path, OwnParts(parts, allow_import))
+        self._env, self._seed_index, self._network = env, seed_index, network
+        self._policies: dict[int, TrainedPolicy] = {}
+        self._is_seed_told = False
+        if seed_index is not None:
+            self._check_seed_index(seed_index)
+
+    def __repr__(self) -> str:
+        e = self.experiment
+        return (
+            f"{type(self).__name__}({str(self.path)!r}: {e.algo} on {e.env}, {e.seeds} seed(s), "
+            f"{e.steps:,} steps; {self.kind} policy of seed {e.all_seeds[self.seed_index]})"
+        )
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    @property
+    def kind(self) -> Literal["final", "best"]:
+        """Which policies these are, in a word."""
+        return "final" if self.checkpoint == "latest" else "best"
+
+    @cached_property
+    def learners(self) -> Learner:
+        """The learners of all seeds, with a leading axis for the seeds."""
+        return read_learners(self.path, self.experiment, self.checkpoint, self._network)
+
+    def moment(self, seed_index: int) -> tuple[int, float]:
+        """Transitions, and seconds of training, that a seed's learner has learned from.
+
+        Raises:
+            UphillError: if the checkpoint is missing or damaged.
+        """
+        facts = read_manifest(self.path / "checkpoint", self.checkpoint).facts
+        if self.checkpoint == "best":
+            return facts.moment_of_best(seed_index)
+        return facts.num_transitions[seed_index], facts.seconds
+
+    def check_final(self, what: str) -> None:
+        """Raises:
+        UphillError: if the policies are not the final ones, which `what` shows.
+        """
+        if self.checkpoint != "latest":
+            raise UphillError(
+                f"{what} shows the final policy, and checkpoint is {self.checkpoint!r}: leave "
+                "checkpoint out."
+            )
+
+    @property
+    def evaluation(self) -> dict[str, Any] | None:
+        """The contents of `evaluation.json`, of the final policies; None before it is written.
+
+        Raises:
+            UphillError: if it was altered.
+        """
+        path = self.path / EVALUATION_FILE
+        if not path.exists():
+            return None
+        document = read_json(path)
+        if not _is_evaluation(document, self.experiment.seeds):
+            raise UphillError(f"{path} is damaged: `uphill evaluate {self.path}` writes it again.")
+        return document
+
+    @property
+    def best_seed_index(self) -> int:
+        """The seed with the best deterministic evaluation; the first one before there is any. Of
+        the best checkpoint, the seed that scored best when it was kept."""
+        if self.experiment.seeds == 1:
+            return 0
+        if self.checkpoint == "best":
+            scores = read_manifest(self.path / "checkpoint", "best").facts.best_scores
+            return int(np.argmax([-np.inf if score is None else score for score in scores]))
+        evaluation = self.evaluation
+        return int(np.argmax(evaluation["deterministic"]["per_seed"])) if evaluation else 0
+
+    @property
+    def seed_index(self) -> int:
+        """The seed whose policy `policy` is: the one asked for, else the best."""
+        return self.best_seed_index if self._seed_index is None else self._seed_index
+
+    @property
+    def milestones(self) -> tuple[Milestone, ...]:
+        """What the seeds reached while they trained, in the order of steps.
+
+        Raises:
+            UphillError: if `milestones.json` was altered.
+        """
+        milestones = read_milestones(self.path, self.experiment.seeds)
+        return tuple(sorted(milestones, key=lambda milestone: milestone.steps))
+
+    def actor_at(self, milestone: Milestone) -> Actor:
+        """The policy that was kept at a milestone, as a function of observations.
+
+        Raises:
+            UphillError: if its file is missing or damaged.
+        """
+        return read_policy(self.path, milestone, take(self.learners, milestone.seed_index).actor)
+
+    @property
+    def policy(self) -> TrainedPolicy:
+        """The policy of the seed that was asked for, or of the best one, which is told."""
+        return self.policy_of(self.told_seed_index())
+
+    def told_seed_index(self) -> int:
+        """`seed_index`, which is told (once) unless it was asked for."""
+        seed_index, experiment = self.seed_index, self.experiment
+        if self._seed_index is None and experiment.seeds > 1 and not self._is_seed_told:
+            why = "evaluated best" if self.evaluation else "is the first: none was evaluated yet"
+            if self.checkpoint == "best":
+                why = "scored best while it trained"
+            tell(
+                f"The policy is that of seed {experiment.all_seeds[seed_index]}, which {why}; "
+                "seed_index chooses another."
+            )
+            self._is_seed_told = True
+        return seed_index
+
+    def policy_of(self, seed_index: int) -> TrainedPolicy:
+        """The policy of one seed.
+
+        Raises:
+            UphillError: if there is no such seed.
+        """
+        self._check_seed_index(seed_index)
+        if seed_index not in self._policies:
+            actor = take(self.learners, seed_index).actor
+            self._policies[seed_index] = TrainedPolicy(actor)
+        return self._policies[seed_index]
+
+    def _check_seed_index(self, seed_index: int) -> None:
+        decode(int, encode(seed_index), "seed_index")
+        if not 0 <= seed_index < self.experiment.seeds:
+            raise UphillError(
+                f"seed_index is {seed_index}: the run has {self.experiment.seeds} seed(s), so use "
+                f"0 to {self.experiment.seeds - 1}."
+            )
+
+    def choice(self, allow_import: bool = False, **changes: Any) -> EnvironmentChoice:
+        """The environment to evaluate in; `changes` to the experiment make it another one.
+
+        Raises:
+            UphillError: if it would have to import a module that only the run directory names.
+        """
+        return environment_of(replace(self.experiment, **changes), self._env, allow_import)
+
+    def summary(self) -> dict[str, Any]:
+        """What `uphill train --json` prints."""
+        facts = read_manifest(self.path / "checkpoint", "latest").facts
+        evaluation, threshold = self.evaluation, facts.reward_threshold
+        solved: list[bool | None] = [None] * self.experiment.seeds
+        if evaluation and threshold is not None and evaluation["episodes"] >= SOLVED_OVER:
+            solved = [x >= threshold for x in evaluation["deterministic"]["per_seed"]]
+        trained = max(facts.seconds - facts.compile_seconds, 1e-9)
+        return {
+            "run": str(self.path),
+            "env": self.experiment.env,
+            "backend": self.experiment.backend,
+            "algo": self.experiment.algo,
+            "seeds": self.experiment.seeds,
+            "steps": list(facts.num_transitions),
+            "seconds": facts.seconds,
+            "compile_seconds": facts.compile_seconds,
+            "steps_per_second": sum(facts.num_transitions) / trained,
+            "solved": solved,
+            "evaluation": evaluation,
+        }
+
+
+def read_learners(
+    path: Path, experiment: Experiment, name: str, network: NetworkFactory | None = None
+) -> Learner:
+    """The learners of a checkpoint.
+
+    Raises:
+        UphillError: if it is damaged or does not fit the experiment, or the network.
+    """
+    check_network(experiment, network)
+    manifest = read_manifest(path / "checkpoint", name)
+    tensors = read_tensors(path / "checkpoint", manifest)
+    facts = manifest.facts
+    learners = [
+        make_learner(experiment.composition, facts.encoding, facts.action_kind, seed, network)
+        for seed in experiment.all_seeds
+    ]
+    return jax.tree.map(jnp.asarray, restore(stack(learners), tensors, "learners."))
+
+
+def write_evaluation(path: Path, result: dict[str, Any]) -> None:
+    """Write `evaluation.json` in the run directory `path`."""
+    write_file(path / EVALUATION_FILE, (json.dumps(result, indent=1) + "\n").encode())
+
+
+def _is_evaluation(document: Any, seeds: int) -> bool:
+    """Whether it holds what `report` of so many seeds writes."""
+    try:
+        for kind in ("deterministic", "stochastic"):
+            result = document[kind]
+            low, high = result["ci95"]
+            numbers = [result["mean"], result["iqm"], low, high, *result["per_seed"]]
+            if len(result["per_seed"]) != seeds or not np.isfinite(numbers).all():
+                return False
+        return isinstance(document["episodes"], int)
+    except (TypeError, KeyError, ValueError):
+        return False

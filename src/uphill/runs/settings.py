@@ -1,0 +1,116 @@
+"""The settings of a training: each one's name, type, default and sentence, written here and nowhere
+else.
+
+`uphill train` takes them as flags, `uphill.train` as keyword arguments, and `experiment.json` keeps
+those that the run is what it is by. Nothing heavy is imported: the command line's help needs this.
+"""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from itertools import pairwise
+from os import PathLike
+from typing import Any, Literal, ParamSpec, TypeVar, cast
+
+BackendName = Literal["auto", "compiled", "envpool", "gymnasium"]
+SinkName = Literal["tensorboard", "wandb"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What the preset, the environment or the clock decides where nobody does."""
+
+    algo: str | None = None
+    """Algorithm (`uphill algos`); by default that of the environment's preset."""
+    steps: int | float | None = None
+    """Transitions to learn from, for each seed; by default those of the preset."""
+    envs: int | None = None
+    """Environments that step together, for each seed."""
+    backend: BackendName = "auto"
+    """What runs the environment; the fastest that has it by default."""
+    out: str | PathLike[str] | None = None
+    """Run directory to make; by default one in ./runs."""
+    init_from: str | PathLike[str] | None = None
+    """Start from the networks of another run."""
+    quiet: bool = False
+    """Show nothing while training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is kept in `experiment.json` as it was asked for."""
+
+    seed: int = 0
+    """First seed."""
+    seeds: int = 1
+    """How many seeds to train at once; figures then come with an interval over seeds."""
+    is_async: bool = False
+    """Run Python environments in processes of their own (slow ones gain from it)."""
+    eval_every: int | float | None = None
+    """Evaluate every so many steps, and keep the best policy by that."""
+    stop_when_solved: bool = False
+    """Stop once the last 100 training episodes of every seed reach the threshold."""
+    checkpoint_every: float = 10.0
+    """Seconds between two checkpoints."""
+    episodes: int = 100
+    """Episodes of the evaluation at the end, for each seed."""
+    log: SinkName | Sequence[SinkName] = ()
+    """Send the metrics to TensorBoard or Weights & Biases, too; may be given twice."""
+
+
+P = ParamSpec("P")
+Asked = TypeVar("Asked")
+T = TypeVar("T")
+
+
+def taken_as(kind: Callable[P, Asked]) -> Callable[[Callable[[Asked], T]], Callable[P, T]]:
+    """Has a function of one value be called with the fields of that value, a dataclass: they are
+    its signature, and stand in its docstring with their sentences."""
+
+    def decorate(function: Callable[[Asked], T]) -> Callable[P, T]:
+        @wraps(function)
+        def call(*arguments: P.args, **keywords: P.kwargs) -> T:
+            return function(kind(*arguments, **keywords))
+
+        result = inspect.signature(function).return_annotation
+        signature = inspect.signature(kind).replace(return_annotation=result)
+        said = sentences(cast(type, kind))
+        listed = [
+            textwrap.fill(f"{name}: {said[name]}", 96, subsequent_indent="    ")
+            for name in signature.parameters
+            if name in said
+        ]
+        arguments = textwrap.indent("\n".join(listed), "    ")
+        head, raises, tail = inspect.cleandoc(function.__doc__ or "").partition("\n\nRaises:")
+        call.__doc__ = f"{head}\n\nArguments:\n{arguments}{raises}{tail}"
+        vars(call)["__signature__"] = signature
+        return call
+
+    return decorate
+
+
+def sentences(kind: type) -> dict[str, str]:
+    """What the source of a dataclass and its bases says below each field."""
+    found = {}
+    for base in reversed(kind.__mro__):
+        if not is_dataclass(base):
+            continue
+        try:
+            definition = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        except OSError:  # installed without its source
+            continue
+        assert isinstance(definition, ast.ClassDef)
+        for field, below in pairwise(definition.body):
+            if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
+                continue
+            if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+                found[field.target.id] = " ".join(str(below.value.value).split())
+    return found
+
+
+def kept(asked: Settings) -> dict[str, Any]:
+    """The settings as keyword arguments of an experiment."""
+    return {field.name: getattr(asked, field.name) for field in fields(Settings)}

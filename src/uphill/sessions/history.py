@@ -1,0 +1,179 @@
+"""What a session remembers, as functions: rows come in, and the next memory goes out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from uphill.learning.learner import Learner
+from uphill.policies.actor import Actor
+from uphill.runs.checkpoint import History
+from uphill.runs.experiment import Experiment
+from uphill.runs.metrics import summarize_window
+from uphill.runs.milestones import UNTRAINED, Milestone, Tracked, reached, take_in
+from uphill.training.rows import Rows, concatenate
+from uphill.training.trainer import TrainState
+
+RECENT = 100
+"""Training episodes that a running mean looks back on."""
+
+Recent = tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a session remembers beside the state: all of it is in the checkpoint."""
+
+    history: History
+    best: Learner
+    """of all seeds: each one's best"""
+    pending: Rows | None = None
+    """of the updates after the last logging point"""
+    untrained: Actor | None = None
+    """the actors that training began with, until every seed has shown how it played with them"""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some updates, and the state that they led to."""
+
+    state: TrainState
+    rows: Rows
+    is_logged: bool
+    """whether a logging point follows"""
+    evaluation: list[float] | None
+    """per seed, where one was due"""
+    seconds: float
+    compile_seconds: float
+
+
+def first_memory(state: TrainState, num_seeds: int) -> Memory:
+    """What a session remembers at its start."""
+    history = History(
+        recent=((),) * num_seeds,
+        best_scores=(None,) * num_seeds,
+        best_steps=(0,) * num_seeds,
+        best_seconds=(0.0,) * num_seeds,
+        tracked=(Tracked(),) * num_seeds,
+    )
+    return Memory(history, state.learners, untrained=jax.device_get(state.learners.actor))
+
+
+def recorded(memory: Memory, chunk: Chunk) -> Memory:
+    """The memory after a chunk."""
+    history, rows = memory.history, chunk.rows
+    evaluated_at = history.evaluated_at
+    if chunk.evaluation is not None:
+        evaluated_at = min(chunk.state.num_transitions)
+    history = replace(
+        history,
+        seconds=history.seconds + chunk.seconds,
+        compile_seconds=history.compile_seconds + chunk.compile_seconds,
+        recent=tuple(_recent(recent, rows, s) for s, recent in enumerate(history.recent)),
+        tracked=tuple(take_in(tracked, rows, s) for s, tracked in enumerate(history.tracked)),
+        evaluated_at=evaluated_at,
+    )
+    return replace(memory, history=history, pending=concatenate(memory.pending, rows))
+
+
+def _recent(recent: Recent, rows: Rows, seed_index: int) -> Recent:
+    """The last updates that ended so many episodes, as few as can be."""
+    columns = (rows[name][:, seed_index] for name in ("num_episodes", "return_sum"))
+    new = ((float(count), float(total)) for count, total in zip(*columns, strict=True) if count)
+    kept = [*recent, *new]
+    while sum(count for count, _ in kept[1:]) >= RECENT:
+        kept.pop(0)
+    return tuple(kept)
+
+
+def recent_mean(recent: Recent) -> float | None:
+    """The mean return of the last 100 episodes or a few more: whole updates count."""
+    episodes = sum(count for count, _ in recent)
+    return sum(total for _, total in recent) / episodes if episodes else None
+
+
+def is_solved(recent: Recent, threshold: float | None) -> bool:
+    """Whether a seed's last 100 episodes reach the threshold."""
+    mean = recent_mean(recent)
+    if threshold is None or mean is None:
+        return False
+    return sum(count for count, _ in recent) >= RECENT and mean >= threshold
+
+
+def table_of(memory: Memory, chunk: Chunk, experiment: Experiment) -> list[dict[str, Any]]:
+    """The rows of `metrics.csv` at a logging point, one for each seed."""
+    assert memory.pending is not None
+    history, state = memory.history, chunk.state
+    speed = sum(state.num_transitions) / history.steady_seconds
+    table = []
+    for s, seed in enumerate(experiment.all_seeds):
+        row = {
+            "seed": seed,
+            "update": state.num_updates,
+            "steps": state.num_transitions[s],
+            "time/seconds": round(history.seconds, 4),
+            "time/steps_per_second": round(speed, 1),
+            **summarize_window(memory.pending, s),
+        }
+        if experiment.eval_every is not None:
+            evaluation = chunk.evaluation
+            row["evaluation/episode_return"] = None if evaluation is None else evaluation[s]
+        table.append(row)
+    return table
+
+
+def with_best(memory: Memory, state: TrainState, scores: Sequence[float | None]) -> Memory:
+    """The memory, with the learners of those seeds that never had such a score."""
+    history = memory.history
+    better = [
+        new is not None and (old is None or new > old)
+        for new, old in zip(scores, history.best_scores, strict=True)
+    ]
+    if not any(better):
+        return memory
+    best = jax.tree.map(
+        lambda new, old: np.where(
+            np.reshape(better, (-1, *[1] * (np.ndim(new) - 1))), new, old
+        ).astype(np.asarray(new).dtype),
+        jax.device_get(state.learners),
+        jax.device_get(memory.best),
+    )
+    history = replace(
+        history,
+        best_scores=_where(better, scores, history.best_scores),
+        best_steps=_where(better, state.num_transitions, history.best_steps),
+        best_seconds=_where(better, [history.seconds] * len(better), history.best_seconds),
+    )
+    return replace(memory, history=history, best=best)
+
+
+def new_milestones(
+    history: History, state: TrainState, steps: int, threshold: float | None
+) -> Iterator[Milestone]:
+    """Those that are reached now, and were not at the last logging point; `steps` is the goal."""
+    known = {(m.seed_index, m.name) for m in history.milestones}
+    for s, (tracked, recent) in enumerate(zip(history.tracked, history.recent, strict=True)):
+        mean, done = recent_mean(recent), state.num_transitions[s]
+        found = reached(tracked, threshold, mean, is_solved(recent, threshold), done / steps)
+        for name, shown in found.items():
+            moment = (state.num_updates, done, round(history.seconds, 4))
+            if name == UNTRAINED:  # known only now, but this is when it was
+                moment = (0, 0, 0.0)
+            if (s, name) not in known:
+                yield Milestone(name, s, *moment, shown)
+
+
+def with_milestones(memory: Memory, new: Sequence[Milestone]) -> Memory:
+    """The memory, with milestones that were reached."""
+    history = memory.history
+    history = replace(history, milestones=(*history.milestones, *new))
+    shown = sum(m.name == UNTRAINED for m in history.milestones)
+    untrained = None if shown == len(history.recent) else memory.untrained
+    return replace(memory, history=history, untrained=untrained)
+
+
+def _where(condition: Sequence[bool], yes: Sequence[Any], no: Sequence[Any]) -> tuple[Any, ...]:
+    """`np.where` of plain values."""
+    return tuple(a if is_so else b for is_so, a, b in zip(condition, yes, no, strict=True))

@@ -1,0 +1,95 @@
+"""What a session writes into the run directory."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from uphill.envs.base import CompiledEnvironment
+from uphill.learning.learner import Learner, take
+from uphill.runs.checkpoint import Standing, write_checkpoint
+from uphill.runs.files import CURVE_FILES, EVALUATION_FILE, REPORT_FILE
+from uphill.runs.kept_policies import keep_policy, write_milestones
+from uphill.runs.metrics import MetricsFile
+from uphill.runs.milestones import UNTRAINED, Milestone
+from uphill.sessions.history import Memory, with_milestones
+from uphill.training.trainer import Trainer, TrainState
+
+
+class Keeper:
+    """Saves one training: its rows, checkpoints, and the policies of its milestones."""
+
+    def __init__(self, folder: Path, trainer: Trainer, metrics: MetricsFile) -> None:
+        self.folder, self._trainer, self.metrics = folder, trainer, metrics
+        self._saved_best: Learner | None = None
+        self._has_saved = False
+
+    def save(self, state: TrainState, memory: Memory, stopped: bool = False) -> None:
+        """Write the checkpoint.
+
+        Raises:
+            UphillError: if it can't be written; the last one is untouched then.
+        """
+        trainer, folder = self._trainer, self.folder / "checkpoint"
+        learners, lanes = jax.device_get((state.learners, savable(trainer, state.lanes)))
+        standing = Standing(
+            **vars(memory.history),
+            num_updates=state.num_updates,
+            num_transitions=state.num_transitions,
+            encoding=trainer.encoding,
+            action_kind=trainer.action_kind,
+            reward_threshold=trainer.env.reward_threshold,
+            metrics_offset=self.metrics.offset,
+            stopped=stopped,
+            device=device(),
+        )
+        self.metrics.sync()  # first: the checkpoint says how many bytes of it there are
+        tensors = {
+            "learners": learners,
+            "lanes": lanes,
+            "pending": memory.pending or {},
+            "untrained": memory.untrained,
+        }
+        # Both hold the scores of `best`, those of its own learners whatever happens in between.
+        if memory.best is not self._saved_best:
+            write_checkpoint(folder, "best", {"learners": memory.best}, standing)
+            self._saved_best = memory.best
+        write_checkpoint(folder, "latest", tensors, standing)
+        # What it says of earlier learners is not true of these. Pictures and reports that somebody
+        # asks for while training goes on are of their moment, and stay until its end.
+        stale = [EVALUATION_FILE]
+        if not self._has_saved or stopped or trainer.is_done(state):
+            stale += [*CURVE_FILES, REPORT_FILE]
+        for name in stale:
+            (self.folder / name).unlink(missing_ok=True)
+        self._has_saved = True
+
+    def keep(self, new: list[Milestone], memory: Memory, state: TrainState) -> Memory:
+        """Keep the policies that came to something new; the memory, with these milestones.
+
+        Raises:
+            UphillError: if they can't be written.
+        """
+        trained = jax.device_get(state.learners.actor)
+        kept = []
+        for milestone in new:
+            actors = memory.untrained if milestone.name == UNTRAINED else trained
+            assert actors is not None
+            kept.append(keep_policy(self.folder, milestone, take(actors, milestone.seed_index)))
+        memory = with_milestones(memory, kept)
+        write_milestones(self.folder, memory.history.milestones)
+        return memory
+
+
+def savable(trainer: Trainer, lanes: Any) -> Any:
+    """The environments' part of a checkpoint: only compiled worlds have their state as numbers."""
+    return lanes if isinstance(trainer.env, CompiledEnvironment) else None
+
+
+def device() -> dict[str, str]:
+    """What a resumed run must share with its beginning to repeat it bit for bit."""
+    config: Any = jax.config
+    return {
+        "platform": jax.devices()[0].platform,
+        "prng": str(config.jax_default_prng_impl),
+    }

@@ -1,0 +1,33 @@
+"""What a training refuses before it begins."""
+
+from typing import Any
+
+import jax
+
+from uphill.errors import UphillError
+from uphill.parts.sampling import Sampling
+
+
+def check_numbers(num_steps: int) -> None:
+    """Raises:
+    UphillError: if so many steps can't be counted, or JAX is set to numbers of 64 bits.
+    """
+    config: Any = jax.config
+    if config.jax_enable_x64:
+        raise UphillError(
+            "JAX_ENABLE_X64 is on, and training uses 32-bit numbers: switch it off (or train "
+            "inside `with jax.enable_x64(False):`)."
+        )
+    if not 1 <= num_steps < 2**32:
+        raise UphillError(f"steps is {num_steps}: use a number from 1 to {2**32 - 1}.")
+
+
+def check_episodes(name: str, sampling: Sampling, max_episode_steps: int | None) -> None:
+    """Raises:
+    UphillError: if the episodes that the sampling asks for may never end.
+    """
+    if sampling.has_whole_episodes and max_episode_steps is None:
+        raise UphillError(
+            f"{name} has no time limit, so whole episodes may never end: use Steps as the "
+            "sampling, or register the environment with max_episode_steps."
+        )

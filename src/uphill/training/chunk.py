@@ -1,0 +1,35 @@
+"""A chunk: the updates of one call, and what they lead to."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from uphill.collecting.lanes import Lanes
+from uphill.learning.learner import Learner
+from uphill.training.rows import PackedRows, Rows
+from uphill.trajectory import Trajectory
+
+CAPACITY = 64
+"""The most updates in one chunk."""
+
+
+class Chunk(NamedTuple):
+    """What so many updates led to."""
+
+    learners: Learner
+    lanes: Lanes | None
+    rows: Rows
+    before: tuple[Learner, Trajectory]
+    """what the last update began with"""
+
+
+def idle_like(row: PackedRows) -> Callable[..., tuple]:
+    """A function that returns its arguments as they are, and a row of zeros like `row`: the update
+    of a seed that has its steps."""
+
+    def idle(*arguments: Any) -> tuple:
+        return (*arguments, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), row))
+
+    return idle

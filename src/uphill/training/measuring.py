@@ -1,0 +1,65 @@
+"""The diagnostics: measured once in a while, by a program of their own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from uphill.learning.diagnostics import measure, measures
+from uphill.learning.learner import Learner
+from uphill.parts import Algorithm
+from uphill.policies.actions import ActionKind
+from uphill.policies.policy import Policy
+from uphill.training.chunk import Chunk
+from uphill.training.programs import Programs
+from uphill.training.rows import PackedRows, Rows, pack, unpack
+from uphill.training.seeds import Population, over_seeds
+from uphill.training.step import algorithm_now
+from uphill.trajectory import Array, Trajectory
+
+
+class Meter:
+    """What the diagnostics say of a chunk's last update."""
+
+    def __init__(
+        self,
+        seeds: Population,
+        action_kind: ActionKind,
+        by_seed: Callable[[Trajectory], Trajectory],
+        programs: Programs,
+    ) -> None:
+        self._seeds, self._by_seed, self._programs = seeds, by_seed, programs
+        self._names = measures(seeds.algorithms, action_kind)
+
+    def rows(self, chunk: Chunk, is_due: bool) -> Rows:
+        """A row for each update: NaN but for the last, and there too unless it `is_due`."""
+        updated = chunk.rows["updated"]
+        rows = {name: np.full(updated.shape, np.nan, np.float32) for name in self._names}
+        if is_due and updated[-1].any():
+            for name, values in self._measured(chunk).items():
+                rows[name][-1] = np.where(updated[-1], values, np.nan)
+        return rows
+
+    def _measured(self, chunk: Chunk) -> Rows:
+        """The numbers of each seed."""
+        seeds = self._seeds
+
+        def one(
+            num_steps: Array,
+            algorithm: Algorithm,
+            before: Learner,
+            trajectory: Trajectory,
+            after: Policy,
+        ) -> PackedRows:
+            now = algorithm_now(algorithm, num_steps, before.num_transitions)
+            return pack(measure(now, before, trajectory, after))
+
+        def of_seeds(
+            num_steps: Array, algorithms: Algorithm, before: Learner, trajectory: Any, after: Policy
+        ) -> PackedRows:
+            own = (algorithms, before, self._by_seed(trajectory), after)
+            return over_seeds(one, seeds.num_seeds)(num_steps, *own)
+
+        own = (*chunk.before, chunk.learners.actor.policy)
+        program = (seeds.num_steps, seeds.algorithms, *own)
+        return unpack(self._programs.call("measure", of_seeds, *program))

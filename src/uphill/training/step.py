@@ -1,0 +1,100 @@
+"""One update of one seed in a compiled world: the pure function that all training there repeats."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from uphill.collecting.compiled import collect
+from uphill.collecting.lanes import Keys, Lanes, start_lanes, statistics
+from uphill.envs.base import CompiledEnvironment
+from uphill.learning.learner import Learner, networks_of
+from uphill.learning.objective import Metrics
+from uphill.learning.update import update
+from uphill.parts import Algorithm
+from uphill.parts.sampling import Sampling
+from uphill.training.keys import keys_of
+from uphill.training.rows import numbers_of
+from uphill.trajectory import Array, EpisodeStatistics, Trajectory
+
+
+def first_lanes(env: CompiledEnvironment, sampling: Sampling, key: Keys) -> Lanes | None:
+    """What the first update starts from: nothing but shapes, for each seed if `key` has an axis for
+    them. It resets the environments itself, which saves compiling a program; and whole episodes
+    start their own in every update."""
+    if sampling.has_whole_episodes:
+        return None
+    reset = functools.partial(fresh_lanes, env)
+    return zeros_like(jax.eval_shape(jax.vmap(reset) if key.ndim else reset, key))
+
+
+def fresh_lanes(env: CompiledEnvironment, key: Keys) -> Lanes:
+    """Environments that have just been reset."""
+    env_state, observation = env.reset(key)
+    return start_lanes(env_state, observation, env.milestones(env_state))
+
+
+def collect_and_learn(
+    env: CompiledEnvironment,
+    algorithm: Algorithm,
+    num_steps: Array | int,
+    learner: Learner,
+    lanes: Lanes | None,
+    key: Keys,
+) -> tuple[Learner, Lanes | None, Trajectory, Metrics]:
+    """The learner and the lanes after one update, the trajectory, and all that it says of itself.
+
+    `num_steps` are those of the whole training, by which schedules go; `key` is the seed's.
+    """
+    key_environment, key_act, key_update = keys_of(key, learner.num_updates)
+    now = algorithm_now(algorithm, num_steps, learner.num_transitions)
+
+    def act(observation: Any, key: Keys) -> tuple[Array, Array, Array]:
+        return learner.actor.act(observation, key, now.uniform)
+
+    if lanes is None:
+        start = fresh_lanes(env, key_environment)
+    else:
+        start = lax.cond(
+            learner.num_updates == 0, lambda: fresh_lanes(env, key_environment), lambda: lanes
+        )
+    after, trajectory, finished = collect(env, act, now.sampling, start, key_act)
+    lanes = None if lanes is None else after
+    learner, metrics = learn(now, learner, trajectory, statistics(finished), key_update)
+    return learner, lanes, trajectory, metrics
+
+
+def learn(
+    now: Algorithm,
+    learner: Learner,
+    trajectory: Trajectory,
+    episodes: EpisodeStatistics,
+    key: Keys,
+) -> tuple[Learner, Metrics]:
+    """One update, and all that it says of itself."""
+    after, metrics = update(now, learner, trajectory, key)
+    return after, numbers_of(metrics, trajectory, episodes, networks_of(now, after))
+
+
+def algorithm_now(
+    algorithm: Algorithm, num_steps: Array | int, num_transitions: Array
+) -> Algorithm:
+    """The algorithm with its schedules where they are after so many transitions."""
+    return algorithm.at(
+        jnp.divide(num_transitions.astype(jnp.float32), jnp.asarray(num_steps).astype(jnp.float32))
+    )
+
+
+def zeros_like(shapes: Any) -> Any:
+    """Arrays of these shapes and types, keys among them, made without compiling anything."""
+    return jax.tree.map(_zeros, shapes)
+
+
+def _zeros(x: jax.ShapeDtypeStruct) -> Array:
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        data = jax.eval_shape(jax.random.key_data, x)
+        return jax.random.wrap_key_data(jnp.asarray(np.zeros(data.shape, data.dtype)))
+    return np.zeros(x.shape, x.dtype)
