@@ -280,7 +280,7 @@ def action_kind_of(space: gymnasium.Space, distribution: str = "gaussian") -> Ac
         UphillError: for a space that is not supported or has no choice, or a Box without finite
             bounds.
     """
-    if getattr(space, "shape", None) is not None and 0 in space.shape:
+    if 0 in (space.shape or ()):
         raise UphillError(
             f"The action space {space} has no numbers: give a policy something to choose, even if "
             "it is Discrete(1)."

@@ -75,6 +75,13 @@ class Session:
             return f"Training is done, and saved. Evaluate it with: uphill evaluate {path}"
         return f"Saved. Go on with: uphill resume {path}"
 
+    def _saved(self, state: TrainState) -> str:
+        """What is left after an error."""
+        return (
+            f"What was learned in the {min(state.num_transitions):,} steps before is saved in "
+            f"{self.keeper.folder}: once that is mended, `uphill resume` goes on."
+        )
+
     def _advance(
         self, interrupts: Interrupts, prepare: Callable[[TrainState], None]
     ) -> tuple[TrainState, Memory, bool]:
@@ -90,6 +97,9 @@ class Session:
                 self.progress.stop()
                 self.keeper.save(state, memory)
                 raise Interrupted(self.advice(self.trainer.is_done(state))) from None
+            except UphillError as error:
+                self.keeper.save(state, memory)
+                raise UphillError(f"{error}\n{self._saved(state)}") from error
             if chunk is None:
                 return state, memory, False
             state, memory = chunk.state, recorded(memory, chunk)

@@ -38,7 +38,7 @@ class Checked(gymnasium.Wrapper):
         super().__init__(env)
         self._space = env.observation_space
         self._is_plain = type(self._space) is spaces.Box
-        self._bounds = _integer_bounds(self._space)
+        self._bounds = None if _has_all(self._space) else _integer_bounds(self._space)
 
     def reset(self, **keywords: Any) -> tuple[Any, dict]:
         try:
@@ -187,7 +187,7 @@ def _checked_array(space: gymnasium.Space, value: Any, path: str) -> Any:
     assert space.dtype is not None
     is_array = isinstance(value, np.ndarray | np.generic)
     try:
-        array = value if is_array else np.asarray(value)
+        array = np.asarray(value)
     except ValueError as error:  # rows of different lengths
         raise UphillError(f"returned no array as its {path}: {error}.") from error
     if array.shape != space.shape:
@@ -203,17 +203,15 @@ def _checked_array(space: gymnasium.Space, value: Any, path: str) -> Any:
             f"says {space.dtype}: mend one of them."
         )
     bounds = _integer_bounds(space)
-    if bounds is not None or (is_plain and space.dtype.kind in "iu"):
-        low, high = bounds or (np.iinfo(space.dtype).min, np.iinfo(space.dtype).max)
-        if not _is_within(array, low, high):
-            raise _outside(space, array, low, high, path)
+    if bounds is not None and not _is_within(array, *bounds):
+        raise _outside(space, array, *bounds, path)
     if is_array and array.dtype == space.dtype:
-        return array
+        return value
     with np.errstate(over="ignore"):
         cast = array.astype(space.dtype)
     if cast.dtype.kind == "f" and (is_lost := ~np.isfinite(cast) & (np.abs(array) < np.inf)).any():
-        index = np.argwhere(is_lost)[0]
-        raise too_large(array[tuple(index)], path + entry(index), cast.dtype)
+        index = tuple(np.argwhere(is_lost)[0])
+        raise too_large(array[index], path + entry(index), cast.dtype)
     return cast
 
 
@@ -237,7 +235,7 @@ def _is_whole(array: np.ndarray) -> bool:
 
 def _integer_bounds(space: gymnasium.Space) -> tuple[Any, Any] | None:
     """The least and the greatest of each whole number of a space: another would be another number
-    in its type, or none of its choices. None where its type has no others."""
+    in its type, or none of its choices. None for other numbers."""
     match space:
         case spaces.Discrete():
             return space.start, space.start + space.n - 1
@@ -248,10 +246,16 @@ def _integer_bounds(space: gymnasium.Space) -> tuple[Any, Any] | None:
         case spaces.Box() if space.dtype.kind == "b":
             return 0, 1
         case spaces.Box() if space.dtype.kind in "iu":
-            limits = np.iinfo(space.dtype)
-            has_all = (space.low == limits.min).all() and (space.high == limits.max).all()
-            return None if has_all else (space.low, space.high)
+            return space.low, space.high
     return None
+
+
+def _has_all(space: gymnasium.Space) -> bool:
+    """Whether a space has all whole numbers of its type, as images have all bytes."""
+    if not isinstance(space, spaces.Box) or space.dtype.kind not in "iu":
+        return False
+    limits = np.iinfo(space.dtype.name)
+    return bool((space.low == limits.min).all() and (space.high == limits.max).all())
 
 
 def _is_within(array: Any, low: Any, high: Any) -> bool:
@@ -280,6 +284,8 @@ def _number(reward: Any) -> Any:
 
 def is_true(name: str, value: Any) -> bool:
     """Whether an episode was `terminated`, or `truncated`."""
+    if isinstance(value, np.bool_):
+        return bool(value)
     array = np.asarray(value)
     if array.size != 1 or array.dtype.kind not in "biuf" or array.item() not in (0, 1):
         raise UphillError(f"returned {value!r} as {name}, which is neither True nor False.")

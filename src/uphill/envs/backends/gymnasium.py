@@ -79,7 +79,6 @@ def prepare(
     source = spec_of(env) if isinstance(env, str) else env
     try:
         bare = make_bare(source, env_kwargs)
-        check_environment(bare)
         is_old, is_seeded = has_old_signatures(bare), takes_seeds(bare)
         getattr(bare, "close", lambda: None)()
         factory = factory_of(source, env_kwargs, is_old)
@@ -98,10 +97,13 @@ def prepare(
 
 def make_bare(env: EnvSpec | EnvironmentFactory, env_kwargs: dict[str, Any]) -> Any:
     """The environment alone, whatever its class: Gymnasium refuses what is not its own."""
-    if not isinstance(env, EnvSpec):
-        return env(**env_kwargs)
-    keywords = {k: v for k, v in env_kwargs.items() if k != "max_episode_steps"}
-    return _create(env.entry_point, **env.kwargs | keywords)
+    if isinstance(env, EnvSpec):
+        keywords = {k: v for k, v in env_kwargs.items() if k != "max_episode_steps"}
+        made = _create(env.entry_point, **env.kwargs | keywords)
+    else:
+        made = env(**env_kwargs)
+    check_environment(made)
+    return made
 
 
 def _create(entry_point: Any, **keywords: Any) -> Any:
@@ -224,9 +226,19 @@ class HostEnvironment:
             self._end = weakref.finalize(self, _end_processes, vector)
         self._seeds: list[int] | None = lane_seeds if is_vector else None
         self._num_steps = 0
+        self._first: PyTree[np.ndarray] | None = None
+
+    def peek(self) -> PyTree[np.ndarray]:
+        """The observations that the first reset is going to return."""
+        if self._first is None:
+            self._first = self.reset()
+        return self._first
 
     def reset(self) -> PyTree[np.ndarray]:
         """First observations. The seeds are given once: after that the random streams go on."""
+        if self._first is not None:
+            observation, self._first = self._first, None
+            return observation
         keywords = {} if self._seeds is None else {"seed": self._seeds}
         self._seeds = None
         observation = self._guarded("reset", lambda: self._vector.reset(**keywords))[0]

@@ -62,8 +62,8 @@ class ModernSignatures(gymnasium.Env):
         observation, reward, done, info = result
         is_truncated = isinstance(info, dict) and bool(info.get("TimeLimit.truncated", False))
         if is_truncated and is_true("done", done):
-            return observation, reward, False, True, info
-        return observation, reward, done, False, info
+            return observation, reward, False, True, {}
+        return observation, reward, is_true("done", done), False, {}
 
     @property
     def draws(self) -> bool:
