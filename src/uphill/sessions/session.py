@@ -75,13 +75,6 @@ class Session:
             return f"Training is done, and saved. Evaluate it with: uphill evaluate {path}"
         return f"Saved. Go on with: uphill resume {path}"
 
-    def _saved(self, state: TrainState) -> str:
-        """What is left after an error."""
-        return (
-            f"What was learned in the {min(state.num_transitions):,} steps before is saved in "
-            f"{self.keeper.folder}: once that is mended, `uphill resume` goes on."
-        )
-
     def _advance(
         self, interrupts: Interrupts, prepare: Callable[[TrainState], None]
     ) -> tuple[TrainState, Memory, bool]:
@@ -98,8 +91,14 @@ class Session:
                 self.keeper.save(state, memory)
                 raise Interrupted(self.advice(self.trainer.is_done(state))) from None
             except UphillError as error:
+                steps = min(state.num_transitions)
+                if not steps:
+                    raise
                 self.keeper.save(state, memory)
-                raise UphillError(f"{error}\n{self._saved(state)}") from error
+                folder = self.keeper.folder
+                raise UphillError(
+                    f"{error}\nWhat was learned in the {steps:,} steps before is saved in {folder}."
+                ) from error
             if chunk is None:
                 return state, memory, False
             state, memory = chunk.state, recorded(memory, chunk)
@@ -168,7 +167,6 @@ class Session:
         """Raises:
         UphillError: if a number that is not finite came from the environment or from learning.
         """
-        before = f"The checkpoint in {self.keeper.folder} is from before."
         for field_name, what in (("reward", "a reward"), ("observation", "an observation")):
             steps = rows[f"bad_{field_name}"]
             bad = np.argwhere((steps >= 0) & (rows["updated"] > 0))
@@ -178,10 +176,10 @@ class Session:
                 raise UphillError(
                     f"{self.experiment.env} returned {what} that is NaN or infinite in "
                     f"update {update}, at its step {steps[u, s]} (seed "
-                    f"{self.experiment.all_seeds[s]}): mend the environment. {before}"
+                    f"{self.experiment.all_seeds[s]}): mend the environment."
                 )
         if (rows["bad_learner"] & (rows["updated"] > 0)).any():
             raise UphillError(
                 f"Learning diverged by update {state.num_updates}: the networks hold NaN. Lower "
-                f"--optimizer.learning-rate. {before}"
+                "--optimizer.learning-rate."
             )
