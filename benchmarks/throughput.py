@@ -14,9 +14,9 @@ from uphill.envs.make import choose
 from uphill.parts import Adam, Algorithm, Episodes, Steps
 from uphill.parts.algorithms import ppo, reinforce
 from uphill.sessions.presets import preset
-from uphill.training.chunk import CAPACITY
 from uphill.training.outside import Outside
-from uphill.training.trainer import Trainer, TrainState
+from uphill.training.state import CAPACITY, TrainState
+from uphill.training.trainer import Trainer
 
 ENDLESS = 2**32 - 1
 

@@ -44,7 +44,7 @@ def train(floats: tuple, state: State) -> tuple[State, dict[str, jax.Array]]:
     )
 
 
-@pytest.mark.parametrize("over", ["vmap", "map"])
+@pytest.mark.parametrize("over", ["vmap", pytest.param("map", marks=pytest.mark.bits)])
 def test_a_lane_of_many_learns_what_a_trainer_does(over: str) -> None:
     """Looped over, to the bit; as one batch, whose sums are in another order, to rounding."""
     floats = floats_of_lanes()
@@ -67,7 +67,8 @@ def test_a_lane_of_many_learns_what_a_trainer_does(over: str) -> None:
         np.testing.assert_allclose(x, y[0], **tolerance)
     for name, values in metrics.items():
         np.testing.assert_allclose(values[lane], rows[name][:, 0], **tolerance, err_msg=name)
-    assert (metrics["num_transitions"] == 32).all()
+    assert (metrics["num_transitions"] <= 32).all()
+    assert (metrics["num_transitions"] > 16).all()
     assert not metrics["bad_learner"].any()
 
 
@@ -93,12 +94,12 @@ def test_schedules_go_by_the_steps_that_are_given() -> None:
         step("CartPole-v1", algorithm, state)
     learn = jax.jit(lambda state, num_steps: step("CartPole-v1", algorithm, state, num_steps)[0])
     first, _ = step("CartPole-v1", algorithm, state, 64)
-    for num_steps, share in ((10**9, 1.0), (64, 0.5), (32, 0.0)):
-        second = learn(first, jnp.uint32(num_steps))
-        moved = _distance(first, second)
-        if share == 1.0:
-            whole = moved
-        np.testing.assert_allclose(moved, share * whole, rtol=1e-3, atol=1e-7)
+    done = int(first.learner.num_transitions)
+    whole = _distance(first, learn(first, jnp.uint32(10**9)))
+    assert whole > 0.01
+    for num_steps, share in ((2 * done, 0.5), (4 * done, 0.75), (done, 0.0)):
+        moved = _distance(first, learn(first, jnp.uint32(num_steps)))
+        np.testing.assert_allclose(moved, share * whole, rtol=1e-3, atol=1e-6)
 
 
 def _distance(first: State, second: State) -> float:

@@ -36,6 +36,7 @@ from uphill.parts import (
     WholeEpisodes,
     Windows,
 )
+from uphill.runs.configuration import encode
 
 SMALL = ["--policy.hidden", "8", "--steps", "64", "--episodes", "2", "--quiet"]
 WINDOWS = [
@@ -43,6 +44,7 @@ WINDOWS = [
     *("--num-minibatches", "2", "--baseline.network.hidden", "8"),
 ]
 EPISODES = ["--algo", "reinforce", "--envs", "3", "--optimizer.learning-rate", "1e-2"]
+MORE = 600  # steps; more than any first batch of whole episodes has
 SHOWN: dict[str, tuple[str, list[str]]] = {
     "SPO": ("surrogate", [*WINDOWS, "--surrogate.epsilon", "0.1"]),
     "Linear": ("baseline", EPISODES),
@@ -89,14 +91,17 @@ def test_a_part_of_the_page_is_as_good_as_ours(
     assert run_cli("report", out, "--no-films") == 0
     assert f"my_parts:{name}" in (out / "report.html").read_text()
     capfd.readouterr()
-    for command in (["evaluate", out, "--episodes", 2], ["resume", out, "--steps", 96, "--quiet"]):
+    for command in (
+        ["evaluate", out, "--episodes", 2],
+        ["resume", out, "--steps", MORE, "--quiet"],
+    ):
         assert run_cli(*command) == 1
         said = capfd.readouterr().err
         assert f"{field} is my_parts:{name}, a part of your own: give it again with " in said
         assert f"parts=[{name}]" in said
         assert run_cli(*command, "--allow-import") == 0
-    assert uphill.load(out).experiment.steps == 96
-    resumed = uphill.resume(run.path, parts=[part], steps=96, quiet=True)
+    assert uphill.load(out).experiment.steps == MORE
+    resumed = uphill.resume(run.path, parts=[part], steps=MORE, quiet=True)
     assert all(np.array_equal(tensors_of(out)[k], x) for k, x in tensors_of(resumed.path).items())
     again = uphill.load(run.path, parts=[part])
     assert getattr(again.experiment.algorithm, field) == getattr(algorithm, field)
@@ -250,16 +255,12 @@ def test_parts_of_other_kinds_are_as_good(name: str, tmp_path: Path) -> None:
     run = train_small(tmp_path / "run", algorithm, steps=96, episodes=2)
     shutil.copytree(run.path, tmp_path / "longer")
     with pytest.raises(UphillError, match=r"give it again with parts=\["):
-        uphill.resume(tmp_path / "longer", steps=192, quiet=True)
-    resumed = uphill.resume(tmp_path / "longer", parts=given, steps=192, episodes=2, quiet=True)
-    assert resumed.experiment.steps == 192
+        uphill.resume(tmp_path / "longer", steps=MORE, quiet=True)
+    resumed = uphill.resume(tmp_path / "longer", parts=given, steps=MORE, episodes=2, quiet=True)
+    assert resumed.experiment.steps == MORE
     assert resumed.evaluation is not None
-    whole = train_small(tmp_path / "whole", algorithm, steps=192, episodes=2)
-    if "schedule" not in name and name != "optimizer":  # those fall with the steps asked for
-        ours, theirs = tensors_of(whole.path), tensors_of(resumed.path)
-        assert all(np.array_equal(ours[key], theirs[key]) for key in ours)
     read = uphill.load(run.path, parts=given).experiment.algorithm
-    assert repr(read) == repr(algorithm) or name == "optax"
+    assert encode(read) == encode(algorithm)
     assert uphill.load(run.path).plot().exists()
 
 

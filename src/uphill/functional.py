@@ -13,8 +13,8 @@
 ...     one = lambda state, _: step("CartPole-v1", algorithm(learning_rate), state)
 ...     return jax.lax.scan(one, state, length=2)
 >>> states, metrics = train(jnp.array([1e-4, 3e-4, 1e-3]), states)
->>> metrics["num_transitions"].tolist()
-[[64, 64], [64, 64], [64, 64]]
+>>> metrics["return_sum"].shape, states.learner.num_updates.tolist()
+((3, 2), [2, 2, 2])
 
 A trainer repeats the same function in a compiled world, so it learns the same. States are made
 outside `vmap`: initial weights come from NumPy.

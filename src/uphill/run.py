@@ -23,7 +23,7 @@ from uphill.sessions.resume import go_on
 from uphill.sessions.session import Session
 from uphill.training.evaluate import evaluate_actors, report, tell
 from uphill.training.process import use_compile_cache, use_cores
-from uphill.training.trainer import TrainState
+from uphill.training.state import TrainState
 
 
 class Run(SavedRun):

@@ -3,7 +3,6 @@
 from collections import deque
 from functools import cache
 
-import equinox as eqx
 import gymnasium
 import jax
 import jax.numpy as jnp
@@ -24,7 +23,7 @@ from uphill.envs.make import lane_seed
 from uphill.envs.worlds.cartpole import CartPole
 from uphill.parts.sampling import num_blocks
 from uphill.theory.returns import lambda_return
-from uphill.training.seeds import act_by_seed, split_lanes
+from uphill.training.seeds import split_lanes
 from uphill.trajectory import BLOCK, narrow_on_host
 
 
@@ -300,25 +299,6 @@ def test_trap_25_lanes_keep_their_data_when_they_are_split_by_seed():
                 getattr(one, name), getattr(trajectory, name)[:, lanes], err_msg=name
             )
         np.testing.assert_array_equal(one.final_observation, trajectory.final_observation[lanes])
-
-
-def test_trap_25_each_seed_acts_in_its_own_lanes():
-    class Offset(eqx.Module):
-        offset: jax.Array
-
-        def act(self, observation, key, uniform):
-            action = self.offset + observation[:, 0]
-            return action, jnp.full_like(action, jax.random.uniform(key)), action[:, None]
-
-    actors = Offset(jnp.array([100.0, 200.0]))
-    keys = keys_of(2)
-    lanes = jnp.arange(6.0)[:, None]
-    act = act_by_seed(actors, None, 2)
-    action, log_prob, env_action = act(lanes, keys)
-    np.testing.assert_array_equal(action, [100, 101, 102, 203, 204, 205])
-    np.testing.assert_array_equal(env_action, np.asarray(action)[:, None])
-    drawn = [jax.random.uniform(key) for key in keys]
-    np.testing.assert_allclose(log_prob, np.repeat(np.asarray(drawn), 3), rtol=1e-6)
 
 
 def lengths_of(trajectory):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from counting_world import CountingWorld
-from uphill.envs.base import CompiledEnvironment, World, select
+from uphill.envs.base import CompiledEnvironment, World, select_lanes
 
 
 def run(actions, num_envs, key=0, max_episode_steps=4):
@@ -95,6 +95,6 @@ def test_trap_17_compiled_lanes_start_apart_and_two_runs_are_identical():
 def test_select_chooses_along_the_leading_axis(shape):
     condition = np.array([True, False, True])
     yes, no = np.ones((3, *shape)), np.zeros((3, *shape))
-    chosen = np.asarray(select(jnp.asarray(condition), yes, no))
+    chosen = np.asarray(select_lanes(jnp.asarray(condition), yes, no))
     np.testing.assert_array_equal(chosen.reshape(3, -1).all(1), condition)
     np.testing.assert_array_equal(chosen.reshape(3, -1).any(1), condition)

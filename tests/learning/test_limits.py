@@ -65,11 +65,10 @@ def test_rewards_are_scaled_once_they_differ_by_more_than_rounding(mean: float) 
 def test_the_variance_explained_is_that_of_returns_that_differ_by_more_than_rounding() -> None:
     algorithm = ppo(estimator=GAE(gamma=0.0), num_epochs=1, num_minibatches=1, **SMALL)
     learner = learner_of(algorithm)
-    learner = eqx.tree_at(lambda x: x.critic, learner, jax.tree.map(jnp.zeros_like, learner.critic))
     trajectory = trajectory_of(learner)
 
     def explained(spread: float) -> float:
-        """Of returns that are rewards: γ is 0, and so is V."""
+        """Of returns that are rewards, since γ is 0."""
         up = np.arange(trajectory.reward.size).reshape(trajectory.reward.shape) % 2 == 0
         reward = jnp.asarray(np.where(up, 1 + spread, 1 - spread) * 3.0, jnp.float32)
         steps = eqx.tree_at(
@@ -81,7 +80,7 @@ def test_the_variance_explained_is_that_of_returns_that_differ_by_more_than_roun
 
     assert np.isnan(explained(0.0))
     assert np.isnan(explained(ROUNDING))
-    assert explained(VARYING) == 0  # a constant V explains nothing
+    assert explained(VARYING) < 0  # V, untrained, differs more than they do
 
 
 def test_trpo_takes_no_step_where_the_step_itself_is_not_finite() -> None:

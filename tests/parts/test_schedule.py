@@ -35,6 +35,9 @@ def test_cosine_is_slow_at_both_ends() -> None:
     found = [float(schedule.at(p)) for p in (0.0, 0.25, 0.5, 1.0)]
     np.testing.assert_allclose(found, [2.0, 1.5 + 0.5**1.5, 1.5, 1.0], rtol=1e-6)
     assert schedule.now(0.5).at(0.9) == schedule.at(0.5)
+    # Settings are made before JAX knows how many devices it is to have.
+    assert type(schedule.value) is float
+    assert schedule.value == 2.0
 
 
 WRITTEN = ["1e-3", "linear:0.1:0", "linear:1e-08:3.3333333333333335", "cosine:1e-4:0"]

@@ -82,6 +82,5 @@ def test_a_network_with_a_nan_is_seen() -> None:
     for name in ("weight", "bias"):
         broken = jnp.full_like(getattr(head, name), jnp.nan)
         after = eqx.tree_at(lambda x, n=name: getattr(x.actor.policy.head, n), learner, broken)
-        assert unpack(pack(numbers_of({}, trajectory, episodes, networks_of(algorithm, after))))[
-            "bad_learner"
-        ]
+        networks = networks_of(algorithm, after)
+        assert unpack(pack(numbers_of({}, trajectory, episodes, networks)))["bad_learner"]

@@ -16,9 +16,7 @@ from uphill.parts import GAE, SGD, Adam, Episodes, Steps, ValueFunction
 from uphill.parts.algorithms import a2c, ppo, reinforce
 from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.training.process import is_short_of_devices
-from uphill.training.seeds import seed_keys, split_lanes
 from uphill.training.trainer import Trainer, iterate
-from uphill.trajectory import Trajectory
 
 SMALL = PolicySettings(hidden=(8,))
 LINEAR = NetworkSettings(hidden=())
@@ -89,20 +87,6 @@ def test_trap_24_training_stops_at_the_first_update_that_reaches_the_steps():
     assert tuple(counts) == state.num_transitions
     assert ((counts >= 300) & (counts < 300 + 64)).all()
     np.testing.assert_array_equal(state.learners.num_transitions, counts)
-
-
-def test_trap_25_lanes_go_back_to_their_seeds():
-    num_steps, num_seeds, num_envs = 5, 3, 4
-    lane = np.tile(np.arange(num_seeds * num_envs), (num_steps, 1))
-    flags = np.zeros_like(lane, bool)
-    columns = [lane.astype(np.float32)] * 2
-    flat = Trajectory(lane[..., None], lane[0][:, None], lane, *columns, flags, flags, ~flags)
-    split = split_lanes(flat, num_seeds)
-    expected = np.arange(num_seeds * num_envs).reshape(num_seeds, num_envs)
-    for t in range(num_steps):
-        np.testing.assert_array_equal(split.observation[:, t, :, 0], expected)
-        np.testing.assert_array_equal(split.action[:, t], expected)
-    np.testing.assert_array_equal(split.final_observation[..., 0], expected)
 
 
 def value_learned(monkeypatch, world, gamma=0.9):
@@ -199,13 +183,6 @@ def test_environments_outside_are_repeatable(backend, sampling):
     assert_same(one.learners, two.learners)
     assert one.num_transitions == two.num_transitions
     assert not eqx.tree_equal(take(one.learners, 0).actor, take(one.learners, 1).actor)
-
-
-def test_the_key_of_a_seed_is_jaxs_own():
-    keys = seed_keys((0, 7, 2**31 - 1))
-    expected = jax.vmap(jax.random.key)(np.array([0, 7, 2**31 - 1], np.uint32))
-    assert_same(jax.random.key_data(keys), jax.random.key_data(expected))
-    assert keys.dtype == expected.dtype
 
 
 @pytest.mark.parametrize("backend", ["compiled", "gymnasium"])

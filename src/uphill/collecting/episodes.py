@@ -53,6 +53,7 @@ def play(
     quota: int | Int[Array, " N"],
     note: Callable[[Any, Step], tuple[Any, Any]],
     notes: Any = None,
+    *,
     num_blocks: int | None = None,
     longest: int | None = None,
 ) -> Played:

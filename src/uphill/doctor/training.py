@@ -16,7 +16,8 @@ from uphill.parts import GAE, Adam, Algorithm
 from uphill.parts.algorithms import ppo
 from uphill.training.evaluate import evaluate_actors
 from uphill.training.process import use_compile_cache
-from uphill.training.trainer import Trainer, TrainState, iterate
+from uphill.training.state import TrainState
+from uphill.training.trainer import Trainer, iterate
 
 STEPS = {"compiled": 60_000, "envpool": 60_000, "gymnasium": 40_000}
 FEWEST_STEPS = 8_000

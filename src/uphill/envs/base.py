@@ -200,14 +200,14 @@ class CompiledEnvironment(eqx.Module):
 
         def reset() -> PyTree:
             fresh = jax.vmap(self.world.initial)(jax.random.split(key, self.num_envs))
-            return jax.tree.map(lambda new, old: select(ended, new, old), fresh, moved)
+            return jax.tree.map(lambda new, old: select_lanes(ended, new, old), fresh, moved)
 
         # Most steps end no episode: not drawing random states then saves a third of the time with
         # few environments, and costs nothing with many.
         return lax.cond(ended.any(), reset, lambda: moved)
 
 
-def select(
+def select_lanes(
     condition: Bool[Array, " N"], yes: Shaped[Array, "N ..."], no: Shaped[Array, "N ..."]
 ) -> Shaped[Array, "N ..."]:
     """`where`, with the condition along the leading axis."""

@@ -91,6 +91,7 @@ class Algorithm(eqx.Module):
         self._check_needs()
         self._check_scales()
         self._check_reuse()
+        self._check_whole_batch()
         for part in (self.sampling, self.estimator, self.baseline, self.surrogate, self.optimizer):
             part.check(self)
         self._check_minibatches()
@@ -167,6 +168,25 @@ class Algorithm(eqx.Module):
                 "target_kl",
                 self.target_kl,
                 "a single step on a batch can't be stopped, so leave it out, or use more epochs",
+            )
+
+    def _check_whole_batch(self) -> None:
+        """What an optimiser asks for that takes one step on the whole batch."""
+        if not self.optimizer.needs_whole_batch:
+            return
+        name = type(self.optimizer).__name__
+        require(
+            not self.baseline.is_joint,
+            "optimizer",
+            name,
+            "it moves the policy alone, so give the value function an optimizer of its own",
+        )
+        for field in ("num_epochs", "num_minibatches"):
+            require(
+                getattr(self, field) == 1,
+                field,
+                getattr(self, field),
+                f"{name} takes one step on the whole batch, so use 1",
             )
 
     def _check_minibatches(self) -> None:

@@ -64,21 +64,7 @@ class NaturalStep(Optimizer):
         """As much of the step as is taken."""
 
     def check(self, algorithm: Any) -> None:
-        name = type(self).__name__
-        require(
-            not algorithm.baseline.is_joint,
-            "optimizer",
-            name,
-            "it moves the policy alone, so give the value function an optimizer of its own",
-        )
-        for field in ("num_epochs", "num_minibatches"):
-            require(
-                getattr(algorithm, field) == 1,
-                field,
-                getattr(algorithm, field),
-                f"{name} takes one step on the whole batch, so use 1",
-            )
-        surrogate = algorithm.surrogate
+        name, surrogate = type(self).__name__, algorithm.surrogate
         require(
             self.accepts(surrogate),
             "surrogate",

@@ -112,6 +112,10 @@ class Ramp(Written):
     stop: Scalar
 
     @property
+    def value(self) -> Scalar:
+        return self.start  # and JAX need not start to say so
+
+    @property
     def ends(self) -> tuple[Scalar, ...]:
         return self.start, self.stop
 

@@ -67,18 +67,17 @@ def decode(annotation: Any, value: Any, path: str = "", own: OwnParts = NOTHING_
     """
     if annotation is Any:
         return value
-    members = members_of(annotation)
-    if kinds := kinds_of(annotation):
-        if isinstance(value, dict):
-            try:
-                return _decode_part(members, value, path, own)
-            except NotGivenError as error:
-                if Withheld not in members:
-                    raise
-                return Withheld(value, str(error))
-        if Schedule in kinds and value is not None:
-            return _decode_schedule(value, path)
-    if len(members) > 1:
+    members, kinds = members_of(annotation), kinds_of(annotation)
+    if kinds and isinstance(value, dict):
+        try:
+            return _decode_part(members, value, path, own)
+        except NotGivenError as error:
+            if Withheld not in members:
+                raise
+            return Withheld(value, str(error))
+    if Schedule in kinds and value is not None:
+        return _decode_schedule(value, path)
+    if len(members) > 1 or kinds:
         return _decode_union(members, value, path, own)
     return _decode_one(members[0], value, path, own)
 

@@ -16,6 +16,7 @@ from uphill.runs.files import EXPERIMENT_FILE, read_json, write_file
 from uphill.runs.own_parts import (
     NOTHING_OWN,
     NotGivenError,
+    OwnPartError,
     OwnParts,
     Withheld,
     own_parts_in,
@@ -148,6 +149,8 @@ def read_experiment(run: Path, own: OwnParts = NOTHING_OWN) -> Experiment:
         raise UphillError(f"{run} is no run directory: it has no {EXPERIMENT_FILE}.")
     try:
         return decode(Experiment, read_json(run / EXPERIMENT_FILE), own=own)
+    except OwnPartError:
+        raise
     except UphillError as error:
         raise UphillError(f"{run / EXPERIMENT_FILE} is damaged: {error}") from error
 

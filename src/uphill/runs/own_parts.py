@@ -16,6 +16,14 @@ OwnPart = type | optax.GradientTransformation
 """The class of a part, or a transformation that is the optimiser."""
 
 
+class OwnPartError(UphillError):
+    """A part of a user's own that can't be had."""
+
+
+class NotGivenError(OwnPartError):
+    """It was not given again."""
+
+
 def type_name(part: type) -> str:
     """What experiment.json calls a type: one of ours by its name, any other with its module."""
     is_ours = part.__module__.partition(".")[0] == "uphill"
@@ -32,14 +40,17 @@ def import_named(name: str, field: str) -> Any:
     """What `module:Name` names; the module is imported.
 
     Raises:
-        UphillError: if there is no such module, or nothing of that name in it.
+        OwnPartError: if there is no such module, or nothing of that name in it.
     """
     module, _, path = name.partition(":")
-    found: Any = imported(module, name)
+    try:
+        found: Any = imported(module, name)
+    except UphillError as error:
+        raise OwnPartError(str(error)) from error
     for attribute in path.split("."):
         found = getattr(found, attribute, None)
     if found is None:
-        raise UphillError(f"{field} is {name}, but the module {module!r} has no {path}.")
+        raise OwnPartError(f"{field} is {name}, but the module {module!r} has no {path}.")
     return found
 
 
@@ -47,12 +58,12 @@ def checked(part: Any, name: str, kinds: tuple[type, ...], field: str) -> type:
     """The part.
 
     Raises:
-        UphillError: if it is no part of one of the kinds.
+        OwnPartError: if it is no part of one of the kinds.
     """
     if isinstance(part, type) and issubclass(part, kinds):
         return part
     wanted = " or ".join(kind.__name__ for kind in kinds)
-    raise UphillError(
+    raise OwnPartError(
         f"{field} is {name}, which is no {wanted} of uphill.parts: derive it from that."
     )
 
@@ -79,7 +90,7 @@ class OwnParts:
 
         Raises:
             NotGivenError: if it was not given, and may not be imported.
-            UphillError: if it is of another kind.
+            OwnPartError: if it is of another kind, or its module has none.
         """
         module, _, path = name.partition(":")
         by_name = {type_name(part): part for part in self._types}
@@ -102,7 +113,7 @@ class OwnParts:
 
         Raises:
             NotGivenError: if there is none.
-            UphillError: if it is not the one of the file, as far as names tell.
+            OwnPartError: if it is not the one of the file, as far as names tell.
         """
         found = next(self._transformations, None)
         if found is None:
@@ -111,15 +122,11 @@ class OwnParts:
                 "it again with parts=[transformation] (uphill.load, uphill.resume)."
             )
         if transformation_name(found) != name:
-            raise UphillError(
+            raise OwnPartError(
                 f"{field} was {name}, and parts has {transformation_name(found)}: give what the "
                 "run was trained with, in the order of experiment.json."
             )
         return found
-
-
-class NotGivenError(UphillError):
-    """A part of a user's own that was not given again."""
 
 
 def transformation_name(transformation: optax.GradientTransformation) -> str:
@@ -134,6 +141,9 @@ class Withheld:
 
     def __init__(self, document: dict[str, Any], sentence: str) -> None:
         self.document, self.sentence = document, sentence
+
+    def __repr__(self) -> str:
+        return f"Withheld({self.sentence!r})"
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -14,7 +14,7 @@ from uphill.runs.experiment import Experiment
 from uphill.runs.metrics import summarize_window
 from uphill.runs.milestones import UNTRAINED, Milestone, Tracked, reached, take_in
 from uphill.training.rows import Rows, concatenate
-from uphill.training.trainer import TrainState
+from uphill.training.state import TrainState
 
 RECENT = 100
 """Training episodes that a running mean looks back on."""

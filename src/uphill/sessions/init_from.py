@@ -16,7 +16,7 @@ from uphill.runs.checkpoint import read_manifest
 from uphill.runs.experiment import Experiment, Origin, as_path, read_experiment
 from uphill.runs.own_parts import own_parts_in
 from uphill.runs.saved import SavedRun
-from uphill.training.trainer import TrainState
+from uphill.training.state import TrainState
 
 
 def encoding_in(init_from: str | PathLike[str]) -> Encoding:

@@ -13,7 +13,8 @@ from uphill.runs.kept_policies import keep_policy, write_milestones
 from uphill.runs.metrics import MetricsFile
 from uphill.runs.milestones import UNTRAINED, Milestone
 from uphill.sessions.history import Memory, with_milestones
-from uphill.training.trainer import Trainer, TrainState
+from uphill.training.state import TrainState
+from uphill.training.trainer import Trainer
 
 
 class Keeper:

@@ -38,7 +38,8 @@ from uphill.sessions.presets import Preset, preset, settings_of
 from uphill.sessions.session import Session
 from uphill.sessions.sinks import check_installed, open_sinks
 from uphill.training.process import use_compile_cache
-from uphill.training.trainer import Trainer, TrainState
+from uphill.training.state import TrainState
+from uphill.training.trainer import Trainer
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ from uphill.sessions.session import Session
 from uphill.sessions.sinks import check_installed
 from uphill.training.process import use_compile_cache
 from uphill.training.rows import Rows
-from uphill.training.trainer import Trainer, TrainState
+from uphill.training.state import TrainState
+from uphill.training.trainer import Trainer
 
 
 def go_on(

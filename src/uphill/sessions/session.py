@@ -3,7 +3,7 @@
 import shlex
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,7 +26,8 @@ from uphill.sessions.intervals import logging_interval
 from uphill.sessions.keeping import Keeper
 from uphill.sessions.sinks import Sinks
 from uphill.training.rows import Rows
-from uphill.training.trainer import Trainer, TrainState, iterate
+from uphill.training.state import TrainState
+from uphill.training.trainer import Trainer, iterate
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Session:
     keeper: Keeper
     progress: Progress
     evaluations: Evaluations
-    sinks: Sinks = field(default_factory=Sinks)
+    sinks: Sinks
 
     def run(self, prepare: Callable[[TrainState], None] = lambda _: None) -> TrainState:
         """Train to the end, and save. `prepare` is called once training is compiled and under way:

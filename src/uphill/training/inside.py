@@ -11,10 +11,10 @@ from uphill.envs.base import CompiledEnvironment
 from uphill.learning.learner import Learner
 from uphill.parts import Algorithm
 from uphill.policies.actor import Actor
-from uphill.training.chunk import CAPACITY, Chunk, idle_like
 from uphill.training.programs import Programs
 from uphill.training.rows import pack, unpack
 from uphill.training.seeds import Population, over_seeds
+from uphill.training.state import CAPACITY, Chunk, idle_like
 from uphill.training.step import collect_and_learn, first_lanes, fresh_lanes, zeros_like
 from uphill.trajectory import Array, Trajectory
 

@@ -10,10 +10,10 @@ from uphill.learning.learner import Learner
 from uphill.parts import Algorithm
 from uphill.policies.actions import ActionKind
 from uphill.policies.policy import Policy
-from uphill.training.chunk import Chunk
 from uphill.training.programs import Programs
 from uphill.training.rows import PackedRows, Rows, pack, unpack
 from uphill.training.seeds import Population, over_seeds
+from uphill.training.state import Chunk
 from uphill.training.step import algorithm_now
 from uphill.trajectory import Array, Trajectory
 

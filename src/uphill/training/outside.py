@@ -16,7 +16,6 @@ from uphill.collecting.lanes import Keys, Lanes, start_lanes, statistics
 from uphill.learning.learner import Learner
 from uphill.parts import Algorithm
 from uphill.policies.actor import Actor
-from uphill.training.chunk import Chunk, idle_like
 from uphill.training.keys import acting_keys, keys_of
 from uphill.training.programs import Programs
 from uphill.training.rows import PackedRows, pack, stacked_rows
@@ -28,6 +27,7 @@ from uphill.training.seeds import (
     over_seeds,
     split_lanes,
 )
+from uphill.training.state import Chunk, idle_like
 from uphill.training.step import algorithm_now, learn
 from uphill.trajectory import Array, Trajectory
 

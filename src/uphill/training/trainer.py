@@ -5,21 +5,19 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from uphill.collecting.border import AsSeen, encoding_of_env
-from uphill.collecting.lanes import Keys, Lanes
+from uphill.collecting.lanes import Keys
 from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.base import CompiledEnvironment
 from uphill.envs.make import EnvironmentChoice, make_env
-from uphill.learning.learner import Learner, make_learner, stack
+from uphill.learning.learner import make_learner, stack
 from uphill.parts import Algorithm
 from uphill.policies.actions import action_kind_of
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import Encoding, encoding_of
 from uphill.policies.own_network import NetworkFactory
 from uphill.training.checks import check_episodes, check_numbers
-from uphill.training.chunk import CAPACITY, Chunk
 from uphill.training.inside import Inside
 from uphill.training.measuring import Meter
 from uphill.training.outside import Host, Pool
@@ -27,17 +25,8 @@ from uphill.training.process import turns_notice, use_cores
 from uphill.training.programs import Programs
 from uphill.training.rows import Rows, concatenate
 from uphill.training.seeds import one_for_each, population_of
+from uphill.training.state import CAPACITY, TrainState
 from uphill.trajectory import Trajectory
-
-
-@dataclass(frozen=True)
-class TrainState:
-    """All that the rest of a training depends on; immutable."""
-
-    learners: Learner
-    lanes: Lanes | None
-    num_updates: int = 0
-    num_transitions: tuple[int, ...] = (0,)
 
 
 class Trainer:
@@ -117,7 +106,7 @@ class Trainer:
             # Only the last update of a program's call can be measured.
             count = min(left, self.measure_every - state.num_updates % self.measure_every)
             chunk = self._way.advance(state.learners, state.lanes, count)
-            state = _after(state, chunk)
+            state = state.after(chunk)
             is_due = state.num_updates % self.measure_every == 0
             new = chunk.rows | self._meter.rows(chunk, is_due)
             rows, left = concatenate(rows, new), left - count
@@ -136,13 +125,6 @@ class Trainer:
     def close(self) -> None:
         """Stop the environments."""
         self._way.close()
-
-
-def _after(state: TrainState, chunk: Chunk) -> TrainState:
-    taken = chunk.rows["num_transitions"].sum(0)
-    transitions = tuple(int(a + b) for a, b in zip(state.num_transitions, taken, strict=True))
-    total = state.num_updates + int(chunk.rows["updated"].sum(0).max())
-    return TrainState(chunk.learners, chunk.lanes, total, transitions)
 
 
 def iterate(

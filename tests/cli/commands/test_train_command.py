@@ -14,6 +14,7 @@ from command_line import TRAIN, parsed, run_cli
 from small_runs import rows_of
 from uphill.cli import main
 from uphill.runs.experiment import read_experiment
+from uphill.sessions import launch, presets
 
 
 def test_train_and_evaluate_print_exactly_one_json_object(
@@ -103,6 +104,21 @@ def test_help_of_an_algorithm_shows_every_setting_with_its_docstring(
         assert part in shown
     assert "--surrogate.epsilon" not in shown  # its surrogate has none
     assert "--name" not in shown
+
+
+def test_the_preset_is_asked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def recording(*arguments: str | None) -> presets.Preset:
+        asked.append(arguments)
+        return preset(*arguments)
+
+    preset = presets.preset
+    monkeypatch.setattr(presets, "preset", recording)
+    monkeypatch.setattr(launch, "preset", recording)
+    # Refused when all of the algorithm is settled, and before anything is made.
+    assert run_cli("train", "CartPole-v1", "--algo", "vpg", "--out", tmp_path) == 1
+    assert asked == [("CartPole-v1", "vpg")]
 
 
 def started(out: Path, *flags: str) -> subprocess.Popen[str]:

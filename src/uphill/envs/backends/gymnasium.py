@@ -32,13 +32,13 @@ from uphill.errors import UphillError
 from uphill.trajectory import fits_32_bits
 from uphill.words import listed
 
-EnvironmentFactory = Callable[..., Any]
+EnvironmentMaker = Callable[..., Any]
 
 
 class PythonEnvironment(NamedTuple):
     """How to make one environment, and what is known of it before it runs."""
 
-    factory: EnvironmentFactory
+    factory: EnvironmentMaker
     max_episode_steps: int | None
     reward_threshold: float | None
     notice: str | None
@@ -69,7 +69,7 @@ def suggestion(name: str, more: tuple[str, ...] = ()) -> str:
 
 
 def prepare(
-    env: str | EnvironmentFactory, env_kwargs: dict[str, Any], name: str
+    env: str | EnvironmentMaker, env_kwargs: dict[str, Any], name: str
 ) -> PythonEnvironment:
     """Make the environment once, to learn its time limit and whether its signatures are old ones.
 
@@ -95,7 +95,7 @@ def prepare(
     return PythonEnvironment(factory, limit, threshold, notice)
 
 
-def make_bare(env: EnvSpec | EnvironmentFactory, env_kwargs: dict[str, Any]) -> Any:
+def make_bare(env: EnvSpec | EnvironmentMaker, env_kwargs: dict[str, Any]) -> Any:
     """The environment alone, whatever its class: Gymnasium refuses what is not its own."""
     if isinstance(env, EnvSpec):
         keywords = {k: v for k, v in env_kwargs.items() if k != "max_episode_steps"}
@@ -116,8 +116,8 @@ def _create_adapted(entry_point: Any, **keywords: Any) -> gymnasium.Env:
 
 
 def factory_of(
-    env: EnvSpec | EnvironmentFactory, env_kwargs: dict[str, Any], is_old: bool
-) -> EnvironmentFactory:
+    env: EnvSpec | EnvironmentMaker, env_kwargs: dict[str, Any], is_old: bool
+) -> EnvironmentMaker:
     """What makes one environment with today's signatures."""
     if not isinstance(env, EnvSpec):
         return partial(_create_adapted if is_old else _create, env, **env_kwargs)
@@ -157,7 +157,7 @@ def time_limit(env: Any) -> int | None:
 
 
 def make_vector(
-    factory: EnvironmentFactory, num_envs: int, is_async: bool, name: str = "the environment"
+    factory: EnvironmentMaker, num_envs: int, is_async: bool, name: str = "the environment"
 ) -> VectorEnv:
     """`num_envs` environments that step together.
 
@@ -182,7 +182,7 @@ def make_vector(
         raise UphillError(f"{name} {failure('making it', error)}") from error
 
 
-def _make_checked(factory: EnvironmentFactory) -> gymnasium.Env:
+def _make_checked(factory: EnvironmentMaker) -> gymnasium.Env:
     if multiprocessing.parent_process() is not None:
         # Ctrl-C reaches every process of the terminal: the parent decides what it means.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -12,9 +12,8 @@ from urllib.parse import quote
 from uphill.errors import UphillError
 from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE, METRICS_FILE
 from uphill.runs.saved import SavedRun
-from uphill.views.report.charts import Chart
 from uphill.views.report.page import Live, Page, index_page, report_page
-from uphill.views.report.view import overview_of
+from uphill.views.report.view import Overview, overview_of
 
 REFRESH = 3
 """Seconds after which pages renew themselves."""
@@ -32,11 +31,8 @@ class ListedRun:
 
     name: str
     link: str
-    about: str
-    state: str
-    tone: str
-    latest: str
-    curve: Chart | None
+    """to its report; none where it can't be read"""
+    seen: Overview
 
 
 class Shelf:
@@ -82,10 +78,9 @@ class Shelf:
             return self._rows[name][1]
         try:
             seen = overview_of(SavedRun(run))
-            link = f"/report?run={quote(name, safe='')}"
-            row = ListedRun(name, link, seen.about, seen.state, seen.tone, seen.latest, seen.curve)
+            row = ListedRun(name, f"/report?run={quote(name, safe='')}", seen)
         except UphillError as error:
-            row = ListedRun(name, "", str(error), "unreadable", "bad", "–", None)
+            row = ListedRun(name, "", Overview(str(error), "unreadable", "bad", "–", None))
         self._rows[name] = (state, row)
         return row
 

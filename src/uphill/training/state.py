@@ -1,6 +1,7 @@
-"""A chunk: the updates of one call, and what they lead to."""
+"""The state of a training, and chunks: the updates of one call, and what they lead to."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +24,23 @@ class Chunk(NamedTuple):
     rows: Rows
     before: tuple[Learner, Trajectory]
     """what the last update began with"""
+
+
+@dataclass(frozen=True)
+class TrainState:
+    """All that the rest of a training depends on; immutable."""
+
+    learners: Learner
+    lanes: Lanes | None
+    num_updates: int = 0
+    num_transitions: tuple[int, ...] = (0,)
+
+    def after(self, chunk: Chunk) -> "TrainState":
+        """The state that a chunk led to."""
+        taken = chunk.rows["num_transitions"].sum(0)
+        transitions = tuple(int(a + b) for a, b in zip(self.num_transitions, taken, strict=True))
+        total = self.num_updates + int(chunk.rows["updated"].sum(0).max())
+        return TrainState(chunk.learners, chunk.lanes, total, transitions)
 
 
 def idle_like(row: PackedRows) -> Callable[..., tuple]:

@@ -1,0 +1,66 @@
+"""A setting stands in one place: the command line, `uphill.train` and experiment.json agree."""
+
+import inspect
+from dataclasses import fields
+from typing import get_type_hints
+
+import pytest
+
+import uphill
+from uphill.cli import main
+from uphill.cli.commands.train import TrainOptions
+from uphill.runs.experiment import Experiment
+from uphill.runs.settings import Choices, Settings, kept, sentences
+from uphill.sessions.launch import Request
+
+SHARED = (*fields(Choices), *fields(Settings))
+TYPED = {"is_async": "async-envs"}
+"""Settings that have another name on the command line."""
+
+
+def test_train_has_every_setting_with_its_type_default_and_sentence() -> None:
+    signature, documented = inspect.signature(uphill.train), inspect.getdoc(uphill.train) or ""
+    assert list(signature.parameters)[:2] == ["env", "algorithm"]
+    assert signature.parameters["env"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert signature.return_annotation is uphill.Run
+    hints, text = get_type_hints(Request), " ".join(documented.split())
+    assert set(signature.parameters) == set(hints) == set(sentences(Request))
+    for field in SHARED:
+        parameter = signature.parameters[field.name]
+        assert (parameter.default, parameter.annotation) == (field.default, hints[field.name])
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    for name, sentence in sentences(Request).items():
+        assert f" {name}: {sentence} " in text
+    assert documented.startswith("Train `seeds` agents at once")
+    assert documented.count("\n\nArguments:\n") == documented.count("\n\nRaises:\n") == 1
+
+
+def test_the_help_has_every_setting_with_its_default_and_sentence(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "10000")
+    assert main(["train", "--help"]) == 0
+    lines = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
+    for field in SHARED:
+        flag = "--" + TYPED.get(field.name, field.name).replace("_", "-")
+        (line,) = [x for x in lines if x.startswith((f"│ {flag} ", f"│ {flag}, "))]
+        assert (sentences(Settings) | sentences(Choices))[field.name] in line
+        default = "" if field.default == () else f"(default: {field.default})"
+        assert default in line
+
+
+def test_what_is_narrower_elsewhere_has_the_same_default() -> None:
+    for kind in (TrainOptions, Experiment):
+        own = {field.name: field.default for field in fields(kind)}
+        for field in fields(Settings):
+            assert own[field.name] == field.default
+    options = {field.name: field.default for field in fields(TrainOptions)}
+    assert all(options[field.name] == field.default for field in fields(Choices))
+
+
+def test_experiment_json_keeps_the_settings() -> None:
+    asked = Settings(seed=3, seeds=2, checkpoint_every=1.0)
+    assert list(kept(asked)) == [field.name for field in fields(Settings)]
+    assert set(kept(asked)) <= {field.name for field in fields(Experiment)}
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sed'"):
+        uphill.train("CartPole-v1", sed=3)
