@@ -68,7 +68,7 @@ class Choice:
 
     def on_host(self, action: np.ndarray, env_action: np.ndarray) -> np.ndarray:
         """The action as the environment gets it; `env_action` is what a compiled program gives."""
-        return (action + np.int64(self.start)).astype(self.dtype)
+        return np.asarray(action + np.int64(self.start), self.dtype)
 
 
 @dataclass(frozen=True)

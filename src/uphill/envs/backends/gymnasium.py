@@ -25,7 +25,6 @@ from uphill.envs.backends.checks import (
     own_traceback,
     too_large,
 )
-from uphill.envs.backends.envpool import action_dtype
 from uphill.envs.backends.old_gym import adapt, has_old_signatures, takes_seeds
 from uphill.envs.importing import imported
 from uphill.errors import UphillError
@@ -203,7 +202,9 @@ class HostEnvironment:
         lane_seeds: list[int],
         max_episode_steps: int | None,
         reward_threshold: float | None,
+        action_dtype: np.dtype | None = None,
     ) -> None:
+        """`action_dtype` is that of what takes another than its action space says."""
         self.name = name
         self.num_envs = len(lane_seeds)
         self.max_episode_steps = max_episode_steps
@@ -218,7 +219,7 @@ class HostEnvironment:
             vector.single_action_space if is_vector else vector.action_space
         )
         self._vector = vector
-        self._action_dtype = self.action_space.dtype if is_vector else action_dtype(vector)
+        self._action_dtype = action_dtype or self.action_space.dtype
         self._end: Callable[[], Any] = vector.close
         if isinstance(vector, AsyncVectorEnv):
             # However the training ends, and before the vector's own finaliser, which waits for an
