@@ -3,6 +3,7 @@
 import sys
 from types import SimpleNamespace
 
+import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -122,8 +123,6 @@ def test_an_error_is_shown_with_its_own_frames_and_causes_only():
 
 
 def test_frames_of_gymnasium_are_left_out_too():
-    import gymnasium
-
     def act():
         env = gymnasium.wrappers.TimeLimit(python_envs.Faulty("raise"), 10)
         env.reset(seed=0)
@@ -135,6 +134,28 @@ def test_frames_of_gymnasium_are_left_out_too():
     text = own_traceback(caught.value)
     assert text.count("  File ") == 4  # here, act, step, _drive: not TimeLimit's
     assert "time_limit" not in text
+
+
+@pytest.mark.parametrize("answer", [None, (np.zeros(3), 1.0, False)])
+def test_a_wrong_return_that_a_wrapper_stumbles_over_is_named(answer):
+    env = python_envs.Counting()
+    checked = Checked(gymnasium.wrappers.TimeLimit(env, 9))
+    checked.reset(seed=0)
+    env.step = lambda action: answer
+    with pytest.raises(UphillError, match=r"^returned from step something else .*unpack.*\.$"):
+        checked.step(0)
+
+
+def test_an_own_unpacking_that_fails_is_an_own_error():
+    env = python_envs.Counting()
+
+    def step(action):
+        a, b = None
+        return a, b
+
+    env.step = step
+    with pytest.raises(UphillError, match="^raised TypeError in step"):
+        Checked(env).step(0)
 
 
 def test_our_own_sentences_are_not_wrapped_again():

@@ -23,6 +23,10 @@ _NOT_THEIRS = (
 )
 
 
+_RETURNS = {
+    "reset": "(observation, info)",
+    "step": "(observation, reward, terminated, truncated, info)",
+}
 READ_IN_INFO: tuple[str, ...] = ()
 """The keys of `info` that we read. The rest is the user's own: nobody looks at it, and it is not
 sent from one process to another."""
@@ -89,6 +93,10 @@ def _read(info: Any) -> dict[str, Any]:
     return {key: info[key] for key in READ_IN_INFO if key in info}
 
 
+def _is_theirs(frame: traceback.FrameSummary) -> bool:
+    return not frame.filename.startswith(_NOT_THEIRS)
+
+
 def check_environment(env: Any) -> None:
     """Raises:
     UphillError: if what somebody made is no environment at all.
@@ -110,8 +118,8 @@ def check_reset(result: Any) -> None:
     """
     if not isinstance(result, tuple) or len(result) != 2:
         raise UphillError(
-            "returned from reset something else than (observation, info): "
-            f"{described(result)}. Return both; info may be {{}}."
+            f"returned from reset something else than {_RETURNS['reset']}: {described(result)}. "
+            "Return both; info may be {}."
         )
 
 
@@ -121,8 +129,8 @@ def check_step(result: Any) -> None:
     """
     if not isinstance(result, tuple) or len(result) != 5:
         raise UphillError(
-            "returned from step something else than (observation, reward, terminated, "
-            f"truncated, info): {described(result)}. Return these five; info may be {{}}."
+            f"returned from step something else than {_RETURNS['step']}: {described(result)}. "
+            "Return these five; info may be {}."
         )
 
 
@@ -142,6 +150,10 @@ def failure(where: str, error: BaseException) -> UphillError:
             f"ended the program in {where}, with sys.exit (its window was closed?): raise an error "
             f"instead, or end the episode. Where that was follows.\n{own_traceback(error)}"
         )
+    frames = traceback.extract_tb(error.__traceback__)
+    if where in _RETURNS and "unpack" in str(error) and not any(map(_is_theirs, frames)):
+        # A wrapper of Gymnasium's got it first.
+        return UphillError(f"returned from {where} something else than {_RETURNS[where]}: {error}.")
     return UphillError(
         f"raised {type(error).__name__} in {where}; its own error follows.\n{own_traceback(error)}"
     )
@@ -152,7 +164,7 @@ def own_traceback(error: BaseException) -> str:
     full = traceback.TracebackException.from_exception(error)
     exception: traceback.TracebackException | None = full
     while exception is not None:
-        own = [frame for frame in exception.stack if not frame.filename.startswith(_NOT_THEIRS)]
+        own = [frame for frame in exception.stack if _is_theirs(frame)]
         exception.stack = traceback.StackSummary.from_list(own)
         exception = exception.__cause__ or exception.__context__
     return "".join(full.format()).rstrip()
