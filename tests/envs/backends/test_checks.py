@@ -154,7 +154,7 @@ def test_an_own_unpacking_that_fails_is_an_own_error():
         return a, b
 
     env.step = step
-    with pytest.raises(UphillError, match="^raised TypeError in step"):
+    with pytest.raises(UphillError, match=r"^raised TypeError in step"):
         Checked(env).step(0)
 
 
