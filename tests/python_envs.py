@@ -200,6 +200,36 @@ class Corners(gymnasium.ActionWrapper):
         return np.full(2, 2 * action - 1, np.float32)
 
 
+class Clock(Counting):
+    """The observation is a clock in milliseconds, and a number that never changes."""
+
+    observation_space = spaces.Box(0, 2**63 - 1, (2,), np.int64)
+    started = 1_700_000_000_000
+
+    def _observation(self):
+        return np.array([self.started + self.t, 3_000_000_000])
+
+
+class Bank(gymnasium.Env):
+    """Whole amounts up to 10¹²; what was paid is kept."""
+
+    action_space = spaces.Box(0, 10**12, (1,), np.int64)
+    observation_space = spaces.Box(-1, 1, (1,), np.float32)
+
+    def __init__(self, paid=None):
+        self.paid = paid if paid is not None else []
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.t += 1
+        self.paid.append(action)
+        return np.zeros(1, np.float32), 0.0, self.t >= 4, False, {}
+
+
 def limited():
     """A callable with `gym.make` inside."""
     return gymnasium.make("UphillTestLimited-v0")

@@ -27,6 +27,7 @@ BLOCK = 32
 """Whole episodes are collected in blocks of so many steps: what is computed beyond the end of the
 longest episode is at most one block."""
 
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 _NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
 
 
@@ -38,6 +39,14 @@ def narrow(dtype: Any) -> np.dtype:
     """
     name = np.dtype(dtype).name
     return np.dtype(_NARROW.get(name, name))
+
+
+def fits_32_bits(x: np.ndarray) -> bool:
+    """Whether all numbers are finite, and stay so in 32 bits."""
+    if x.dtype.kind != "f":
+        return True
+    is_fine = np.isfinite(x) if x.dtype.itemsize <= 4 else np.abs(x) <= _FLOAT32_MAX
+    return bool(is_fine.all())
 
 
 def narrow_on_host(x: np.ndarray) -> np.ndarray:

@@ -226,7 +226,7 @@ def test_a_callable_is_examined() -> None:
     examination = examine(zoo.NoTimeLimit, steps=0, quiet=True)
     assert examination.result()["env"] == "NoTimeLimit"
     assert [finding.name for finding in grave(examination)] == ["no-time-limit"]
-    with pytest.raises(UphillError, match="no attribute 'action_space'"):
+    with pytest.raises(UphillError, match="has no observation_space and no action_space"):
         examine(zoo.NoSpaces, quiet=True)
 
 

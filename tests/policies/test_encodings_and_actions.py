@@ -1,5 +1,6 @@
 """The border to Gymnasium's spaces: every supported one, single and in batches."""
 
+import json
 from collections import OrderedDict
 
 import gymnasium
@@ -11,7 +12,15 @@ from gymnasium import spaces
 
 from uphill.errors import UphillError
 from uphill.policies.actions import Bounded, action_kind_of
-from uphill.policies.encodings import batch_shape, encoding_of, scaled_features
+from uphill.policies.encodings import (
+    Group,
+    batch_shape,
+    encoding_of,
+    narrowed,
+    scaled_features,
+    starting_at,
+)
+from uphill.runs.configuration import decode, encode
 
 NESTED = spaces.Dict(
     {
@@ -284,3 +293,161 @@ def test_a_network_sees_choices_as_one_hot_vectors() -> None:
     np.testing.assert_array_equal(kind.vector(jnp.array([1, 0])), [0, 1, 1, 0, 0])
     kind = action_kind_of(spaces.Discrete(3, start=4))
     np.testing.assert_array_equal(kind.vector(jnp.array(2)), [0, 0, 1])
+
+
+# --- numbers beyond 32 bits ---------------------------------------------------------------------
+
+UNBOUNDED = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "start", "tick"),
+    [
+        (np.int64, 3_000_000_000, 1),
+        (np.int64, 2**33, 1),
+        (np.int64, 1_700_000_000_000, 1),
+        (np.int64, -1_700_000_000_000, 1),
+        (np.int64, 1_700_000_000_000_000_000, 1),
+        (np.uint64, 2**64 - 9, 1),
+        (np.int32, 1_700_000_000, 1),
+        (np.uint32, 4_000_000_000, 1),
+        (np.float64, 1.7e12, 1.0),
+        (np.float64, 1.7e9, 1 / 64),
+        (np.float64, 2_460_000.5, 1e-4),
+        (np.float64, -1.7e9, 1 / 64),
+    ],
+)
+def test_a_clock_that_ticks_still_ticks_in_32_bits(dtype, start, tick):
+    limits = np.iinfo(dtype) if np.issubdtype(dtype, np.integer) else np.finfo(dtype)
+    space = spaces.Dict(clock=spaces.Box(limits.min, limits.max, (2,), dtype), other=UNBOUNDED)
+    first = {"clock": np.array([start, 5], dtype), "other": np.zeros(2)}
+    encoding = starting_at(encoding_of(space), first)
+    assert encoding == encoding_of(space)
+    for k in (0, 1, 2, 7):
+        later = first | {"clock": first["clock"] + np.array([k * tick, 0]).astype(dtype)}
+        found = narrowed(encoding, later)
+        assert {x.dtype for x in jax.tree.leaves(found)} == {np.dtype(np.float32)}
+        expected = later["clock"][0] - first["clock"][0]
+        np.testing.assert_allclose(encoding.encode(found), [expected, 5, 0, 0], rtol=1e-6)
+    batch = jax.tree.map(lambda x: np.stack([x, x, x]), first)
+    np.testing.assert_array_equal(encoding.encode(narrowed(encoding, batch)), [[0, 5, 0, 0]] * 3)
+    decoded = decode(Group, json.loads(json.dumps(encode(encoding))))
+    assert encoding.parts[0].offset == (first["clock"].tolist()[0], 0)
+    assert decoded.parts[0].offset == encoding.parts[0].offset
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [
+        (np.uint8, [0, 255]),
+        (np.int32, [-5, 1_000_000]),
+        (np.float32, [0.1, 3e38]),
+        (np.int64, [-3, 1_000_000]),
+        (np.float64, [0.1, -1e6]),
+        (np.float64, [0.1, 3e38]),
+    ],
+)
+def test_numbers_that_fit_stay_as_they_were(dtype, values):
+    first = np.array(values, dtype)
+    encoding = starting_at(encoding_of(spaces.Box(-np.inf, np.inf, (2,))), first)
+    assert encoding.offset == ()
+    found = narrowed(encoding, first)
+    assert found.dtype == (dtype if np.dtype(dtype).itemsize <= 4 else np.float32)
+    np.testing.assert_array_equal(encoding.encode(found), first.astype(np.float32))
+
+
+def test_numbers_far_below_and_above_an_offset_do_not_wrap():
+    space = spaces.Box(-(2**63), 2**63 - 1, (1,), np.int64)
+    encoding = starting_at(encoding_of(space), np.array([2**63 - 1]))
+    found = narrowed(encoding, np.array([[0], [-(2**63)], [2**63 - 2]]))
+    np.testing.assert_allclose(found[:, 0], [-(2.0**63), -(2.0**64), -1])
+
+
+@pytest.mark.parametrize("start", [0, 2**31 - 2, 2**40, -(2**40), -(2**63)])
+def test_choices_are_told_apart_wherever_they_start(start):
+    space = spaces.MultiDiscrete([3, 2], start=[start, 0])
+    encoding = encoding_of(space)
+    found = narrowed(encoding, np.array([start + 2, 1]))
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(encoding.encode(found), [0, 0, 1, 0, 1])
+    encoding = encoding_of(spaces.Discrete(3, start=start))
+    np.testing.assert_array_equal(
+        encoding.encode(narrowed(encoding, np.int64([start, start + 1]))), [[1, 0, 0], [0, 1, 0]]
+    )
+    kind = action_kind_of(spaces.Discrete(3, start=start))
+    given = on_host(kind, np.int32([0, 2]))
+    assert given.tolist() == [start, start + 2]
+    kind = action_kind_of(space)
+    assert on_host(kind, np.int32([[2, 1]])).tolist() == [[start + 2, 1]]
+
+
+def on_host(kind, action):
+    return kind.on_host(action, np.asarray(kind.to_environment(jnp.asarray(action))))
+
+
+@pytest.mark.parametrize(
+    ("space", "policy", "expected"),
+    [
+        (spaces.Box(0, 10**12, (1,), np.int64), [-1, 0, 1], [0, 5 * 10**11, 10**12]),
+        (spaces.Box(0, 10**12 + 1, (1,), np.int64), [2.0], [10**12 + 1]),
+        (spaces.Box(-(2**63), 2**63 - 1, (1,), np.int64), [-1, 0, 1], [-(2**63), 0, 2**63 - 1]),
+        (spaces.Box(0, 2**64 - 1, (1,), np.uint64), [-1, 9], [0, 2**64 - 1]),
+        (spaces.Box(0, 2**31 - 1, (1,), np.int32), [1.0], [2**31 - 1]),
+        (spaces.Box(0, 20_000_001, (1,), np.int32), [1.0], [20_000_001]),
+        (spaces.Box(0.1, 0.3, (1,), np.float64), [-1, 0, 1], [0.1, 0.2, 0.3]),
+        (spaces.Box(-1e300, 1e300, (1,), np.float64), [-1, 0.5, 1], [-1e300, 5e299, 1e300]),
+    ],
+)
+def test_actions_reach_the_ends_of_their_space_in_its_own_type(space, policy, expected):
+    given = on_host(action_kind_of(space), np.float32(policy)[:, None])
+    assert given.dtype == space.dtype
+    assert given.shape == (len(policy), 1)
+    np.testing.assert_allclose(given[:, 0], expected, rtol=1e-15)
+    assert [int(x) for x in given[[0, -1], 0]] == [int(expected[0]), int(expected[-1])]
+
+
+@pytest.mark.parametrize("space", ACTIONS, ids=str)
+def test_actions_on_the_host_are_in_their_space_and_have_its_type(space):
+    kind = action_kind_of(space)
+    parameters = jnp.asarray(np.random.default_rng(0).normal(size=(50, kind.num_parameters)) * 3)
+    distribution = kind.distribution(parameters.astype(jnp.float32), jnp.ones(kind.num_parameters))
+    given = on_host(kind, np.asarray(distribution.sample(jax.random.key(0))))
+    assert given.dtype == space.dtype
+    as_one = np.asarray if isinstance(space, spaces.Box) else lambda x: x
+    assert all(space.contains(as_one(one)) for one in given)
+    single = kind.distribution(parameters[0].astype(jnp.float32), jnp.ones(kind.num_parameters))
+    assert on_host(kind, np.asarray(single.mode())).shape == space.shape
+
+
+@pytest.mark.parametrize("family", ["tanh-gaussian", "beta"])
+def test_other_distributions_reach_64_bits_too(family):
+    kind = action_kind_of(spaces.Box(0, 10**12, (1,), np.int64), family)
+    ends = [[-100.0], [100.0]] if family == "tanh-gaussian" else [[0.0], [1.0]]
+    assert on_host(kind, np.float32(ends)).tolist() == [[0], [10**12]]
+
+
+def test_actions_of_32_bits_are_those_of_the_compiled_program():
+    kind = action_kind_of(spaces.Box(np.float32([-2, 0.1]), np.float32([4, 0.3])))
+    action = np.random.default_rng(0).normal(size=(100, 2)).astype(np.float32)
+    np.testing.assert_array_equal(on_host(kind, action), kind.to_environment(jnp.asarray(action)))
+
+
+@pytest.mark.parametrize(
+    ("make", "space"),
+    [
+        (encoding_of, spaces.Dict({})),
+        (encoding_of, spaces.Tuple([])),
+        (encoding_of, spaces.Dict(a=spaces.Dict({}))),
+        (encoding_of, spaces.Box(0, 1, (0,))),
+        (action_kind_of, spaces.Box(0, 1, (0,))),
+    ],
+    ids=lambda x: getattr(x, "__name__", str(x)),
+)
+def test_spaces_without_a_number_are_refused(make, space):
+    with pytest.raises(UphillError, match="has no numbers"):
+        make(space)
+
+
+def test_an_empty_part_of_a_space_is_left_out():
+    encoding = encoding_of(spaces.Dict(a=spaces.Dict({}), b=spaces.Box(-1, 1, (1,))))
+    np.testing.assert_array_equal(encoding.encode({"a": {}, "b": np.float32([0.5])}), [0.5])

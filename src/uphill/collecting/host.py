@@ -7,14 +7,13 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from uphill.collecting.episodes import ActOnHost, HostStep, play_on_host
+from uphill.collecting.episodes import ActOnHost, HostStep, Steppable, play_on_host
 from uphill.collecting.lanes import Finished, Lanes, Row
-from uphill.envs.backends.gymnasium import HostEnvironment
-from uphill.trajectory import BLOCK, Trajectory, narrow_on_host
+from uphill.trajectory import BLOCK, Trajectory, narrow
 
 
 def collect_on_host(
-    env: HostEnvironment,
+    env: Steppable,
     act: ActOnHost,
     lanes: Lanes,
     num_steps: int,
@@ -45,7 +44,7 @@ def collect_on_host(
         length += 1
     assert rows is not None
     assert step is not None
-    final = jax.tree.map(lambda x: narrow_on_host(x).copy(), step.observation)
+    final = jax.tree.map(np.array, step.observation)
     lanes = Lanes((), final, step.ended, step.running_return, step.running_length, {})
     filled = None
     if per_env is not None:
@@ -62,7 +61,7 @@ def _buffer(num_steps: int, first: PyTree, step: HostStep) -> Row:
     """Room for `num_steps` rows, of zeros but for the first observation."""
 
     def room(x: np.ndarray) -> np.ndarray:
-        return np.zeros((num_steps, *np.shape(x)), narrow_on_host(x).dtype)
+        return np.zeros((num_steps, *np.shape(x)), narrow(x.dtype))
 
     flags = (np.zeros((num_steps, len(step.log_prob)), bool) for _ in range(3))
     observation = jax.tree.map(room, first)

@@ -228,7 +228,8 @@ def make_env(
             return EnvPoolEnvironment(str(choice.env), lane_seeds, choice.env_kwargs), None
         pool = envpool_backend.make_pool(str(choice.env), lane_seeds, choice.env_kwargs)
         limit, threshold = envpool_backend.pool_time_limit(pool), pool.spec.reward_threshold
-        return HostEnvironment(choice.name, pool, lane_seeds, limit, threshold), None
+        dtype = envpool_backend.action_dtype(pool)
+        return HostEnvironment(choice.name, pool, lane_seeds, limit, threshold, dtype), None
     python = gymnasium_backend.prepare(choice.env, choice.env_kwargs, choice.name)
     vector = gymnasium_backend.make_vector(
         python.factory, len(lane_seeds), choice.is_async, choice.name

@@ -1,12 +1,16 @@
 """Actions: how many numbers a policy must give for one, which distribution they parametrise, and
 which action the environment gets for a sampled one.
 
+A compiled program knows numbers of 32 bits (`to_environment`). Python environments, and whoever
+asks a policy to act, get numbers of the action space's own type (`on_host`).
+
 Like an `Encoding`, a kind of action is plain frozen data that a checkpoint holds.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import jax
@@ -60,7 +64,11 @@ class Choice:
         return Categorical(parameters)
 
     def to_environment(self, action: Shaped[Array, "*batch"]) -> Shaped[Array, "*batch"]:
-        return (action + self.start).astype(narrow(self.dtype))
+        return (action + _wrapped(self.start)).astype(narrow(self.dtype))
+
+    def on_host(self, action: np.ndarray, env_action: np.ndarray) -> np.ndarray:
+        """The action as the environment gets it; `env_action` is what a compiled program gives."""
+        return np.asarray(action + np.int64(self.start), self.dtype)
 
 
 @dataclass(frozen=True)
@@ -93,8 +101,12 @@ class Choices:
         return MultiCategorical(parameters, self.sizes)
 
     def to_environment(self, action: Shaped[Array, "*batch K"]) -> Shaped[Array, "..."]:
-        action = action + jnp.broadcast_to(np.asarray(self.starts, np.int32), action.shape)
+        action = action + jnp.broadcast_to(_wrapped(self.starts), action.shape)
         return action.reshape(*action.shape[:-1], *self.shape).astype(narrow(self.dtype))
+
+    def on_host(self, action: np.ndarray, env_action: np.ndarray) -> np.ndarray:
+        chosen = action + np.asarray(self.starts, np.int64)
+        return chosen.reshape(env_action.shape).astype(self.dtype)
 
 
 @dataclass(frozen=True)
@@ -125,6 +137,9 @@ class Switches:
     def to_environment(self, action: Shaped[Array, "*batch K"]) -> Shaped[Array, "..."]:
         return action.reshape(*action.shape[:-1], *self.shape).astype(narrow(self.dtype))
 
+    def on_host(self, action: np.ndarray, env_action: np.ndarray) -> np.ndarray:
+        return env_action.astype(self.dtype)
+
 
 @dataclass(frozen=True)
 class Bounded:
@@ -132,12 +147,12 @@ class Bounded:
 
     What is sampled becomes a number of [−1, 1] and is scaled to [low, high] here, at the border: a
     Gaussian sample is clipped, one of the squashed Gaussian goes through tanh, and one of the Beta
-    distribution is stretched from (0, 1). Its log-probability is that of the sample itself. Of
-    bounds beyond 32 bits, only the part within is reached.
+    distribution is stretched from (0, 1). Its log-probability is that of the sample itself. In a
+    compiled program only the part of the bounds within 32 bits is reached.
     """
 
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    low: tuple[int | float, ...]
+    high: tuple[int | float, ...]
     shape: tuple[int, ...]
     dtype: str
     family: str = "gaussian"
@@ -194,7 +209,8 @@ class Bounded:
         dtype = narrow(self.dtype)
         is_integer = np.issubdtype(dtype, np.integer)
         limits = np.iinfo(dtype) if is_integer else np.finfo(np.float32)
-        bounds = np.clip([self.low, self.high], float(limits.min), float(limits.max))
+        bounds = np.array([self.low, self.high], np.float64)
+        bounds = np.clip(bounds, float(limits.min), float(limits.max))
         low = jnp.broadcast_to(_round_towards(np.inf, bounds[0]), action.shape)
         high = jnp.broadcast_to(_round_towards(-np.inf, bounds[1]), action.shape)
         # Scaled by halves, since high − low may overflow; clipped again, since rounding may leave
@@ -205,6 +221,54 @@ class Bounded:
             scaled = jnp.round(scaled)
         return scaled.reshape(*action.shape[:-1], *self.shape).astype(dtype)
 
+    def on_host(self, action: np.ndarray, env_action: np.ndarray) -> np.ndarray:
+        """The action as the environment gets it: scaled in 64 bits, unless 32 hold all of them."""
+        wide = _wide_bounds(self)
+        if wide is None:
+            return env_action.astype(self.dtype, copy=False)
+        unit = self._unit_on_host(action.astype(np.float64))
+        low, high = wide.float_low, wide.float_high
+        scaled = np.clip(low * (0.5 - 0.5 * unit) + high * (0.5 + 0.5 * unit), low, high)
+        if np.issubdtype(self.dtype, np.integer):
+            scaled = np.round(scaled).astype(self.dtype)
+            scaled = np.where(unit >= 1, wide.high, np.where(unit <= -1, wide.low, scaled))
+        return scaled.reshape(env_action.shape).astype(self.dtype)
+
+    def _unit_on_host(self, action: np.ndarray) -> np.ndarray:
+        """`vector` in float64."""
+        match self.family:
+            case "tanh-gaussian":
+                return np.tanh(action)
+            case "beta":
+                return 2 * action - 1
+        return np.clip(action, -1.0, 1.0)
+
+
+class _Bounds(NamedTuple):
+    low: np.ndarray
+    high: np.ndarray
+    float_low: np.ndarray
+    """in float64, and not below"""
+    float_high: np.ndarray
+
+
+@cache
+def _wide_bounds(kind: Bounded) -> _Bounds | None:
+    """The bounds of actions that 32 bits can't hold: of 64, or whole numbers that float32 skips."""
+    dtype = np.dtype(kind.dtype)
+    is_integer = dtype.kind in "iu"
+    is_far = is_integer and max(map(abs, (*kind.low, *kind.high))) > 2**24
+    if dtype.itemsize <= 4 and not is_far:
+        return None
+    low, high = np.array(kind.low, dtype), np.array(kind.high, dtype)
+    near_low, near_high = low.astype(np.float64), high.astype(np.float64)
+    if is_integer:
+        # Float64 has 53 bits: the nearest number of a bound that has more may lie outside it.
+        near_low, near_high = (
+            np.where(np.abs(x) > 2.0**53, np.nextafter(x, 0.0), x) for x in (near_low, near_high)
+        )
+    return _Bounds(low, high, near_low, near_high)
+
 
 ActionKind = Choice | Choices | Switches | Bounded
 
@@ -213,8 +277,14 @@ def action_kind_of(space: gymnasium.Space, distribution: str = "gaussian") -> Ac
     """What kind of action `space` asks for; `distribution` is the one over a Box.
 
     Raises:
-        UphillError: for a space that is not supported, or a Box without finite bounds.
+        UphillError: for a space that is not supported or has no choice, or a Box without finite
+            bounds.
     """
+    if 0 in (space.shape or ()):
+        raise UphillError(
+            f"The action space {space} has no numbers: give a policy something to choose, even if "
+            "it is Discrete(1)."
+        )
     dtype = np.dtype(space.dtype).name if space.dtype is not None else ""
     match space:
         case spaces.Discrete():
@@ -237,6 +307,11 @@ def action_kind_of(space: gymnasium.Space, distribution: str = "gaussian") -> Ac
         f"The action space {space} is not supported: use Discrete, MultiDiscrete, MultiBinary "
         "or Box with finite bounds."
     )
+
+
+def _wrapped(x: int | tuple[int, ...]) -> np.ndarray:
+    """In 32 bits, right or not: what has more is made on the host."""
+    return np.asarray(x, np.int64).astype(np.int32)
 
 
 def _round_towards(direction: float, x: np.ndarray) -> np.ndarray:

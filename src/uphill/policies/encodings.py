@@ -4,7 +4,7 @@ An `Encoding` turns (nested) observations into one feature vector. It is plain f
 checkpoint holds it, so a policy acts without an environment.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from math import prod
 
@@ -16,7 +16,10 @@ from gymnasium import spaces
 from jaxtyping import Float, PyTree, Shaped
 
 from uphill.errors import UphillError
-from uphill.trajectory import Array
+from uphill.trajectory import Array, fits_32_bits
+
+_FAR, _FARTHEST = 2**20, 2**64
+"""How far from 0 numbers get an offset: float32 steps by 1/8 there, and clocks don't reach 2⁶⁴."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,28 @@ class Numbers:
     """whether observation normalisation applies to it"""
     is_image: bool = False
     """whether it is an image of bytes, which become fractions of 255"""
+    offset: tuple[int | float, ...] = field(default=(), compare=False)
+    """what is subtracted from each number before it gets 32 bits; empty where all of them fit.
+    It belongs to a policy, not to the space: spaces are alike whatever was subtracted."""
 
     @property
     def size(self) -> int:
         return prod(self.shape)
+
+    def starting_at(self, first: np.ndarray) -> "Numbers":
+        """The same, with an offset where a first observation is so far from 0 that 32 bits don't
+        tell its neighbours apart: a clock must tick."""
+        is_wide = first.dtype.kind in "iuf" and first.dtype.itemsize >= 4
+        if not is_wide or first.dtype == np.float32:
+            return self
+        offset = tuple(x if _FAR <= abs(x) <= _FARTHEST else 0 for x in first.ravel().tolist())
+        return replace(self, offset=offset) if any(offset) else self
+
+    def narrowed(self, leaf: np.ndarray) -> np.ndarray:
+        """The numbers less the offset, in 32 bits."""
+        if self.offset:
+            leaf = _difference(leaf, *_offsets(self.offset, self.shape))
+        return leaf.astype(np.float32) if leaf.dtype.itemsize > 4 else leaf
 
     def encode(self, leaf: Shaped[Array, "*batch_and_shape"]) -> Float[Array, "*batch size"]:
         batch = leaf.shape[: leaf.ndim - len(self.shape)]
@@ -44,14 +65,40 @@ class Numbers:
         """The leaf as it is.
 
         Raises:
-            UphillError: if it is not finite.
+            UphillError: if it is not finite, or would not be in 32 bits.
         """
-        if leaf.dtype.kind == "f" and not np.isfinite(leaf).all():
+        if fits_32_bits(leaf):
+            return leaf
+        if np.isfinite(leaf).all():
             raise UphillError(
-                "The observation has numbers that are NaN or infinite: no policy can act on them, "
-                "so mend what they come from."
+                f"The observation has {leaf.ravel()[np.abs(leaf).argmax()]}, and a policy reads "
+                "numbers of 32 bits, at most 3.4e38: give it in another unit."
             )
-        return leaf
+        raise UphillError(
+            "The observation has numbers that are NaN or infinite: no policy can act on them, "
+            "so mend what they come from."
+        )
+
+
+@cache
+def _offsets(
+    offset: tuple[int | float, ...], shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """An offset in float64, and modulo 2⁶⁴ where it is whole numbers."""
+    whole = None
+    if all(x == int(x) for x in offset):
+        whole = np.array([int(x) % 2**64 for x in offset], np.uint64).reshape(shape)
+    return np.array(offset, np.float64).reshape(shape), whole
+
+
+def _difference(leaf: np.ndarray, offset: np.ndarray, whole: np.ndarray | None) -> np.ndarray:
+    """In float64; of whole numbers exactly, for nanoseconds since 1970 have more digits."""
+    difference = np.asarray(leaf.astype(np.float64) - offset)
+    if whole is None or leaf.dtype.kind == "f":
+        return difference
+    with np.errstate(over="ignore"):
+        exact = np.asarray(leaf.astype(np.uint64) - whole).view(np.int64)
+    return np.where(np.abs(difference) < 2.0**62, exact, difference)
 
 
 @dataclass(frozen=True)
@@ -69,11 +116,19 @@ class OneHot:
     def encode(self, leaf: Shaped[Array, "*batch_and_shape"]) -> Float[Array, "*batch size"]:
         batch = leaf.shape[: leaf.ndim - len(self.shape)]
         choices = leaf.reshape(*batch, len(self.sizes))
+        starts = self.starts if _far_starts(self) is None else [0] * len(self.sizes)
         vectors = [
             jax.nn.one_hot(choices[..., k] - start, size, dtype=jnp.float32)
-            for k, (size, start) in enumerate(zip(self.sizes, self.starts, strict=True))
+            for k, (size, start) in enumerate(zip(self.sizes, starts, strict=True))
         ]
         return jnp.concatenate(vectors, -1)
+
+    def narrowed(self, leaf: np.ndarray) -> np.ndarray:
+        """The choices in 32 bits: counted from 0 where they have more, as `encode` knows."""
+        starts = _far_starts(self)
+        if starts is not None:
+            leaf = leaf - starts
+        return leaf.astype(np.int32) if leaf.dtype.itemsize > 4 else leaf
 
     def checked(self, leaf: np.ndarray) -> np.ndarray:
         """The leaf as whole numbers; one of another shape, which `batch_shape` refuses, as it is.
@@ -104,6 +159,14 @@ def _ranges(encoding: OneHot) -> tuple[np.ndarray, np.ndarray]:
     return low, np.asarray(low + size - 1)
 
 
+@cache
+def _far_starts(encoding: OneHot) -> np.ndarray | None:
+    """The first choice of each number, where some choice has more than 32 bits."""
+    low, high = _ranges(encoding)
+    is_near = (low >= -(2**31)).all() and (high < 2**31).all()
+    return None if is_near else low
+
+
 @dataclass(frozen=True)
 class Group:
     """A `Dict` or `Tuple`: its parts, one after the other."""
@@ -119,9 +182,8 @@ class Group:
         return list(tree) if self.keys is None else [tree[key] for key in self.keys]
 
     def encode(self, tree: PyTree[Shaped[Array, "..."]]) -> Float[Array, "*batch size"]:
-        encoded = [
-            part.encode(child) for part, child in zip(self.parts, self.children(tree), strict=True)
-        ]
+        parts = zip(self.parts, self.children(tree), strict=True)
+        encoded = [part.encode(child) for part, child in parts if part.size]
         return jnp.concatenate(encoded, -1)
 
 
@@ -132,8 +194,38 @@ def encoding_of(space: gymnasium.Space) -> Encoding:
     """How to encode the observations of `space`.
 
     Raises:
-        UphillError: for a space that is not supported.
+        UphillError: for a space that is not supported, or has no numbers.
     """
+    encoding = _encoding_of(space)
+    if encoding.size == 0:
+        raise UphillError(
+            f"The observation space {space} has no numbers: give a policy something to see, a Box "
+            "with one number that never changes if need be."
+        )
+    return encoding
+
+
+def starting_at(encoding: Encoding, first: PyTree[np.ndarray]) -> Encoding:
+    """The encoding with the offsets that a first observation (no batch of them) asks for."""
+    match encoding:
+        case Numbers():
+            return encoding.starting_at(np.asarray(first))
+        case OneHot():
+            return encoding
+    children = zip(encoding.parts, encoding.children(first), strict=True)
+    return replace(encoding, parts=tuple(starting_at(part, child) for part, child in children))
+
+
+def narrowed(encoding: Encoding, observation: PyTree[np.ndarray]) -> PyTree[np.ndarray]:
+    """What a compiled program gets of an environment's observation: numbers of 32 bits at most."""
+    if not isinstance(encoding, Group):
+        return encoding.narrowed(observation)
+    children = zip(encoding.parts, encoding.children(observation), strict=True)
+    parts = tuple(narrowed(part, child) for part, child in children)
+    return parts if encoding.keys is None else dict(zip(encoding.keys, parts, strict=True))
+
+
+def _encoding_of(space: gymnasium.Space) -> Encoding:
     match space:
         case spaces.Box():
             is_image = _is_image(space)
@@ -145,9 +237,9 @@ def encoding_of(space: gymnasium.Space) -> Encoding:
         case spaces.MultiDiscrete():
             return OneHot(whole_numbers(space.nvec), whole_numbers(space.start), tuple(space.shape))
         case spaces.Dict():
-            return Group(tuple(space.spaces), tuple(encoding_of(s) for s in space.values()))
+            return Group(tuple(space.spaces), tuple(_encoding_of(s) for s in space.values()))
         case spaces.Tuple():
-            return Group(None, tuple(encoding_of(s) for s in space.spaces))
+            return Group(None, tuple(_encoding_of(s) for s in space.spaces))
     raise UphillError(
         f"The observation space {space} is not supported: use Box, Discrete, MultiDiscrete, "
         "MultiBinary, or a Dict or Tuple of these."

@@ -9,8 +9,8 @@ from jaxtyping import PRNGKeyArray, PyTree
 from uphill.errors import UphillError
 from uphill.policies.actions import Choice
 from uphill.policies.actor import Actor
-from uphill.policies.encodings import Encoding, Group, batch_shape
-from uphill.trajectory import Array, narrow_on_host
+from uphill.policies.encodings import Encoding, Group, batch_shape, narrowed
+from uphill.trajectory import Array
 
 
 class TrainedPolicy:
@@ -44,13 +44,14 @@ class TrainedPolicy:
                 f"({error}): give it as the environment returns it."
             ) from error
         batch_shape(self.actor.encoding, observation)
+        observation = narrowed(self.actor.encoding, observation)
         if not sample:
-            action = _mode(self.actor, observation)
+            actions = _mode(self.actor, observation)
         else:
             seed = int(self._generator.integers(2**31)) if seed is None else seed
-            action = _sample(self.actor, observation, jax.random.key(seed))
+            actions = _sample(self.actor, observation, jax.random.key(seed))
         kind = self.actor.policy.action_kind
-        action = np.asarray(action).astype(kind.dtype)
+        action = kind.on_host(*map(np.asarray, actions))
         # A single choice is a number, not an array: environments look things up by it.
         return action[()] if isinstance(kind, Choice) else action
 
@@ -66,7 +67,7 @@ def _arrays(encoding: Encoding, observation: Any) -> PyTree[np.ndarray]:
         array = np.asarray(observation)
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{type(observation).__name__} where numbers should be")
-        return narrow_on_host(encoding.checked(array))
+        return encoding.checked(array)
     if encoding.keys is not None and (surplus := set(observation) - set(encoding.keys)):
         raise LookupError(f"it has {', '.join(sorted(map(str, surplus)))} besides")
     children = zip(encoding.parts, encoding.children(observation), strict=True)
@@ -76,10 +77,12 @@ def _arrays(encoding: Encoding, observation: Any) -> PyTree[np.ndarray]:
 
 # One for all policies: those of one kind share what is compiled.
 @jax.jit
-def _mode(actor: Actor, observation: PyTree) -> Array:
-    return actor.policy.action_kind.to_environment(actor(observation).mode())
+def _mode(actor: Actor, observation: PyTree) -> tuple[Array, Array]:
+    action = actor(observation).mode()
+    return action, actor.policy.action_kind.to_environment(action)
 
 
 @jax.jit
-def _sample(actor: Actor, observation: PyTree, key: PRNGKeyArray) -> Array:
-    return actor.act(observation, key)[2]
+def _sample(actor: Actor, observation: PyTree, key: PRNGKeyArray) -> tuple[Array, Array]:
+    action, _, env_action = actor.act(observation, key)
+    return action, env_action

@@ -10,12 +10,22 @@ import numpy as np
 
 from uphill.errors import UphillError
 from uphill.learning.learner import Learner, take
+from uphill.policies.encodings import Encoding
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.experiment import Experiment, Origin, as_path, read_experiment
 from uphill.runs.own_parts import own_parts_in
 from uphill.runs.saved import SavedRun
 from uphill.training.state import TrainState
+
+
+def encoding_in(init_from: str | PathLike[str]) -> Encoding:
+    """How the policies of a run read observations.
+
+    Raises:
+        UphillError: if it is no run, or has no checkpoint.
+    """
+    return read_manifest(as_path(init_from, "init_from") / "checkpoint", "latest").facts.encoding
 
 
 def initialized(

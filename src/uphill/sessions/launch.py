@@ -13,6 +13,7 @@ from uphill.envs.make import EnvironmentChoice, choose, name_of
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
 from uphill.parts.algorithms import ALGORITHMS
+from uphill.policies.encodings import Encoding
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import (
@@ -30,7 +31,7 @@ from uphill.runs.settings import BackendName, Choices, Settings, kept
 from uphill.sessions.display import Progress
 from uphill.sessions.evaluations import Evaluations
 from uphill.sessions.history import Memory, first_memory
-from uphill.sessions.init_from import initialized
+from uphill.sessions.init_from import encoding_in, initialized
 from uphill.sessions.intervals import measuring_interval
 from uphill.sessions.keeping import Keeper
 from uphill.sessions.presets import Preset, preset, settings_of
@@ -94,7 +95,8 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     )
     progress.say(f"Settings: {experiment.settings}.")
     use_compile_cache()
-    trainer = trainer_of(choice, experiment, network)
+    encoding = None if request.init_from is None else encoding_in(request.init_from)
+    trainer = trainer_of(choice, experiment, network, encoding=encoding)
     state = trainer.start()
     if request.init_from is not None:
         state, origin = initialized(state, experiment, request.init_from, network)
@@ -133,11 +135,13 @@ def trainer_of(
     experiment: Experiment,
     network: NetworkFactory | None,
     resumed_at: int = 0,
+    encoding: Encoding | None = None,
 ) -> Trainer:
-    """The trainer of an experiment."""
+    """The trainer of an experiment; `encoding` is that of the policies that it goes on with."""
     algorithm, steps = experiment.composition, experiment.steps
     every = measuring_interval(algorithm, steps)
-    return Trainer(choice, algorithm, experiment.all_seeds, steps, resumed_at, every, network)
+    seeds = experiment.all_seeds
+    return Trainer(choice, algorithm, seeds, steps, resumed_at, every, network, encoding)
 
 
 def _chosen(request: Request, env: str, start: Preset | None) -> tuple[Preset, str]:

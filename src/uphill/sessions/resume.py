@@ -60,7 +60,7 @@ def go_on(
     use_compile_cache()
     choice = environment_of(experiment, env, allow_import)
     check_network(experiment, network)
-    trainer = trainer_of(choice, experiment, network, facts.num_updates)
+    trainer = trainer_of(choice, experiment, network, facts.num_updates, facts.encoding)
     _check_device(facts.device)
     if (trainer.encoding, trainer.action_kind) != (facts.encoding, facts.action_kind):
         raise UphillError(

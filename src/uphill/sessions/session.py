@@ -91,6 +91,15 @@ class Session:
                 self.progress.stop()
                 self.keeper.save(state, memory)
                 raise Interrupted(self.advice(self.trainer.is_done(state))) from None
+            except UphillError as error:
+                steps = min(state.num_transitions)
+                if not steps:
+                    raise
+                self.keeper.save(state, memory)
+                folder = self.keeper.folder
+                raise UphillError(
+                    f"{error}\nWhat was learned in the {steps:,} steps before is saved in {folder}."
+                ) from error
             if chunk is None:
                 return state, memory, False
             state, memory = chunk.state, recorded(memory, chunk)
@@ -159,7 +168,6 @@ class Session:
         """Raises:
         UphillError: if a number that is not finite came from the environment or from learning.
         """
-        before = f"The checkpoint in {self.keeper.folder} is from before."
         for field_name, what in (("reward", "a reward"), ("observation", "an observation")):
             steps = rows[f"bad_{field_name}"]
             bad = np.argwhere((steps >= 0) & (rows["updated"] > 0))
@@ -169,10 +177,10 @@ class Session:
                 raise UphillError(
                     f"{self.experiment.env} returned {what} that is NaN or infinite in "
                     f"update {update}, at its step {steps[u, s]} (seed "
-                    f"{self.experiment.all_seeds[s]}): mend the environment. {before}"
+                    f"{self.experiment.all_seeds[s]}): mend the environment."
                 )
         if (rows["bad_learner"] & (rows["updated"] > 0)).any():
             raise UphillError(
                 f"Learning diverged by update {state.num_updates}: the networks hold NaN. Lower "
-                f"--optimizer.learning-rate. {before}"
+                "--optimizer.learning-rate."
             )

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, PRNGKeyArray, PyTree
 
+from uphill.collecting.border import AsSeen
 from uphill.collecting.episodes import Step, play, play_on_host
 from uphill.collecting.lanes import start_lanes
 from uphill.envs.backends.gymnasium import HostEnvironment
@@ -180,11 +181,12 @@ def evaluate_actors(
 
 def _act(
     actor: Actor, observation: PyTree, key: PRNGKeyArray, deterministic: Bool[Array, " N"]
-) -> Array:
+) -> tuple[Array, Array]:
+    """The action, and that for the environment."""
     distribution = actor(observation)
     sampled, mode = distribution.sample(key), distribution.mode()
     action = jax.vmap(jnp.where)(deterministic, mode, sampled)
-    return actor.policy.action_kind.to_environment(action)
+    return action, actor.policy.action_kind.to_environment(action)
 
 
 def _longest(env: Any) -> int:
@@ -207,8 +209,8 @@ def _episodes(
     lanes = start_lanes(*(env.reset(key_reset) if start is None else start))
 
     def act(observation: PyTree, key: PRNGKeyArray) -> tuple:
-        action = _act(actor, observation, key, deterministic)
-        return action, None, action
+        action, env_action = _act(actor, observation, key, deterministic)
+        return action, None, env_action
 
     def note(notes: tuple, step: Step) -> tuple[tuple, None]:
         returns, num_cut = notes
@@ -242,7 +244,7 @@ def _episodes_in_pool(most: int) -> Any:
 @jax.jit
 def _act_at(
     actor: Actor, observation: PyTree, key: PRNGKeyArray, t: Array, deterministic: Array
-) -> Array:
+) -> tuple[Array, Array]:
     return _act(actor, observation, jax.random.fold_in(key, t), deterministic)
 
 
@@ -250,13 +252,15 @@ def _episodes_on_host(
     env: HostEnvironment, actor: Actor, key: PRNGKeyArray, deterministic: Array, quota: Array
 ) -> tuple[Float[np.ndarray, "N Q"], Int[np.ndarray, " N"]]:
     def act(observation: PyTree, t: int) -> tuple:
-        action = np.asarray(_act_at(actor, observation, key, np.int32(t), deterministic))
-        return action, None, action
+        acted = _act_at(actor, observation, key, np.int32(t), deterministic)
+        action, env_action = map(np.asarray, acted)
+        return action, None, actor.policy.action_kind.on_host(action, env_action)
 
     returns = np.zeros((env.num_envs, quota.max()), np.float64)
     num_cut = np.zeros(env.num_envs, np.int32)
-    lanes = start_lanes((), env.reset())
-    for step in play_on_host(env, act, lanes, np.asarray(quota), _longest(env), np.float64):
+    seen = AsSeen(env, actor.encoding)
+    lanes = start_lanes((), seen.reset())
+    for step in play_on_host(seen, act, lanes, np.asarray(quota), _longest(env), np.float64):
         counted = np.flatnonzero(step.mask)
         returns[counted, step.number[counted]] = step.running_return[counted]
         num_cut += step.is_cut

@@ -9,10 +9,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import PyTree
 
+from uphill.collecting.border import AsSeen
 from uphill.collecting.compiled import collect, split
 from uphill.collecting.host import collect_on_host
 from uphill.collecting.lanes import Keys, Lanes, start_lanes, statistics
-from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.learning.learner import Learner
 from uphill.parts import Algorithm
 from uphill.policies.actor import Actor
@@ -163,7 +163,7 @@ class Pool(Outside):
 class Host(Outside):
     """Environments of Python's: one call of a compiled policy for each step of all of them."""
 
-    def __init__(self, env: HostEnvironment, seeds: Population, programs: Programs) -> None:
+    def __init__(self, env: AsSeen, seeds: Population, programs: Programs) -> None:
         super().__init__(seeds, programs)
         self.env = env
 
@@ -173,6 +173,7 @@ class Host(Outside):
     def collect(self, actors: Actor, counters: Counters, lanes: Lanes, keys: Keys) -> tuple:
         sampling, num_seeds = self.seeds.algorithms.sampling, self.seeds.num_seeds
         num_rows = sampling.num_rows(self.env.max_episode_steps)
+        kind = actors.policy.action_kind
 
         def before(
             num_steps: Array, algorithms: Algorithm, counters: Counters, keys: Keys
@@ -191,7 +192,9 @@ class Host(Outside):
         policy = self._programs.fast("act", act, *first)
 
         def act_on_host(observation: PyTree, t: int) -> tuple:
-            return tuple(map(np.asarray, policy(actors, uniform, observation, keys, np.int32(t))))
+            acted = policy(actors, uniform, observation, keys, np.int32(t))
+            action, log_prob, env_action = map(np.asarray, acted)
+            return action, log_prob, kind.on_host(action, env_action)
 
         return collect_on_host(self.env, act_on_host, lanes, num_rows, sampling.quota)
 

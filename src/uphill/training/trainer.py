@@ -6,6 +6,7 @@
 import time
 from collections.abc import Iterator, Sequence
 
+from uphill.collecting.border import AsSeen, encoding_of_env
 from uphill.collecting.lanes import Keys
 from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.base import CompiledEnvironment
@@ -14,7 +15,7 @@ from uphill.learning.learner import make_learner, stack
 from uphill.parts import Algorithm
 from uphill.policies.actions import action_kind_of
 from uphill.policies.actor import Actor
-from uphill.policies.encodings import encoding_of
+from uphill.policies.encodings import Encoding, encoding_of
 from uphill.policies.own_network import NetworkFactory
 from uphill.training.checks import check_episodes, check_numbers
 from uphill.training.inside import Inside
@@ -34,7 +35,8 @@ class Trainer:
     `algorithm` is that of all seeds, or a list of one for each, which differ in nothing but floats.
     `diagnostics.py` measures every `measure_every`-th update. To do so ends a call of the compiled
     program and takes another, so more of them in between are faster. `network` makes the networks'
-    hidden layers, in place of the algorithm's settings.
+    hidden layers, in place of the algorithm's settings. `encoding` is that of a training that goes
+    on: of Python environments it has the offsets that were learned with.
 
     Raises:
         UphillError: for a space, a sampling or a number that does not fit the environment.
@@ -49,6 +51,7 @@ class Trainer:
         resumed_at: int = 0,
         measure_every: int = 1,
         network: NetworkFactory | None = None,
+        encoding: Encoding | None = None,
     ) -> None:
         algorithms = one_for_each(algorithm, seeds)
         check_numbers(num_steps)
@@ -61,13 +64,17 @@ class Trainer:
         self.notice = notice or turns_notice(len(seeds), is_python)
         check_episodes(choice.name, sampling, self.env.max_episode_steps)
         self.encoding = encoding_of(self.env.observation_space)
+        if encoding is not None and encoding == self.encoding:
+            self.encoding = encoding
+        elif isinstance(self.env, HostEnvironment):
+            self.encoding = encoding_of_env(self.env)
         self.action_kind = action_kind_of(self.env.action_space, algorithms[0].policy.distribution)
         self._programs = Programs()
         population = population_of(algorithms, seeds, num_steps)
         if isinstance(self.env, CompiledEnvironment):
             self._way = Inside(self.env, population, self._programs)
         elif isinstance(self.env, HostEnvironment):
-            self._way = Host(self.env, population, self._programs)
+            self._way = Host(AsSeen(self.env, self.encoding), population, self._programs)
         else:
             self._way = Pool(self.env, population, self._programs)
         self._meter = Meter(population, self.action_kind, self._way.by_seed, self._programs)

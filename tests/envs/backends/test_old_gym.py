@@ -103,6 +103,66 @@ def test_spaces_of_the_old_package_become_gymnasiums():
         modern_space(old("Graph"))
 
 
+@pytest.mark.parametrize("info", [None, "text", [1], {}])
+def test_a_reset_is_todays_whatever_is_in_info(info):
+    class Modern(python_envs.Noise):
+        def reset(self, **keywords):
+            return super().reset(**keywords)[0], info
+
+    assert has_old_signatures(Modern()) is False
+
+
+@pytest.mark.parametrize(
+    ("space", "observation"),
+    [
+        (spaces.Tuple([spaces.Discrete(2), spaces.Discrete(2)]), (0, 1)),
+        (spaces.Box(0, 1, (2,)), (0.5, 0.5)),
+    ],
+)
+def test_an_observation_of_two_parts_is_no_pair_with_info(space, observation):
+    class Two(python_envs.OldGym):
+        observation_space = space
+
+        def reset(self):
+            return observation
+
+    assert adapt(Two()).reset(seed=0) == (observation, {})
+
+
+@pytest.mark.parametrize("base", [python_envs.Noise, python_envs.SeedOnly])
+def test_a_reset_without_info_beside_a_step_of_five_is_a_slip(base):
+    class Slip(base):
+        def reset(self, **keywords):
+            return super().reset(**keywords)[0]
+
+    class OldSlip(Slip):
+        def reset(self):
+            return super().reset(seed=0)
+
+    with pytest.raises(UphillError, match=r"^returned from reset something else than .*five"):
+        has_old_signatures(Slip())
+    adapted = adapt(OldSlip())
+    adapted.reset(seed=0)
+    with pytest.raises(UphillError, match=r"^returned from reset something else than .*five"):
+        adapted.step(0)
+
+
+@pytest.mark.parametrize("answer", [None, 1.0, (np.zeros(2), 1.0, False)])
+def test_a_step_of_no_language_is_named(answer):
+    env = python_envs.Noise()
+    env.step = lambda action: answer
+    with pytest.raises(UphillError, match=r"from step something else than .*(None|float|of 3)\."):
+        has_old_signatures(env)
+
+
+@pytest.mark.parametrize("done", [None, "no", np.array([True, False])])
+def test_an_old_done_is_one_truth_value(done):
+    old = python_envs.OldGym()
+    old.step = lambda action: (np.zeros(2, np.float32), 1.0, done, {})
+    with pytest.raises(UphillError, match="as done, which is neither"):
+        ModernSignatures(old).step(0)
+
+
 def test_accepts():
     assert accepts(lambda seed: 0, "seed")
     assert accepts(lambda **keywords: 0, "seed")

@@ -5,6 +5,7 @@ predicate ("returned …", "raised …"): `HostEnvironment` puts the environment
 """
 
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from gymnasium import spaces
 
 from uphill.errors import UphillError
+from uphill.words import listed
 
 _GYMNASIUM = Path(gymnasium.__file__).parent
 _NOT_THEIRS = (
@@ -21,50 +23,137 @@ _NOT_THEIRS = (
 )
 
 
+_RETURNS = {
+    "reset": "(observation, info)",
+    "step": "(observation, reward, terminated, truncated, info)",
+}
+READ_IN_INFO: tuple[str, ...] = ()
+"""The keys of `info` that we read. The rest is the user's own: nobody looks at it, and it is not
+sent from one process to another."""
+
+
 class Checked(gymnasium.Wrapper):
-    """An environment whose errors come with a sentence, and whose returns fit its spaces."""
+    """An environment whose errors come with a sentence, and whose returns fit its spaces.
+
+    It returns what it is given, in the types of the spaces, and no `info` but what we read of it.
+    """
 
     def __init__(self, env: gymnasium.Env) -> None:
         super().__init__(env)
         self._space = env.observation_space
+        self._is_plain = type(self._space) is spaces.Box
+        self._bounds = None if _has_all(self._space) else _integer_bounds(self._space)
 
     def reset(self, **keywords: Any) -> tuple[Any, dict]:
         try:
             result = self.env.reset(**keywords)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise failure("reset", error) from error
         if not isinstance(result, tuple) or len(result) != 2:
-            raise UphillError("returned from reset something else than (observation, info).")
-        check_observation(self.observation_space, result[0])
-        return result
+            raise UphillError(
+                f"returned from reset something else than (observation, info): {described(result)}."
+            )
+        space = self.env.observation_space
+        if space is not self._space and space != self._space:
+            raise UphillError(
+                f"replaced its observation_space in reset ({self._space} became {space}): a policy "
+                "sees one space, so set it once, in __init__."
+            )
+        return check_observation(self._space, result[0]), _read(result[1])
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
         try:
             result = self.env.step(action)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise failure("step", error) from error
-        if not isinstance(result, tuple) or len(result) != 5:
-            raise UphillError(
-                "returned from step something else than "
-                "(observation, reward, terminated, truncated, info)."
-            )
+        if type(result) is not tuple or len(result) != 5:
+            check_step(result)
         observation, reward, terminated, truncated, info = result
         space = self._space
         is_fine = (
-            type(space) is spaces.Box
+            self._is_plain
             and type(observation) is np.ndarray
             and observation.shape == space._shape
             and observation.dtype == space.dtype
+            and (self._bounds is None or _is_within(observation, *self._bounds))
         )
         if not is_fine:  # or to be looked at closely: this costs every step of every environment
-            check_observation(space, observation)
-        return observation, _number(reward), terminated, truncated, info
+            observation = check_observation(space, observation)
+        if type(terminated) is not bool:
+            terminated = is_true("terminated", terminated)
+        if type(truncated) is not bool:
+            truncated = is_true("truncated", truncated)
+        return observation, _number(reward), terminated, truncated, _read(info)
 
 
-def failure(where: str, error: Exception) -> UphillError:
+def _read(info: Any) -> dict[str, Any]:
+    """What we read of an environment's `info`, whatever that is."""
+    if not READ_IN_INFO or not isinstance(info, dict):
+        return {}
+    return {key: info[key] for key in READ_IN_INFO if key in info}
+
+
+def _is_theirs(frame: traceback.FrameSummary) -> bool:
+    return not frame.filename.startswith(_NOT_THEIRS)
+
+
+def check_environment(env: Any) -> None:
+    """Raises:
+    UphillError: if what somebody made is no environment at all.
+    """
+    parts = ("reset", "step", "observation_space", "action_space")
+    missing = [name for name in parts if not hasattr(env, name)]
+    if len(missing) == len(parts):
+        raise UphillError(f"returned {described(env)} instead of an environment: return that.")
+    if missing:
+        raise UphillError(
+            f"made {described(env)} that has no {listed(missing, 'and no')}: an environment has "
+            f"{listed(parts)}."
+        )
+
+
+def check_reset(result: Any) -> None:
+    """Raises:
+    UphillError: if `reset` returned something else than it should.
+    """
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise UphillError(
+            f"returned from reset something else than {_RETURNS['reset']}: {described(result)}. "
+            "Return both; info may be {}."
+        )
+
+
+def check_step(result: Any) -> None:
+    """Raises:
+    UphillError: if `step` returned something else than it should.
+    """
+    if not isinstance(result, tuple) or len(result) != 5:
+        raise UphillError(
+            f"returned from step something else than {_RETURNS['step']}: {described(result)}. "
+            "Return these five; info may be {}."
+        )
+
+
+def described(result: Any) -> str:
+    """What somebody returned, in a few words."""
+    if isinstance(result, tuple):
+        return f"a tuple of {len(result)}"
+    return "None" if result is None else f"a {type(result).__name__}"
+
+
+def failure(where: str, error: BaseException) -> UphillError:
     """The error of an environment's own code, with its own traceback."""
     if isinstance(error, UphillError):
         return error
+    if isinstance(error, SystemExit):
+        return UphillError(
+            f"ended the program in {where}, with sys.exit (its window was closed?): raise an error "
+            f"instead, or end the episode. Where that was follows.\n{own_traceback(error)}"
+        )
+    frames = traceback.extract_tb(error.__traceback__)
+    if where in _RETURNS and "unpack" in str(error) and not any(map(_is_theirs, frames)):
+        # A wrapper of Gymnasium's got it first.
+        return UphillError(f"returned from {where} something else than {_RETURNS[where]}: {error}.")
     return UphillError(
         f"raised {type(error).__name__} in {where}; its own error follows.\n{own_traceback(error)}"
     )
@@ -75,37 +164,42 @@ def own_traceback(error: BaseException) -> str:
     full = traceback.TracebackException.from_exception(error)
     exception: traceback.TracebackException | None = full
     while exception is not None:
-        own = [frame for frame in exception.stack if not frame.filename.startswith(_NOT_THEIRS)]
+        own = [frame for frame in exception.stack if _is_theirs(frame)]
         exception.stack = traceback.StackSummary.from_list(own)
         exception = exception.__cause__ or exception.__context__
     return "".join(full.format()).rstrip()
 
 
-def check_observation(space: gymnasium.Space, value: Any, path: str = "observation") -> None:
-    """Raises:
-    UphillError: if `value` has not the structure, shape and kind of number of `space`.
+def check_observation(space: gymnasium.Space, value: Any, path: str = "observation") -> Any:
+    """The observation, with plain numbers and lists in the types of `space`.
+
+    Raises:
+        UphillError: if `value` has not the structure, shape and kind of number of `space`, or whole
+            numbers outside its bounds.
     """
     if isinstance(space, spaces.Dict):
         if not isinstance(value, dict) or set(value) != set(space.spaces):
             raise UphillError(f"returned no dict with keys {list(space.spaces)} as its {path}.")
-        for key, part in space.spaces.items():
-            check_observation(part, value[key], f"{path}[{key!r}]")
-    elif isinstance(space, spaces.Tuple):
+        return {
+            key: check_observation(part, value[key], f"{path}[{key!r}]")
+            for key, part in space.spaces.items()
+        }
+    if isinstance(space, spaces.Tuple):
         if not isinstance(value, tuple) or len(value) != len(space.spaces):
             raise UphillError(f"returned no tuple of {len(space.spaces)} parts as its {path}.")
-        for k, part in enumerate(space.spaces):
-            check_observation(part, value[k], f"{path}[{k}]")
-    elif isinstance(
-        space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary
-    ):
-        _check_array(space, value, path)
+        return tuple(
+            check_observation(part, value[k], f"{path}[{k}]") for k, part in enumerate(space.spaces)
+        )
+    if isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
+        return _checked_array(space, value, path)
+    return value
 
 
-def _check_array(space: gymnasium.Space, value: Any, path: str) -> None:
+def _checked_array(space: gymnasium.Space, value: Any, path: str) -> Any:
     assert space.dtype is not None
     is_array = isinstance(value, np.ndarray | np.generic)
     try:
-        array = value if is_array else np.asarray(value)
+        array = np.asarray(value)
     except ValueError as error:  # rows of different lengths
         raise UphillError(f"returned no array as its {path}: {error}.") from error
     if array.shape != space.shape:
@@ -113,21 +207,81 @@ def _check_array(space: gymnasium.Space, value: Any, path: str) -> None:
             f"returned an array of shape {array.shape} as its {path}, but its observation space "
             f"says {space.shape}: mend one of them."
         )
-    # Python's own integers have no width: what they are cast to is no loss.
-    allowed = "same_kind" if is_array or array.dtype.kind != "i" else "unsafe"
-    if not np.can_cast(array.dtype, space.dtype, allowed):
+    # Python's own integers have no width: if the space has them, it has them in its type.
+    is_plain = not is_array and (array.dtype.kind in "iu" or _is_whole(array))
+    if not (is_plain or np.can_cast(array.dtype, space.dtype, "same_kind")):
         raise UphillError(
             f"returned an array of dtype {array.dtype} as its {path}, but its observation space "
             f"says {space.dtype}: mend one of them."
         )
-    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
-        start = np.asarray(space.start)
-        count = space.n if isinstance(space, spaces.Discrete) else space.nvec
-        if ((array < start) | (array >= start + count)).any():
-            raise UphillError(
-                f"returned {value} as its {path}, which is not in its observation space {space}: "
-                "mend one of them."
-            )
+    bounds = _integer_bounds(space)
+    if bounds is not None and not _is_within(array, *bounds):
+        raise _outside(space, array, *bounds, path)
+    if is_array and array.dtype == space.dtype:
+        return value
+    with np.errstate(over="ignore"):
+        cast = array.astype(space.dtype)
+    if cast.dtype.kind == "f" and (is_lost := ~np.isfinite(cast) & (np.abs(array) < np.inf)).any():
+        index = tuple(np.argwhere(is_lost)[0])
+        raise too_large(array[index], path + entry(index), cast.dtype)
+    return cast
+
+
+def too_large(number: Any, path: str, dtype: np.dtype) -> UphillError:
+    """The sentence about a number that a type of floats can't hold."""
+    return UphillError(
+        f"returned {number} as its {path}, and {dtype} holds numbers up to "
+        f"{np.finfo(dtype).max:.2g}: give it in another unit."
+    )
+
+
+def entry(index: Sequence[Any]) -> str:
+    """An index as it is written."""
+    return f"[{', '.join(str(int(k)) for k in index)}]" if len(index) else ""
+
+
+def _is_whole(array: np.ndarray) -> bool:
+    """Whether these are Python's integers, of more than 64 bits."""
+    return array.dtype.kind == "O" and all(isinstance(x, int) for x in array.flat)
+
+
+def _integer_bounds(space: gymnasium.Space) -> tuple[Any, Any] | None:
+    """The least and the greatest of each whole number of a space: another would be another number
+    in its type, or none of its choices. None for other numbers."""
+    match space:
+        case spaces.Discrete():
+            return space.start, space.start + space.n - 1
+        case spaces.MultiDiscrete():
+            return space.start, space.start + space.nvec - 1
+        case spaces.MultiBinary():
+            return 0, 1
+        case spaces.Box() if space.dtype.kind == "b":
+            return 0, 1
+        case spaces.Box() if space.dtype.kind in "iu":
+            return space.low, space.high
+    return None
+
+
+def _has_all(space: gymnasium.Space) -> bool:
+    """Whether a space has all whole numbers of its type, as images have all bytes."""
+    if not isinstance(space, spaces.Box) or space.dtype.kind not in "iu":
+        return False
+    limits = np.iinfo(space.dtype.name)
+    return bool((space.low == limits.min).all() and (space.high == limits.max).all())
+
+
+def _is_within(array: Any, low: Any, high: Any) -> bool:
+    return not ((array < low) | (array > high)).any()
+
+
+def _outside(space: gymnasium.Space, array: Any, low: Any, high: Any, path: str) -> UphillError:
+    """The first number that is outside the bounds, and they."""
+    array, low, high = np.broadcast_arrays(array, low, high)
+    index = tuple(np.argwhere((array < low) | (array > high))[0])
+    return UphillError(
+        f"returned {array[index]} as its {path}{entry(index)}, which is not in its observation "
+        f"space {space}: there it goes from {low[index]} to {high[index]}, so mend one of them."
+    )
 
 
 def _number(reward: Any) -> Any:
@@ -138,3 +292,13 @@ def _number(reward: Any) -> Any:
     if array.size != 1 or array.dtype.kind not in "biuf":
         raise UphillError(f"returned {reward!r} as its reward, which is not one number.")
     return array.item()
+
+
+def is_true(name: str, value: Any) -> bool:
+    """Whether an episode was `terminated`, or `truncated`."""
+    if isinstance(value, np.bool_):
+        return bool(value)
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "biuf" or array.item() not in (0, 1):
+        raise UphillError(f"returned {value!r} as {name}, which is neither True nor False.")
+    return bool(array.item())

@@ -83,6 +83,12 @@ def pool_time_limit(pool: Any) -> int | None:
     return limit if limit < 2**31 - 1 else None
 
 
+def action_dtype(pool: Any) -> np.dtype:
+    """The type of the pool's actions, which its `action_space` may not say. It reads whatever it is
+    given as numbers of that type."""
+    return np.dtype(pool.spec.action_array_spec["action"].dtype)
+
+
 class EnvPoolEnvironment:
     """A pool whose `step` can be traced; its state is the pool's handle.
 
@@ -110,9 +116,7 @@ class EnvPoolEnvironment:
 
     def step(self, state: Array, action: Array) -> tuple[Array, Timestep]:
         with jax.enable_x64(True):
-            action = lax.convert_element_type(action, np.dtype(self.action_space.dtype))
-            if isinstance(self.action_space, gymnasium.spaces.Discrete):
-                action = lax.convert_element_type(action, np.int32)
+            action = lax.convert_element_type(action, action_dtype(self._pool))
             handle, (observation, reward, terminated, truncated, _) = self._step(state, action)
             observation = jax.tree.map(
                 lambda x: lax.convert_element_type(x, narrow(x.dtype)), observation

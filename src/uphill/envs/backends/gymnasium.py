@@ -17,10 +17,18 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 from gymnasium.vector.async_vector_env import AsyncState
 from jaxtyping import PyTree
 
-from uphill.envs.backends.checks import Checked, failure, own_traceback
+from uphill.envs.backends.checks import (
+    Checked,
+    check_environment,
+    entry,
+    failure,
+    own_traceback,
+    too_large,
+)
 from uphill.envs.backends.old_gym import adapt, has_old_signatures, takes_seeds
 from uphill.envs.importing import imported
 from uphill.errors import UphillError
+from uphill.trajectory import fits_32_bits
 from uphill.words import listed
 
 EnvironmentMaker = Callable[..., Any]
@@ -77,7 +85,7 @@ def prepare(
         limit = time_limit(made)
         threshold = made.spec.reward_threshold if made.spec is not None else None
         made.close()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise unmakeable(name, env_kwargs, error) from error
     notice = None
     if is_old:
@@ -88,10 +96,13 @@ def prepare(
 
 def make_bare(env: EnvSpec | EnvironmentMaker, env_kwargs: dict[str, Any]) -> Any:
     """The environment alone, whatever its class: Gymnasium refuses what is not its own."""
-    if not isinstance(env, EnvSpec):
-        return env(**env_kwargs)
-    keywords = {k: v for k, v in env_kwargs.items() if k != "max_episode_steps"}
-    return _create(env.entry_point, **env.kwargs | keywords)
+    if isinstance(env, EnvSpec):
+        keywords = {k: v for k, v in env_kwargs.items() if k != "max_episode_steps"}
+        made = _create(env.entry_point, **env.kwargs | keywords)
+    else:
+        made = env(**env_kwargs)
+    check_environment(made)
+    return made
 
 
 def _create(entry_point: Any, **keywords: Any) -> Any:
@@ -115,10 +126,10 @@ def factory_of(
     return partial(gymnasium.make, spec, disable_env_checker=True, **env_kwargs)
 
 
-def unmakeable(name: str, env_kwargs: dict[str, Any], error: Exception) -> UphillError:
+def unmakeable(name: str, env_kwargs: dict[str, Any], error: BaseException) -> UphillError:
     """Why an environment could not be made, as a sentence."""
-    if isinstance(error, UphillError):
-        return UphillError(f"{name} {error}")
+    if isinstance(error, UphillError | SystemExit):
+        return UphillError(f"{name} {failure('making it', error)}")
     if isinstance(error, gymnasium.error.DependencyNotInstalled):
         return UphillError(f"{name} needs a package that is missing: {error}")
     if isinstance(error, ModuleNotFoundError):
@@ -166,7 +177,7 @@ def make_vector(
             "made from must be importable there, and a script that trains needs "
             "`if __name__ == '__main__':`."
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UphillError(f"{name} {failure('making it', error)}") from error
 
 
@@ -191,7 +202,9 @@ class HostEnvironment:
         lane_seeds: list[int],
         max_episode_steps: int | None,
         reward_threshold: float | None,
+        action_dtype: np.dtype | None = None,
     ) -> None:
+        """`action_dtype` is that of what takes another than its action space says."""
         self.name = name
         self.num_envs = len(lane_seeds)
         self.max_episode_steps = max_episode_steps
@@ -206,6 +219,7 @@ class HostEnvironment:
             vector.single_action_space if is_vector else vector.action_space
         )
         self._vector = vector
+        self._action_dtype = action_dtype or self.action_space.dtype
         self._end: Callable[[], Any] = vector.close
         if isinstance(vector, AsyncVectorEnv):
             # However the training ends, and before the vector's own finaliser, which waits for an
@@ -213,9 +227,19 @@ class HostEnvironment:
             self._end = weakref.finalize(self, _end_processes, vector)
         self._seeds: list[int] | None = lane_seeds if is_vector else None
         self._num_steps = 0
+        self._first: PyTree[np.ndarray] | None = None
+
+    def peek(self) -> PyTree[np.ndarray]:
+        """The observations that the first reset is going to return."""
+        if self._first is None:
+            self._first = self.reset()
+        return self._first
 
     def reset(self) -> PyTree[np.ndarray]:
         """First observations. The seeds are given once: after that the random streams go on."""
+        if self._first is not None:
+            observation, self._first = self._first, None
+            return observation
         keywords = {} if self._seeds is None else {"seed": self._seeds}
         self._seeds = None
         observation = self._guarded("reset", lambda: self._vector.reset(**keywords))[0]
@@ -227,10 +251,11 @@ class HostEnvironment:
     ) -> tuple[PyTree[np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
         """Observation, reward, terminated, truncated."""
         self._num_steps += 1
+        action = np.asarray(action, self._action_dtype)
         observation, reward, terminated, truncated, _ = self._guarded(
             "step", lambda: self._vector.step(action)
         )
-        if not np.isfinite(reward).all():
+        if not fits_32_bits(reward):
             raise self._complaint("reward", reward)
         self._check_observation(observation)
         return observation, reward, terminated, truncated
@@ -251,7 +276,7 @@ class HostEnvironment:
                 "lost the process of one of its environments: it ended without an error of its own "
                 "(killed, or out of memory?)."
             ) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._error(str(failure(what, error))) from error
 
     def _error(self, predicate: str) -> UphillError:
@@ -266,14 +291,17 @@ class HostEnvironment:
         elif isinstance(observation, tuple):
             for k, part in enumerate(observation):
                 self._check_observation(part, f"{path}[{k}]")
-        elif observation.dtype.kind == "f" and not np.isfinite(observation).all():
+        elif not fits_32_bits(observation):
             raise self._complaint(path, observation)
 
     def _complaint(self, field: str, array: np.ndarray) -> UphillError:
-        bad = ~np.isfinite(array.reshape(self.num_envs, -1)).all(-1)
-        value = array.ravel()[~np.isfinite(array.ravel())][0]
+        with np.errstate(over="ignore"):
+            env, *index = np.argwhere(~np.isfinite(array.astype(np.float32)))[0]
+        value = array[(env, *index)]
+        if np.isfinite(value):
+            return self._error(str(too_large(value, field + entry(index), np.dtype(np.float32))))
         return self._error(
-            f"returned {value} in its {field} (environment {int(bad.argmax())} of "
+            f"returned {value} in its {field} (environment {env} of "
             f"{self.num_envs}): mend the environment."
         )
 

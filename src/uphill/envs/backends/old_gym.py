@@ -9,7 +9,13 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
+from uphill.envs.backends.checks import check_observation, check_step, is_true
 from uphill.errors import UphillError
+
+_SLIP = (
+    "returned from reset something else than (observation, info), though its step returns five "
+    "values, as Gymnasium's do: return both from reset; info may be {}."
+)
 
 
 class ModernSignatures(gymnasium.Env):
@@ -28,6 +34,7 @@ class ModernSignatures(gymnasium.Env):
         self.spec = spec if isinstance(spec, EnvSpec) else None
         self._takes_seed = accepts(env.reset, "seed")
         self._takes_options = accepts(env.reset, "options")
+        self._is_bare = False
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
         keywords: dict[str, Any] = {"seed": seed} if self._takes_seed else {}
@@ -36,7 +43,8 @@ class ModernSignatures(gymnasium.Env):
         if seed is not None and not self._takes_seed:
             self._seed(seed)
         result = self.env.reset(**keywords)
-        return result if is_modern_reset(result) else (result, {})
+        self._is_bare = not is_modern_reset(result, self.observation_space)
+        return (result, {}) if self._is_bare else result
 
     def _seed(self, seed: int) -> None:
         if hasattr(self.env, "seed"):
@@ -46,11 +54,16 @@ class ModernSignatures(gymnasium.Env):
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
         result = self.env.step(action)
-        if len(result) != 4:
+        if not isinstance(result, tuple) or len(result) != 4:
+            check_step(result)
+            if self._is_bare:
+                raise UphillError(_SLIP)
             return result
         observation, reward, done, info = result
-        is_truncated = bool(done) and bool((info or {}).get("TimeLimit.truncated", False))
-        return observation, reward, bool(done) and not is_truncated, is_truncated, info or {}
+        is_truncated = isinstance(info, dict) and bool(info.get("TimeLimit.truncated", False))
+        if is_truncated and is_true("done", done):
+            return observation, reward, False, True, {}
+        return observation, reward, is_true("done", done), False, {}
 
     @property
     def draws(self) -> bool:
@@ -65,15 +78,25 @@ class ModernSignatures(gymnasium.Env):
 
 
 def has_old_signatures(env: Any) -> bool:
-    """Whether an environment speaks the old Gym's language. May reset it and step it once."""
+    """Whether an environment speaks the old Gym's language. May reset it and step it once.
+
+    Raises:
+        UphillError: if what it returns is of no language.
+    """
     if not isinstance(env, gymnasium.Env):
         return True
     base: gymnasium.Env = env.unwrapped
     if not (accepts(base.reset, "seed") and accepts(base.reset, "options")):
         return True
-    if not is_modern_reset(base.reset(seed=0)):
+    first = base.reset(seed=0)
+    is_old_reset = not is_modern_reset(first, base.observation_space)
+    result = base.step(base.action_space.sample())
+    if isinstance(result, tuple) and len(result) == 4:
         return True
-    return len(base.step(base.action_space.sample())) == 4
+    check_step(result)
+    if is_old_reset:
+        raise UphillError(_SLIP)
+    return False
 
 
 def takes_seeds(env: Any) -> bool:
@@ -92,9 +115,19 @@ def adapt(env: Any) -> gymnasium.Env:
     return env
 
 
-def is_modern_reset(result: Any) -> bool:
-    """Whether `reset` returned (observation, info)."""
-    return isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)
+def is_modern_reset(result: Any, space: Any) -> bool:
+    """Whether `reset` returned (observation, info), and not an observation of two parts."""
+    if not isinstance(result, tuple) or len(result) != 2:
+        return False
+    return isinstance(result[1], dict) or not _is_in(modern_space(space), result)
+
+
+def _is_in(space: gymnasium.Space, value: Any) -> bool:
+    try:
+        check_observation(space, value)
+    except UphillError:
+        return False
+    return True
 
 
 def accepts(function: Callable, keyword: str) -> bool:

@@ -6,7 +6,7 @@ import gymnasium
 import jax
 import numpy as np
 
-from uphill.envs.backends.envpool import make_pool, pool_time_limit
+from uphill.envs.backends.envpool import action_dtype, make_pool, pool_time_limit
 from uphill.errors import UphillError
 
 _CONSOLE_FPS = 60  # of Atari's; EnvPool's other environments have no unit of time
@@ -46,9 +46,7 @@ class PooledEnv(gymnasium.Env):
         return jax.tree.map(_only, self._pool.reset()[0]), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        actions = np.asarray(action, self.action_space.dtype)[None]
-        # As everywhere where pools are stepped: their choices have 32 bits.
-        actions = actions.astype(np.int32) if actions.dtype == np.int64 else actions
+        actions = np.asarray(action, action_dtype(self._pool))[None]
         observation, reward, terminated, truncated, _ = self._pool.step(actions)
         observation = jax.tree.map(_only, observation)
         return observation, float(reward[0]), bool(terminated[0]), bool(truncated[0]), {}

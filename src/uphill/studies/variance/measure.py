@@ -153,11 +153,12 @@ class _Measurement:
         jax.devices()  # the trainer asks for one device, but batches are spread over the cores
         self.table: list[Entry] = entries(gamma, envs)
         self.base = fitting(gamma, envs, settings)
-        self.trainer = Trainer(choice, self.base, (seed,), 1)
+        actor = None if trained is None else take(trained.learners, trained.seed_index).actor
+        encoding = None if actor is None else actor.encoding
+        self.trainer = Trainer(choice, self.base, (seed,), 1, encoding=encoding)
         self.is_compiled = isinstance(self.trainer.env, CompiledEnvironment)
         learner = take(self.trainer.start().learners, 0)
-        if trained is not None:
-            actor = take(trained.learners, trained.seed_index).actor
+        if actor is not None:
             learner = eqx.tree_at(lambda x: x.actor, learner, actor)
         self.fitted = Fitted(learner, np.zeros(2, np.float32))
         self.key, self.envs = seed_keys((seed,))[0], envs
