@@ -44,11 +44,11 @@ def test_the_help_has_every_setting_with_its_default_and_sentence(
     text = " ".join(capfd.readouterr().out.replace("│", " ").split())
     for field in SHARED:
         flag = "--" + TYPED.get(field.name, field.name).replace("_", "-")
-        # What is said of a flag stands beside it, or below.
-        (said,) = [x for x in re.split(r" (?=--[a-z])", text) if re.match(rf"{flag}[ ,]", x)]
-        assert (sentences(Settings) | sentences(Choices))[field.name] in said
+        sentence = (sentences(Settings) | sentences(Choices))[field.name]
         default = "" if field.default == () else f"(default: {field.default})"
-        assert default in said
+        # Between a flag and what is said of it stands no other flag, but perhaps its --no-FLAG.
+        until = rf" {flag}[ ,](?:(?! --(?!no-)).)*"
+        assert re.search(until + re.escape(f"{sentence} {default}"), text), flag
 
 
 def test_what_is_narrower_elsewhere_has_the_same_default() -> None:
