@@ -25,7 +25,7 @@ from trajectories import (
 from uphill.learning.advantages import make_batch
 from uphill.learning.learner import joint_model
 from uphill.learning.objective import mean_kl
-from uphill.learning.update import split, update
+from uphill.learning.update import minibatches_of, update
 from uphill.parts import (
     SGD,
     ActionValue,
@@ -62,10 +62,10 @@ def test_trap_23_every_sample_is_in_exactly_one_minibatch():
     learner = learner_of(algorithm)
     batch, _ = make_batch(algorithm, learner, trajectory_of(learner))
     numbered = eqx.tree_at(lambda b: b.target, batch, jnp.arange(48.0)[None])
-    parts = split(numbered, 4, jax.random.key(1))
+    parts = minibatches_of(numbered, 4, jax.random.key(1))
     assert parts.mask.shape == (4, 1, 12)
     assert sorted(np.ravel(parts.target)) == list(range(48))
-    again = split(numbered, 4, jax.random.key(2))
+    again = minibatches_of(numbered, 4, jax.random.key(2))
     assert not np.array_equal(parts.target, again.target)
     # The samples stay whole: features and actions move with their number.
     order = np.ravel(parts.target).astype(int)
@@ -233,7 +233,7 @@ def test_the_step_on_which_the_target_kl_is_exceeded_is_not_taken():
     assert metrics["policy/num_steps"] == 1
     assert metrics["policy/approximate_kl"] < 1e-7  # that of the step that was taken
     batch, _ = make_batch(algorithm, learner, trajectory)
-    first = jax.tree.map(lambda x: x[0], split(batch, 2, jax.random.split(KEY, 4)[0]))
+    first = jax.tree.map(lambda x: x[0], minibatches_of(batch, 2, jax.random.split(KEY, 4)[0]))
     model = joint_model(algorithm, learner)
     gradient, _ = descent_direction(algorithm, model, first)
     expected = jax.tree.map(lambda x, g: x - 0.5 * g, model, gradient)

@@ -11,10 +11,10 @@ import uphill
 from uphill.cli import main
 from uphill.cli.commands.train import TrainOptions
 from uphill.runs.experiment import Experiment
-from uphill.runs.settings import Choices, Settings, kept, sentences
+from uphill.runs.settings import Options, Settings, kept, sentences
 from uphill.sessions.launch import Request
 
-SHARED = (*fields(Choices), *fields(Settings))
+SHARED = (*fields(Options), *fields(Settings))
 TYPED = {"is_async": "async-envs"}
 """Settings that have another name on the command line."""
 
@@ -44,7 +44,7 @@ def test_the_help_has_every_setting_with_its_default_and_sentence(
     text = " ".join(capfd.readouterr().out.replace("│", " ").split())
     for field in SHARED:
         flag = "--" + TYPED.get(field.name, field.name).replace("_", "-")
-        sentence = (sentences(Settings) | sentences(Choices))[field.name]
+        sentence = (sentences(Settings) | sentences(Options))[field.name]
         default = "" if field.default == () else f"(default: {field.default})"
         # Between a flag and what is said of it stands no other flag, but perhaps its --no-FLAG.
         until = rf" {flag}[ ,](?:(?! --(?!no-)).)*"
@@ -57,7 +57,7 @@ def test_what_is_narrower_elsewhere_has_the_same_default() -> None:
         for field in fields(Settings):
             assert own[field.name] == field.default
     options = {field.name: field.default for field in fields(TrainOptions)}
-    assert all(options[field.name] == field.default for field in fields(Choices))
+    assert all(options[field.name] == field.default for field in fields(Options))
 
 
 def test_experiment_json_keeps_the_settings() -> None:

@@ -17,8 +17,8 @@ def collect(
     """A trajectory by an algorithm's sampling. `key` may have an axis for the seeds."""
     rows = sampling.num_rows(env.max_episode_steps)
     if sampling.quota is None:
-        return collect_steps(env, act, lanes, split(key, (rows,)))
-    keys = split(key, (rows // BLOCK, BLOCK))
+        return collect_steps(env, act, lanes, split_keys(key, (rows,)))
+    keys = split_keys(key, (rows // BLOCK, BLOCK))
     return collect_episodes(env, act, lanes, keys, sampling.quota)
 
 
@@ -57,7 +57,7 @@ def collect_episodes(
     return played.lanes, trajectory, played.finished
 
 
-def split(key: Keys, shape: tuple[int, ...]) -> Keys:
+def split_keys(key: Keys, shape: tuple[int, ...]) -> Keys:
     """Keys for every step: `shape`, then the axis for the seeds if `key` has one."""
     if key.ndim == 0:
         return jax.random.split(key, shape)

@@ -88,7 +88,8 @@ def ascend(
         samples = renewed(carry[0])
         if algorithm.num_minibatches == 1:
             return step(carry, samples)
-        carry, metrics = jax.lax.scan(step, carry, split(samples, algorithm.num_minibatches, key))
+        minibatches = minibatches_of(samples, algorithm.num_minibatches, key)
+        carry, metrics = jax.lax.scan(step, carry, minibatches)
         return carry, jax.tree.map(jnp.mean, metrics)
 
     if algorithm.num_epochs == 1:
@@ -134,7 +135,7 @@ def _until(
         samples = renewed(carry[0][0])
         if algorithm.num_minibatches == 1:
             return go_on(carry, samples)
-        return jax.lax.scan(go_on, carry, split(samples, algorithm.num_minibatches, key))
+        return jax.lax.scan(go_on, carry, minibatches_of(samples, algorithm.num_minibatches, key))
 
     shapes = jax.eval_shape(step, carry, batch)[1]
     nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
@@ -145,7 +146,7 @@ def _until(
     return carry, metrics
 
 
-def split(batch: Batch, num_minibatches: int, key: PRNGKeyArray) -> Batch:
+def minibatches_of(batch: Batch, num_minibatches: int, key: PRNGKeyArray) -> Batch:
     """The samples in random order, every one once, in `num_minibatches` equal parts."""
     order = jax.random.permutation(key, batch.mask.shape[1])
 

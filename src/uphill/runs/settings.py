@@ -20,7 +20,7 @@ SinkName = Literal["tensorboard", "wandb"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choices:
+class Options:
     """What the preset, the environment or the clock decides where nobody does."""
 
     algo: str | None = None

@@ -23,7 +23,7 @@ Recent = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
-class Memory:
+class Remembered:
     """What a session remembers beside the state: all of it is in the checkpoint."""
 
     history: History
@@ -36,7 +36,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Chunk:
+class Stretch:
     """Some updates, and the state that they led to."""
 
     state: TrainState
@@ -49,7 +49,7 @@ class Chunk:
     compile_seconds: float
 
 
-def first_memory(state: TrainState, num_seeds: int) -> Memory:
+def first_memory(state: TrainState, num_seeds: int) -> Remembered:
     """What a session remembers at its start."""
     history = History(
         recent=((),) * num_seeds,
@@ -58,19 +58,19 @@ def first_memory(state: TrainState, num_seeds: int) -> Memory:
         best_seconds=(0.0,) * num_seeds,
         tracked=(Tracked(),) * num_seeds,
     )
-    return Memory(history, state.learners, untrained=jax.device_get(state.learners.actor))
+    return Remembered(history, state.learners, untrained=jax.device_get(state.learners.actor))
 
 
-def recorded(memory: Memory, chunk: Chunk) -> Memory:
-    """The memory after a chunk."""
-    history, rows = memory.history, chunk.rows
+def recorded(memory: Remembered, stretch: Stretch) -> Remembered:
+    """The memory after a stretch."""
+    history, rows = memory.history, stretch.rows
     evaluated_at = history.evaluated_at
-    if chunk.evaluation is not None:
-        evaluated_at = min(chunk.state.num_transitions)
+    if stretch.evaluation is not None:
+        evaluated_at = min(stretch.state.num_transitions)
     history = replace(
         history,
-        seconds=history.seconds + chunk.seconds,
-        compile_seconds=history.compile_seconds + chunk.compile_seconds,
+        seconds=history.seconds + stretch.seconds,
+        compile_seconds=history.compile_seconds + stretch.compile_seconds,
         recent=tuple(_recent(recent, rows, s) for s, recent in enumerate(history.recent)),
         tracked=tuple(take_in(tracked, rows, s) for s, tracked in enumerate(history.tracked)),
         evaluated_at=evaluated_at,
@@ -102,10 +102,10 @@ def is_solved(recent: Recent, threshold: float | None) -> bool:
     return sum(count for count, _ in recent) >= RECENT and mean >= threshold
 
 
-def table_of(memory: Memory, chunk: Chunk, experiment: Experiment) -> list[dict[str, Any]]:
+def table_of(memory: Remembered, stretch: Stretch, experiment: Experiment) -> list[dict[str, Any]]:
     """The rows of `metrics.csv` at a logging point, one for each seed."""
     assert memory.pending is not None
-    history, state = memory.history, chunk.state
+    history, state = memory.history, stretch.state
     speed = sum(state.num_transitions) / history.steady_seconds
     table = []
     for s, seed in enumerate(experiment.all_seeds):
@@ -118,13 +118,13 @@ def table_of(memory: Memory, chunk: Chunk, experiment: Experiment) -> list[dict[
             **summarize_window(memory.pending, s),
         }
         if experiment.eval_every is not None:
-            evaluation = chunk.evaluation
+            evaluation = stretch.evaluation
             row["evaluation/episode_return"] = None if evaluation is None else evaluation[s]
         table.append(row)
     return table
 
 
-def with_best(memory: Memory, state: TrainState, scores: Sequence[float | None]) -> Memory:
+def with_best(memory: Remembered, state: TrainState, scores: Sequence[float | None]) -> Remembered:
     """The memory, with the learners of those seeds that never had such a score."""
     history = memory.history
     better = [
@@ -165,7 +165,7 @@ def new_milestones(
                 yield Milestone(name, s, *moment, shown)
 
 
-def with_milestones(memory: Memory, new: Sequence[Milestone]) -> Memory:
+def with_milestones(memory: Remembered, new: Sequence[Milestone]) -> Remembered:
     """The memory, with milestones that were reached."""
     history = memory.history
     history = replace(history, milestones=(*history.milestones, *new))

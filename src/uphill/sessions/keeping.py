@@ -12,7 +12,7 @@ from uphill.runs.files import CURVE_FILES, EVALUATION_FILE, REPORT_FILE
 from uphill.runs.kept_policies import keep_policy, write_milestones
 from uphill.runs.metrics import MetricsFile
 from uphill.runs.milestones import UNTRAINED, Milestone
-from uphill.sessions.history import Memory, with_milestones
+from uphill.sessions.history import Remembered, with_milestones
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
 
@@ -25,7 +25,7 @@ class Keeper:
         self._saved_best: Learner | None = None
         self._has_saved = False
 
-    def save(self, state: TrainState, memory: Memory, stopped: bool = False) -> None:
+    def save(self, state: TrainState, memory: Remembered, stopped: bool = False) -> None:
         """Write the checkpoint.
 
         Raises:
@@ -65,7 +65,7 @@ class Keeper:
             (self.folder / name).unlink(missing_ok=True)
         self._has_saved = True
 
-    def keep(self, new: list[Milestone], memory: Memory, state: TrainState) -> Memory:
+    def keep(self, new: list[Milestone], memory: Remembered, state: TrainState) -> Remembered:
         """Keep the policies that came to something new; the memory, with these milestones.
 
         Raises:

@@ -27,10 +27,10 @@ from uphill.runs.experiment import (
 )
 from uphill.runs.files import unused
 from uphill.runs.metrics import MetricsFile
-from uphill.runs.settings import BackendName, Choices, Settings, kept
+from uphill.runs.settings import BackendName, Options, Settings, kept
 from uphill.sessions.display import Progress
 from uphill.sessions.evaluations import Evaluations
-from uphill.sessions.history import Memory, first_memory
+from uphill.sessions.history import Remembered, first_memory
 from uphill.sessions.init_from import encoding_in, initialized
 from uphill.sessions.intervals import measuring_interval
 from uphill.sessions.keeping import Keeper
@@ -43,7 +43,7 @@ from uphill.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
-class Request(Settings, Choices):
+class Request(Settings, Options):
     """What a training is asked for: the arguments of `uphill.train`."""
 
     env: str | Callable[..., Any] | World
@@ -115,7 +115,7 @@ def session_of(
     experiment: Experiment,
     trainer: Trainer,
     state: TrainState,
-    memory: Memory,
+    memory: Remembered,
     metrics: MetricsFile,
     progress: Progress,
 ) -> Session:

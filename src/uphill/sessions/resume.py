@@ -21,7 +21,7 @@ from uphill.runs.metrics import MetricsFile, read_metrics
 from uphill.runs.own_parts import OwnPart, OwnParts
 from uphill.runs.saved import read_learners
 from uphill.sessions.display import Progress
-from uphill.sessions.history import Memory
+from uphill.sessions.history import Remembered
 from uphill.sessions.keeping import device, savable
 from uphill.sessions.launch import session_of, trainer_of
 from uphill.sessions.session import Session
@@ -68,7 +68,7 @@ def go_on(
         )
     tensors = read_tensors(folder / "checkpoint", manifest)
     state = _restored_state(trainer, facts, tensors)
-    memory = Memory(
+    memory = Remembered(
         _history(folder, facts),
         best=read_learners(folder, experiment, "best", network),
         pending=_pending(tensors),

@@ -12,8 +12,8 @@ from uphill.runs.experiment import Experiment
 from uphill.sessions.display import Progress
 from uphill.sessions.evaluations import Evaluations
 from uphill.sessions.history import (
-    Chunk,
-    Memory,
+    Remembered,
+    Stretch,
     is_solved,
     new_milestones,
     recent_mean,
@@ -38,7 +38,7 @@ class Session:
     trainer: Trainer
     state: TrainState
     """where it begins"""
-    memory: Memory
+    memory: Remembered
     keeper: Keeper
     progress: Progress
     evaluations: Evaluations
@@ -78,7 +78,7 @@ class Session:
 
     def _advance(
         self, interrupts: Interrupts, prepare: Callable[[TrainState], None]
-    ) -> tuple[TrainState, Memory, bool]:
+    ) -> tuple[TrainState, Remembered, bool]:
         """Train, log and save until the steps are done; also whether it was solved before that."""
         algorithm, steps = self.experiment.composition, self.experiment.steps
         state, memory, is_prepared = self.state, self.memory, False
@@ -86,7 +86,7 @@ class Session:
         chunks, saved_at = iterate(self.trainer, state, every), time.monotonic()
         while True:
             try:
-                chunk = interrupts.allow(self._ahead, chunks, every, memory)
+                stretch = interrupts.allow(self._ahead, chunks, every, memory)
             except KeyboardInterrupt:
                 self.progress.stop()
                 self.keeper.save(state, memory)
@@ -100,25 +100,25 @@ class Session:
                 raise UphillError(
                     f"{error}\nWhat was learned in the {steps:,} steps before is saved in {folder}."
                 ) from error
-            if chunk is None:
+            if stretch is None:
                 return state, memory, False
-            state, memory = chunk.state, recorded(memory, chunk)
+            state, memory = stretch.state, recorded(memory, stretch)
             self._show(state, memory)
-            if chunk.is_logged:
-                memory = self._log(chunk, memory)
+            if stretch.is_logged:
+                memory = self._log(stretch, memory)
             if not is_prepared:
                 prepare(state)
                 is_prepared = True
-            if chunk.is_logged and self._is_over(memory):
+            if stretch.is_logged and self._is_over(memory):
                 return state, memory, True
             if time.monotonic() - saved_at > self.experiment.checkpoint_every:
                 self.keeper.save(state, memory)
                 saved_at = time.monotonic()
 
     def _ahead(
-        self, chunks: Iterator[tuple[TrainState, Rows]], every: int, memory: Memory
-    ) -> Chunk | None:
-        """The next chunk, with nothing recorded yet: an interrupt may still throw it away."""
+        self, chunks: Iterator[tuple[TrainState, Rows]], every: int, memory: Remembered
+    ) -> Stretch | None:
+        """The next stretch, with nothing recorded yet: an interrupt may still throw it away."""
         started, compiled = time.monotonic(), self.trainer.compile_seconds
         following = next(chunks, None)
         if following is None:
@@ -130,27 +130,27 @@ class Session:
         is_due = is_logged and self._is_evaluation_due(state, memory)
         evaluation = self.evaluations.now(state.learners.actor) if is_due else None
         compile_seconds = self.trainer.compile_seconds - compiled
-        return Chunk(state, rows, is_logged, evaluation, seconds, compile_seconds)
+        return Stretch(state, rows, is_logged, evaluation, seconds, compile_seconds)
 
-    def _is_evaluation_due(self, state: TrainState, memory: Memory) -> bool:
+    def _is_evaluation_due(self, state: TrainState, memory: Remembered) -> bool:
         every, last = self.experiment.eval_every, memory.history.evaluated_at
         return every is not None and min(state.num_transitions) // every != last // every
 
-    def _is_over(self, memory: Memory) -> bool:
+    def _is_over(self, memory: Remembered) -> bool:
         """Whether training may stop: it was asked to when every seed has solved the task."""
         threshold = self.trainer.env.reward_threshold
         solved = (is_solved(recent, threshold) for recent in memory.history.recent)
         return self.experiment.stop_when_solved and all(solved)
 
-    def _show(self, state: TrainState, memory: Memory) -> None:
+    def _show(self, state: TrainState, memory: Remembered) -> None:
         means = [recent_mean(recent) for recent in memory.history.recent]
         speed = sum(state.num_transitions) / memory.history.steady_seconds
         self.progress.show(state.num_transitions, means, speed)
 
-    def _log(self, chunk: Chunk, memory: Memory) -> Memory:
+    def _log(self, stretch: Stretch, memory: Remembered) -> Remembered:
         """A row for each seed, the best learners so far, and what was reached."""
-        state, evaluation = chunk.state, chunk.evaluation
-        table = table_of(memory, chunk, self.experiment)
+        state, evaluation = stretch.state, stretch.evaluation
+        table = table_of(memory, stretch, self.experiment)
         self.keeper.metrics.append(table)
         self.sinks.write(table)
         self.progress.point([row["rollout/episode_return"] for row in table])

@@ -22,7 +22,7 @@ from uphill.runs.experiment import Experiment
 from uphill.runs.files import read_json
 from uphill.runs.settings import SinkName
 
-Row = dict[str, Any]
+LoggedRow = dict[str, Any]
 _AXIS = ("seed", "steps")
 
 
@@ -30,7 +30,7 @@ _AXIS = ("seed", "steps")
 class Sink(Protocol):
     """Takes what training logs. It may raise whatever it likes: `Sinks` deals with it."""
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[LoggedRow]) -> None:
         """Take the rows of a logging point, one for each seed."""
         ...
 
@@ -52,7 +52,7 @@ class Sinks:
         self._sinks, self._say = dict(sinks or {}), say
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="uphill-sinks")  # starts when used
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[LoggedRow]) -> None:
         """Hand on the rows of a logging point."""
         if self._sinks:
             self._thread.submit(self._write, rows)
@@ -63,7 +63,7 @@ class Sinks:
             self._thread.submit(self._finish, evaluation).result()
         self._thread.shutdown()
 
-    def _write(self, rows: Sequence[Row]) -> None:
+    def _write(self, rows: Sequence[LoggedRow]) -> None:
         for name, sink in list(self._sinks.items()):
             try:
                 sink.write(rows)
@@ -138,7 +138,7 @@ class TensorBoard:
         folders = [folder / "tensorboard" / f"seed{seed}" for seed in self._seeds]
         self._files = [_EventFile(*pair) for pair in zip(folders, steps, strict=True)]
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[LoggedRow]) -> None:
         for s, row in enumerate(rows):
             if row["steps"] > self._steps[s]:  # else the seed waits for the others
                 self._steps[s] = row["steps"]
@@ -223,7 +223,7 @@ class WeightsAndBiases:
         where = f"offline, in {self._file.parent}" if first.offline else f"at {first.url}"
         say(f"Weights & Biases: {where}.")
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[LoggedRow]) -> None:
         for s, row in enumerate(rows):
             if row["steps"] > self._steps[s]:
                 self._steps[s] = row["steps"]
@@ -242,7 +242,7 @@ class WeightsAndBiases:
         temporary.replace(self._file)
 
 
-def _scalars(row: Row) -> Iterator[tuple[str, float]]:
+def _scalars(row: LoggedRow) -> Iterator[tuple[str, float]]:
     """The cells of a row that are not empty in `metrics.csv` either."""
     for name, value in row.items():
         if name not in _AXIS and value is not None and math.isfinite(value):

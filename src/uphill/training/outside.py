@@ -10,7 +10,7 @@ from jax import lax
 from jaxtyping import PyTree
 
 from uphill.collecting.border import AsSeen
-from uphill.collecting.compiled import collect, split
+from uphill.collecting.compiled import collect, split_keys
 from uphill.collecting.host import collect_on_host
 from uphill.collecting.lanes import Keys, Lanes, start_lanes, statistics
 from uphill.learning.learner import Learner
@@ -179,7 +179,7 @@ class Host(Outside):
             num_steps: Array, algorithms: Algorithm, counters: Counters, keys: Keys
         ) -> tuple:
             num_updates, num_transitions = counters
-            keys = split(acting_keys(keys, num_updates), (num_rows,))
+            keys = split_keys(acting_keys(keys, num_updates), (num_rows,))
             return keys, _uniform_by_seed(algorithms, num_steps, num_transitions)
 
         def act(actors: Any, uniform: Any, observation: PyTree, keys: Keys, t: Array) -> tuple:

@@ -10,11 +10,11 @@ from uphill.cli.errors import WrongCommandLine
 from uphill.cli.output import stdout_for
 from uphill.cli.parsing import parse, take_env_kwargs
 from uphill.cli.part_flags import describe_parts, switches_in, take_part_types, unchecked
-from uphill.runs.settings import Choices, Settings, SinkName
+from uphill.runs.settings import Options, Settings, SinkName
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(Settings, Choices):
+class TrainOptions(Settings, Options):
     """Train an agent, evaluate it, and draw its learning curve."""
 
     env: Annotated[Positional[str], arg(metavar="ENV")]
