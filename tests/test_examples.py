@@ -18,7 +18,7 @@ LARGEST = 400 * 1024  # bytes of a notebook with all that it shows
 # The constants at the top of each script, for a run that only shows that it runs.
 SMALL = {
     "car_race": {"UPDATES": 5, "SEEDS": 2},
-    "own_part": {"STEPS": 500, "SEEDS": 2},
+    "own_part": {"STEPS": 4000, "SEEDS": 2},
     "policy_gradient_theorem": {"STEPS": 500, "SEEDS": 2, "SWING_UP_STEPS": 500},
     "reinforce_from_scratch": {"UPDATES": 2, "SEEDS": 2},
     "step_by_step": {"STEPS": 500, "SEEDS": 2},

@@ -154,7 +154,7 @@ def random_updates(kind: str, optimizer: Any) -> tuple:
     @jax.vmap
     def step(max_kl: Any, damping: Any, policy: Policy, batch: Batch) -> tuple:
         def chosen(x: Algorithm) -> tuple:
-            return x.optimizer.max_kl.value, x.optimizer.damping
+            return x.optimizer.max_kl.number, x.optimizer.damping
 
         settings = eqx.tree_at(chosen, algorithm, (max_kl, damping))
         # The batch is the policy's own: every ratio begins at 1.

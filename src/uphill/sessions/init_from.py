@@ -25,7 +25,9 @@ def encoding_in(init_from: str | PathLike[str]) -> Encoding:
     Raises:
         UphillError: if it is no run, or has no checkpoint.
     """
-    return read_manifest(as_path(init_from, "init_from") / "checkpoint", "latest").facts.encoding
+    run = as_path(init_from, "init_from")
+    read_experiment(run)  # what is no run at all says so
+    return read_manifest(run / "checkpoint", "latest").facts.encoding
 
 
 def initialized(
