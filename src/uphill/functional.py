@@ -16,8 +16,8 @@
 >>> metrics["return_sum"].shape, states.learner.num_updates.tolist()
 ((3, 2), [2, 2, 2])
 
-A trainer repeats the same function in a compiled world, so it learns the same. States are made
-outside `vmap`: initial weights come from NumPy.
+A trainer repeats the same function in a compiled world, so it learns the same, to rounding. States
+are made outside `vmap`: initial weights come from NumPy.
 """
 
 from collections.abc import Sequence
