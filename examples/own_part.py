@@ -82,7 +82,8 @@ class Linear(Baseline):
     def learned(self, state, served, key):
         batch, (gram, moment) = served.batch, state
         x = jnp.where(batch.mask[..., None], with_one(batch.features), 0.0).reshape(-1, len(moment))
-        y, count = batch.target.ravel(), batch.mask.sum()
+        y = jnp.where(batch.mask, batch.target, 0.0).ravel()
+        count = jnp.maximum(batch.mask.sum(), 1)
         return self.decay * gram + x.T @ x / count, self.decay * moment + x.T @ y / count
 
 

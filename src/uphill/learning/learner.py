@@ -18,7 +18,7 @@ from uphill.policies.encodings import Encoding, scaled_features
 from uphill.policies.normalizer import fresh_normalizer
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.policy import Policy, make_policy
-from uphill.trajectory import Array
+from uphill.trajectory import Array, narrow_on_host
 
 Model = tuple[Policy, PyTree]
 """What the policy's optimiser improves: the policy, and the networks that the baseline lends."""
@@ -71,9 +71,10 @@ def make_learner(
     estimator = algorithm.estimator.init(setup, generator)
     surrogate = algorithm.surrogate.init(setup, generator)
     optimizer = algorithm.optimizer.start((policy, algorithm.baseline.joint(baseline)))
+    parts = PartStates(estimator, baseline, surrogate, optimizer)
     return Learner(
         Actor(policy, normalizer, encoding),
-        PartStates(estimator, baseline, surrogate, optimizer),
+        jax.tree.map(lambda x: narrow_on_host(np.asarray(x)), parts),
         fresh_scales(algorithm),
         np.zeros((), np.int32),
         np.zeros((), np.uint32),

@@ -169,7 +169,7 @@ def learned(
     actor, parts = learner.actor, stepped.parts
     served = served_by(algorithm, learner, trajectory, batch)
     return PartStates(
-        algorithm.estimator.learned(parts.estimator, served, key),
+        algorithm.estimator.learned(parts.estimator, served, jax.random.fold_in(key, 2)),
         algorithm.baseline.learned(parts.baseline, served, key),
         algorithm.surrogate.learned(
             parts.surrogate, lambda: mean_kl(algorithm, actor.policy, stepped.actor.policy, batch)

@@ -10,7 +10,7 @@ from uphill.batch import Batch
 from uphill.parts.checks import check_count, check_parts, check_unit
 from uphill.parts.estimators import Estimator, to_go
 from uphill.parts.fitting import descend, least_squares
-from uphill.parts.optimizers import Adam, GradientOptimizer
+from uphill.parts.optimizers import Adam, GradientOptimizer, as_optimizer
 from uphill.parts.part import Setup
 from uphill.parts.seen import Seen, Served
 from uphill.policies.policy import ActionCritic, NetworkSettings, make_action_critic
@@ -36,7 +36,9 @@ class ActionValue(Estimator):
     gamma: Scalar = 0.99
     """Discount factor."""
     network: NetworkSettings = NetworkSettings()
-    optimizer: GradientOptimizer = Adam(learning_rate=1e-2)
+    optimizer: GradientOptimizer = eqx.field(
+        converter=as_optimizer, default=Adam(learning_rate=1e-2)
+    )
     num_steps: int = eqx.field(static=True, default=5)
     """Gradient steps an update, on the whole batch, after it has served the policy."""
 

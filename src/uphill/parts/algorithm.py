@@ -11,6 +11,7 @@ from uphill.parts.checks import (
     check_positive,
     check_probabilities,
     check_schedule,
+    check_static,
     require,
 )
 from uphill.parts.estimators import Estimator
@@ -93,12 +94,16 @@ class Algorithm(eqx.Module):
         self._check_reuse()
         self._check_whole_batch()
         for part in (self.sampling, self.estimator, self.baseline, self.surrogate, self.optimizer):
+            check_static(part)
             part.check(self)
         self._check_minibatches()
 
     def _check_needs(self) -> None:
         """What the parts declare that they need of each other."""
-        estimator, baseline = self.estimator, self.baseline
+        estimator, baseline, sampling = self.estimator, self.baseline, self.sampling
+        lengths = {"window": sampling.window, "quota": sampling.quota}
+        check_count(num_envs=sampling.num_envs)
+        check_count(**{name: x for name, x in lengths.items() if x is not None})
         require(
             baseline.has_value or not estimator.needs_value,
             "estimator",

@@ -3,6 +3,7 @@
 import math
 import typing
 from collections.abc import Sequence
+from dataclasses import fields
 from types import NoneType
 from typing import Any
 
@@ -84,6 +85,23 @@ def check_probabilities(**fields: Schedule) -> None:
     for name, schedule in fields.items():
         for end in schedule.ends:
             require((end >= 0) & (end <= 1), name, schedule, "use 0 to 1")
+
+
+def check_static(part: eqx.Module) -> None:
+    """No text, switch or whole number is a field that may be traced."""
+    hints = typing.get_type_hints(type(part))
+    for field in fields(part):
+        if field.metadata.get("static", False):
+            continue
+        value, hint = getattr(part, field.name), hints[field.name]
+        is_fixed = isinstance(value, str | bool) or (isinstance(value, int) and hint is int)
+        require(
+            not is_fixed,
+            f"{field.name} of {type(part).__name__}",
+            repr(value),
+            "texts, switches and whole numbers are fixed when a program is compiled, so make it "
+            "equinox.field(static=True)",
+        )
 
 
 def check_parts(whole: eqx.Module) -> None:

@@ -142,6 +142,7 @@ class TrustRegion(NaturalStep):
 
 def _check_natural(max_kl: Schedule, damping: Scalar, num_iterations: int) -> None:
     check_schedule(max_kl=max_kl)
-    check_positive(max_kl=max_kl.value)
+    for first in max_kl.ends[:1]:
+        check_positive(max_kl=first)
     check_not_negative(damping=damping)
     check_count(num_iterations=num_iterations)

@@ -81,10 +81,7 @@ class GradientOptimizer(Optimizer):
         """The transformation; its numbers may be traced."""
 
     def start(self, model: Any) -> PyTree:
-        # Ours start as zeros: no program has to be compiled to know them.
-        init = self.transform().init
-        shapes = jax.eval_shape(lambda model: init(self.flattened(model)[0]), model)
-        return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+        return as_numpy(self.transform().init(self.flattened(model)[0]))
 
     def step(
         self, state: PyTree, parameters: PyTree, problem: Problem
@@ -95,7 +92,16 @@ class GradientOptimizer(Optimizer):
         return optax.apply_updates(parameters, updates), state, metrics
 
 
-class Adam(GradientOptimizer):
+class _FromZeros(GradientOptimizer):
+    """One whose state starts as zeros: no program has to be compiled to know them."""
+
+    def start(self, model: Any) -> PyTree:
+        init = self.transform().init
+        shapes = jax.eval_shape(lambda model: init(self.flattened(model)[0]), model)
+        return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+
+
+class Adam(_FromZeros):
     """Adam (Kingma & Ba, 2015), after clipping the gradient's norm."""
 
     learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=3e-4)
@@ -119,7 +125,7 @@ class Adam(GradientOptimizer):
         return _clipped(step, self.max_grad_norm)
 
 
-class RMSProp(GradientOptimizer):
+class RMSProp(_FromZeros):
     """RMSProp (Tieleman & Hinton, 2012), after clipping the gradient's norm."""
 
     learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=7e-4)
@@ -141,7 +147,7 @@ class RMSProp(GradientOptimizer):
         return _clipped(step, self.max_grad_norm)
 
 
-class SGD(GradientOptimizer):
+class SGD(_FromZeros):
     """Plain gradient ascent, after clipping the gradient's norm."""
 
     learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=1e-2)
@@ -208,9 +214,6 @@ class Optax(GradientOptimizer):
         step = getattr(optax, self.name)(self.learning_rate.value, **self.settings)
         return _clipped(step, self.max_grad_norm)
 
-    def start(self, model: Any) -> PyTree:
-        return as_numpy(self.transform().init(model))
-
     def flattened(self, model: Any) -> tuple[Any, Callable[[Any], Any]]:
         """Layer by layer: some of Optax's take steps in units of each layer's norm."""
         return model, lambda x: x
@@ -231,11 +234,19 @@ class Transformation(GradientOptimizer):
 
     transformation: optax.GradientTransformation = eqx.field(static=True)
 
+    def __check_init__(self) -> None:
+        def step(x: jax.Array) -> Any:
+            return self.transformation.update(x, self.transformation.init(x), x)[0]
+
+        try:
+            jax.eval_shape(step, jax.ShapeDtypeStruct((2,), jnp.float32))
+        except Exception as error:
+            # Whatever else fails may fail for an array alone, and not for a network.
+            asks_more = isinstance(error, TypeError) and "keyword-only" in str(error)
+            require(not asks_more, "optimizer", "a transformation", f"{_NEEDS_MORE} ({error})")
+
     def transform(self) -> optax.GradientTransformation:
         return self.transformation
-
-    def start(self, model: Any) -> PyTree:
-        return as_numpy(self.transformation.init(model))
 
     def flattened(self, model: Any) -> tuple[Any, Callable[[Any], Any]]:
         """Layer by layer, which it may want to tell apart."""

@@ -1,4 +1,4 @@
-"""What estimators, baselines, surrogates and optimisers have in common: a state that is theirs."""
+"""What estimators, baselines and surrogates have in common: a state that is theirs."""
 
 from typing import Any, NamedTuple
 
@@ -34,13 +34,13 @@ class Part(eqx.Module):
         return None
 
     def unlearned(self, before: PyTree, after: PyTree) -> PyTree:
-        """The state after a batch that has only filled the scales of observations or rewards, and
-        moved no network: as if the batch had not been."""
+        """The state after a batch that has only filled the scales of observations or rewards, or
+        counts no step, and moved no network: as if the batch had not been."""
         return before
 
     def networks(self, state: PyTree) -> PyTree:
         """What of the state learns as the policy does: it must stay finite, and a run that starts
-        from another's networks (`init_from`) takes it over."""
+        from another's networks (`init_from`) takes a baseline's over."""
         return None
 
     def check(self, algorithm: Any) -> None:

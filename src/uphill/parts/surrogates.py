@@ -62,7 +62,8 @@ class Surrogate(Part):
         """What each sample adds to the objective."""
 
     def metrics(self, sample: Sample) -> dict[str, Float[Array, " B"]]:
-        """What is worth knowing of every sample besides: its mean is logged by this name."""
+        """What is worth knowing of every sample besides: its mean is logged by this name, in which
+        there is a `/`."""
         return {}
 
     def now(self, state: PyTree) -> "Surrogate":

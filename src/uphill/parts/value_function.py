@@ -21,7 +21,7 @@ from uphill.parts.checks import (
 from uphill.parts.estimators import bootstrapped, to_go
 from uphill.parts.fitting import descend, least_squares
 from uphill.parts.memory import Memory, empty_memory, with_transitions
-from uphill.parts.optimizers import GradientOptimizer
+from uphill.parts.optimizers import GradientOptimizer, as_optimizer
 from uphill.parts.part import Setup
 from uphill.parts.seen import Seen, Served
 from uphill.policies.policy import Critic, NetworkSettings, Policy, make_critic, values
@@ -69,7 +69,7 @@ class ValueFunction(Baseline):
     """λ of the λ-return as the target."""
     coefficient: Scalar = 0.5
     """Weight of (V − G)² in the joint loss."""
-    optimizer: GradientOptimizer | None = None
+    optimizer: GradientOptimizer | None = eqx.field(converter=as_optimizer, default=None)
     num_steps: int = eqx.field(static=True, default=1)
     """Gradient steps an update, with an optimiser of its own."""
     replay: Replay | None = None

@@ -230,7 +230,7 @@ class Bounded:
         low, high = wide.float_low, wide.float_high
         scaled = np.clip(low * (0.5 - 0.5 * unit) + high * (0.5 + 0.5 * unit), low, high)
         if np.issubdtype(self.dtype, np.integer):
-            scaled = np.round(scaled).astype(self.dtype)
+            scaled = np.clip(np.round(scaled).astype(self.dtype), wide.low, wide.high)
             scaled = np.where(unit >= 1, wide.high, np.where(unit <= -1, wide.low, scaled))
         return scaled.reshape(env_action.shape).astype(self.dtype)
 

@@ -35,6 +35,10 @@ class Numbers:
     """what is subtracted from each number before it gets 32 bits; empty where all of them fit.
     It belongs to a policy, not to the space: spaces are alike whatever was subtracted."""
 
+    def __post_init__(self) -> None:
+        if len(self.offset) not in (0, self.size):
+            raise UphillError(f"offset has {len(self.offset)} numbers, and the entry {self.size}.")
+
     @property
     def size(self) -> int:
         return prod(self.shape)

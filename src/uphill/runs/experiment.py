@@ -122,9 +122,16 @@ def _to_json(experiment: Experiment) -> str:
     try:
         return json.dumps(encode(experiment), indent=2, allow_nan=False)
     except (TypeError, ValueError) as error:
+        try:
+            json.dumps(encode(experiment.env_kwargs), allow_nan=False)
+        except (TypeError, ValueError):
+            raise UphillError(
+                f"env_kwargs is {experiment.env_kwargs}: use plain data (numbers, texts, lists, "
+                "dictionaries), or a Python callable that makes the environment."
+            ) from error
         raise UphillError(
-            f"env_kwargs is {experiment.env_kwargs}: use plain data (numbers, texts, lists, "
-            "dictionaries), or a Python callable that makes the environment."
+            f"A part of your own has a field that is no plain data ({error}): use numbers, texts "
+            "and tuples of them."
         ) from error
 
 

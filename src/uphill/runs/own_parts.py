@@ -77,11 +77,18 @@ class OwnParts:
     """
 
     def __init__(self, given: Iterable[Any] = (), allow_import: bool = False) -> None:
-        given = tuple(given)
+        given = (given,) if isinstance(given, OwnPart) else tuple(given)
         for part in given:
             if not isinstance(part, OwnPart):
                 raise UphillError(f"parts has {part!r}: give classes, as in parts=[MySurrogate].")
         self._types = [part for part in given if isinstance(part, type)]
+        names = [type_name(part) for part in dict.fromkeys(self._types)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise UphillError(
+                f"Two parts are called {twice}, and a file tells parts apart by their names: give "
+                "each a name of its own, or make what differs a field."
+            )
         self._transformations = iter([part for part in given if not isinstance(part, type)])
         self._allow_import = allow_import
 

@@ -59,8 +59,11 @@ def initialized(
             f"init_from is {init_from}, whose networks, spaces or normalisation differ from those "
             "of this run: use the same --algo and network settings."
         )
-    repeated = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], experiment.seeds, 0), trained)
-    learners = eqx.tree_at(_taken(experiment), state.learners, repeated)
+    repeated = [
+        np.repeat(np.asarray(x)[None], experiment.seeds, 0) for x in jax.tree.leaves(trained)
+    ]
+    taken = _taken(experiment)
+    learners = eqx.tree_at(lambda x: jax.tree.leaves(taken(x)), state.learners, repeated)
     return replace(state, learners=learners), origin
 
 

@@ -93,8 +93,8 @@ class Session:
                 raise Interrupted(self.advice(self.trainer.is_done(state))) from None
             except UphillError as error:
                 steps = min(state.num_transitions)
-                if not steps:
-                    raise
+                if state.num_updates == self.state.num_updates:
+                    raise  # nothing is new, and what was written of it is still true
                 self.keeper.save(state, memory)
                 folder = self.keeper.folder
                 raise UphillError(

@@ -31,7 +31,7 @@ class PackedRows(eqx.Module):
 def pack(row: dict[str, Shaped[Array, ""]]) -> PackedRows:
     """Numbers of 32 bits, and truth values, as one row."""
     columns = tuple((name, np.dtype(x.dtype).name) for name, x in row.items())
-    return PackedRows(columns, jnp.stack([_word(x) for x in row.values()]))
+    return PackedRows(columns, jnp.stack([_word(jnp.asarray(x)) for x in row.values()]))
 
 
 def unpack(packed: PackedRows) -> Rows:
