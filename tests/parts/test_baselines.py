@@ -44,7 +44,10 @@ def test_a_batch_without_a_finished_episode_is_no_return_of_0() -> None:
     learner = learner_of(algorithm)
     whole = trajectory_of(learner)
     none = jnp.zeros_like(whole.terminated)
-    parts = lambda t: (t.terminated, t.truncated, t.mask)  # noqa: E731
+
+    def parts(t: Any) -> tuple:
+        return t.terminated, t.truncated, t.mask
+
     endless = eqx.tree_at(parts, whole, (none, none, ~none))
     seen = served(algorithm, learner, whole).parts.baseline
     assert seen[1] == 1

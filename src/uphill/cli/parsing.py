@@ -6,13 +6,11 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial, reduce
 from operator import or_
-from typing import Any, Literal
+from typing import Any
 
 import tyro
 
 from uphill.cli.errors import WrongCommandLine
-
-BackendFlag = Literal["auto", "compiled", "envpool", "gymnasium"]
 
 
 def parse(

@@ -2,7 +2,6 @@
 
 import math
 import typing
-from collections.abc import Sequence
 from dataclasses import fields
 from types import NoneType
 from typing import Any
@@ -14,6 +13,7 @@ from uphill.errors import UphillError
 from uphill.parts.names import NAMES
 from uphill.parts.schedule import Schedule, is_number, is_traced
 from uphill.trajectory import Scalar
+from uphill.words import listed
 
 
 def require(condition: Any, field: str, value: object, mend: str) -> None:
@@ -29,7 +29,7 @@ def require(condition: Any, field: str, value: object, mend: str) -> None:
 def check_choice(choices: tuple[str, ...], **fields: str) -> None:
     """Each field is one of the choices."""
     for name, value in fields.items():
-        require(value in choices, name, repr(value), f"choose {_or(choices)}")
+        require(value in choices, name, repr(value), f"choose {listed(choices, 'or')}")
 
 
 def check_count(**fields: int) -> None:
@@ -116,11 +116,7 @@ def check_parts(whole: eqx.Module) -> None:
             require(False, name, f"the type {value.__name__}", f"write {value.__name__}()")
         shown = repr(value) if isinstance(value, str | int | float | None) else type(value).__name__
         ours = [part for kind in kinds for part in NAMES.get(kind.__name__, (kind.__name__,))]
-        require(False, name, shown, f"use {_or(ours)} of uphill.parts")
-
-
-def _or(names: Sequence[str]) -> str:
-    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+        require(False, name, shown, f"use {listed(ours, 'or')} of uphill.parts")
 
 
 def _is_part(member: Any) -> bool:

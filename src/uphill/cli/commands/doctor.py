@@ -6,7 +6,8 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from uphill.cli.output import stdout_for
-from uphill.cli.parsing import BackendFlag, parse, take_env_kwargs
+from uphill.cli.parsing import parse, take_env_kwargs
+from uphill.runs.settings import BackendName
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class DoctorOptions:
     env: Annotated[Positional[str], arg(metavar="ENV")]
     """Environment: an ID, or module:ID to import a module that registers it. Its keyword arguments
     are given as --env.KEY VALUE."""
-    backend: BackendFlag = "auto"
+    backend: BackendName = "auto"
     """What would run the environment in training; the fastest that has it by default."""
     seed: int = 0
     """Seed of everything that is random."""

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from uphill.cli.output import stdout_for
-from uphill.cli.parsing import BackendFlag, parse, take_env_kwargs
+from uphill.cli.parsing import parse, take_env_kwargs
+from uphill.runs.settings import BackendName
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class VarianceOptions:
     """Independent batches."""
     seed: int = 0
     """Seed of the policy and of the episodes."""
-    backend: BackendFlag = "auto"
+    backend: BackendName = "auto"
     """What runs the environment; the fastest that has it by default."""
     out: Path | None = None
     """Folder for variance.json and variance.png; by default the run's, or one in ./runs."""
