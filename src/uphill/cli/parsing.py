@@ -1,7 +1,7 @@
 """How arguments are read: tyro's rules for our types, and `--env.KEY VALUE`."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial, reduce
@@ -11,26 +11,48 @@ from typing import Any
 import tyro
 
 from uphill.cli.errors import WrongCommandLine
+from uphill.cli.flags import option_flags
+from uphill.cli.help import Group, help_text
+from uphill.cli.suggestions import no_such_flag
 
 
 def parse(
-    kind: Any, argv: list[str], program: str, note: str = "", default: Any = tyro.MISSING
+    kind: Any,
+    argv: list[str],
+    program: str,
+    groups: Sequence[Group] = (),
+    notes: Sequence[str] = (),
+    default: Any = tyro.MISSING,
+    algorithm: Any = None,
 ) -> Any:
-    """Parse arguments into a dataclass; a wrong one exits with status 2 and a sentence."""
+    """Parse arguments into a dataclass; a wrong one exits with status 2 and a sentence. Help shows
+    the `groups` of flags, below `notes`. `algorithm` is the one whose settings are among them.
+
+    Raises:
+        WrongCommandLine: for a flag that there is not; it says which one is meant.
+    """
     registry = tyro.constructors.ConstructorRegistry()
     registry.primitive_rule(_whole_rule)
     if default is not tyro.MISSING:
         registry.primitive_rule(_schedule_rule)
         registry.struct_rule(_part_rule())
-    return tyro.cli(
+    groups = groups or [Group("arguments and flags", option_flags(kind))]
+    if {"-h", "--help"} & set(argv):
+        print(help_text(program, kind.__doc__ or "", groups, notes), end="")
+        raise SystemExit(0)
+    parsed, unknown = tyro.cli(
         kind,
         prog=program,
         args=argv,
-        description="\n\n".join(filter(None, [kind.__doc__, note])),
         config=(tyro.conf.AvoidSubcommands,),
         registry=registry,
+        return_unknown_args=True,
         **({} if default is tyro.MISSING else {"default": default}),
     )
+    if unknown:
+        flags = [flag for group in groups for flag in group.flags if not flag.is_word]
+        raise WrongCommandLine(no_such_flag(unknown, flags, program, algorithm))
+    return parsed
 
 
 def _whole_rule(info: Any) -> Any:

@@ -17,7 +17,7 @@ from uphill.policies.actions import action_kind_of
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import Encoding, encoding_of
 from uphill.policies.own_network import NetworkFactory
-from uphill.training.checks import check_episodes, check_numbers
+from uphill.training.checks import check_episodes, check_numbers, check_policy
 from uphill.training.inside import Inside
 from uphill.training.measuring import Meter
 from uphill.training.outside import Host, Pool
@@ -63,6 +63,8 @@ class Trainer:
         self.env, notice = make_env(choice, sampling.num_envs, seeds, resumed_at)
         self.notice = notice or turns_notice(len(seeds), is_python)
         check_episodes(choice.name, sampling, self.env.max_episode_steps)
+        if not resumed_at:  # older runs may have what says nothing
+            check_policy(choice.name, self.env.action_space, algorithms[0].policy)
         self.encoding = encoding_of(self.env.observation_space)
         if encoding is not None and encoding == self.encoding:
             self.encoding = encoding
@@ -83,6 +85,11 @@ class Trainer:
     def compile_seconds(self) -> float:
         """Seconds that compiling took up to now."""
         return self._programs.seconds
+
+    @property
+    def compiling_since(self) -> float | None:
+        """When it began to compile what it needs now, by `time.monotonic`; else None."""
+        return self._programs.waiting_since
 
     def start(self) -> TrainState:
         """The state before the first update.
