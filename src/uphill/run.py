@@ -215,15 +215,15 @@ def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:
 
     try:
         state = session.run(prepare)
-        session.progress.say("Evaluating …")
         given = None if isinstance(env, str) else env
         network, own = session.trainer.network, own_parts_in(session.experiment.algorithm)
         run = Run(session.keeper.folder, given, network=network, parts=own)
         try:
-            drawn = helper.submit(run.plot)
-            evaluation = report(session.evaluations.final(state.learners.actor))
-            write_evaluation(run.path, evaluation)
-            drawn.result()
+            with session.progress.doing("evaluating"):
+                drawn = helper.submit(run.plot)
+                evaluation = report(session.evaluations.final(state.learners.actor))
+                write_evaluation(run.path, evaluation)
+                drawn.result()
         except KeyboardInterrupt:
             raise Interrupted(session.advice(is_done=True)) from None
         return run

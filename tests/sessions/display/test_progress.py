@@ -184,6 +184,20 @@ def test_an_exception_leaves_the_terminal_clean() -> None:
     assert sys.stderr is not stream
 
 
+def test_what_comes_after_training_is_shown_with_its_seconds_and_leaves_nothing(
+    set_clock: Callable[[float], None],
+) -> None:
+    progress, stream = in_a_terminal()
+    with progress.doing("evaluating"):
+        set_clock(3.2)
+        progress._live.refresh()
+        assert screen(stream.getvalue())[0][0] == " evaluating 3.2 s"
+        progress.say("2 of 100 episodes were cut off.")
+    shown, is_visible = screen(stream.getvalue())
+    assert is_visible
+    assert [line for line in shown if line] == ["2 of 100 episodes were cut off."]
+
+
 # --- elsewhere ----------------------------------------------------------------------------------
 
 
@@ -213,7 +227,8 @@ def test_elsewhere_plain_lines(
     ]
 
 
-def test_plain_lines_come_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("what", ["training", "evaluating"])
+def test_plain_lines_come_by_themselves(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Waited(io.StringIO):
         def __init__(self) -> None:
             super().__init__()
@@ -226,10 +241,17 @@ def test_plain_lines_come_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr("uphill.sessions.display.progress.EVERY", 0.01)
     progress = Progress(10)
-    progress.start([0], lambda: Pause("compiling", 2.0, 2.0))
-    assert stream.written.wait(60)
-    progress.stop()
-    assert stream.getvalue().startswith("compiling 2.0 s\n")
+    if what == "training":
+        progress.start([0], lambda: Pause("compiling", 2.0, 2.0))
+        assert stream.written.wait(60)
+        progress.stop()
+        assert stream.getvalue().startswith("compiling 2.0 s\n")
+        return
+    with progress.doing("evaluating"):
+        assert stream.getvalue() == "Evaluating …\n"
+        stream.written.clear()
+        assert stream.written.wait(60)
+    assert re.fullmatch(r"Evaluating …\n(evaluating [\d.]+ m?s\n)+", stream.getvalue())
 
 
 def test_the_return_of_several_seeds_is_their_interquartile_mean(
@@ -290,4 +312,6 @@ def test_quiet_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     progress.point([1.0])
     progress.milestones([milestone("half")])
     progress.stop()
+    with progress.doing("evaluating"):
+        progress.say("hello")
     assert not stream.getvalue()

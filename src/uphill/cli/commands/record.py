@@ -12,8 +12,7 @@ from uphill.cli.parsing import parse, take_env_kwargs
 
 @dataclass(frozen=True)
 class RecordOptions:
-    """Film a run's final policy, its best, or with --milestones how it learned: MP4 and GIF.
-    Keyword arguments of the environment are given as --env.KEY VALUE."""
+    """Film a run's final policy, its best, or with --milestones how it learned: MP4 and GIF."""
 
     run: Annotated[Positional[Path], arg(metavar="RUN")]
     """Run directory: what `uphill train` shows as run."""
@@ -34,7 +33,8 @@ class RecordOptions:
     fps: float | None = None
     """Steps of the environment to show in a second; by default real time."""
     width: int | None = None
-    """Width in pixels; by default that of the environment's own pictures."""
+    """Width in pixels; by default that of the environment's own pictures. Keyword arguments of the
+    environment are given as --env.KEY VALUE."""
     allow_import: bool = False
     """Import the modules that a `module:ID` environment and parts of your own name."""
     json: bool = False

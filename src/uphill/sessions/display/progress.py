@@ -3,7 +3,8 @@
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -56,22 +57,59 @@ class Progress:
         self._pause = pause
         if steps:
             self._pace = self._pace.add(time.monotonic() - pause().total, steps)
+        self._begin(self._picture, self.tell)
+
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Show what comes after training, such as evaluating, and its seconds."""
+        started = time.monotonic()
+
+        def words() -> str:
+            return f"{what} {duration(time.monotonic() - started)}"
+
+        def picture() -> Any:
+            from rich.text import Text
+
+            return Text(f" {words()}", "dim")
+
+        if not self._begin(picture, lambda: self._line(words())):
+            self.say(f"{what.capitalize()} …")
+        try:
+            yield
+        finally:
+            self._end()
+
+    def _begin(self, picture: Callable[[], Any], tell: Callable[[], None]) -> bool:
+        """Begin to draw a picture that changes, or to tell lines; whether it is a picture."""
         if self._quiet:
-            return
+            return False
         console = self._able_console()
         if console is None:
-            threading.Thread(target=self._tell, name="uphill-display", daemon=True).start()
-            return
+            self._is_over = is_over = threading.Event()
+            thread = threading.Thread(
+                target=_repeat, args=(tell, is_over), name="uphill-display", daemon=True
+            )
+            thread.start()
+            return False
         from rich.live import Live
 
         self._live = Live(
-            get_renderable=self._picture,
+            get_renderable=picture,
             console=console,
             refresh_per_second=REFRESHES,
             transient=True,
             redirect_stdout=sys.stdout.isatty(),  # a pipe shall get what is printed to it
         )
         self._live.start()
+        return True
+
+    def _end(self) -> Any:
+        """Leave the terminal as it was; what drew in it, if anything did."""
+        self._is_over.set()
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
+        return live
 
     def _able_console(self) -> "Console | None":
         """A terminal that can change what it shows, if there is one."""
@@ -87,13 +125,12 @@ class Progress:
 
         return Dashboard(self._view, self._curve, time.monotonic(), self._pause())
 
-    def _tell(self) -> None:
-        while not self._is_over.wait(EVERY):
-            self.tell()
-
     def tell(self) -> None:
         """A plain line about where training is."""
-        text = _plain(self._view, time.monotonic(), self._pause())
+        self._line(_plain(self._view, time.monotonic(), self._pause()))
+
+    def _line(self, text: str) -> None:
+        """In one piece, since threads tell lines, too."""
         print(f"{fitted(text, self._stream)}\n", end="", file=self._stream, flush=True)
 
     def show(
@@ -156,13 +193,11 @@ class Progress:
 
     def stop(self) -> None:
         """Leave the terminal as it was; a last look at the learning curve stays."""
-        self._is_over.set()
-        if self._live is None:
+        live = self._end()
+        if live is None:
             return
         from uphill.sessions.display.dashboard import LastLook
 
-        live, self._live = self._live, None
-        live.stop()
         live.console.print(LastLook(self._view, self._curve))
 
     def _print(self, text: str, star: str = "") -> None:
@@ -170,13 +205,18 @@ class Progress:
         if self._quiet:
             return
         if self._live is None:
-            print(f"{fitted(line, self._stream)}\n", end="", file=self._stream, flush=True)
+            self._line(line)
             return
         from rich.text import Text
 
         width = self._live.console.width
         shown = Text.assemble((star, "yellow"), wrapped(line, width).removeprefix(star))
         self._live.console.print(shown, highlight=False, soft_wrap=True)
+
+
+def _repeat(tell: Callable[[], None], is_over: threading.Event) -> None:
+    while not is_over.wait(EVERY):
+        tell()
 
 
 def _plain(view: View, now: float, pause: Pause) -> str:
