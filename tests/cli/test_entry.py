@@ -31,8 +31,16 @@ from uphill.cli import main
         (["train", "CartPole-v1", "--seed", "x"], 2, "--seed"),
         (["train", "CartPole-v1", "--steps"], 2, "--steps"),
         (["train", "CartPole-v1", "--backend", "gpu"], 2, "--backend"),
-        (["train", "CartPole-v1", "--optimizer.learning-rate", "linear:1"], 2, "A schedule is"),
-        (["train", "CartPole-v1", "--uniform-mixture", "sometimes"], 2, "A schedule is"),
+        (
+            ["train", "CartPole-v1", "--optimizer.learning-rate", "linear:1"],
+            2,
+            "rate is 'linear:1': w",
+        ),
+        (
+            ["train", "CartPole-v1", "--uniform-mixture", "sometimes"],
+            2,
+            "'sometimes': write a number",
+        ),
         (["train", "CartPole-v1", "--uniform-mixture", "2"], 1, "uniform_mixture is 2.0: use 0 to"),
         (["train", "CartPole-v1", "--baseline.replay", "lake"], 2, "choose one of replay, none"),
         (["train", "CartPole-v1", "--estimator", "total-return"], 1, "it must see whole episodes"),

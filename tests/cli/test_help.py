@@ -127,7 +127,7 @@ def test_what_an_option_says() -> None:
     assert found["against"].takes == "{steps,seconds}"
     assert found["against"].default == "steps"
     assert found["films"].spellings == ("--films", "--no-films")
-    assert found["out"] == Flag("out", ("--out",), "PATH", found["out"].about)
+    assert found["out"] == Flag("out", ("--out",), "PATH", found["out"].about, may_be_none=True)
 
 
 def test_a_switch_that_is_on_is_shown_both_ways() -> None:

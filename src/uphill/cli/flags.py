@@ -30,6 +30,8 @@ class Flag:
     about: str = ""
     default: str = ""
     """as it is typed; empty where the sentence says what happens without it"""
+    may_be_none: bool = False
+    """whether None may follow it, too"""
 
     @property
     def is_word(self) -> bool:
@@ -55,7 +57,9 @@ def option_flags(kind: type) -> list[Flag]:
             found.append(Flag(name.replace("-", "_"), spellings, "", about, _shown(default)))
         else:
             path = name.replace("-", "_")
-            found.append(Flag(path, (f"--{name}",), _takes(hint), about, _shown(default)))
+            may_be_none = types.NoneType in get_args(hint)
+            spelling = (f"--{name}",)
+            found.append(Flag(path, spelling, _takes(hint), about, _shown(default), may_be_none))
     return found
 
 
@@ -83,9 +87,9 @@ def setting_flags(part: Any, prefix: str = "") -> Iterator[Flag]:
             members = [m for m in members_of(hints[field.name]) if m is not types.NoneType]
             takes = SCHEDULE if Schedule in kinds_of(hints[field.name]) else _takes_any(members)
             takes = f"{{{','.join(choices)}}}" if choices else takes
-            if types.NoneType in members_of(hints[field.name]):
-                takes += "|None"
-            yield Flag(path, (flag,), takes, about, _shown(value))
+            may_be_none = types.NoneType in members_of(hints[field.name])
+            takes += "|None" if may_be_none else ""
+            yield Flag(path, (flag,), takes, about, _shown(value), may_be_none)
 
 
 def _first(text: str) -> str:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial, reduce
 from operator import or_
@@ -14,6 +13,7 @@ from uphill.cli.errors import WrongCommandLine
 from uphill.cli.flags import option_flags
 from uphill.cli.help import Group, help_text
 from uphill.cli.suggestions import no_such_flag
+from uphill.cli.values import check_values, whole
 
 
 def parse(
@@ -40,6 +40,8 @@ def parse(
     if {"-h", "--help"} & set(argv):
         print(help_text(program, kind.__doc__ or "", groups, notes), end="")
         raise SystemExit(0)
+    flags = [flag for group in groups for flag in group.flags]
+    check_values(argv, flags, program)
     parsed, unknown = tyro.cli(
         kind,
         prog=program,
@@ -50,7 +52,7 @@ def parse(
         **({} if default is tyro.MISSING else {"default": default}),
     )
     if unknown:
-        flags = [flag for group in groups for flag in group.flags if not flag.is_word]
+        flags = [flag for flag in flags if not flag.is_word]
         raise WrongCommandLine(no_such_flag(unknown, flags, program, algorithm))
     return parsed
 
@@ -64,23 +66,11 @@ def _whole_rule(info: Any) -> Any:
         nargs=1,
         metavar="None|INT" if is_optional else "INT",
         instance_from_str=lambda words: (
-            None if is_optional and words[0] == "None" else _whole(words[0])
+            None if is_optional and words[0] == "None" else whole(words[0])
         ),
         is_instance=lambda value: type(value) is int or (is_optional and value is None),
         str_from_instance=lambda number: [str(number)],
     )
-
-
-def _whole(word: str) -> int:
-    """Raises:
-    ValueError: if it is no whole number, however it is written.
-    """
-    with suppress(ValueError):
-        return int(word)
-    with suppress(ValueError):
-        if float(word).is_integer():
-            return int(float(word))
-    raise ValueError(f"{word} is no whole number")
 
 
 def _schedule_rule(info: Any) -> Any:
