@@ -3,6 +3,7 @@ functions that make one, go on with it, and open it."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -17,6 +18,7 @@ from uphill.runs.given import EnvironmentFactory
 from uphill.runs.own_parts import OwnPart, own_parts_in
 from uphill.runs.saved import SavedRun, write_evaluation
 from uphill.runs.settings import taken_as
+from uphill.sessions.callback import OnPoint, check_callable
 from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.launch import Request, begin
 from uphill.sessions.resume import go_on
@@ -187,17 +189,19 @@ def resume(
     episodes: int | None = None,
     quiet: bool = False,
     parts: Iterable[OwnPart] = (),
+    on_point: OnPoint | None = None,
 ) -> Run:
     """Go on with a run where its latest checkpoint stands; `steps` extends it. `episodes` are those
     of the evaluation at the end, by default as many as training was asked for; `env`, `network` and
-    `parts` are what `load` says.
+    `parts` are what `load` says, and `on_point` what `train` says.
 
     Raises:
         UphillError: if the run is finished, damaged, or was made on another kind of device.
         Interrupted: on Ctrl-C, after a checkpoint was written.
     """
+    check_callable(on_point)
     session = go_on(run, env, network, steps, allow_import, episodes, quiet, parts)
-    return finish(session, env)
+    return finish(replace(session, on_point=on_point), env)
 
 
 def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:

@@ -28,6 +28,7 @@ from uphill.runs.experiment import (
 from uphill.runs.files import unused
 from uphill.runs.metrics import MetricsFile
 from uphill.runs.settings import BackendName, Options, Settings, kept
+from uphill.sessions.callback import OnPoint, check_callable
 from uphill.sessions.display import Progress
 from uphill.sessions.evaluations import Evaluations
 from uphill.sessions.history import Remembered, first_memory
@@ -55,6 +56,10 @@ class Request(Settings, Options):
     network: NetworkFactory | None = field(default=None, kw_only=True)
     """`network(num_features, key)` makes an Equinox module from one vector of features to one
     vector, in place of the hidden layers that the settings describe."""
+    on_point: OnPoint | None = field(default=None, kw_only=True)
+    """`on_point(rows, policies)` is called at every logging point, with the rows of metrics.csv and
+    the policies, one of each for every seed. It returns None to go on, True to stop, a dict of
+    metrics of your own, or both as a pair."""
 
 
 def begin(request: Request, start: Preset | None = None) -> Session:
@@ -66,6 +71,7 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     """
     env, network = request.env, request.network
     name = name_of(env)
+    check_callable(request.on_point)
     chosen, settings = _chosen(request, name, start)
     decode(BackendName, request.backend, "backend")
     env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
@@ -107,7 +113,8 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     if trainer.notice:
         progress.say(trainer.notice)
     memory, metrics = first_memory(state, experiment.seeds), MetricsFile(folder)
-    return session_of(folder, experiment, trainer, state, memory, metrics, progress)
+    session = session_of(folder, experiment, trainer, state, memory, metrics, progress)
+    return replace(session, on_point=request.on_point)
 
 
 def session_of(

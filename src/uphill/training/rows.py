@@ -63,8 +63,9 @@ def numbers_of(
     episodes: EpisodeStatistics,
     networks: PyTree,
 ) -> dict[str, Array]:
-    """All that an update says: its metrics, its episodes, and where numbers are not finite."""
-    return metrics | {
+    """All that an update says: its metrics, its episodes, and where numbers are not finite. Ours
+    have a group before a slash; a part of a user's own may name them as it likes."""
+    return {logged_name(name): x for name, x in metrics.items()} | {
         "updated": jnp.int32(1),
         "num_transitions": trajectory.mask.sum(dtype=jnp.int32),
         "num_episodes": episodes.num_episodes,
@@ -76,6 +77,15 @@ def numbers_of(
         "bad_observation": _first_bad_observation(trajectory),
         "bad_learner": ~_is_finite(networks),
     }
+
+
+def logged_name(name: str) -> str:
+    """The column of a metric of one's own: its name, under `own/` where it has no group.
+
+    >>> logged_name("success"), logged_name("arm/reach")
+    ('own/success', 'arm/reach')
+    """
+    return name if "/" in name else f"own/{name}"
 
 
 def _word(x: Shaped[Array, ""]) -> UInt32[Array, ""]:
