@@ -21,11 +21,14 @@ from uphill.runs.settings import taken_as
 from uphill.sessions.callback import OnPoint, check_callable
 from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.launch import Request, begin
+from uphill.sessions.own_loop import save_run
 from uphill.sessions.resume import go_on
 from uphill.sessions.session import Session
 from uphill.training.evaluate import evaluate_actors, report, tell
 from uphill.training.process import use_compile_cache, use_cores
+from uphill.training.rows import Rows
 from uphill.training.state import TrainState
+from uphill.training.trainer import Trainer
 
 
 class Run(SavedRun):
@@ -202,6 +205,26 @@ def resume(
     check_callable(on_point)
     session = go_on(run, env, network, steps, allow_import, episodes, quiet, parts)
     return finish(replace(session, on_point=on_point), env)
+
+
+def save(
+    trainer: Trainer,
+    state: TrainState,
+    out: str | PathLike[str] | None = None,
+    metrics: Iterable[Rows] = (),
+) -> Run:
+    """Make a run directory of a training whose loop was your own (`Trainer`, `iterate`): to load,
+    to resume, to evaluate and to report on, as any other. `metrics` are all that `iterate` yielded;
+    each becomes a logging point of metrics.csv.
+
+    Raises:
+        UphillError: if `out` exists, the metrics are not those of the state's updates, or one run
+            can't have the trainer's seeds or algorithms.
+    """
+    path = save_run(trainer, state, out, metrics)
+    given = None if isinstance(trainer.choice.env, str) else trainer.choice.env
+    own = own_parts_in(trainer.algorithms[0])
+    return Run(path, given, network=trainer.network, parts=own)
 
 
 def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:

@@ -9,8 +9,8 @@ import numpy as np
 
 from uphill.envs.backends.checks import own_traceback
 from uphill.errors import UphillError
-from uphill.learning.learner import take
-from uphill.policies.actor import Actor
+from uphill.learning.learner import Learner, policy_of, take
+from uphill.parts import Algorithm
 from uphill.policies.trained import TrainedPolicy
 from uphill.training.rows import logged_name
 
@@ -46,14 +46,16 @@ def check_callable(on_point: object) -> None:
         raise UphillError(f"on_point is {on_point!r}: give a function, as on_point=look.")
 
 
-def answer_of(on_point: OnPoint, rows: list[LoggedRow], actors: Actor) -> Answer:
-    """What the user's function says of a logging point; `actors` are those of all seeds.
+def answer_of(
+    on_point: OnPoint, rows: list[LoggedRow], algorithm: Algorithm, learners: Learner
+) -> Answer:
+    """What the user's function says of a logging point; `learners` are those of all seeds.
 
     Raises:
         UphillError: if it raises, with its traceback, or returns something else than it may.
     """
-    actors = jax.device_get(actors)
-    policies = [TrainedPolicy(take(actors, s)) for s in range(len(rows))]
+    learners = jax.device_get(learners)
+    policies = [policy_of(algorithm, take(learners, s)) for s in range(len(rows))]
     try:
         returned = on_point([dict(row) for row in rows], policies)
     except (Exception, SystemExit) as error:

@@ -76,7 +76,7 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     decode(BackendName, request.backend, "backend")
     env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
     # Before anything is made: a wrong number or a folder that exists should not cost a wait.
-    folder = _free_folder(request.out, name, chosen.algo, request.seed)
+    folder = free_folder(request.out, name, chosen.algo, request.seed)
     choice = choose(env, request.backend, env_kwargs, request.is_async)
     decided = {
         "env": choice.name,
@@ -108,7 +108,7 @@ def begin(request: Request, start: Preset | None = None) -> Session:
         state, origin = initialized(state, experiment, request.init_from, network)
         experiment = replace(experiment, init_from=origin)
     experiment = replace(experiment, platform=describe_platform())
-    _make_folder(folder)
+    make_run_folder(folder)
     write_experiment(folder, experiment)
     if trainer.notice:
         progress.say(trainer.notice)
@@ -200,7 +200,7 @@ def _with_envs(algorithm: Algorithm, envs: int | None) -> Algorithm:
     return replace(algorithm, sampling=replace(algorithm.sampling, num_envs=envs))
 
 
-def _free_folder(out: str | PathLike[str] | None, env: str, algo: str, seed: int) -> Path:
+def free_folder(out: str | PathLike[str] | None, env: str, algo: str, seed: int) -> Path:
     """The run directory to be made.
 
     Raises:
@@ -219,7 +219,10 @@ def _free_folder(out: str | PathLike[str] | None, env: str, algo: str, seed: int
     return folder
 
 
-def _make_folder(folder: Path) -> None:
+def make_run_folder(folder: Path) -> None:
+    """Raises:
+    UphillError: if it can't be made.
+    """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir()

@@ -136,7 +136,8 @@ class Session:
         stretch = Stretch(state, rows, is_logged, evaluation, seconds, compile_seconds)
         if is_logged and self.on_point is not None:
             table = table_of(recorded(memory, stretch), stretch, self.experiment)
-            answer = answer_of(self.on_point, table, state.learners.actor)
+            algorithm = self.experiment.composition
+            answer = answer_of(self.on_point, table, algorithm, state.learners)
             stretch = replace(stretch, answer=answer)
         return stretch
 
