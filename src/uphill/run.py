@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from uphill import views  # whose rooms are imported when first used: drawing takes long to load
+from uphill.envs.drawing import backend_to_draw, can_draw
 from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.configuration import decode, encode
@@ -114,6 +115,14 @@ class Run(SavedRun):
             allow_import=allow_import,
         )
         return list(film.files)
+
+    def has_films(self) -> bool:
+        """Whether films of it can be expected: the environment can be had, and draws itself."""
+        try:
+            e = self.experiment
+            return can_draw(self.choice(backend=backend_to_draw(e.env, e.backend)))
+        except UphillError:
+            return False
 
     def plot(self) -> Path:
         """Draw the learning curve; the path of the picture."""

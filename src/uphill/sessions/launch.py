@@ -26,7 +26,9 @@ from uphill.runs.experiment import (
     write_experiment,
 )
 from uphill.runs.files import unused
+from uphill.runs.imports import remember
 from uphill.runs.metrics import MetricsFile
+from uphill.runs.own_parts import own_parts_in, type_name
 from uphill.runs.settings import BackendName, Options, Settings, kept
 from uphill.sessions.callback import OnPoint, check_callable
 from uphill.sessions.display import Progress
@@ -41,6 +43,7 @@ from uphill.sessions.sinks import check_installed, open_sinks
 from uphill.training.process import use_compile_cache
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
+from uphill.words import call, option
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     if trainer.notice:
         progress.say(trainer.notice)
     memory, metrics = first_memory(state, experiment.seeds), MetricsFile(folder)
+    _remember_modules(experiment)
     session = session_of(folder, experiment, trainer, state, memory, metrics, progress)
     return replace(session, on_point=request.on_point)
 
@@ -184,6 +188,15 @@ def _chosen(request: Request, env: str, start: Preset | None) -> tuple[Preset, s
     return chosen, "your own" if start is None else settings_of(env, start, chosen.algorithm)
 
 
+def _remember_modules(experiment: Experiment) -> None:
+    """Keep which modules this user trained with: they won't be asked again whether they trust
+    them."""
+    parts = [type_name(x) for x in own_parts_in(experiment.algorithm) if isinstance(x, type)]
+    for name in [experiment.env, *parts]:
+        if ":" in name and not (name == experiment.env and experiment.is_callable):
+            remember(name)
+
+
 def _sinks(log: Any) -> Any:
     """The sinks, each once; what is no list at all is left for the experiment to refuse."""
     if isinstance(log, str):
@@ -213,8 +226,8 @@ def free_folder(out: str | PathLike[str] | None, env: str, algo: str, seed: int)
     folder = as_path(out, "out")
     if folder.exists() or folder.is_symlink():
         raise UphillError(
-            f"{folder} exists already, and a run is never overwritten: choose another --out, or "
-            f"`uphill resume {folder}`."
+            f"{folder} exists already, and a run is never overwritten: choose another "
+            f"{option('out')}, or `{call('resume', folder)}`."
         )
     return folder
 
@@ -228,5 +241,6 @@ def make_run_folder(folder: Path) -> None:
         folder.mkdir()
     except OSError as error:
         raise UphillError(
-            f"The run directory {folder} can't be made ({error.strerror}): choose another --out."
+            f"The run directory {folder} can't be made ({error.strerror}): choose "
+            f"another {option('out')}."
         ) from error

@@ -30,6 +30,7 @@ from uphill.training.process import use_compile_cache
 from uphill.training.rows import Rows
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
+from uphill.words import call
 
 
 def go_on(
@@ -118,7 +119,7 @@ def _extended(
     if min(facts.num_transitions) >= experiment.steps or (facts.stopped and not is_extended):
         raise UphillError(
             f"{folder} is finished ({min(facts.num_transitions):,} steps): "
-            f"`uphill resume {folder} --steps N` extends it."
+            f"`{call('resume', folder, steps='N')}` extends it."
         )
     if len(facts.num_transitions) != experiment.seeds:
         raise UphillError(f"The checkpoint in {folder} has not the experiment's number of seeds.")

@@ -46,7 +46,7 @@ def command(argv: list[str]) -> None:
         given = {name: x for name, x in vars(options).items() if name != "json"}
         given |= {"algo": start.algo, "algorithm": algorithm, "env_kwargs": env_kwargs}
         run = finish(begin(Request(**given), start), env)
-        show(run.summary())
+        show(run.summary(), has_films=run.has_films())
 
 
 def environment_in(argv: list[str]) -> str | None:
