@@ -1,11 +1,13 @@
-"""Numbers, times and lists as people read them: one way, wherever they are shown."""
+"""Numbers, times and lists as people read them, and settings as the caller writes them: one way,
+wherever they are shown."""
 
 import math
 import os
+import shlex
 import textwrap
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol, runtime_checkable
 
 INTERVAL = "95\N{NO-BREAK SPACE}% interval"
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -103,3 +105,57 @@ def fitted(text: str, stream: Stream, indent: int = 2) -> str:
     with suppress(OSError, ValueError):
         width = os.get_terminal_size(stream.fileno()).columns or width
     return "\n".join(wrapped(line, width, indent) for line in text.split("\n"))
+
+
+# --- in the caller's language -------------------------------------------------------------------
+
+_is_typed = False
+
+
+@contextmanager
+def typed() -> Iterator[None]:
+    """While a command runs, settings are called as they are typed; else as Python has them."""
+    global _is_typed
+    before, _is_typed = _is_typed, True
+    try:
+        yield
+    finally:
+        _is_typed = before
+
+
+def option(name: str, value: Any = None) -> str:
+    """A setting, and its value if there is one, as the caller writes it.
+
+    >>> option("allow_import", True), option("optimizer.learning_rate")
+    ('allow_import=True', "the optimizer's learning_rate")
+    >>> with typed():
+    ...     option("allow_import", True), option("optimizer.learning_rate"), option("backend", "x")
+    ('--allow-import', '--optimizer.learning-rate', '--backend x')
+    """
+    if _is_typed:
+        flag = "--" + {"is_async": "async-envs"}.get(name, name.replace("_", "-"))
+        return flag if value is None or value is True else f"{flag} {_shown(value)}"
+    place, _, field = name.rpartition(".")
+    name = f"the {place}'s {field}" if place else name
+    return name if value is None else f"{name}={_shown(value)}"
+
+
+def call(command: str, run: Any, **settings: Any) -> str:
+    """A command on a run, as the caller writes it; a value in capitals stands for the user's own.
+
+    >>> call("resume", "runs/a", steps="N")
+    "uphill.resume('runs/a', steps=N)"
+    >>> with typed():
+    ...     call("resume", "runs/a", steps="N")
+    'uphill resume runs/a --steps N'
+    """
+    options = [option(name, value) for name, value in settings.items()]
+    if _is_typed:
+        return " ".join([f"uphill {command}", shlex.quote(str(run)), *options])
+    return f"uphill.{command}({', '.join([repr(str(run)), *options])})"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str) and not (value.isupper() or value == "…" or _is_typed):
+        return repr(value)
+    return str(value)

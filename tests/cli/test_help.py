@@ -88,6 +88,9 @@ def test_choices_stand_there(capsys: pytest.CaptureFixture[str]) -> None:
     }.items():
         assert choices in said(text, flag)
     assert "n-step, td-residual, gae or action-value" in said(text, "--estimator")
+    # A part that has no settings stands with the parts, too.
+    text = shown(capsys, "train", "CartPole-v1", "--algo", "vpg")
+    assert text.index("\nsurrogate: ") < text.index("  --surrogate ") < text.index("\noptimizer: ")
 
 
 def test_choices_are_those_that_are_taken() -> None:

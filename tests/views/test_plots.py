@@ -249,7 +249,7 @@ def test_what_can_not_be_compared_is_said(tmp_path: Path) -> None:
     ]
     assert [(row["x"], row["y"]) for row in result["improvements"]] == [("ppo", "a2c")]
     no_evaluation, one_seed = result["left_out"]
-    assert f"`uphill evaluate {unevaluated.path}` writes" in no_evaluation
+    assert f"`uphill.evaluate({str(unevaluated.path)!r})` writes" in no_evaluation
     assert f"{single.path} is in the curves alone: to compare scores takes at least 2" in one_seed
     # The line of the third and of the fourth run looks the same in both pictures.
     names = [

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from uphill.cli.errors import WrongCommandLine
 from uphill.errors import UphillError
+from uphill.words import fitted, typed
 
 OVERVIEW = """\
 Uphill trains policies by gradient ascent on expected return.
@@ -81,7 +82,8 @@ def main(argv: list[str] | None = None, is_alone: bool = False) -> int:
         warnings.simplefilter("ignore")
     _collect_less_garbage()
     try:
-        import_module(f"uphill.cli.commands.{argv[0]}").command(argv[1:])
+        with typed():
+            import_module(f"uphill.cli.commands.{argv[0]}").command(argv[1:])
         sys.stdout.flush()
     except UphillError as error:
         _say(f"uphill: {error}")
@@ -113,8 +115,6 @@ def _no_such_command(word: str) -> int:
 
 
 def _say(sentence: str) -> None:
-    from uphill.words import fitted
-
     print(fitted(sentence, sys.stderr), file=sys.stderr)
 
 

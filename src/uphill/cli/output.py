@@ -13,7 +13,7 @@ from uphill.words import INTERVAL, count, duration, fitted, number
 
 
 @contextmanager
-def stdout_for(is_json: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+def stdout_for(is_json: bool) -> Iterator[Callable[..., None]]:
     """A function that shows a result. With JSON, nothing else may reach stdout: whatever
     environments print meanwhile, from Python or from C++, goes to stderr."""
     if not is_json:
@@ -24,7 +24,7 @@ def stdout_for(is_json: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
     os.dup2(2, 1)
     try:
         with redirect_stdout(sys.stderr):
-            yield lambda result: _write_all(real, json.dumps(result, allow_nan=False) + "\n")
+            yield lambda result, **_: _write_all(real, json.dumps(result, allow_nan=False) + "\n")
     finally:
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).fflush(None)  # what C buffered must go to stderr, too
@@ -37,7 +37,7 @@ def _write_all(descriptor: int, text: str) -> None:
         file.write(text)
 
 
-def _show(result: dict[str, Any]) -> None:
+def _show(result: dict[str, Any], has_films: bool = True) -> None:
     from uphill.theory.statistics import few_seeds  # with NumPy, for which --help shouldn't wait
 
     evaluation = result.get("evaluation", result)
@@ -68,7 +68,8 @@ def _show(result: dict[str, Any]) -> None:
     run = shlex.quote(result["run"])
     _line("run", f"{run}  (curve.png shows the learning curve)")
     _line("see more", f"uphill report {run}")
-    _line("", f"uphill record {run} --milestones")
+    if has_films:
+        _line("", f"uphill record {run} --milestones")
 
 
 _INDENT = 14

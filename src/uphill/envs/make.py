@@ -17,6 +17,7 @@ from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.base import CompiledEnvironment, Configurable, World
 from uphill.envs.worlds import WORLDS, make_world
 from uphill.errors import UphillError
+from uphill.words import option
 
 Backend = Literal["compiled", "envpool", "gymnasium"]
 WORLD_PARTS = (
@@ -143,7 +144,7 @@ def _insist(
             have = ", ".join(WORLDS)
             raise UphillError(
                 f"backend is 'compiled', but {name_of(env)!r} is no compiled world (these are: "
-                f"{have}): leave out --backend."
+                f"{have}): leave out {option('backend')}."
             )
         make_world(env, env_kwargs)
     if backend == "envpool":
@@ -154,12 +155,13 @@ def _insist(
         if not isinstance(env, str) or not envpool_backend.supports(env):
             raise UphillError(
                 f"backend is 'envpool', but EnvPool does not have {name_of(env)!r}: leave out "
-                "--backend."
+                f"{option('backend')}."
             )
     if backend == "gymnasium" and isinstance(env, str):
         if env in WORLDS and env not in gymnasium.registry:
             raise UphillError(
-                f"backend is 'gymnasium', but Gymnasium does not have {env!r}: leave out --backend."
+                f"backend is 'gymnasium', but Gymnasium does not have {env!r}: leave out "
+                f"{option('backend')}."
             )
         gymnasium_backend.spec_of(env)
     return backend, "you asked for it"

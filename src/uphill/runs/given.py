@@ -8,6 +8,8 @@ from uphill.envs.make import EnvironmentChoice, choose, looks_like_world, name_o
 from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.experiment import Experiment
+from uphill.runs.imports import may_import, remember
+from uphill.words import option
 
 EnvironmentFactory = Callable[..., Any] | World
 """A callable that makes an environment, or a compiled world."""
@@ -41,14 +43,18 @@ def environment_of(
             f"The run's environment was the {kind} {experiment.env!r}: give it again, "
             f"uphill.load(run, env={call})."
         )
-    if ":" in experiment.env and env is None and not allow_import:
+    is_imported = ":" in experiment.env and env is None
+    if is_imported and not may_import(experiment.env, allow_import):
         module = experiment.env.split(":")[0]
         raise UphillError(
             f"The run's environment {experiment.env!r} imports the module {module!r}: add "
-            "--allow-import if you trust it."
+            f"{option('allow_import', True)} if you trust it."
         )
     given = experiment.env if env is None else env
-    return choose(given, experiment.backend, experiment.env_kwargs, experiment.is_async)
+    choice = choose(given, experiment.backend, experiment.env_kwargs, experiment.is_async)
+    if is_imported and allow_import:
+        remember(experiment.env)
+    return choice
 
 
 def check_network(experiment: Experiment, network: NetworkFactory | None) -> None:

@@ -26,8 +26,11 @@ from uphill.runs.experiment import (
     write_experiment,
 )
 from uphill.runs.files import unused
+from uphill.runs.imports import remember
 from uphill.runs.metrics import MetricsFile
+from uphill.runs.own_parts import own_parts_in, type_name
 from uphill.runs.settings import BackendName, Options, Settings, kept
+from uphill.sessions.callback import OnPoint, check_callable
 from uphill.sessions.display import Progress
 from uphill.sessions.evaluations import Evaluations
 from uphill.sessions.history import Remembered, first_memory
@@ -40,7 +43,7 @@ from uphill.sessions.sinks import check_installed, open_sinks
 from uphill.training.process import use_compile_cache
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
-from uphill.words import count
+from uphill.words import call, count, option
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,10 @@ class Request(Settings, Options):
     network: NetworkFactory | None = field(default=None, kw_only=True)
     """`network(num_features, key)` makes an Equinox module from one vector of features to one
     vector, in place of the hidden layers that the settings describe."""
+    on_point: OnPoint | None = field(default=None, kw_only=True)
+    """`on_point(rows, policies)` is called at every logging point, with the rows of metrics.csv and
+    the policies, one of each for every seed. It returns None to go on, True to stop, a dict of
+    metrics of your own, or both as a pair."""
 
 
 def begin(request: Request, start: Preset | None = None) -> Session:
@@ -67,11 +74,12 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     """
     env, network = request.env, request.network
     name = name_of(env)
+    check_callable(request.on_point)
     chosen, settings = _chosen(request, name, start)
     decode(BackendName, request.backend, "backend")
     env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
     # Before anything is made: a wrong number or a folder that exists should not cost a wait.
-    folder = _free_folder(request.out, name, chosen.algo, request.seed)
+    folder = free_folder(request.out, name, chosen.algo, request.seed)
     choice = choose(env, request.backend, env_kwargs, request.is_async)
     decided = {
         "env": choice.name,
@@ -103,14 +111,16 @@ def begin(request: Request, start: Preset | None = None) -> Session:
         state, origin = initialized(state, experiment, request.init_from, network)
         experiment = replace(experiment, init_from=origin)
     experiment = replace(experiment, platform=describe_platform())
-    _make_folder(folder)
+    make_run_folder(folder)
     write_experiment(folder, experiment)
     limit = trainer.env.max_episode_steps
     for notice in (trainer.notice, rounding(chosen.algorithm.sampling, experiment.steps, limit)):
         if notice:
             progress.say(notice)
     memory, metrics = first_memory(state, experiment.seeds), MetricsFile(folder)
-    return session_of(folder, experiment, trainer, state, memory, metrics, progress)
+    _remember_modules(experiment)
+    session = session_of(folder, experiment, trainer, state, memory, metrics, progress)
+    return replace(session, on_point=request.on_point)
 
 
 def session_of(
@@ -181,6 +191,15 @@ def _chosen(request: Request, env: str, start: Preset | None) -> tuple[Preset, s
     return chosen, settings_of(env, start, chosen.algorithm)
 
 
+def _remember_modules(experiment: Experiment) -> None:
+    """Keep which modules this user trained with: they won't be asked again whether they trust
+    them."""
+    parts = [type_name(x) for x in own_parts_in(experiment.algorithm) if isinstance(x, type)]
+    for name in [experiment.env, *parts]:
+        if ":" in name and not (name == experiment.env and experiment.is_callable):
+            remember(name)
+
+
 def _sinks(log: Any) -> Any:
     """The sinks, each once; what is no list at all is left for the experiment to refuse."""
     if isinstance(log, str):
@@ -197,7 +216,7 @@ def _with_envs(algorithm: Algorithm, envs: int | None) -> Algorithm:
     return replace(algorithm, sampling=replace(algorithm.sampling, num_envs=envs))
 
 
-def _free_folder(out: str | PathLike[str] | None, env: str, algo: str, seed: int) -> Path:
+def free_folder(out: str | PathLike[str] | None, env: str, algo: str, seed: int) -> Path:
     """The run directory to be made.
 
     Raises:
@@ -210,17 +229,21 @@ def _free_folder(out: str | PathLike[str] | None, env: str, algo: str, seed: int
     folder = as_path(out, "out")
     if folder.exists() or folder.is_symlink():
         raise UphillError(
-            f"{folder} exists already, and a run is never overwritten: choose another --out, or "
-            f"`uphill resume {folder}`."
+            f"{folder} exists already, and a run is never overwritten: choose another "
+            f"{option('out')}, or `{call('resume', folder)}`."
         )
     return folder
 
 
-def _make_folder(folder: Path) -> None:
+def make_run_folder(folder: Path) -> None:
+    """Raises:
+    UphillError: if it can't be made.
+    """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir()
     except OSError as error:
         raise UphillError(
-            f"The run directory {folder} can't be made ({error.strerror}): choose another --out."
+            f"The run directory {folder} can't be made ({error.strerror}): choose "
+            f"another {option('out')}."
         ) from error

@@ -9,6 +9,7 @@ from gymnasium import spaces
 from uphill.errors import UphillError
 from uphill.parts.sampling import Sampling
 from uphill.policies.policy import PolicySettings
+from uphill.words import option
 
 
 def check_numbers(num_steps: int) -> None:
@@ -47,8 +48,8 @@ def check_policy(name: str, space: gymnasium.Space, policy: PolicySettings) -> N
         value = getattr(policy, field)
         if value != getattr(usual, field):
             raise UphillError(
-                f"{field} is {value!r}, a setting for continuous actions, and those of {name} are "
-                f"{space}: leave it out."
+                f"{option(f'policy.{field}')} is {value!r}, a setting for continuous actions, and "
+                f"those of {name} are {space}: leave it out."
             )
 
 

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs
 from uphill.errors import UphillError
 from uphill.views.report.page import Page
 from uphill.views.report.shelf import Shelf
+from uphill.words import option
 
 HOST = "127.0.0.1"
 PORT = 8000
@@ -75,7 +76,7 @@ def make_server(
         if (server := _listening(candidate, Shelf(root, allow_import))) is not None:
             return server
     taken = f"{PORT} to {PORT + TRIES - 1}" if port is None else port
-    raise UphillError(f"port is {taken}: it is in use, so choose another --port.")
+    raise UphillError(f"port is {taken}: it is in use, so choose another {option('port')}.")
 
 
 def _listening(port: int, shelf: Shelf) -> "Server | None":

@@ -17,6 +17,7 @@ from PIL import Image, ImageSequence
 import uphill
 from small_runs import train_small
 from uphill.cli import main
+from uphill.envs.drawing import backend_to_draw
 from uphill.errors import UphillError
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.kept_policies import keep_policy, write_milestones
@@ -191,7 +192,7 @@ def test_what_was_trained_on_envpool_is_filmed_in_gymnasium_if_that_has_it(
     run: uphill.Run, env: str, backend: Any, filmed: str
 ) -> None:
     experiment = replace(run.experiment, env=env, backend=backend)
-    assert film._backend_to_film(experiment) == filmed
+    assert backend_to_draw(experiment.env, experiment.backend) == filmed
 
 
 def test_a_long_film_is_cut_off_and_a_storys_clip_runs_faster(

@@ -58,7 +58,7 @@ def test_a_module_is_imported_only_if_that_is_allowed(
     path = copied(pair[0], tmp_path / "run", env=env, backend="gymnasium")
     films, why = films_of(load(path))
     assert not films
-    assert "add --allow-import if you trust it" in why
+    assert "add allow_import=True if you trust it" in why
     assert "names_a_world" not in sys.modules
     films, why = films_of(load(path), allow_import=True)
     assert not why

@@ -38,4 +38,4 @@ def command(argv: list[str]) -> None:
             allow_import=options.allow_import,
             quiet=options.quiet,
         )
-        show(run.summary())
+        show(run.summary(), has_films=run.has_films())

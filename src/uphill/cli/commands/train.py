@@ -52,7 +52,7 @@ def command(argv: list[str]) -> None:
         given = {name: x for name, x in vars(options).items() if name != "json"}
         given |= {"algo": start.algo, "algorithm": algorithm, "env_kwargs": env_kwargs}
         run = finish(begin(Request(**given), start), env)
-        show(run.summary())
+        show(run.summary(), has_films=run.has_films())
 
 
 def environment_in(argv: list[str]) -> str | None:
@@ -154,7 +154,9 @@ def _algorithms() -> list[str]:
 def _algorithm_groups(algorithm: Any) -> Iterator[Group]:
     """The settings of the whole, then those of each part below what it is."""
     flags = list(setting_flags(algorithm))
-    parts = list(dict.fromkeys(flag.path.partition(".")[0] for flag in flags if "." in flag.path))
+    first = dict.fromkeys(flag.path.partition(".")[0] for flag in flags)
+    settings = {flag.path for flag in flags} - set(_PARTS)
+    parts = [name for name in first if name not in settings]
     whole = [flag for flag in flags if flag.path.partition(".")[0] not in parts]
     for part in parts:
         own = [flag for flag in flags if flag.path.partition(".")[0] == part]

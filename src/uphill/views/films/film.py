@@ -22,14 +22,12 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 
-from uphill.envs.make import Backend
+from uphill.envs.drawing import backend_to_draw
 from uphill.errors import UphillError
 from uphill.policies.actor import Actor
 from uphill.runs.configuration import decode, encode
-from uphill.runs.experiment import Experiment
 from uphill.runs.files import make_folder, write_file
 from uphill.runs.milestones import Milestone, title
 from uphill.runs.saved import SavedRun
@@ -266,7 +264,7 @@ def _scenes(
     final = run.policy_of(plan.seed_index).actor
     choice = run.choice(
         allow_import,
-        backend=_backend_to_film(run.experiment),
+        backend=backend_to_draw(run.experiment.env, run.experiment.backend),
         env_kwargs=run.experiment.env_kwargs | (env_kwargs or {}),
     )
     with stage_of(choice) as stage:
@@ -275,12 +273,6 @@ def _scenes(
         for episode in _typical(stage, final, plan.episodes, plan.sample):
             scenes.append(_scene(stage, plan, episode, (), steps, seconds))
         yield scenes
-
-
-def _backend_to_film(experiment: Experiment) -> Backend:
-    """Where EnvPool trained, Gymnasium's environment of that name draws better, if there is one."""
-    is_known = experiment.backend != "envpool" or experiment.env in gymnasium.registry
-    return "gymnasium" if experiment.backend != "compiled" and is_known else experiment.backend
 
 
 def _story(run: SavedRun, plan: _Plan, stage: Stage) -> list[_Scene]:

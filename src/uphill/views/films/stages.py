@@ -19,16 +19,16 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gymnasium.envs.registration import load_env_creator
 from jaxtyping import Bool, Float, PRNGKeyArray, PyTree
 
 from uphill.collecting.episodes import Step, play, play_on_host
 from uphill.collecting.lanes import start_lanes
 from uphill.envs.backends import gymnasium as gymnasium_backend
 from uphill.envs.backends.checks import Checked, failure
-from uphill.envs.backends.old_gym import ModernSignatures, accepts
+from uphill.envs.backends.old_gym import ModernSignatures
 from uphill.envs.backends.pool_of_one import PooledEnv
 from uphill.envs.base import CompiledEnvironment, World
+from uphill.envs.drawing import render_mode
 from uphill.envs.make import EnvironmentChoice, lane_seed
 from uphill.envs.pictures import frames_per_second, render
 from uphill.envs.worlds import make_world
@@ -292,7 +292,7 @@ def _drawing_environment(choice: EnvironmentChoice) -> gymnasium.Env:
     try:
         if choice.backend == "envpool":
             return Checked(PooledEnv(str(choice.env), choice.env_kwargs, "rgb_array"))
-        keywords = choice.env_kwargs | _render_mode(choice)
+        keywords = choice.env_kwargs | render_mode(choice)
         env = gymnasium_backend.prepare(choice.env, keywords, choice.name).factory()
     except Exception as error:
         raise _cannot_draw(choice.name, error) from error
@@ -305,26 +305,6 @@ def _drawing_environment(choice: EnvironmentChoice) -> gymnasium.Env:
             "what Gymnasium calls rgb_array."
         )
     return Checked(env)
-
-
-def _render_mode(choice: EnvironmentChoice) -> dict[str, str]:
-    """The keyword argument that asks for pictures; none where the environment's maker has none.
-
-    Raises:
-        UphillError: if the environment says that it has no RGB pictures.
-    """
-    maker: Any = choice.env
-    if isinstance(maker, str):
-        entry = gymnasium_backend.spec_of(maker).entry_point
-        maker = entry if callable(entry) else load_env_creator(str(entry))
-    metadata = getattr(maker, "metadata", None)
-    modes = metadata.get("render_modes", []) if isinstance(metadata, dict) else []
-    if modes and "rgb_array" not in modes:
-        raise UphillError(
-            f"{choice.name} can't draw itself: a film needs the render mode rgb_array, and it has "
-            f"{', '.join(map(str, modes))}."
-        )
-    return {"render_mode": "rgb_array"} if accepts(maker, "render_mode") else {}
 
 
 def _prefer_no_display() -> None:

@@ -22,6 +22,7 @@ from uphill.views.plots.style import (
     settled,
     short_numbers,
 )
+from uphill.words import call
 
 
 class Scores(NamedTuple):
@@ -53,7 +54,7 @@ def comparable(runs: Sequence[SavedRun]) -> tuple[list[Scores], list[str]]:
         if evaluation is None:
             left_out.append(
                 f"{run.path} is in the curves alone: it has no evaluation.json, which "
-                f"`uphill evaluate {run.path}` writes."
+                f"`{call('evaluate', run.path)}` writes."
             )
         elif run.experiment.seeds < 2:
             left_out.append(

@@ -222,3 +222,21 @@ DIAGNOSTICS = (
         _loss,
     ),
 )
+
+OTHERS = frozenset(
+    {
+        *("seed", "update", "steps", "time/seconds", "time/steps_per_second"),
+        *("rollout/episode_return", "rollout/num_episodes", "evaluation/episode_return"),
+        *("policy/surrogate", "policy/approximate_kl", "policy/num_steps"),
+    }
+)
+"""Our columns that no card is about."""
+
+
+def own(column: str) -> Diagnostic | None:
+    """A metric of `on_point`, of a user's part, or of the world; None for our columns."""
+    if column in OTHERS or column in {d.column for d in DIAGNOSTICS}:
+        return None
+    title = column.removeprefix("own/")
+    meaning = "A metric of the environment’s or your own."
+    return Diagnostic(column, title, meaning, lambda c: f"It {_moved(c)}.")

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import uphill
 from uphill.errors import UphillError
 from uphill.runs.files import REPORT_FILE, make_folder, write_file
 from uphill.runs.saved import SavedRun
+from uphill.training.evaluate import tell
 from uphill.views.report.comparison import compare
 from uphill.views.report.films import EmbeddedFilm, films_of
 from uphill.views.report.view import RunView, view_of
@@ -41,6 +42,7 @@ class Page:
 
     html: str
     policy: str
+    why_no_films: str = ""
 
 
 def write_report(
@@ -65,6 +67,8 @@ def write_report(
         run.check_final("A report")
     if len(runs) == 1:
         page = report_page(runs[0], films, allow_import=allow_import)
+        if films and page.why_no_films:
+            tell(page.why_no_films)
         path = Path(out) if out else runs[0].path / REPORT_FILE
     else:
         page = comparison_page(runs)
@@ -87,7 +91,7 @@ def report_page(
     if films and view.chapters:
         made, why = films_of(run, allow_import)
     in_order = [made.get(chapter.update) for chapter in view.chapters]
-    return _render(
+    page = _render(
         "run.html",
         live,
         view=view,
@@ -96,6 +100,7 @@ def report_page(
         story=_story(view, in_order),
         episodes=(run.evaluation or {}).get("episodes", 0),
     )
+    return replace(page, why_no_films=why)
 
 
 def comparison_page(runs: Sequence[SavedRun]) -> Page:
