@@ -3,6 +3,7 @@ functions that make one, go on with it, and open it."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -13,7 +14,7 @@ from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.configuration import decode, encode
 from uphill.runs.files import CURVE_FILE, EVALUATION_FILE, METRICS_FILE
-from uphill.runs.given import EnvironmentFactory
+from uphill.runs.given import EnvironmentFactory, other_limit
 from uphill.runs.own_parts import OwnPart, own_parts_in
 from uphill.runs.saved import SavedRun, write_evaluation
 from uphill.runs.settings import taken_as
@@ -29,10 +30,16 @@ from uphill.training.state import TrainState
 class Run(SavedRun):
     """A run directory, read, evaluated, filmed, drawn and reported: see `SavedRun`."""
 
-    def evaluate(self, episodes: int = 100, allow_import: bool = False) -> dict[str, Any]:
+    def evaluate(
+        self,
+        episodes: int = 100,
+        allow_import: bool = False,
+        max_episode_steps: int | None = None,
+    ) -> dict[str, Any]:
         """Evaluate the policies of all seeds; if they are the final ones, write `evaluation.json`.
 
-        One of more episodes stays. The learning curve is drawn if it was not.
+        One of more episodes stays, and one with another time limit than that of training
+        (`max_episode_steps`) is not written. The learning curve is drawn if it was not.
 
         Raises:
             UphillError: if the environment can't be made, or `episodes` is not positive.
@@ -40,23 +47,29 @@ class Run(SavedRun):
         decode(int, encode(episodes), "episodes")
         if episodes < 1:
             raise UphillError(f"episodes is {episodes}: use at least 1.")
-        choice, seeds = self.choice(allow_import), self.experiment.seeds
+        changed = other_limit(max_episode_steps)
+        choice, seeds = self.choice(allow_import, **changed), self.experiment.seeds
         use_cores(seeds, is_python=self.experiment.backend == "gymnasium")
         use_compile_cache()
         result = report(evaluate_actors(choice, self.learners.actor, seeds, episodes))
-        self._keep(result)
+        self._keep(result, is_as_trained=replace(self.experiment, **changed) == self.experiment)
         # A run that was interrupted before its first row has no curve yet.
         if (self.path / METRICS_FILE).exists() and not (self.path / CURVE_FILE).exists():
             self.plot()
         return result
 
-    def _keep(self, evaluation: dict[str, Any]) -> None:
+    def _keep(self, evaluation: dict[str, Any], is_as_trained: bool) -> None:
         """Write `evaluation.json`, unless that would lose something."""
         kept, episodes = self._episodes_written(), evaluation["episodes"]
         if self.checkpoint != "latest":
             tell(
                 f"This evaluation is of the {self.kind} policies, and is not written: "
                 f"{EVALUATION_FILE} is of the final ones."
+            )
+        elif not is_as_trained:
+            tell(
+                f"This evaluation has another time limit, and is not written: {EVALUATION_FILE} is "
+                "of that of training."
             )
         elif episodes >= kept:
             write_evaluation(self.path, evaluation)
@@ -86,6 +99,7 @@ class Run(SavedRun):
         width: int | None = None,
         env_kwargs: dict[str, Any] | None = None,
         allow_import: bool = False,
+        max_episode_steps: int | None = None,
     ) -> list[Path]:
         """Film the policy, or with `milestones` how it learned; the paths of the films.
 
@@ -107,6 +121,7 @@ class Run(SavedRun):
             width=width,
             env_kwargs=env_kwargs,
             allow_import=allow_import,
+            max_episode_steps=max_episode_steps,
         )
         return list(film.files)
 
@@ -155,15 +170,17 @@ def evaluate(
     checkpoint: str = "latest",
     parts: Iterable[OwnPart] = (),
     allow_import: bool = False,
+    max_episode_steps: int | None = None,
 ) -> dict[str, Any]:
     """Evaluate the final policies of a run, and write its `evaluation.json`; with
-    `checkpoint="best"` evaluate the best ones, and write nothing: `Run.evaluate`.
+    `checkpoint="best"` evaluate the best ones, and write nothing; `max_episode_steps` sets another
+    time limit, and nothing is written, either: `Run.evaluate`.
 
     Raises:
         UphillError: if `path` is no run directory, or the environment can't be made.
     """
     run = load(path, env, None, network, checkpoint, parts, allow_import)
-    return run.evaluate(episodes, allow_import)
+    return run.evaluate(episodes, allow_import, max_episode_steps)
 
 
 @taken_as(Request)

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeGuard
 import gymnasium
 import numpy as np
 
+from uphill.envs.alterations import UNALTERED, Alterations
 from uphill.envs.backends import envpool as envpool_backend
 from uphill.envs.backends import gymnasium as gymnasium_backend
 from uphill.envs.backends.envpool import EnvPoolEnvironment
@@ -36,11 +37,18 @@ class EnvironmentChoice:
     reason: str
     env_kwargs: dict[str, Any]
     is_async: bool = False
+    alterations: Alterations = UNALTERED
 
     @property
     def name(self) -> str:
         """The environment's ID, or what its maker or its world is called."""
         return name_of(self.env)
+
+    @property
+    def pool_arguments(self) -> dict[str, Any]:
+        """What EnvPool makes it with."""
+        limit = self.alterations.max_episode_steps
+        return self.env_kwargs | ({} if limit is None else {"max_episode_steps": limit})
 
 
 def choose(
@@ -48,6 +56,7 @@ def choose(
     backend: Literal["auto", "compiled", "envpool", "gymnasium"] = "auto",
     env_kwargs: dict[str, Any] | None = None,
     is_async: bool = False,
+    alterations: Alterations = UNALTERED,
 ) -> EnvironmentChoice:
     """Pick the fastest backend that has exactly this environment, or check the one asked for.
 
@@ -55,6 +64,7 @@ def choose(
         UphillError: if nobody knows the environment, or not the backend that was asked for.
     """
     env_kwargs = env_kwargs or {}
+    _check_one_limit(env_kwargs, alterations)
     if looks_like_world(env):
         _check_world(env)
     elif not callable(env) and not isinstance(env, str):
@@ -67,7 +77,18 @@ def choose(
     chosen, reason = (
         _pick(env, env_kwargs) if backend == "auto" else _insist(env, backend, env_kwargs)
     )
-    return EnvironmentChoice(env, chosen, reason, env_kwargs, is_async)
+    return EnvironmentChoice(env, chosen, reason, env_kwargs, is_async, alterations)
+
+
+def _check_one_limit(env_kwargs: dict[str, Any], alterations: Alterations) -> None:
+    """Raises:
+    UphillError: if two time limits are asked for.
+    """
+    limit, other = alterations.max_episode_steps, env_kwargs.get("max_episode_steps")
+    if limit is not None and other is not None:
+        raise UphillError(
+            f"max_episode_steps is {limit}, and among env_kwargs it is {other}: give it once."
+        )
 
 
 def looks_like_world(env: Any) -> TypeGuard[World]:
@@ -222,15 +243,19 @@ def make_env(
     choice = env if isinstance(env, EnvironmentChoice) else choose(env)
     lane_seeds = [lane_seed(seed, lane, resumed_at) for seed in seeds for lane in range(num_envs)]
     if choice.backend == "compiled":
-        return CompiledEnvironment(make_world(choice.env, choice.env_kwargs), num_envs), None
+        world, limit = make_world(choice.env, choice.env_kwargs), choice.alterations
+        return CompiledEnvironment(world, num_envs, limit.max_episode_steps), None
     if choice.backend == "envpool":
+        env_kwargs = choice.pool_arguments
         if sys.platform == "linux":
-            return EnvPoolEnvironment(str(choice.env), lane_seeds, choice.env_kwargs), None
-        pool = envpool_backend.make_pool(str(choice.env), lane_seeds, choice.env_kwargs)
+            return EnvPoolEnvironment(str(choice.env), lane_seeds, env_kwargs), None
+        pool = envpool_backend.make_pool(str(choice.env), lane_seeds, env_kwargs)
         limit, threshold = envpool_backend.pool_time_limit(pool), pool.spec.reward_threshold
         dtype = envpool_backend.action_dtype(pool)
         return HostEnvironment(choice.name, pool, lane_seeds, limit, threshold, dtype), None
-    python = gymnasium_backend.prepare(choice.env, choice.env_kwargs, choice.name)
+    python = gymnasium_backend.prepare(
+        choice.env, choice.env_kwargs, choice.name, choice.alterations
+    )
     vector = gymnasium_backend.make_vector(
         python.factory, len(lane_seeds), choice.is_async, choice.name
     )

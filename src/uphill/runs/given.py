@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+from uphill.envs.alterations import Alterations
 from uphill.envs.base import World
 from uphill.envs.make import EnvironmentChoice, choose, looks_like_world, name_of
 from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
-from uphill.runs.experiment import Experiment
+from uphill.runs.configuration import decode, encode
+from uphill.runs.experiment import Experiment, whole
 
 EnvironmentFactory = Callable[..., Any] | World
 """A callable that makes an environment, or a compiled world."""
@@ -48,7 +50,23 @@ def environment_of(
             "--allow-import if you trust it."
         )
     given = experiment.env if env is None else env
-    return choose(given, experiment.backend, experiment.env_kwargs, experiment.is_async)
+    return choose(
+        given,
+        experiment.backend,
+        experiment.env_kwargs,
+        experiment.is_async,
+        Alterations(experiment.max_episode_steps),
+    )
+
+
+def other_limit(max_episode_steps: int | None) -> dict[str, Any]:
+    """A change to an experiment: another time limit, where one is asked for.
+
+    Raises:
+        UphillError: if it is no whole number.
+    """
+    limit = decode(int | None, whole(encode(max_episode_steps)), "max_episode_steps")
+    return {} if limit is None else {"max_episode_steps": limit}
 
 
 def check_network(experiment: Experiment, network: NetworkFactory | None) -> None:

@@ -8,8 +8,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from uphill.envs.alterations import Alterations
 from uphill.envs.base import World
 from uphill.envs.make import EnvironmentChoice, choose, name_of
+from uphill.envs.self_limited import with_bound
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
 from uphill.parts.algorithms import ALGORITHMS
@@ -23,6 +25,7 @@ from uphill.runs.experiment import (
     describe_platform,
     installed_versions,
     make_experiment,
+    whole,
     write_experiment,
 )
 from uphill.runs.files import unused
@@ -67,16 +70,15 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     env, network = request.env, request.network
     name = name_of(env)
     chosen, settings = _chosen(request, name, start)
-    decode(BackendName, request.backend, "backend")
-    env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
     # Before anything is made: a wrong number or a folder that exists should not cost a wait.
     folder = _free_folder(request.out, name, chosen.algo, request.seed)
-    choice = choose(env, request.backend, env_kwargs, request.is_async)
+    choice, bound = _environment(request, chosen.algorithm)
     decided = {
         "env": choice.name,
         "is_callable": not isinstance(env, str),
         "env_kwargs": choice.env_kwargs,
         "backend": choice.backend,
+        "max_episode_steps": choice.alterations.max_episode_steps,
         "algo": chosen.algo,
         "algorithm": chosen.algorithm,
         "steps": chosen.steps if request.steps is None else request.steps,
@@ -94,6 +96,8 @@ def begin(request: Request, start: Preset | None = None) -> Session:
         f" backend {choice.backend}, since {choice.reason}."
     )
     progress.say(f"Settings: {experiment.settings}.")
+    if bound:
+        progress.say(bound)
     use_compile_cache()
     encoding = None if request.init_from is None else encoding_in(request.init_from)
     trainer = trainer_of(choice, experiment, network, encoding=encoding)
@@ -108,6 +112,15 @@ def begin(request: Request, start: Preset | None = None) -> Session:
         progress.say(trainer.notice)
     memory, metrics = first_memory(state, experiment.seeds), MetricsFile(folder)
     return session_of(folder, experiment, trainer, state, memory, metrics, progress)
+
+
+def _environment(request: Request, algorithm: Algorithm) -> tuple[EnvironmentChoice, str | None]:
+    """The environment that was asked for, and a notice where its episodes got a bound."""
+    decode(BackendName, request.backend, "backend")
+    env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
+    limit = decode(int | None, whole(encode(request.max_episode_steps)), "max_episode_steps")
+    choice = choose(request.env, request.backend, env_kwargs, request.is_async, Alterations(limit))
+    return with_bound(choice) if algorithm.sampling.has_whole_episodes else (choice, None)
 
 
 def session_of(

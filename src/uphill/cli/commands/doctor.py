@@ -20,6 +20,8 @@ class DoctorOptions:
     are given as --env.KEY VALUE."""
     backend: BackendName = "auto"
     """What would run the environment in training; the fastest that has it by default."""
+    max_episode_steps: int | None = None
+    """Cut episodes off after so many steps, in place of the environment's own time limit."""
     seed: int = 0
     """Seed of everything that is random."""
     steps: int | None = None
@@ -41,6 +43,7 @@ def command(argv: list[str]) -> None:
             options.env,
             options.backend,
             env_kwargs=env_kwargs,
+            max_episode_steps=options.max_episode_steps,
             seed=options.seed,
             steps=options.steps,
             quiet=options.quiet,
