@@ -247,6 +247,22 @@ class Bank(gymnasium.Env):
         return np.zeros(1, np.float32), 0.0, self.t >= 4, False, {}
 
 
+class Doubled(gymnasium.RewardWrapper):
+    """Rewards times a factor."""
+
+    def __init__(self, env, factor=2, *, offset=0):
+        super().__init__(env)
+        self.factor = factor
+        self.offset = offset
+
+    def reward(self, reward):
+        return self.factor * reward + self.offset
+
+
+def nothing(env):
+    """A wrapper that forgot to return."""
+
+
 def limited():
     """A callable with `gym.make` inside."""
     return gymnasium.make("UphillTestLimited-v0")

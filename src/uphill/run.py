@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from uphill import views  # whose rooms are imported when first used: drawing takes long to load
+from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.configuration import decode, encode
@@ -148,17 +149,19 @@ def load(
     checkpoint: str = "latest",
     parts: Iterable[OwnPart] = (),
     allow_import: bool = False,
+    wrappers: Iterable[Wrapper] = (),
 ) -> Run:
     """Open a run directory. `env` is needed to evaluate a run whose environment was a callable or a
-    world of your own, `network` and `parts` to use one that was trained with networks or parts of
-    your own (`allow_import` imports the modules that such parts are from); `seed_index` chooses the
+    world of your own, `network`, `parts` and `wrappers` to use one that was trained with networks,
+    parts or wrappers of your own (`allow_import` imports the modules that parts and wrappers are
+    from); `seed_index` chooses the
     seed whose policy is used, by default the one that evaluated best; with `checkpoint="best"`
     policies are each seed's best while it trained, not the final ones.
 
     Raises:
         UphillError: if `path` is no run directory, or has no such seed or checkpoint.
     """
-    return Run(path, env, seed_index, network, checkpoint, parts, allow_import)
+    return Run(path, env, seed_index, network, checkpoint, parts, allow_import, wrappers)
 
 
 def evaluate(
@@ -171,6 +174,7 @@ def evaluate(
     parts: Iterable[OwnPart] = (),
     allow_import: bool = False,
     max_episode_steps: int | None = None,
+    wrappers: Iterable[Wrapper] = (),
 ) -> dict[str, Any]:
     """Evaluate the final policies of a run, and write its `evaluation.json`; with
     `checkpoint="best"` evaluate the best ones, and write nothing; `max_episode_steps` sets another
@@ -179,7 +183,7 @@ def evaluate(
     Raises:
         UphillError: if `path` is no run directory, or the environment can't be made.
     """
-    run = load(path, env, None, network, checkpoint, parts, allow_import)
+    run = load(path, env, None, network, checkpoint, parts, allow_import, wrappers)
     return run.evaluate(episodes, allow_import, max_episode_steps)
 
 
@@ -204,16 +208,17 @@ def resume(
     episodes: int | None = None,
     quiet: bool = False,
     parts: Iterable[OwnPart] = (),
+    wrappers: Iterable[Wrapper] = (),
 ) -> Run:
     """Go on with a run where its latest checkpoint stands; `steps` extends it. `episodes` are those
-    of the evaluation at the end, by default as many as training was asked for; `env`, `network` and
-    `parts` are what `load` says.
+    of the evaluation at the end, by default as many as training was asked for; `env`, `network`,
+    `parts` and `wrappers` are what `load` says.
 
     Raises:
         UphillError: if the run is finished, damaged, or was made on another kind of device.
         Interrupted: on Ctrl-C, after a checkpoint was written.
     """
-    session = go_on(run, env, network, steps, allow_import, episodes, quiet, parts)
+    session = go_on(run, env, network, steps, allow_import, episodes, quiet, parts, wrappers)
     return finish(session, env)
 
 
@@ -234,8 +239,11 @@ def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:
         state = session.run(prepare)
         session.progress.say("Evaluating …")
         given = None if isinstance(env, str) else env
-        network, own = session.trainer.network, own_parts_in(session.experiment.algorithm)
-        run = Run(session.keeper.folder, given, network=network, parts=own)
+        trainer, own = session.trainer, own_parts_in(session.experiment.algorithm)
+        wrappers = trainer.choice.alterations.wrappers
+        run = Run(
+            session.keeper.folder, given, network=trainer.network, parts=own, wrappers=wrappers
+        )
         try:
             drawn = helper.submit(run.plot)
             evaluation = report(session.evaluations.final(state.learners.actor))

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
+from gymnasium.wrappers import TransformReward
 
 import uphill
-from python_envs import Endless, Truncating
+from python_envs import Doubled, Endless, Truncating
 from small_runs import rows_of, small_vpg
 from uphill.errors import UphillError
 from uphill.runs.experiment import read_experiment
@@ -51,3 +53,26 @@ def test_a_bound_is_told_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[
     uphill.train(Truncating, small_vpg(), steps=24, episodes=2, out=out)
     assert "Truncating declares no time limit" in capsys.readouterr().err
     assert read_experiment(out).max_episode_steps == 120
+
+
+def test_wrappers_are_kept_and_those_of_ones_own_are_not_imported_unasked(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    halved = partial(TransformReward, func=lambda reward: reward / 2)
+    wrappers = ["FlattenObservation", Doubled, "python_envs:Doubled:3", halved]
+    asked = {"steps": 12, "episodes": 2, "out": out, "quiet": True}
+    run = uphill.train(Endless, small_vpg(), max_episode_steps=3, wrappers=wrappers, **asked)
+    texts = read_experiment(out).wrappers
+    assert texts[:3] == ("FlattenObservation", "python_envs:Doubled", "python_envs:Doubled:3")
+    assert run.evaluate(2)["deterministic"]["mean"] == 3 * 2 * 3 / 2
+    for given, allow_import, words in (
+        ([], False, "wrapped in 'python_envs:Doubled', which imports the module 'python_envs'"),
+        ([], True, r"was wrapped in TransformReward:func=.*: give that again, uphill.load"),
+        ([halved], False, "wrapped in 'python_envs:Doubled'"),
+    ):
+        loaded = uphill.load(out, env=Endless, wrappers=given)
+        with pytest.raises(UphillError, match=words):
+            loaded.evaluate(2, allow_import)
+    assert uphill.load(out, env=Endless, wrappers=[halved]).evaluate(2, allow_import=True)
+    assert uphill.evaluate(out, 2, env=Endless, wrappers=wrappers)
+    resumed = uphill.resume(out, env=Endless, wrappers=wrappers, steps=24, episodes=2, quiet=True)
+    assert resumed.evaluate(2)["deterministic"]["mean"] == 9

@@ -58,6 +58,8 @@ def _call(facts: EnvironmentFacts, algo: str, changes: dict[str, Any], names: se
     given = [env, f"uphill.{algo}({settings})"]
     if facts.choice.env_kwargs:
         given.append(f"env_kwargs={facts.choice.env_kwargs!r}")
+    if facts.choice.alterations.wrappers:
+        given.append(f"wrappers={[one.text for one in facts.choice.alterations.wrappers]}")
     if _lacks_limit(names):
         given.append(f"max_episode_steps={_TIME_LIMIT}")
     elif facts.choice.alterations.max_episode_steps is not None:
@@ -80,6 +82,7 @@ def _given(facts: EnvironmentFacts) -> list[str]:
     for key, value in choice.env_kwargs.items():
         text = value if isinstance(value, str) else json.dumps(value)
         given.append(f"--env.{key.replace('_', '-')} {shlex.quote(text)}")
+    given += [f"--wrapper {shlex.quote(one.text)}" for one in choice.alterations.wrappers]
     if choice.alterations.max_episode_steps is not None:
         given.append(f"--max-episode-steps {choice.alterations.max_episode_steps}")
     return given

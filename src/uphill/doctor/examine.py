@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -25,6 +25,7 @@ from uphill.doctor.watch import TookTooLong, Watch
 from uphill.envs.alterations import Alterations
 from uphill.envs.base import World
 from uphill.envs.make import choose
+from uphill.envs.wrappers import Wrapper, wrappings_of
 from uphill.errors import UphillError
 from uphill.policies.encodings import encoding_of
 from uphill.runs.configuration import decode, encode
@@ -66,6 +67,7 @@ def examine(
     *,
     env_kwargs: dict[str, Any] | None = None,
     max_episode_steps: int | None = None,
+    wrappers: Sequence[Wrapper] = (),
     seed: int = 0,
     steps: int | None = None,
     quiet: bool = False,
@@ -87,7 +89,8 @@ def examine(
         raise UphillError(f"steps is {steps}: use 0 or more.")
     with captured(quiet) as capture, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what matters of them, Gymnasium's checker says
-        choice = choose(env, backend, env_kwargs, alterations=Alterations(limit))
+        alterations = Alterations(limit, wrappings_of(wrappers))
+        choice = choose(env, backend, env_kwargs, alterations=alterations)
         subject = subject_of(choice, _CALL_SECONDS)
         facts = _probe(subject, seed, capture)
         facts = _train(subject, facts, seed, steps, capture)

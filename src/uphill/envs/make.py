@@ -3,7 +3,7 @@
 import importlib.util
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, TypeGuard
 
@@ -16,6 +16,7 @@ from uphill.envs.backends import gymnasium as gymnasium_backend
 from uphill.envs.backends.envpool import EnvPoolEnvironment
 from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.base import CompiledEnvironment, Configurable, World
+from uphill.envs.ids import OURS
 from uphill.envs.worlds import WORLDS, make_world
 from uphill.errors import UphillError
 
@@ -72,11 +73,16 @@ def choose(
             f"env is {type(env).__name__}: give an environment's ID or a function that makes one "
             "(many are made, so one that exists already is not enough), or a compiled world."
         )
-    if isinstance(env, str) and env.removeprefix("uphill/") in WORLDS:
-        env = env.removeprefix("uphill/")  # what Gymnasium calls our worlds
-    chosen, reason = (
-        _pick(env, env_kwargs) if backend == "auto" else _insist(env, backend, env_kwargs)
-    )
+    if isinstance(env, str) and env.removeprefix(OURS) in WORLDS:
+        env = env.removeprefix(OURS)  # what Gymnasium calls our worlds
+    if alterations.needs_gymnasium or backend == "gymnasium":
+        alterations = _with_limit_of_world(env, env_kwargs, alterations)
+    if alterations.needs_gymnasium:
+        chosen, reason = _wrapped(env, backend, alterations)
+    elif backend == "auto":
+        chosen, reason = _pick(env, env_kwargs)
+    else:
+        chosen, reason = _insist(env, backend, env_kwargs)
     return EnvironmentChoice(env, chosen, reason, env_kwargs, is_async, alterations)
 
 
@@ -146,6 +152,47 @@ def _pick(env: str | Callable | World, env_kwargs: dict[str, Any]) -> tuple[Back
     return "envpool", "EnvPool has it in C++"
 
 
+def _with_limit_of_world(
+    env: str | Callable | World, env_kwargs: dict[str, Any], alterations: Alterations
+) -> Alterations:
+    """A world of ours as Gymnasium makes it has the time limit that its arguments ask for."""
+    if not isinstance(env, str) or env not in WORLDS or env in gymnasium.registry:
+        return alterations
+    if alterations.max_episode_steps is not None:
+        return alterations
+    limit = make_world(env, env_kwargs).max_episode_steps
+    return replace(alterations, max_episode_steps=limit)
+
+
+def _wrapped(
+    env: str | Callable | World, backend: str, alterations: Alterations
+) -> tuple[Backend, str]:
+    """What only an environment of Python's can have."""
+    name, reason = name_of(env), alterations.needs_gymnasium
+    if looks_like_world(env):
+        raise UphillError(
+            f"{name} is a compiled world, and {reason}, which only Python environments can be: "
+            f"wrap uphill.envs.registration.WorldEnv({name}()) in a function that makes that."
+        )
+    if backend not in ("auto", "gymnasium"):
+        raise UphillError(
+            f"backend is {backend!r}, and {name} {reason.removeprefix('it ')}, which only Python "
+            "environments can be: leave out --backend."
+        )
+    if isinstance(env, str):
+        if env not in gymnasium.registry and _is_pools(env):
+            raise UphillError(
+                f"{env} is EnvPool's alone, and {reason}, which only Python environments can be: "
+                "leave that out (EnvPool's own options are --env.KEY VALUE)."
+            )
+        gymnasium_backend.spec_of(env)
+    return "gymnasium", reason
+
+
+def _is_pools(env_id: str) -> bool:
+    return importlib.util.find_spec("envpool") is not None and envpool_backend.supports(env_id)
+
+
 def _is_ours_alone(env_id: str) -> bool:
     """Whether no other backend could take a world's keyword arguments."""
     return isinstance(WORLDS[env_id], Configurable) or env_id not in gymnasium.registry
@@ -178,10 +225,6 @@ def _insist(
                 "--backend."
             )
     if backend == "gymnasium" and isinstance(env, str):
-        if env in WORLDS and env not in gymnasium.registry:
-            raise UphillError(
-                f"backend is 'gymnasium', but Gymnasium does not have {env!r}: leave out --backend."
-            )
         gymnasium_backend.spec_of(env)
     return backend, "you asked for it"
 
@@ -207,7 +250,8 @@ def known_environments(pattern: str = "") -> dict[str, Backend]:
     """Every environment whose name contains `pattern`, and the backend that runs it here."""
     has_envpool = importlib.util.find_spec("envpool") is not None
     pools = envpool_backend.names() if has_envpool else []
-    backends: dict[str, Backend] = dict.fromkeys(gymnasium.registry, "gymnasium")
+    theirs = (name for name in gymnasium.registry if not name.startswith(OURS))
+    backends: dict[str, Backend] = dict.fromkeys(theirs, "gymnasium")
     backends |= dict.fromkeys(pools, "envpool")
     backends |= dict.fromkeys(WORLDS, "compiled")
     return {

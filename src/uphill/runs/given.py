@@ -1,11 +1,20 @@
 """What must be given again to use a run: nothing is imported on a file's say-so."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from uphill.envs.alterations import Alterations
 from uphill.envs.base import World
 from uphill.envs.make import EnvironmentChoice, choose, looks_like_world, name_of
+from uphill.envs.wrappers import (
+    Wrapper,
+    Wrapping,
+    is_importable,
+    module_of,
+    same,
+    wrapping_of,
+    wrappings_of,
+)
 from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.configuration import decode, encode
@@ -16,7 +25,10 @@ EnvironmentFactory = Callable[..., Any] | World
 
 
 def environment_of(
-    experiment: Experiment, env: EnvironmentFactory | None, allow_import: bool
+    experiment: Experiment,
+    env: EnvironmentFactory | None,
+    allow_import: bool,
+    wrappers: Iterable[Wrapper] = (),
 ) -> EnvironmentChoice:
     """The environment that an experiment names. Nothing is imported on a file's say-so.
 
@@ -55,8 +67,38 @@ def environment_of(
         experiment.backend,
         experiment.env_kwargs,
         experiment.is_async,
-        Alterations(experiment.max_episode_steps),
+        Alterations(
+            experiment.max_episode_steps,
+            _wrappings(experiment.wrappers, wrappings_of(wrappers), allow_import),
+        ),
     )
+
+
+def _wrappings(
+    texts: Sequence[Any], given: Sequence[Wrapping], allow_import: bool
+) -> tuple[Wrapping, ...]:
+    """The wrappers of a file: Gymnasium's, those that are given again, and if that is allowed those
+    of the modules that it names.
+
+    Raises:
+        UphillError: if one can't be had.
+    """
+    found = []
+    for text in texts:
+        again = next((wrapping for wrapping in given if same(wrapping.text, text)), None)
+        module = module_of(text)
+        if again is None and not is_importable(text):
+            raise UphillError(
+                f"The run's environment was wrapped in {text}: give that again, "
+                "uphill.load(run, wrappers=[…])."
+            )
+        if again is None and module is not None and not allow_import:
+            raise UphillError(
+                f"The run's environment is wrapped in {text!r}, which imports the module "
+                f"{module!r}: add --allow-import if you trust it."
+            )
+        found.append(again or wrapping_of(text))
+    return tuple(found)
 
 
 def other_limit(max_episode_steps: int | None) -> dict[str, Any]:

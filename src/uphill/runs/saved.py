@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from uphill.envs.make import EnvironmentChoice
+from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError
 from uphill.learning.learner import Learner, make_learner, stack, take
 from uphill.policies.actor import Actor
@@ -51,6 +52,7 @@ class SavedRun:
         checkpoint: str = "latest",
         parts: Iterable[OwnPart] = (),
         allow_import: bool = False,
+        wrappers: Iterable[Wrapper] = (),
     ) -> None:
         self.path = as_path(path)
         if checkpoint not in CHECKPOINTS:
@@ -58,6 +60,7 @@ class SavedRun:
         self.checkpoint = checkpoint
         self.experiment: Experiment = read_experiment(self.path, OwnParts(parts, allow_import))
         self._env, self._seed_index, self._network = env, seed_index, network
+        self._wrappers = wrappers
         self._policies: dict[int, TrainedPolicy] = {}
         self._is_seed_told = False
         if seed_index is not None:
@@ -199,7 +202,8 @@ class SavedRun:
         Raises:
             UphillError: if it would have to import a module that only the run directory names.
         """
-        return environment_of(replace(self.experiment, **changes), self._env, allow_import)
+        experiment = replace(self.experiment, **changes)
+        return environment_of(experiment, self._env, allow_import, self._wrappers)
 
     def summary(self) -> dict[str, Any]:
         """What `uphill train --json` prints."""

@@ -12,6 +12,7 @@ from uphill.envs.alterations import Alterations
 from uphill.envs.base import World
 from uphill.envs.make import EnvironmentChoice, choose, name_of
 from uphill.envs.self_limited import with_bound
+from uphill.envs.wrappers import wrappings_of
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
 from uphill.parts.algorithms import ALGORITHMS
@@ -79,6 +80,7 @@ def begin(request: Request, start: Preset | None = None) -> Session:
         "env_kwargs": choice.env_kwargs,
         "backend": choice.backend,
         "max_episode_steps": choice.alterations.max_episode_steps,
+        "wrappers": tuple(wrapping.text for wrapping in choice.alterations.wrappers),
         "algo": chosen.algo,
         "algorithm": chosen.algorithm,
         "steps": chosen.steps if request.steps is None else request.steps,
@@ -119,7 +121,8 @@ def _environment(request: Request, algorithm: Algorithm) -> tuple[EnvironmentCho
     decode(BackendName, request.backend, "backend")
     env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
     limit = decode(int | None, whole(encode(request.max_episode_steps)), "max_episode_steps")
-    choice = choose(request.env, request.backend, env_kwargs, request.is_async, Alterations(limit))
+    alterations = Alterations(limit, wrappings_of(request.wrappers))
+    choice = choose(request.env, request.backend, env_kwargs, request.is_async, alterations)
     return with_bound(choice) if algorithm.sampling.has_whole_episodes else (choice, None)
 
 

@@ -27,6 +27,7 @@ from uphill.envs.backends.checks import (
     too_large,
 )
 from uphill.envs.backends.old_gym import adapt, has_old_signatures, takes_seeds
+from uphill.envs.ids import OURS
 from uphill.envs.importing import imported
 from uphill.errors import UphillError
 from uphill.trajectory import fits_32_bits
@@ -53,15 +54,17 @@ def spec_of(env_id: str) -> EnvSpec:
     module, _, name = env_id.rpartition(":")
     if module:
         imported(module, env_id)
-    if name in gymnasium.registry:
-        return gymnasium.registry[name]
+    for known in (name, f"{OURS}{name}"):
+        if known in gymnasium.registry:
+            return gymnasium.registry[known]
     where = f" in the module {module!r}" if module else ""
     raise UphillError(f"There is no environment {name!r}{where}: {suggestion(name)}")
 
 
 def suggestion(name: str, more: tuple[str, ...] = ()) -> str:
     """Where to look instead of `name`: the nearest that Gymnasium knows, or among `more`."""
-    known = {known.lower(): known for known in (*gymnasium.registry, *more)}
+    theirs = (known for known in gymnasium.registry if not known.startswith(OURS))
+    known = {known.lower(): known for known in (*theirs, *more)}
     near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     if not near:
         return "`uphill envs` lists what exists."
@@ -87,7 +90,7 @@ def prepare(
         factory = factory_of(source, env_kwargs, is_old, alterations)
         made = factory()
         limit = checked_time_limit(made, alterations)
-        threshold = made.spec.reward_threshold if made.spec is not None else None
+        threshold = _threshold(made)
         made.close()
     except (Exception, SystemExit) as error:
         raise unmakeable(name, env_kwargs, error) from error
@@ -130,6 +133,13 @@ def factory_of(
 ) -> EnvironmentMaker:
     """What makes one environment with today's signatures."""
     limit = alterations.max_episode_steps
+    make = _limited(env, env_kwargs, is_old, limit)
+    return partial(alterations.around, make) if alterations.needs_gymnasium else make
+
+
+def _limited(
+    env: EnvSpec | EnvironmentMaker, env_kwargs: dict[str, Any], is_old: bool, limit: int | None
+) -> EnvironmentMaker:
     if not isinstance(env, EnvSpec):
         make = partial(_create_adapted if is_old else _create, env, **env_kwargs)
         return make if limit is None else partial(_create_limited, make, limit)
@@ -168,6 +178,16 @@ def time_limit(env: Any) -> int | None:
             limits.append(env._max_episode_steps)
         env = env.env
     return min(limits, default=None)
+
+
+def _threshold(env: Any) -> float | None:
+    """The return that solves it; of rewards that a wrapper changes nobody knows."""
+    spec, inner = env.spec, env
+    while isinstance(inner, gymnasium.Wrapper):
+        if isinstance(inner, gymnasium.RewardWrapper):
+            return None
+        inner = inner.env
+    return None if spec is None else spec.reward_threshold
 
 
 def checked_time_limit(env: Any, alterations: Alterations) -> int | None:
