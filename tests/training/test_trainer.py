@@ -8,6 +8,7 @@ from gymnasium.envs.classic_control import CartPoleEnv, PendulumEnv
 from gymnasium.wrappers import TimeLimit
 from worlds import Endless, Target
 
+from uphill.envs.alterations import Alterations
 from uphill.envs.make import choose
 from uphill.envs.worlds import WORLDS
 from uphill.errors import UphillError
@@ -160,8 +161,17 @@ def test_seeds_that_must_take_turns_are_told(monkeypatch):
 
 
 def test_whole_episodes_need_a_time_limit():
-    with pytest.raises(UphillError, match=r"CartPoleEnv has no time limit"):
+    with pytest.raises(UphillError, match=r"CartPoleEnv has no time limit.*--max-episode-steps 10"):
         Trainer(choose(CartPoleEnv), reinforce(), (0,), 1000)
+    limited = choose(CartPoleEnv, alterations=Alterations(1000))
+    assert Trainer(limited, reinforce(), (0,), 1000).env.max_episode_steps == 1000
+
+
+def test_whole_episodes_that_no_memory_holds_are_refused():
+    endless = choose("CartPole-v1", alterations=Alterations(10**9))
+    with pytest.raises(UphillError, match=r"1,000,000,000 steps.*a smaller --max-episode-steps"):
+        Trainer(endless, reinforce(), (0,), 1000)
+    Trainer(endless, small_ppo(), (0,), 1000)
 
 
 @pytest.mark.parametrize("num_steps", [0, -3, 2**32])

@@ -7,6 +7,8 @@ import jax
 from uphill.errors import UphillError
 from uphill.parts.sampling import Sampling
 
+_MOST_TRANSITIONS = 10**8
+
 
 def check_numbers(num_steps: int) -> None:
     """Raises:
@@ -28,6 +30,14 @@ def check_episodes(name: str, sampling: Sampling, max_episode_steps: int | None)
     """
     if sampling.has_whole_episodes and max_episode_steps is None:
         raise UphillError(
-            f"{name} has no time limit, so whole episodes may never end: use Steps as the "
-            "sampling, or register the environment with max_episode_steps."
+            f"{name} has no time limit, so whole episodes may never end: give it one, such as "
+            "--max-episode-steps 1000 (max_episode_steps=1000 in Python)."
         )
+    if sampling.has_whole_episodes:
+        most = sampling.most_transitions(max_episode_steps)
+        if most > _MOST_TRANSITIONS:
+            raise UphillError(
+                f"{name} has a time limit of {max_episode_steps:,} steps, and whole episodes of "
+                f"{sampling.num_envs} environments may then be {most:,} steps in one update, more "
+                "than memory holds: use a smaller --max-episode-steps, or fewer --envs."
+            )

@@ -108,8 +108,8 @@ class Evaluator:
         if num_cut.any() and self._say is not None:
             self._say(
                 f"{num_cut.sum():,} of {grid.shape[0] * valid.sum():,} episodes of the evaluation "
-                f"were cut off after {_longest(self._env):,} steps, and count what they had: give "
-                f"{self.name} a time limit."
+                f"were cut off after {_longest(self._env):,} steps, and count what they had: "
+                f"{self.name} has no time limit, and --max-episode-steps gives it one."
             )
             self._say = None  # once
         halves = (self._deterministic, ~self._deterministic)

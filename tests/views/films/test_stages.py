@@ -9,6 +9,7 @@ import pytest
 from gymnasium import spaces
 
 from small_runs import small_ppo
+from uphill.envs.alterations import Alterations
 from uphill.envs.backends.pool_of_one import PooledEnv
 from uphill.envs.make import choose
 from uphill.envs.pictures import render
@@ -68,7 +69,7 @@ def test_a_compiled_episode_is_the_one_that_gymnasium_plays_from_the_same_state(
         pictures = list(episodes[5].draw([0, 1]))
     assert len(episodes) == CANDIDATES
     key, world = jax.random.key(stages._FILM_SEED), WORLDS["CartPole-v1"]
-    found = stages._play_all(world, CANDIDATES, actor, key, np.bool_(True))
+    found = stages._play_all(world, None, CANDIDATES, actor, key, np.bool_(True))
     states = jax.device_get(found)[0]
     env, policy = gymnasium.make("CartPole-v1"), TrainedPolicy(actor)
     for k in (0, 5, 9):
@@ -273,3 +274,11 @@ def first_and_last(maker: Any, actor: Actor) -> list[np.ndarray]:
     with stage_of(choose(maker)) as stage:
         episode = stage.play(actor, True, 1)[0]
         return list(episode.draw([0, len(episode.returns) - 1]))
+
+
+def test_another_time_limit_holds_in_films_too() -> None:
+    for backend in ("compiled", "gymnasium"):
+        choice = choose("CartPole-v1", backend, alterations=Alterations(4))
+        with stage_of(choice) as stage:
+            episodes = stage.play(actor_for(WORLDS["CartPole-v1"]), False, 1)
+        assert {len(episode.returns) for episode in episodes} == {5}

@@ -31,6 +31,8 @@ class VarianceOptions:
     """Seed of the policy and of the episodes."""
     backend: BackendName = "auto"
     """What runs the environment; the fastest that has it by default."""
+    max_episode_steps: int | None = None
+    """Cut episodes off after so many steps, in place of the environment's own time limit."""
     out: Path | None = None
     """Folder for variance.json and variance.png; by default the run's, or one in ./runs."""
     allow_import: bool = False
@@ -57,6 +59,7 @@ def command(argv: list[str]) -> None:
             seed=options.seed,
             backend=options.backend,
             env_kwargs=env_kwargs,
+            max_episode_steps=options.max_episode_steps,
             out=options.out,
             allow_import=options.allow_import,
             quiet=options.quiet,

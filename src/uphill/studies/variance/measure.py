@@ -18,14 +18,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from uphill.envs.alterations import Alterations
 from uphill.envs.base import CompiledEnvironment
-from uphill.envs.make import choose
+from uphill.envs.make import EnvironmentChoice, choose
 from uphill.errors import UphillError
 from uphill.learning.learner import take
 from uphill.runs.configuration import decode
 from uphill.runs.experiment import command_line, describe_platform, installed_versions
 from uphill.runs.files import make_folder, write_file
-from uphill.runs.given import environment_of
+from uphill.runs.given import other_limit
 from uphill.runs.saved import SavedRun
 from uphill.runs.settings import BackendName
 from uphill.sessions.display import Progress
@@ -68,6 +69,7 @@ def measure_variance(
     seed: int = 0,
     backend: BackendName = "auto",
     env_kwargs: dict[str, Any] | None = None,
+    max_episode_steps: int | None = None,
     out: str | Path | None = None,
     allow_import: bool = False,
     quiet: bool = False,
@@ -88,7 +90,13 @@ def measure_variance(
     if not 0 <= gamma <= 1:
         raise UphillError(f"gamma is {gamma}: use a number from 0 to 1.")
     started, progress = time.perf_counter(), Progress(batches, quiet)
-    measured = _Measurement(env, run, gamma, envs, seed, backend, env_kwargs or {}, allow_import)
+    limit = other_limit(max_episode_steps)
+    if run is None:
+        choice = choose(env, backend, env_kwargs, alterations=Alterations(**limit))
+        measured = _Measurement(choice, None, gamma, envs, seed)
+    else:
+        trained = _trained(env, run, allow_import)
+        measured = _Measurement(trained.choice(allow_import, **limit), trained, gamma, envs, seed)
     folder = _folder(out, run, env)
     try:
         progress.say(f"Fitting value functions to {FIT_BATCHES * envs} episodes …")
@@ -122,32 +130,35 @@ def _folder(out: str | Path | None, run: str | Path | None, env: str) -> Path:
     return make_folder(folder)
 
 
+def _trained(env: str, run: str | Path, allow_import: bool) -> SavedRun:
+    """The run whose policy is measured.
+
+    Raises:
+        UphillError: if it was trained on another environment than `env`.
+    """
+    trained = SavedRun(run, allow_import=allow_import)
+    if trained.experiment.env != env:
+        raise UphillError(
+            f"ENV is {env}, but the run {run} was trained on {trained.experiment.env}: name that."
+        )
+    return trained
+
+
 class _Measurement:
     """One policy, its environments, and the programs that measure its gradients."""
 
     def __init__(
         self,
-        env: str,
-        run: str | Path | None,
+        choice: EnvironmentChoice,
+        trained: SavedRun | None,
         gamma: float,
         envs: int,
         seed: int,
-        backend: BackendName,
-        env_kwargs: dict[str, Any],
-        allow_import: bool,
     ) -> None:
-        trained = None if run is None else SavedRun(run, allow_import=allow_import)
-        if trained is None:
-            choice = choose(env, backend, env_kwargs, False)
-            settings = preset(env).algorithm.policy
-        else:
-            if trained.experiment.env != env:
-                raise UphillError(
-                    f"ENV is {env}, but the run {run} was trained on {trained.experiment.env}: "
-                    "name that."
-                )
-            choice = environment_of(trained.experiment, None, allow_import)
-            settings = trained.experiment.algorithm.policy
+        algorithm = (
+            preset(choice.name).algorithm if trained is None else trained.experiment.algorithm
+        )
+        settings = algorithm.policy
         use_cores(os.cpu_count() or 1, choice.backend != "compiled")
         use_compile_cache()
         jax.devices()  # the trainer asks for one device, but batches are spread over the cores

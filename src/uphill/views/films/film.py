@@ -29,6 +29,7 @@ from uphill.errors import UphillError
 from uphill.policies.actor import Actor
 from uphill.runs.configuration import decode, encode
 from uphill.runs.files import make_folder, write_file
+from uphill.runs.given import other_limit
 from uphill.runs.milestones import Milestone, title
 from uphill.runs.saved import SavedRun
 from uphill.training.evaluate import tell
@@ -184,6 +185,7 @@ def record(
     width: int | None = None,
     env_kwargs: dict[str, Any] | None = None,
     allow_import: bool = False,
+    max_episode_steps: int | None = None,
 ) -> Film:
     """Film the final policy (`video.mp4` and `video.gif` in the run directory), the best one, where
     the run was loaded with `checkpoint="best"` (`video-best.mp4` and `.gif`), or with `milestones`
@@ -198,6 +200,7 @@ def record(
         width: of the picture, in pixels; by default that of the environment's.
         env_kwargs: keyword arguments of the environment, in place of the run's.
         allow_import: import the module that a `module:ID` environment names.
+        max_episode_steps: cut episodes off after so many steps, in place of the run's limit.
 
     Raises:
         UphillError: if the environment can't be made, or can't draw itself.
@@ -208,7 +211,10 @@ def record(
         seed_index = run.told_seed_index()
     longest = LONGEST_CLIP if milestones else LONGEST_FILM
     plan = _Plan(seed_index, milestones, episodes, sample, fps, width, longest)
-    with _scenes(run, plan, allow_import, env_kwargs or {}) as scenes:
+    changed: dict[str, Any] = {"env_kwargs": run.experiment.env_kwargs | (env_kwargs or {})}
+    changed = other_limit(max_episode_steps)
+    changed["env_kwargs"] = run.experiment.env_kwargs | (env_kwargs or {})
+    with _scenes(run, plan, allow_import, changed) as scenes:
         if milestones and len(scenes) == 1:
             tell(f"{run.path} has no milestones of that seed: the film shows the final policy.")
         return _write(files, run, plan, scenes)
@@ -253,7 +259,7 @@ class _Plan:
 
 @contextmanager
 def _scenes(
-    run: SavedRun, plan: _Plan, allow_import: bool, env_kwargs: dict[str, Any] | None = None
+    run: SavedRun, plan: _Plan, allow_import: bool, changed: dict[str, Any] | None = None
 ) -> Iterator[list[_Scene]]:
     """The episodes of a film, played but not drawn yet: that needs the environment still."""
     if plan.milestones:
@@ -262,11 +268,8 @@ def _scenes(
     use_cores(1, is_python=not is_compiled)
     use_compile_cache()
     final = run.policy_of(plan.seed_index).actor
-    choice = run.choice(
-        allow_import,
-        backend=backend_to_draw(run.experiment.env, run.experiment.backend),
-        env_kwargs=run.experiment.env_kwargs | (env_kwargs or {}),
-    )
+    backend = backend_to_draw(run.experiment.env, run.experiment.backend)
+    choice = run.choice(allow_import, **{"backend": backend} | (changed or {}))
     with stage_of(choice) as stage:
         scenes = _story(run, plan, stage) if plan.milestones else []
         steps, seconds = run.moment(plan.seed_index)

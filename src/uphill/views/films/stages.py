@@ -84,7 +84,9 @@ def stage_of(choice: EnvironmentChoice) -> Iterator[Stage]:
     """
     if choice.backend == "compiled":
         world = make_world(choice.env, choice.env_kwargs)
-        yield Stage(choice.name, frames_per_second(world), partial(_play_compiled, world))
+        limit = choice.alterations.max_episode_steps
+        play = partial(_play_compiled, world, limit)
+        yield Stage(choice.name, frames_per_second(world), play)
         return
     env = _drawing_environment(choice)
     try:
@@ -97,13 +99,15 @@ def stage_of(choice: EnvironmentChoice) -> Iterator[Stage]:
 # --- compiled worlds ----------------------------------------------------------------------------
 
 
-def _play_compiled(world: World, actor: Actor, deterministic: bool, least: int) -> list[Episode]:
+def _play_compiled(
+    world: World, limit: int | None, actor: Actor, deterministic: bool, least: int
+) -> list[Episode]:
     """All candidates in one program; any state can be drawn, since it is kept."""
     num = max(CANDIDATES, least)
     # A few short episodes are too little work for anything but the CPU.
     with jax.default_device(jax.devices("cpu")[0]):
         key = jax.random.key(_FILM_SEED)
-        found = _play_all(world, num, jax.device_get(actor), key, np.bool_(deterministic))
+        found = _play_all(world, limit, num, jax.device_get(actor), key, np.bool_(deterministic))
     states, rewards, ended = jax.device_get(found)
     return [
         _compiled_episode(world, jax.tree.map(itemgetter(k), states), rewards[k], ended[k])
@@ -124,13 +128,18 @@ def _compiled_episode(
     return Episode(returns, draw)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def _play_all(
-    world: World, num: int, actor: Actor, key: PRNGKeyArray, deterministic: Array
+    world: World,
+    limit: int | None,
+    num: int,
+    actor: Actor,
+    key: PRNGKeyArray,
+    deterministic: Array,
 ) -> tuple[PyTree, Float[Array, "N T"], Bool[Array, "N T"]]:
     """States (one more than steps), rewards, and whether the episode ended with each step; what
     comes after its end is not of it."""
-    env = CompiledEnvironment(world, num)
+    env = CompiledEnvironment(world, num, limit)
     key_reset, key_act = jax.random.split(key)
     state, observation = env.reset(key_reset)
 
@@ -143,7 +152,7 @@ def _play_all(
     def kept(notes: None, step: Step) -> tuple[None, tuple]:
         return notes, (step.lanes.env_state.world, step.row.reward, step.lanes.ended)
 
-    blocks = num_blocks(1, world.max_episode_steps)
+    blocks = num_blocks(1, env.max_episode_steps)
     keys = jax.random.split(key_act, (blocks, BLOCK))
     lanes = start_lanes(state, observation)
     played = play(env, act, lanes, lambda i: keys[i], 1, kept, num_blocks=blocks)
@@ -291,9 +300,11 @@ def _drawing_environment(choice: EnvironmentChoice) -> gymnasium.Env:
     _prefer_no_display()
     try:
         if choice.backend == "envpool":
-            return Checked(PooledEnv(str(choice.env), choice.env_kwargs, "rgb_array"))
+            return Checked(PooledEnv(str(choice.env), choice.pool_arguments, "rgb_array"))
         keywords = choice.env_kwargs | render_mode(choice)
-        env = gymnasium_backend.prepare(choice.env, keywords, choice.name).factory()
+        env = gymnasium_backend.prepare(
+            choice.env, keywords, choice.name, choice.alterations
+        ).factory()
     except Exception as error:
         raise _cannot_draw(choice.name, error) from error
     base = env.unwrapped
