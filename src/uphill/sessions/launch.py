@@ -15,6 +15,7 @@ from uphill.parts import Algorithm
 from uphill.parts.algorithms import ALGORITHMS
 from uphill.policies.encodings import Encoding
 from uphill.policies.own_network import NetworkFactory
+from uphill.policies.policy import images_described
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import (
     Experiment,
@@ -93,10 +94,11 @@ def begin(request: Request, start: Preset | None = None) -> Session:
         f"{choice.name}: {experiment.algo}, {experiment.steps:,} steps, {experiment.seeds} seed(s);"
         f" backend {choice.backend}, since {choice.reason}."
     )
-    progress.say(f"Settings: {experiment.settings}.")
     use_compile_cache()
     encoding = None if request.init_from is None else encoding_in(request.init_from)
     trainer = trainer_of(choice, experiment, network, encoding=encoding)
+    experiment = replace(experiment, settings=settings + _of_images(experiment, trainer.encoding))
+    progress.say(f"Settings: {experiment.settings}.")
     state = trainer.start()
     if request.init_from is not None:
         state, origin = initialized(state, experiment, request.init_from, network)
@@ -108,6 +110,13 @@ def begin(request: Request, start: Preset | None = None) -> Session:
         progress.say(trainer.notice)
     memory, metrics = first_memory(state, experiment.seeds), MetricsFile(folder)
     return session_of(folder, experiment, trainer, state, memory, metrics, progress)
+
+
+def _of_images(experiment: Experiment, encoding: Encoding) -> str:
+    """What the policy's network does with images, as the end of a sentence."""
+    policy = experiment.composition.policy
+    said = "" if experiment.network else images_described(policy, encoding)
+    return f"; {said}" if said else ""
 
 
 def session_of(
