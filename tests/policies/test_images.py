@@ -121,7 +121,7 @@ def test_bytes_may_be_categories() -> None:
     assert encoding.size == 4 + 7 * 7 * 3 * 11
     image = np.random.default_rng(0).integers(0, 11, (7, 7, 3)).astype(np.uint8)
     observation = {"image": image, "direction": np.array(2)}
-    features = jjnp.asarray(encoding.encode(narrowed(encoding, observation)))
+    features = jnp.asarray(encoding.encode(narrowed(encoding, observation)))
     (found,) = images_in(encoding)
     channels = np.asarray(found.among(features)).reshape(3, 11, 7, 7)
     np.testing.assert_array_equal(channels.argmax(1), image.transpose(2, 0, 1))
