@@ -19,7 +19,7 @@ from uphill.parts import (
     TrustRegion,
     ValueFunction,
 )
-from uphill.policies.networks import Convolution
+from uphill.policies.convolutions import Convolution
 from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.runs.configuration import encode, flags
 from uphill.runs.experiment import read_experiment

@@ -18,6 +18,7 @@ from uphill.parts import Algorithm
 from uphill.parts.algorithms import ALGORITHMS
 from uphill.policies.encodings import Encoding
 from uphill.policies.own_network import NetworkFactory
+from uphill.policies.policy import images_described
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import (
     Experiment,
@@ -106,12 +107,13 @@ def begin(request: Request, start: Preset | None = None) -> Session:
         f"{choice.name}: {experiment.algo}, {experiment.steps:,} steps, {experiment.seeds} seed(s);"
         f" backend {choice.backend}, since {choice.reason}."
     )
-    progress.say(f"Settings: {experiment.settings}.")
     if bound:
         progress.say(bound)
     use_compile_cache()
     encoding = None if request.init_from is None else encoding_in(request.init_from)
     trainer = trainer_of(choice, experiment, network, encoding=encoding)
+    experiment = replace(experiment, settings=settings + _of_images(experiment, trainer.encoding))
+    progress.say(f"Settings: {experiment.settings}.")
     state = trainer.start()
     if request.init_from is not None:
         state, origin = initialized(state, experiment, request.init_from, network)
@@ -135,6 +137,13 @@ def _environment(request: Request, algorithm: Algorithm) -> tuple[EnvironmentCho
     alterations = Alterations(limit, wrappings_of(request.wrappers))
     choice = choose(request.env, request.backend, env_kwargs, request.is_async, alterations)
     return with_bound(choice) if algorithm.sampling.has_whole_episodes else (choice, None)
+
+
+def _of_images(experiment: Experiment, encoding: Encoding) -> str:
+    """What the policy's network does with images, as the end of a sentence."""
+    policy = experiment.composition.policy
+    said = "" if experiment.network else images_described(policy, encoding)
+    return f"; {said}" if said else ""
 
 
 def session_of(

@@ -25,7 +25,7 @@ from uphill.errors import UphillError
 from uphill.learning.learner import take
 from uphill.policies.actions import Bounded, action_kind_of
 from uphill.policies.actor import Actor
-from uphill.policies.encodings import encoding_of
+from uphill.policies.encodings import encoding_of, is_of
 from uphill.theory.statistics import summarize
 from uphill.training.seeds import over_seeds, seed_keys
 from uphill.trajectory import Array
@@ -122,13 +122,14 @@ class Evaluator:
         known = actors.policy.action_kind
         family = known.family if isinstance(known, Bounded) else "gaussian"
         kind = action_kind_of(self._env.action_space, family)
-        for space, found, expected in (
-            ("observations", encoding_of(self._env.observation_space), actors.encoding),
-            ("actions", kind, known),
+        space = self._env.observation_space
+        for what, found, expected, is_same in (
+            ("observations", encoding_of(space), actors.encoding, is_of(actors.encoding, space)),
+            ("actions", kind, known, kind == known),
         ):
-            if found != expected:
+            if not is_same:
                 raise UphillError(
-                    f"env is {self.name}, whose {space} are {found}, and the policy was trained "
+                    f"env is {self.name}, whose {what} are {found}, and the policy was trained "
                     f"on {expected}: give the environment that it was trained in."
                 )
 

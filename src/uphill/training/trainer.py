@@ -19,7 +19,7 @@ from uphill.learning.learner import Learner, make_learner, policy_of, stack, tak
 from uphill.parts import Algorithm
 from uphill.policies.actions import action_kind_of
 from uphill.policies.actor import Actor
-from uphill.policies.encodings import Encoding, encoding_of
+from uphill.policies.encodings import Encoding, encoding_of, is_of
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.trained import TrainedPolicy
 from uphill.training.checks import check_episodes, check_numbers
@@ -43,8 +43,8 @@ class Trainer:
     floats. Where `measure_every` is a number, `diagnostics.py` measures every so many updates. To
     do so ends a call of the compiled program and takes another, which may cost as much as the
     updates between. `network` makes the networks' hidden layers, in place of the algorithm's
-    settings. `encoding` is that of a training that goes on: of Python environments it has the
-    offsets that were learned with.
+    settings. `encoding` is that of a training that goes on: it has the offsets of Python
+    environments that were learned with, and says what images were taken for.
 
     Raises:
         UphillError: for a space, a sampling or a number that does not fit the environment.
@@ -73,11 +73,13 @@ class Trainer:
         self.env, notice = make_env(choice, sampling.num_envs, seeds, resumed_at)
         self.notice = notice or turns_notice(len(seeds), is_python)
         check_episodes(choice.name, sampling, self.env.max_episode_steps)
-        self.encoding = encoding_of(self.env.observation_space)
-        if encoding is not None and encoding == self.encoding:
+        categories = algorithms[0].observation_categories
+        if encoding is not None and is_of(encoding, self.env.observation_space):
             self.encoding = encoding
         elif isinstance(self.env, HostEnvironment):
-            self.encoding = encoding_of_env(self.env)
+            self.encoding = encoding_of_env(self.env, categories)
+        else:
+            self.encoding = encoding_of(self.env.observation_space, categories)
         self.action_kind = action_kind_of(self.env.action_space, algorithms[0].policy.distribution)
         self.seconds = 0.0
         """seconds that updates took up to now, compiling included"""

@@ -36,7 +36,7 @@ from uphill.errors import UphillError
 from uphill.parts.sampling import num_blocks
 from uphill.policies.actions import action_kind_of
 from uphill.policies.actor import Actor
-from uphill.policies.encodings import encoding_of
+from uphill.policies.encodings import is_of
 from uphill.training.evaluate import LONGEST, tell
 from uphill.trajectory import BLOCK, Array
 from uphill.views.films.encoding import Frame
@@ -276,12 +276,12 @@ def _describe(picture: Any) -> str:
 
 def _check_spaces(env: gymnasium.Env, name: str, actor: Actor) -> None:
     """A policy that was trained on EnvPool is filmed in Gymnasium's environment of that name."""
-    encoding, kind = encoding_of(env.observation_space), action_kind_of(env.action_space)
+    kind = action_kind_of(env.action_space)
     known = actor.policy.action_kind
-    if encoding != actor.encoding:
+    if not is_of(actor.encoding, env.observation_space):
         raise UphillError(
-            f"{name} can't be filmed: Gymnasium's version observes {encoding}, and the policy was "
-            f"trained on {actor.encoding}."
+            f"{name} can't be filmed: Gymnasium's version observes {env.observation_space}, and "
+            f"the policy was trained on {actor.encoding}."
         )
     if type(kind) is not type(known) or kind.vector_size != known.vector_size:
         raise UphillError(
