@@ -272,7 +272,6 @@ def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:
 
     try:
         state = session.run(prepare)
-        session.progress.say("Evaluating …")
         given = None if isinstance(env, str) else env
         trainer, own = session.trainer, own_parts_in(session.experiment.algorithm)
         wrappers = trainer.choice.alterations.wrappers
@@ -280,10 +279,11 @@ def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:
             session.keeper.folder, given, network=trainer.network, parts=own, wrappers=wrappers
         )
         try:
-            drawn = helper.submit(run.plot)
-            evaluation = report(session.evaluations.final(state.learners.actor))
-            write_evaluation(run.path, evaluation)
-            drawn.result()
+            with session.progress.doing("evaluating"):
+                drawn = helper.submit(run.plot)
+                evaluation = report(session.evaluations.final(state.learners.actor))
+                write_evaluation(run.path, evaluation)
+                drawn.result()
         except KeyboardInterrupt:
             raise Interrupted(session.advice(is_done=True)) from None
         return run

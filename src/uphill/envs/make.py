@@ -248,11 +248,16 @@ def name_of(env: Any) -> str:
 
 
 def known_environments(pattern: str = "") -> dict[str, Backend]:
-    """Every environment whose name contains `pattern`, and the backend that runs it here."""
+    """Every environment whose name contains `pattern`, and the backend that runs it here. Left out
+    are names that Gymnasium keeps only to say where an environment has gone."""
     has_envpool = importlib.util.find_spec("envpool") is not None
     pools = envpool_backend.names() if has_envpool else []
-    theirs = (name for name in gymnasium.registry if not name.startswith(OURS))
-    backends: dict[str, Backend] = dict.fromkeys(theirs, "gymnasium")
+    known = [
+        name
+        for name, spec in gymnasium.registry.items()
+        if not (name.startswith(OURS) or _is_gone(spec.entry_point))
+    ]
+    backends: dict[str, Backend] = dict.fromkeys(known, "gymnasium")
     backends |= dict.fromkeys(pools, "envpool")
     backends |= dict.fromkeys(WORLDS, "compiled")
     return {
@@ -260,6 +265,10 @@ def known_environments(pattern: str = "") -> dict[str, Backend]:
         for name, backend in sorted(backends.items())
         if pattern.lower() in name.lower()
     }
+
+
+def _is_gone(entry_point: Any) -> bool:
+    return getattr(entry_point, "__name__", "").startswith("_raise")
 
 
 def lane_seed(seed: int, lane: int, resumed_at: int = 0) -> int:

@@ -40,15 +40,15 @@ from uphill.sessions.display import Progress
 from uphill.sessions.evaluations import Evaluations
 from uphill.sessions.history import Remembered, first_memory
 from uphill.sessions.init_from import encoding_in, initialized
-from uphill.sessions.intervals import measuring_interval
+from uphill.sessions.intervals import measuring_interval, rounding
 from uphill.sessions.keeping import Keeper
-from uphill.sessions.presets import Preset, preset, settings_of
+from uphill.sessions.presets import Preset, preset, settings_given, settings_of
 from uphill.sessions.session import Session
 from uphill.sessions.sinks import check_installed, open_sinks
 from uphill.training.process import use_compile_cache
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
-from uphill.words import call, option
+from uphill.words import call, count, option
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     check_installed(experiment.log)
     progress = Progress(experiment.steps, request.quiet, experiment.all_seeds)
     progress.say(
-        f"{choice.name}: {experiment.algo}, {experiment.steps:,} steps, {experiment.seeds} seed(s);"
-        f" backend {choice.backend}, since {choice.reason}."
+        f"{choice.name}: {experiment.algo}, {experiment.steps:,} steps, "
+        f"{count(experiment.seeds, 'seed')}; backend {choice.backend}, since {choice.reason}."
     )
     if bound:
         progress.say(bound)
@@ -121,8 +121,10 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     experiment = replace(experiment, platform=describe_platform())
     make_run_folder(folder)
     write_experiment(folder, experiment)
-    if trainer.notice:
-        progress.say(trainer.notice)
+    limit = trainer.env.max_episode_steps
+    for notice in (trainer.notice, rounding(chosen.algorithm.sampling, experiment.steps, limit)):
+        if notice:
+            progress.say(notice)
     memory, metrics = first_memory(state, experiment.seeds), MetricsFile(folder)
     _remember_modules(experiment)
     session = session_of(folder, experiment, trainer, state, memory, metrics, progress)
@@ -208,9 +210,10 @@ def _chosen(request: Request, env: str, start: Preset | None) -> tuple[Preset, s
             )
         algo, steps = algo or algorithm.name, (start or preset(env)).steps
         chosen = Preset(algo, algorithm, steps)
-        start = start or (preset(env, algo) if algo in ALGORITHMS else None)
     chosen = replace(chosen, algorithm=_with_envs(chosen.algorithm, request.envs))
-    return chosen, "your own" if start is None else settings_of(env, start, chosen.algorithm)
+    if start is None:
+        return chosen, settings_given(env, chosen.algorithm)
+    return chosen, settings_of(env, start, chosen.algorithm)
 
 
 def _remember_modules(experiment: Experiment) -> None:

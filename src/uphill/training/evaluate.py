@@ -29,6 +29,7 @@ from uphill.policies.encodings import encoding_of, is_of
 from uphill.theory.statistics import summarize
 from uphill.training.seeds import over_seeds, seed_keys
 from uphill.trajectory import Array
+from uphill.words import fitted
 
 LONGEST = 10_000
 """Steps after which an evaluation cuts off an episode of an environment without a time limit."""
@@ -40,7 +41,7 @@ Returns = Float[np.ndarray, "2 S episodes"]
 
 def tell(text: str) -> None:
     """One line for the person who waits."""
-    print(text, file=sys.stderr, flush=True)
+    print(fitted(text, sys.stderr), file=sys.stderr, flush=True)
 
 
 class Evaluator:

@@ -22,7 +22,7 @@ from uphill.policies.actor import Actor
 from uphill.policies.encodings import Encoding, encoding_of, is_of
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.trained import TrainedPolicy
-from uphill.training.checks import check_episodes, check_numbers
+from uphill.training.checks import check_episodes, check_numbers, check_policy
 from uphill.training.evaluate import evaluate_actors, report
 from uphill.training.inside import Inside
 from uphill.training.measuring import Meter
@@ -73,6 +73,8 @@ class Trainer:
         self.env, notice = make_env(choice, sampling.num_envs, seeds, resumed_at)
         self.notice = notice or turns_notice(len(seeds), is_python)
         check_episodes(choice.name, sampling, self.env.max_episode_steps)
+        if not resumed_at:  # older runs may have what says nothing
+            check_policy(choice.name, self.env.action_space, algorithms[0].policy)
         categories = algorithms[0].observation_categories
         if encoding is not None and is_of(encoding, self.env.observation_space):
             self.encoding = encoding
@@ -97,6 +99,11 @@ class Trainer:
     def compile_seconds(self) -> float:
         """Seconds that compiling took up to now."""
         return self._programs.seconds
+
+    @property
+    def compiling_since(self) -> float | None:
+        """When it began to compile what it needs now, by `time.monotonic`; else None."""
+        return self._programs.waiting_since
 
     def start(self) -> TrainState:
         """The state before the first update.
