@@ -56,8 +56,8 @@ class Episode:
 
     returns: Float[np.ndarray, " states"]
     """the return so far, at every state; 0 at the first"""
-    draw: Callable[[Sequence[int]], Iterator[Frame]]
-    """pictures of the states with these numbers, which rise"""
+    draw: Callable[[Sequence[int], int | None], Iterator[Frame]]
+    """pictures of the states with these numbers, which rise; of a width, where that can be had"""
 
     @property
     def total(self) -> float:
@@ -117,14 +117,16 @@ def _compiled_episode(
     length = int(ended.argmax()) + 1 if ended.any() else len(ended)
     returns = np.concatenate([[0.0], np.cumsum(rewards[:length], dtype=np.float64)])
 
-    def draw(wanted: Sequence[int]) -> Iterator[Frame]:
+    def draw(wanted: Sequence[int], width: int | None) -> Iterator[Frame]:
         for t in wanted:
-            yield render(world, jax.tree.map(itemgetter(t), states))
+            yield render(world, jax.tree.map(itemgetter(t), states), width)
 
     return Episode(returns, draw)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+# Hardly optimised: it runs a few times for less than a tenth of a second, and to optimise it takes
+# more than that.
+@partial(jax.jit, static_argnums=(0, 1), compiler_options={"xla_backend_optimization_level": 0})
 def _play_all(
     world: World, num: int, actor: Actor, key: PRNGKeyArray, deterministic: Array
 ) -> tuple[PyTree, Float[Array, "N T"], Bool[Array, "N T"]]:
@@ -229,8 +231,13 @@ def _explained(name: str, step: int) -> Iterator[None]:
 
 
 def _draw_again(
-    env: gymnasium.Env, name: str, steps: Callable[[], Iterator[float]], wanted: Sequence[int]
+    env: gymnasium.Env,
+    name: str,
+    steps: Callable[[], Iterator[float]],
+    wanted: Sequence[int],
+    width: int | None,
 ) -> Iterator[Frame]:
+    """Played once more; such an environment draws in its own size, whatever was asked for."""
     rising = iter(wanted)
     due = next(rising, None)
     for t, _ in enumerate(steps()):
