@@ -1,6 +1,7 @@
 """Pictures of runs: figures are functions of what runs wrote, and become PNG or SVG.
 
-matplotlib is used here alone, and for the picture of `uphill variance`; no window ever opens.
+matplotlib is used here, in notebooks, and for the picture of `uphill variance`; no window ever
+opens.
 """
 
 from uphill.views.curves import Against as Against
