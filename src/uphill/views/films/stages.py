@@ -124,9 +124,12 @@ def _compiled_episode(
     return Episode(returns, draw)
 
 
-# Hardly optimised: it runs a few times for less than a tenth of a second, and to optimise it takes
-# more than that.
-@partial(jax.jit, static_argnums=(0, 1), compiler_options={"xla_backend_optimization_level": 0})
+# Hardly optimised: it runs a few times for less than a tenth of a second each, and to optimise it
+# takes two.
+QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+
+
+@partial(jax.jit, static_argnums=(0, 1), compiler_options=QUICK)
 def _play_all(
     world: World, num: int, actor: Actor, key: PRNGKeyArray, deterministic: Array
 ) -> tuple[PyTree, Float[Array, "N T"], Bool[Array, "N T"]]:

@@ -118,7 +118,7 @@ def _story(view: RunView, films: Sequence[EmbeddedFilm | None]) -> dict[str, Any
     chapters = [
         {
             "title": chapter.title,
-            "when": chapter.when,
+            "when": glued(chapter.when),
             "steps": chapter.steps,
             "film": None if film is None else {"fps": film.fps, "returns": film.returns},
         }

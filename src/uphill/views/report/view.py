@@ -112,7 +112,7 @@ def view_of(run: SavedRun) -> RunView:
         results=_results(evaluation),
         per_seed=_per_seed(experiment, evaluation, threshold),
         diagnoses=_diagnoses(metrics, checkpoint),
-        facts=_facts(experiment, checkpoint, metrics, steps),
+        facts=_facts(experiment, checkpoint, metrics),
         settings=shown_settings(experiment),
         versions=", ".join(f"{k} {v}" for k, v in experiment.versions.items()) or "–",
     )
@@ -318,15 +318,13 @@ def _diagnoses(metrics: Metrics, facts: Standing) -> list[Diagnosis]:
         says = d.says(course(curves[-1].y, np.stack([c.y for c in curves]), most))
         # Without a band: these are for a glance, and a few lines say as much.
         plain = [Line(c.x, c.y, c.look, marks=c.marks) for c in curves]
-        title = f"{d.title} against steps"
-        chart = line_chart(title, plain, num_ticks=3, is_share=d.is_share)
+        title, span = f"{d.title} against steps", (0.0, max(1.0, float(curves[-1].x[-1])))
+        chart = line_chart(title, plain, x_range=span, num_ticks=3, is_share=d.is_share)
         found.append(Diagnosis(d.title, d.meaning, says, chart))
     return found
 
 
-def _facts(
-    experiment: Experiment, facts: Standing, metrics: Metrics, steps: int
-) -> list[tuple[str, str]]:
+def _facts(experiment: Experiment, facts: Standing, metrics: Metrics) -> list[tuple[str, str]]:
     """The numbers at the head of the page. Those of training add up: all steps, over the seconds
     of training, are the steps a second; compiling stands apart."""
     total, trained = sum(facts.num_transitions), facts.steady_seconds
@@ -338,7 +336,7 @@ def _facts(
         ("Environment", experiment.env),
         ("Algorithm", experiment.algo),
         ("Seeds", str(experiment.seeds)),
-        ("Steps, each seed", f"{steps:,}"),
+        ("Steps, each seed", f"{total / experiment.seeds:,.0f}"),
         *several,
         ("Training", _exact(trained)),
         ("Steps a second", f"{total / trained:,.0f}"),
