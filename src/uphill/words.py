@@ -3,6 +3,7 @@ wherever they are shown."""
 
 import math
 import os
+import re
 import shlex
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,12 @@ from typing import Any, Protocol, runtime_checkable
 
 INTERVAL = "95\N{NO-BREAK SPACE}% interval"
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_UNITS = r"(?:µs|ms|s|min|h|%|steps?|episodes?|seeds?|px|[kMG])(?!\w)"
+_LOOSE = re.compile(
+    rf"(?<=\d) (?={_UNITS})|(?<=\bmin) (?=\d+ s\b)|(?<=\bh) (?=\d+ min\b)"
+    r"|(?<=\d) (?=× 10\S)|(?<=\d ×) (?=10\S)"
+)
+"""Spaces at which no line should be broken."""
 
 
 def number(value: float) -> str:
@@ -31,6 +38,11 @@ def number(value: float) -> str:
 def percent(share: float) -> str:
     """0.834 → 83 %, in one piece."""
     return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
+
+
+def glued(text: str) -> str:
+    """The text, with no line break between a number and its unit, nor inside of 3 min 20 s."""
+    return _LOOSE.sub("\N{NO-BREAK SPACE}", text)
 
 
 def short(value: float, space: str = "") -> str:

@@ -38,6 +38,7 @@ from uphill.policies.actions import action_kind_of
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import is_of
 from uphill.training.evaluate import LONGEST, tell
+from uphill.training.programs import QUICK
 from uphill.trajectory import BLOCK, Array
 from uphill.views.films.encoding import Frame
 
@@ -56,8 +57,8 @@ class Episode:
 
     returns: Float[np.ndarray, " states"]
     """the return so far, at every state; 0 at the first"""
-    draw: Callable[[Sequence[int]], Iterator[Frame]]
-    """pictures of the states with these numbers, which rise"""
+    draw: Callable[[Sequence[int], int | None], Iterator[Frame]]
+    """pictures of the states with these numbers, which rise; of a width, where that can be had"""
 
     @property
     def total(self) -> float:
@@ -121,14 +122,16 @@ def _compiled_episode(
     length = int(ended.argmax()) + 1 if ended.any() else len(ended)
     returns = np.concatenate([[0.0], np.cumsum(rewards[:length], dtype=np.float64)])
 
-    def draw(wanted: Sequence[int]) -> Iterator[Frame]:
+    def draw(wanted: Sequence[int], width: int | None) -> Iterator[Frame]:
         for t in wanted:
-            yield render(world, jax.tree.map(itemgetter(t), states))
+            yield render(world, jax.tree.map(itemgetter(t), states), width)
 
     return Episode(returns, draw)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+# Hardly optimised: it runs a few times for less than a tenth of a second each, and to optimise it
+# takes two.
+@partial(jax.jit, static_argnums=(0, 1, 2), compiler_options=QUICK)
 def _play_all(
     world: World,
     limit: int | None,
@@ -238,8 +241,13 @@ def _explained(name: str, step: int) -> Iterator[None]:
 
 
 def _draw_again(
-    env: gymnasium.Env, name: str, steps: Callable[[], Iterator[float]], wanted: Sequence[int]
+    env: gymnasium.Env,
+    name: str,
+    steps: Callable[[], Iterator[float]],
+    wanted: Sequence[int],
+    width: int | None,
 ) -> Iterator[Frame]:
+    """Played once more; such an environment draws in its own size, whatever was asked for."""
     rising = iter(wanted)
     due = next(rising, None)
     for t, _ in enumerate(steps()):
