@@ -40,8 +40,19 @@ class Meter:
                 rows[name][-1] = np.where(updated[-1], values, np.nan)
         return rows
 
+    def begin(self, before: tuple[Learner, Trajectory], after: Learner) -> None:
+        """Have the program compiled, for arguments of these shapes."""
+        self._programs.begin("measure", *self._program(before, after), is_quick=True)
+
     def _measured(self, chunk: Chunk) -> Rows:
         """The numbers of each seed."""
+        if "measure" not in self._programs:
+            self.begin(chunk.before, chunk.learners)
+        program = self._program(chunk.before, chunk.learners)
+        return unpack(self._programs.call("measure", *program))
+
+    def _program(self, before: tuple[Learner, Trajectory], after: Learner) -> tuple:
+        """The function, and what it is called with."""
         seeds = self._seeds
 
         def one(
@@ -60,6 +71,4 @@ class Meter:
             own = (algorithms, before, self._by_seed(trajectory), after)
             return over_seeds(one, seeds.num_seeds)(num_steps, *own)
 
-        own = (*chunk.before, chunk.learners.actor.policy)
-        program = (seeds.num_steps, seeds.algorithms, *own)
-        return unpack(self._programs.call("measure", of_seeds, *program))
+        return of_seeds, seeds.num_steps, seeds.algorithms, *before, after.actor.policy

@@ -11,7 +11,7 @@ from uphill.collecting.lanes import Keys
 from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.base import CompiledEnvironment
 from uphill.envs.make import EnvironmentChoice, make_env
-from uphill.learning.learner import make_learner, stack
+from uphill.learning.learner import Learner, make_learner, stack
 from uphill.parts import Algorithm
 from uphill.policies.actions import action_kind_of
 from uphill.policies.actor import Actor
@@ -69,14 +69,15 @@ class Trainer:
         elif isinstance(self.env, HostEnvironment):
             self.encoding = encoding_of_env(self.env)
         self.action_kind = action_kind_of(self.env.action_space, algorithms[0].policy.distribution)
-        self._programs = Programs()
+        self._programs = programs = Programs()
         population = population_of(algorithms, seeds, num_steps)
         if isinstance(self.env, CompiledEnvironment):
-            self._way = Inside(self.env, population, self._programs)
+            self._way = Inside(self.env, population, programs, self._foresee)
         elif isinstance(self.env, HostEnvironment):
-            self._way = Host(AsSeen(self.env, self.encoding), population, self._programs)
+            seen = AsSeen(self.env, self.encoding)
+            self._way = Host(seen, population, programs, self._foresee)
         else:
-            self._way = Pool(self.env, population, self._programs)
+            self._way = Pool(self.env, population, programs, self._foresee)
         self._meter = Meter(population, self.action_kind, self._way.by_seed, self._programs)
 
     @property
@@ -124,7 +125,14 @@ class Trainer:
 
     def close(self) -> None:
         """Stop the environments."""
+        self._programs.close()
         self._way.close()
+
+    def _foresee(self, before: tuple[Learner, Trajectory], after: Learner) -> None:
+        """Have the diagnostics compiled beside the first update, if there will be any."""
+        most = self.algorithms[0].sampling.most_transitions(self.env.max_episode_steps)
+        if self.num_steps > (self.measure_every - 1) * most:
+            self._meter.begin(before, after)
 
 
 def iterate(
