@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import trim_mean
-from scipy.stats import binom, binomtest, mannwhitneyu, norm
+from scipy.stats import binom, binomtest, mannwhitneyu, norm, trim_mean
 
 from uphill.theory.statistics import (
     confidence_band,

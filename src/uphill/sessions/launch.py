@@ -37,6 +37,7 @@ from uphill.sessions.keeping import Keeper
 from uphill.sessions.presets import Preset, preset, settings_of
 from uphill.sessions.session import Session
 from uphill.sessions.sinks import check_installed, open_sinks
+from uphill.training.cores import use_threads
 from uphill.training.process import use_compile_cache
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
@@ -69,6 +70,7 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     chosen, settings = _chosen(request, name, start)
     decode(BackendName, request.backend, "backend")
     env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
+    use_threads(decode(int | None, encode(request.threads), "threads"))
     # Before anything is made: a wrong number or a folder that exists should not cost a wait.
     folder = _free_folder(request.out, name, chosen.algo, request.seed)
     choice = choose(env, request.backend, env_kwargs, request.is_async)

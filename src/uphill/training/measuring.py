@@ -42,17 +42,15 @@ class Meter:
 
     def begin(self, before: tuple[Learner, Trajectory], after: Learner) -> None:
         """Have the program compiled, for arguments of these shapes."""
-        self._programs.begin("measure", *self._program(before, after), is_quick=True)
+        self._programs.begin(*self._program(before, after), is_quick=True)
 
     def _measured(self, chunk: Chunk) -> Rows:
         """The numbers of each seed."""
-        if "measure" not in self._programs:
-            self.begin(chunk.before, chunk.learners)
         program = self._program(chunk.before, chunk.learners)
-        return unpack(self._programs.call("measure", *program))
+        return unpack(self._programs.call(*program, is_quick=True))
 
     def _program(self, before: tuple[Learner, Trajectory], after: Learner) -> tuple:
-        """The function, and what it is called with."""
+        """Its name, the function, and what it is called with."""
         seeds = self._seeds
 
         def one(
@@ -71,4 +69,5 @@ class Meter:
             own = (algorithms, before, self._by_seed(trajectory), after)
             return over_seeds(one, seeds.num_seeds)(num_steps, *own)
 
-        return of_seeds, seeds.num_steps, seeds.algorithms, *before, after.actor.policy
+        own = (seeds.algorithms, *before, after.actor.policy)
+        return "measure", of_seeds, seeds.num_steps, *own

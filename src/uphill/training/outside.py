@@ -193,7 +193,8 @@ class Host(Outside):
 
         seeds = (self.seeds.num_steps, self.seeds.algorithms)
         actors = jax.tree.map(jnp.asarray, actors)  # once, and not at every step
-        keys, uniform = self._programs.call("before", before, *seeds, counters, keys)
+        program = ("before", before, *seeds, counters, keys)
+        keys, uniform = self._programs.call(*program, is_quick=True)
         first = (actors, uniform, lanes.observation, keys, np.int32(0))
         policy = self._programs.fast("act", act, *first)
 

@@ -33,11 +33,11 @@ class Programs:
         self.seconds += time.perf_counter() - start
         return lowered.out_info
 
-    def call(self, name: str, function: Any, *arguments: Any) -> Any:
+    def call(self, name: str, function: Any, *arguments: Any, is_quick: bool = False) -> Any:
         """What a function returns that is compiled at its first call, if nobody has begun it."""
         if name not in self._compiled:
             if name not in self._begun:
-                self.begin(name, function, *arguments)
+                self.begin(name, function, *arguments, is_quick=is_quick)
             start = time.perf_counter()
             self._compiled[name] = self._begun.pop(name).result()
             self.seconds += time.perf_counter() - start
