@@ -267,8 +267,7 @@ def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:
 
     def prepare(state: TrainState) -> None:
         session.evaluations.prepare(state.learners.actor, helper)
-        for module in ("scipy.stats", "uphill.views.plots"):
-            helper.submit(import_module, module)
+        helper.submit(import_module, "uphill.views.plots")
 
     try:
         state = session.run(prepare)

@@ -153,7 +153,7 @@ def test_64_bit_numbers_are_refused():
 def test_seeds_that_must_take_turns_are_told(monkeypatch):
     """As in a notebook where JAX started before: fewer devices than cores and seeds."""
     assert not is_short_of_devices(len(jax.devices()))
-    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("uphill.training.process.usable_cores", lambda: 64)
     assert is_short_of_devices(len(jax.devices()) + 1)
     assert not is_short_of_devices(64, is_python=True)
     trainer = Trainer(choose("CartPole-v1"), small_ppo(), tuple(range(8)), 100)

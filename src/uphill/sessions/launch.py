@@ -45,6 +45,7 @@ from uphill.sessions.keeping import Keeper
 from uphill.sessions.presets import Preset, preset, settings_given, settings_of
 from uphill.sessions.session import Session
 from uphill.sessions.sinks import check_installed, open_sinks
+from uphill.training.cores import use_threads
 from uphill.training.process import use_compile_cache
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
@@ -81,6 +82,7 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     name = name_of(env)
     check_callable(request.on_point)
     chosen, settings = _chosen(request, name, start)
+    use_threads(decode(int | None, encode(request.threads), "threads"))
     # Before anything is made: a wrong number or a folder that exists should not cost a wait.
     folder = free_folder(request.out, name, chosen.algo, request.seed)
     choice, bound = _environment(request, chosen.algorithm)

@@ -25,7 +25,7 @@ from uphill.policies.trained import TrainedPolicy
 from uphill.training.checks import check_episodes, check_numbers, check_policy
 from uphill.training.evaluate import evaluate_actors, report
 from uphill.training.inside import Inside
-from uphill.training.measuring import Meter
+from uphill.training.measuring import FEW, Meter
 from uphill.training.outside import Host, Pool
 from uphill.training.process import turns_notice, use_compile_cache, use_cores
 from uphill.training.programs import Programs
@@ -85,15 +85,17 @@ class Trainer:
         self.action_kind = action_kind_of(self.env.action_space, algorithms[0].policy.distribution)
         self.seconds = 0.0
         """seconds that updates took up to now, compiling included"""
-        self._programs = Programs()
+        self._programs = programs = Programs()
         population = population_of(algorithms, seeds, num_steps)
         if isinstance(self.env, CompiledEnvironment):
-            self._way = Inside(self.env, population, self._programs)
+            self._way = Inside(self.env, population, programs, self._foresee)
         elif isinstance(self.env, HostEnvironment):
-            self._way = Host(AsSeen(self.env, self.encoding), population, self._programs)
+            seen = AsSeen(self.env, self.encoding)
+            self._way = Host(seen, population, programs, self._foresee)
         else:
-            self._way = Pool(self.env, population, self._programs)
-        self._meter = Meter(population, self.action_kind, self._way.by_seed, self._programs)
+            self._way = Pool(self.env, population, programs, self._foresee)
+        is_quick = measure_every is not None and num_steps // measure_every <= FEW
+        self._meter = Meter(population, self.action_kind, self._way.by_seed, programs, is_quick)
 
     @property
     def compile_seconds(self) -> float:
@@ -177,7 +179,15 @@ class Trainer:
 
     def close(self) -> None:
         """Stop the environments."""
+        self._programs.close()
         self._way.close()
+
+    def _foresee(self, before: tuple[Learner, Trajectory], after: Learner) -> None:
+        """Have the diagnostics compiled beside the first update, if there will be any."""
+        most = self.algorithms[0].sampling.most_transitions(self.env.max_episode_steps)
+        every = self.measure_every
+        if every is not None and self.num_steps > (every - 1) * most:
+            self._meter.begin(before, after)
 
 
 def iterate(

@@ -6,7 +6,6 @@ episodes of the same policy.
 
 import itertools
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +41,7 @@ from uphill.studies.variance.gradients import (
 )
 from uphill.studies.variance.picture import plot_variance
 from uphill.theory.statistics import draws, middle_95
+from uphill.training.cores import usable_cores
 from uphill.training.process import use_compile_cache, use_cores
 from uphill.training.seeds import over_seeds, seed_keys
 from uphill.training.trainer import Trainer
@@ -160,7 +160,7 @@ class _Measurement:
             preset(choice.name).algorithm if trained is None else trained.experiment.algorithm
         )
         settings = algorithm.policy
-        use_cores(os.cpu_count() or 1, choice.backend != "compiled")
+        use_cores(usable_cores(), choice.backend != "compiled")
         use_compile_cache()
         jax.devices()  # the trainer asks for one device, but batches are spread over the cores
         self.table: list[Entry] = entries(gamma, envs)
