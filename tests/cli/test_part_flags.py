@@ -28,7 +28,7 @@ from uphill.parts import (
     ValueFunction,
 )
 from uphill.parts.algorithms import ALGORITHMS
-from uphill.policies.networks import Convolution
+from uphill.policies.convolutions import Convolution
 from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.runs.configuration import encode, flags, is_part
 from uphill.runs.experiment import read_experiment

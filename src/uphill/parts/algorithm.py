@@ -63,6 +63,9 @@ class Algorithm(eqx.Module):
     None for never."""
     normalize_observations: bool = eqx.field(static=True, default=False)
     """Scale observations by their running mean and deviation; the first batch only measures."""
+    observation_categories: int | None = eqx.field(static=True, default=None)
+    """Take the numbers of images of bytes for so many categories, counted from 0, and not for
+    brightness: 11 for MiniGrid."""
     normalize_rewards: bool = eqx.field(static=True, default=False)
     """Divide rewards by the running deviation of the discounted return, and cut them at 10; the
     first batch only measures."""
@@ -91,6 +94,14 @@ class Algorithm(eqx.Module):
         check_choice(_SCALES, scale_advantages=self.scale_advantages)
         check_choice(_MEANS, mean_over=self.mean_over)
         check_schedule(entropy=self.entropy)
+        if self.observation_categories is not None:
+            check_count(observation_categories=self.observation_categories)
+            require(
+                self.observation_categories > 1,
+                "observation_categories",
+                self.observation_categories,
+                "a number that can only be 0 says nothing, so use at least 2",
+            )
         if self.uniform_mixture is not None:
             check_probabilities(uniform_mixture=self.uniform_mixture)
         self._check_needs()

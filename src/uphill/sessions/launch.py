@@ -8,13 +8,17 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from uphill.envs.alterations import Alterations
 from uphill.envs.base import World
 from uphill.envs.make import EnvironmentChoice, choose, name_of
+from uphill.envs.self_limited import with_bound
+from uphill.envs.wrappers import imported_name, wrappings_of
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
 from uphill.parts.algorithms import ALGORITHMS
 from uphill.policies.encodings import Encoding
 from uphill.policies.own_network import NetworkFactory
+from uphill.policies.policy import images_described
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import (
     Experiment,
@@ -23,6 +27,7 @@ from uphill.runs.experiment import (
     describe_platform,
     installed_versions,
     make_experiment,
+    whole,
     write_experiment,
 )
 from uphill.runs.files import unused
@@ -40,6 +45,7 @@ from uphill.sessions.keeping import Keeper
 from uphill.sessions.presets import Preset, preset, settings_given, settings_of
 from uphill.sessions.session import Session
 from uphill.sessions.sinks import check_installed, open_sinks
+from uphill.training.cores import use_threads
 from uphill.training.process import use_compile_cache
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
@@ -76,16 +82,17 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     name = name_of(env)
     check_callable(request.on_point)
     chosen, settings = _chosen(request, name, start)
-    decode(BackendName, request.backend, "backend")
-    env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
+    use_threads(decode(int | None, encode(request.threads), "threads"))
     # Before anything is made: a wrong number or a folder that exists should not cost a wait.
     folder = free_folder(request.out, name, chosen.algo, request.seed)
-    choice = choose(env, request.backend, env_kwargs, request.is_async)
+    choice, bound = _environment(request, chosen.algorithm)
     decided = {
         "env": choice.name,
         "is_callable": not isinstance(env, str),
         "env_kwargs": choice.env_kwargs,
         "backend": choice.backend,
+        "max_episode_steps": choice.alterations.max_episode_steps,
+        "wrappers": tuple(wrapping.text for wrapping in choice.alterations.wrappers),
         "algo": chosen.algo,
         "algorithm": chosen.algorithm,
         "steps": chosen.steps if request.steps is None else request.steps,
@@ -102,10 +109,13 @@ def begin(request: Request, start: Preset | None = None) -> Session:
         f"{choice.name}: {experiment.algo}, {experiment.steps:,} steps, "
         f"{count(experiment.seeds, 'seed')}; backend {choice.backend}, since {choice.reason}."
     )
-    progress.say(f"Settings: {experiment.settings}.")
+    if bound:
+        progress.say(bound)
     use_compile_cache()
     encoding = None if request.init_from is None else encoding_in(request.init_from)
     trainer = trainer_of(choice, experiment, network, encoding=encoding)
+    experiment = replace(experiment, settings=settings + _of_images(experiment, trainer.encoding))
+    progress.say(f"Settings: {experiment.settings}.")
     state = trainer.start()
     if request.init_from is not None:
         state, origin = initialized(state, experiment, request.init_from, network)
@@ -121,6 +131,23 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     _remember_modules(experiment)
     session = session_of(folder, experiment, trainer, state, memory, metrics, progress)
     return replace(session, on_point=request.on_point)
+
+
+def _environment(request: Request, algorithm: Algorithm) -> tuple[EnvironmentChoice, str | None]:
+    """The environment that was asked for, and a notice where its episodes got a bound."""
+    decode(BackendName, request.backend, "backend")
+    env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
+    limit = decode(int | None, whole(encode(request.max_episode_steps)), "max_episode_steps")
+    alterations = Alterations(limit, wrappings_of(request.wrappers))
+    choice = choose(request.env, request.backend, env_kwargs, request.is_async, alterations)
+    return with_bound(choice) if algorithm.sampling.has_whole_episodes else (choice, None)
+
+
+def _of_images(experiment: Experiment, encoding: Encoding) -> str:
+    """What the policy's network does with images, as the end of a sentence."""
+    policy = experiment.composition.policy
+    said = "" if experiment.network else images_described(policy, encoding)
+    return f"; {said}" if said else ""
 
 
 def session_of(
@@ -195,7 +222,8 @@ def _remember_modules(experiment: Experiment) -> None:
     """Keep which modules this user trained with: they won't be asked again whether they trust
     them."""
     parts = [type_name(x) for x in own_parts_in(experiment.algorithm) if isinstance(x, type)]
-    for name in [experiment.env, *parts]:
+    wrappers = [name for text in experiment.wrappers if (name := imported_name(text))]
+    for name in [experiment.env, *parts, *wrappers]:
         if ":" in name and not (name == experiment.env and experiment.is_callable):
             remember(name)
 

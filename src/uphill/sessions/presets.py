@@ -111,11 +111,9 @@ _CARTPOLE = {
             sampling=Steps(num_envs=8, num_steps=32),
             estimator=GAE(gamma=0.98, lam=0.8),
             surrogate=ClippedRatio(epsilon="linear:0.2:0"),
-            optimizer=Adam(learning_rate="linear:1e-3:0"),
-            num_epochs=20,
-            num_minibatches=1,
+            optimizer=Adam(learning_rate="linear:1.2e-3:0"),
         ),
-        100_000,
+        80_000,
     ),
     "a2c": Preset(
         "a2c",

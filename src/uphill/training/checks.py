@@ -11,6 +11,8 @@ from uphill.parts.sampling import Sampling
 from uphill.policies.policy import PolicySettings
 from uphill.words import option
 
+_MOST_TRANSITIONS = 10**8
+
 
 def check_numbers(num_steps: int) -> None:
     """Raises:
@@ -32,9 +34,17 @@ def check_episodes(name: str, sampling: Sampling, max_episode_steps: int | None)
     """
     if sampling.has_whole_episodes and max_episode_steps is None:
         raise UphillError(
-            f"{name} has no time limit, so whole episodes may never end: use Steps as the "
-            "sampling, or register the environment with max_episode_steps."
+            f"{name} has no time limit, so whole episodes may never end: give it one, such as "
+            "--max-episode-steps 1000 (max_episode_steps=1000 in Python)."
         )
+    if sampling.has_whole_episodes:
+        most = sampling.most_transitions(max_episode_steps)
+        if most > _MOST_TRANSITIONS:
+            raise UphillError(
+                f"{name} has a time limit of {max_episode_steps:,} steps, and whole episodes of "
+                f"{sampling.num_envs} environments may then be {most:,} steps in one update, more "
+                "than memory holds: use a smaller --max-episode-steps, or fewer --envs."
+            )
 
 
 def check_policy(name: str, space: gymnasium.Space, policy: PolicySettings) -> None:

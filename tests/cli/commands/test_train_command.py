@@ -102,7 +102,10 @@ def test_help_of_an_algorithm_shows_every_setting_with_its_docstring(
         *("usage: uphill train CartPole-v1", "--sampling.per-env", "--estimator.gamma"),
         *("Discount factor.", "One of no-baseline, batch-mean, running-mean, time-mean,"),
         *("--optimizer {adam,rmsprop,sgd,optax,", "--optimizer.learning-rate SCHEDULE"),
-        *("--policy.convolution {convolution,none}", "--uniform-mixture SCHEDULE|None"),
+        *(
+            "--policy.convolution {auto-convolution,convolution,none}",
+            "--uniform-mixture SCHEDULE|None",
+        ),
     ):
         assert part in shown
     assert "--surrogate.epsilon" not in shown  # its surrogate has none
@@ -246,7 +249,11 @@ def test_a_switch_of_ones_own_part_swallows_no_environment(
         (["--surrogate", "os:getcwd"], 1, "--surrogate is os:getcwd, which is no Surrogate of"),
         (["--surrogate", "os.getcwd"], 2, ", or module:Name for one of your own."),
         (["--optimizer.learning-rate", "own_switch:Mine"], 1, "which is no Schedule of uphill."),
-        (["--policy.convolution", "own_switch:Mine"], 2, "choose one of convolution, none."),
+        (
+            ["--policy.convolution", "own_switch:Mine"],
+            2,
+            "auto-convolution, convolution, none.",
+        ),
     ],
 )
 def test_what_is_no_part_is_refused(

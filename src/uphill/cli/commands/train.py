@@ -32,6 +32,7 @@ class TrainOptions(Settings, Options):
     out: Path | None = None
     init_from: Path | None = None
     is_async: Annotated[bool, arg(name="async-envs")] = Settings.is_async
+    wrappers: Annotated[UseAppendAction[tuple[str, ...]], arg(name="wrapper")] = ()
     log: UseAppendAction[tuple[SinkName, ...]] = ()
 
 
