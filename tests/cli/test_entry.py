@@ -53,7 +53,7 @@ from uphill.cli import main
         (["train", "CartPole-v1", "--seeds", "0"], 1, "seeds is 0: use at least 1"),
         (["train", "CartPole-v1", "--episodes", "0"], 1, "episodes is 0: use at least 1"),
         (["train", "CartPole-v1", "--num-minibatches", "7"], 1, "use 8, or change one of these"),
-        (["train", "CartPole-v1", "--surrogate", "score-function"], 1, "num_epochs is 20"),
+        (["train", "CartPole-v1", "--surrogate", "score-function"], 1, "num_epochs is "),
         (["train", "CartPole-v2"], 1, "did you mean CartPole-v1"),
         (["train", "CartPole-v1", "--backend", "compiled", "--env.g", "1"], 1, "it takes none"),
         (["train", "CarRace-v0", "--env.track", "ovall"], 1, "There is no track 'ovall'"),
