@@ -3,6 +3,7 @@ functions that make one, go on with it, and open it."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -17,13 +18,17 @@ from uphill.runs.given import EnvironmentFactory
 from uphill.runs.own_parts import OwnPart, own_parts_in
 from uphill.runs.saved import SavedRun, write_evaluation
 from uphill.runs.settings import taken_as
+from uphill.sessions.callback import OnPoint, check_callable
 from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.launch import Request, begin
+from uphill.sessions.own_loop import save_run
 from uphill.sessions.resume import go_on
 from uphill.sessions.session import Session
 from uphill.training.evaluate import evaluate_actors, report, tell
 from uphill.training.process import use_compile_cache, use_cores
+from uphill.training.rows import Rows
 from uphill.training.state import TrainState
+from uphill.training.trainer import Trainer
 
 
 class Run(SavedRun):
@@ -187,17 +192,39 @@ def resume(
     episodes: int | None = None,
     quiet: bool = False,
     parts: Iterable[OwnPart] = (),
+    on_point: OnPoint | None = None,
 ) -> Run:
     """Go on with a run where its latest checkpoint stands; `steps` extends it. `episodes` are those
     of the evaluation at the end, by default as many as training was asked for; `env`, `network` and
-    `parts` are what `load` says.
+    `parts` are what `load` says, and `on_point` what `train` says.
 
     Raises:
         UphillError: if the run is finished, damaged, or was made on another kind of device.
         Interrupted: on Ctrl-C, after a checkpoint was written.
     """
+    check_callable(on_point)
     session = go_on(run, env, network, steps, allow_import, episodes, quiet, parts)
-    return finish(session, env)
+    return finish(replace(session, on_point=on_point), env)
+
+
+def save(
+    trainer: Trainer,
+    state: TrainState,
+    out: str | PathLike[str] | None = None,
+    metrics: Iterable[Rows] = (),
+) -> Run:
+    """Make a run directory of a training whose loop was your own (`Trainer`, `iterate`): to load,
+    to resume, to evaluate and to report on, as any other. `metrics` are all that `iterate` yielded;
+    each becomes a logging point of metrics.csv.
+
+    Raises:
+        UphillError: if `out` exists, the metrics are not those of the state's updates, or one run
+            can't have the trainer's seeds or algorithms.
+    """
+    path = save_run(trainer, state, out, metrics)
+    given = None if isinstance(trainer.choice.env, str) else trainer.choice.env
+    own = own_parts_in(trainer.algorithms[0])
+    return Run(path, given, network=trainer.network, parts=own)
 
 
 def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:

@@ -11,7 +11,8 @@ import pytest
 from gymnasium import spaces
 
 from uphill.errors import UphillError
-from uphill.policies.actions import Bounded, action_kind_of
+from uphill.policies.actions import Composite, action_kind_of, is_for
+from uphill.policies.bounded import Bounded
 from uphill.policies.encodings import (
     Group,
     batch_shape,
@@ -126,6 +127,16 @@ ACTIONS = [
     spaces.Box(-(2**63), 2**63 - 1, (1,), np.int64),
     spaces.Box(-1, 1, (2,), np.float16),
 ]
+COMPOSITES = [
+    spaces.Tuple((spaces.Discrete(3, start=2), spaces.MultiDiscrete([2, 4]))),
+    spaces.Dict(a=spaces.Discrete(3), b=spaces.Dict(c=spaces.MultiBinary(2))),
+    spaces.Dict(steer=spaces.Box(-2, 1, (2,)), gas=spaces.Box(0, 1, (), np.float64)),
+    spaces.Dict(
+        push=spaces.Box(-1, 3, (2, 2)),
+        which=spaces.Discrete(5, start=-1),
+        more=spaces.Tuple((spaces.MultiBinary((1, 2)), spaces.Box(0, 10**12, (1,), np.int64))),
+    ),
+]
 
 
 FAMILIES = [(space, "gaussian") for space in ACTIONS] + [
@@ -208,8 +219,8 @@ def test_trap_10_actions_stay_finite_for_extreme_bounds_and_samples(scale: float
         (encoding_of, spaces.Text(5), "observation"),
         (encoding_of, spaces.Sequence(spaces.Discrete(2)), "observation"),
         (encoding_of, spaces.Dict({"a": spaces.Graph(spaces.Box(0, 1), None)}), "observation"),
-        (action_kind_of, spaces.Dict({"a": spaces.Discrete(2)}), "action"),
-        (action_kind_of, spaces.Tuple((spaces.Discrete(2),)), "action"),
+        (action_kind_of, spaces.Dict({"a": spaces.Text(2)}), "action"),
+        (action_kind_of, spaces.Tuple((spaces.Sequence(spaces.Discrete(2)),)), "action"),
         (action_kind_of, spaces.Text(5), "action"),
     ],
     ids=lambda x: getattr(x, "__name__", str(x)),  # without an address: workers must agree
@@ -221,8 +232,28 @@ def test_other_spaces_are_refused_with_what_is_supported(make, space, words: str
 
 
 def test_a_box_action_needs_finite_bounds() -> None:
-    with pytest.raises(UphillError, match=r"infinite bounds: wrap .* or declare finite ones\.$"):
-        action_kind_of(spaces.Box(-np.inf, 1, (2,)))
+    match = r"infinite bounds: give some, as in --policy\.action-bounds -1 1 .*, or declare .*\.$"
+    for space in (spaces.Box(-np.inf, 1, (2,)), spaces.Dict(a=spaces.Box(-np.inf, np.inf, (1,)))):
+        with pytest.raises(UphillError, match=match):
+            action_kind_of(space)
+        with pytest.raises(UphillError, match=r"since ClipAction hides .*: leave ClipAction out"):
+            action_kind_of(space, is_clipped=True)
+
+
+def test_bounds_may_be_given_where_a_space_has_none() -> None:
+    space = spaces.Box(np.float32([-np.inf, -3]), np.float32([np.inf, 4]))
+    kind = action_kind_of(space, bounds=(-2.0, 2.0))
+    assert (kind.low, kind.high) == ((-2, -3), (2, 4))
+    assert is_for(kind, space)
+    assert not is_for(kind, spaces.Box(np.float32([-1, -3]), np.float32([1, 4])))
+    given = on_host(kind, np.float32([[1, -1]]))
+    np.testing.assert_array_equal(given, [[2, -3]])
+    both = spaces.Tuple((space, spaces.Discrete(2)))
+    assert is_for(action_kind_of(both, bounds=(-1.0, 1.0)), both)
+    for finite in (spaces.Box(-1, 1, (2,)), spaces.Discrete(3)):
+        match = r"^action_bounds is \(-1\.0, 1\.0\): .* leave it out\.$"
+        with pytest.raises(UphillError, match=match):
+            action_kind_of(finite, bounds=(-1.0, 1.0))
 
 
 IMAGE = spaces.Box(0, 255, (4, 5, 3), np.uint8)
@@ -441,6 +472,8 @@ def test_actions_of_32_bits_are_those_of_the_compiled_program():
         (encoding_of, spaces.Dict(a=spaces.Dict({}))),
         (encoding_of, spaces.Box(0, 1, (0,))),
         (action_kind_of, spaces.Box(0, 1, (0,))),
+        (action_kind_of, spaces.Dict({})),
+        (action_kind_of, spaces.Tuple([])),
     ],
     ids=lambda x: getattr(x, "__name__", str(x)),
 )
@@ -452,3 +485,69 @@ def test_spaces_without_a_number_are_refused(make, space):
 def test_an_empty_part_of_a_space_is_left_out():
     encoding = encoding_of(spaces.Dict(a=spaces.Dict({}), b=spaces.Box(-1, 1, (1,))))
     np.testing.assert_array_equal(encoding.encode({"a": {}, "b": np.float32([0.5])}), [0.5])
+
+
+# --- actions of several parts --------------------------------------------------------------------
+
+
+def composite(space: gymnasium.Space, num: int = 40) -> tuple:
+    """The kind, distributions with random parameters, and samples of them."""
+    kind = action_kind_of(space)
+    assert isinstance(kind, Composite)
+    rng = np.random.default_rng(0)
+    parameters = jnp.asarray(rng.normal(size=(num, kind.num_parameters)), jnp.float32)
+    log_std = jnp.asarray(rng.normal(size=kind.num_log_std), jnp.float32) / 4
+    distribution = kind.distribution(parameters, log_std)
+    return kind, distribution, distribution.sample(jax.random.key(0))
+
+
+@pytest.mark.parametrize("space", COMPOSITES, ids=str)
+def test_an_action_of_several_parts_is_one_of_its_space(space: gymnasium.Space) -> None:
+    kind, distribution, action = composite(space)
+    assert action.shape == (40, kind.width)
+    assert kind.vector(action).shape == (40, kind.vector_size)
+    for sampled in (action, distribution.mode()):
+        given = kind.on_host(
+            np.asarray(sampled), jax.tree.map(np.asarray, kind.to_environment(sampled))
+        )
+        for k in range(40):
+            one = jax.tree.map(lambda x, k=k: x[k], given)
+            assert space.contains(jax.tree.map(np.asarray, one)) or space.contains(one), one
+    single = jax.tree.map(np.asarray, (sampled[0], kind.to_environment(sampled[0])))
+    given = kind.on_host(*single)
+    assert jax.tree.structure(given) == jax.tree.structure(space.sample())
+    assert space.contains(given)
+    assert is_for(kind, space)
+    assert decode(Composite, json.loads(json.dumps(encode(kind)))) == kind
+
+
+@pytest.mark.parametrize("space", COMPOSITES, ids=str)
+def test_parts_are_independent(space: gymnasium.Space) -> None:
+    kind, distribution, action = composite(space)
+    of_parts = list(zip(distribution.parts, distribution.of_parts(action), strict=True))
+    total = sum(np.asarray(part.log_prob(x)) for part, x in of_parts)
+    np.testing.assert_allclose(distribution.log_prob(action), total, rtol=1e-4, atol=1e-5)
+    entropy = sum(np.asarray(part.entropy()) for part, _ in of_parts)
+    np.testing.assert_allclose(distribution.entropy(), entropy, rtol=1e-4, atol=1e-5)
+    other = composite(space)[0].distribution(
+        jnp.zeros((40, kind.num_parameters)), jnp.zeros(kind.num_log_std)
+    )
+    pairs = zip(distribution.parts, other.parts, strict=True)
+    kl = sum(np.asarray(part.kl(of_other)) for part, of_other in pairs)
+    np.testing.assert_allclose(distribution.kl(other), kl, rtol=1e-4, atol=1e-5)
+    assert kind.is_finite == (kind.num_log_std == 0)
+    assert kind.can_clip == (not kind.is_finite)
+
+
+def test_a_finite_action_of_several_parts_mixes_with_uniform() -> None:
+    kind, distribution, _ = composite(COMPOSITES[0])
+    all_uniform = distribution.mixed_with_uniform(1.0)
+    np.testing.assert_allclose(all_uniform.entropy(), np.log(3 * 2 * 4), rtol=1e-5)
+    assert kind.is_finite
+
+
+def test_clipped_components_are_counted_among_those_that_can_be() -> None:
+    kind = action_kind_of(COMPOSITES[3])
+    # 4 of `push`, 1 of `which`, 2 switches, 1 of the far box
+    action = jnp.array([[0.5, 2.0, -3.0, 0.0, 4, 1, 0, 1.5]])
+    np.testing.assert_allclose(kind.clipped(action), [3 / 5], rtol=1e-6)

@@ -237,10 +237,10 @@ def test_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
 def test_default_folders_never_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(launch.time, "strftime", lambda _: "now")
-    first = launch._free_folder(None, "my.module:Env-v0", "ppo", 3)
+    first = launch.free_folder(None, "my.module:Env-v0", "ppo", 3)
     assert first == Path("runs/my.module-Env-v0-ppo-seed3-now")
     first.mkdir(parents=True)
-    assert launch._free_folder(None, "my.module:Env-v0", "ppo", 3).name.endswith("now-2")
+    assert launch.free_folder(None, "my.module:Env-v0", "ppo", 3).name.endswith("now-2")
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ def test_episodes_of_any_length_are_learned_from(distribution: str) -> None:
     choice = choose(lambda: TimeLimit(PendulumEnv(), 50))
     settings = PolicySettings(hidden=(8,), distribution=distribution)
     algorithm = reinforce(sampling=Episodes(num_envs=2), policy=settings)
-    trainer = Trainer(choice, algorithm, (0,), 10**4)
+    trainer = Trainer(choice, algorithm, (0,), 10**4, measure_every=1)
     _, rows = trainer.advance(trainer.start(), 2)
     trainer.close()
     assert rows["num_transitions"].tolist() == [[100], [100]]

@@ -14,7 +14,7 @@ import numpy as np
 
 from uphill.envs.make import EnvironmentChoice
 from uphill.errors import UphillError
-from uphill.learning.learner import Learner, make_learner, stack, take
+from uphill.learning.learner import Learner, make_learner, policy_of, stack, take
 from uphill.policies.actor import Actor
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.trained import TrainedPolicy
@@ -181,8 +181,8 @@ class SavedRun:
         """
         self._check_seed_index(seed_index)
         if seed_index not in self._policies:
-            actor = take(self.learners, seed_index).actor
-            self._policies[seed_index] = TrainedPolicy(actor)
+            learner = take(self.learners, seed_index)
+            self._policies[seed_index] = policy_of(self.experiment.composition, learner)
         return self._policies[seed_index]
 
     def _check_seed_index(self, seed_index: int) -> None:

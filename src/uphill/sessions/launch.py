@@ -29,6 +29,7 @@ from uphill.runs.experiment import (
 from uphill.runs.files import unused
 from uphill.runs.metrics import MetricsFile
 from uphill.runs.settings import BackendName, Options, Settings, kept
+from uphill.sessions.callback import OnPoint, check_callable
 from uphill.sessions.display import Progress
 from uphill.sessions.evaluations import Evaluations
 from uphill.sessions.history import Remembered, first_memory
@@ -56,6 +57,10 @@ class Request(Settings, Options):
     network: NetworkFactory | None = field(default=None, kw_only=True)
     """`network(num_features, key)` makes an Equinox module from one vector of features to one
     vector, in place of the hidden layers that the settings describe."""
+    on_point: OnPoint | None = field(default=None, kw_only=True)
+    """`on_point(rows, policies)` is called at every logging point, with the rows of metrics.csv and
+    the policies, one of each for every seed. It returns None to go on, True to stop, a dict of
+    metrics of your own, or both as a pair."""
 
 
 def begin(request: Request, start: Preset | None = None) -> Session:
@@ -67,11 +72,12 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     """
     env, network = request.env, request.network
     name = name_of(env)
+    check_callable(request.on_point)
     chosen, settings = _chosen(request, name, start)
     decode(BackendName, request.backend, "backend")
     env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
     # Before anything is made: a wrong number or a folder that exists should not cost a wait.
-    folder = _free_folder(request.out, name, chosen.algo, request.seed)
+    folder = free_folder(request.out, name, chosen.algo, request.seed)
     choice = choose(env, request.backend, env_kwargs, request.is_async)
     decided = {
         "env": choice.name,
@@ -104,12 +110,13 @@ def begin(request: Request, start: Preset | None = None) -> Session:
         state, origin = initialized(state, experiment, request.init_from, network)
         experiment = replace(experiment, init_from=origin)
     experiment = replace(experiment, platform=describe_platform())
-    _make_folder(folder)
+    make_run_folder(folder)
     write_experiment(folder, experiment)
     if trainer.notice:
         progress.say(trainer.notice)
     memory, metrics = first_memory(state, experiment.seeds), MetricsFile(folder)
-    return session_of(folder, experiment, trainer, state, memory, metrics, progress)
+    session = session_of(folder, experiment, trainer, state, memory, metrics, progress)
+    return replace(session, on_point=request.on_point)
 
 
 def _of_images(experiment: Experiment, encoding: Encoding) -> str:
@@ -202,7 +209,7 @@ def _with_envs(algorithm: Algorithm, envs: int | None) -> Algorithm:
     return replace(algorithm, sampling=replace(algorithm.sampling, num_envs=envs))
 
 
-def _free_folder(out: str | PathLike[str] | None, env: str, algo: str, seed: int) -> Path:
+def free_folder(out: str | PathLike[str] | None, env: str, algo: str, seed: int) -> Path:
     """The run directory to be made.
 
     Raises:
@@ -221,7 +228,10 @@ def _free_folder(out: str | PathLike[str] | None, env: str, algo: str, seed: int
     return folder
 
 
-def _make_folder(folder: Path) -> None:
+def make_run_folder(folder: Path) -> None:
+    """Raises:
+    UphillError: if it can't be made.
+    """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir()

@@ -76,7 +76,7 @@ def go_on(
     )
     milestones = memory.history.milestones
     write_milestones(folder, milestones)  # later ones will be reached again
-    metrics = MetricsFile(folder, facts.metrics_offset)
+    metrics = MetricsFile(folder, facts.metrics_offset, facts.num_updates)
     write_experiment(folder, experiment)
     progress = Progress(experiment.steps, quiet, experiment.all_seeds)
     progress.say(f"Resuming {folder} at {min(state.num_transitions):,} steps.")

@@ -9,6 +9,7 @@ import numpy as np
 
 from uphill.errors import UphillError
 from uphill.runs.experiment import Experiment
+from uphill.sessions.callback import OnPoint, answer_of
 from uphill.sessions.display import Progress
 from uphill.sessions.evaluations import Evaluations
 from uphill.sessions.history import (
@@ -43,13 +44,15 @@ class Session:
     progress: Progress
     evaluations: Evaluations
     sinks: Sinks
+    on_point: OnPoint | None = None
 
     def run(self, prepare: Callable[[TrainState], None] = lambda _: None) -> TrainState:
         """Train to the end, and save. `prepare` is called once training is compiled and under way:
         what only the end needs must not keep it waiting.
 
         Raises:
-            UphillError: if a number that is not finite came from the environment or from learning.
+            UphillError: if a number that is not finite came from the environment or from learning,
+                or `on_point` raised.
             Interrupted: on Ctrl-C, after a checkpoint was written.
         """
         self.progress.start()
@@ -79,7 +82,7 @@ class Session:
     def _advance(
         self, interrupts: Interrupts, prepare: Callable[[TrainState], None]
     ) -> tuple[TrainState, Remembered, bool]:
-        """Train, log and save until the steps are done; also whether it was solved before that."""
+        """Train, log and save until the steps are done; also whether it was stopped before that."""
         algorithm, steps = self.experiment.composition, self.experiment.steps
         state, memory, is_prepared = self.state, self.memory, False
         every = logging_interval(algorithm, steps, self.trainer.env.max_episode_steps)
@@ -109,7 +112,7 @@ class Session:
             if not is_prepared:
                 prepare(state)
                 is_prepared = True
-            if stretch.is_logged and self._is_over(memory):
+            if stretch.answer.stop or (stretch.is_logged and self._is_over(memory)):
                 return state, memory, True
             if time.monotonic() - saved_at > self.experiment.checkpoint_every:
                 self.keeper.save(state, memory)
@@ -130,7 +133,13 @@ class Session:
         is_due = is_logged and self._is_evaluation_due(state, memory)
         evaluation = self.evaluations.now(state.learners.actor) if is_due else None
         compile_seconds = self.trainer.compile_seconds - compiled
-        return Stretch(state, rows, is_logged, evaluation, seconds, compile_seconds)
+        stretch = Stretch(state, rows, is_logged, evaluation, seconds, compile_seconds)
+        if is_logged and self.on_point is not None:
+            table = table_of(recorded(memory, stretch), stretch, self.experiment)
+            algorithm = self.experiment.composition
+            answer = answer_of(self.on_point, table, algorithm, state.learners)
+            stretch = replace(stretch, answer=answer)
+        return stretch
 
     def _is_evaluation_due(self, state: TrainState, memory: Remembered) -> bool:
         every, last = self.experiment.eval_every, memory.history.evaluated_at

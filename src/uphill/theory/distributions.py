@@ -63,6 +63,10 @@ class Categorical(eqx.Module):
 
     logits: Float[Array, "*batch A"]
 
+    def probabilities(self) -> Float[Array, "*batch A"]:
+        """π(a) of each action."""
+        return jax.nn.softmax(self.logits)
+
     def sample(self, key: PRNGKeyArray) -> Int[Array, "*batch"]:
         return jax.random.categorical(key, self.logits)
 
@@ -107,6 +111,10 @@ class MultiCategorical(eqx.Module):
             for start, size in zip(starts, self.sizes, strict=True)
         ]
 
+    def probabilities(self) -> tuple[Float[Array, "..."], ...]:
+        """π_k(a) of each action of each component."""
+        return tuple(part.probabilities() for part in self._parts())
+
     def sample(self, key: PRNGKeyArray) -> Int[Array, "*batch K"]:
         keys = jax.random.split(key, len(self.sizes))
         parts = zip(self._parts(), keys, strict=True)
@@ -139,6 +147,10 @@ class Bernoulli(eqx.Module):
 
     logits: Float[Array, "*batch K"]
 
+    def probabilities(self) -> Float[Array, "*batch K"]:
+        """The probability that each component is 1."""
+        return jax.nn.sigmoid(self.logits)
+
     def sample(self, key: PRNGKeyArray) -> Int[Array, "*batch K"]:
         uniform = jax.random.uniform(key, self.logits.shape, self.logits.dtype)
         return (uniform < jax.nn.sigmoid(self.logits)).astype(jnp.int32)
@@ -170,6 +182,60 @@ class Bernoulli(eqx.Module):
         return Bernoulli(one - zero)
 
 
+class Product(eqx.Module):
+    """Several independent distributions, side by side: an action is a part of each.
+
+    log π(a) = Σ_k log π_k(a_k),   H = Σ_k H_k,   KL = Σ_k KL_k
+
+    An action is one row of numbers: `widths[k]` of them belong to part k (0: one number without an
+    axis, as of a single choice). Where some are not whole, all are floats; whole ones stay exact.
+    """
+
+    parts: "tuple[Any, ...]"
+    widths: tuple[int, ...] = eqx.field(static=True)
+
+    def of_parts(self, action: Shaped[Array, "*batch K"]) -> list[Shaped[Array, "..."]]:
+        """The part of an action that each distribution is of."""
+        whole = (Categorical, MultiCategorical, Bernoulli)
+        pairs = zip(self.parts, columns(action, self.widths), strict=True)
+        return [x.astype(jnp.int32) if isinstance(part, whole) else x for part, x in pairs]
+
+    def _joined(self, of_parts: list[Shaped[Array, "..."]]) -> Shaped[Array, "*batch K"]:
+        rows = [x if w else x[..., None] for x, w in zip(of_parts, self.widths, strict=True)]
+        dtype = jnp.result_type(*rows)
+        return jnp.concatenate([row.astype(dtype) for row in rows], -1)
+
+    def sample(self, key: PRNGKeyArray) -> Shaped[Array, "*batch K"]:
+        keys = jax.random.split(key, len(self.parts))
+        return self._joined([part.sample(k) for part, k in zip(self.parts, keys, strict=True)])
+
+    def mode(self) -> Shaped[Array, "*batch K"]:
+        return self._joined([part.mode() for part in self.parts])
+
+    def log_prob(self, action: Shaped[Array, "*batch K"]) -> Float[Array, "*batch"]:
+        pairs = zip(self.parts, self.of_parts(action), strict=True)
+        return jnp.stack([part.log_prob(x) for part, x in pairs], -1).sum(-1)
+
+    def entropy(self) -> Float[Array, "*batch"]:
+        return jnp.stack([part.entropy() for part in self.parts], -1).sum(-1)
+
+    def kl(self, other: "Product") -> Float[Array, "*batch"]:
+        pairs = zip(self.parts, other.parts, strict=True)
+        return jnp.stack([part.kl(of_other) for part, of_other in pairs], -1).sum(-1)
+
+    def mixed_with_uniform(self, epsilon: Scalar) -> "Product":
+        """Only where every part is of finitely many actions."""
+        return Product(tuple(x.mixed_with_uniform(epsilon) for x in self.parts), self.widths)
+
+
+def columns(row: Any, widths: tuple[int, ...]) -> list[Any]:
+    """Rows of numbers, split along the last axis; a part of width 0 is one number."""
+    ends = np.cumsum([max(width, 1) for width in widths]).tolist()
+    starts = [0, *ends[:-1]]
+    parts = zip(starts, ends, widths, strict=True)
+    return [row[..., a:b] if width else row[..., a] for a, b, width in parts]
+
+
 def _log_mixture(
     log_p: Float[Array, "*batch"], epsilon: Scalar, num_actions: int
 ) -> Float[Array, "*batch"]:
@@ -190,6 +256,10 @@ class DiagonalGaussian(eqx.Module):
 
     mean: Float[Array, "*batch D"]
     log_std: Float[Array, "*batch D"]
+
+    def moments(self) -> tuple[Float[Array, "*batch D"], Float[Array, "*batch D"]]:
+        """Mean and standard deviation of each component."""
+        return self.mean, jnp.exp(self.log_std)
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, "*batch D"]:
         noise = jax.random.normal(key, self.mean.shape, self.mean.dtype)
@@ -241,6 +311,13 @@ class TanhGaussian(eqx.Module):
         """The distribution of u."""
         return DiagonalGaussian(self.mean, self.log_std)
 
+    def moments(self) -> tuple[Float[Array, "*batch D"], Float[Array, "*batch D"]]:
+        """Mean and standard deviation of each component of a, by quadrature."""
+        squashed, weights = jnp.tanh(self._nodes()), jnp.asarray(_WEIGHTS, self.mean.dtype)
+        mean = squashed @ weights
+        deviation = squashed - jnp.broadcast_to(mean[..., None], squashed.shape)
+        return mean, jnp.sqrt(deviation**2 @ weights)
+
     def sample(self, key: PRNGKeyArray) -> Float[Array, "*batch D"]:
         return self.gaussian.sample(key)
 
@@ -253,11 +330,14 @@ class TanhGaussian(eqx.Module):
         return self.gaussian.log_prob(action) - _log_slope(action).sum(-1)
 
     def entropy(self) -> Float[Array, "*batch"]:
+        expected = _log_slope(self._nodes()) @ jnp.asarray(_WEIGHTS, self.mean.dtype)
+        return self.gaussian.entropy() + expected.sum(-1)
+
+    def _nodes(self) -> Float[Array, "*batch D nodes"]:
+        """u at the nodes of the quadrature."""
         shape = (*self.mean.shape, len(_NODES))
         nodes = jnp.broadcast_to(jnp.asarray(_NODES, self.mean.dtype), shape)
-        u = self.mean[..., None] + jnp.exp(self.log_std)[..., None] * nodes
-        expected = _log_slope(u) @ jnp.asarray(_WEIGHTS, self.mean.dtype)
-        return self.gaussian.entropy() + expected.sum(-1)
+        return self.mean[..., None] + jnp.exp(self.log_std)[..., None] * nodes
 
     def kl(self, other: "TanhGaussian") -> Float[Array, "*batch"]:
         return self.gaussian.kl(other.gaussian)
@@ -278,6 +358,11 @@ class Beta(eqx.Module):
 
     alpha: Float[Array, "*batch D"]
     beta: Float[Array, "*batch D"]
+
+    def moments(self) -> tuple[Float[Array, "*batch D"], Float[Array, "*batch D"]]:
+        """Mean and standard deviation of each component."""
+        total = self.alpha + self.beta
+        return self.alpha / total, jnp.sqrt(self.alpha * self.beta / (total + 1)) / total
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, "*batch D"]:
         # Strictly inside: at a bound the density is 0, and its logarithm infinite.

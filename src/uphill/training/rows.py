@@ -14,7 +14,18 @@ REACHED = "reached:"
 """Before the name of a world's milestone: the row's number of episodes that came to it."""
 
 Rows = dict[str, np.ndarray]
-"""Metrics: a row for each update, a column for each seed."""
+"""Metrics by name: a row for each update, a column for each seed, [U, S].
+
+    policy/…, value/…, gradient/…   as in docs/metrics.md, of each update
+    updated                         1; 0 where the seed had its steps, and all else of the row is 0
+    num_transitions                 steps of the environment that it learned from
+    num_episodes                    episodes that ended
+    return_sum, length_sum          of these episodes
+    return_max                      the best of them
+    reached:NAME                    how many of them came to what the world calls a milestone
+    bad_reward, bad_observation     the first step whose number was not finite, or −1
+    bad_learner                     whether the networks hold one
+"""
 
 
 class PackedRows(eqx.Module):
@@ -63,8 +74,9 @@ def numbers_of(
     episodes: EpisodeStatistics,
     networks: PyTree,
 ) -> dict[str, Array]:
-    """All that an update says: its metrics, its episodes, and where numbers are not finite."""
-    return metrics | {
+    """All that an update says: its metrics, its episodes, and where numbers are not finite. Ours
+    have a group before a slash; a part of a user's own may name them as it likes."""
+    return {logged_name(name): x for name, x in metrics.items()} | {
         "updated": jnp.int32(1),
         "num_transitions": trajectory.mask.sum(dtype=jnp.int32),
         "num_episodes": episodes.num_episodes,
@@ -76,6 +88,15 @@ def numbers_of(
         "bad_observation": _first_bad_observation(trajectory),
         "bad_learner": ~_is_finite(networks),
     }
+
+
+def logged_name(name: str) -> str:
+    """The column of a metric of one's own: its name, under `own/` where it has no group.
+
+    >>> logged_name("success"), logged_name("arm/reach")
+    ('own/success', 'arm/reach')
+    """
+    return name if "/" in name else f"own/{name}"
 
 
 def _word(x: Shaped[Array, ""]) -> UInt32[Array, ""]:

@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from uphill.policies.actions import action_kind_of
 from uphill.theory.distributions import Categorical
-from uphill.views.report.diagnosis import DIAGNOSTICS, Course, course, largest_entropy
+from uphill.views.report.diagnosis import DIAGNOSTICS, Course, course, largest_entropy, own
 
 ROOT = Path(__file__).parents[3]
 
@@ -77,6 +77,9 @@ def test_the_largest_entropy_is_that_of_choosing_blindly() -> None:
 
 
 def test_every_column_that_is_diagnosed_is_one_of_metrics_csv() -> None:
-    table = (ROOT / "docs/metrics.md").read_text()
+    table = (ROOT / "docs/metrics.md").read_text().split("# milestones.json")[0]
     columns = set(re.findall(r"^\| `([^`]+)`", table, re.MULTILINE))
     assert {d.column for d in DIAGNOSTICS} <= columns
+    # No column of ours is taken for the user's own.
+    assert {column for column in columns if own(column)} == set()
+    assert own("own/reach") is not None

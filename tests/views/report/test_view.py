@@ -49,6 +49,17 @@ def test_milestones_that_were_reached_together_are_one_chapter(
     assert view.chapters[1].title == words
 
 
+def test_metrics_of_ones_own_have_cards(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    path = copied(pair[0], tmp_path / "run")
+    header, *rows = (path / "metrics.csv").read_text().splitlines()
+    values = np.linspace(0.1, 0.9, len(rows))
+    lines = [f"{header},own/reach", *(f"{row},{x:g}" for row, x in zip(rows, values, strict=True))]
+    (path / "metrics.csv").write_text("\n".join(lines) + "\n")
+    (card,) = [d for d in view_of(load(path)).diagnoses if d.title == "reach"]
+    assert card.says.startswith("It rose from 0.")
+    assert len(view_of(load(pair[0])).diagnoses) == len(view_of(load(path)).diagnoses) - 1
+
+
 def test_a_run_that_has_just_begun(pair: tuple[Path, Path], tmp_path: Path) -> None:
     without = ("evaluation.json", "metrics.csv", "milestones.json")
     view = view_of(load(copied(pair[0], tmp_path / "run", *without, steps=10**6)))

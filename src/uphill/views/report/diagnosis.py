@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from uphill.policies.actions import ActionKind, Choice, Choices, Switches
+from uphill.policies.actions import ActionKind, Composite
+from uphill.policies.choices import Choice, Choices, Switches
 from uphill.words import number, percent
 
 SHARE = 0.1
@@ -55,6 +56,9 @@ def largest_entropy(kind: ActionKind) -> float | None:
             return float(np.log(kind.sizes).sum())
         case Switches():
             return float(np.log(2) * np.prod(kind.shape))
+        case Composite():
+            of_parts = [most for part in kind.parts if (most := largest_entropy(part)) is not None]
+            return sum(of_parts) if len(of_parts) == len(kind.parts) else None
         case _:
             return None
 
@@ -222,3 +226,21 @@ DIAGNOSTICS = (
         _loss,
     ),
 )
+
+OTHERS = frozenset(
+    {
+        *("seed", "update", "steps", "time/seconds", "time/steps_per_second"),
+        *("rollout/episode_return", "rollout/num_episodes", "evaluation/episode_return"),
+        *("policy/surrogate", "policy/approximate_kl", "policy/num_steps"),
+    }
+)
+"""Our columns that no card is about."""
+
+
+def own(column: str) -> Diagnostic | None:
+    """A metric of `on_point`, of a user's part, or of the world; None for our columns."""
+    if column in OTHERS or column in {d.column for d in DIAGNOSTICS}:
+        return None
+    title = column.removeprefix("own/")
+    meaning = "A metric of the environment’s or your own."
+    return Diagnostic(column, title, meaning, lambda c: f"It {_moved(c)}.")

@@ -17,7 +17,7 @@ from uphill.runs.saved import SavedRun
 from uphill.theory.statistics import confidence_band, interquartile_mean
 from uphill.views.plots.curves import RETURN, Against, smooth_curves
 from uphill.views.report.charts import Chart, Line, line_chart
-from uphill.views.report.diagnosis import DIAGNOSTICS, course, largest_entropy
+from uphill.views.report.diagnosis import DIAGNOSTICS, course, largest_entropy, own
 from uphill.views.report.verdict import RECENT_ROWS, RunState, Verdict, state_of, verdict
 from uphill.words import duration, number
 
@@ -277,7 +277,7 @@ def _per_seed(
 
 def _diagnoses(metrics: dict[str, np.ndarray], facts: Standing) -> list[Diagnosis]:
     found = []
-    for d in DIAGNOSTICS:
+    for d in (*DIAGNOSTICS, *filter(None, map(own, metrics))):
         curves = curves_of(metrics, d.column)
         if not curves:
             continue
