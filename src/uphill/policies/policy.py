@@ -49,12 +49,17 @@ def _pair(bounds: Any) -> Any:
     return bounds
 
 
+# What the command line's help shows as choices.
+_ACTIVATIONS = {"choices": ("tanh", "relu", "elu", "gelu", "silu")}
+_LOG_STDS = {"choices": ("free", "head", "network")}
+
+
 class NetworkSettings(eqx.Module):
     """The size and shape of a network."""
 
     hidden: tuple[int, ...] = eqx.field(static=True, converter=_widths, default=(64, 64))
     """Units of each hidden layer; none makes it linear."""
-    activation: str = eqx.field(static=True, default="tanh")
+    activation: str = eqx.field(static=True, default="tanh", metadata=_ACTIVATIONS)
     """Activation of the hidden layers: tanh, relu, elu, gelu or silu."""
     convolution: AutoConvolution | Convolution | None = AutoConvolution()
     """Convolutional layers before the hidden ones, for each image of the observation."""
@@ -72,10 +77,12 @@ class PolicySettings(NetworkSettings):
 
     initial_log_std: float = eqx.field(static=True, default=0.0)
     """Logarithm of σ before training, for continuous actions (as a fraction of half the range)."""
-    log_std: str = eqx.field(static=True, default="free")
+    log_std: str = eqx.field(static=True, default="free", metadata=_LOG_STDS)
     """Where log σ comes from: free (a parameter, the same for every observation), head (of the
     policy's network) or network (of its own)."""
-    distribution: str = eqx.field(static=True, default="gaussian")
+    distribution: str = eqx.field(
+        static=True, default="gaussian", metadata={"choices": BOX_DISTRIBUTIONS}
+    )
     """Distribution over continuous actions: gaussian (clipped to the bounds), tanh-gaussian
     (squashed into them) or beta."""
     action_bounds: tuple[float, float] | None = eqx.field(

@@ -12,6 +12,7 @@ import numpy as np
 from uphill.errors import UphillError
 from uphill.runs.files import METRICS_FILE, write_file
 from uphill.training.rows import REACHED, Rows
+from uphill.words import call
 
 
 class MetricsFile:
@@ -72,7 +73,7 @@ class MetricsFile:
     def _not_written(self, error: OSError) -> UphillError:
         return UphillError(
             f"{self._path} could not be written ({error.strerror}): free some space, then "
-            "`uphill resume`. What was saved before is whole."
+            f"`{call('resume', self._path.parent)}`. What was saved before is whole."
         )
 
     def _widen(self, new: list[str]) -> None:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from uphill.envs.make import EnvironmentChoice
+from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError
 from uphill.learning.learner import Learner, make_learner, policy_of, stack, take
 from uphill.policies.actor import Actor
@@ -27,6 +28,7 @@ from uphill.runs.kept_policies import read_milestones, read_policy
 from uphill.runs.milestones import Milestone
 from uphill.runs.own_parts import OwnPart, OwnParts
 from uphill.training.evaluate import tell
+from uphill.words import call
 
 CHECKPOINTS = ("latest", "best")
 SOLVED_OVER = 100
@@ -51,6 +53,7 @@ class SavedRun:
         checkpoint: str = "latest",
         parts: Iterable[OwnPart] = (),
         allow_import: bool = False,
+        wrappers: Iterable[Wrapper] = (),
     ) -> None:
         self.path = as_path(path)
         if checkpoint not in CHECKPOINTS:
@@ -58,6 +61,7 @@ class SavedRun:
         self.checkpoint = checkpoint
         self.experiment: Experiment = read_experiment(self.path, OwnParts(parts, allow_import))
         self._env, self._seed_index, self._network = env, seed_index, network
+        self._allow_import, self._wrappers = allow_import, wrappers
         self._policies: dict[int, TrainedPolicy] = {}
         self._is_seed_told = False
         if seed_index is not None:
@@ -116,7 +120,9 @@ class SavedRun:
             return None
         document = read_json(path)
         if not _is_evaluation(document, self.experiment.seeds):
-            raise UphillError(f"{path} is damaged: `uphill evaluate {self.path}` writes it again.")
+            raise UphillError(
+                f"{path} is damaged: `{call('evaluate', self.path)}` writes it again."
+            )
         return document
 
     @property
@@ -194,12 +200,15 @@ class SavedRun:
             )
 
     def choice(self, allow_import: bool = False, **changes: Any) -> EnvironmentChoice:
-        """The environment to evaluate in; `changes` to the experiment make it another one.
+        """The environment to evaluate in; `changes` to the experiment make it another one. What was
+        allowed when the run was opened need not be allowed again.
 
         Raises:
             UphillError: if it would have to import a module that only the run directory names.
         """
-        return environment_of(replace(self.experiment, **changes), self._env, allow_import)
+        experiment = replace(self.experiment, **changes)
+        is_allowed = allow_import or self._allow_import
+        return environment_of(experiment, self._env, is_allowed, self._wrappers)
 
     def summary(self) -> dict[str, Any]:
         """What `uphill train --json` prints."""

@@ -8,8 +8,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from uphill.envs.alterations import Alterations
 from uphill.envs.base import World
 from uphill.envs.make import EnvironmentChoice, choose, name_of
+from uphill.envs.self_limited import with_bound
+from uphill.envs.wrappers import imported_name, wrappings_of
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
 from uphill.parts.algorithms import ALGORITHMS
@@ -24,24 +27,29 @@ from uphill.runs.experiment import (
     describe_platform,
     installed_versions,
     make_experiment,
+    whole,
     write_experiment,
 )
 from uphill.runs.files import unused
+from uphill.runs.imports import remember
 from uphill.runs.metrics import MetricsFile
+from uphill.runs.own_parts import own_parts_in, type_name
 from uphill.runs.settings import BackendName, Options, Settings, kept
 from uphill.sessions.callback import OnPoint, check_callable
 from uphill.sessions.display import Progress
 from uphill.sessions.evaluations import Evaluations
 from uphill.sessions.history import Remembered, first_memory
 from uphill.sessions.init_from import encoding_in, initialized
-from uphill.sessions.intervals import measuring_interval
+from uphill.sessions.intervals import measuring_interval, rounding
 from uphill.sessions.keeping import Keeper
-from uphill.sessions.presets import Preset, preset, settings_of
+from uphill.sessions.presets import Preset, preset, settings_given, settings_of
 from uphill.sessions.session import Session
 from uphill.sessions.sinks import check_installed, open_sinks
+from uphill.training.cores import use_threads
 from uphill.training.process import use_compile_cache
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
+from uphill.words import call, count, option
 
 
 @dataclass(frozen=True)
@@ -74,16 +82,17 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     name = name_of(env)
     check_callable(request.on_point)
     chosen, settings = _chosen(request, name, start)
-    decode(BackendName, request.backend, "backend")
-    env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
+    use_threads(decode(int | None, encode(request.threads), "threads"))
     # Before anything is made: a wrong number or a folder that exists should not cost a wait.
     folder = free_folder(request.out, name, chosen.algo, request.seed)
-    choice = choose(env, request.backend, env_kwargs, request.is_async)
+    choice, bound = _environment(request, chosen.algorithm)
     decided = {
         "env": choice.name,
         "is_callable": not isinstance(env, str),
         "env_kwargs": choice.env_kwargs,
         "backend": choice.backend,
+        "max_episode_steps": choice.alterations.max_episode_steps,
+        "wrappers": tuple(wrapping.text for wrapping in choice.alterations.wrappers),
         "algo": chosen.algo,
         "algorithm": chosen.algorithm,
         "steps": chosen.steps if request.steps is None else request.steps,
@@ -97,9 +106,11 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     check_installed(experiment.log)
     progress = Progress(experiment.steps, request.quiet, experiment.all_seeds)
     progress.say(
-        f"{choice.name}: {experiment.algo}, {experiment.steps:,} steps, {experiment.seeds} seed(s);"
-        f" backend {choice.backend}, since {choice.reason}."
+        f"{choice.name}: {experiment.algo}, {experiment.steps:,} steps, "
+        f"{count(experiment.seeds, 'seed')}; backend {choice.backend}, since {choice.reason}."
     )
+    if bound:
+        progress.say(bound)
     use_compile_cache()
     encoding = None if request.init_from is None else encoding_in(request.init_from)
     trainer = trainer_of(choice, experiment, network, encoding=encoding)
@@ -112,11 +123,24 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     experiment = replace(experiment, platform=describe_platform())
     make_run_folder(folder)
     write_experiment(folder, experiment)
-    if trainer.notice:
-        progress.say(trainer.notice)
+    limit = trainer.env.max_episode_steps
+    for notice in (trainer.notice, rounding(chosen.algorithm.sampling, experiment.steps, limit)):
+        if notice:
+            progress.say(notice)
     memory, metrics = first_memory(state, experiment.seeds), MetricsFile(folder)
+    _remember_modules(experiment)
     session = session_of(folder, experiment, trainer, state, memory, metrics, progress)
     return replace(session, on_point=request.on_point)
+
+
+def _environment(request: Request, algorithm: Algorithm) -> tuple[EnvironmentChoice, str | None]:
+    """The environment that was asked for, and a notice where its episodes got a bound."""
+    decode(BackendName, request.backend, "backend")
+    env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
+    limit = decode(int | None, whole(encode(request.max_episode_steps)), "max_episode_steps")
+    alterations = Alterations(limit, wrappings_of(request.wrappers))
+    choice = choose(request.env, request.backend, env_kwargs, request.is_async, alterations)
+    return with_bound(choice) if algorithm.sampling.has_whole_episodes else (choice, None)
 
 
 def _of_images(experiment: Experiment, encoding: Encoding) -> str:
@@ -188,9 +212,20 @@ def _chosen(request: Request, env: str, start: Preset | None) -> tuple[Preset, s
             )
         algo, steps = algo or algorithm.name, (start or preset(env)).steps
         chosen = Preset(algo, algorithm, steps)
-        start = start or (preset(env, algo) if algo in ALGORITHMS else None)
     chosen = replace(chosen, algorithm=_with_envs(chosen.algorithm, request.envs))
-    return chosen, "your own" if start is None else settings_of(env, start, chosen.algorithm)
+    if start is None:
+        return chosen, settings_given(env, chosen.algorithm)
+    return chosen, settings_of(env, start, chosen.algorithm)
+
+
+def _remember_modules(experiment: Experiment) -> None:
+    """Keep which modules this user trained with: they won't be asked again whether they trust
+    them."""
+    parts = [type_name(x) for x in own_parts_in(experiment.algorithm) if isinstance(x, type)]
+    wrappers = [name for text in experiment.wrappers if (name := imported_name(text))]
+    for name in [experiment.env, *parts, *wrappers]:
+        if ":" in name and not (name == experiment.env and experiment.is_callable):
+            remember(name)
 
 
 def _sinks(log: Any) -> Any:
@@ -222,8 +257,8 @@ def free_folder(out: str | PathLike[str] | None, env: str, algo: str, seed: int)
     folder = as_path(out, "out")
     if folder.exists() or folder.is_symlink():
         raise UphillError(
-            f"{folder} exists already, and a run is never overwritten: choose another --out, or "
-            f"`uphill resume {folder}`."
+            f"{folder} exists already, and a run is never overwritten: choose another "
+            f"{option('out')}, or `{call('resume', folder)}`."
         )
     return folder
 
@@ -237,5 +272,6 @@ def make_run_folder(folder: Path) -> None:
         folder.mkdir()
     except OSError as error:
         raise UphillError(
-            f"The run directory {folder} can't be made ({error.strerror}): choose another --out."
+            f"The run directory {folder} can't be made ({error.strerror}): choose "
+            f"another {option('out')}."
         ) from error

@@ -9,6 +9,7 @@ from typing import Any
 import equinox as eqx
 import numpy as np
 
+from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.checkpoint import History, Standing, read_manifest, read_tensors
@@ -30,6 +31,7 @@ from uphill.training.process import use_compile_cache
 from uphill.training.rows import Rows
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
+from uphill.words import call
 
 
 def go_on(
@@ -41,6 +43,7 @@ def go_on(
     episodes: int | None = None,
     quiet: bool = False,
     parts: Iterable[OwnPart] = (),
+    wrappers: Iterable[Wrapper] = (),
 ) -> Session:
     """The session that goes on with a run; its arguments are those of `uphill.resume`.
 
@@ -58,7 +61,7 @@ def go_on(
         experiment = replace(experiment, episodes=episodes)
     check_installed(experiment.log)
     use_compile_cache()
-    choice = environment_of(experiment, env, allow_import)
+    choice = environment_of(experiment, env, allow_import, wrappers)
     check_network(experiment, network)
     trainer = trainer_of(choice, experiment, network, facts.num_updates, facts.encoding)
     _check_device(facts.device)
@@ -118,7 +121,7 @@ def _extended(
     if min(facts.num_transitions) >= experiment.steps or (facts.stopped and not is_extended):
         raise UphillError(
             f"{folder} is finished ({min(facts.num_transitions):,} steps): "
-            f"`uphill resume {folder} --steps N` extends it."
+            f"`{call('resume', folder, steps='N')}` extends it."
         )
     if len(facts.num_transitions) != experiment.seeds:
         raise UphillError(f"The checkpoint in {folder} has not the experiment's number of seeds.")
