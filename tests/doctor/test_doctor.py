@@ -306,7 +306,7 @@ def test_what_a_step_costs_says_which_backend_suits() -> None:
 
     missing = "EnvPool is not installed; pip install 'uphill[envpool]' may run it faster"
     for backend, reason, seconds, words in (
-        ("gymnasium", "EnvPool does not have it", 3e-3, "one step takes 3 ms in Python: --async-e"),
+        ("gymnasium", "EnvPool does not have it", 3e-3, "one step takes 3 ms in Python: is_async="),
         ("gymnasium", "EnvPool does not have it", 2e-5, "one step takes 20 µs in Python, which is"),
         ("gymnasium", missing, 2e-5, "pip install 'uphill[envpool]'"),
         ("envpool", "EnvPool has it in C++", 1e-4, "EnvPool's in C++"),

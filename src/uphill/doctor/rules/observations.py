@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from uphill.doctor.facts import EnvironmentFacts
 from uphill.doctor.finding import Finding
 from uphill.doctor.numbers import images_of_bytes, is_measured, is_pixel, number_names
-from uphill.words import among, number
+from uphill.words import among, number, option
 
 _MANY = 512
 """Of more numbers (pictures) none is looked at alone."""
@@ -112,14 +112,15 @@ def categories_as_bytes(facts: EnvironmentFacts) -> list[Finding]:
     if not found:
         return []
     seen = [f"The bytes of {name} were 0 to {most}" for name, most in found]
+    largest = max(most for _, most in found)
     return [
         Finding(
             "observation-categories",
             "advice",
             f"{'; '.join(seen)} in {len(_rows(facts)):,} observations, of 255: that looks like "
             "categories, as of the cells of a grid, and not like brightness.",
-            "If they are, train with --observation-categories, which is one more than the largest, "
-            "as the command below does; if not, let the brightest be 255.",
+            f"If they are, train with {option('observation_categories', 1 + largest)} (one more "
+            "than the largest), as the command below does; if not, let the brightest be 255.",
         )
     ]
 

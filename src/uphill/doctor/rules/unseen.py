@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 
 from uphill.doctor.facts import EnvironmentFacts, Play
 from uphill.doctor.finding import Finding
+from uphill.doctor.rules.observations import is_constant
 from uphill.words import percent
 
 _MOST_STEPS, _MOST_NUMBERS = 1500, 64
@@ -65,9 +66,10 @@ def likeness(play: Play) -> Likeness | None:
     both have the same.
     """
     steps = play.transitions
-    count = min(len(steps.rewards), _MOST_STEPS)
-    rows = play.rows
+    count, rows = min(len(steps.rewards), _MOST_STEPS), play.rows
     if count < _FEWEST or not 0 < rows.shape[1] <= _MOST_NUMBERS or np.ptp(steps.rewards) == 0:
+        return None
+    if is_constant(rows).all():  # nothing is seen at all
         return None
     chosen = np.linspace(0, len(steps.rewards) - 1, count).astype(int)
     before, after = rows[steps.before[chosen]], rows[steps.after[chosen]]
