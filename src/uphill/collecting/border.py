@@ -38,7 +38,7 @@ class AsSeen:
         return narrowed(self.encoding, self.env.reset())
 
     def step(
-        self, action: np.ndarray
+        self, action: PyTree[np.ndarray]
     ) -> tuple[PyTree[np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
         """Observation, reward, terminated, truncated."""
         observation, reward, terminated, truncated = self.env.step(action)

@@ -8,6 +8,7 @@ from typing import Any
 from uphill.doctor.facts import EnvironmentFacts
 from uphill.doctor.finding import Finding, Name
 from uphill.doctor.rules.learning import has_learned
+from uphill.doctor.rules.observations import categories_seen
 from uphill.sessions.presets import preset
 
 SLOW_STEP = 1e-3
@@ -40,6 +41,8 @@ def _changes(facts: EnvironmentFacts, names: set[Name]) -> dict[str, Any]:
         changes["normalize_observations"] = True
     if "reward-scale" in names and not algorithm.normalize_rewards:
         changes["normalize_rewards"] = True
+    if "observation-categories" in names:
+        changes["observation_categories"] = 1 + max(most for _, most in categories_seen(facts))
     if "sparse-reward" in names and not algorithm.entropy.value and not has_learned(facts):
         changes["entropy"] = 0.01
     return changes

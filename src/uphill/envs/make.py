@@ -314,4 +314,7 @@ def make_env(
         python.factory, len(lane_seeds), choice.is_async, choice.name
     )
     limit, threshold = python.max_episode_steps, python.reward_threshold
-    return HostEnvironment(choice.name, vector, lane_seeds, limit, threshold), python.notice
+    many = HostEnvironment(
+        choice.name, vector, lane_seeds, limit, threshold, is_clipped=python.is_clipped
+    )
+    return many, python.notice

@@ -82,7 +82,11 @@ class Trainer:
             self.encoding = encoding_of_env(self.env, categories)
         else:
             self.encoding = encoding_of(self.env.observation_space, categories)
-        self.action_kind = action_kind_of(self.env.action_space, algorithms[0].policy.distribution)
+        policy = algorithms[0].policy
+        is_clipped = isinstance(self.env, HostEnvironment) and self.env.is_clipped
+        self.action_kind = action_kind_of(
+            self.env.action_space, policy.distribution, policy.action_bounds, is_clipped
+        )
         self.seconds = 0.0
         """seconds that updates took up to now, compiling included"""
         self._programs = programs = Programs()

@@ -43,6 +43,8 @@ class PythonEnvironment(NamedTuple):
     max_episode_steps: int | None
     reward_threshold: float | None
     notice: str | None
+    is_clipped: bool = False
+    """whether `ClipAction` around it hides the bounds of its actions"""
 
 
 def spec_of(env_id: str) -> EnvSpec:
@@ -91,6 +93,7 @@ def prepare(
         made = factory()
         limit = checked_time_limit(made, alterations)
         threshold = _threshold(made)
+        is_clipped = has_clip_action(made)
         made.close()
     except (Exception, SystemExit) as error:
         raise unmakeable(name, env_kwargs, error) from error
@@ -98,7 +101,7 @@ def prepare(
     if is_old:
         notice = f"{name} has signatures of the old Gym (4-value step, bare reset): adapted."
         notice += "" if is_seeded else " It takes no seed, so runs with it can't be repeated."
-    return PythonEnvironment(factory, limit, threshold, notice)
+    return PythonEnvironment(factory, limit, threshold, notice, is_clipped)
 
 
 def make_bare(env: EnvSpec | EnvironmentMaker, env_kwargs: dict[str, Any]) -> Any:
@@ -180,6 +183,15 @@ def time_limit(env: Any) -> int | None:
     return min(limits, default=None)
 
 
+def has_clip_action(env: Any) -> bool:
+    """Whether one of its wrappers is `ClipAction`, which says that any action will do."""
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, gymnasium.wrappers.ClipAction):
+            return True
+        env = env.env
+    return False
+
+
 def _threshold(env: Any) -> float | None:
     """The return that solves it; of rewards that a wrapper changes nobody knows."""
     spec, inner = env.spec, env
@@ -253,11 +265,14 @@ class HostEnvironment:
         max_episode_steps: int | None,
         reward_threshold: float | None,
         action_dtype: np.dtype | None = None,
+        is_clipped: bool = False,
     ) -> None:
-        """`action_dtype` is that of what takes another than its action space says."""
+        """`action_dtype` is that of what takes another than its action space says; `is_clipped`
+        says that `ClipAction` hides the bounds of the actions."""
         self.name = name
         self.num_envs = len(lane_seeds)
         self.max_episode_steps = max_episode_steps
+        self.is_clipped = is_clipped
         self.reward_threshold = reward_threshold
         # A pool calls itself a vector environment too, but was seeded when it was made, and its
         # spaces are those of one environment.
@@ -297,11 +312,12 @@ class HostEnvironment:
         return observation
 
     def step(
-        self, action: np.ndarray
+        self, action: PyTree[np.ndarray]
     ) -> tuple[PyTree[np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
         """Observation, reward, terminated, truncated."""
         self._num_steps += 1
-        action = np.asarray(action, self._action_dtype)
+        if self._action_dtype is not None:  # a Dict or a Tuple has none of its own
+            action = np.asarray(action, self._action_dtype)
         observation, reward, terminated, truncated, _ = self._guarded(
             "step", lambda: self._vector.step(action)
         )
