@@ -15,7 +15,7 @@ from uphill.learning.learner import make_learner, stack
 from uphill.parts import Algorithm
 from uphill.policies.actions import action_kind_of
 from uphill.policies.actor import Actor
-from uphill.policies.encodings import Encoding, encoding_of
+from uphill.policies.encodings import Encoding, encoding_of, ignoring
 from uphill.policies.own_network import NetworkFactory
 from uphill.training.checks import check_episodes, check_numbers
 from uphill.training.inside import Inside
@@ -68,6 +68,7 @@ class Trainer:
             self.encoding = encoding
         elif isinstance(self.env, HostEnvironment):
             self.encoding = encoding_of_env(self.env)
+        self.encoding = ignoring(self.encoding, choice.alterations.drop_observations)
         self.action_kind = action_kind_of(self.env.action_space, algorithms[0].policy.distribution)
         self._programs = Programs()
         population = population_of(algorithms, seeds, num_steps)
@@ -83,6 +84,10 @@ class Trainer:
     def compile_seconds(self) -> float:
         """Seconds that compiling took up to now."""
         return self._programs.seconds
+
+    def remark(self) -> str | None:
+        """What is to be told of the environments, if there is something new."""
+        return self.env.remark() if isinstance(self.env, HostEnvironment) else None
 
     def start(self) -> TrainState:
         """The state before the first update.
