@@ -13,18 +13,22 @@ from benchmarks.timing import alternate, rates
 from uphill.envs.make import choose
 from uphill.parts import Adam, Algorithm, Episodes, Steps
 from uphill.parts.algorithms import ppo, reinforce
+from uphill.sessions.intervals import measuring_interval
 from uphill.sessions.presets import preset
 from uphill.training.outside import Outside
 from uphill.training.state import CAPACITY, TrainState
 from uphill.training.trainer import Trainer
 
 ENDLESS = 2**32 - 1
+STEPS = 1_000_000
+"""Steps of the training whose diagnostics are measured as often."""
 
 
 def _trainer(env: str, algorithm: Algorithm, seeds: int = 1, backend: Any = "auto") -> Trainer:
-    # The diagnostics at the end of a chunk, as in training: not at every update.
+    # The diagnostics as often as `uphill train --steps 1e6` measures them: what users get.
+    every = measuring_interval(algorithm, STEPS)
     chosen = choose(env, backend)
-    return Trainer(chosen, algorithm, tuple(range(seeds)), ENDLESS, measure_every=CAPACITY)
+    return Trainer(chosen, algorithm, tuple(range(seeds)), ENDLESS, measure_every=every)
 
 
 def _training(trainer: Trainer, state: TrainState, num_updates: int) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 # Before JAX starts: two devices, as training several seeds on two cores asks for. And a compiler
@@ -11,6 +12,8 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 os.environ.setdefault(
     "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 )
+# What tests train with is no concern of the user's who runs them.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="uphill-state-")
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "learning")]
 
 from jaxtyping import install_import_hook
@@ -26,6 +29,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # No modules to look for doctests in: all have the same name, which only one module can have.
 collect_ignore_glob = ["conftest.py", "*/conftest.py"]
+
+
+@pytest.fixture(autouse=True)
+def state_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """This user has allowed nothing yet."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    return folder
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -41,6 +41,28 @@ def test_the_world_of_your_own_trains(tmp_path: Path) -> None:
     assert names["run"].experiment.backend == "compiled"
 
 
+def test_the_loop_of_your_own_runs(tmp_path: Path) -> None:
+    """The page's blocks, one after the other: `on_point`, the loop, what a policy answers."""
+    page = (ROOT / "docs/your_own_loop.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    tiny = f"seeds=2, steps=64, episodes=2, quiet=True, out={str(tmp_path / 'run')!r}"
+    changes = {
+        "seeds=2": tiny,
+        "100_000": "64",
+        "episodes=100": "episodes=2",
+        "uphill.ppo()": "small_ppo()",
+        '"runs/mine"': repr(str(tmp_path / "mine")),
+    }
+    for old, new in changes.items():
+        assert old in code
+        code = code.replace(old, new)
+    names: dict[str, Any] = {"small_ppo": small_ppo, "uphill": uphill, "balance": lambda _: 1.0}
+    exec(code, names)
+    assert "own/balance" in (tmp_path / "run" / "metrics.csv").read_text()
+    assert names["evaluation"]["episodes"] == 2
+    assert names["run"].policy_of(0).value(names["observations"]).shape == (5,)
+
+
 def test_the_design_draws_every_source_file_where_it_is() -> None:
     house = (ROOT / "docs/design.md").read_text()
     drawn = drawn_paths(house[house.index("    src/uphill/\n") :])

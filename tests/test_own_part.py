@@ -61,7 +61,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_a_part_of_the_page_is_as_good_as_ours(
-    name: str, mine: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    name: str, mine: Any, tmp_path: Path, state_home: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     field, words = SHOWN[name]
     part = getattr(mine, name)
@@ -95,11 +95,13 @@ def test_a_part_of_the_page_is_as_good_as_ours(
         ["evaluate", out, "--episodes", 2],
         ["resume", out, "--steps", MORE, "--quiet"],
     ):
+        shutil.rmtree(state_home / "uphill", ignore_errors=True)  # as if somebody else had trained
         assert run_cli(*command) == 1
         said = capfd.readouterr().err
         assert f"{field} is my_parts:{name}, a part of your own: give it again with " in said
         assert f"parts=[{name}]" in said
         assert run_cli(*command, "--allow-import") == 0
+    assert uphill.load(out).policy is not None  # now that it was allowed
     assert uphill.load(out).experiment.steps == MORE
     resumed = uphill.resume(run.path, parts=[part], steps=MORE, quiet=True)
     assert all(np.array_equal(tensors_of(out)[k], x) for k, x in tensors_of(resumed.path).items())
@@ -249,11 +251,12 @@ OTHERS: dict[str, tuple[Any, list[Any]]] = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_parts_of_other_kinds_are_as_good(name: str, tmp_path: Path) -> None:
+def test_parts_of_other_kinds_are_as_good(name: str, tmp_path: Path, state_home: Path) -> None:
     make, given = OTHERS[name]
     algorithm = make()
     run = train_small(tmp_path / "run", algorithm, steps=96, episodes=2)
     shutil.copytree(run.path, tmp_path / "longer")
+    shutil.rmtree(state_home / "uphill", ignore_errors=True)  # as if somebody else had trained
     with pytest.raises(UphillError, match=r"give it again with parts=\["):
         uphill.resume(tmp_path / "longer", steps=MORE, quiet=True)
     resumed = uphill.resume(tmp_path / "longer", parts=given, steps=MORE, episodes=2, quiet=True)

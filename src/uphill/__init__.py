@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from uphill.run import evaluate as evaluate
     from uphill.run import load as load
     from uphill.run import resume as resume
+    from uphill.run import save as save
     from uphill.run import train as train
     from uphill.studies.variance.measure import measure_variance as measure_variance
     from uphill.training.trainer import Trainer as Trainer
@@ -56,6 +57,7 @@ _HOME = {
     "measure_variance": "uphill.studies.variance.measure",
     "train": "uphill.run",
     "resume": "uphill.run",
+    "save": "uphill.run",
 }
 _ROOMS = ("doctor", "envs", "learning", "parts", "policies", "runs", "studies", "theory", "views")
 __all__ = [
@@ -72,6 +74,7 @@ __all__ = [
     "ppo",
     "reinforce",
     "resume",
+    "save",
     "train",
     "trpo",
     "vpg",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from uphill import views  # whose rooms are imported when first used: drawing takes long to load
+from uphill.envs.drawing import backend_to_draw, can_draw
 from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
@@ -19,13 +20,17 @@ from uphill.runs.given import EnvironmentFactory, other_limit
 from uphill.runs.own_parts import OwnPart, own_parts_in
 from uphill.runs.saved import SavedRun, write_evaluation
 from uphill.runs.settings import taken_as
+from uphill.sessions.callback import OnPoint, check_callable
 from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.launch import Request, begin
+from uphill.sessions.own_loop import save_run
 from uphill.sessions.resume import go_on
 from uphill.sessions.session import Session
 from uphill.training.evaluate import evaluate_actors, report, tell
 from uphill.training.process import use_compile_cache, use_cores
+from uphill.training.rows import Rows
 from uphill.training.state import TrainState
+from uphill.training.trainer import Trainer
 
 
 class Run(SavedRun):
@@ -126,6 +131,14 @@ class Run(SavedRun):
         )
         return list(film.files)
 
+    def has_films(self) -> bool:
+        """Whether films of it can be expected: the environment can be had, and draws itself."""
+        try:
+            e = self.experiment
+            return can_draw(self.choice(backend=backend_to_draw(e.env, e.backend)))
+        except UphillError:
+            return False
+
     def plot(self) -> Path:
         """Draw the learning curve; the path of the picture."""
         return views.plots.plot_run(self)
@@ -208,18 +221,40 @@ def resume(
     episodes: int | None = None,
     quiet: bool = False,
     parts: Iterable[OwnPart] = (),
+    on_point: OnPoint | None = None,
     wrappers: Iterable[Wrapper] = (),
 ) -> Run:
     """Go on with a run where its latest checkpoint stands; `steps` extends it. `episodes` are those
     of the evaluation at the end, by default as many as training was asked for; `env`, `network`,
-    `parts` and `wrappers` are what `load` says.
+    `parts` and `wrappers` are what `load` says, and `on_point` what `train` says.
 
     Raises:
         UphillError: if the run is finished, damaged, or was made on another kind of device.
         Interrupted: on Ctrl-C, after a checkpoint was written.
     """
+    check_callable(on_point)
     session = go_on(run, env, network, steps, allow_import, episodes, quiet, parts, wrappers)
-    return finish(session, env)
+    return finish(replace(session, on_point=on_point), env)
+
+
+def save(
+    trainer: Trainer,
+    state: TrainState,
+    out: str | PathLike[str] | None = None,
+    metrics: Iterable[Rows] = (),
+) -> Run:
+    """Make a run directory of a training whose loop was your own (`Trainer`, `iterate`): to load,
+    to resume, to evaluate and to report on, as any other. `metrics` are all that `iterate` yielded;
+    each becomes a logging point of metrics.csv.
+
+    Raises:
+        UphillError: if `out` exists, the metrics are not those of the state's updates, or one run
+            can't have the trainer's seeds or algorithms.
+    """
+    path = save_run(trainer, state, out, metrics)
+    given = None if isinstance(trainer.choice.env, str) else trainer.choice.env
+    own = own_parts_in(trainer.algorithms[0])
+    return Run(path, given, network=trainer.network, parts=own)
 
 
 def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:
@@ -232,12 +267,10 @@ def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:
 
     def prepare(state: TrainState) -> None:
         session.evaluations.prepare(state.learners.actor, helper)
-        for module in ("scipy.stats", "uphill.views.plots"):
-            helper.submit(import_module, module)
+        helper.submit(import_module, "uphill.views.plots")
 
     try:
         state = session.run(prepare)
-        session.progress.say("Evaluating …")
         given = None if isinstance(env, str) else env
         trainer, own = session.trainer, own_parts_in(session.experiment.algorithm)
         wrappers = trainer.choice.alterations.wrappers
@@ -245,10 +278,11 @@ def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:
             session.keeper.folder, given, network=trainer.network, parts=own, wrappers=wrappers
         )
         try:
-            drawn = helper.submit(run.plot)
-            evaluation = report(session.evaluations.final(state.learners.actor))
-            write_evaluation(run.path, evaluation)
-            drawn.result()
+            with session.progress.doing("evaluating"):
+                drawn = helper.submit(run.plot)
+                evaluation = report(session.evaluations.final(state.learners.actor))
+                write_evaluation(run.path, evaluation)
+                drawn.result()
         except KeyboardInterrupt:
             raise Interrupted(session.advice(is_done=True)) from None
         return run

@@ -238,6 +238,7 @@ def test_known_environments_name_their_backend_here():
     assert list(known) == sorted(known)
     assert set(known_environments("lunarlander")) >= {"LunarLander-v3"}
     assert known_environments("no such thing") == {}
+    assert not {"Ant-v2", "GymV26Environment-v0"} & set(known)  # which only say where they went
 
 
 def test_trap_17_seeds_of_lanes_are_apart_and_fit_32_bits():

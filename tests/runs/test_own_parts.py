@@ -10,6 +10,7 @@ import optax
 import pytest
 
 import uphill
+from small_runs import small_ppo, train_small
 from uphill.errors import UphillError
 from uphill.parts import (
     Adam,
@@ -66,7 +67,7 @@ def test_it_is_read_when_it_is_given_and_only_then() -> None:
     document = through_json(OWN)
     assert decode(Algorithm, document, own=OwnParts([Falling, Own])) == OWN
     match = rf"^surrogate is {NAME}, a part of your own: give it again with parts=\[Own\] \(uph"
-    with pytest.raises(NotGivenError, match=match + r".*add --allow-import to import 'test_own"):
+    with pytest.raises(NotGivenError, match=match + r".*add allow_import=True to import 'test_own"):
         decode(Algorithm, document, own=OwnParts([Falling]))
     with pytest.raises(NotGivenError, match=r"^optimizer\.learning_rate is .*parts=\[Falling\]"):
         decode(Algorithm, document, own=OwnParts([Own]))
@@ -103,6 +104,18 @@ def test_what_is_no_part_of_the_kind_is_refused(name: str, said: str) -> None:
     with pytest.raises(UphillError) as caught:
         decode(Algorithm, document, own=OwnParts(allow_import=True))
     assert said in str(caught.value)
+
+
+def test_a_run_whose_module_is_gone_can_still_be_shown(tmp_path: Path) -> None:
+    run = train_small(tmp_path / "run", small_ppo(surrogate=Own()), steps=64, episodes=2)
+    document = json.loads((run.path / "experiment.json").read_text())
+    document["algorithm"]["surrogate"]["$type"] = "no_such_module:Own"
+    (run.path / "experiment.json").write_text(json.dumps(document))
+    again = uphill.load(run.path, allow_import=True)
+    assert again.report().exists()
+    assert "There are no films: There is no module" in (run.path / "report.html").read_text()
+    with pytest.raises(UphillError, match="There is no module 'no_such_module'"):
+        again.evaluate(2)
 
 
 def test_one_from_a_script_or_a_function_is_given_again() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from uphill.sessions.interrupts import Interrupts
 
-SIGNALS = [signal.SIGINT, signal.SIGTERM]
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 def send(number: int) -> None:
@@ -61,6 +61,18 @@ def test_handlers_are_given_back() -> None:
         assert interrupts.allow(max, 1, 2) == 2
         assert signal.getsignal(signal.SIGTERM) not in before
     assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_what_is_ignored_stays_ignored(number: int) -> None:
+    before = signal.signal(number, signal.SIG_IGN)  # as nohup does
+    try:
+        with Interrupts() as interrupts:
+            send(number)
+            assert interrupts.allow(max, 1, 2) == 2
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
 
 
 def test_other_threads_train_without_signals() -> None:

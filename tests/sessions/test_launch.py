@@ -1,9 +1,11 @@
 """Training begins and goes on: resume, wrong arguments, folders, environments given again."""
 
 import itertools
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -44,6 +46,7 @@ from uphill.runs.milestones import Tracked
 from uphill.sessions import launch, resume, session
 from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.launch import Request
+from uphill.sessions.presets import preset
 from uphill.training.trainer import Trainer, iterate
 
 
@@ -82,7 +85,7 @@ def test_trap_16_resumed_run_is_the_uninterrupted_run_bit_for_bit(
     whole = train_small(tmp_path / "whole", make_algorithm(), **keywords)
 
     interrupt_after(5)
-    with pytest.raises(Interrupted, match="uphill resume"):
+    with pytest.raises(Interrupted, match=r"uphill\.resume\("):
         train_small(tmp_path / "cut", make_algorithm(), **keywords)
     at_first = read_manifest(tmp_path / "cut" / "checkpoint", "latest").facts
     assert at_first.num_updates == 5
@@ -237,10 +240,10 @@ def test_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
 def test_default_folders_never_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(launch.time, "strftime", lambda _: "now")
-    first = launch._free_folder(None, "my.module:Env-v0", "ppo", 3)
+    first = launch.free_folder(None, "my.module:Env-v0", "ppo", 3)
     assert first == Path("runs/my.module-Env-v0-ppo-seed3-now")
     first.mkdir(parents=True)
-    assert launch._free_folder(None, "my.module:Env-v0", "ppo", 3).name.endswith("now-2")
+    assert launch.free_folder(None, "my.module:Env-v0", "ppo", 3).name.endswith("now-2")
 
 
 @pytest.mark.parametrize(
@@ -401,16 +404,18 @@ def test_settings_say_whether_they_are_a_preset() -> None:
     def said(env: str, algorithm: Algorithm | None = None) -> str:
         return launch._chosen(Request(env, algorithm), env, None)[1]
 
-    assert said("CartPole-v1").startswith("the preset of CartPole-v1: ppo's defaults with ")
-    assert said("CartPole-v1", uphill.ppo()).startswith(
-        "not the preset of CartPole-v1: uphill.ppo() as"
+    assert said("CartPole-v1") == "the preset of CartPole-v1 for ppo"
+    chosen = preset("CartPole-v1").algorithm
+    assert said("CartPole-v1", chosen) == "the preset of CartPole-v1 for ppo"
+    changed = "the preset of CartPole-v1 for ppo, changed by --num-epochs 3"
+    assert said("CartPole-v1", replace(chosen, num_epochs=3)) == changed
+    assert said("BipedalWalker-v3") == (
+        "uphill.ppo() with --normalize-observations, since BipedalWalker-v3 has no preset for ppo"
     )
-    assert said("BipedalWalker-v3") == "no preset of ppo for BipedalWalker-v3: ppo's defaults"
-    plain = "no preset of ppo for BipedalWalker-v3: uphill.ppo() as it is"
-    assert said("BipedalWalker-v3", uphill.ppo()) == plain
-    same = uphill.ppo(normalize_observations=True, num_epochs=9)
-    assert said("BipedalWalker-v3", same).endswith("ppo's defaults with --num-epochs 9")
-    assert said("BipedalWalker-v3", uphill.ppo(name="mine")) == "your own"
+    for env in ("CartPole-v1", "BipedalWalker-v3"):
+        assert said(env, uphill.ppo()) == "uphill.ppo()"
+        assert said(env, uphill.ppo(num_epochs=9)) == "uphill.ppo() with --num-epochs 9"
+        assert said(env, uphill.ppo(name="mine")) == "your own"
 
 
 def test_starts_from_the_networks_of_another_run(tmp_path: Path) -> None:
@@ -592,7 +597,10 @@ def test_world_of_ones_own_trains_and_must_be_given_again(
 
 
 def test_module_of_an_environment_is_not_imported_on_a_files_say_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupt_after: Callable[[int], None]
+    tmp_path: Path,
+    state_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    interrupt_after: Callable[[int], None],
 ) -> None:
     (tmp_path / "house_of_envs.py").write_text(
         "import gymnasium\n"
@@ -605,8 +613,9 @@ def test_module_of_an_environment_is_not_imported_on_a_files_say_so(
     with pytest.raises(Interrupted):
         train_small(tmp_path / "run", small_ppo(sampling=sampling), env="house_of_envs:House-v0")
     monkeypatch.setattr(session, "iterate", iterate)
+    shutil.rmtree(state_home / "uphill")  # as if somebody else had trained
     for refused in (uphill.resume, uphill.evaluate):
-        with pytest.raises(UphillError, match="'house_of_envs': add --allow-import"):
+        with pytest.raises(UphillError, match="'house_of_envs': add allow_import=True"):
             refused(tmp_path / "run")
     uphill.resume(tmp_path / "run", allow_import=True, quiet=True, episodes=2)
     result = uphill.evaluate(tmp_path / "run", episodes=2, allow_import=True)

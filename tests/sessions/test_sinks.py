@@ -292,7 +292,7 @@ def test_one_that_cannot_begin_is_a_sentence(
 
     monkeypatch.setattr(wandb, "init", refuse)
     with pytest.raises(
-        UphillError, match=r"^--log wandb could not begin \(no API key configured\):"
+        UphillError, match=r"^log='wandb' could not begin \(no API key configured\):"
     ):
         train_small(tmp_path / "run", log=("wandb",))
 
@@ -307,7 +307,7 @@ def test_one_that_fails_is_let_go_of_and_training_goes_on(
     run = train_small(tmp_path / "run", log="tensorboard", quiet=False)
     assert min(run.summary()["steps"]) >= 300
     said = capsys.readouterr().err
-    assert said.count("--log tensorboard failed, and gets nothing more") == 1
+    assert said.count("log='tensorboard' failed, and gets nothing more") == 1
     assert "No space left on device" in said
 
 

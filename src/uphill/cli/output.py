@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any
 
-from uphill.words import count, duration, number
+from uphill.words import INTERVAL, count, duration, fitted, number
 
 
 @contextmanager
-def stdout_for(is_json: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+def stdout_for(is_json: bool) -> Iterator[Callable[..., None]]:
     """A function that shows a result. With JSON, nothing else may reach stdout: whatever
     environments print meanwhile, from Python or from C++, goes to stderr."""
     if not is_json:
@@ -24,7 +24,7 @@ def stdout_for(is_json: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
     os.dup2(2, 1)
     try:
         with redirect_stdout(sys.stderr):
-            yield lambda result: _write_all(real, json.dumps(result, allow_nan=False) + "\n")
+            yield lambda result, **_: _write_all(real, json.dumps(result, allow_nan=False) + "\n")
     finally:
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).fflush(None)  # what C buffered must go to stderr, too
@@ -37,7 +37,7 @@ def _write_all(descriptor: int, text: str) -> None:
         file.write(text)
 
 
-def _show(result: dict[str, Any]) -> None:
+def _show(result: dict[str, Any], has_films: bool = True) -> None:
     from uphill.theory.statistics import few_seeds  # with NumPy, for which --help shouldn't wait
 
     evaluation = result.get("evaluation", result)
@@ -46,22 +46,34 @@ def _show(result: dict[str, Any]) -> None:
     for kind in ("deterministic", "stochastic"):
         e = evaluation[kind]
         mean, iqm, low, high = map(number, (e["mean"], e["iqm"], *e["ci95"]))
-        print(
-            f"{kind:13} mean return {mean} over {over}; interquartile mean {iqm}"
-            f", 95 % interval {low} to {high} over {evaluation['interval_over']}"
+        _line(
+            kind,
+            f"mean return {mean} over {over}; interquartile mean {iqm}"
+            f", {INTERVAL} {low} to {high} over {evaluation['interval_over']}",
         )
     if remark := few_seeds(len(evaluation["deterministic"]["per_seed"])):
-        print(f"few seeds     {remark}")
+        _line("few seeds", remark)
     if "run" not in result:
         return
     known = [solved for solved in result["solved"] if solved is not None]
     if known:
-        print(f"solved        {sum(known)} of {count(len(known), 'seed')}")
+        _line("solved", f"{sum(known)} of {count(len(known), 'seed')}")
     trained, compiling = duration(result["seconds"]), duration(result["compile_seconds"])
-    print(
-        f"trained       {min(result['steps']):,} steps in {trained}, of which {compiling} "
-        f"compiling; {result['steps_per_second']:,.0f} steps/s"
+    each, all_seeds = (" each", " of all seeds") if result["seeds"] > 1 else ("", "")
+    _line(
+        "trained",
+        f"{min(result['steps']):,} steps{each} in {trained}, of which {compiling} compiling; "
+        f"{result['steps_per_second']:,.0f} steps/s{all_seeds}",
     )
     run = shlex.quote(result["run"])
-    print(f"run           {run}  (curve.png shows the learning curve)")
-    print(f"see more      uphill report {run}  or  uphill record {run} --milestones")
+    _line("run", f"{run}  (curve.png shows the learning curve)")
+    _line("see more", f"uphill report {run}")
+    if has_films:
+        _line("", f"uphill record {run} --milestones")
+
+
+_INDENT = 14
+
+
+def _line(what: str, text: str) -> None:
+    print(fitted(f"{what:{_INDENT}}{text}", sys.stdout, _INDENT))

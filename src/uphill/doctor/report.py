@@ -12,7 +12,7 @@ from uphill.doctor.command import is_slow_python
 from uphill.doctor.facts import EnvironmentFacts, Play, summary
 from uphill.doctor.finding import Finding
 from uphill.doctor.rules.learning import best_constant
-from uphill.words import count, duration, number
+from uphill.words import count, duration, number, option
 
 
 def document(facts: EnvironmentFacts) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def speed(facts: EnvironmentFacts) -> str | None:
     if choice.backend == "envpool":
         return f"{took}; training steps EnvPool's in C++, many at once."
     if is_slow_python(facts):
-        return f"{took}: --async-envs steps each environment in a process of its own."
+        return f"{took}: {option('is_async', True)} steps each environment in a process of its own."
     if "pip install" in choice.reason:
         return f"{took}; pip install 'uphill[envpool]' may run it many times faster."
     return f"{took}, which is quick enough for one process."

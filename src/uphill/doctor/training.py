@@ -14,7 +14,6 @@ from uphill.learning.learner import take
 from uphill.parts import GAE, Adam, Algorithm
 from uphill.parts.algorithms import ppo
 from uphill.training.evaluate import evaluate_actors
-from uphill.training.process import use_compile_cache
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer, iterate
 
@@ -56,10 +55,9 @@ def train_briefly(subject: Subject, seed: int, steps: int) -> Training:
     Raises:
         UphillError: if the environment can't be trained on, or learning diverged.
     """
-    use_compile_cache()
     choice, algorithm = _trainable(subject), brief_ppo()
     started = time.perf_counter()
-    trainer = Trainer(choice, algorithm, (seed,), steps, measure_every=2**30)
+    trainer = Trainer(choice, algorithm, (seed,), steps)
     try:
         state = _train(trainer)
     finally:

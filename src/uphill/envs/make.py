@@ -19,6 +19,7 @@ from uphill.envs.base import CompiledEnvironment, Configurable, World
 from uphill.envs.ids import OURS
 from uphill.envs.worlds import WORLDS, make_world
 from uphill.errors import UphillError
+from uphill.words import option
 
 Backend = Literal["compiled", "envpool", "gymnasium"]
 WORLD_PARTS = (
@@ -211,7 +212,7 @@ def _insist(
             have = ", ".join(WORLDS)
             raise UphillError(
                 f"backend is 'compiled', but {name_of(env)!r} is no compiled world (these are: "
-                f"{have}): leave out --backend."
+                f"{have}): leave out {option('backend')}."
             )
         make_world(env, env_kwargs)
     if backend == "envpool":
@@ -222,7 +223,7 @@ def _insist(
         if not isinstance(env, str) or not envpool_backend.supports(env):
             raise UphillError(
                 f"backend is 'envpool', but EnvPool does not have {name_of(env)!r}: leave out "
-                "--backend."
+                f"{option('backend')}."
             )
     if backend == "gymnasium" and isinstance(env, str):
         gymnasium_backend.spec_of(env)
@@ -247,11 +248,16 @@ def name_of(env: Any) -> str:
 
 
 def known_environments(pattern: str = "") -> dict[str, Backend]:
-    """Every environment whose name contains `pattern`, and the backend that runs it here."""
+    """Every environment whose name contains `pattern`, and the backend that runs it here. Left out
+    are names that Gymnasium keeps only to say where an environment has gone."""
     has_envpool = importlib.util.find_spec("envpool") is not None
     pools = envpool_backend.names() if has_envpool else []
-    theirs = (name for name in gymnasium.registry if not name.startswith(OURS))
-    backends: dict[str, Backend] = dict.fromkeys(theirs, "gymnasium")
+    known = [
+        name
+        for name, spec in gymnasium.registry.items()
+        if not (name.startswith(OURS) or _is_gone(spec.entry_point))
+    ]
+    backends: dict[str, Backend] = dict.fromkeys(known, "gymnasium")
     backends |= dict.fromkeys(pools, "envpool")
     backends |= dict.fromkeys(WORLDS, "compiled")
     return {
@@ -259,6 +265,10 @@ def known_environments(pattern: str = "") -> dict[str, Backend]:
         for name, backend in sorted(backends.items())
         if pattern.lower() in name.lower()
     }
+
+
+def _is_gone(entry_point: Any) -> bool:
+    return getattr(entry_point, "__name__", "").startswith("_raise")
 
 
 def lane_seed(seed: int, lane: int, resumed_at: int = 0) -> int:

@@ -6,11 +6,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int, PyTree, UInt32
+from jaxtyping import Float, Int, PyTree, UInt32
 
 from uphill.errors import UphillError
 from uphill.learning.scales import Scales, fresh_scales
 from uphill.parts import Algorithm
+from uphill.parts.baselines import Baseline
 from uphill.parts.part import Setup
 from uphill.policies.actions import ActionKind, Bounded
 from uphill.policies.actor import Actor
@@ -18,6 +19,7 @@ from uphill.policies.encodings import Encoding, scaled_features
 from uphill.policies.normalizer import fresh_normalizer
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.policy import Policy, make_policy
+from uphill.policies.trained import TrainedPolicy
 from uphill.trajectory import Array, narrow_on_host
 
 Model = tuple[Policy, PyTree]
@@ -79,6 +81,21 @@ def make_learner(
         np.zeros((), np.int32),
         np.zeros((), np.uint32),
     )
+
+
+def policy_of(algorithm: Algorithm, learner: Learner) -> TrainedPolicy:
+    """What one seed's learner has learned, to be used: π, and V where its baseline knows it."""
+    if not algorithm.baseline.has_value:
+        return TrainedPolicy(learner.actor)
+    known = (algorithm.baseline, learner.parts.baseline, learner.scales)
+    return TrainedPolicy(learner.actor, jax.tree_util.Partial(_value, *known))
+
+
+def _value(
+    baseline: Baseline, state: PyTree, scales: Scales, actor: Actor, observation: PyTree
+) -> Float[Array, "*batch"]:
+    """V(s) in the environment's units."""
+    return scales.unit * baseline.value(state, actor.policy, actor.features(observation))
 
 
 def current(algorithm: Algorithm, learner: Learner) -> Algorithm:

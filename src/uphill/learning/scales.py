@@ -23,6 +23,13 @@ class Scales(eqx.Module):
         return 1.0 if self.returns is None else jnp.asarray(deviation(self.returns))
 
     @property
+    def unit(self) -> Scalar:
+        """What a value of the networks is in units of the rewards themselves."""
+        if self.rewards is None:
+            return self.deviation
+        return self.deviation * jnp.asarray(deviation(self.rewards.moments))
+
+    @property
     def counts(self) -> list[Array]:
         """Samples that each scale was made from."""
         rewards = [] if self.rewards is None else [self.rewards.moments.count]

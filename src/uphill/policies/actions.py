@@ -70,6 +70,14 @@ class Choice:
         """The action as the environment gets it; `env_action` is what a compiled program gives."""
         return np.asarray(action + np.int64(self.start), self.dtype)
 
+    def sampled(self, action: np.ndarray, num_axes: int) -> np.ndarray:
+        """The choice that an environment's action is; `num_axes` are those of the batch.
+
+        Raises:
+            UphillError: if it is none of them.
+        """
+        return _counted(action, num_axes, (), (self.start,), (self.size,))
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -108,6 +116,10 @@ class Choices:
         chosen = action + np.asarray(self.starts, np.int64)
         return chosen.reshape(env_action.shape).astype(self.dtype)
 
+    def sampled(self, action: np.ndarray, num_axes: int) -> np.ndarray:
+        """`Choice.sampled`, of several."""
+        return _counted(action, num_axes, self.shape, self.starts, self.sizes)
+
 
 @dataclass(frozen=True)
 class Switches:
@@ -139,6 +151,11 @@ class Switches:
 
     def on_host(self, action: np.ndarray, env_action: np.ndarray) -> np.ndarray:
         return env_action.astype(self.dtype)
+
+    def sampled(self, action: np.ndarray, num_axes: int) -> np.ndarray:
+        """`Choice.sampled`, of yes or no."""
+        n = self.num_parameters
+        return _counted(action, num_axes, self.shape, (0,) * n, (2,) * n)
 
 
 @dataclass(frozen=True)
@@ -234,6 +251,31 @@ class Bounded:
             scaled = np.where(unit >= 1, wide.high, np.where(unit <= -1, wide.low, scaled))
         return scaled.reshape(env_action.shape).astype(self.dtype)
 
+    def sampled(self, action: np.ndarray, num_axes: int) -> np.ndarray:
+        """The sample that an environment's action comes from. One that was clipped is lost: that
+        of a bound is the bound itself.
+
+        Raises:
+            UphillError: if it has another shape, or is not finite.
+        """
+        action = _flat(action, num_axes, self.shape).astype(np.float64)
+        if not np.isfinite(action).all():
+            raise UphillError(f"action is {action.tolist()}: give finite numbers.")
+        low, half = np.asarray(self.low, np.float64), self.half_range
+        unit = np.where(half > 0, (action - low) / np.where(half > 0, half, 1.0) - 1, 0.0)
+        inside = np.clip(unit, -1 + 1e-7, 1 - 1e-7)
+        match self.family:
+            case "tanh-gaussian":
+                unit = np.arctanh(inside)
+            case "beta":
+                unit = (inside + 1) / 2
+        return unit.astype(np.float32)
+
+    @property
+    def half_range(self) -> np.ndarray:
+        """Units of the environment that a unit of [−1, 1] is, for each component."""
+        return 0.5 * np.asarray(self.high, np.float64) - 0.5 * np.asarray(self.low, np.float64)
+
     def _unit_on_host(self, action: np.ndarray) -> np.ndarray:
         """`vector` in float64."""
         match self.family:
@@ -307,6 +349,43 @@ def action_kind_of(space: gymnasium.Space, distribution: str = "gaussian") -> Ac
         f"The action space {space} is not supported: use Discrete, MultiDiscrete, MultiBinary "
         "or Box with finite bounds."
     )
+
+
+def _flat(action: np.ndarray, num_axes: int, shape: tuple[int, ...]) -> np.ndarray:
+    """An action with one axis for its components, after `num_axes` of a batch.
+
+    Raises:
+        UphillError: if it has another shape.
+    """
+    if action.dtype.kind not in "biuf" or action.shape[num_axes:] != shape:
+        raise UphillError(
+            f"action has shape {action.shape}, and the environment's has {shape}: give one for "
+            "each observation, in the numbers that act returns."
+        )
+    return action.reshape(*action.shape[:num_axes], prod(shape))
+
+
+def _counted(
+    action: np.ndarray,
+    num_axes: int,
+    shape: tuple[int, ...],
+    starts: tuple[int, ...],
+    sizes: tuple[int, ...],
+) -> np.ndarray:
+    """Choices, counted from 0.
+
+    Raises:
+        UphillError: if one is none of the choices that there are.
+    """
+    chosen = _flat(action, num_axes, shape) - np.asarray(starts, np.int64)
+    is_one = (chosen >= 0) & (chosen < np.asarray(sizes)) & (chosen == np.floor(chosen))
+    if not is_one.all():
+        raise UphillError(
+            f"action is {action.tolist()}, which is no choice of the environment's: give actions "
+            "as act returns them."
+        )
+    chosen = chosen.astype(np.int32)
+    return chosen if shape else chosen[..., 0]
 
 
 def _wrapped(x: int | tuple[int, ...]) -> np.ndarray:

@@ -1,5 +1,7 @@
 """A trained policy: NumPy in, NumPy out. Knows nothing of learning, and needs no environment."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -7,17 +9,48 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from uphill.errors import UphillError
-from uphill.policies.actions import Choice
+from uphill.policies.actions import Bounded, Choice, Switches
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import Encoding, Group, batch_shape, narrowed
+from uphill.theory.distributions import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    DiagonalGaussian,
+    Distribution,
+    MultiCategorical,
+    TanhGaussian,
+)
 from uphill.trajectory import Array
+
+ValueOf = Callable[[Actor, PyTree], Array]
+"""V of observations: a pytree, for `jax.jit` (`jax.tree_util.Partial`)"""
+
+
+@dataclass(frozen=True)
+class ActionDistribution:
+    """π(a|s) in numbers. Leading axes are those of the observations."""
+
+    probabilities: np.ndarray | tuple[np.ndarray, ...] | None = None
+    """Discrete: of each action, [*batch, A]; MultiDiscrete: such an array for each component;
+    MultiBinary: that a component is 1, [*batch, *shape]; None for a Box"""
+    mean: np.ndarray | None = None
+    """Box: the mean of the action in the environment's units, [*batch, *shape]; of a Gaussian
+    before it is clipped to the bounds. None for others"""
+    std: np.ndarray | None = None
+    """Box: its standard deviation"""
 
 
 class TrainedPolicy:
-    """A policy that acts: NumPy in, NumPy out, ready for `env.step`. Needs no environment."""
+    """A policy that acts: NumPy in, NumPy out, ready for `env.step`. Needs no environment.
 
-    def __init__(self, actor: Actor) -> None:
-        self.actor = actor
+    Each method takes one observation, or several stacked along leading axes: whatever axes an
+    observation has before those of the environment's space are a batch. What it returns has the
+    same leading axes. `value_of` is V, where something has learned it.
+    """
+
+    def __init__(self, actor: Actor, value_of: ValueOf | None = None) -> None:
+        self.actor, self._value_of = actor, value_of
         self._generator = np.random.default_rng()
 
     def __repr__(self) -> str:
@@ -34,17 +67,7 @@ class TrainedPolicy:
             UphillError: if the observation has not the structure and shape of the environment's, or
                 holds what can't be one of it.
         """
-        try:
-            observation = _arrays(self.actor.encoding, observation)
-        except UphillError:
-            raise
-        except (LookupError, TypeError, ValueError) as error:
-            raise UphillError(
-                "The observation is not numbers in the structure of the environment's space "
-                f"({error}): give it as the environment returns it."
-            ) from error
-        batch_shape(self.actor.encoding, observation)
-        observation = narrowed(self.actor.encoding, observation)
+        observation, _ = self._read(observation)
         if not sample:
             actions = _mode(self.actor, observation)
         else:
@@ -54,6 +77,84 @@ class TrainedPolicy:
         action = kind.on_host(*map(np.asarray, actions))
         # A single choice is a number, not an array: environments look things up by it.
         return action[()] if isinstance(kind, Choice) else action
+
+    def distribution(self, observation: PyTree) -> ActionDistribution:
+        """π(a|s): probabilities, or mean and standard deviation.
+
+        Raises:
+            UphillError: as `act` does.
+        """
+        observation, lead = self._read(observation)
+        found, kind = _distribution(self.actor, observation), self.actor.policy.action_kind
+        match found:
+            case Categorical():
+                return ActionDistribution(np.asarray(found.probabilities()))
+            case MultiCategorical():
+                return ActionDistribution(tuple(map(np.asarray, found.probabilities())))
+            case Bernoulli():
+                assert isinstance(kind, Switches)
+                each = np.asarray(found.probabilities())
+                return ActionDistribution(each.reshape(*lead, *kind.shape))
+        assert isinstance(kind, Bounded)
+        assert isinstance(found, DiagonalGaussian | TanhGaussian | Beta)
+        mean, std = (np.asarray(x, np.float64) for x in found.moments())
+        if isinstance(found, Beta):  # from (0, 1) to [−1, 1]
+            mean, std = 2 * mean - 1, 2 * std
+        middle = 0.5 * np.asarray(kind.low, np.float64) + 0.5 * np.asarray(kind.high, np.float64)
+        shape = (*lead, *kind.shape)
+        mean, std = middle + kind.half_range * mean, kind.half_range * std
+        return ActionDistribution(None, mean.reshape(shape), std.reshape(shape))
+
+    def log_prob(self, observation: PyTree, action: Any) -> np.ndarray | np.floating:
+        """log π(a|s) of actions as `act` returns them, one for each observation.
+
+        Of a Box it is a density, in the environment's units. At a bound, where a Gaussian's samples
+        are clipped to, it is the Gaussian's density there, not that of all that lies beyond.
+
+        Raises:
+            UphillError: as `act` does, or if an action is none of the environment's.
+        """
+        observation, lead = self._read(observation)
+        kind, action = self.actor.policy.action_kind, np.asarray(action)
+        if action.shape[: len(lead)] != lead:
+            raise UphillError(
+                f"action has shape {action.shape}, and the observations come in {lead}: give one "
+                "action for each."
+            )
+        log_prob = _log_prob(self.actor, observation, kind.sampled(action, len(lead)))
+        log_prob = np.asarray(log_prob, np.float64)
+        if isinstance(kind, Bounded):
+            scale = kind.half_range * (2 if kind.family == "beta" else 1)
+            log_prob = log_prob - np.log(scale[scale > 0]).sum()
+        return log_prob[()]
+
+    def value(self, observation: PyTree) -> np.ndarray | np.floating:
+        """V(s): the expected discounted return, in the units of the rewards.
+
+        Raises:
+            UphillError: as `act` does, or if nothing has learned V.
+        """
+        if self._value_of is None:
+            raise UphillError(
+                "This policy has no V(s), for its baseline learned none: train with "
+                "baseline=ValueFunction()."
+            )
+        observation, _ = self._read(observation)
+        return np.asarray(_value(self._value_of, self.actor, observation))[()]
+
+    def _read(self, observation: PyTree) -> tuple[PyTree, tuple[int, ...]]:
+        """Observations as a compiled program takes them, and their leading axes."""
+        encoding = self.actor.encoding
+        try:
+            observation = _arrays(encoding, observation)
+        except UphillError:
+            raise
+        except (LookupError, TypeError, ValueError) as error:
+            raise UphillError(
+                "The observation is not numbers in the structure of the environment's space "
+                f"({error}): give it as the environment returns it."
+            ) from error
+        return narrowed(encoding, observation), batch_shape(encoding, observation)
 
 
 def _arrays(encoding: Encoding, observation: Any) -> PyTree[np.ndarray]:
@@ -87,3 +188,18 @@ def _mode(actor: Actor, observation: PyTree) -> tuple[Array, Array]:
 def _sample(actor: Actor, observation: PyTree, key: PRNGKeyArray) -> tuple[Array, Array]:
     action, _, env_action = actor.act(observation, key)
     return action, env_action
+
+
+@jax.jit
+def _distribution(actor: Actor, observation: PyTree) -> Distribution:
+    return actor(observation)
+
+
+@jax.jit
+def _log_prob(actor: Actor, observation: PyTree, action: Array) -> Array:
+    return actor(observation).log_prob(action)
+
+
+@jax.jit
+def _value(value_of: ValueOf, actor: Actor, observation: PyTree) -> Array:
+    return value_of(actor, observation)

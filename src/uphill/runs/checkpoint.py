@@ -27,6 +27,7 @@ from uphill.runs.files import (
 )
 from uphill.runs.milestones import Milestone, Tracked
 from uphill.runs.older import renamed
+from uphill.words import option
 
 FORMAT = 2
 READABLE = (1, 2)
@@ -140,7 +141,7 @@ def write_checkpoint(folder: Path, name: str, tree: PyTree, facts: Standing) -> 
     except OSError as error:
         raise UphillError(
             f"The checkpoint could not be written to {folder} ({error.strerror}): free some space "
-            "or choose another --out. What was saved before is whole."
+            f"or choose another {option('out')}. What was saved before is whole."
         ) from error
 
 

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from uphill.errors import UphillError
+from uphill.words import option
 
 EXPERIMENT_FILE = "experiment.json"
 METRICS_FILE = "metrics.csv"
@@ -54,7 +55,7 @@ def make_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UphillError(
-            f"The folder {folder} can't be made ({error.strerror}): choose another --out."
+            f"The folder {folder} can't be made ({error.strerror}): choose another {option('out')}."
         ) from error
     return folder
 

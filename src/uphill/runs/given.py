@@ -9,6 +9,7 @@ from uphill.envs.make import EnvironmentChoice, choose, looks_like_world, name_o
 from uphill.envs.wrappers import (
     Wrapper,
     Wrapping,
+    imported_name,
     is_importable,
     module_of,
     same,
@@ -19,7 +20,9 @@ from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment, whole
+from uphill.runs.imports import may_import, remember
 from uphill.runs.settings import Settings
+from uphill.words import option
 
 EnvironmentFactory = Callable[..., Any] | World
 """A callable that makes an environment, or a compiled world."""
@@ -56,14 +59,15 @@ def environment_of(
             f"The run's environment was the {kind} {experiment.env!r}: give it again, "
             f"uphill.load(run, env={call})."
         )
-    if ":" in experiment.env and env is None and not allow_import:
+    is_imported = ":" in experiment.env and env is None
+    if is_imported and not may_import(experiment.env, allow_import):
         module = experiment.env.split(":")[0]
         raise UphillError(
             f"The run's environment {experiment.env!r} imports the module {module!r}: add "
-            "--allow-import if you trust it."
+            f"{option('allow_import', True)} if you trust it."
         )
     given = experiment.env if env is None else env
-    return choose(
+    choice = choose(
         given,
         experiment.backend,
         experiment.env_kwargs,
@@ -72,6 +76,9 @@ def environment_of(
             experiment, _wrappings(experiment.wrappers, wrappings_of(wrappers), allow_import)
         ),
     )
+    if is_imported and allow_import:
+        remember(experiment.env)
+    return choice
 
 
 def alterations_of(asked: Settings, wrappers: Any) -> Alterations:
@@ -100,18 +107,20 @@ def _wrappings(
     found = []
     for text in texts:
         again = next((wrapping for wrapping in given if same(wrapping.text, text)), None)
-        module = module_of(text)
         if again is None and not is_importable(text):
             raise UphillError(
                 f"The run's environment was wrapped in {text}: give that again, "
                 "uphill.load(run, wrappers=[…])."
             )
-        if again is None and module is not None and not allow_import:
+        name = imported_name(text)
+        if again is None and name is not None and not may_import(name, allow_import):
             raise UphillError(
                 f"The run's environment is wrapped in {text!r}, which imports the module "
-                f"{module!r}: add --allow-import if you trust it."
+                f"{module_of(text)!r}: add {option('allow_import', True)} if you trust it."
             )
         found.append(again or wrapping_of(text))
+        if name is not None and allow_import:
+            remember(name)
     return tuple(found)
 
 

@@ -10,41 +10,44 @@ from typing import Any
 import numpy as np
 
 from uphill.errors import UphillError
-from uphill.runs.files import METRICS_FILE
+from uphill.runs.files import METRICS_FILE, write_file
 from uphill.training.rows import REACHED, Rows
+from uphill.words import call
 
 
 class MetricsFile:
-    """Appends rows; knows how long the file is, so that a resumed run can cut it back.
+    """Appends rows; knows how long the file is, so that a resumed run can cut it back: to `offset`
+    bytes, and where new columns have made it wider since, to the rows of `num_updates` updates.
 
     Raises:
         UphillError: if the file is not there, or shorter than `offset`.
     """
 
-    def __init__(self, run: Path, offset: int = 0) -> None:
+    def __init__(self, run: Path, offset: int = 0, num_updates: int | None = None) -> None:
         self._path = run / METRICS_FILE
         self.columns: list[str] | None = None
         self.offset = offset
         if offset or self._path.exists():
-            self._cut_back()
+            self._cut_back(num_updates)
         if offset:
             with self._path.open(newline="") as file:
                 self.columns = next(csv.reader(file))
 
     def append(self, rows: list[dict[str, Any]]) -> None:
-        """Write rows that all have the same columns.
+        """Write rows that all have the same columns. Those that the file has not yet are added to
+        it, and empty in earlier rows; those that the rows have not are empty in them.
 
         Raises:
             UphillError: if the file can't be written.
         """
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
+        lines = []
         if self.columns is None:
             self.columns = list(rows[0])
-            writer.writerow(self.columns)
-        for row in rows:
-            writer.writerow([_format(row.get(column)) for column in self.columns])
-        content = text.getvalue().encode()
+            lines.append(self.columns)
+        elif new := [column for column in rows[0] if column not in self.columns]:
+            self._widen(new)
+        lines += [[_format(row.get(column)) for column in self.columns] for row in rows]
+        content = _as_csv(lines)
         try:
             with self._path.open("ab") as file:
                 file.write(content)
@@ -70,23 +73,56 @@ class MetricsFile:
     def _not_written(self, error: OSError) -> UphillError:
         return UphillError(
             f"{self._path} could not be written ({error.strerror}): free some space, then "
-            "`uphill resume`. What was saved before is whole."
+            f"`{call('resume', self._path.parent)}`. What was saved before is whole."
         )
 
-    def _cut_back(self) -> None:
+    def _widen(self, new: list[str]) -> None:
+        """Add columns, in one step: whatever happens, the file is the old one or the new one."""
+        assert self.columns is not None
+        self.columns = [*self.columns, *new]
+        with self._path.open(newline="") as file:
+            _, *rows = csv.reader(file)
+        content = _as_csv([self.columns, *([*row, *[""] * len(new)] for row in rows)])
+        write_file(self._path, content)
+        self.offset = len(content)
+
+    def _cut_back(self, num_updates: int | None) -> None:
         """Rows that were written after the checkpoint will be written again."""
         try:
-            size = self._path.stat().st_size
-            if size < self.offset:
+            content = self._path.read_bytes()
+            end = self.offset
+            if end and num_updates is not None:
+                end = _end_of(content, num_updates)
+            if min(len(content), end) < self.offset:
                 raise UphillError(
-                    f"{self._path} is damaged: it holds {size} bytes, and had {self.offset} when "
-                    "the checkpoint was written."
+                    f"{self._path} is damaged: it holds {len(content)} bytes, and had "
+                    f"{self.offset} when the checkpoint was written."
                 )
-            os.truncate(self._path, self.offset)
+            os.truncate(self._path, end)
+            self.offset = end
         except OSError as error:
             raise UphillError(
                 f"{self._path} can't be cut back to where the checkpoint stands ({error.strerror})."
             ) from error
+
+
+def _as_csv(lines: list[list[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue().encode()
+
+
+def _end_of(content: bytes, num_updates: int) -> int:
+    """Where the whole rows of so many updates end."""
+    header, *lines = content.splitlines(keepends=True)
+    place = next(csv.reader([header.decode()])).index("update")
+    end = len(header)
+    for line in lines:
+        cells = line.split(b",")
+        if not line.endswith(b"\n") or int(cells[place]) > num_updates:
+            break
+        end += len(line)
+    return end
 
 
 def _format(value: Any) -> str:

@@ -11,6 +11,8 @@ import optax
 from uphill.envs.importing import named
 from uphill.errors import UphillError
 from uphill.parts.schedule import KINDS
+from uphill.runs.imports import may_import, remember
+from uphill.words import option
 
 OwnPart = type | optax.GradientTransformation
 """The class of a part, or a transformation that is the optimiser."""
@@ -100,14 +102,30 @@ class OwnParts:
         if found is not None:
             return checked(found, name, kinds, field)
         is_importable = module != "__main__" and "<locals>" not in path
-        if is_importable and self._allow_import:
-            return checked(import_named(name, field), name, kinds, field)
+        if is_importable and may_import(name, self._allow_import):
+            return self._imported(name, kinds, field)
         short = path.rpartition(".")[2]
-        importing = f", or add --allow-import to import {module!r} if you trust it"
+        allowing = option("allow_import", True)
+        importing = f", or add {allowing} to import {module!r} if you trust it"
         raise NotGivenError(
             f"{field} is {name}, a part of your own: give it again with parts=[{short}] "
             f"(uphill.load, uphill.resume){importing if is_importable else ''}."
         )
+
+    def _imported(self, name: str, kinds: tuple[type, ...], field: str) -> type:
+        """The class of that name, from its module.
+
+        Raises:
+            NotGivenError: if it is not there any more, or is another thing: to show what the run
+                measured needs no part.
+        """
+        try:
+            part = checked(import_named(name, field), name, kinds, field)
+        except OwnPartError as error:
+            raise NotGivenError(str(error)) from error
+        if self._allow_import:
+            remember(name)
+        return part
 
     def transformation(self, name: object, field: str) -> optax.GradientTransformation:
         """The next of the transformations that were given, in the order of the file.

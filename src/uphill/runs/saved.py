@@ -15,7 +15,7 @@ import numpy as np
 from uphill.envs.make import EnvironmentChoice
 from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError
-from uphill.learning.learner import Learner, make_learner, stack, take
+from uphill.learning.learner import Learner, make_learner, policy_of, stack, take
 from uphill.policies.actor import Actor
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.trained import TrainedPolicy
@@ -28,6 +28,7 @@ from uphill.runs.kept_policies import read_milestones, read_policy
 from uphill.runs.milestones import Milestone
 from uphill.runs.own_parts import OwnPart, OwnParts
 from uphill.training.evaluate import tell
+from uphill.words import call
 
 CHECKPOINTS = ("latest", "best")
 SOLVED_OVER = 100
@@ -60,7 +61,7 @@ class SavedRun:
         self.checkpoint = checkpoint
         self.experiment: Experiment = read_experiment(self.path, OwnParts(parts, allow_import))
         self._env, self._seed_index, self._network = env, seed_index, network
-        self._wrappers = wrappers
+        self._allow_import, self._wrappers = allow_import, wrappers
         self._policies: dict[int, TrainedPolicy] = {}
         self._is_seed_told = False
         if seed_index is not None:
@@ -119,7 +120,9 @@ class SavedRun:
             return None
         document = read_json(path)
         if not _is_evaluation(document, self.experiment.seeds):
-            raise UphillError(f"{path} is damaged: `uphill evaluate {self.path}` writes it again.")
+            raise UphillError(
+                f"{path} is damaged: `{call('evaluate', self.path)}` writes it again."
+            )
         return document
 
     @property
@@ -184,8 +187,8 @@ class SavedRun:
         """
         self._check_seed_index(seed_index)
         if seed_index not in self._policies:
-            actor = take(self.learners, seed_index).actor
-            self._policies[seed_index] = TrainedPolicy(actor)
+            learner = take(self.learners, seed_index)
+            self._policies[seed_index] = policy_of(self.experiment.composition, learner)
         return self._policies[seed_index]
 
     def _check_seed_index(self, seed_index: int) -> None:
@@ -197,13 +200,15 @@ class SavedRun:
             )
 
     def choice(self, allow_import: bool = False, **changes: Any) -> EnvironmentChoice:
-        """The environment to evaluate in; `changes` to the experiment make it another one.
+        """The environment to evaluate in; `changes` to the experiment make it another one. What was
+        allowed when the run was opened need not be allowed again.
 
         Raises:
             UphillError: if it would have to import a module that only the run directory names.
         """
         experiment = replace(self.experiment, **changes)
-        return environment_of(experiment, self._env, allow_import, self._wrappers)
+        is_allowed = allow_import or self._allow_import
+        return environment_of(experiment, self._env, is_allowed, self._wrappers)
 
     def summary(self) -> dict[str, Any]:
         """What `uphill train --json` prints."""

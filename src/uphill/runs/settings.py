@@ -35,6 +35,8 @@ class Options:
     """Run directory to make; by default one in ./runs."""
     init_from: str | PathLike[str] | None = None
     """Start from the networks of another run."""
+    threads: int | None = None
+    """Threads of the processor to use; by default one for each core that the process may use."""
     quiet: bool = False
     """Show nothing while training."""
 

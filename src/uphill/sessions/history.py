@@ -13,6 +13,7 @@ from uphill.runs.checkpoint import History
 from uphill.runs.experiment import Experiment
 from uphill.runs.metrics import summarize_window
 from uphill.runs.milestones import UNTRAINED, Milestone, Tracked, reached, take_in
+from uphill.sessions.callback import NOTHING, Answer
 from uphill.training.rows import Rows, concatenate
 from uphill.training.state import TrainState
 
@@ -47,6 +48,8 @@ class Stretch:
     """per seed, where one was due"""
     seconds: float
     compile_seconds: float
+    answer: Answer = NOTHING
+    """of the user's own function, where it was asked"""
 
 
 def first_memory(state: TrainState, num_seeds: int) -> Remembered:
@@ -121,7 +124,7 @@ def table_of(memory: Remembered, stretch: Stretch, experiment: Experiment) -> li
             evaluation = stretch.evaluation
             row["evaluation/episode_return"] = None if evaluation is None else evaluation[s]
         table.append(row)
-    return table
+    return stretch.answer.joined(table)
 
 
 def with_best(memory: Remembered, state: TrainState, scores: Sequence[float | None]) -> Remembered:

@@ -9,15 +9,21 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C, after everything was saved. The message says how to go on."""
 
 
 class Interrupts:
-    """Holds SIGINT and SIGTERM back, except while `allow` runs something that may be cut short.
+    """Holds signals to end back, except while `allow` runs something that may be cut short: Ctrl-C,
+    SIGTERM, and SIGHUP, which comes when the terminal is closed.
 
-    Signals can be handled in the main thread only: in another one this does nothing.
+    One that the process was started to ignore (`nohup`) stays ignored. Signals can be handled in
+    the main thread only: in another one this does nothing.
     """
 
     def __init__(self) -> None:
@@ -26,8 +32,9 @@ class Interrupts:
 
     def __enter__(self) -> "Interrupts":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._take)
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._take)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

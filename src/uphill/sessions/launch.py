@@ -11,11 +11,13 @@ from typing import Any
 from uphill.envs.base import World
 from uphill.envs.make import EnvironmentChoice, choose, name_of
 from uphill.envs.self_limited import with_bound
+from uphill.envs.wrappers import imported_name
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
 from uphill.parts.algorithms import ALGORITHMS
 from uphill.policies.encodings import Encoding
 from uphill.policies.own_network import NetworkFactory
+from uphill.policies.policy import images_described
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import (
     Experiment,
@@ -28,20 +30,25 @@ from uphill.runs.experiment import (
 )
 from uphill.runs.files import unused
 from uphill.runs.given import alterations_of
+from uphill.runs.imports import remember
 from uphill.runs.metrics import MetricsFile
+from uphill.runs.own_parts import own_parts_in, type_name
 from uphill.runs.settings import BackendName, Options, Settings, kept
+from uphill.sessions.callback import OnPoint, check_callable
 from uphill.sessions.display import Progress
 from uphill.sessions.evaluations import Evaluations
 from uphill.sessions.history import Remembered, first_memory
 from uphill.sessions.init_from import encoding_in, initialized
-from uphill.sessions.intervals import measuring_interval
+from uphill.sessions.intervals import measuring_interval, rounding
 from uphill.sessions.keeping import Keeper
-from uphill.sessions.presets import Preset, preset, settings_of
+from uphill.sessions.presets import Preset, preset, settings_given, settings_of
 from uphill.sessions.session import Session
 from uphill.sessions.sinks import check_installed, open_sinks
+from uphill.training.cores import use_threads
 from uphill.training.process import use_compile_cache
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
+from uphill.words import call, count, option
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,10 @@ class Request(Settings, Options):
     network: NetworkFactory | None = field(default=None, kw_only=True)
     """`network(num_features, key)` makes an Equinox module from one vector of features to one
     vector, in place of the hidden layers that the settings describe."""
+    on_point: OnPoint | None = field(default=None, kw_only=True)
+    """`on_point(rows, policies)` is called at every logging point, with the rows of metrics.csv and
+    the policies, one of each for every seed. It returns None to go on, True to stop, a dict of
+    metrics of your own, or both as a pair."""
 
 
 def begin(request: Request, start: Preset | None = None) -> Session:
@@ -68,9 +79,11 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     """
     env, network = request.env, request.network
     name = name_of(env)
+    check_callable(request.on_point)
     chosen, settings = _chosen(request, name, start)
+    use_threads(decode(int | None, encode(request.threads), "threads"))
     # Before anything is made: a wrong number or a folder that exists should not cost a wait.
-    folder = _free_folder(request.out, name, chosen.algo, request.seed)
+    folder = free_folder(request.out, name, chosen.algo, request.seed)
     choice, bound = _environment(request, chosen.algorithm)
     decided = {
         "env": choice.name,
@@ -94,26 +107,31 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     check_installed(experiment.log)
     progress = Progress(experiment.steps, request.quiet, experiment.all_seeds)
     progress.say(
-        f"{choice.name}: {experiment.algo}, {experiment.steps:,} steps, {experiment.seeds} seed(s);"
-        f" backend {choice.backend}, since {choice.reason}."
+        f"{choice.name}: {experiment.algo}, {experiment.steps:,} steps, "
+        f"{count(experiment.seeds, 'seed')}; backend {choice.backend}, since {choice.reason}."
     )
-    progress.say(f"Settings: {experiment.settings}.")
     if bound:
         progress.say(bound)
     use_compile_cache()
     encoding = None if request.init_from is None else encoding_in(request.init_from)
     trainer = trainer_of(choice, experiment, network, encoding=encoding)
+    experiment = replace(experiment, settings=settings + _of_images(experiment, trainer.encoding))
+    progress.say(f"Settings: {experiment.settings}.")
     state = trainer.start()
     if request.init_from is not None:
         state, origin = initialized(state, experiment, request.init_from, network)
         experiment = replace(experiment, init_from=origin)
     experiment = replace(experiment, platform=describe_platform())
-    _make_folder(folder)
+    make_run_folder(folder)
     write_experiment(folder, experiment)
-    if trainer.notice:
-        progress.say(trainer.notice)
+    limit = trainer.env.max_episode_steps
+    for notice in (trainer.notice, rounding(chosen.algorithm.sampling, experiment.steps, limit)):
+        if notice:
+            progress.say(notice)
     memory, metrics = first_memory(state, experiment.seeds), MetricsFile(folder)
-    return session_of(folder, experiment, trainer, state, memory, metrics, progress)
+    _remember_modules(experiment)
+    session = session_of(folder, experiment, trainer, state, memory, metrics, progress)
+    return replace(session, on_point=request.on_point)
 
 
 def _environment(request: Request, algorithm: Algorithm) -> tuple[EnvironmentChoice, str | None]:
@@ -123,6 +141,13 @@ def _environment(request: Request, algorithm: Algorithm) -> tuple[EnvironmentCho
     alterations = alterations_of(request, request.wrappers)
     choice = choose(request.env, request.backend, env_kwargs, request.is_async, alterations)
     return with_bound(choice) if algorithm.sampling.has_whole_episodes else (choice, None)
+
+
+def _of_images(experiment: Experiment, encoding: Encoding) -> str:
+    """What the policy's network does with images, as the end of a sentence."""
+    policy = experiment.composition.policy
+    said = "" if experiment.network else images_described(policy, encoding)
+    return f"; {said}" if said else ""
 
 
 def session_of(
@@ -187,9 +212,20 @@ def _chosen(request: Request, env: str, start: Preset | None) -> tuple[Preset, s
             )
         algo, steps = algo or algorithm.name, (start or preset(env)).steps
         chosen = Preset(algo, algorithm, steps)
-        start = start or (preset(env, algo) if algo in ALGORITHMS else None)
     chosen = replace(chosen, algorithm=_with_envs(chosen.algorithm, request.envs))
-    return chosen, "your own" if start is None else settings_of(env, start, chosen.algorithm)
+    if start is None:
+        return chosen, settings_given(env, chosen.algorithm)
+    return chosen, settings_of(env, start, chosen.algorithm)
+
+
+def _remember_modules(experiment: Experiment) -> None:
+    """Keep which modules this user trained with: they won't be asked again whether they trust
+    them."""
+    parts = [type_name(x) for x in own_parts_in(experiment.algorithm) if isinstance(x, type)]
+    wrappers = [name for text in experiment.wrappers if (name := imported_name(text))]
+    for name in [experiment.env, *parts, *wrappers]:
+        if ":" in name and not (name == experiment.env and experiment.is_callable):
+            remember(name)
 
 
 def _sinks(log: Any) -> Any:
@@ -208,7 +244,7 @@ def _with_envs(algorithm: Algorithm, envs: int | None) -> Algorithm:
     return replace(algorithm, sampling=replace(algorithm.sampling, num_envs=envs))
 
 
-def _free_folder(out: str | PathLike[str] | None, env: str, algo: str, seed: int) -> Path:
+def free_folder(out: str | PathLike[str] | None, env: str, algo: str, seed: int) -> Path:
     """The run directory to be made.
 
     Raises:
@@ -221,17 +257,21 @@ def _free_folder(out: str | PathLike[str] | None, env: str, algo: str, seed: int
     folder = as_path(out, "out")
     if folder.exists() or folder.is_symlink():
         raise UphillError(
-            f"{folder} exists already, and a run is never overwritten: choose another --out, or "
-            f"`uphill resume {folder}`."
+            f"{folder} exists already, and a run is never overwritten: choose another "
+            f"{option('out')}, or `{call('resume', folder)}`."
         )
     return folder
 
 
-def _make_folder(folder: Path) -> None:
+def make_run_folder(folder: Path) -> None:
+    """Raises:
+    UphillError: if it can't be made.
+    """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir()
     except OSError as error:
         raise UphillError(
-            f"The run directory {folder} can't be made ({error.strerror}): choose another --out."
+            f"The run directory {folder} can't be made ({error.strerror}): choose "
+            f"another {option('out')}."
         ) from error

@@ -31,6 +31,7 @@ from uphill.training.process import use_compile_cache
 from uphill.training.rows import Rows
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
+from uphill.words import call
 
 
 def go_on(
@@ -78,7 +79,7 @@ def go_on(
     )
     milestones = memory.history.milestones
     write_milestones(folder, milestones)  # later ones will be reached again
-    metrics = MetricsFile(folder, facts.metrics_offset)
+    metrics = MetricsFile(folder, facts.metrics_offset, facts.num_updates)
     write_experiment(folder, experiment)
     progress = Progress(experiment.steps, quiet, experiment.all_seeds)
     progress.say(f"Resuming {folder} at {min(state.num_transitions):,} steps.")
@@ -120,7 +121,7 @@ def _extended(
     if min(facts.num_transitions) >= experiment.steps or (facts.stopped and not is_extended):
         raise UphillError(
             f"{folder} is finished ({min(facts.num_transitions):,} steps): "
-            f"`uphill resume {folder} --steps N` extends it."
+            f"`{call('resume', folder, steps='N')}` extends it."
         )
     if len(facts.num_transitions) != experiment.seeds:
         raise UphillError(f"The checkpoint in {folder} has not the experiment's number of seeds.")

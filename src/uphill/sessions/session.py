@@ -1,6 +1,5 @@
 """A training session: the loop, and what is said, logged and saved on the way."""
 
-import shlex
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -9,7 +8,8 @@ import numpy as np
 
 from uphill.errors import UphillError
 from uphill.runs.experiment import Experiment
-from uphill.sessions.display import Progress
+from uphill.sessions.callback import OnPoint, answer_of
+from uphill.sessions.display import Pause, Progress
 from uphill.sessions.evaluations import Evaluations
 from uphill.sessions.history import (
     Remembered,
@@ -28,6 +28,7 @@ from uphill.sessions.sinks import Sinks
 from uphill.training.rows import Rows
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer, iterate
+from uphill.words import call, option
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,18 @@ class Session:
     progress: Progress
     evaluations: Evaluations
     sinks: Sinks
+    on_point: OnPoint | None = None
 
     def run(self, prepare: Callable[[TrainState], None] = lambda _: None) -> TrainState:
         """Train to the end, and save. `prepare` is called once training is compiled and under way:
         what only the end needs must not keep it waiting.
 
         Raises:
-            UphillError: if a number that is not finite came from the environment or from learning.
+            UphillError: if a number that is not finite came from the environment or from learning,
+                or `on_point` raised.
             Interrupted: on Ctrl-C, after a checkpoint was written.
         """
-        self.progress.start()
+        self.progress.start(self.state.num_transitions, self._pause)
         try:
             with Interrupts() as interrupts:
                 if self.state.num_updates == 0:
@@ -71,15 +74,16 @@ class Session:
 
     def advice(self, is_done: bool) -> str:
         """How to go on after an interrupt."""
-        path = shlex.quote(str(self.keeper.folder))
+        path, given = self.keeper.folder, {"env": "…"} if self.experiment.is_callable else {}
         if is_done:
-            return f"Training is done, and saved. Evaluate it with: uphill evaluate {path}"
-        return f"Saved. Go on with: uphill resume {path}"
+            how = call("evaluate", path, **given)
+            return f"Training is done, and saved. Evaluate it with: {how}"
+        return f"Saved. Go on with: {call('resume', path, **given)}"
 
     def _advance(
         self, interrupts: Interrupts, prepare: Callable[[TrainState], None]
     ) -> tuple[TrainState, Remembered, bool]:
-        """Train, log and save until the steps are done; also whether it was solved before that."""
+        """Train, log and save until the steps are done; also whether it was stopped before that."""
         algorithm, steps = self.experiment.composition, self.experiment.steps
         state, memory, is_prepared = self.state, self.memory, False
         every = logging_interval(algorithm, steps, self.trainer.env.max_episode_steps)
@@ -88,18 +92,12 @@ class Session:
             try:
                 stretch = interrupts.allow(self._ahead, chunks, every, memory)
             except KeyboardInterrupt:
+                # Saved first: a terminal that was closed can't be written to any more.
+                self._save_what_is_new(state, memory)
                 self.progress.stop()
-                self.keeper.save(state, memory)
                 raise Interrupted(self.advice(self.trainer.is_done(state))) from None
             except UphillError as error:
-                steps = min(state.num_transitions)
-                if state.num_updates == self.state.num_updates:
-                    raise  # nothing is new, and what was written of it is still true
-                self.keeper.save(state, memory)
-                folder = self.keeper.folder
-                raise UphillError(
-                    f"{error}\nWhat was learned in the {steps:,} steps before is saved in {folder}."
-                ) from error
+                raise self._with_what_was_saved(error, state, memory) from error
             if stretch is None:
                 return state, memory, False
             state, memory = stretch.state, recorded(memory, stretch)
@@ -111,11 +109,32 @@ class Session:
             if not is_prepared:
                 prepare(state)
                 is_prepared = True
-            if stretch.is_logged and self._is_over(memory):
+            if stretch.answer.stop or (stretch.is_logged and self._is_over(memory)):
                 return state, memory, True
             if time.monotonic() - saved_at > self.experiment.checkpoint_every:
                 self.keeper.save(state, memory)
                 saved_at = time.monotonic()
+
+    def _save_what_is_new(self, state: TrainState, memory: Remembered) -> bool:
+        """Save, unless nothing was learned: what was written before is still true then."""
+        is_new = state.num_updates > self.state.num_updates
+        if is_new:
+            self.keeper.save(state, memory)
+        return is_new
+
+    def _with_what_was_saved(
+        self, error: UphillError, state: TrainState, memory: Remembered
+    ) -> UphillError:
+        """The error that ended training, and what became of what was learned before."""
+        try:
+            if not self._save_what_is_new(state, memory):
+                return error
+        except UphillError as unsaved:
+            return UphillError(f"{error}\n{unsaved}")
+        steps, folder = min(state.num_transitions), self.keeper.folder
+        return UphillError(
+            f"{error}\nWhat was learned in the {steps:,} steps before is saved in {folder}."
+        )
 
     def _ahead(
         self, chunks: Iterator[tuple[TrainState, Rows]], every: int, memory: Remembered
@@ -132,7 +151,13 @@ class Session:
         is_due = is_logged and self._is_evaluation_due(state, memory)
         evaluation = self.evaluations.now(state.learners.actor) if is_due else None
         compile_seconds = self.trainer.compile_seconds - compiled
-        return Stretch(state, rows, is_logged, evaluation, seconds, compile_seconds)
+        stretch = Stretch(state, rows, is_logged, evaluation, seconds, compile_seconds)
+        if is_logged and self.on_point is not None:
+            table = table_of(recorded(memory, stretch), stretch, self.experiment)
+            algorithm = self.experiment.composition
+            answer = answer_of(self.on_point, table, algorithm, state.learners)
+            stretch = replace(stretch, answer=answer)
+        return stretch
 
     def _is_evaluation_due(self, state: TrainState, memory: Remembered) -> bool:
         every, last = self.experiment.eval_every, memory.history.evaluated_at
@@ -146,8 +171,26 @@ class Session:
 
     def _show(self, state: TrainState, memory: Remembered) -> None:
         means = [recent_mean(recent) for recent in memory.history.recent]
-        speed = sum(state.num_transitions) / memory.history.steady_seconds
-        self.progress.show(state.num_transitions, means, speed)
+        self.progress.show(state.num_transitions, means, self._seconds_of_evaluations(state))
+
+    def _seconds_of_evaluations(self, state: TrainState) -> float:
+        """How long those will take that are still to come while it trains."""
+        every = self.experiment.eval_every
+        if every is None:
+            return 0.0
+        done = min(state.num_transitions)
+        return (self.experiment.steps // every - done // every) * self.evaluations.each
+
+    def _pause(self) -> Pause:
+        """What training waits for just now; the display's thread asks."""
+        now, total = time.monotonic(), self.trainer.compile_seconds + self.evaluations.seconds
+        for what, since in (
+            ("compiling", self.trainer.compiling_since),
+            ("evaluating", self.evaluations.since),
+        ):
+            if since is not None:
+                return Pause(what, now - since, total + now - since)
+        return Pause(total=total)
 
     def _log(self, stretch: Stretch, memory: Remembered) -> Remembered:
         """A row for each seed, the best learners so far, and what was reached."""
@@ -162,8 +205,7 @@ class Session:
             memory = with_best(memory, state, evaluation or means)
         goal, threshold = self.experiment.steps, self.trainer.env.reward_threshold
         new = list(new_milestones(memory.history, state, goal, threshold))
-        for milestone in new:
-            self.progress.milestone(milestone)
+        self.progress.milestones(new)
         return self.keeper.keep(new, memory, state) if new else memory
 
     def _check(self, rows: Rows, state: TrainState) -> None:
@@ -184,5 +226,5 @@ class Session:
         if (rows["bad_learner"] & (rows["updated"] > 0)).any():
             raise UphillError(
                 f"Learning diverged by update {state.num_updates}: the networks hold NaN. Lower "
-                "--optimizer.learning-rate."
+                f"{option('optimizer.learning_rate')}."
             )

@@ -21,6 +21,7 @@ from uphill.runs.configuration import encode
 from uphill.runs.experiment import Experiment
 from uphill.runs.files import read_json
 from uphill.runs.settings import SinkName
+from uphill.words import option
 
 LoggedRow = dict[str, Any]
 _AXIS = ("seed", "steps")
@@ -83,8 +84,8 @@ class Sinks:
 
     def _tell(self, name: str, error: Exception) -> None:
         self._say(
-            f"--log {name} failed, and gets nothing more ({_in_a_line(error)}); metrics.csv has "
-            "every row."
+            f"{option('log', name)} failed, and gets nothing more ({_in_a_line(error)}); "
+            "metrics.csv has every row."
         )
 
 
@@ -97,7 +98,7 @@ def check_installed(names: Sequence[SinkName]) -> None:
         # A folder called wandb, which W&B makes wherever it runs, is a package without an origin.
         if spec is None or spec.origin is None:
             raise UphillError(
-                f"--log {name} needs the package {name}: pip install 'uphill[{name}]'."
+                f"{option('log', name)} needs the package {name}: pip install 'uphill[{name}]'."
             )
 
 
@@ -121,7 +122,7 @@ def open_sinks(
         except Exception as error:
             hint = ": `wandb login`, or WANDB_MODE=offline" if name == "wandb" else ""
             raise UphillError(
-                f"--log {name} could not begin ({_in_a_line(error)}){hint}."
+                f"{option('log', name)} could not begin ({_in_a_line(error)}){hint}."
             ) from error
     return Sinks(sinks, say)
 

@@ -63,6 +63,10 @@ class Categorical(eqx.Module):
 
     logits: Float[Array, "*batch A"]
 
+    def probabilities(self) -> Float[Array, "*batch A"]:
+        """π(a) of each action."""
+        return jax.nn.softmax(self.logits)
+
     def sample(self, key: PRNGKeyArray) -> Int[Array, "*batch"]:
         return jax.random.categorical(key, self.logits)
 
@@ -107,6 +111,10 @@ class MultiCategorical(eqx.Module):
             for start, size in zip(starts, self.sizes, strict=True)
         ]
 
+    def probabilities(self) -> tuple[Float[Array, "..."], ...]:
+        """π_k(a) of each action of each component."""
+        return tuple(part.probabilities() for part in self._parts())
+
     def sample(self, key: PRNGKeyArray) -> Int[Array, "*batch K"]:
         keys = jax.random.split(key, len(self.sizes))
         parts = zip(self._parts(), keys, strict=True)
@@ -138,6 +146,10 @@ class Bernoulli(eqx.Module):
     """
 
     logits: Float[Array, "*batch K"]
+
+    def probabilities(self) -> Float[Array, "*batch K"]:
+        """The probability that each component is 1."""
+        return jax.nn.sigmoid(self.logits)
 
     def sample(self, key: PRNGKeyArray) -> Int[Array, "*batch K"]:
         uniform = jax.random.uniform(key, self.logits.shape, self.logits.dtype)
@@ -191,6 +203,10 @@ class DiagonalGaussian(eqx.Module):
     mean: Float[Array, "*batch D"]
     log_std: Float[Array, "*batch D"]
 
+    def moments(self) -> tuple[Float[Array, "*batch D"], Float[Array, "*batch D"]]:
+        """Mean and standard deviation of each component."""
+        return self.mean, jnp.exp(self.log_std)
+
     def sample(self, key: PRNGKeyArray) -> Float[Array, "*batch D"]:
         noise = jax.random.normal(key, self.mean.shape, self.mean.dtype)
         return self.mean + jnp.exp(self.log_std) * noise
@@ -241,6 +257,13 @@ class TanhGaussian(eqx.Module):
         """The distribution of u."""
         return DiagonalGaussian(self.mean, self.log_std)
 
+    def moments(self) -> tuple[Float[Array, "*batch D"], Float[Array, "*batch D"]]:
+        """Mean and standard deviation of each component of a, by quadrature."""
+        squashed, weights = jnp.tanh(self._nodes()), jnp.asarray(_WEIGHTS, self.mean.dtype)
+        mean = squashed @ weights
+        deviation = squashed - jnp.broadcast_to(mean[..., None], squashed.shape)
+        return mean, jnp.sqrt(deviation**2 @ weights)
+
     def sample(self, key: PRNGKeyArray) -> Float[Array, "*batch D"]:
         return self.gaussian.sample(key)
 
@@ -253,11 +276,14 @@ class TanhGaussian(eqx.Module):
         return self.gaussian.log_prob(action) - _log_slope(action).sum(-1)
 
     def entropy(self) -> Float[Array, "*batch"]:
+        expected = _log_slope(self._nodes()) @ jnp.asarray(_WEIGHTS, self.mean.dtype)
+        return self.gaussian.entropy() + expected.sum(-1)
+
+    def _nodes(self) -> Float[Array, "*batch D nodes"]:
+        """u at the nodes of the quadrature."""
         shape = (*self.mean.shape, len(_NODES))
         nodes = jnp.broadcast_to(jnp.asarray(_NODES, self.mean.dtype), shape)
-        u = self.mean[..., None] + jnp.exp(self.log_std)[..., None] * nodes
-        expected = _log_slope(u) @ jnp.asarray(_WEIGHTS, self.mean.dtype)
-        return self.gaussian.entropy() + expected.sum(-1)
+        return self.mean[..., None] + jnp.exp(self.log_std)[..., None] * nodes
 
     def kl(self, other: "TanhGaussian") -> Float[Array, "*batch"]:
         return self.gaussian.kl(other.gaussian)
@@ -278,6 +304,11 @@ class Beta(eqx.Module):
 
     alpha: Float[Array, "*batch D"]
     beta: Float[Array, "*batch D"]
+
+    def moments(self) -> tuple[Float[Array, "*batch D"], Float[Array, "*batch D"]]:
+        """Mean and standard deviation of each component."""
+        total = self.alpha + self.beta
+        return self.alpha / total, jnp.sqrt(self.alpha * self.beta / (total + 1)) / total
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, "*batch D"]:
         # Strictly inside: at a bound the density is 0, and its logarithm infinite.

@@ -14,7 +14,18 @@ REACHED = "reached:"
 """Before the name of a world's milestone: the row's number of episodes that came to it."""
 
 Rows = dict[str, np.ndarray]
-"""Metrics: a row for each update, a column for each seed."""
+"""Metrics by name: a row for each update, a column for each seed, [U, S].
+
+    policy/…, value/…, gradient/…   as in docs/metrics.md, of each update
+    updated                         1; 0 where the seed had its steps, and all else of the row is 0
+    num_transitions                 steps of the environment that it learned from
+    num_episodes                    episodes that ended
+    return_sum, length_sum          of these episodes
+    return_max                      the best of them
+    reached:NAME                    how many of them came to what the world calls a milestone
+    bad_reward, bad_observation     the first step whose number was not finite, or −1
+    bad_learner                     whether the networks hold one
+"""
 
 
 class PackedRows(eqx.Module):
@@ -30,8 +41,13 @@ class PackedRows(eqx.Module):
 
 def pack(row: dict[str, Shaped[Array, ""]]) -> PackedRows:
     """Numbers of 32 bits, and truth values, as one row."""
-    columns = tuple((name, np.dtype(x.dtype).name) for name, x in row.items())
-    return PackedRows(columns, jnp.stack([_word(jnp.asarray(x)) for x in row.values()]))
+    by_type: dict[str, dict[str, Array]] = {}
+    for name, x in row.items():
+        by_type.setdefault(np.dtype(x.dtype).name, {})[name] = x
+    columns = tuple((name, dtype) for dtype, named in by_type.items() for name in named)
+    # All of a type at once: of each by itself, turning it into bits would be a kernel.
+    words = [_words(jnp.stack(list(named.values()))) for named in by_type.values()]
+    return PackedRows(columns, jnp.concatenate(words))
 
 
 def unpack(packed: PackedRows) -> Rows:
@@ -63,8 +79,9 @@ def numbers_of(
     episodes: EpisodeStatistics,
     networks: PyTree,
 ) -> dict[str, Array]:
-    """All that an update says: its metrics, its episodes, and where numbers are not finite."""
-    return metrics | {
+    """All that an update says: its metrics, its episodes, and where numbers are not finite. Ours
+    have a group before a slash; a part of a user's own may name them as it likes."""
+    return {logged_name(name): x for name, x in metrics.items()} | {
         "updated": jnp.int32(1),
         "num_transitions": trajectory.mask.sum(dtype=jnp.int32),
         "num_episodes": episodes.num_episodes,
@@ -78,14 +95,22 @@ def numbers_of(
     }
 
 
-def _word(x: Shaped[Array, ""]) -> UInt32[Array, ""]:
+def logged_name(name: str) -> str:
+    """The column of a metric of one's own: its name, under `own/` where it has no group.
+
+    >>> logged_name("success"), logged_name("arm/reach")
+    ('own/success', 'arm/reach')
+    """
+    return name if "/" in name else f"own/{name}"
+
+
+def _words(x: Shaped[Array, " n"]) -> UInt32[Array, " n"]:
     return x.astype(jnp.uint32) if x.dtype == bool else lax.bitcast_convert_type(x, jnp.uint32)
 
 
 def _first_bad(x: Shaped[Array, "T N"], mask: Bool[Array, "T N"]) -> Int[Array, ""]:
     """The first step with a number that is not finite, or −1."""
-    bad = (~jnp.isfinite(x) & mask).any(1)
-    return jnp.where(bad.any(), bad.argmax(), -1)
+    return _first((~jnp.isfinite(x) & mask).any(1))
 
 
 def _first_bad_observation(trajectory: Trajectory) -> Int[Array, ""]:
@@ -99,7 +124,14 @@ def _first_bad_observation(trajectory: Trajectory) -> Int[Array, ""]:
             all_rows = jnp.concatenate([rows, final[None]])
             bad |= ~jnp.isfinite(all_rows).reshape(len(bad), -1).all(1)
     # Row k is what step k − 1 returned; row 0 is the first observation of all.
-    return jnp.where(bad.any(), jnp.maximum(bad.argmax() - 1, 0), -1)
+    first = _first(bad)
+    return jnp.where(first > 0, first - 1, first)
+
+
+def _first(x: Bool[Array, " T"]) -> Int[Array, ""]:
+    """The first place that is True, or −1: one reduction, where `argmax` and `any` are two."""
+    place = jnp.where(x, jnp.arange(len(x)), len(x)).min()
+    return jnp.where(place < len(x), place, -1)
 
 
 def _is_finite(tree: PyTree) -> Bool[Array, ""]:

@@ -4,24 +4,30 @@
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
 
 from uphill.collecting.border import AsSeen, encoding_of_env
 from uphill.collecting.lanes import Keys
 from uphill.envs.backends.gymnasium import HostEnvironment
-from uphill.envs.base import CompiledEnvironment
-from uphill.envs.make import EnvironmentChoice, make_env
-from uphill.learning.learner import make_learner, stack
+from uphill.envs.base import CompiledEnvironment, World
+from uphill.envs.make import EnvironmentChoice, choose, make_env
+from uphill.errors import UphillError
+from uphill.learning.learner import Learner, make_learner, policy_of, stack, take
 from uphill.parts import Algorithm
 from uphill.policies.actions import action_kind_of
 from uphill.policies.actor import Actor
-from uphill.policies.encodings import Encoding, encoding_of, ignoring
+from uphill.policies.encodings import Encoding, encoding_of, ignoring, is_of
 from uphill.policies.own_network import NetworkFactory
-from uphill.training.checks import check_episodes, check_numbers
+from uphill.policies.trained import TrainedPolicy
+from uphill.training.checks import check_episodes, check_numbers, check_policy
+from uphill.training.evaluate import evaluate_actors, report
 from uphill.training.inside import Inside
-from uphill.training.measuring import Meter
+from uphill.training.measuring import FEW, Meter
 from uphill.training.outside import Host, Pool
-from uphill.training.process import turns_notice, use_cores
+from uphill.training.process import turns_notice, use_compile_cache, use_cores
 from uphill.training.programs import Programs
 from uphill.training.rows import Rows, concatenate
 from uphill.training.seeds import one_for_each, population_of
@@ -32,11 +38,13 @@ from uphill.trajectory import Trajectory
 class Trainer:
     """The environments and the compiled functions of one training.
 
-    `algorithm` is that of all seeds, or a list of one for each, which differ in nothing but floats.
-    `diagnostics.py` measures every `measure_every`-th update. To do so ends a call of the compiled
-    program and takes another, so more of them in between are faster. `network` makes the networks'
-    hidden layers, in place of the algorithm's settings. `encoding` is that of a training that goes
-    on: of Python environments it has the offsets that were learned with.
+    `env` is an ID, a callable that makes an environment, a compiled world, or what `choose` says of
+    one. `algorithm` is that of all seeds, or a list of one for each, which differ in nothing but
+    floats. Where `measure_every` is a number, `diagnostics.py` measures every so many updates. To
+    do so ends a call of the compiled program and takes another, which may cost as much as the
+    updates between. `network` makes the networks' hidden layers, in place of the algorithm's
+    settings. `encoding` is that of a training that goes on: it has the offsets of Python
+    environments that were learned with, and says what images were taken for.
 
     Raises:
         UphillError: for a space, a sampling or a number that does not fit the environment.
@@ -44,46 +52,61 @@ class Trainer:
 
     def __init__(
         self,
-        choice: EnvironmentChoice,
+        env: EnvironmentChoice | str | Callable[..., Any] | World,
         algorithm: Algorithm | Sequence[Algorithm],
         seeds: tuple[int, ...],
         num_steps: int,
         resumed_at: int = 0,
-        measure_every: int = 1,
+        measure_every: int | None = None,
         network: NetworkFactory | None = None,
         encoding: Encoding | None = None,
     ) -> None:
+        choice = env if isinstance(env, EnvironmentChoice) else choose(env)
         algorithms = one_for_each(algorithm, seeds)
         check_numbers(num_steps)
         is_python = choice.backend == "gymnasium"
         use_cores(len(seeds), is_python)
+        use_compile_cache()
         self.choice, self.algorithms, self.seeds = choice, algorithms, seeds
         self.num_steps, self.measure_every, self.network = num_steps, measure_every, network
         sampling = algorithms[0].sampling
         self.env, notice = make_env(choice, sampling.num_envs, seeds, resumed_at)
         self.notice = notice or turns_notice(len(seeds), is_python)
         check_episodes(choice.name, sampling, self.env.max_episode_steps)
-        self.encoding = encoding_of(self.env.observation_space)
-        if encoding is not None and encoding == self.encoding:
+        if not resumed_at:  # older runs may have what says nothing
+            check_policy(choice.name, self.env.action_space, algorithms[0].policy)
+        categories = algorithms[0].observation_categories
+        if encoding is not None and is_of(encoding, self.env.observation_space):
             self.encoding = encoding
         elif isinstance(self.env, HostEnvironment):
-            self.encoding = encoding_of_env(self.env)
+            self.encoding = encoding_of_env(self.env, categories)
+        else:
+            self.encoding = encoding_of(self.env.observation_space, categories)
         self.encoding = ignoring(self.encoding, choice.alterations.drop_observations)
         self.action_kind = action_kind_of(self.env.action_space, algorithms[0].policy.distribution)
-        self._programs = Programs()
+        self.seconds = 0.0
+        """seconds that updates took up to now, compiling included"""
+        self._programs = programs = Programs()
         population = population_of(algorithms, seeds, num_steps)
         if isinstance(self.env, CompiledEnvironment):
-            self._way = Inside(self.env, population, self._programs)
+            self._way = Inside(self.env, population, programs, self._foresee)
         elif isinstance(self.env, HostEnvironment):
-            self._way = Host(AsSeen(self.env, self.encoding), population, self._programs)
+            seen = AsSeen(self.env, self.encoding)
+            self._way = Host(seen, population, programs, self._foresee)
         else:
-            self._way = Pool(self.env, population, self._programs)
-        self._meter = Meter(population, self.action_kind, self._way.by_seed, self._programs)
+            self._way = Pool(self.env, population, programs, self._foresee)
+        is_quick = measure_every is not None and num_steps // measure_every <= FEW
+        self._meter = Meter(population, self.action_kind, self._way.by_seed, programs, is_quick)
 
     @property
     def compile_seconds(self) -> float:
         """Seconds that compiling took up to now."""
         return self._programs.seconds
+
+    @property
+    def compiling_since(self) -> float | None:
+        """When it began to compile what it needs now, by `time.monotonic`; else None."""
+        return self._programs.waiting_since
 
     def remark(self) -> str | None:
         """What is to be told of the environments, if there is something new."""
@@ -95,28 +118,60 @@ class Trainer:
         The environments of a compiled world are part of it; others are started here, so a run that
         goes on begins new episodes with them.
         """
+        lanes = self._way.start_lanes()
+        return TrainState(self.fresh_learners(), lanes, 0, (0,) * len(self.seeds))
+
+    def fresh_learners(self) -> Learner:
+        """The learners before the first update."""
         learners = [
             make_learner(algorithm, self.encoding, self.action_kind, seed, self.network)
             for algorithm, seed in zip(self.algorithms, self.seeds, strict=True)
         ]
-        return TrainState(stack(learners), self._way.start_lanes(), 0, (0,) * len(self.seeds))
+        return stack(learners)
 
     def advance(self, state: TrainState, num_updates: int) -> tuple[TrainState, Rows]:
         """The state `num_updates` (at most `CAPACITY`) updates later, and a row for each.
 
         A seed that has its steps waits for the others: nothing of it changes, and `updated` is 0.
         """
+        started, every = time.perf_counter(), self.measure_every
         rows, left = None, num_updates
         while left:
             # Only the last update of a program's call can be measured.
-            count = min(left, self.measure_every - state.num_updates % self.measure_every)
+            count = left if every is None else min(left, every - state.num_updates % every)
             chunk = self._way.advance(state.learners, state.lanes, count)
-            state = state.after(chunk)
-            is_due = state.num_updates % self.measure_every == 0
-            new = chunk.rows | self._meter.rows(chunk, is_due)
+            state, new = state.after(chunk), chunk.rows
+            if every is not None:
+                new |= self._meter.rows(chunk, state.num_updates % every == 0)
             rows, left = concatenate(rows, new), left - count
         assert rows is not None
+        self.seconds += time.perf_counter() - started
         return state, rows
+
+    def policy(self, state: TrainState, seed_index: int = 0) -> TrainedPolicy:
+        """What a seed has learned: a policy that acts, NumPy in, NumPy out.
+
+        Raises:
+            UphillError: if there is no such seed.
+        """
+        if not 0 <= seed_index < len(self.seeds):
+            raise UphillError(
+                f"seed_index is {seed_index}: the training has {len(self.seeds)} seed(s), so use "
+                f"0 to {len(self.seeds) - 1}."
+            )
+        learner = take(jax.device_get(state.learners), seed_index)
+        return policy_of(self.algorithms[seed_index], learner)
+
+    def evaluate(self, state: TrainState, episodes: int = 100) -> dict[str, Any]:
+        """What the policies of all seeds are worth in whole episodes, as `evaluation.json` has it.
+
+        Raises:
+            UphillError: if `episodes` is not positive.
+        """
+        if episodes < 1:
+            raise UphillError(f"episodes is {episodes}: use at least 1.")
+        actors = state.learners.actor
+        return report(evaluate_actors(self.choice, actors, len(self.seeds), episodes))
 
     def episodes(self, actor: Actor, key: Keys) -> Trajectory:
         """Whole episodes of one actor, for a sampling by `Episodes`; `key` is not that of a seed,
@@ -129,7 +184,15 @@ class Trainer:
 
     def close(self) -> None:
         """Stop the environments."""
+        self._programs.close()
         self._way.close()
+
+    def _foresee(self, before: tuple[Learner, Trajectory], after: Learner) -> None:
+        """Have the diagnostics compiled beside the first update, if there will be any."""
+        most = self.algorithms[0].sampling.most_transitions(self.env.max_episode_steps)
+        every = self.measure_every
+        if every is not None and self.num_steps > (every - 1) * most:
+            self._meter.begin(before, after)
 
 
 def iterate(

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs
 from uphill.errors import UphillError
 from uphill.views.report.page import Page
 from uphill.views.report.shelf import Shelf
+from uphill.words import option
 
 HOST = "127.0.0.1"
 PORT = 8000
@@ -75,7 +76,7 @@ def make_server(
         if (server := _listening(candidate, Shelf(root, allow_import))) is not None:
             return server
     taken = f"{PORT} to {PORT + TRIES - 1}" if port is None else port
-    raise UphillError(f"port is {taken}: it is in use, so choose another --port.")
+    raise UphillError(f"port is {taken}: it is in use, so choose another {option('port')}.")
 
 
 def _listening(port: int, shelf: Shelf) -> "Server | None":
@@ -109,7 +110,8 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one request: GET / or GET /report?run=NAME, and refuses everything else."""
+    """Answers one request: GET /, /report?run=NAME or /compare?run=NAME&run=NAME…, and refuses
+    everything else."""
 
     timeout = TIMEOUT
     server_version, sys_version = "uphill", ""
@@ -149,6 +151,8 @@ class Handler(BaseHTTPRequestHandler):
         names = parse_qs(query).get("run", [])
         if path == "/report" and len(names) == 1:
             return self.server.shelf.report(names[0])
+        if path == "/compare" and len(set(names)) > 1:
+            return self.server.shelf.comparison(names)
         return None
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:

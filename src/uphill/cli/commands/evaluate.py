@@ -15,9 +15,9 @@ class EvaluateOptions:
     """Evaluate a run's final or best policies: whole episodes, deterministic and stochastic."""
 
     run: Annotated[Positional[Path], arg(metavar="RUN")]
-    """Run directory."""
+    """Run directory: what `uphill train` shows as run."""
     episodes: int = 100
-    """Episodes for each seed."""
+    """Episodes for each seed, deterministic and stochastic."""
     checkpoint: Literal["latest", "best"] = "latest"
     """Which policies: the final ones, or each seed's best while it trained. An evaluation of the
     best is shown, but not written: evaluation.json is of the final ones."""

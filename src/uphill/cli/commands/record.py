@@ -15,7 +15,7 @@ class RecordOptions:
     """Film a run's final policy, its best, or with --milestones how it learned: MP4 and GIF."""
 
     run: Annotated[Positional[Path], arg(metavar="RUN")]
-    """Run directory."""
+    """Run directory: what `uphill train` shows as run."""
     milestones: bool = False
     """Show each milestone of the training, in order, and the final policy after them."""
     checkpoint: Literal["latest", "best"] = "latest"

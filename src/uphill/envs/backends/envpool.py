@@ -16,6 +16,7 @@ from jaxtyping import PyTree
 
 from uphill.errors import UphillError
 from uphill.trajectory import Array, Timestep, narrow
+from uphill.words import option
 
 
 def names() -> list[str]:
@@ -53,8 +54,8 @@ def make_pool(
 
     if unknown := unknown_arguments(env_id, env_kwargs):
         raise UphillError(
-            f"EnvPool's {env_id} does not take {', '.join(unknown)}: use --backend gymnasium for "
-            "Gymnasium's own arguments."
+            f"EnvPool's {env_id} does not take {', '.join(unknown)}: use "
+            f"{option('backend', 'gymnasium')} for Gymnasium's own arguments."
         )
     try:
         with warnings.catch_warnings():

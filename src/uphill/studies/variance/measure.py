@@ -6,7 +6,6 @@ episodes of the same policy.
 
 import itertools
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +41,7 @@ from uphill.studies.variance.gradients import (
 )
 from uphill.studies.variance.picture import plot_variance
 from uphill.theory.statistics import draws, middle_95
+from uphill.training.cores import usable_cores
 from uphill.training.process import use_compile_cache, use_cores
 from uphill.training.seeds import over_seeds, seed_keys
 from uphill.training.trainer import Trainer
@@ -54,6 +54,7 @@ CHUNK = 32
 FEWER = (1, 4)
 """Rollouts in a batch, besides all of them and, in compiled worlds, 4 and 16 times as many."""
 MORE = (4, 16)
+NUM_BY_CHANCE = 2000
 _LEAST = 1e-300
 _MOST_BIAS = 10.0
 """In lengths of the gradient: where chance alone gives that length, a bias may be any multiple."""
@@ -159,7 +160,7 @@ class _Measurement:
             preset(choice.name).algorithm if trained is None else trained.experiment.algorithm
         )
         settings = algorithm.policy
-        use_cores(os.cpu_count() or 1, choice.backend != "compiled")
+        use_cores(usable_cores(), choice.backend != "compiled")
         use_compile_cache()
         jax.devices()  # the trainer asks for one device, but batches are spread over the cores
         self.table: list[Entry] = entries(gamma, envs)
@@ -245,7 +246,8 @@ class _Measurement:
             v = variance(own, weights)
             v_of_all, interval = with_interval(v)
             relative, relative_interval = with_interval(v / unit)
-            distance = _length(own - exact, weights) / length
+            apart = own - exact
+            distance = _length(apart, weights) / length
             bias, bias_interval = with_interval(np.minimum(distance, _MOST_BIAS))
             signal = max(float(squared_length(own, weights)[0]), 0.0)
             mean = own.mean(0)
@@ -261,6 +263,7 @@ class _Measurement:
                     "snr": signal / max(v_of_all, _LEAST),
                     "bias": bias,
                     "bias_ci95": bias_interval,
+                    "bias_by_chance": min(length_by_chance(apart) / length[0], _MOST_BIAS),
                     "cosine": float(cosine),
                 }
             )
@@ -370,6 +373,19 @@ def _length(
     g: Float[np.ndarray, "K P"], weights: Float[np.ndarray, "R K"]
 ) -> Float[np.ndarray, " R"]:
     return np.sqrt(np.maximum(squared_length(g, weights), 0.0))
+
+
+def length_by_chance(g: Float[np.ndarray, "K P"]) -> float:
+    """The length that is measured of an expectation that is zero: in 95 of 100 measurements that
+    are as noisy as these it is shorter.
+
+    Vectors that point either way with equal chance have the expectation zero, and the same noise.
+    """
+    gram, count = _gram(g - g.mean(0)), len(g)
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(NUM_BY_CHANCE, count))
+    pairs = ((signs @ gram) * signs).sum(1) - np.trace(gram)
+    lengths = np.sqrt(np.maximum(pairs / (count * (count - 1)), 0.0))
+    return float(np.quantile(lengths, 0.95))
 
 
 def _gram(g: np.ndarray) -> np.ndarray:

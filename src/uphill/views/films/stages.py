@@ -19,16 +19,16 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gymnasium.envs.registration import load_env_creator
 from jaxtyping import Bool, Float, PRNGKeyArray, PyTree
 
 from uphill.collecting.episodes import Step, play, play_on_host
 from uphill.collecting.lanes import start_lanes
 from uphill.envs.backends import gymnasium as gymnasium_backend
 from uphill.envs.backends.checks import Checked, failure
-from uphill.envs.backends.old_gym import ModernSignatures, accepts
+from uphill.envs.backends.old_gym import ModernSignatures
 from uphill.envs.backends.pool_of_one import PooledEnv
 from uphill.envs.base import CompiledEnvironment, World
+from uphill.envs.drawing import render_mode
 from uphill.envs.make import EnvironmentChoice, lane_seed
 from uphill.envs.pictures import frames_per_second, render
 from uphill.envs.worlds import make_world
@@ -36,8 +36,9 @@ from uphill.errors import UphillError
 from uphill.parts.sampling import num_blocks
 from uphill.policies.actions import action_kind_of
 from uphill.policies.actor import Actor
-from uphill.policies.encodings import encoding_of
+from uphill.policies.encodings import is_of
 from uphill.training.evaluate import LONGEST, tell
+from uphill.training.programs import QUICK
 from uphill.trajectory import BLOCK, Array
 from uphill.views.films.encoding import Frame
 
@@ -56,8 +57,8 @@ class Episode:
 
     returns: Float[np.ndarray, " states"]
     """the return so far, at every state; 0 at the first"""
-    draw: Callable[[Sequence[int]], Iterator[Frame]]
-    """pictures of the states with these numbers, which rise"""
+    draw: Callable[[Sequence[int], int | None], Iterator[Frame]]
+    """pictures of the states with these numbers, which rise; of a width, where that can be had"""
 
     @property
     def total(self) -> float:
@@ -121,14 +122,16 @@ def _compiled_episode(
     length = int(ended.argmax()) + 1 if ended.any() else len(ended)
     returns = np.concatenate([[0.0], np.cumsum(rewards[:length], dtype=np.float64)])
 
-    def draw(wanted: Sequence[int]) -> Iterator[Frame]:
+    def draw(wanted: Sequence[int], width: int | None) -> Iterator[Frame]:
         for t in wanted:
-            yield render(world, jax.tree.map(itemgetter(t), states))
+            yield render(world, jax.tree.map(itemgetter(t), states), width)
 
     return Episode(returns, draw)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+# Hardly optimised: it runs a few times for less than a tenth of a second each, and to optimise it
+# takes two.
+@partial(jax.jit, static_argnums=(0, 1, 2), compiler_options=QUICK)
 def _play_all(
     world: World,
     limit: int | None,
@@ -238,8 +241,13 @@ def _explained(name: str, step: int) -> Iterator[None]:
 
 
 def _draw_again(
-    env: gymnasium.Env, name: str, steps: Callable[[], Iterator[float]], wanted: Sequence[int]
+    env: gymnasium.Env,
+    name: str,
+    steps: Callable[[], Iterator[float]],
+    wanted: Sequence[int],
+    width: int | None,
 ) -> Iterator[Frame]:
+    """Played once more; such an environment draws in its own size, whatever was asked for."""
     rising = iter(wanted)
     due = next(rising, None)
     for t, _ in enumerate(steps()):
@@ -276,12 +284,12 @@ def _describe(picture: Any) -> str:
 
 def _check_spaces(env: gymnasium.Env, name: str, actor: Actor) -> None:
     """A policy that was trained on EnvPool is filmed in Gymnasium's environment of that name."""
-    encoding, kind = encoding_of(env.observation_space), action_kind_of(env.action_space)
+    kind = action_kind_of(env.action_space)
     known = actor.policy.action_kind
-    if encoding != actor.encoding:
+    if not is_of(actor.encoding, env.observation_space):
         raise UphillError(
-            f"{name} can't be filmed: Gymnasium's version observes {encoding}, and the policy was "
-            f"trained on {actor.encoding}."
+            f"{name} can't be filmed: Gymnasium's version observes {env.observation_space}, and "
+            f"the policy was trained on {actor.encoding}."
         )
     if type(kind) is not type(known) or kind.vector_size != known.vector_size:
         raise UphillError(
@@ -301,7 +309,7 @@ def _drawing_environment(choice: EnvironmentChoice) -> gymnasium.Env:
     try:
         if choice.backend == "envpool":
             return Checked(PooledEnv(str(choice.env), choice.pool_arguments, "rgb_array"))
-        keywords = choice.env_kwargs | _render_mode(choice)
+        keywords = choice.env_kwargs | render_mode(choice)
         env = gymnasium_backend.prepare(
             choice.env, keywords, choice.name, choice.alterations
         ).factory()
@@ -316,26 +324,6 @@ def _drawing_environment(choice: EnvironmentChoice) -> gymnasium.Env:
             "what Gymnasium calls rgb_array."
         )
     return Checked(env)
-
-
-def _render_mode(choice: EnvironmentChoice) -> dict[str, str]:
-    """The keyword argument that asks for pictures; none where the environment's maker has none.
-
-    Raises:
-        UphillError: if the environment says that it has no RGB pictures.
-    """
-    maker: Any = choice.env
-    if isinstance(maker, str):
-        entry = gymnasium_backend.spec_of(maker).entry_point
-        maker = entry if callable(entry) else load_env_creator(str(entry))
-    metadata = getattr(maker, "metadata", None)
-    modes = metadata.get("render_modes", []) if isinstance(metadata, dict) else []
-    if modes and "rgb_array" not in modes:
-        raise UphillError(
-            f"{choice.name} can't draw itself: a film needs the render mode rgb_array, and it has "
-            f"{', '.join(map(str, modes))}."
-        )
-    return {"render_mode": "rgb_array"} if accepts(maker, "render_mode") else {}
 
 
 def _prefer_no_display() -> None:

@@ -4,22 +4,23 @@ import base64
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 import uphill
 from uphill.errors import UphillError
 from uphill.runs.files import REPORT_FILE, make_folder, write_file
 from uphill.runs.saved import SavedRun
+from uphill.training.evaluate import tell
 from uphill.views.report.comparison import compare
 from uphill.views.report.films import EmbeddedFilm, films_of
 from uphill.views.report.view import RunView, view_of
-from uphill.words import number
+from uphill.words import glued, number
 
 TEMPLATES = Path(__file__).parent
 NO_FILMS = "The page was asked to come without films."
@@ -41,6 +42,7 @@ class Page:
 
     html: str
     policy: str
+    why_no_films: str = ""
 
 
 def write_report(
@@ -65,6 +67,8 @@ def write_report(
         run.check_final("A report")
     if len(runs) == 1:
         page = report_page(runs[0], films, allow_import=allow_import)
+        if films and page.why_no_films:
+            tell(page.why_no_films)
         path = Path(out) if out else runs[0].path / REPORT_FILE
     else:
         page = comparison_page(runs)
@@ -87,7 +91,7 @@ def report_page(
     if films and view.chapters:
         made, why = films_of(run, allow_import)
     in_order = [made.get(chapter.update) for chapter in view.chapters]
-    return _render(
+    page = _render(
         "run.html",
         live,
         view=view,
@@ -96,15 +100,16 @@ def report_page(
         story=_story(view, in_order),
         episodes=(run.evaluation or {}).get("episodes", 0),
     )
+    return replace(page, why_no_films=why)
 
 
-def comparison_page(runs: Sequence[SavedRun]) -> Page:
+def comparison_page(runs: Sequence[SavedRun], live: Live | None = None) -> Page:
     """The page that compares several runs.
 
     Raises:
         UphillError: if one of them is damaged.
     """
-    return _render("comparison.html", None, **compare(runs))
+    return _render("comparison.html", live, **compare(runs))
 
 
 def index_page(rows: Sequence[Any], folder: str, refresh: float) -> Page:
@@ -118,7 +123,7 @@ def _story(view: RunView, films: Sequence[EmbeddedFilm | None]) -> dict[str, Any
     chapters = [
         {
             "title": chapter.title,
-            "when": chapter.when,
+            "when": glued(chapter.when),
             "steps": chapter.steps,
             "film": None if film is None else {"fps": film.fps, "returns": film.returns},
         }
@@ -153,17 +158,23 @@ def _render(template: str, live: Live | None, **content: Any) -> Page:
 def content_policy(style: str, script: str, is_live: bool) -> str:
     """What the page may do: this style and script, pictures and films out of itself, no request.
 
-    A page of `uphill watch` may ask its own server, to renew itself.
+    A page of `uphill watch` may ask its own server, to renew itself and to compare runs.
     """
-    own = "connect-src 'self'; " if is_live else ""
+    own = "connect-src 'self'; form-action 'self'" if is_live else "form-action 'none'"
     return (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
-        f"img-src data:; media-src data:; {own}base-uri 'none'; form-action 'none'"
+        f"img-src data:; media-src data:; base-uri 'none'; {own}"
     )
 
 
 def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _whole(value: Any) -> Any:
+    """What a template shows, without a line break between a number and its unit. JSON and markup
+    stay as they are."""
+    return glued(value) if type(value) is str else value
 
 
 @cache
@@ -172,9 +183,11 @@ def _templates() -> Environment:
         loader=PackageLoader("uphill.views.report"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_whole,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     templates.filters["number"] = number
+    templates.filters["exact"] = escape  # what is to be copied keeps its spaces
     templates.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     return templates

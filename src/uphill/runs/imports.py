@@ -1,0 +1,93 @@
+"""Modules of a user's own that a run names: which of them may be imported.
+
+A run directory is data, and nothing in it may have a module imported. What may is the user: by
+allowing it, or by having trained with it (or allowed it) before, from the folder that they are in.
+That is remembered in a folder of the user's own, outside of any run: the name as it was given,
+`module:Name`; the folder; and the files that an import of it runs first, each with its checksum. Of
+another name, from another folder, or with other contents, a module is asked for again.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from contextlib import suppress
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from uphill.runs.files import write_atomically
+
+
+def may_import(name: str, is_allowed: bool) -> bool:
+    """Whether the module of `module:Name` may be imported: the user allows it, or did before."""
+    return is_allowed or _is_remembered(name)
+
+
+def remember(name: str) -> None:
+    """Keep that this user trained with `module:Name`, or allowed it. Where that can't be kept, or
+    there is no file to know again, they will be asked."""
+    record, path = _record(name), _path(name)
+    if record is None or path is None:
+        return
+    with suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(record, indent=1).encode(), is_durable=False)
+
+
+def _is_remembered(name: str) -> bool:
+    path = _path(name)
+    try:
+        if path is None or not (_is_private(path.parent) and _is_private(path)):
+            return False
+        kept = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return kept == _record(name)
+
+
+def _record(name: str) -> dict | None:
+    """What is to be known again; None for what has no file of its own."""
+    module, _, rest = name.partition(":")
+    # Another colon would name another module; and what is local to a function nobody can import.
+    is_whole = rest and ":" not in rest and "<locals>" not in rest and module != "__main__"
+    files = _files_of(module) if is_whole else None
+    return files and {"name": name, "folder": os.getcwd(), "files": files}
+
+
+def _path(name: str) -> Path | None:
+    """Where it is kept: a file for each name and folder."""
+    try:
+        state = Path(os.environ.get("XDG_STATE_HOME", ""))
+        if not state.is_absolute():  # such as "", which says nothing
+            state = Path.home() / ".local" / "state"
+        key = hashlib.sha256(f"{name}\n{os.getcwd()}".encode()).hexdigest()
+    except (OSError, RuntimeError):  # no home, or no current folder
+        return None
+    return state / "uphill" / "imports" / f"{key[:32]}.json"
+
+
+def _is_private(path: Path) -> bool:
+    """Whether nobody but this user could have written it."""
+    found = path.stat()
+    is_ours = not hasattr(os, "getuid") or found.st_uid == os.getuid()
+    return is_ours and not found.st_mode & 0o022
+
+
+def _files_of(module: str) -> dict[str, str] | None:
+    """The files that an import runs first, those of the packages around it included, with their
+    checksums. They are found without importing anything: to look for `a.b` as `importlib.util` does
+    would import `a`. None where one of them is no file on the usual path."""
+    files, names = {}, module.split(".")
+    here = [] if {"", os.getcwd()} & set(sys.path) else [os.getcwd()]
+    places: list[str] | None = [*sys.path, *here]
+    for k in range(1, len(names) + 1):
+        spec = PathFinder.find_spec(".".join(names[:k]), places)
+        if spec is None or not spec.has_location or spec.origin is None:
+            return None
+        try:
+            path = Path(spec.origin).resolve()
+            files[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError:
+            return None
+        places = list(spec.submodule_search_locations or ())
+    return files

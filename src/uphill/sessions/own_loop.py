@@ -1,0 +1,113 @@
+"""The run directory of a training whose loop was the user's own."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+
+import jax
+
+from uphill.errors import UphillError
+from uphill.runs.experiment import (
+    Experiment,
+    command_line,
+    describe_platform,
+    installed_versions,
+    make_experiment,
+    write_experiment,
+)
+from uphill.runs.metrics import MetricsFile
+from uphill.sessions.history import Stretch, first_memory, recorded, table_of
+from uphill.sessions.keeping import Keeper
+from uphill.sessions.launch import free_folder, make_run_folder
+from uphill.training.rows import Rows
+from uphill.training.state import TrainState
+from uphill.training.trainer import Trainer
+
+
+def save_run(
+    trainer: Trainer,
+    state: TrainState,
+    out: str | PathLike[str] | None = None,
+    metrics: Iterable[Rows] = (),
+) -> Path:
+    """Write a run directory for `state`, and what the updates that led to it said of themselves.
+
+    Raises:
+        UphillError: if `out` exists, or the seeds are not such as one run has.
+    """
+    experiment = _experiment(trainer)
+    folder = free_folder(out, experiment.env, experiment.algo, experiment.seed)
+    rows = list(metrics)
+    counted = sum(map(_updates, rows))
+    if rows and counted != state.num_updates:
+        raise UphillError(
+            f"metrics has {counted} updates, and state {state.num_updates}: give the metrics of "
+            "all that iterate yielded, or none."
+        )
+    make_run_folder(folder)
+    write_experiment(folder, experiment)
+    file = MetricsFile(folder)
+    memory = first_memory(replace(state, learners=trainer.fresh_learners()), experiment.seeds)
+    for stretch in _stretches(trainer, state, rows):
+        memory = recorded(memory, stretch)
+        file.append(table_of(memory, stretch, experiment))
+        memory = replace(memory, pending=None)
+    memory = replace(memory, best=jax.device_get(state.learners))
+    Keeper(folder, trainer, file).save(state, memory)
+    return folder
+
+
+def _experiment(trainer: Trainer) -> Experiment:
+    """What the trainer was asked for.
+
+    Raises:
+        UphillError: if one run can't have its seeds.
+    """
+    choice, seeds, first = trainer.choice, trainer.seeds, trainer.algorithms[0]
+    if tuple(seeds) != tuple(range(seeds[0], seeds[0] + len(seeds))):
+        raise UphillError(
+            f"seeds is {seeds}: a run has seeds that follow each other, as (3, 4, 5)."
+        )
+    if any(x is not first and x != first for x in trainer.algorithms):
+        raise UphillError(
+            "algorithm is a list of several, and a run has one: train each with a Trainer of its "
+            "own."
+        )
+    network = trainer.network
+    return make_experiment(
+        env=choice.name,
+        is_callable=not isinstance(choice.env, str),
+        env_kwargs=choice.env_kwargs,
+        backend=choice.backend,
+        is_async=choice.is_async,
+        algo=first.name,
+        algorithm=first,
+        steps=trainer.num_steps,
+        seed=seeds[0],
+        seeds=len(seeds),
+        network="" if network is None else getattr(network, "__name__", repr(network)),
+        settings="your own",
+        command=command_line(),
+        versions=installed_versions(),
+        platform=describe_platform(),
+    )
+
+
+def _stretches(trainer: Trainer, state: TrainState, metrics: list[Rows]) -> Iterable[Stretch]:
+    """A stretch for each of the metrics, which share the seconds of training by their updates."""
+    total = max(state.num_updates, 1)
+    updates, transitions = 0, (0,) * len(trainer.seeds)
+    for rows in metrics:
+        new = _updates(rows)
+        updates += new
+        taken = rows["num_transitions"].sum(0)
+        transitions = tuple(int(a + b) for a, b in zip(transitions, taken, strict=True))
+        at = replace(state, num_updates=updates, num_transitions=transitions)
+        share = new / total
+        seconds, compiling = share * trainer.seconds, share * trainer.compile_seconds
+        yield Stretch(at, rows, True, None, seconds, compiling)
+
+
+def _updates(rows: Rows) -> int:
+    return int(rows["updated"].sum(0).max())

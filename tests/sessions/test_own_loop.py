@@ -1,0 +1,109 @@
+"""A loop of one's own, and the run directory that it leads to."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import uphill
+from small_runs import rows_of, small_ppo, tensors_of, train_small
+from uphill.errors import UphillError
+from uphill.learning.learner import take
+from uphill.parts import GAE
+from uphill.runs.checkpoint import read_manifest
+from uphill.training.trainer import Trainer, iterate
+
+STEPS = 600
+
+
+def small_trainer(**changes: Any) -> Trainer:
+    keywords: dict[str, Any] = {"seeds": (0, 1), "num_steps": STEPS}
+    return Trainer("CartPole-v1", small_ppo(), **keywords | changes)
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[Trainer, Any, list]:
+    trainer, history = small_trainer(), []
+    for state, metrics in iterate(trainer, seconds=0.0):
+        history.append((state, metrics))
+    return trainer, history[-1][0], history
+
+
+def test_it_leads_to_a_run_as_training_does(
+    trained: tuple[Trainer, Any, list], tmp_path: Path
+) -> None:
+    trainer, state, history = trained
+    run = uphill.save(trainer, state, tmp_path / "mine", [metrics for _, metrics in history])
+    theirs = train_small(tmp_path / "theirs", seeds=2, steps=STEPS)
+    ours, others = tensors_of(run.path), tensors_of(theirs.path)
+    for name in (name for name in ours if not name.startswith("untrained.")):
+        np.testing.assert_array_equal(ours[name], others[name], name)
+    last, other = rows_of(run.path)[-1], rows_of(theirs.path)[-1]
+    assert (last["update"], last["steps"]) == (other["update"], other["steps"])
+    episodes = [sum(int(r["rollout/num_episodes"]) for r in rows_of(x.path)) for x in (run, theirs)]
+    assert episodes[0] == episodes[1] > 0
+    assert run.evaluate(6) == trainer.evaluate(state, 6) == theirs.evaluate(6)
+    observation = np.array([0.01, 0.02, -0.03, 0.04], np.float32)
+    assert trainer.policy(state, 1).value(observation) == run.policy_of(1).value(observation)
+    facts = read_manifest(run.path / "checkpoint", "latest").facts
+    assert facts.seconds == pytest.approx(trainer.seconds)
+    assert 0 < facts.compile_seconds < facts.seconds
+    assert run.report(films=False).exists()
+
+
+def test_what_was_saved_half_way_is_resumed_bit_for_bit(
+    trained: tuple[Trainer, Any, list], tmp_path: Path
+) -> None:
+    trainer, state, history = trained
+    middle, _ = history[len(history) // 2]
+    assert 0 < min(middle.num_transitions) < STEPS
+    run = uphill.save(trainer, middle, tmp_path / "run")  # without metrics
+    assert not (run.path / "metrics.csv").exists()
+    uphill.resume(run.path, quiet=True, episodes=2)
+    expected = np.asarray(state.learners.actor.policy.trunk.layers[0].weight)
+    found = tensors_of(run.path)["learners.actor.policy.trunk.layers.0.weight"]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_nothing_is_measured_that_nobody_asked_for(trained: tuple[Trainer, Any, list]) -> None:
+    _, _, history = trained
+    names = set(history[0][1])
+    assert {"policy/entropy", "gradient/norm", "return_sum"} <= names
+    assert not names & {"policy/kl", "gradient/snr"}
+
+
+def test_a_policy_is_a_copy_that_training_does_not_change(
+    trained: tuple[Trainer, Any, list],
+) -> None:
+    trainer, state, history = trained
+    early = trainer.policy(history[0][0]).actor
+    np.testing.assert_array_equal(
+        early.policy.head.weight, take(history[0][0].learners, 0).actor.policy.head.weight
+    )
+    assert not np.array_equal(
+        early.policy.head.weight, trainer.policy(state).actor.policy.head.weight
+    )
+
+
+def test_what_no_run_can_hold_is_a_sentence(
+    trained: tuple[Trainer, Any, list], tmp_path: Path
+) -> None:
+    trainer, state, history = trained
+    with pytest.raises(UphillError, match="give the metrics of all that iterate yielded"):
+        uphill.save(trainer, state, tmp_path / "run", [history[0][1]])
+    with pytest.raises(UphillError, match=r"seed_index is 2: .* use 0 to 1"):
+        trainer.policy(state, 2)
+    with pytest.raises(UphillError, match="episodes is 0"):
+        trainer.evaluate(state, 0)
+    apart = small_trainer(seeds=(0, 2))
+    with pytest.raises(UphillError, match=r"seeds is \(0, 2\): a run has seeds that follow"):
+        uphill.save(apart, apart.start(), tmp_path / "run")
+    both = [small_ppo(), small_ppo(estimator=GAE(gamma=0.5))]
+    several = Trainer("CartPole-v1", both, (0, 1), 100)
+    with pytest.raises(UphillError, match="algorithm is a list of several"):
+        uphill.save(several, several.start(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    with pytest.raises(UphillError, match="exists already"):
+        uphill.save(trainer, state, tmp_path / "run")
