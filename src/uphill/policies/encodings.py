@@ -360,7 +360,8 @@ def _encoding_of(space: gymnasium.Space, place: tuple[str | int, ...] = ()) -> E
     if keys and len(keys) == len(place):
         where, key = "".join(f"[{key!r}]" for key in keys), ".".join(keys)
         raise UphillError(
-            f"The observation space {space} of observation{where} is not supported: use Box, "
+            f"The observation space {type(space).__name__} of observation{where} is not supported: "
+            "use Box, "
             "Discrete, MultiDiscrete or MultiBinary, or leave it out, "
             f"{option('drop_observations', key)}."
         )

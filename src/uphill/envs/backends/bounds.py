@@ -21,24 +21,19 @@ class BoundsWatch:
 
     def __init__(self, space: gymnasium.Space) -> None:
         self._bounds = dict(_bounds(space, "observation"))
-        self._found: str | None = None
 
-    def look(self, step: int, observation: PyTree[np.ndarray]) -> None:
-        """At the observations of all environments, at their step."""
+    def look(self, step: int, observation: PyTree[np.ndarray]) -> str | None:
+        """At the observations of all environments, at their step: what is wrong with them."""
         if self._bounds and (step < _ALWAYS or step % _EVERY == 0):
-            self._look(observation, "observation")
+            return self._look(observation, "observation")
+        return None
 
-    def said(self) -> str | None:
-        """What was found, at the first call after it."""
-        found, self._found = self._found, None
-        return found
-
-    def _look(self, observation: PyTree[np.ndarray], path: str) -> None:
+    def _look(self, observation: PyTree[np.ndarray], path: str) -> str | None:
         if isinstance(observation, dict | tuple):
             parts = observation.items() if isinstance(observation, dict) else enumerate(observation)
-            for key, part in parts:
-                self._look(part, f"{path}[{key!r}]")
-        elif path in self._bounds:
+            found = (self._look(part, f"{path}[{key!r}]") for key, part in parts)
+            return next(filter(None, found), None)
+        if path in self._bounds:
             box, low, high = self._bounds[path]
             is_outside = (observation < low) | (observation > high)
             if is_outside.any():
@@ -46,11 +41,12 @@ class BoundsWatch:
                 value = observation[(env, *index)]
                 ends = f"{box.low[tuple(index)]:.6g} to {box.high[tuple(index)]:.6g}"
                 self._bounds = {}
-                self._found = (
+                return (
                     f"returned {value:.6g} as its {path}{entry(index)}, which is not in its "
                     f"observation space (there it goes from {ends}): training goes on, but mend "
                     "one of them."
                 )
+        return None
 
 
 def _bounds(

@@ -310,6 +310,7 @@ class HostEnvironment:
         self._seeds: list[int] | None = lane_seeds if is_vector else None
         self._num_steps = 0
         self._watch = BoundsWatch(self.observation_space)
+        self._remark: str | None = None
         self._first: PyTree[np.ndarray] | None = None
 
     def peek(self) -> PyTree[np.ndarray]:
@@ -327,13 +328,13 @@ class HostEnvironment:
         self._seeds = None
         observation = self._guarded("reset", lambda: self._vector.reset(**keywords))[0]
         self._check_observation(observation)
-        self._watch.look(0, observation)
+        self._look(observation)
         return observation
 
     def remark(self) -> str | None:
         """What is to be told of the environment, if there is something new."""
-        said = self._watch.said()
-        return None if said is None else str(self._error(said))
+        remark, self._remark = self._remark, None
+        return remark
 
     def step(
         self, action: np.ndarray
@@ -347,7 +348,7 @@ class HostEnvironment:
         if not fits_32_bits(reward):
             raise self._complaint("reward", reward)
         self._check_observation(observation)
-        self._watch.look(self._num_steps, observation)
+        self._look(observation)
         return observation, reward, terminated, truncated
 
     def close(self) -> None:
@@ -373,6 +374,10 @@ class HostEnvironment:
         return UphillError(
             f"{self.name}, at step {self._num_steps} of each environment, {predicate}"
         )
+
+    def _look(self, observation: PyTree[np.ndarray]) -> None:
+        if found := self._watch.look(self._num_steps, observation):
+            self._remark = str(self._error(found))
 
     def _check_observation(self, observation: PyTree, path: str = "observation") -> None:
         if isinstance(observation, dict):
