@@ -175,7 +175,8 @@ def _arrays(encoding: Encoding, observation: Any) -> PyTree[np.ndarray]:
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{type(observation).__name__} where numbers should be")
         return encoding.checked(array)
-    if encoding.keys is not None and (surplus := set(observation) - set(encoding.keys)):
+    known = {*(encoding.keys or ()), *encoding.ignored}
+    if encoding.keys is not None and (surplus := set(observation) - known):
         raise LookupError(f"it has {', '.join(sorted(map(str, surplus)))} besides")
     children = zip(encoding.parts, encoding.children(observation), strict=True)
     arrays = tuple(_arrays(part, child) for part, child in children)

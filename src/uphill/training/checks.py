@@ -35,7 +35,7 @@ def check_episodes(name: str, sampling: Sampling, max_episode_steps: int | None)
     if sampling.has_whole_episodes and max_episode_steps is None:
         raise UphillError(
             f"{name} has no time limit, so whole episodes may never end: give it one, such as "
-            "--max-episode-steps 1000 (max_episode_steps=1000 in Python)."
+            f"{option('max_episode_steps', 1000)}."
         )
     if sampling.has_whole_episodes:
         most = sampling.most_transitions(max_episode_steps)
@@ -43,7 +43,8 @@ def check_episodes(name: str, sampling: Sampling, max_episode_steps: int | None)
             raise UphillError(
                 f"{name} has a time limit of {max_episode_steps:,} steps, and whole episodes of "
                 f"{sampling.num_envs} environments may then be {most:,} steps in one update, more "
-                "than memory holds: use a smaller --max-episode-steps, or fewer --envs."
+                "than memory holds: use a smaller "
+                f"{option('max_episode_steps')}, or fewer {option('envs')}."
             )
 
 

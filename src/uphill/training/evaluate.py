@@ -30,7 +30,7 @@ from uphill.theory.statistics import summarize
 from uphill.training.programs import compiled
 from uphill.training.seeds import over_seeds, seed_keys
 from uphill.trajectory import Array
-from uphill.words import fitted
+from uphill.words import fitted, option
 
 LONGEST = 10_000
 """Steps after which an evaluation cuts off an episode of an environment without a time limit."""
@@ -114,7 +114,7 @@ class Evaluator:
             self._say(
                 f"{num_cut.sum():,} of {grid.shape[0] * valid.sum():,} episodes of the evaluation "
                 f"were cut off after {_longest(self._env):,} steps, and count what they had: "
-                f"{self.name} has no time limit, and --max-episode-steps gives it one."
+                f"{self.name} has no time limit, and {option('max_episode_steps')} gives it one."
             )
             self._say = None  # once
         halves = (self._deterministic, ~self._deterministic)

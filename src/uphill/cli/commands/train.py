@@ -11,7 +11,7 @@ from uphill.cli.errors import WrongCommandLine
 from uphill.cli.flags import SCHEDULE, Flag, option_flags, setting_flags
 from uphill.cli.help import Group
 from uphill.cli.output import stdout_for
-from uphill.cli.parsing import parse, take_env_kwargs
+from uphill.cli.parsing import JSON_OBJECT, parse, take_env_kwargs
 from uphill.cli.part_flags import switches_in, take_part_types, unchecked
 from uphill.cli.suggestions import names_environment, without_flag
 from uphill.runs.settings import Options, Settings, SinkName
@@ -33,6 +33,10 @@ class TrainOptions(Settings, Options):
     init_from: Path | None = None
     is_async: Annotated[bool, arg(name="async-envs")] = Settings.is_async
     wrappers: Annotated[UseAppendAction[tuple[str, ...]], arg(name="wrapper")] = ()
+    drop_observations: Annotated[
+        UseAppendAction[tuple[str, ...]], arg(name="drop-observation")
+    ] = ()
+    reset_options: Annotated[dict[str, Any] | None, JSON_OBJECT] = None
     log: UseAppendAction[tuple[SinkName, ...]] = ()
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import multiprocessing
+import re
 import signal
 import weakref
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from gymnasium.vector.async_vector_env import AsyncState
 from jaxtyping import PyTree
 
 from uphill.envs.alterations import UNALTERED, Alterations
+from uphill.envs.backends.bounds import BoundsWatch
 from uphill.envs.backends.checks import (
     Checked,
     check_environment,
@@ -26,7 +28,7 @@ from uphill.envs.backends.checks import (
     own_traceback,
     too_large,
 )
-from uphill.envs.backends.old_gym import adapt, has_old_signatures, takes_seeds
+from uphill.envs.backends.old_gym import accepts, adapt, has_old_signatures, takes_seeds
 from uphill.envs.ids import OURS
 from uphill.envs.importing import imported
 from uphill.errors import UphillError
@@ -34,6 +36,8 @@ from uphill.trajectory import fits_32_bits
 from uphill.words import listed
 
 EnvironmentMaker = Callable[..., Any]
+_OLD_ATARI = re.compile(r"^ALE/|(-ram)?(NoFrameskip|Deterministic)?-v\d+$")
+"""What older names of Atari's games have around the game"""
 
 
 class PythonEnvironment(NamedTuple):
@@ -54,11 +58,22 @@ def spec_of(env_id: str) -> EnvSpec:
         UphillError: if it knows nothing; it names the nearest that it knows.
     """
     module, _, name = env_id.rpartition(":")
-    if module:
-        imported(module, env_id)
+    if module.endswith(".py"):
+        written = module.removesuffix(".py").replace("/", ".").strip(".")
+        raise UphillError(
+            f"{env_id!r} names a file, where a module is imported: write it without .py, "
+            f"{written}:{name}."
+        )
+    found = getattr(imported(module, env_id), name, None) if module else None
     for known in (name, f"{OURS}{name}"):
         if known in gymnasium.registry:
             return gymnasium.registry[known]
+    if callable(found):
+        raise UphillError(
+            f"{env_id!r} is no environment's ID, but what may make one: register it in the module, "
+            f"gymnasium.register('{name}-v0', {name}), and name {module}:{name}-v0; in Python give "
+            f"it itself, uphill.train({module}.{name})."
+        )
     where = f" in the module {module!r}" if module else ""
     raise UphillError(f"There is no environment {name!r}{where}: {suggestion(name)}")
 
@@ -67,6 +82,12 @@ def suggestion(name: str, more: tuple[str, ...] = ()) -> str:
     """Where to look instead of `name`: the nearest that Gymnasium knows, or among `more`."""
     theirs = (known for known in gymnasium.registry if not known.startswith(OURS))
     known = {known.lower(): known for known in (*theirs, *more)}
+    game = known.get(f"{_OLD_ATARI.sub('', name).lower()}-v5")
+    if game is not None and game not in gymnasium.registry:
+        return f"did you mean {game}, which skips and stacks frames by itself?"
+    module, _, rest = name.rpartition(".")
+    if module.isidentifier() and rest.isidentifier():
+        return f"an environment of a module of yours is written {module}:ID, as it is registered."
     near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     if not near:
         return "`uphill envs` lists what exists."
@@ -87,6 +108,7 @@ def prepare(
     source = spec_of(env) if isinstance(env, str) else env
     try:
         bare = make_bare(source, env_kwargs)
+        _check_options(bare, alterations)
         is_old, is_seeded = has_old_signatures(bare), takes_seeds(bare)
         getattr(bare, "close", lambda: None)()
         factory = factory_of(source, env_kwargs, is_old, alterations)
@@ -102,6 +124,16 @@ def prepare(
         notice = f"{name} has signatures of the old Gym (4-value step, bare reset): adapted."
         notice += "" if is_seeded else " It takes no seed, so runs with it can't be repeated."
     return PythonEnvironment(factory, limit, threshold, notice, is_clipped)
+
+
+def _check_options(env: Any, alterations: Alterations) -> None:
+    """Raises:
+    UphillError: if options are given to a `reset` that takes none.
+    """
+    if alterations.reset_options is None:
+        return
+    if not accepts(getattr(env, "unwrapped", env).reset, "options"):
+        raise UphillError("has a reset that takes no options: leave out reset_options.")
 
 
 def make_bare(env: EnvSpec | EnvironmentMaker, env_kwargs: dict[str, Any]) -> Any:
@@ -292,6 +324,8 @@ class HostEnvironment:
             self._end = weakref.finalize(self, _end_processes, vector)
         self._seeds: list[int] | None = lane_seeds if is_vector else None
         self._num_steps = 0
+        self._watch = BoundsWatch(self.observation_space)
+        self._remark: str | None = None
         self._first: PyTree[np.ndarray] | None = None
 
     def peek(self) -> PyTree[np.ndarray]:
@@ -309,7 +343,13 @@ class HostEnvironment:
         self._seeds = None
         observation = self._guarded("reset", lambda: self._vector.reset(**keywords))[0]
         self._check_observation(observation)
+        self._look(observation)
         return observation
+
+    def remark(self) -> str | None:
+        """What is to be told of the environment, if there is something new."""
+        remark, self._remark = self._remark, None
+        return remark
 
     def step(
         self, action: PyTree[np.ndarray]
@@ -324,6 +364,7 @@ class HostEnvironment:
         if not fits_32_bits(reward):
             raise self._complaint("reward", reward)
         self._check_observation(observation)
+        self._look(observation)
         return observation, reward, terminated, truncated
 
     def close(self) -> None:
@@ -349,6 +390,10 @@ class HostEnvironment:
         return UphillError(
             f"{self.name}, at step {self._num_steps} of each environment, {predicate}"
         )
+
+    def _look(self, observation: PyTree[np.ndarray]) -> None:
+        if found := self._watch.look(self._num_steps, observation):
+            self._remark = str(self._error(found))
 
     def _check_observation(self, observation: PyTree, path: str = "observation") -> None:
         if isinstance(observation, dict):
