@@ -89,6 +89,11 @@ def typed() -> Iterator[None]:
         _is_typed = before
 
 
+def is_typed() -> bool:
+    """Whether the caller is a command line."""
+    return _is_typed
+
+
 def option(name: str, value: Any = None) -> str:
     """A setting, and its value if there is one, as the caller writes it.
 

@@ -57,6 +57,12 @@ def _show(result: dict[str, Any], has_films: bool = True) -> None:
     known = [solved for solved in result["solved"] if solved is not None]
     if known:
         print(f"solved        {sum(known)} of {count(len(known), 'seed')}")
+    if lost := [x for x in result["diverged"] if x]:
+        worst = max(lost, key=lambda x: x["largest"])
+        print(
+            f"diverged      {len(lost)} of {count(len(result['diverged']), 'seed')}: the largest "
+            f"weight of the {worst['network']} grew to {number(worst['largest'])}"
+        )
     trained, compiling = duration(result["seconds"]), duration(result["compile_seconds"])
     print(
         f"trained       {min(result['steps']):,} steps in {trained}, of which {compiling} "

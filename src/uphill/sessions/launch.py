@@ -108,14 +108,15 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     trainer = trainer_of(choice, experiment, network, encoding=encoding)
     state = trainer.start()
     if request.init_from is not None:
-        state, origin = initialized(state, experiment, request.init_from, network)
+        state, origin, taken = initialized(state, experiment, request.init_from, network)
+        progress.say(taken)
         experiment = replace(experiment, init_from=origin)
     experiment = replace(experiment, platform=describe_platform())
     make_run_folder(folder)
     write_experiment(folder, experiment)
     if trainer.notice:
         progress.say(trainer.notice)
-    memory, metrics = first_memory(state, experiment.seeds), MetricsFile(folder)
+    memory, metrics = first_memory(state, experiment), MetricsFile(folder)
     _remember_modules(experiment)
     session = session_of(folder, experiment, trainer, state, memory, metrics, progress)
     return replace(session, on_point=request.on_point)

@@ -20,6 +20,7 @@ from uphill.sessions.history import (
     recorded,
     table_of,
     with_best,
+    with_divergences,
 )
 from uphill.sessions.interrupts import Interrupted, Interrupts
 from uphill.sessions.intervals import logging_interval
@@ -93,7 +94,7 @@ class Session:
                 stretch = interrupts.allow(self._ahead, chunks, every, memory)
             except KeyboardInterrupt:
                 # Saved first: a terminal that was closed can't be written to any more.
-                self._save_what_is_new(state, memory)
+                self.keeper.save(state, memory, is_new=self._is_new(state))
                 self.progress.stop()
                 raise Interrupted(self.advice(self.trainer.is_done(state))) from None
             except UphillError as error:
@@ -113,20 +114,18 @@ class Session:
                 self.keeper.save(state, memory)
                 saved_at = time.monotonic()
 
-    def _save_what_is_new(self, state: TrainState, memory: Remembered) -> bool:
-        """Save, unless nothing was learned: what was written before is still true then."""
-        is_new = state.num_updates > self.state.num_updates
-        if is_new:
-            self.keeper.save(state, memory)
-        return is_new
+    def _is_new(self, state: TrainState) -> bool:
+        """Whether anything was learned here; else what was written before is still true."""
+        return state.num_updates > self.state.num_updates
 
     def _with_what_was_saved(
         self, error: UphillError, state: TrainState, memory: Remembered
     ) -> UphillError:
         """The error that ended training, and what became of what was learned before."""
+        if not self._is_new(state):
+            return error
         try:
-            if not self._save_what_is_new(state, memory):
-                return error
+            self.keeper.save(state, memory)
         except UphillError as unsaved:
             return UphillError(f"{error}\n{unsaved}")
         steps, folder = min(state.num_transitions), self.keeper.folder
@@ -179,14 +178,16 @@ class Session:
         self.keeper.metrics.append(table)
         self.sinks.write(table)
         self.progress.point([row["rollout/episode_return"] for row in table])
-        memory = replace(memory, pending=None)
+        memory, diverged = with_divergences(replace(memory, pending=None), state, self.experiment)
+        if diverged:
+            self.progress.say(diverged)
         if self.experiment.eval_every is None or evaluation is not None:
             means = [recent_mean(recent) for recent in memory.history.recent]
             memory = with_best(memory, state, evaluation or means)
         goal, threshold = self.experiment.steps, self.trainer.env.reward_threshold
         new = list(new_milestones(memory.history, state, goal, threshold))
         for milestone in new:
-            self.progress.milestone(milestone)
+            self.progress.milestone(milestone, self.experiment.init_from is not None)
         return self.keeper.keep(new, memory, state) if new else memory
 
     def _check(self, rows: Rows, state: TrainState) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from uphill.runs.checkpoint import Standing, read_manifest
 from uphill.runs.configuration import encode
+from uphill.runs.divergence import told
 from uphill.runs.experiment import Experiment
 from uphill.runs.files import METRICS_FILE
 from uphill.runs.metrics import read_metrics
@@ -18,7 +19,14 @@ from uphill.theory.statistics import confidence_band, interquartile_mean
 from uphill.views.plots.curves import RETURN, Against, smooth_curves
 from uphill.views.report.charts import Chart, Line, line_chart
 from uphill.views.report.diagnosis import DIAGNOSTICS, course, largest_entropy, own
-from uphill.views.report.verdict import RECENT_ROWS, RunState, Verdict, state_of, verdict
+from uphill.views.report.verdict import (
+    RECENT_ROWS,
+    RunState,
+    Verdict,
+    state_of,
+    verdict,
+    with_divergence,
+)
 from uphill.words import duration, number
 
 MEANS = (UNTRAINED, SOLVED)
@@ -100,7 +108,8 @@ def view_of(run: SavedRun) -> RunView:
     milestones = [m for m in run.milestones if m.seed_index == run.seed_index]
     # Milestones that were reached together share a policy, and so a film.
     together = itertools.groupby(milestones, key=lambda m: m.update)
-    chapters = [_chapter(list(group)) for _, group in together]
+    is_tuned = experiment.init_from is not None
+    chapters = [_chapter(list(group), is_tuned) for _, group in together]
     if evaluation is not None:
         chapters.append(_end(run, evaluation, checkpoint))
     return RunView(
@@ -108,13 +117,16 @@ def view_of(run: SavedRun) -> RunView:
         name=run.path.resolve().name,
         experiment=experiment,
         state=state,
-        verdict=verdict(state, experiment, threshold, evaluation, steps, recent_return(metrics)),
+        verdict=with_divergence(
+            verdict(state, experiment, threshold, evaluation, steps, recent_return(metrics)),
+            told(checkpoint.diverged, experiment.all_seeds),
+        ),
         threshold=threshold,
         metrics=metrics,
         curve=learning_chart(experiment, metrics, threshold, steps, chapters),
         chapters=tuple(chapters),
         told_seed=experiment.all_seeds[run.seed_index],
-        reached=_reached(run.milestones, experiment.seeds),
+        reached=_reached(run.milestones, experiment.seeds, is_tuned),
         results=_results(evaluation),
         per_seed=_per_seed(experiment, evaluation, threshold),
         diagnoses=_diagnoses(metrics, checkpoint),
@@ -226,9 +238,10 @@ def _steps(metrics: dict[str, np.ndarray], facts: Standing) -> int:
     return max(latest, int(metrics["steps"].max())) if len(metrics.get("steps", ())) else latest
 
 
-def _chapter(milestones: Sequence[Milestone]) -> Chapter:
+def _chapter(milestones: Sequence[Milestone], is_tuned: bool) -> Chapter:
     m = milestones[-1]
-    name = ", and ".join(dict.fromkeys([title(milestones[0].name), title(m.name)]))
+    ends = (milestones[0].name, m.name)
+    name = ", and ".join(dict.fromkeys(title(name, is_tuned) for name in ends))
     when = f"after {m.steps:,} steps, {duration(m.seconds)}" if m.steps else "before any learning"
     return Chapter(m.update, name, m.steps, m.seconds, m.episode_return, m.name in MEANS, when)
 
@@ -240,11 +253,13 @@ def _end(run: SavedRun, evaluation: dict[str, Any], facts: Standing) -> Chapter:
     return Chapter(None, "the trained policy", steps, seconds, reached, True, when)
 
 
-def _reached(milestones: Sequence[Milestone], seeds: int) -> list[tuple[str, str, str]]:
+def _reached(
+    milestones: Sequence[Milestone], seeds: int, is_tuned: bool
+) -> list[tuple[str, str, str]]:
     rows = []
     for name in dict.fromkeys(m.name for m in milestones):
         steps = [m.steps for m in milestones if m.name == name]
-        rows.append((title(name), f"{len(steps)} of {seeds}", f"{np.median(steps):,.0f}"))
+        rows.append((title(name, is_tuned), f"{len(steps)} of {seeds}", f"{np.median(steps):,.0f}"))
     return rows
 
 
