@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORE := $(VENV)/.core-installed
 DEV := $(VENV)/.dev-installed
-SCRIPTS := $(filter-out %/showing.py,$(wildcard examples/*.py))
+SCRIPTS := $(wildcard examples/*.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-browser test-slow lint format bench notebooks clean

@@ -1,12 +1,13 @@
 """`python -m benchmarks [NAME …]`: run the named measurements, or those that take a minute.
 
-`house` and `understand` read code, of this checkout or of those whose folders follow.
+`house` and `understand` read code, of this checkout or of those whose folders follow; `first` runs
+commands of this one and of that one in turn.
 """
 
 import subprocess
 import sys
 
-from benchmarks import house, peers, recording, startup, throughput, understand
+from benchmarks import first_second, house, peers, recording, startup, throughput, understand
 from benchmarks.compiled_worlds import worlds
 
 MEASUREMENTS = {
@@ -19,16 +20,17 @@ MEASUREMENTS = {
     "python": throughput.python,
     "pool-training": throughput.pool_training,
     "startup": startup.startup,
+    "first": first_second.first,
     "recording": recording.recording,
     "house": house.house,
     "understand": understand.understand,
     "sb3": peers.sb3,
     "sb3-car-race": peers.sb3_car_race,
 }
-QUICK = [name for name in MEASUREMENTS if not name.startswith("sb3")]
+QUICK = [name for name in MEASUREMENTS if not name.startswith(("sb3", "first"))]
 
 
-OF_CHECKOUTS = ("house", "understand")
+OF_CHECKOUTS = ("house", "understand", "first")
 
 
 def main(names: list[str]) -> int:

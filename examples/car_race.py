@@ -13,13 +13,13 @@ import jax
 import numpy as np
 
 import uphill
-from showing import curves, film, play
 from uphill import Trainer
 from uphill.envs.make import choose
 from uphill.learning.learner import take
 from uphill.parts import Adam, Episodes
 from uphill.policies.trained import TrainedPolicy
 from uphill.theory.returns import reward_to_go
+from uphill.views.notebook import curves, film, play
 
 UPDATES = 40  # 80 and more give drivers that hurry
 SEEDS = 4  # 10 for an interval to rely on

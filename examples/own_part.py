@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import uphill
-from showing import curves, film, of_run, play
 from uphill.parts import Baseline, Episodes, Estimator, NoBaseline, Surrogate
 from uphill.theory import returns
 from uphill.theory.natural_gradient import conjugate_gradient
+from uphill.views.notebook import curves, film, of_run, play
 
 STEPS = 60_000  # of each seed
 SEEDS = 6
@@ -156,7 +156,7 @@ curves("own_part-baselines", {name: shown[name] for name in shown if name not in
 path = runs["SPO"].path
 print(uphill.load(path, parts=[SPO]).experiment.algorithm.surrogate)
 try:
-    print(uphill.load(path).policy)
+    print(uphill.load(path, seed_index=0).policy)
 except uphill.UphillError as error:
     print(error)
 

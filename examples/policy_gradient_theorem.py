@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import uphill
-from showing import curves, film, of_run, play
 from uphill.parts import Adam, Episodes, NoBaseline, RewardToGo, TimeMean
 from uphill.policies.policy import PolicySettings
 from uphill.theory.distributions import Categorical
 from uphill.theory.returns import reward_to_go
+from uphill.views.notebook import curves, film, of_run, play
 
 STEPS = 400_000  # of each seed on CartPole-v0; 3_000_000 shows whether it lasts
 SEEDS = 8

@@ -14,13 +14,13 @@ import numpy as np
 import optax
 
 import uphill
-from showing import curves, film, of_run, play
 from uphill.envs.base import CompiledEnvironment
 from uphill.envs.worlds import WORLDS
 from uphill.parts import Adam, Episodes
 from uphill.policies.policy import PolicySettings
 from uphill.theory import means, returns, surrogates
 from uphill.theory.distributions import Categorical
+from uphill.views.notebook import curves, film, of_run, play
 
 UPDATES = 80  # 200 and more to see whether it lasts
 SEEDS = 8

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import uphill
-from showing import curves, film, of_run, play
 from uphill.parts import Adam, Episodes, NoBaseline, Replay, ValueFunction
 from uphill.theory.returns import one_step_return, reward_to_go
+from uphill.views.notebook import curves, film, of_run, play
 
 STEPS = 100_000  # of each seed; 500_000 to solve CartPole-v1 with each
 SEEDS = 6
@@ -146,6 +146,6 @@ for name, run in runs.items():
     print(f"{name:24} {result['iqm']:5.0f}  [{low:.0f}, {high:.0f}]")
 
 best = max(runs.values(), key=lambda run: run.evaluation["deterministic"]["iqm"])
-episode = play("CartPole-v1", best.policy.act, every=6)
+episode = play("CartPole-v1", best.policy_of(best.best_seed_index).act, every=6)
 print(f"return: {episode.episode_return:.0f}")
 film("vanilla_policy_gradient-film", episode.frames)

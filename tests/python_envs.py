@@ -46,6 +46,23 @@ class RandomLength(Counting):
         return result
 
 
+class Truncating(Counting):
+    """Counting, that truncates every third episode after 12 steps, and declares no limit."""
+
+    def step(self, action):
+        observation, reward, terminated, _, info = super().step(action)
+        is_long = self.episode % 3 == 2
+        return observation, reward, terminated and not is_long, is_long and self.t >= 12, info
+
+
+class Endless(Counting):
+    """Counting, that nothing ends; 1 for each step."""
+
+    def step(self, action):
+        observation, _, _, _, info = super().step(action)
+        return observation, 1.0, False, False, info
+
+
 class InPlace(Counting):
     """Counting, that writes every observation into the same array."""
 
@@ -228,6 +245,22 @@ class Bank(gymnasium.Env):
         self.t += 1
         self.paid.append(action)
         return np.zeros(1, np.float32), 0.0, self.t >= 4, False, {}
+
+
+class Doubled(gymnasium.RewardWrapper):
+    """Rewards times a factor."""
+
+    def __init__(self, env, factor=2, *, offset=0):
+        super().__init__(env)
+        self.factor = factor
+        self.offset = offset
+
+    def reward(self, reward):
+        return self.factor * reward + self.offset
+
+
+def nothing(env):
+    """A wrapper that forgot to return."""
 
 
 def limited():

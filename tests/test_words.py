@@ -2,7 +2,7 @@
 
 import pytest
 
-from uphill.words import among, count, duration, forecast, listed, number, percent, short
+from uphill.words import among, count, duration, forecast, glued, listed, number, percent, short
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,17 @@ def test_durations_counts_and_lists() -> None:
     assert among("abc", 2) == ["a", "b", "…"]
     assert among("ab", 2) == ["a", "b"]
     assert percent(0.834) == "83\u00a0%"
+
+
+@pytest.mark.parametrize(
+    ("text", "in_one_piece"),
+    [
+        ("after 1,743 steps, 7.7 s", "after 1,743_steps, 7.7_s"),
+        ("3 min 20 s or 2 h 13 min", "3_min_20_s or 2_h_13_min"),
+        ("8.1 × 10⁻⁵ of 83 %", "8.1_×_10⁻⁵ of 83_%"),
+        ("5 sheep in 3 meadows", "5 sheep in 3 meadows"),
+        ("uphill train X --seeds 8 --steps 100", "uphill train X --seeds 8 --steps 100"),
+    ],
+)
+def test_no_line_breaks_between_a_number_and_its_unit(text: str, in_one_piece: str) -> None:
+    assert glued(text) == in_one_piece.replace("_", "\N{NO-BREAK SPACE}")

@@ -8,7 +8,11 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from uphill.envs.ids import register_with_gymnasium
+
 __version__ = "0.1.0"
+
+register_with_gymnasium()
 
 if TYPE_CHECKING:
     from uphill import envs as envs

@@ -63,7 +63,8 @@ def start(
     """
     env = _environment(world, algorithm)
     kind = action_kind_of(env.action_space, algorithm.policy.distribution)
-    learner = make_learner(algorithm, encoding_of(env.observation_space), kind, seed, network)
+    encoding = encoding_of(env.observation_space, algorithm.observation_categories)
+    learner = make_learner(algorithm, encoding, kind, seed, network)
     key = seed_keys((seed,))[0]
     return State(learner, first_lanes(env, algorithm.sampling, key), key)
 

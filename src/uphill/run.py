@@ -11,11 +11,12 @@ from typing import Any
 
 from uphill import views  # whose rooms are imported when first used: drawing takes long to load
 from uphill.envs.drawing import backend_to_draw, can_draw
+from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.configuration import decode, encode
 from uphill.runs.files import CURVE_FILE, EVALUATION_FILE, METRICS_FILE
-from uphill.runs.given import EnvironmentFactory
+from uphill.runs.given import EnvironmentFactory, other_limit
 from uphill.runs.own_parts import OwnPart, own_parts_in
 from uphill.runs.saved import SavedRun, write_evaluation
 from uphill.runs.settings import taken_as
@@ -35,10 +36,16 @@ from uphill.training.trainer import Trainer
 class Run(SavedRun):
     """A run directory, read, evaluated, filmed, drawn and reported: see `SavedRun`."""
 
-    def evaluate(self, episodes: int = 100, allow_import: bool = False) -> dict[str, Any]:
+    def evaluate(
+        self,
+        episodes: int = 100,
+        allow_import: bool = False,
+        max_episode_steps: int | None = None,
+    ) -> dict[str, Any]:
         """Evaluate the policies of all seeds; if they are the final ones, write `evaluation.json`.
 
-        One of more episodes stays. The learning curve is drawn if it was not.
+        One of more episodes stays, and one with another time limit than that of training
+        (`max_episode_steps`) is not written. The learning curve is drawn if it was not.
 
         Raises:
             UphillError: if the environment can't be made, or `episodes` is not positive.
@@ -46,23 +53,29 @@ class Run(SavedRun):
         decode(int, encode(episodes), "episodes")
         if episodes < 1:
             raise UphillError(f"episodes is {episodes}: use at least 1.")
-        choice, seeds = self.choice(allow_import), self.experiment.seeds
+        changed = other_limit(max_episode_steps)
+        choice, seeds = self.choice(allow_import, **changed), self.experiment.seeds
         use_cores(seeds, is_python=self.experiment.backend == "gymnasium")
         use_compile_cache()
         result = report(evaluate_actors(choice, self.learners.actor, seeds, episodes))
-        self._keep(result)
+        self._keep(result, is_as_trained=replace(self.experiment, **changed) == self.experiment)
         # A run that was interrupted before its first row has no curve yet.
         if (self.path / METRICS_FILE).exists() and not (self.path / CURVE_FILE).exists():
             self.plot()
         return result
 
-    def _keep(self, evaluation: dict[str, Any]) -> None:
+    def _keep(self, evaluation: dict[str, Any], is_as_trained: bool) -> None:
         """Write `evaluation.json`, unless that would lose something."""
         kept, episodes = self._episodes_written(), evaluation["episodes"]
         if self.checkpoint != "latest":
             tell(
                 f"This evaluation is of the {self.kind} policies, and is not written: "
                 f"{EVALUATION_FILE} is of the final ones."
+            )
+        elif not is_as_trained:
+            tell(
+                f"This evaluation has another time limit, and is not written: {EVALUATION_FILE} is "
+                "of that of training."
             )
         elif episodes >= kept:
             write_evaluation(self.path, evaluation)
@@ -92,6 +105,7 @@ class Run(SavedRun):
         width: int | None = None,
         env_kwargs: dict[str, Any] | None = None,
         allow_import: bool = False,
+        max_episode_steps: int | None = None,
     ) -> list[Path]:
         """Film the policy, or with `milestones` how it learned; the paths of the films.
 
@@ -113,6 +127,7 @@ class Run(SavedRun):
             width=width,
             env_kwargs=env_kwargs,
             allow_import=allow_import,
+            max_episode_steps=max_episode_steps,
         )
         return list(film.files)
 
@@ -147,17 +162,19 @@ def load(
     checkpoint: str = "latest",
     parts: Iterable[OwnPart] = (),
     allow_import: bool = False,
+    wrappers: Iterable[Wrapper] = (),
 ) -> Run:
     """Open a run directory. `env` is needed to evaluate a run whose environment was a callable or a
-    world of your own, `network` and `parts` to use one that was trained with networks or parts of
-    your own (`allow_import` imports the modules that such parts are from); `seed_index` chooses the
+    world of your own, `network`, `parts` and `wrappers` to use one that was trained with networks,
+    parts or wrappers of your own (`allow_import` imports the modules that parts and wrappers are
+    from); `seed_index` chooses the
     seed whose policy is used, by default the one that evaluated best; with `checkpoint="best"`
     policies are each seed's best while it trained, not the final ones.
 
     Raises:
         UphillError: if `path` is no run directory, or has no such seed or checkpoint.
     """
-    return Run(path, env, seed_index, network, checkpoint, parts, allow_import)
+    return Run(path, env, seed_index, network, checkpoint, parts, allow_import, wrappers)
 
 
 def evaluate(
@@ -169,15 +186,18 @@ def evaluate(
     checkpoint: str = "latest",
     parts: Iterable[OwnPart] = (),
     allow_import: bool = False,
+    max_episode_steps: int | None = None,
+    wrappers: Iterable[Wrapper] = (),
 ) -> dict[str, Any]:
     """Evaluate the final policies of a run, and write its `evaluation.json`; with
-    `checkpoint="best"` evaluate the best ones, and write nothing: `Run.evaluate`.
+    `checkpoint="best"` evaluate the best ones, and write nothing; `max_episode_steps` sets another
+    time limit, and nothing is written, either: `Run.evaluate`.
 
     Raises:
         UphillError: if `path` is no run directory, or the environment can't be made.
     """
-    run = load(path, env, None, network, checkpoint, parts, allow_import)
-    return run.evaluate(episodes, allow_import)
+    run = load(path, env, None, network, checkpoint, parts, allow_import, wrappers)
+    return run.evaluate(episodes, allow_import, max_episode_steps)
 
 
 @taken_as(Request)
@@ -202,17 +222,18 @@ def resume(
     quiet: bool = False,
     parts: Iterable[OwnPart] = (),
     on_point: OnPoint | None = None,
+    wrappers: Iterable[Wrapper] = (),
 ) -> Run:
     """Go on with a run where its latest checkpoint stands; `steps` extends it. `episodes` are those
-    of the evaluation at the end, by default as many as training was asked for; `env`, `network` and
-    `parts` are what `load` says, and `on_point` what `train` says.
+    of the evaluation at the end, by default as many as training was asked for; `env`, `network`,
+    `parts` and `wrappers` are what `load` says, and `on_point` what `train` says.
 
     Raises:
         UphillError: if the run is finished, damaged, or was made on another kind of device.
         Interrupted: on Ctrl-C, after a checkpoint was written.
     """
     check_callable(on_point)
-    session = go_on(run, env, network, steps, allow_import, episodes, quiet, parts)
+    session = go_on(run, env, network, steps, allow_import, episodes, quiet, parts, wrappers)
     return finish(replace(session, on_point=on_point), env)
 
 
@@ -232,8 +253,8 @@ def save(
     """
     path = save_run(trainer, state, out, metrics)
     given = None if isinstance(trainer.choice.env, str) else trainer.choice.env
-    own = own_parts_in(trainer.algorithms[0])
-    return Run(path, given, network=trainer.network, parts=own)
+    own, wrappers = own_parts_in(trainer.algorithms[0]), trainer.choice.alterations.wrappers
+    return Run(path, given, network=trainer.network, parts=own, wrappers=wrappers)
 
 
 def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:
@@ -246,20 +267,22 @@ def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:
 
     def prepare(state: TrainState) -> None:
         session.evaluations.prepare(state.learners.actor, helper)
-        for module in ("scipy.stats", "uphill.views.plots"):
-            helper.submit(import_module, module)
+        helper.submit(import_module, "uphill.views.plots")
 
     try:
         state = session.run(prepare)
-        session.progress.say("Evaluating …")
         given = None if isinstance(env, str) else env
-        network, own = session.trainer.network, own_parts_in(session.experiment.algorithm)
-        run = Run(session.keeper.folder, given, network=network, parts=own)
+        trainer, own = session.trainer, own_parts_in(session.experiment.algorithm)
+        wrappers = trainer.choice.alterations.wrappers
+        run = Run(
+            session.keeper.folder, given, network=trainer.network, parts=own, wrappers=wrappers
+        )
         try:
-            drawn = helper.submit(run.plot)
-            evaluation = report(session.evaluations.final(state.learners.actor))
-            write_evaluation(run.path, evaluation)
-            drawn.result()
+            with session.progress.doing("evaluating"):
+                drawn = helper.submit(run.plot)
+                evaluation = report(session.evaluations.final(state.learners.actor))
+                write_evaluation(run.path, evaluation)
+                drawn.result()
         except KeyboardInterrupt:
             raise Interrupted(session.advice(is_done=True)) from None
         return run

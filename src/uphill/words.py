@@ -2,13 +2,22 @@
 wherever they are shown."""
 
 import math
+import os
+import re
 import shlex
+import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol, runtime_checkable
 
 INTERVAL = "95\N{NO-BREAK SPACE}% interval"
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_UNITS = r"(?:µs|ms|s|min|h|%|steps?|episodes?|seeds?|px|[kMG])(?!\w)"
+_LOOSE = re.compile(
+    rf"(?<=\d) (?={_UNITS})|(?<=\bmin) (?=\d+ s\b)|(?<=\bh) (?=\d+ min\b)"
+    r"|(?<=\d) (?=× 10\S)|(?<=\d ×) (?=10\S)"
+)
+"""Spaces at which no line should be broken."""
 
 
 def number(value: float) -> str:
@@ -29,6 +38,11 @@ def number(value: float) -> str:
 def percent(share: float) -> str:
     """0.834 → 83 %, in one piece."""
     return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
+
+
+def glued(text: str) -> str:
+    """The text, with no line break between a number and its unit, nor inside of 3 min 20 s."""
+    return _LOOSE.sub("\N{NO-BREAK SPACE}", text)
 
 
 def short(value: float, space: str = "") -> str:
@@ -52,10 +66,11 @@ def duration(seconds: float) -> str:
 
 
 def forecast(seconds: float) -> str:
-    """What is known less exactly: 4.2 → 4 s, 200 → 3 min."""
+    """What is known less exactly: 4.2 → 4 s, 204 → 3 min 20 s, 1234 → 21 min."""
     if seconds < 100:
         return f"{seconds:.0f} s"
-    return duration(60 * round(seconds / 60))
+    step = 10 if seconds < 600 else 60
+    return duration(step * round(seconds / step))
 
 
 def count(n: int, what: str) -> str:
@@ -130,3 +145,34 @@ def _shown(value: Any) -> str:
     if isinstance(value, str) and not (value.isupper() or value == "…" or _is_typed):
         return repr(value)
     return str(value)
+
+
+def wrapped(text: str, width: int, indent: int = 2) -> str:
+    """The text in lines of at most so many columns, broken between words only; all but the first
+    begin with so many spaces."""
+    return textwrap.fill(
+        text,
+        max(width, 2 * indent + 1),
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """What can say whether it is a terminal, and which."""
+
+    def isatty(self) -> bool: ...
+    def fileno(self) -> int: ...
+
+
+def fitted(text: str, stream: Stream, indent: int = 2) -> str:
+    """The text as it is shown in a terminal, wrapped to its width; elsewhere as it is, since a line
+    is what programs look for."""
+    if not stream.isatty():
+        return text
+    width = 80
+    with suppress(OSError, ValueError):
+        width = os.get_terminal_size(stream.fileno()).columns or width
+    return "\n".join(wrapped(line, width, indent) for line in text.split("\n"))

@@ -38,6 +38,35 @@ def test_it_is_there_for_everyone(
         check_access(page)
 
 
+@pytest.mark.parametrize("screen", ["light", "phone"])
+def test_labels_stand_beside_the_curve(
+    screen: str, report: Path, comparison: Path, open_page: Open
+) -> None:
+    for where in (report, comparison):
+        page = open_page(where, **SCREENS[screen])
+        for chart in page.locator(".chart.large, .chart.small").all():
+            left = chart.evaluate("chart => chart.getBoundingClientRect().left")
+            ends = chart.evaluate(
+                "chart => [...chart.querySelectorAll('text[dx=\"-8\"]')]"
+                ".map((label) => label.getBoundingClientRect())"
+                ".map((box) => [box.left, box.right])"
+            )
+            assert ends
+            assert all(0 <= begin < end < left for begin, end in ends)
+
+
+def test_tables_that_scroll_say_so(comparison: Path, open_page: Open) -> None:
+    said = []
+    for screen in ("light", "phone"):
+        page = open_page(comparison, **SCREENS[screen])
+        for table in page.locator(".wide").all():
+            wider = table.evaluate("table => table.scrollWidth > table.clientWidth")
+            note = table.locator("xpath=following-sibling::p[1]")
+            expect(note).to_be_visible(visible=wider)
+            said.append(wider)
+    assert {True, False} <= set(said)
+
+
 def test_the_curve_is_drawn_and_follows_the_colour_scheme(report: Path, open_page: Open) -> None:
     colours = set()
     for scheme in ("light", "dark"):

@@ -59,6 +59,64 @@ def test_the_page_of_a_run_grows_with_it(
     assert page.evaluate("document.querySelector('main').dataset.refresh") is None
 
 
+def test_runs_are_found_sorted_ticked_and_compared(
+    server: Server, pair: tuple[Path, Path], tmp_path: Path, open_page: Open
+) -> None:
+    copied(pair[0], tmp_path / "beta")
+    copied(pair[1], tmp_path / "alpha")
+    other = copied(pair[1], tmp_path / "gamma 10 s", "evaluation.json", env="Pendulum-v1")
+    (other / "metrics.csv").unlink()  # it has no return yet
+    page = open_page(f"http://127.0.0.1:{server.server_port}/")
+    names, button = page.locator(".runs tbody tr:visible th a"), page.locator("#compare")
+    expect(button).to_be_disabled()
+    for order, expected in {
+        "name": ["alpha", "beta", "gamma 10 s"],
+        "env": ["CartPole-v1", "Pendulum-v1"],
+        "return": ["beta", "alpha", "gamma 10 s"],
+    }.items():
+        page.locator("#sort").select_option(order)
+        found = names.all_inner_texts()
+        if order != "env":
+            assert found == expected
+        else:
+            assert found[-1] == "gamma 10 s"
+    page.locator("#filter").fill("cartpole ALPHA")
+    expect(names).to_have_count(1)
+    page.locator("#filter").fill("nothing at all")
+    expect(page.locator("#none")).to_be_visible()
+    page.locator("#filter").fill("")
+    page.get_by_label("Compare alpha").check()
+    expect(page.locator("#chosen")).to_have_text("Tick one more run to compare them.")
+    page.get_by_label("Compare gamma 10 s").check()
+    # What was chosen stays when the page renews itself.
+    copied(pair[0], tmp_path / "delta")
+    expect(names).to_have_count(4)
+    expect(page.get_by_label("Compare gamma 10 s")).to_be_checked()
+    expect(page.locator("#sort")).to_have_value("return")
+    check_access(page)
+    expect(button).to_have_text("Compare 2 runs")
+    button.click()
+    expect(page.locator("h1")).to_have_text("2 runs compared")
+    for name in ("alpha", "gamma 10 s"):
+        expect(page.locator("body")).to_contain_text(name)
+    page.get_by_role("link", name="All runs").click()
+    expect(page.get_by_label("Compare alpha")).to_be_checked()
+    expect(button).to_have_text("Compare 2 runs")
+
+
+def test_a_run_with_one_point_has_a_mark(
+    server: Server, pair: tuple[Path, Path], tmp_path: Path, open_page: Open
+) -> None:
+    run = copied(pair[0], tmp_path / "run")
+    lines = (run / "metrics.csv").read_text().splitlines(keepends=True)
+    known = next(k for k, line in enumerate(lines[1:], 1) if line.split(",")[5])
+    (run / "metrics.csv").write_text(lines[0] + lines[known])
+    page = open_page(f"http://127.0.0.1:{server.server_port}/")
+    mark = page.locator(".spark .mark")
+    expect(mark).to_have_count(1)
+    assert mark.evaluate("mark => getComputedStyle(mark).strokeLinecap") == "round"
+
+
 def test_new_runs_appear_in_the_list(
     server: Server, pair: tuple[Path, Path], tmp_path: Path, open_page: Open
 ) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from uphill.cli.errors import WrongCommandLine
 from uphill.cli.parsing import parse
 
 
@@ -31,8 +32,6 @@ def test_none_is_what_leaving_out_is() -> None:
 
 
 @pytest.mark.parametrize("word", ["2.5", "ten", "inf", "nan", "1e-3"])
-def test_what_is_no_whole_number_is_refused(word: str, capsys: pytest.CaptureFixture) -> None:
-    with pytest.raises(SystemExit) as stopped:
+def test_what_is_no_whole_number_is_refused(word: str) -> None:
+    with pytest.raises(WrongCommandLine, match=f"--steps is '{word}': use a whole number."):
         parse(Options, ["--steps", word], "uphill")
-    assert stopped.value.code == 2
-    assert f"{word} is no whole number" in capsys.readouterr().err

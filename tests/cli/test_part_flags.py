@@ -1,15 +1,23 @@
 """Flags that choose an algorithm's parts, and set them."""
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated, Any
 
 import pytest
+from tyro.conf import arg
 
 from command_line import TRAIN, parsed, run_cli
+from uphill.cli.commands.train import environment_in
+from uphill.cli.parsing import parse
+from uphill.cli.part_flags import unchecked
 from uphill.parts import (
     SGD,
     ActionValue,
     Adam,
+    Algorithm,
     ClippedRatio,
     KLPenalty,
     Optax,
@@ -19,9 +27,10 @@ from uphill.parts import (
     TrustRegion,
     ValueFunction,
 )
-from uphill.policies.networks import Convolution
+from uphill.parts.algorithms import ALGORITHMS
+from uphill.policies.convolutions import Convolution
 from uphill.policies.policy import NetworkSettings, PolicySettings
-from uphill.runs.configuration import encode, flags
+from uphill.runs.configuration import encode, flags, is_part
 from uphill.runs.experiment import read_experiment
 from uphill.sessions.presets import PRESETS, preset, settings_of
 
@@ -67,13 +76,64 @@ def test_part_types_are_flags_and_the_whole_is_checked_last() -> None:
 
 
 @pytest.mark.parametrize("env", PRESETS)
-def test_settings_that_are_shown_are_flags_that_make_them(env: str) -> None:
+def test_a_preset_is_flags_that_make_it(env: str) -> None:
     for algo, chosen in PRESETS[env].items():
-        shown = settings_of(env, chosen, chosen.algorithm)
-        assert shown.startswith(f"the preset of {env}: {algo}'s defaults")
-        words = shown.partition(" with ")[2].split()
-        _, algorithm, _ = parsed("BipedalWalker-v3", "--algo", algo, *words)
+        assert settings_of(env, chosen, chosen.algorithm) == f"the preset of {env} for {algo}"
+        elsewhere = "BipedalWalker-v3"
+        words = " ".join(flags(preset(elsewhere, algo).algorithm, chosen.algorithm)).split()
+        _, algorithm, _ = parsed(elsewhere, "--algo", algo, *words)
         assert encode(algorithm) == encode(chosen.algorithm)
+
+
+def test_only_what_was_changed_is_shown_and_makes_the_same_when_pasted() -> None:
+    words = ["--surrogate.epsilon", "0.1", "--baseline.shares-trunk", "--sampling.num-envs", "4"]
+    for env in ("CartPole-v1", "BipedalWalker-v3"):
+        _, algorithm, start = parsed(env, *words)
+        shown = settings_of(env, start, algorithm).partition(", changed by ")[2].split()
+        assert sorted(shown) == sorted(words)
+        assert encode(parsed(env, *shown)[1]) == encode(algorithm)
+
+
+def booleans(part: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of all settings of an algorithm that are true or false."""
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if isinstance(value, bool):
+            yield (*path, field.name)
+        elif is_part(type(value)):
+            yield from booleans(value, (*path, field.name))
+
+
+def turned(part: Any, path: tuple[str, ...]) -> Any:
+    first, *rest = path
+    old = getattr(part, first)
+    return unchecked(part, first, turned(old, tuple(rest)) if rest else not old)
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_every_boolean_is_a_flag_that_works_when_pasted_both_ways(algo: str) -> None:
+    start = unchecked(ALGORITHMS[algo](), "baseline", ValueFunction())
+    found = list(booleans(start))
+    assert ("baseline", "shares_trunk") in found
+    assert ("normalize_returns",) in found
+    for path in found:
+        other = turned(start, path)
+        for before, after in ((start, other), (other, start)):
+            (flag,) = flags(before, after)
+            assert parsed_from(before, flag.split()) == encode(after), flag
+            assert environment_in([flag, "CartPole-v1"]) == "CartPole-v1"
+
+
+def parsed_from(start: Any, argv: list[str]) -> Any:
+    """What the flags make of an algorithm; whether it fits together is not asked."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Whole:
+        algorithm: Annotated[Algorithm, arg(name="")]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Algorithm, "__check_init__", lambda self: None)
+        return encode(parse(Whole, argv, "uphill", default=Whole(start)).algorithm)
 
 
 NEW_PARTS = {

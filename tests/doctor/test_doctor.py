@@ -179,7 +179,7 @@ def test_people_read_words(capfd: pytest.CaptureFixture[str]) -> None:
 def test_a_callable_is_examined_and_the_answer_is_python() -> None:
     examination = examine(zoo.HugeReward, steps=0, quiet=True)
     expected = "uphill.train(HugeReward, uphill.ppo(normalize_observations=True, "
-    assert examination.command == f"{expected}normalize_rewards=True))"
+    assert examination.command == f"{expected}normalize_rewards=True), max_episode_steps=1000)"
     assert str(examination).endswith(examination.command)
     assert "ADVICE  reward-scale" in str(examination)
     assert len(repr(examination)) < 2000
@@ -191,11 +191,12 @@ def test_the_command_is_one_that_train_understands() -> None:
         argv, env_kwargs = take_env_kwargs(words)
         env = environment_in(argv)
         assert env == f"Zoo/{kind.__name__}-v0"
-        _, algorithm, _ = parse_train(argv, env)
+        options, algorithm, _ = parse_train(argv, env)
         assert algorithm.normalize_rewards == (kind is zoo.HugeReward)
         assert algorithm.normalize_observations
         assert bool(algorithm.entropy.value) == (kind is zoo.FarGoal)
-        assert env_kwargs == ({"max_episode_steps": 1000} if kind is zoo.Endless else {})
+        assert env_kwargs == {}
+        assert options.max_episode_steps == (1000 if kind is zoo.Endless else None)
 
 
 def test_what_cannot_be_examined_is_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import uphill.envs.registration as registration
 from uphill.envs.base import CompiledEnvironment
+from uphill.envs.ids import LIMITS, register_worlds
 from uphill.envs.make import choose
 from uphill.envs.worlds import WORLDS
 from uphill.errors import UphillError
@@ -117,17 +117,37 @@ def test_a_worlds_arguments_pass_through_and_its_info_comes_back():
     continuous.step(continuous.action_space.sample())
 
 
-def test_the_module_form_needs_no_import_and_importing_uphill_stays_light():
-    code = (
-        "import sys, uphill; assert 'gymnasium' not in sys.modules; import gymnasium; "
-        "gymnasium.make('uphill.envs.registration:uphill/CartPole-v1').reset(seed=0)"
-    )
+MAKE = "gymnasium.make('{}uphill/CartPole-v1').reset(seed=0)"
+IS_LIGHT = "assert 'jax' not in sys.modules and 'uphill.envs.worlds' not in sys.modules; "
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sys, uphill; assert 'numpy' not in sys.modules; import gymnasium; "
+        + IS_LIGHT
+        + "assert gymnasium.__spec__.loader is gymnasium.__loader__; "
+        + "assert gymnasium.__loader__.get_source('gymnasium'); "
+        + MAKE.format(""),
+        "import gymnasium, sys, uphill; " + IS_LIGHT + MAKE.format(""),
+        "import gymnasium; " + MAKE.format("uphill:"),
+        "import gymnasium; " + MAKE.format("uphill.envs.registration:"),
+    ],
+    ids=["uphill first", "gymnasium first", "no import", "no import, as it was"],
+)
+def test_importing_uphill_registers_the_worlds_and_stays_light(code):
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_what_is_registered_is_what_the_worlds_say():
+    assert list(LIMITS) == list(WORLDS)
+    for name, world in WORLDS.items():
+        assert LIMITS[name] == (world.max_episode_steps, world.reward_threshold)
 
 
 def test_registering_twice_changes_nothing_and_our_own_trainer_takes_the_name():
     before = dict(gymnasium.registry)
-    registration.register_worlds()
+    register_worlds()
     assert before == gymnasium.registry
     assert choose("uphill/CartPole-v1").name == "CartPole-v1"
     assert choose("uphill/CartPole-v1").backend == "compiled"

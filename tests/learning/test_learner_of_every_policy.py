@@ -16,8 +16,8 @@ from uphill.learning.update import update
 from uphill.parts import GAE, SGD, Algorithm, Steps, ValueFunction
 from uphill.parts.algorithms import ppo
 from uphill.policies.actions import action_kind_of
+from uphill.policies.convolutions import Convolution
 from uphill.policies.encodings import encoding_of
-from uphill.policies.networks import Convolution
 from uphill.policies.policy import NetworkSettings, PolicySettings, make_critic, values
 from uphill.runs.files import restore
 

@@ -51,8 +51,25 @@ def test_misspelt_names_are_told_the_right_one(algorithm: Any) -> None:
 
 
 def test_a_name_like_no_other_is_told_all_names() -> None:
-    with pytest.raises(UphillError, match=r"clip_range is 0.2: .*; its fields are sampling, est"):
-        ppo(clip_range=0.2)
+    with pytest.raises(UphillError, match=r"use_sde is True: .*; its fields are sampling, est"):
+        ppo(use_sde=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("lr", "learning_rate, a setting of the optimizer"),
+        ("n_steps", "num_steps, a setting of the sampling"),
+        ("clip_range", "epsilon, a setting of the surrogate"),
+        ("gae_lambda", "lam, a setting of the estimator"),
+        ("ent_coef", "entropy"),
+        ("n_epochs", "num_epochs"),
+        ("net_arch", "hidden, a setting of the policy"),
+    ],
+)
+def test_what_other_libraries_call_a_setting_is_told_ours(name: str, meant: str) -> None:
+    with pytest.raises(UphillError, match=f"{name} is 1: .*; perhaps you mean {meant}.$"):
+        ppo(**{name: 1})
 
 
 def test_a_value_that_means_nothing_is_said_first() -> None:

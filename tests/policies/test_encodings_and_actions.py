@@ -246,6 +246,7 @@ def test_images_of_bytes_become_fractions_and_are_not_normalised() -> None:
         spaces.Box(0, 255, (4, 5), np.uint8),
         spaces.Box(0, 1, (4, 5, 3), np.uint8),
         spaces.Box(0, 255, (4, 5, 3), np.float32),
+        spaces.Box(-1, 1, (40, 50, 3), np.float32),
     ],
     ids=str,
 )

@@ -9,14 +9,15 @@ from gymnasium import spaces
 
 from uphill.errors import UphillError
 from uphill.policies.actions import action_kind_of
+from uphill.policies.convolutions import AutoConvolution, Convolution, ConvolutionalTrunk
 from uphill.policies.encodings import Group, Numbers, encoding_of
-from uphill.policies.networks import Convolution
 from uphill.policies.policy import (
     LOG_STD_BOUNDS,
     Network,
     NetworkSettings,
     Policy,
     PolicySettings,
+    images_described,
     make_action_critic,
     make_critic,
     make_policy,
@@ -261,11 +262,76 @@ def test_policies_and_critics_take_images() -> None:
     assert without_hidden(features).shape == (2, 5)
 
 
-@pytest.mark.parametrize(
-    "encoding", [SIX, Numbers((9, 8)), Group(None, (IMAGE,)), encoding_of(spaces.Discrete(3))]
-)
-def test_convolutions_need_a_single_image(encoding) -> None:
-    match = r"^convolution has kernels \(3,\): the observation is no single image .* leave .*\.$"
+@pytest.mark.parametrize("encoding", [SIX, Numbers((9, 8)), encoding_of(spaces.Discrete(3))])
+def test_layers_of_certain_sizes_need_an_image(encoding) -> None:
+    match = r"^convolution has kernels \(3,\): the observation has no image .* leave .*\.$"
     settings = NetworkSettings(convolution=SMALL)
     with pytest.raises(UphillError, match=match):
         make_critic(settings, encoding, np.random.default_rng(0))
+
+
+CAMERA = encoding_of(
+    spaces.Dict(
+        camera=spaces.Box(0, 255, (9, 8, 3), np.uint8),
+        mode=spaces.Discrete(3),
+        speed=spaces.Box(-1, 1, (2,)),
+    )
+)
+
+
+def test_images_in_a_dict_are_convolved_by_default_and_join_the_rest() -> None:
+    generator, kind = np.random.default_rng(0), action_kind_of(BOX)
+    settings = NetworkSettings(hidden=(6,))
+    critic = make_critic(settings, CAMERA, generator)
+    assert isinstance(critic.trunk, ConvolutionalTrunk)
+    assert critic.trunk.hidden.layers[0].weight.shape == (6, 128 + 5)
+    features = generator.random((2, 5, CAMERA.size)).astype(np.float32)
+    assert critic(features).shape == (2, 5)
+    q = make_action_critic(settings, CAMERA, kind, generator)
+    assert q(features, jnp.zeros((2, 5, 2))).shape == (2, 5)
+    flat = make_critic(NetworkSettings(hidden=(6,), convolution=None), CAMERA, generator)
+    assert flat.trunk.layers[0].weight.shape == (6, CAMERA.size)
+
+
+def test_without_an_image_nothing_is_convolved() -> None:
+    with_default = make_critic(NetworkSettings(), SIX, np.random.default_rng(0))
+    without = make_critic(NetworkSettings(convolution=None), SIX, np.random.default_rng(0))
+    assert jax.tree.structure(with_default) == jax.tree.structure(without)
+    for a, b in zip(*map(jax.tree.leaves, (with_default, without)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_becomes_of_images_is_said() -> None:
+    assert images_described(NetworkSettings(), SIX) == ""
+    small = "images of 9 × 8 × 3 through convolutions of 16 and 32 filters and 128 units"
+    assert images_described(NetworkSettings(), CAMERA) == small
+    twice = Group(None, (IMAGE, CAMERA, encoding_of(spaces.Box(0, 255, (84, 84), np.uint8))))
+    nature = "images of 84 × 84 × 1 through convolutions of 32, 64 and 64 filters and 512 units"
+    assert images_described(NetworkSettings(), twice) == f"{small}; {nature}"
+    plain = images_described(NetworkSettings(convolution=None), CAMERA)
+    assert plain == "images of 9 × 8 × 3 as plain numbers, without convolutions"
+    assert AutoConvolution() == AutoConvolution()
+
+
+class OwnConvolution(eqx.Module):
+    """A user's own network for images: features are the pixels, in the observation's own order."""
+
+    layer: eqx.nn.Conv2d
+    shape: tuple[int, int, int] = eqx.field(static=True)
+
+    def __call__(self, x):
+        image = jnp.moveaxis(x.reshape(self.shape), -1, 0)
+        return jax.nn.relu(self.layer(image)).ravel()
+
+
+def test_a_network_of_ones_own_takes_images() -> None:
+    def network(num_features, key):
+        assert num_features == 9 * 8 * 3
+        return OwnConvolution(eqx.nn.Conv2d(3, 4, 3, key=key), (9, 8, 3))
+
+    generator = np.random.default_rng(0)
+    kind = action_kind_of(BOX)
+    policy = make_policy(PolicySettings(), IMAGE, kind, generator, network)
+    pixels = generator.integers(0, 256, (2, 5, 9, 8, 3)).astype(np.uint8)
+    assert policy(IMAGE.encode(pixels)).mean.shape == (2, 5, 2)
+    assert policy.head.weight.shape == (2, 4 * 7 * 6)

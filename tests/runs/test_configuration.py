@@ -32,8 +32,8 @@ from uphill.parts import (
 from uphill.parts.algorithms import ALGORITHMS, ppo, reinforce, vpg
 from uphill.parts.schedule import Linear, Schedule
 from uphill.policies.actions import ActionKind, action_kind_of
+from uphill.policies.convolutions import Convolution
 from uphill.policies.encodings import Encoding, encoding_of
-from uphill.policies.networks import Convolution
 from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.runs.configuration import decode, encode, flags, part_types
 from uphill.runs.own_parts import type_name
@@ -332,7 +332,7 @@ def test_flags_are_what_differs() -> None:
     images = ppo(policy=PolicySettings(convolution=Convolution(kernels=(4, 3, 3))))
     convolution = ["--policy.convolution convolution", "--policy.convolution.kernels 4 3 3"]
     assert list(flags(ppo(), images)) == convolution
-    assert list(flags(images, ppo())) == ["--policy.convolution none"]
+    assert list(flags(images, ppo())) == ["--policy.convolution auto-convolution"]
     without = vpg(baseline=ValueFunction(optimizer=None))
     assert "--baseline.optimizer none" in flags(vpg(), without)
     never = ppo(optimizer=Adam(learning_rate=3e-4, max_grad_norm=None))
@@ -346,7 +346,7 @@ def test_part_types_says_where_there_is_a_choice() -> None:
     surrogates = ["score-function", "importance-ratio", "clipped-ratio", "kl-penalty"]
     assert types("surrogate") == surrogates
     assert types("baseline.optimizer") == ["adam", "rmsprop", "sgd", "optax", "none"]
-    assert types("policy.convolution") == ["convolution", "none"]
+    assert types("policy.convolution") == ["auto-convolution", "convolution", "none"]
     for no_choice in ("policy", "num_epochs", "entropy", "optimizer.learning_rate", "nothing"):
         assert types(no_choice) == []
     assert types("baseline.nothing") == types("num_epochs.x") == types("surrogate.epsilon.x") == []

@@ -16,7 +16,7 @@ from uphill.runs.settings import Options, Settings, kept, sentences
 from uphill.sessions.launch import Request
 
 SHARED = (*fields(Options), *fields(Settings))
-TYPED = {"is_async": "async-envs"}
+TYPED = {"is_async": "async-envs", "wrappers": "wrapper"}
 """Settings that have another name on the command line."""
 
 
@@ -46,10 +46,10 @@ def test_the_help_has_every_setting_with_its_default_and_sentence(
     for field in SHARED:
         flag = "--" + TYPED.get(field.name, field.name).replace("_", "-")
         sentence = (sentences(Settings) | sentences(Options))[field.name]
-        default = "" if field.default == () else f"(default: {field.default})"
-        # Between a flag and what is said of it stands no other flag, but perhaps its --no-FLAG.
-        until = rf" {flag}[ ,](?:(?! --(?!no-)).)*"
-        assert re.search(until + re.escape(f"{sentence} {default}"), text), flag
+        default = "" if field.default in ((), None, False) else f"[{field.default}] "
+        # Between a flag and what is said of it stands no other flag.
+        until = rf" {flag} (?:(?! --).)*"
+        assert re.search(until + re.escape(f"{default}{sentence}"), text), flag
 
 
 def test_what_is_narrower_elsewhere_has_the_same_default() -> None:

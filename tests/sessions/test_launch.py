@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -48,6 +49,7 @@ from uphill.runs.milestones import Tracked
 from uphill.sessions import launch, resume, session
 from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.launch import Request
+from uphill.sessions.presets import preset
 from uphill.training.trainer import Trainer, iterate
 
 
@@ -405,16 +407,18 @@ def test_settings_say_whether_they_are_a_preset() -> None:
     def said(env: str, algorithm: Algorithm | None = None) -> str:
         return launch._chosen(Request(env, algorithm), env, None)[1]
 
-    assert said("CartPole-v1").startswith("the preset of CartPole-v1: ppo's defaults with ")
-    assert said("CartPole-v1", uphill.ppo()).startswith(
-        "not the preset of CartPole-v1: uphill.ppo() as"
+    assert said("CartPole-v1") == "the preset of CartPole-v1 for ppo"
+    chosen = preset("CartPole-v1").algorithm
+    assert said("CartPole-v1", chosen) == "the preset of CartPole-v1 for ppo"
+    changed = "the preset of CartPole-v1 for ppo, changed by --num-epochs 3"
+    assert said("CartPole-v1", replace(chosen, num_epochs=3)) == changed
+    assert said("BipedalWalker-v3") == (
+        "uphill.ppo() with --normalize-observations, since BipedalWalker-v3 has no preset for ppo"
     )
-    assert said("BipedalWalker-v3") == "no preset of ppo for BipedalWalker-v3: ppo's defaults"
-    plain = "no preset of ppo for BipedalWalker-v3: uphill.ppo() as it is"
-    assert said("BipedalWalker-v3", uphill.ppo()) == plain
-    same = uphill.ppo(normalize_observations=True, num_epochs=9)
-    assert said("BipedalWalker-v3", same).endswith("ppo's defaults with --num-epochs 9")
-    assert said("BipedalWalker-v3", uphill.ppo(name="mine")) == "your own"
+    for env in ("CartPole-v1", "BipedalWalker-v3"):
+        assert said(env, uphill.ppo()) == "uphill.ppo()"
+        assert said(env, uphill.ppo(num_epochs=9)) == "uphill.ppo() with --num-epochs 9"
+        assert said(env, uphill.ppo(name="mine")) == "your own"
 
 
 def test_starts_from_the_networks_of_another_run(tmp_path: Path) -> None:

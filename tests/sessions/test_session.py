@@ -1,6 +1,7 @@
 """Training sessions: accounting, what survives when something breaks, the end."""
 
 import itertools
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -171,7 +172,7 @@ def test_weights_that_grow_beyond_all_use_are_told_once_and_in_the_verdict(
     run = train_small(tmp_path / "run", algorithm, seeds=2, quiet=False)
     said = capsys.readouterr().err
     assert said.count("Learning diverged (2 of 2 seeds, seed 0 by ") == 1
-    assert "the largest weight of the policy grew from 0." in said
+    assert re.search(r"the largest weight of the policy grew from [01]\.\d+ to \d", said)
     assert "Lower the optimizer's learning_rate." in said
     diverged = run.summary()["diverged"]
     assert [x["network"] for x in diverged] == ["policy"] * 2

@@ -19,6 +19,7 @@ from uphill.policies.policy import PolicySettings
 from uphill.studies.variance import measure as module
 from uphill.studies.variance.gradients import Fitted, entries, fitting, gradients, reference
 from uphill.studies.variance.measure import (
+    length_by_chance,
     measure_variance,
     resampled,
     squared_length,
@@ -50,6 +51,20 @@ def test_intervals_of_the_variance_hold_the_truth_about_as_often_as_they_say():
         _, (low, high) = interval_of(variance, generator.normal(size=(100, 3)))
         hits += low <= 3.0 <= high
     assert hits >= 50
+
+
+def test_what_chance_alone_gives_is_seldom_exceeded_without_a_bias():
+    generator = np.random.default_rng(3)
+    once, exceeded = np.ones((1, 40)), 0
+    for _ in range(200):
+        g = generator.normal(size=(40, 4)) * [1, 2, 3, 9]
+        exceeded += np.sqrt(max(squared_length(g, once)[0], 0)) > length_by_chance(g)
+    assert 1 <= exceeded <= 24  # 10 are expected
+    # It is the noise's length, not the bias's; without noise there is none.
+    g = generator.normal(size=(400, 3))
+    assert length_by_chance(g + 7) == pytest.approx(length_by_chance(g))
+    assert length_by_chance(10 * g) == pytest.approx(10 * length_by_chance(g))
+    assert length_by_chance(np.ones((40, 3))) == 0
 
 
 def test_the_squared_length_leaves_the_noise_out():
@@ -173,6 +188,8 @@ def test_what_is_measured_at_a_run_is_written_beside_it(tmp_path):
         ("reward-to-go", "leave-one-out"),
     ):
         assert rows[name]["bias_ci95"][0] < 0.05
+        assert rows[name]["bias_by_chance"] > 0
+    assert td["bias"] > td["bias_by_chance"]
     own = result["estimators"][result["reference"]]
     assert own["bias"] == 0
     assert own["bias_ci95"] == [0, 0]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binom, binomtest, mannwhitneyu, norm
+from scipy.stats import binom, binomtest, mannwhitneyu, norm, trim_mean
 
 from uphill.theory.statistics import (
     confidence_band,
@@ -20,6 +20,14 @@ def test_interquartile_mean_is_the_mean_of_the_middle_half(size: int) -> None:
     values = np.random.default_rng(size).normal(size=size)
     cut = size // 4
     assert interquartile_mean(values) == pytest.approx(np.sort(values)[cut : size - cut].mean())
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 8, 100])
+def test_interquartile_mean_is_that_of_scipy_to_the_bit(size: int, axis: int) -> None:
+    values = np.random.default_rng(size).normal(size=(size, size))
+    expected = trim_mean(values, 0.25, axis=axis)
+    np.testing.assert_array_equal(interquartile_mean(values, axis=axis), expected)
 
 
 def test_interquartile_mean_along_an_axis() -> None:

@@ -8,6 +8,7 @@ from gymnasium.envs.classic_control import CartPoleEnv, PendulumEnv
 from gymnasium.wrappers import TimeLimit
 from worlds import Endless, Target
 
+from uphill.envs.alterations import Alterations
 from uphill.envs.make import choose
 from uphill.envs.worlds import WORLDS
 from uphill.errors import UphillError
@@ -152,7 +153,7 @@ def test_64_bit_numbers_are_refused():
 def test_seeds_that_must_take_turns_are_told(monkeypatch):
     """As in a notebook where JAX started before: fewer devices than cores and seeds."""
     assert not is_short_of_devices(len(jax.devices()))
-    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("uphill.training.process.usable_cores", lambda: 64)
     assert is_short_of_devices(len(jax.devices()) + 1)
     assert not is_short_of_devices(64, is_python=True)
     trainer = Trainer(choose("CartPole-v1"), small_ppo(), tuple(range(8)), 100)
@@ -160,8 +161,17 @@ def test_seeds_that_must_take_turns_are_told(monkeypatch):
 
 
 def test_whole_episodes_need_a_time_limit():
-    with pytest.raises(UphillError, match=r"CartPoleEnv has no time limit"):
+    with pytest.raises(UphillError, match=r"CartPoleEnv has no time limit.*max_episode_steps=1000"):
         Trainer(choose(CartPoleEnv), reinforce(), (0,), 1000)
+    limited = choose(CartPoleEnv, alterations=Alterations(1000))
+    assert Trainer(limited, reinforce(), (0,), 1000).env.max_episode_steps == 1000
+
+
+def test_whole_episodes_that_no_memory_holds_are_refused():
+    endless = choose("CartPole-v1", alterations=Alterations(10**9))
+    with pytest.raises(UphillError, match=r"1,000,000,000 steps.*a smaller max_episode_steps"):
+        Trainer(endless, reinforce(), (0,), 1000)
+    Trainer(endless, small_ppo(), (0,), 1000)
 
 
 @pytest.mark.parametrize("num_steps", [0, -3, 2**32])

@@ -15,6 +15,8 @@ from small_runs import write_run
 from uphill.errors import UphillError
 from uphill.runs.checkpoint import write_checkpoint
 from uphill.theory.statistics import confidence_band
+from uphill.views.curves import WINDOW, learning_seconds, smoothed
+from uphill.views.labels import names_of
 from uphill.views.plots import (
     curves_figure,
     improvement_figure,
@@ -25,8 +27,6 @@ from uphill.views.plots import (
     png_of,
     svg_of,
 )
-from uphill.views.plots.curves import WINDOW, smoothed
-from uphill.views.plots.labels import names_of
 from uphill.views.plots.style import line_style
 
 COLUMN = "rollout/episode_return"
@@ -57,6 +57,39 @@ def test_no_episode_gives_no_curve() -> None:
     metrics = {"seed": np.zeros(2), "steps": np.arange(2), COLUMN: np.full(2, np.nan)}
     steps, curves = learning_curve(metrics)
     assert steps.size == curves.size == 0
+
+
+def test_compiling_is_no_time_of_learning() -> None:
+    """Two programs compile: 5 s before the first row, 3 s between the second and the third."""
+    metrics = {
+        "seed": np.array([0, 1] * 3),
+        "update": np.repeat([1, 2, 3], 2),
+        "steps": np.array([90, 110, 190, 210, 290, 310]),
+        "time/seconds": np.repeat([6.0, 7.0, 11.0], 2),
+        "time/steps_per_second": np.full(6, 200.0),
+        COLUMN: np.arange(6.0),
+    }
+    np.testing.assert_allclose(learning_seconds(metrics), [1, 1, 2, 2, 3, 3])
+    seconds, _ = learning_curve(metrics, against="seconds")
+    assert (seconds[0], seconds[-1]) == (1, 3)
+    # Rounded speeds never let time run backwards, and what knows no speed keeps its seconds.
+    slow = metrics | {"time/steps_per_second": np.repeat([0.1, 0.3, 0.3], 2)}
+    assert (np.diff(learning_seconds(slow)) >= 0).all()
+    del metrics["time/steps_per_second"]
+    np.testing.assert_array_equal(learning_seconds(metrics), metrics["time/seconds"])
+
+
+@pytest.mark.parametrize(("num_points", "marker"), [(1, "o"), (10, "o"), (40, "")])
+def test_few_points_get_marks(num_points: int, marker: str, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [[float(t) for t in range(num_points)]])
+    (axes,) = curves_figure([run]).axes
+    line = axes.get_lines()[0]
+    assert line.get_marker() == marker
+    assert ("moving mean" in axes.get_ylabel()) == (not marker)
+    if marker:
+        x, y = line.get_xydata()[line.get_markevery()].T
+        np.testing.assert_allclose(x, 100.0 * np.arange(1, num_points + 1))
+        np.testing.assert_allclose(y, np.arange(num_points))
 
 
 @pytest.mark.parametrize("size", [1, 30, 101, 1991])

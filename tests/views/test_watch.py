@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -57,6 +58,22 @@ def test_it_shows_the_list_and_reports(server: Server) -> None:
     assert status == 200
     assert "Still training" in body
     assert get(server, "/", "localhost:1234")[0] == 200  # forwarded from another port
+
+
+def test_ticked_runs_are_compared(server: Server) -> None:
+    root = server.shelf.root
+    other = copied(root / "run", root / "a folder & other")
+    try:
+        status, _, body = get(server, "/compare?run=run&run=a+folder+%26+other&run=run")
+        assert status == 200
+        assert "2 runs compared" in body
+        assert 'data-refresh="' in body  # one of them is still being trained
+        assert '<a href="/">All runs</a>' in body
+        assert get(server, "/compare?run=a+folder+%26+other&run=..")[0] == 404
+    finally:
+        shutil.rmtree(other)
+    for query in ("", "?run=", "?run=run", "?run=run&run=run", "?run=run&run=outside"):
+        assert get(server, f"/compare{query}")[0] == 404
 
 
 def test_every_answer_carries_what_protects_it(server: Server) -> None:

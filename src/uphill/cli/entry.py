@@ -14,23 +14,25 @@ from uphill.errors import UphillError
 from uphill.words import typed
 
 OVERVIEW = """\
-Uphill trains policies by gradient ascent on expected return, on any environment.
+Uphill trains policies by gradient ascent on expected return.
 
-  uphill train ENV        train, evaluate and draw: try `uphill train CartPole-v1`
-  uphill resume RUN       go on where a run was interrupted; --steps N extends it
-  uphill evaluate RUN     evaluate a run's final policies again, or with --checkpoint best its best
-  uphill record RUN       a film of the final policy; --milestones: of how it learned
-  uphill plot RUN [RUN …] draw learning curves; of several runs a comparison, too
-  uphill doctor ENV       why an agent may not learn there: faults, by name, and what mends them
-  uphill report RUN …     one web page that shows all of a run, or compares several
-  uphill watch [FOLDER]   the runs of a folder and their reports, live in a browser
+  uphill train ENV        train, evaluate, draw: try `uphill train CartPole-v1`
+  uphill resume RUN       go on with a run; --steps N extends it
+  uphill evaluate RUN     evaluate a run again: its final policies, or its best
+  uphill record RUN       a film of the policy; --milestones: of how it learned
+  uphill plot RUN …       draw learning curves; of several runs a comparison
+  uphill doctor ENV       why an agent may not learn there, and what mends it
+  uphill report RUN …     a web page that shows a run, or compares several
+  uphill watch [FOLDER]   runs and their reports in a browser, while they train
   uphill envs [PATTERN]   environments, and the backend that runs each
   uphill algos            algorithms, and the parts they are made of
-  uphill variance ENV     how noisy and how biased each estimator of the gradient is
-  uphill reproduce [NAME] what five tutorials claim, measured, beside our presets
+  uphill variance ENV     how noisy and how biased each gradient estimator is
+  uphill reproduce [NAME] what five tutorials claim, measured, and our presets
 
-`uphill COMMAND --help` shows a command's arguments.
-`uphill train ENV --algo ALGO --help` shows every setting of that algorithm, with its value.
+ENV is an environment's ID, RUN the directory that a training wrote.
+
+`uphill COMMAND --help` shows a command's arguments, and
+`uphill train ENV --algo ALGO --help` every setting of that algorithm.
 """
 
 COMMANDS = (
@@ -75,9 +77,7 @@ def main(argv: list[str] | None = None, is_alone: bool = False) -> int:
         print(f"uphill {__version__}")
         return 0
     if argv[0] not in COMMANDS:
-        known = ", ".join(COMMANDS)
-        print(f"There is no command {argv[0]!r}: use one of {known}.", file=sys.stderr)
-        return 2
+        return _no_such_command(argv[0])
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     _collect_less_garbage()
@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None, is_alone: bool = False) -> int:
             import_module(f"uphill.cli.commands.{argv[0]}").command(argv[1:])
         sys.stdout.flush()
     except UphillError as error:
-        print(f"uphill: {error}", file=sys.stderr)
+        _say(f"uphill: {error}")
         return 2 if isinstance(error, WrongCommandLine) else 1
     except KeyboardInterrupt as interrupt:
         print(f"\n{str(interrupt) or 'Interrupted.'}", file=sys.stderr)
@@ -103,6 +103,21 @@ def main(argv: list[str] | None = None, is_alone: bool = False) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2
     return 0
+
+
+def _no_such_command(word: str) -> int:
+    from difflib import get_close_matches  # which nobody waits for who makes no mistake
+
+    close = get_close_matches(word, COMMANDS, 1)
+    mend = f"did you mean {close[0]}?" if close else f"use one of {', '.join(COMMANDS)}."
+    _say(f"There is no command {word!r}: {mend}")
+    return 2
+
+
+def _say(sentence: str) -> None:
+    from uphill.words import fitted
+
+    print(fitted(sentence, sys.stderr), file=sys.stderr)
 
 
 def _collect_less_garbage() -> None:

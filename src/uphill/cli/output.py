@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any
 
-from uphill.words import count, duration, number
+from uphill.words import INTERVAL, count, duration, fitted, number
 
 
 @contextmanager
@@ -46,29 +46,39 @@ def _show(result: dict[str, Any], has_films: bool = True) -> None:
     for kind in ("deterministic", "stochastic"):
         e = evaluation[kind]
         mean, iqm, low, high = map(number, (e["mean"], e["iqm"], *e["ci95"]))
-        print(
-            f"{kind:13} mean return {mean} over {over}; interquartile mean {iqm}"
-            f", 95 % interval {low} to {high} over {evaluation['interval_over']}"
+        _line(
+            kind,
+            f"mean return {mean} over {over}; interquartile mean {iqm}"
+            f", {INTERVAL} {low} to {high} over {evaluation['interval_over']}",
         )
     if remark := few_seeds(len(evaluation["deterministic"]["per_seed"])):
-        print(f"few seeds     {remark}")
+        _line("few seeds", remark)
     if "run" not in result:
         return
     known = [solved for solved in result["solved"] if solved is not None]
     if known:
-        print(f"solved        {sum(known)} of {count(len(known), 'seed')}")
+        _line("solved", f"{sum(known)} of {count(len(known), 'seed')}")
     if lost := [x for x in result["diverged"] if x]:
         worst = max(lost, key=lambda x: x["largest"])
-        print(
-            f"diverged      {len(lost)} of {count(len(result['diverged']), 'seed')}: the largest "
-            f"weight of the {worst['network']} grew to {number(worst['largest'])}"
-        )
+        who = f"{len(lost)} of {count(len(result['diverged']), 'seed')}"
+        grew = f"the largest weight of the {worst['network']} grew to {number(worst['largest'])}"
+        _line("diverged", f"{who}: {grew}")
     trained, compiling = duration(result["seconds"]), duration(result["compile_seconds"])
-    print(
-        f"trained       {min(result['steps']):,} steps in {trained}, of which {compiling} "
-        f"compiling; {result['steps_per_second']:,.0f} steps/s"
+    each, all_seeds = (" each", " of all seeds") if result["seeds"] > 1 else ("", "")
+    _line(
+        "trained",
+        f"{min(result['steps']):,} steps{each} in {trained}, of which {compiling} compiling; "
+        f"{result['steps_per_second']:,.0f} steps/s{all_seeds}",
     )
     run = shlex.quote(result["run"])
-    print(f"run           {run}  (curve.png shows the learning curve)")
-    films = f"  or  uphill record {run} --milestones" if has_films else ""
-    print(f"see more      uphill report {run}{films}")
+    _line("run", f"{run}  (curve.png shows the learning curve)")
+    _line("see more", f"uphill report {run}")
+    if has_films:
+        _line("", f"uphill record {run} --milestones")
+
+
+_INDENT = 14
+
+
+def _line(what: str, text: str) -> None:
+    print(fitted(f"{what:{_INDENT}}{text}", sys.stdout, _INDENT))

@@ -1,8 +1,7 @@
 """How arguments are read: tyro's rules for our types, and `--env.KEY VALUE`."""
 
 import json
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial, reduce
 from operator import or_
@@ -11,26 +10,51 @@ from typing import Any
 import tyro
 
 from uphill.cli.errors import WrongCommandLine
+from uphill.cli.flags import option_flags
+from uphill.cli.help import Group, help_text
+from uphill.cli.suggestions import no_such_flag
+from uphill.cli.values import check_values, whole
 
 
 def parse(
-    kind: Any, argv: list[str], program: str, note: str = "", default: Any = tyro.MISSING
+    kind: Any,
+    argv: list[str],
+    program: str,
+    groups: Sequence[Group] = (),
+    notes: Sequence[str] = (),
+    default: Any = tyro.MISSING,
+    algorithm: Any = None,
 ) -> Any:
-    """Parse arguments into a dataclass; a wrong one exits with status 2 and a sentence."""
+    """Parse arguments into a dataclass; a wrong one exits with status 2 and a sentence. Help shows
+    the `groups` of flags, below `notes`. `algorithm` is the one whose settings are among them.
+
+    Raises:
+        WrongCommandLine: for a flag that there is not; it says which one is meant.
+    """
     registry = tyro.constructors.ConstructorRegistry()
     registry.primitive_rule(_whole_rule)
     if default is not tyro.MISSING:
         registry.primitive_rule(_schedule_rule)
         registry.struct_rule(_part_rule())
-    return tyro.cli(
+    groups = groups or [Group("arguments and flags", option_flags(kind))]
+    if {"-h", "--help"} & set(argv):
+        print(help_text(program, kind.__doc__ or "", groups, notes), end="")
+        raise SystemExit(0)
+    flags = [flag for group in groups for flag in group.flags]
+    check_values(argv, flags, program)
+    parsed, unknown = tyro.cli(
         kind,
         prog=program,
         args=argv,
-        description="\n\n".join(filter(None, [kind.__doc__, note])),
         config=(tyro.conf.AvoidSubcommands,),
         registry=registry,
+        return_unknown_args=True,
         **({} if default is tyro.MISSING else {"default": default}),
     )
+    if unknown:
+        flags = [flag for flag in flags if not flag.is_word]
+        raise WrongCommandLine(no_such_flag(unknown, flags, program, algorithm))
+    return parsed
 
 
 def _whole_rule(info: Any) -> Any:
@@ -42,23 +66,11 @@ def _whole_rule(info: Any) -> Any:
         nargs=1,
         metavar="None|INT" if is_optional else "INT",
         instance_from_str=lambda words: (
-            None if is_optional and words[0] == "None" else _whole(words[0])
+            None if is_optional and words[0] == "None" else whole(words[0])
         ),
         is_instance=lambda value: type(value) is int or (is_optional and value is None),
         str_from_instance=lambda number: [str(number)],
     )
-
-
-def _whole(word: str) -> int:
-    """Raises:
-    ValueError: if it is no whole number, however it is written.
-    """
-    with suppress(ValueError):
-        return int(word)
-    with suppress(ValueError):
-        if float(word).is_integer():
-            return int(float(word))
-    raise ValueError(f"{word} is no whole number")
 
 
 def _schedule_rule(info: Any) -> Any:

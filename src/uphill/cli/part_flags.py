@@ -110,18 +110,3 @@ def _switches(part: type, prefix: str) -> Iterator[str]:
         for kind in kinds_of(hint):
             for choice in choices(kind):
                 yield from _switches(choice, f"{flag}.")
-
-
-def describe_parts(algorithm: Any) -> str:
-    """The flags that change a part's type, for the help."""
-    from uphill.runs.configuration import part_paths, part_types
-
-    lines = [
-        "Flags that choose a part (its own settings follow below), or with module:Name one of your "
-        "own:"
-    ]
-    for path in part_paths(algorithm):
-        if types := part_types(algorithm, path):
-            flag = ".".join(path).replace("_", "-")
-            lines.append(f"  --{flag} {{{','.join(types)}}}")
-    return "\n".join(lines)

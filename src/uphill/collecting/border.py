@@ -45,8 +45,8 @@ class AsSeen:
         return narrowed(self.encoding, observation), reward, terminated, truncated
 
 
-def encoding_of_env(env: HostEnvironment) -> Encoding:
+def encoding_of_env(env: HostEnvironment, categories: int | None = None) -> Encoding:
     """How to encode what the environments return, with offsets where their first observation is far
-    from 0."""
+    from 0; `categories` as for `encoding_of`."""
     first = jax.tree.map(lambda x: x[0], env.peek())
-    return starting_at(encoding_of(env.observation_space), first)
+    return starting_at(encoding_of(env.observation_space, categories), first)

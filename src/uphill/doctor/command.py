@@ -21,13 +21,13 @@ def training_command(facts: EnvironmentFacts, findings: Sequence[Finding]) -> st
     names: set[Name] = {finding.name for finding in findings}
     changes = _changes(facts, names)
     if not isinstance(facts.choice.env, str):
-        return _call(facts, algo, changes)
+        return _call(facts, algo, changes, names)
     flags = [f"--algo {algo}"]
     for name, value in changes.items():
         flag = f"--{name.replace('_', '-')}"
         flags.append(flag if value is True else f"{flag} {value}")
-    if names & {"no-time-limit", "episode-never-ends"}:
-        flags.append(f"--env.max-episode-steps {_TIME_LIMIT}")
+    if _lacks_limit(names):
+        flags.append(f"--max-episode-steps {_TIME_LIMIT}")
     if is_slow_python(facts):
         flags.append("--async-envs")
     return " ".join(["uphill train", shlex.quote(facts.choice.name), *_given(facts), *flags])
@@ -45,7 +45,11 @@ def _changes(facts: EnvironmentFacts, names: set[Name]) -> dict[str, Any]:
     return changes
 
 
-def _call(facts: EnvironmentFacts, algo: str, changes: dict[str, Any]) -> str:
+def _lacks_limit(names: set[Name]) -> bool:
+    return bool(names & {"no-time-limit", "episode-never-ends"})
+
+
+def _call(facts: EnvironmentFacts, algo: str, changes: dict[str, Any], names: set[Name]) -> str:
     """The same for a Python callable or a world, which no command line can name."""
     # Which `uphill.ppo()` by itself is without.
     changes = {"normalize_observations": True} | changes
@@ -54,6 +58,12 @@ def _call(facts: EnvironmentFacts, algo: str, changes: dict[str, Any]) -> str:
     given = [env, f"uphill.{algo}({settings})"]
     if facts.choice.env_kwargs:
         given.append(f"env_kwargs={facts.choice.env_kwargs!r}")
+    if facts.choice.alterations.wrappers:
+        given.append(f"wrappers={[one.text for one in facts.choice.alterations.wrappers]}")
+    if _lacks_limit(names):
+        given.append(f"max_episode_steps={_TIME_LIMIT}")
+    elif facts.choice.alterations.max_episode_steps is not None:
+        given.append(f"max_episode_steps={facts.choice.alterations.max_episode_steps}")
     if is_slow_python(facts):
         given.append("is_async=True")
     return f"uphill.train({', '.join(given)})"
@@ -72,4 +82,7 @@ def _given(facts: EnvironmentFacts) -> list[str]:
     for key, value in choice.env_kwargs.items():
         text = value if isinstance(value, str) else json.dumps(value)
         given.append(f"--env.{key.replace('_', '-')} {shlex.quote(text)}")
+    given += [f"--wrapper {shlex.quote(one.text)}" for one in choice.alterations.wrappers]
+    if choice.alterations.max_episode_steps is not None:
+        given.append(f"--max-episode-steps {choice.alterations.max_episode_steps}")
     return given

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -22,11 +22,13 @@ from uphill.doctor.rules import find
 from uphill.doctor.subject import Subject, subject_of
 from uphill.doctor.training import FEWEST_STEPS, affordable_steps, train_briefly
 from uphill.doctor.watch import TookTooLong, Watch
+from uphill.envs.alterations import Alterations
 from uphill.envs.base import World
 from uphill.envs.make import choose
+from uphill.envs.wrappers import Wrapper, wrappings_of
 from uphill.errors import UphillError
 from uphill.policies.encodings import encoding_of
-from uphill.runs.configuration import decode
+from uphill.runs.configuration import decode, encode
 from uphill.runs.settings import BackendName
 
 _CALL_SECONDS, _TRAINING_SECONDS = 10.0, 60.0
@@ -64,6 +66,8 @@ def examine(
     backend: BackendName = "auto",
     *,
     env_kwargs: dict[str, Any] | None = None,
+    max_episode_steps: int | None = None,
+    wrappers: Sequence[Wrapper] = (),
     seed: int = 0,
     steps: int | None = None,
     quiet: bool = False,
@@ -78,13 +82,16 @@ def examine(
     """
     decode(BackendName, backend, "backend")
     env_kwargs = decode(dict, env_kwargs or {}, "env_kwargs")
+    limit = decode(int | None, encode(max_episode_steps), "max_episode_steps")
     if seed < 0:
         raise UphillError(f"seed is {seed}: use 0 or more.")
     if steps is not None and steps < 0:
         raise UphillError(f"steps is {steps}: use 0 or more.")
     with captured(quiet) as capture, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what matters of them, Gymnasium's checker says
-        subject = subject_of(choose(env, backend, env_kwargs), _CALL_SECONDS)
+        alterations = Alterations(limit, wrappings_of(wrappers))
+        choice = choose(env, backend, env_kwargs, alterations=alterations)
+        subject = subject_of(choice, _CALL_SECONDS)
         facts = _probe(subject, seed, capture)
         facts = _train(subject, facts, seed, steps, capture)
     findings = tuple(find(facts))

@@ -10,7 +10,13 @@ import gymnasium
 
 from uphill.doctor.play import describe_error
 from uphill.doctor.watch import TookTooLong, Watch
-from uphill.envs.backends.gymnasium import factory_of, make_bare, spec_of, time_limit, unmakeable
+from uphill.envs.backends.gymnasium import (
+    checked_time_limit,
+    factory_of,
+    make_bare,
+    spec_of,
+    unmakeable,
+)
 from uphill.envs.backends.old_gym import has_old_signatures
 from uphill.envs.backends.pool_of_one import PooledEnv
 from uphill.envs.base import World
@@ -74,9 +80,10 @@ def _from_gymnasium(
     source, kwargs = spec_of(env) if isinstance(env, str) else env, choice.env_kwargs
     with _making(choice), Watch(_MAKING_SECONDS) as watch:
         is_old = watch.call(_is_old, source, kwargs, seconds)
-        factory = factory_of(source, kwargs, is_old)
+        factory = factory_of(source, kwargs, is_old, choice.alterations)
         made = watch.call(factory)
-        limit, spec = time_limit(made), getattr(made, "spec", None)
+        limit = checked_time_limit(made, choice.alterations)
+        spec = getattr(made, "spec", None)
         for field in ("observation_space", "action_space"):
             if not isinstance(getattr(made, field, None), gymnasium.Space):
                 raise UphillError(f"has no {field}: set self.{field} to a space in __init__.")
@@ -121,7 +128,7 @@ def _is_old(source: Any, kwargs: dict[str, Any], seconds: float) -> bool:
 
 
 def _from_pool(choice: EnvironmentChoice) -> Subject:
-    make = partial(PooledEnv, str(choice.env), choice.env_kwargs)
+    make = partial(PooledEnv, str(choice.env), choice.pool_arguments)
     env = make()
     env.close()
     return Subject(choice, "EnvPool", make, False, env.max_episode_steps, env.reward_threshold)

@@ -3,7 +3,6 @@
 import time
 from dataclasses import replace
 
-import gymnasium
 import jax
 import numpy as np
 
@@ -96,9 +95,5 @@ def _trainable(subject: Subject) -> EnvironmentChoice:
         return choice
     if subject.max_episode_steps is not None:
         return replace(choice, backend="gymnasium")
-
-    def limited() -> gymnasium.Env:
-        return gymnasium.wrappers.TimeLimit(subject.make(), _LIMIT)
-
-    limited.__name__ = choice.name
-    return EnvironmentChoice(limited, "gymnasium", choice.reason, {})
+    limited = replace(choice.alterations, max_episode_steps=_LIMIT)
+    return replace(choice, backend="gymnasium", alterations=limited)

@@ -148,6 +148,8 @@ class CompiledEnvironment(eqx.Module):
 
     world: World = eqx.field(static=True)
     num_envs: int = eqx.field(static=True)
+    time_limit: int | None = eqx.field(static=True, default=None)
+    """in place of the world's own"""
 
     @property
     def observation_space(self) -> gymnasium.Space:
@@ -159,7 +161,7 @@ class CompiledEnvironment(eqx.Module):
 
     @property
     def max_episode_steps(self) -> int:
-        return self.world.max_episode_steps
+        return self.time_limit or self.world.max_episode_steps
 
     @property
     def reward_threshold(self) -> float | None:

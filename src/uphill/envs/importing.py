@@ -1,10 +1,11 @@
 """A user's own module, imported since the user named it: it registers an environment, or has a part
-of an algorithm."""
+of an algorithm, or a wrapper."""
 
 import importlib
 import os
 import sys
 from types import ModuleType
+from typing import Any
 
 from uphill.envs.backends.checks import own_traceback
 from uphill.errors import UphillError
@@ -32,3 +33,18 @@ def imported(module: str, wanted: str) -> ModuleType:
             f"The module {module!r} of {wanted!r} could not be imported; its own error follows.\n"
             + own_traceback(error)
         ) from error
+
+
+def named(name: str, field: str) -> Any:
+    """What `module:Name` names, the value of `field`; the module is imported.
+
+    Raises:
+        UphillError: if there is no such module, or nothing of that name in it.
+    """
+    module, _, path = name.partition(":")
+    found: Any = imported(module, name)
+    for attribute in path.split("."):
+        found = getattr(found, attribute, None)
+    if found is None:
+        raise UphillError(f"{field} is {name}, but the module {module!r} has no {path}.")
+    return found

@@ -3,18 +3,20 @@
 import importlib.util
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, TypeGuard
 
 import gymnasium
 import numpy as np
 
+from uphill.envs.alterations import UNALTERED, Alterations
 from uphill.envs.backends import envpool as envpool_backend
 from uphill.envs.backends import gymnasium as gymnasium_backend
 from uphill.envs.backends.envpool import EnvPoolEnvironment
 from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.base import CompiledEnvironment, Configurable, World
+from uphill.envs.ids import OURS
 from uphill.envs.worlds import WORLDS, make_world
 from uphill.errors import UphillError
 from uphill.words import option
@@ -37,11 +39,18 @@ class EnvironmentChoice:
     reason: str
     env_kwargs: dict[str, Any]
     is_async: bool = False
+    alterations: Alterations = UNALTERED
 
     @property
     def name(self) -> str:
         """The environment's ID, or what its maker or its world is called."""
         return name_of(self.env)
+
+    @property
+    def pool_arguments(self) -> dict[str, Any]:
+        """What EnvPool makes it with."""
+        limit = self.alterations.max_episode_steps
+        return self.env_kwargs | ({} if limit is None else {"max_episode_steps": limit})
 
 
 def choose(
@@ -49,6 +58,7 @@ def choose(
     backend: Literal["auto", "compiled", "envpool", "gymnasium"] = "auto",
     env_kwargs: dict[str, Any] | None = None,
     is_async: bool = False,
+    alterations: Alterations = UNALTERED,
 ) -> EnvironmentChoice:
     """Pick the fastest backend that has exactly this environment, or check the one asked for.
 
@@ -56,6 +66,7 @@ def choose(
         UphillError: if nobody knows the environment, or not the backend that was asked for.
     """
     env_kwargs = env_kwargs or {}
+    _check_one_limit(env_kwargs, alterations)
     if looks_like_world(env):
         _check_world(env)
     elif not callable(env) and not isinstance(env, str):
@@ -63,12 +74,28 @@ def choose(
             f"env is {type(env).__name__}: give an environment's ID or a function that makes one "
             "(many are made, so one that exists already is not enough), or a compiled world."
         )
-    if isinstance(env, str) and env.removeprefix("uphill/") in WORLDS:
-        env = env.removeprefix("uphill/")  # what Gymnasium calls our worlds
-    chosen, reason = (
-        _pick(env, env_kwargs) if backend == "auto" else _insist(env, backend, env_kwargs)
-    )
-    return EnvironmentChoice(env, chosen, reason, env_kwargs, is_async)
+    if isinstance(env, str) and env.removeprefix(OURS) in WORLDS:
+        env = env.removeprefix(OURS)  # what Gymnasium calls our worlds
+    if alterations.needs_gymnasium or backend == "gymnasium":
+        alterations = _with_limit_of_world(env, env_kwargs, alterations)
+    if alterations.needs_gymnasium:
+        chosen, reason = _wrapped(env, backend, alterations)
+    elif backend == "auto":
+        chosen, reason = _pick(env, env_kwargs)
+    else:
+        chosen, reason = _insist(env, backend, env_kwargs)
+    return EnvironmentChoice(env, chosen, reason, env_kwargs, is_async, alterations)
+
+
+def _check_one_limit(env_kwargs: dict[str, Any], alterations: Alterations) -> None:
+    """Raises:
+    UphillError: if two time limits are asked for.
+    """
+    limit, other = alterations.max_episode_steps, env_kwargs.get("max_episode_steps")
+    if limit is not None and other is not None:
+        raise UphillError(
+            f"max_episode_steps is {limit}, and among env_kwargs it is {other}: give it once."
+        )
 
 
 def looks_like_world(env: Any) -> TypeGuard[World]:
@@ -126,6 +153,47 @@ def _pick(env: str | Callable | World, env_kwargs: dict[str, Any]) -> tuple[Back
     return "envpool", "EnvPool has it in C++"
 
 
+def _with_limit_of_world(
+    env: str | Callable | World, env_kwargs: dict[str, Any], alterations: Alterations
+) -> Alterations:
+    """A world of ours as Gymnasium makes it has the time limit that its arguments ask for."""
+    if not isinstance(env, str) or env not in WORLDS or env in gymnasium.registry:
+        return alterations
+    if alterations.max_episode_steps is not None:
+        return alterations
+    limit = make_world(env, env_kwargs).max_episode_steps
+    return replace(alterations, max_episode_steps=limit)
+
+
+def _wrapped(
+    env: str | Callable | World, backend: str, alterations: Alterations
+) -> tuple[Backend, str]:
+    """What only an environment of Python's can have."""
+    name, reason = name_of(env), alterations.needs_gymnasium
+    if looks_like_world(env):
+        raise UphillError(
+            f"{name} is a compiled world, and {reason}, which only Python environments can be: "
+            f"wrap uphill.envs.registration.WorldEnv({name}()) in a function that makes that."
+        )
+    if backend not in ("auto", "gymnasium"):
+        raise UphillError(
+            f"backend is {backend!r}, and {name} {reason.removeprefix('it ')}, which only Python "
+            f"environments can be: leave out {option('backend')}."
+        )
+    if isinstance(env, str):
+        if env not in gymnasium.registry and _is_pools(env):
+            raise UphillError(
+                f"{env} is EnvPool's alone, and {reason}, which only Python environments can be: "
+                "leave that out (EnvPool's own options are --env.KEY VALUE)."
+            )
+        gymnasium_backend.spec_of(env)
+    return "gymnasium", reason
+
+
+def _is_pools(env_id: str) -> bool:
+    return importlib.util.find_spec("envpool") is not None and envpool_backend.supports(env_id)
+
+
 def _is_ours_alone(env_id: str) -> bool:
     """Whether no other backend could take a world's keyword arguments."""
     return isinstance(WORLDS[env_id], Configurable) or env_id not in gymnasium.registry
@@ -158,11 +226,6 @@ def _insist(
                 f"{option('backend')}."
             )
     if backend == "gymnasium" and isinstance(env, str):
-        if env in WORLDS and env not in gymnasium.registry:
-            raise UphillError(
-                f"backend is 'gymnasium', but Gymnasium does not have {env!r}: leave out "
-                f"{option('backend')}."
-            )
         gymnasium_backend.spec_of(env)
     return backend, "you asked for it"
 
@@ -185,10 +248,16 @@ def name_of(env: Any) -> str:
 
 
 def known_environments(pattern: str = "") -> dict[str, Backend]:
-    """Every environment whose name contains `pattern`, and the backend that runs it here."""
+    """Every environment whose name contains `pattern`, and the backend that runs it here. Left out
+    are names that Gymnasium keeps only to say where an environment has gone."""
     has_envpool = importlib.util.find_spec("envpool") is not None
     pools = envpool_backend.names() if has_envpool else []
-    backends: dict[str, Backend] = dict.fromkeys(gymnasium.registry, "gymnasium")
+    known = [
+        name
+        for name, spec in gymnasium.registry.items()
+        if not (name.startswith(OURS) or _is_gone(spec.entry_point))
+    ]
+    backends: dict[str, Backend] = dict.fromkeys(known, "gymnasium")
     backends |= dict.fromkeys(pools, "envpool")
     backends |= dict.fromkeys(WORLDS, "compiled")
     return {
@@ -196,6 +265,10 @@ def known_environments(pattern: str = "") -> dict[str, Backend]:
         for name, backend in sorted(backends.items())
         if pattern.lower() in name.lower()
     }
+
+
+def _is_gone(entry_point: Any) -> bool:
+    return getattr(entry_point, "__name__", "").startswith("_raise")
 
 
 def lane_seed(seed: int, lane: int, resumed_at: int = 0) -> int:
@@ -224,15 +297,19 @@ def make_env(
     choice = env if isinstance(env, EnvironmentChoice) else choose(env)
     lane_seeds = [lane_seed(seed, lane, resumed_at) for seed in seeds for lane in range(num_envs)]
     if choice.backend == "compiled":
-        return CompiledEnvironment(make_world(choice.env, choice.env_kwargs), num_envs), None
+        world, limit = make_world(choice.env, choice.env_kwargs), choice.alterations
+        return CompiledEnvironment(world, num_envs, limit.max_episode_steps), None
     if choice.backend == "envpool":
+        env_kwargs = choice.pool_arguments
         if sys.platform == "linux":
-            return EnvPoolEnvironment(str(choice.env), lane_seeds, choice.env_kwargs), None
-        pool = envpool_backend.make_pool(str(choice.env), lane_seeds, choice.env_kwargs)
+            return EnvPoolEnvironment(str(choice.env), lane_seeds, env_kwargs), None
+        pool = envpool_backend.make_pool(str(choice.env), lane_seeds, env_kwargs)
         limit, threshold = envpool_backend.pool_time_limit(pool), pool.spec.reward_threshold
         dtype = envpool_backend.action_dtype(pool)
         return HostEnvironment(choice.name, pool, lane_seeds, limit, threshold, dtype), None
-    python = gymnasium_backend.prepare(choice.env, choice.env_kwargs, choice.name)
+    python = gymnasium_backend.prepare(
+        choice.env, choice.env_kwargs, choice.name, choice.alterations
+    )
     vector = gymnasium_backend.make_vector(
         python.factory, len(lane_seeds), choice.is_async, choice.name
     )

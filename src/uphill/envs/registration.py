@@ -1,13 +1,13 @@
-"""Compiled worlds as Gymnasium environments, with pictures: importing this registers `uphill/NAME`.
+"""Compiled worlds as Gymnasium environments, with pictures.
 
 >>> import gymnasium
->>> import uphill.envs.registration
+>>> import uphill
 >>> env = gymnasium.make("uphill/CartPole-v1", render_mode="rgb_array")
 >>> env.reset(seed=0)[0].shape, env.render().shape
 ((4,), (400, 600, 3))
 
-`gymnasium.make("uphill.envs.registration:uphill/CartPole-v1")` does without the import. Gymnasium
-1.0 dropped plugins that register themselves, and `import uphill` alone stays light.
+`gymnasium.make("uphill:uphill/CartPole-v1")` does without the import.
+`ids.py` registers them.
 """
 
 from functools import partial
@@ -21,7 +21,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from uphill.envs.base import Informative, World
 from uphill.envs.pictures import frames_per_second, has_picture, render
-from uphill.envs.worlds import WORLDS, make_world
+from uphill.envs.worlds import make_world
 from uphill.trajectory import narrow
 
 
@@ -148,20 +148,3 @@ def _numpy(observation: PyTree) -> PyTree[np.ndarray]:
 def _plain(info: dict[str, Any]) -> dict[str, Any]:
     """Numbers and flags of Python's own."""
     return {name: value.item() for name, value in info.items()}
-
-
-def register_worlds() -> None:
-    """Tell Gymnasium of every compiled world; a second time changes nothing."""
-    for name, world in WORLDS.items():
-        if f"uphill/{name}" in gymnasium.registry:
-            continue
-        gymnasium.register(
-            f"uphill/{name}",
-            entry_point=f"{__name__}:WorldEnv",
-            kwargs={"world": name},
-            max_episode_steps=world.max_episode_steps,
-            reward_threshold=world.reward_threshold,
-        )
-
-
-register_worlds()

@@ -49,6 +49,7 @@ from uphill.parts.surrogates import ScoreFunction as ScoreFunction
 from uphill.parts.surrogates import Surrogate as Surrogate
 from uphill.parts.value_function import Replay as Replay
 from uphill.parts.value_function import ValueFunction as ValueFunction
-from uphill.policies.networks import Convolution as Convolution
+from uphill.policies.convolutions import AutoConvolution as AutoConvolution
+from uphill.policies.convolutions import Convolution as Convolution
 from uphill.policies.policy import NetworkSettings as NetworkSettings
 from uphill.policies.policy import PolicySettings as PolicySettings

@@ -12,6 +12,7 @@ from uphill.parts.checks import (
     check_probabilities,
     check_schedule,
     check_static,
+    choices,
     require,
 )
 from uphill.parts.estimators import Estimator
@@ -21,6 +22,9 @@ from uphill.parts.schedule import Schedule
 from uphill.parts.surrogates import Surrogate
 from uphill.policies.policy import PolicySettings
 from uphill.trajectory import Scalar
+
+_SCALES = ("none", "batch", "minibatch")
+_MEANS = ("steps", "episodes")
 
 
 def _parse_mixture(value: "str | Scalar | Schedule | None") -> Schedule | None:
@@ -43,10 +47,10 @@ class Algorithm(eqx.Module):
     recompute_advantages: bool = eqx.field(static=True, default=False)
     """Compute advantages and targets anew before each epoch, with the networks as they have become;
     needs several epochs."""
-    scale_advantages: str = eqx.field(static=True, default="none")
+    scale_advantages: str = eqx.field(static=True, default="none", metadata=choices(*_SCALES))
     """Shift and scale advantages to mean 0 and deviation 1: none, batch or minibatch. (Biased: it
     divides by a number that the batch itself gave.)"""
-    mean_over: str = eqx.field(static=True, default="steps")
+    mean_over: str = eqx.field(static=True, default="steps", metadata=choices(*_MEANS))
     """What the sum of gradients is divided by: steps, or episodes (the exact gradient of J)."""
     entropy: Schedule = eqx.field(converter=Schedule.of("entropy"), default=0.0)
     """Weight of the policy's entropy in the objective: more of it, more exploration."""
@@ -59,6 +63,9 @@ class Algorithm(eqx.Module):
     None for never."""
     normalize_observations: bool = eqx.field(static=True, default=False)
     """Scale observations by their running mean and deviation; the first batch only measures."""
+    observation_categories: int | None = eqx.field(static=True, default=None)
+    """Take the numbers of images of bytes for so many categories, counted from 0, and not for
+    brightness: 11 for MiniGrid."""
     normalize_rewards: bool = eqx.field(static=True, default=False)
     """Divide rewards by the running deviation of the discounted return, and cut them at 10; the
     first batch only measures."""
@@ -84,9 +91,17 @@ class Algorithm(eqx.Module):
     def __check_init__(self) -> None:
         check_parts(self)
         check_count(num_epochs=self.num_epochs, num_minibatches=self.num_minibatches)
-        check_choice(("none", "batch", "minibatch"), scale_advantages=self.scale_advantages)
-        check_choice(("steps", "episodes"), mean_over=self.mean_over)
+        check_choice(_SCALES, scale_advantages=self.scale_advantages)
+        check_choice(_MEANS, mean_over=self.mean_over)
         check_schedule(entropy=self.entropy)
+        if self.observation_categories is not None:
+            check_count(observation_categories=self.observation_categories)
+            require(
+                self.observation_categories > 1,
+                "observation_categories",
+                self.observation_categories,
+                "a number that can only be 0 says nothing, so use at least 2",
+            )
         if self.uniform_mixture is not None:
             check_probabilities(uniform_mixture=self.uniform_mixture)
         self._check_needs()

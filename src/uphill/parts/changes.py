@@ -1,12 +1,12 @@
 """Changes of an algorithm, by keyword: one that is no field is refused, with where it belongs."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from typing import Any
 
 from uphill.errors import UphillError
 from uphill.parts.algorithm import Algorithm
+from uphill.parts.meant import meant_by
 from uphill.parts.schedule import Schedule
 from uphill.policies.policy import PolicySettings
 
@@ -34,12 +34,13 @@ def _mend(parts: Mapping[str, Any], name: str, value: Any, names: list[str]) -> 
         place = homes[name]
         changed = _written(replace(parts[place], **{name: value}))
         return f"it is a setting of the {place}, so write {place}={changed}"
-    close = difflib.get_close_matches(name, [*names, *homes], n=1)
-    if not close:
+    settings = [f"{place}.{field}" for field, place in homes.items()]
+    meant = meant_by(name, [*names, *settings])
+    if not meant:
         return f"an algorithm has no such field; its fields are {', '.join(names)}"
-    place = homes.get(close[0])
-    meant = close[0] if place is None else f"{close[0]}, a setting of the {place}"
-    return f"an algorithm has no such field; perhaps you mean {meant}"
+    place, _, field = meant[0].rpartition(".")
+    where = f", a setting of the {place}" if place else ""
+    return f"an algorithm has no such field; perhaps you mean {field}{where}"
 
 
 def _written(value: Any) -> str:

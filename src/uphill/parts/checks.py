@@ -26,6 +26,11 @@ def require(condition: Any, field: str, value: object, mend: str) -> None:
         raise UphillError(f"{field} is {value}: {mend}.")
 
 
+def choices(*names: str) -> dict[str, tuple[str, ...]]:
+    """The metadata of a field that is one of these words, for the command line's help."""
+    return {"choices": names}
+
+
 def check_choice(choices: tuple[str, ...], **fields: str) -> None:
     """Each field is one of the choices."""
     for name, value in fields.items():

@@ -12,9 +12,11 @@ import equinox as eqx
 from jaxtyping import Bool
 
 from uphill.errors import UphillError
-from uphill.parts.checks import check_choice, check_count, require
+from uphill.parts.checks import check_choice, check_count, choices, require
 from uphill.theory.returns import inside_finished_episode
 from uphill.trajectory import BLOCK, Array, Trajectory
+
+_TAILS = ("cut", "mask")
 
 
 class Sampling(eqx.Module):
@@ -116,13 +118,13 @@ class Steps(Windows):
     """Environments that step together."""
     num_steps: int = eqx.field(static=True, default=128)
     """Steps of each environment in one update."""
-    tail: str = eqx.field(static=True, default="cut")
+    tail: str = eqx.field(static=True, default="cut", metadata=choices(*_TAILS))
     """Without a value function, what an episode that the window leaves unfinished counts for: cut
     (its return so far, biased) or mask (nothing; favours short episodes)."""
 
     def __check_init__(self) -> None:
         check_count(num_envs=self.num_envs, num_steps=self.num_steps)
-        check_choice(("cut", "mask"), tail=self.tail)
+        check_choice(_TAILS, tail=self.tail)
 
     def counted(self, trajectory: Trajectory) -> Bool[Array, "T N"]:
         if self.tail == "cut":

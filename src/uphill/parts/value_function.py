@@ -16,6 +16,7 @@ from uphill.parts.checks import (
     check_not_negative,
     check_parts,
     check_unit,
+    choices,
     require,
 )
 from uphill.parts.estimators import bootstrapped, to_go
@@ -27,6 +28,8 @@ from uphill.parts.seen import Seen, Served
 from uphill.policies.policy import Critic, NetworkSettings, Policy, make_critic, values
 from uphill.theory.returns import following, lambda_return, one_step_return
 from uphill.trajectory import Array, Scalar
+
+_TARGETS = ("estimator", "monte-carlo", "td", "lambda")
 
 
 class Replay(eqx.Module):
@@ -62,7 +65,7 @@ class ValueFunction(Baseline):
     network: NetworkSettings = NetworkSettings()
     shares_trunk: bool = eqx.field(static=True, default=False)
     """V is a head on the policy's hidden layers; `network` is then not used."""
-    targets: str = eqx.field(static=True, default="estimator")
+    targets: str = eqx.field(static=True, default="estimator", metadata=choices(*_TARGETS))
     """What V learns: estimator (the estimator's return), monte-carlo (the rewards to the end of the
     episode), td (r + γ V(s')) or lambda (the λ-return)."""
     lam: Scalar = 0.95
@@ -177,7 +180,7 @@ class ValueFunction(Baseline):
         check_not_negative(coefficient=self.coefficient)
         check_unit(lam=self.lam)
         check_count(num_steps=self.num_steps)
-        check_choice(("estimator", "monte-carlo", "td", "lambda"), targets=self.targets)
+        check_choice(_TARGETS, targets=self.targets)
         self._check_optimizer()
         require(
             self.replay is None or self.targets in ("monte-carlo", "td"),

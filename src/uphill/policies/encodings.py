@@ -16,8 +16,14 @@ from gymnasium import spaces
 from jaxtyping import Float, PyTree, Shaped
 
 from uphill.errors import UphillError
+from uphill.policies.images import Image, least_side, rows_axis, white_of
 from uphill.trajectory import Array, fits_32_bits
+from uphill.words import among
 
+_FEW = 8
+"""Numbers of an observation that are shown, at most."""
+_LEAST_GRID = 5
+"""Pixels that a grid of choices has along a side, at least, to be looked at as an image."""
 _FAR, _FARTHEST = 2**20, 2**64
 """How far from 0 numbers get an offset: float32 steps by 1/8 there, and clocks don't reach 2⁶⁴."""
 
@@ -30,7 +36,8 @@ class Numbers:
     is_scaled: bool = True
     """whether observation normalisation applies to it"""
     is_image: bool = False
-    """whether it is an image of bytes, which become fractions of 255"""
+    """whether it is an image, whose numbers become fractions of `white`"""
+    white: int = 255
     offset: tuple[int | float, ...] = field(default=(), compare=False)
     """what is subtracted from each number before it gets 32 bits; empty where all of them fit.
     It belongs to a policy, not to the space: spaces are alike whatever was subtracted."""
@@ -62,7 +69,7 @@ class Numbers:
         batch = leaf.shape[: leaf.ndim - len(self.shape)]
         numbers = leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
         if self.is_image:
-            numbers = numbers / 255
+            numbers = numbers / self.white
         return numbers.reshape(*batch, self.size)
 
     def checked(self, leaf: np.ndarray) -> np.ndarray:
@@ -107,7 +114,8 @@ def _difference(leaf: np.ndarray, offset: np.ndarray, whole: np.ndarray | None) 
 
 @dataclass(frozen=True)
 class OneHot:
-    """A `Discrete` or `MultiDiscrete` leaf: a one-hot vector for each of its choices."""
+    """A `Discrete` or `MultiDiscrete` leaf, or a grid of categories: a one-hot vector for each of
+    its choices."""
 
     sizes: tuple[int, ...]
     starts: tuple[int, ...]
@@ -117,10 +125,20 @@ class OneHot:
     def size(self) -> int:
         return sum(self.sizes)
 
+    @property
+    def is_grid(self) -> bool:
+        """Whether it is an image whose pixels are choices of one kind."""
+        has_pixels = 2 <= len(self.shape) <= 4 and least_side(self.shape) >= _LEAST_GRID
+        return has_pixels and len(set(self.sizes)) == 1
+
     def encode(self, leaf: Shaped[Array, "*batch_and_shape"]) -> Float[Array, "*batch size"]:
         batch = leaf.shape[: leaf.ndim - len(self.shape)]
         choices = leaf.reshape(*batch, len(self.sizes))
         starts = self.starts if _far_starts(self) is None else [0] * len(self.sizes)
+        if self.is_grid:  # at once: it has many
+            choices = choices - jnp.broadcast_to(jnp.asarray(starts), choices.shape)
+            vectors = jax.nn.one_hot(choices, self.sizes[0], dtype=jnp.float32)
+            return vectors.reshape(*batch, self.size)
         vectors = [
             jax.nn.one_hot(choices[..., k] - start, size, dtype=jnp.float32)
             for k, (size, start) in enumerate(zip(self.sizes, starts, strict=True))
@@ -128,7 +146,17 @@ class OneHot:
         return jnp.concatenate(vectors, -1)
 
     def narrowed(self, leaf: np.ndarray) -> np.ndarray:
-        """The choices in 32 bits: counted from 0 where they have more, as `encode` knows."""
+        """The choices in 32 bits: counted from 0 where they have more, as `encode` knows.
+
+        Raises:
+            UphillError: if bytes were said to be categories, and one of them is none.
+        """
+        is_of_bytes = leaf.dtype == np.uint8 and self.is_grid and not any(self.starts)
+        if is_of_bytes and (leaf >= self.sizes[0]).any():
+            raise UphillError(
+                f"The observation has the category {leaf.max()}, and observation_categories is "
+                f"{self.sizes[0]}: categories count from 0, so give one more than the largest."
+            )
         starts = _far_starts(self)
         if starts is not None:
             leaf = leaf - starts
@@ -149,9 +177,10 @@ class OneHot:
             if leaf.dtype.kind != "f" or (whole == leaf).all():
                 return whole
         ends = zip(low.ravel().tolist(), high.ravel().tolist(), strict=True)
-        choices = ", ".join(f"{first} to {last}" for first, last in ends)
+        choices = ", ".join(among(list(dict.fromkeys(f"{a} to {b}" for a, b in ends))))
+        shown = leaf.tolist() if leaf.size <= _FEW else "an array"
         raise UphillError(
-            f"The observation is {leaf.tolist()}, where the environment's space has whole numbers "
+            f"The observation is {shown}, where the environment's space has whole numbers "
             f"({choices}): give it as the environment returns it."
         )
 
@@ -194,11 +223,13 @@ class Group:
 Encoding = Numbers | OneHot | Group
 
 
-def encoding_of(space: gymnasium.Space) -> Encoding:
-    """How to encode the observations of `space`.
+def encoding_of(space: gymnasium.Space, categories: int | None = None) -> Encoding:
+    """How to encode the observations of `space`. The numbers of images of bytes are brightness, or
+    so many `categories`.
 
     Raises:
-        UphillError: for a space that is not supported, or has no numbers.
+        UphillError: for a space that is not supported, or has no numbers; or where there are
+            categories, and no image of bytes.
     """
     encoding = _encoding_of(space)
     if encoding.size == 0:
@@ -206,7 +237,63 @@ def encoding_of(space: gymnasium.Space) -> Encoding:
             f"The observation space {space} has no numbers: give a policy something to see, a Box "
             "with one number that never changes if need be."
         )
+    if categories is None:
+        return encoding
+    categorical = _with_categories(encoding, space, categories)
+    if categorical == encoding:
+        raise UphillError(
+            f"observation_categories is {categories}: the observation space {space} has no image "
+            "of bytes (uint8, 0 to 255) whose numbers could be categories, so leave it out."
+        )
+    return categorical
+
+
+def _with_categories(encoding: Encoding, space: gymnasium.Space, categories: int) -> Encoding:
+    match encoding:
+        case Group():
+            assert isinstance(space, spaces.Dict | spaces.Tuple)
+            parts = space.spaces if isinstance(space, spaces.Tuple) else tuple(space.values())
+            pairs = zip(encoding.parts, parts, strict=True)
+            return replace(
+                encoding, parts=tuple(_with_categories(*pair, categories) for pair in pairs)
+            )
+        case Numbers(is_image=True) if space.dtype == np.uint8:
+            size = encoding.size
+            return OneHot((categories,) * size, (0,) * size, encoding.shape)
     return encoding
+
+
+def is_of(encoding: Encoding, space: gymnasium.Space) -> bool:
+    """Whether it encodes observations of `space`, whatever it makes of their numbers: the same
+    image may be one of brightness, one of categories, or plain numbers."""
+    match encoding, space:
+        case Group(keys=None), spaces.Tuple():
+            parts = space.spaces
+        case Group(), spaces.Dict() if encoding.keys == tuple(space.spaces):
+            parts = tuple(space.values())
+        case ((Numbers() | OneHot()), spaces.Box()) if white_of(space) is not None:
+            return encoding.shape == space.shape
+        case _:
+            return encoding == _encoding_of(space)
+    return len(parts) == len(encoding.parts) and all(map(is_of, encoding.parts, parts))
+
+
+def images_in(encoding: Encoding, any_of_three_axes: bool = False, start: int = 0) -> list[Image]:
+    """The images among the features, which begin at `start`: grids of choices are some, too; and
+    if so asked, all numbers that have three axes."""
+    match encoding:
+        case Group():
+            found = []
+            for part in encoding.parts:
+                found += images_in(part, any_of_three_axes, start)
+                start += part.size
+            return found
+        case OneHot() if encoding.is_grid:
+            shape = (*encoding.shape, encoding.sizes[0])
+            return [Image(start, shape, rows_axis(encoding.shape))]
+        case Numbers() if encoding.is_image or (any_of_three_axes and len(encoding.shape) == 3):
+            return [Image(start, encoding.shape, rows_axis(encoding.shape))]
+    return []
 
 
 def starting_at(encoding: Encoding, first: PyTree[np.ndarray]) -> Encoding:
@@ -232,8 +319,10 @@ def narrowed(encoding: Encoding, observation: PyTree[np.ndarray]) -> PyTree[np.n
 def _encoding_of(space: gymnasium.Space) -> Encoding:
     match space:
         case spaces.Box():
-            is_image = _is_image(space)
-            return Numbers(tuple(space.shape), is_scaled=not is_image, is_image=is_image)
+            white = white_of(space)
+            if white is None:
+                return Numbers(tuple(space.shape))
+            return Numbers(tuple(space.shape), is_scaled=False, is_image=True, white=white)
         case spaces.MultiBinary():
             return Numbers(tuple(space.shape), is_scaled=False)
         case spaces.Discrete():
@@ -248,11 +337,6 @@ def _encoding_of(space: gymnasium.Space) -> Encoding:
         f"The observation space {space} is not supported: use Box, Discrete, MultiDiscrete, "
         "MultiBinary, or a Dict or Tuple of these."
     )
-
-
-def _is_image(space: spaces.Box) -> bool:
-    is_full = bool((space.low == 0).all() and (space.high == 255).all())
-    return space.dtype == np.uint8 and len(space.shape) == 3 and is_full
 
 
 def scaled_features(encoding: Encoding) -> tuple[bool, ...]:

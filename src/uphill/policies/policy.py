@@ -12,20 +12,19 @@ from jaxtyping import Float, Shaped
 
 from uphill.errors import UphillError
 from uphill.policies.actions import BOX_DISTRIBUTIONS, ActionKind, Bounded, Choice
-from uphill.policies.encodings import Encoding, Numbers
-from uphill.policies.networks import (
-    ACTIVATIONS,
-    MLP,
+from uphill.policies.convolutions import (
+    AutoConvolution,
     Convolution,
     ConvolutionalTrunk,
     convolutional,
-    linear,
-    mlp,
-    over_vectors,
 )
+from uphill.policies.encodings import Encoding, images_in
+from uphill.policies.images import Image
+from uphill.policies.networks import MLP, check_activation, linear, mlp, over_vectors
 from uphill.policies.own_network import NetworkFactory, OwnTrunk, own_trunk
 from uphill.theory.distributions import Distribution
 from uphill.trajectory import Array
+from uphill.words import listed
 
 Trunk = MLP | ConvolutionalTrunk | OwnTrunk
 
@@ -40,21 +39,23 @@ def _widths(hidden: Any) -> tuple[int, ...]:
     return tuple(hidden)
 
 
+# What the command line's help shows as choices.
+_ACTIVATIONS = {"choices": ("tanh", "relu", "elu", "gelu", "silu")}
+_LOG_STDS = {"choices": ("free", "head", "network")}
+
+
 class NetworkSettings(eqx.Module):
     """The size and shape of a network."""
 
     hidden: tuple[int, ...] = eqx.field(static=True, converter=_widths, default=(64, 64))
     """Units of each hidden layer; none makes it linear."""
-    activation: str = eqx.field(static=True, default="tanh")
+    activation: str = eqx.field(static=True, default="tanh", metadata=_ACTIVATIONS)
     """Activation of the hidden layers: tanh, relu, elu, gelu or silu."""
-    convolution: Convolution | None = None
-    """Convolutional layers before the hidden ones, for observations that are one image."""
+    convolution: AutoConvolution | Convolution | None = AutoConvolution()
+    """Convolutional layers before the hidden ones, for each image of the observation."""
 
     def __check_init__(self) -> None:
-        if self.activation not in ACTIVATIONS:
-            raise UphillError(
-                f"activation is {self.activation!r}: choose one of {', '.join(ACTIVATIONS)}."
-            )
+        check_activation(self.activation)
         if not all(isinstance(units, int | np.integer) for units in self.hidden):
             raise UphillError(f"hidden is {self.hidden}: use a whole number for each layer.")
         if any(units < 1 for units in self.hidden):
@@ -66,10 +67,12 @@ class PolicySettings(NetworkSettings):
 
     initial_log_std: float = eqx.field(static=True, default=0.0)
     """Logarithm of σ before training, for continuous actions (as a fraction of half the range)."""
-    log_std: str = eqx.field(static=True, default="free")
+    log_std: str = eqx.field(static=True, default="free", metadata=_LOG_STDS)
     """Where log σ comes from: free (a parameter, the same for every observation), head (of the
     policy's network) or network (of its own)."""
-    distribution: str = eqx.field(static=True, default="gaussian")
+    distribution: str = eqx.field(
+        static=True, default="gaussian", metadata={"choices": BOX_DISTRIBUTIONS}
+    )
     """Distribution over continuous actions: gaussian (clipped to the bounds), tanh-gaussian
     (squashed into them) or beta."""
 
@@ -272,14 +275,48 @@ def make_trunk(
     if network is not None:
         return own_trunk(network, num_features, generator)
     convolution = settings.convolution
-    if convolution is None:
+    images = _convolved_images(convolution, encoding)
+    if convolution is None or not images:
         sizes = (num_features, *settings.hidden)
         return mlp(sizes, settings.activation, generator), sizes[-1]
-    if not (isinstance(encoding, Numbers) and len(encoding.shape) == 3):
-        raise UphillError(
-            f"convolution has kernels {convolution.kernels}: the observation is no single image (a "
-            f"Box of three axes) but {encoding}, so leave convolution out."
-        )
     return convolutional(
-        convolution, encoding.shape, num_others, settings.hidden, settings.activation, generator
+        convolution, images, num_features, settings.hidden, settings.activation, generator
     )
+
+
+def _convolved_images(
+    convolution: AutoConvolution | Convolution | None, encoding: Encoding
+) -> tuple[Image, ...]:
+    """The images that go through convolutions.
+
+    Raises:
+        UphillError: if layers of certain sizes were asked for, and there is no image.
+    """
+    if convolution is None:
+        return ()
+    is_asked_for = isinstance(convolution, Convolution)
+    images = tuple(images_in(encoding, any_of_three_axes=is_asked_for))
+    if is_asked_for and not images:
+        raise UphillError(
+            f"convolution has kernels {convolution.kernels}: the observation has no image (a Box "
+            f"of pixels) but is {encoding}, so leave convolution out."
+        )
+    return images
+
+
+def images_described(settings: NetworkSettings, encoding: Encoding) -> str:
+    """What becomes of the observation's images, in words; nothing where it has none."""
+    images = images_in(encoding)
+    if not images:
+        return ""
+    convolution, kinds = settings.convolution, dict[str, list[Image]]()
+    if convolution is None:
+        return f"{listed(_sizes(images))} as plain numbers, without convolutions"
+    for image in images:
+        kinds.setdefault(str(convolution.fitting(image)), []).append(image)
+    return "; ".join(f"{listed(_sizes(images))} through {kind}" for kind, images in kinds.items())
+
+
+def _sizes(images: Iterable[Image]) -> list[str]:
+    """Their sizes, each once."""
+    return list(dict.fromkeys(f"images of {image}" for image in images))

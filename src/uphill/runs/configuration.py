@@ -193,7 +193,7 @@ def flags(start: Any, part: Any, prefix: str = "--") -> Iterator[str]:
         elif isinstance(new, optax.GradientTransformation):
             continue  # no flag can say it
         elif isinstance(new, bool):
-            yield flag if new else flag.replace("--", "--no-", 1)
+            yield flag if new else flag.replace(prefix, f"{prefix}no-", 1)
         elif new is None:
             yield f"{flag} {'none' if is_part(type(old)) else None}"
         else:

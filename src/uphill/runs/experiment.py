@@ -48,6 +48,7 @@ class Experiment(Settings):
     algorithm: Algorithm | Withheld
     steps: int
     """valid transitions for each seed"""
+    wrappers: tuple[str, ...] = ()
     eval_every: int | None = None
     log: tuple[SinkName, ...] = ()
     init_from: Origin | None = None

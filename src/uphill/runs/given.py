@@ -1,13 +1,25 @@
 """What must be given again to use a run: nothing is imported on a file's say-so."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from uphill.envs.alterations import Alterations
 from uphill.envs.base import World
 from uphill.envs.make import EnvironmentChoice, choose, looks_like_world, name_of
+from uphill.envs.wrappers import (
+    Wrapper,
+    Wrapping,
+    imported_name,
+    is_importable,
+    module_of,
+    same,
+    wrapping_of,
+    wrappings_of,
+)
 from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
-from uphill.runs.experiment import Experiment
+from uphill.runs.configuration import decode, encode
+from uphill.runs.experiment import Experiment, whole
 from uphill.runs.imports import may_import, remember
 from uphill.words import option
 
@@ -16,7 +28,10 @@ EnvironmentFactory = Callable[..., Any] | World
 
 
 def environment_of(
-    experiment: Experiment, env: EnvironmentFactory | None, allow_import: bool
+    experiment: Experiment,
+    env: EnvironmentFactory | None,
+    allow_import: bool,
+    wrappers: Iterable[Wrapper] = (),
 ) -> EnvironmentChoice:
     """The environment that an experiment names. Nothing is imported on a file's say-so.
 
@@ -51,10 +66,70 @@ def environment_of(
             f"{option('allow_import', True)} if you trust it."
         )
     given = experiment.env if env is None else env
-    choice = choose(given, experiment.backend, experiment.env_kwargs, experiment.is_async)
+    choice = choose(
+        given,
+        experiment.backend,
+        experiment.env_kwargs,
+        experiment.is_async,
+        Alterations(
+            experiment.max_episode_steps,
+            _wrappings(experiment.wrappers, wrappings_of(wrappers), allow_import),
+        ),
+    )
     if is_imported and allow_import:
         remember(experiment.env)
     return choice
+
+
+def environment_settings(choice: EnvironmentChoice) -> dict[str, Any]:
+    """What an experiment holds of an environment, for `environment_of` to find it again."""
+    return {
+        "env": choice.name,
+        "is_callable": not isinstance(choice.env, str),
+        "env_kwargs": choice.env_kwargs,
+        "backend": choice.backend,
+        "max_episode_steps": choice.alterations.max_episode_steps,
+        "wrappers": tuple(wrapping.text for wrapping in choice.alterations.wrappers),
+    }
+
+
+def _wrappings(
+    texts: Sequence[Any], given: Sequence[Wrapping], allow_import: bool
+) -> tuple[Wrapping, ...]:
+    """The wrappers of a file: Gymnasium's, those that are given again, and if that is allowed those
+    of the modules that it names.
+
+    Raises:
+        UphillError: if one can't be had.
+    """
+    found = []
+    for text in texts:
+        again = next((wrapping for wrapping in given if same(wrapping.text, text)), None)
+        if again is None and not is_importable(text):
+            raise UphillError(
+                f"The run's environment was wrapped in {text}: give that again, "
+                "uphill.load(run, wrappers=[…])."
+            )
+        name = imported_name(text)
+        if again is None and name is not None and not may_import(name, allow_import):
+            raise UphillError(
+                f"The run's environment is wrapped in {text!r}, which imports the module "
+                f"{module_of(text)!r}: add {option('allow_import', True)} if you trust it."
+            )
+        found.append(again or wrapping_of(text))
+        if name is not None and allow_import:
+            remember(name)
+    return tuple(found)
+
+
+def other_limit(max_episode_steps: int | None) -> dict[str, Any]:
+    """A change to an experiment: another time limit, where one is asked for.
+
+    Raises:
+        UphillError: if it is no whole number.
+    """
+    limit = decode(int | None, whole(encode(max_episode_steps)), "max_episode_steps")
+    return {} if limit is None else {"max_episode_steps": limit}
 
 
 def check_network(experiment: Experiment, network: NetworkFactory | None) -> None:

@@ -94,6 +94,11 @@ def title(name: str, is_tuned: bool = False) -> str:
     return _TITLES.get(name, name.replace("_", " "))
 
 
+def is_mean(name: str) -> bool:
+    """Whether the return of a milestone is the mean of several episodes, and not that of one."""
+    return name in (UNTRAINED, SOLVED, *_TRAINED)
+
+
 def take_in(tracked: Tracked, rows: Rows, seed_index: int) -> Tracked:
     """`tracked`, after the updates of these rows."""
     worlds = [name for name in rows if name.startswith(REACHED)]

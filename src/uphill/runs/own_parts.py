@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 
 import optax
 
-from uphill.envs.importing import imported
+from uphill.envs.importing import named
 from uphill.errors import UphillError
 from uphill.parts.schedule import KINDS
 from uphill.runs.imports import may_import, remember
@@ -44,16 +44,10 @@ def import_named(name: str, field: str) -> Any:
     Raises:
         OwnPartError: if there is no such module, or nothing of that name in it.
     """
-    module, _, path = name.partition(":")
     try:
-        found: Any = imported(module, name)
+        return named(name, field)
     except UphillError as error:
         raise OwnPartError(str(error)) from error
-    for attribute in path.split("."):
-        found = getattr(found, attribute, None)
-    if found is None:
-        raise OwnPartError(f"{field} is {name}, but the module {module!r} has no {path}.")
-    return found
 
 
 def checked(part: Any, name: str, kinds: tuple[type, ...], field: str) -> type:

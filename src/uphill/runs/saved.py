@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from uphill.envs.make import EnvironmentChoice
+from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError
 from uphill.learning.learner import Learner, make_learner, policy_of, stack, take
 from uphill.policies.actor import Actor
@@ -52,6 +53,7 @@ class SavedRun:
         checkpoint: str = "latest",
         parts: Iterable[OwnPart] = (),
         allow_import: bool = False,
+        wrappers: Iterable[Wrapper] = (),
     ) -> None:
         self.path = as_path(path)
         if checkpoint not in CHECKPOINTS:
@@ -59,7 +61,7 @@ class SavedRun:
         self.checkpoint = checkpoint
         self.experiment: Experiment = read_experiment(self.path, OwnParts(parts, allow_import))
         self._env, self._seed_index, self._network = env, seed_index, network
-        self._allow_import = allow_import
+        self._allow_import, self._wrappers = allow_import, wrappers
         self._policies: dict[int, TrainedPolicy] = {}
         self._is_seed_told = False
         if seed_index is not None:
@@ -205,7 +207,8 @@ class SavedRun:
             UphillError: if it would have to import a module that only the run directory names.
         """
         experiment = replace(self.experiment, **changes)
-        return environment_of(experiment, self._env, allow_import or self._allow_import)
+        is_allowed = allow_import or self._allow_import
+        return environment_of(experiment, self._env, is_allowed, self._wrappers)
 
     def summary(self) -> dict[str, Any]:
         """What `uphill train --json` prints."""

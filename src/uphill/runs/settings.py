@@ -39,6 +39,8 @@ class Options:
     init_from: str | PathLike[str] | None = None
     """Fine-tune: start from the policy of another run's best seed, and from its value function if
     this run has one like it. The environment may be another one, of the same spaces."""
+    threads: int | None = None
+    """Threads of the processor to use; by default one for each core that the process may use."""
     quiet: bool = False
     """Show nothing while training."""
 
@@ -53,6 +55,11 @@ class Settings:
     """How many seeds to train at once; figures then come with an interval over seeds."""
     is_async: bool = False
     """Run Python environments in processes of their own (slow ones gain from it)."""
+    max_episode_steps: int | None = None
+    """Cut episodes off after so many steps, in place of the environment's own time limit."""
+    wrappers: Sequence[str | Callable[[Any], Any]] = ()
+    """Wrap the environment, the innermost first: in Gymnasium's wrappers by name, with arguments if
+    need be (FrameStackObservation:4), or module:Name[:ARGUMENTS] of yours; may be given twice."""
     eval_every: int | float | None = None
     """Evaluate every so many steps, and keep the best policy by that."""
     stop_when_solved: bool = False

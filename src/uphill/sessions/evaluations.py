@@ -1,5 +1,6 @@
 """The evaluations of a training: every so many steps, and at its end."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -24,12 +25,23 @@ class Evaluations:
         self._choice, self._num_seeds, self._episodes, self._say = choice, num_seeds, episodes, say
         self._evaluator: Evaluator | None = None
         self._final: Future[Evaluator] | None = None
+        self.seconds = self.each = 0.0
+        """of all evaluations while it trained, and of one that has nothing to compile"""
+        self.since: float | None = None
+        """when the one that is under way began, by `time.monotonic`"""
 
     def now(self, actors: Actor) -> list[float]:
         """The mean return of each seed's deterministic policy, while it trains."""
+        self.since = started = time.monotonic()
         if self._evaluator is None:
             self._evaluator = self._made(EVALUATION_EPISODES)
-        return [float(x) for x in self._evaluator.returns(actors)[0].mean(1)]
+        compiled = self._evaluator.compile_seconds
+        try:
+            return [float(x) for x in self._evaluator.returns(actors)[0].mean(1)]
+        finally:
+            self.since, seconds = None, time.monotonic() - started
+            self.seconds += seconds
+            self.each = seconds - (self._evaluator.compile_seconds - compiled)
 
     def prepare(self, actors: Actor, helper: ThreadPoolExecutor) -> None:
         """Have a thread compile the evaluation at the end; Python's environments need no program

@@ -1,10 +1,13 @@
-"""How often a training is logged, and how often what costs much is measured."""
+"""How often a training is logged, how often what costs much is measured, and where it ends."""
 
 from uphill.parts import Algorithm
+from uphill.parts.sampling import Sampling
 
 LEAST_POINTS = 50
 """The fewest logging points in a run that has so many updates, and at most twice as many in one of
 fixed windows: to look at what was learned takes as long as an update of a small network."""
+WORTH_TELLING = 0.05
+"""The share of the steps that an update must have."""
 EPISODIC_MEASURE = 10
 """Updates between two measurements of what costs about as much as an update on whole episodes."""
 
@@ -23,3 +26,16 @@ def measuring_interval(algorithm: Algorithm, steps: int) -> int:
     if algorithm.sampling.has_whole_episodes:
         return EPISODIC_MEASURE
     return logging_interval(algorithm, steps, None)
+
+
+def rounding(sampling: Sampling, steps: int, max_episode_steps: int | None) -> str:
+    """What so many steps are rounded up to, since an update is done whole; empty where it hardly
+    matters. Steps in which an environment is reset count for nothing."""
+    most = sampling.most_transitions(max_episode_steps)
+    if most <= WORTH_TELLING * steps or (sampling.quota is not None and most <= steps):
+        return ""
+    if sampling.quota is None:
+        size = f"{most:,} ({sampling.num_envs} environments × {sampling.window})"
+    else:
+        size = f"{most:,} ({sampling.num_envs * sampling.quota} episodes)"
+    return f"{steps:,} steps are rounded up to whole updates, each of up to {size}."

@@ -8,13 +8,17 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from uphill.envs.alterations import Alterations
 from uphill.envs.base import World
 from uphill.envs.make import EnvironmentChoice, choose, name_of
+from uphill.envs.self_limited import with_bound
+from uphill.envs.wrappers import imported_name, wrappings_of
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
 from uphill.parts.algorithms import ALGORITHMS
 from uphill.policies.encodings import Encoding
 from uphill.policies.own_network import NetworkFactory
+from uphill.policies.policy import images_described
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import (
     Experiment,
@@ -23,9 +27,11 @@ from uphill.runs.experiment import (
     describe_platform,
     installed_versions,
     make_experiment,
+    whole,
     write_experiment,
 )
 from uphill.runs.files import unused
+from uphill.runs.given import environment_settings
 from uphill.runs.imports import remember
 from uphill.runs.metrics import MetricsFile
 from uphill.runs.own_parts import own_parts_in, type_name
@@ -35,15 +41,16 @@ from uphill.sessions.display import Progress
 from uphill.sessions.evaluations import Evaluations
 from uphill.sessions.history import Remembered, first_memory
 from uphill.sessions.init_from import encoding_in, initialized
-from uphill.sessions.intervals import measuring_interval
+from uphill.sessions.intervals import measuring_interval, rounding
 from uphill.sessions.keeping import Keeper
-from uphill.sessions.presets import Preset, preset, settings_of
+from uphill.sessions.presets import Preset, preset, settings_given, settings_of
 from uphill.sessions.session import Session
 from uphill.sessions.sinks import check_installed, open_sinks
+from uphill.training.cores import use_threads
 from uphill.training.process import use_compile_cache
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
-from uphill.words import call, option
+from uphill.words import call, count, option
 
 
 @dataclass(frozen=True)
@@ -76,16 +83,12 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     name = name_of(env)
     check_callable(request.on_point)
     chosen, settings = _chosen(request, name, start)
-    decode(BackendName, request.backend, "backend")
-    env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
+    use_threads(decode(int | None, encode(request.threads), "threads"))
     # Before anything is made: a wrong number or a folder that exists should not cost a wait.
     folder = free_folder(request.out, name, chosen.algo, request.seed)
-    choice = choose(env, request.backend, env_kwargs, request.is_async)
+    choice, bound = _environment(request, chosen.algorithm)
     decided = {
-        "env": choice.name,
-        "is_callable": not isinstance(env, str),
-        "env_kwargs": choice.env_kwargs,
-        "backend": choice.backend,
+        **environment_settings(choice),
         "algo": chosen.algo,
         "algorithm": chosen.algorithm,
         "steps": chosen.steps if request.steps is None else request.steps,
@@ -99,13 +102,16 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     check_installed(experiment.log)
     progress = Progress(experiment.steps, request.quiet, experiment.all_seeds)
     progress.say(
-        f"{choice.name}: {experiment.algo}, {experiment.steps:,} steps, {experiment.seeds} seed(s);"
-        f" backend {choice.backend}, since {choice.reason}."
+        f"{choice.name}: {experiment.algo}, {experiment.steps:,} steps, "
+        f"{count(experiment.seeds, 'seed')}; backend {choice.backend}, since {choice.reason}."
     )
-    progress.say(f"Settings: {experiment.settings}.")
+    if bound:
+        progress.say(bound)
     use_compile_cache()
     encoding = None if request.init_from is None else encoding_in(request.init_from)
     trainer = trainer_of(choice, experiment, network, encoding=encoding)
+    experiment = replace(experiment, settings=settings + _of_images(experiment, trainer.encoding))
+    progress.say(f"Settings: {experiment.settings}.")
     state = trainer.start()
     if request.init_from is not None:
         state, origin, taken = initialized(state, experiment, request.init_from, network)
@@ -114,12 +120,31 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     experiment = replace(experiment, platform=describe_platform())
     make_run_folder(folder)
     write_experiment(folder, experiment)
-    if trainer.notice:
-        progress.say(trainer.notice)
+    limit = trainer.env.max_episode_steps
+    for notice in (trainer.notice, rounding(chosen.algorithm.sampling, experiment.steps, limit)):
+        if notice:
+            progress.say(notice)
     memory, metrics = first_memory(state, experiment), MetricsFile(folder)
     _remember_modules(experiment)
     session = session_of(folder, experiment, trainer, state, memory, metrics, progress)
     return replace(session, on_point=request.on_point)
+
+
+def _environment(request: Request, algorithm: Algorithm) -> tuple[EnvironmentChoice, str | None]:
+    """The environment that was asked for, and a notice where its episodes got a bound."""
+    decode(BackendName, request.backend, "backend")
+    env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
+    limit = decode(int | None, whole(encode(request.max_episode_steps)), "max_episode_steps")
+    alterations = Alterations(limit, wrappings_of(request.wrappers))
+    choice = choose(request.env, request.backend, env_kwargs, request.is_async, alterations)
+    return with_bound(choice) if algorithm.sampling.has_whole_episodes else (choice, None)
+
+
+def _of_images(experiment: Experiment, encoding: Encoding) -> str:
+    """What the policy's network does with images, as the end of a sentence."""
+    policy = experiment.composition.policy
+    said = "" if experiment.network else images_described(policy, encoding)
+    return f"; {said}" if said else ""
 
 
 def session_of(
@@ -184,16 +209,18 @@ def _chosen(request: Request, env: str, start: Preset | None) -> tuple[Preset, s
             )
         algo, steps = algo or algorithm.name, (start or preset(env)).steps
         chosen = Preset(algo, algorithm, steps)
-        start = start or (preset(env, algo) if algo in ALGORITHMS else None)
     chosen = replace(chosen, algorithm=_with_envs(chosen.algorithm, request.envs))
-    return chosen, "your own" if start is None else settings_of(env, start, chosen.algorithm)
+    if start is None:
+        return chosen, settings_given(env, chosen.algorithm)
+    return chosen, settings_of(env, start, chosen.algorithm)
 
 
 def _remember_modules(experiment: Experiment) -> None:
     """Keep which modules this user trained with: they won't be asked again whether they trust
     them."""
     parts = [type_name(x) for x in own_parts_in(experiment.algorithm) if isinstance(x, type)]
-    for name in [experiment.env, *parts]:
+    wrappers = [name for text in experiment.wrappers if (name := imported_name(text))]
+    for name in [experiment.env, *parts, *wrappers]:
         if ":" in name and not (name == experiment.env and experiment.is_callable):
             remember(name)
 

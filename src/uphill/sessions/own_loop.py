@@ -16,6 +16,7 @@ from uphill.runs.experiment import (
     make_experiment,
     write_experiment,
 )
+from uphill.runs.given import environment_settings
 from uphill.runs.metrics import MetricsFile
 from uphill.sessions.history import Stretch, first_memory, recorded, table_of, with_divergences
 from uphill.sessions.keeping import Keeper
@@ -77,10 +78,7 @@ def _experiment(trainer: Trainer) -> Experiment:
         )
     network = trainer.network
     return make_experiment(
-        env=choice.name,
-        is_callable=not isinstance(choice.env, str),
-        env_kwargs=choice.env_kwargs,
-        backend=choice.backend,
+        **environment_settings(choice),
         is_async=choice.is_async,
         algo=first.name,
         algorithm=first,

@@ -111,11 +111,9 @@ _CARTPOLE = {
             sampling=Steps(num_envs=8, num_steps=32),
             estimator=GAE(gamma=0.98, lam=0.8),
             surrogate=ClippedRatio(epsilon="linear:0.2:0"),
-            optimizer=Adam(learning_rate="linear:1e-3:0"),
-            num_epochs=20,
-            num_minibatches=1,
+            optimizer=Adam(learning_rate="linear:1.2e-3:0"),
         ),
-        100_000,
+        80_000,
     ),
     "a2c": Preset(
         "a2c",
@@ -366,7 +364,9 @@ PRESETS: dict[str, dict[str, Preset]] = {
 
 
 def preset(env: str, algo: str | None = None) -> Preset:
-    """The preset of an environment; for one without, the algorithm with its own defaults."""
+    """What a training of an environment starts from, on the command line as in Python, where no
+    algorithm is given whole: its preset, or for an environment without one `uphill.ppo()` and the
+    like, of which PPO and A2C then scale observations."""
     presets = _presets(env)
     if algo is None:
         algo = next(iter(presets), "ppo")
@@ -384,19 +384,30 @@ def _presets(env: str) -> dict[str, Preset]:
 
 
 def settings_of(env: str, start: Preset, algorithm: Algorithm) -> str:
-    """Where the settings of an algorithm come from, and which they are, as a person would say it;
-    `start` is what the environment has for it.
-
-    They are the flags that turn what an environment without a preset gets into `algorithm`, but
-    what is Python's own default is called that.
-    """
+    """Where the settings of an algorithm come from, in words: from `start`, which is what `preset`
+    says, and what was changed, as the flags that change it."""
     algo = start.algo
     if algo in _presets(env):
-        is_preset = not any(flags(start.algorithm, algorithm))
-        source = f"{'' if is_preset else 'not '}the preset of {env}"
+        source = f"the preset of {env} for {algo}"
     else:
-        source = f"no preset of {algo} for {env}"
-    changed = " ".join(flags(_without_preset(algo).algorithm, algorithm))
-    if changed and not any(flags(ALGORITHMS[algo](), algorithm)):
-        return f"{source}: uphill.{algo}() as it is"
-    return f"{source}: {algo}'s defaults" + (f" with {changed}" if changed else "")
+        source = f"{_call(algo, start.algorithm)}, since {env} has no preset for {algo}"
+    changes = " ".join(flags(start.algorithm, algorithm))
+    return f"{source}, changed by {changes}" if changes else source
+
+
+def settings_given(env: str, algorithm: Algorithm) -> str:
+    """The same of an algorithm that was given whole: `uphill.ppo()` and its changes, unless it is
+    nearer to the preset."""
+    algo = algorithm.name
+    if algo not in ALGORITHMS:
+        return "your own"
+    start, plain = preset(env, algo), ALGORITHMS[algo]()
+    to_preset, to_plain = (len(list(flags(a, algorithm))) for a in (start.algorithm, plain))
+    if algo in _presets(env) and to_preset < to_plain:
+        return settings_of(env, start, algorithm)
+    return _call(algo, algorithm)
+
+
+def _call(algo: str, algorithm: Algorithm) -> str:
+    changes = " ".join(flags(ALGORITHMS[algo](), algorithm))
+    return f"uphill.{algo}()" + (f" with {changes}" if changes else "")

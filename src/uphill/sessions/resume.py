@@ -9,6 +9,7 @@ from typing import Any
 import equinox as eqx
 import numpy as np
 
+from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.checkpoint import History, Standing, read_manifest, read_tensors
@@ -42,6 +43,7 @@ def go_on(
     episodes: int | None = None,
     quiet: bool = False,
     parts: Iterable[OwnPart] = (),
+    wrappers: Iterable[Wrapper] = (),
 ) -> Session:
     """The session that goes on with a run; its arguments are those of `uphill.resume`.
 
@@ -59,7 +61,7 @@ def go_on(
         experiment = replace(experiment, episodes=episodes)
     check_installed(experiment.log)
     use_compile_cache()
-    choice = environment_of(experiment, env, allow_import)
+    choice = environment_of(experiment, env, allow_import, wrappers)
     check_network(experiment, network)
     trainer = trainer_of(choice, experiment, network, facts.num_updates, facts.encoding)
     _check_device(facts.device)

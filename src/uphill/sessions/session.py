@@ -9,7 +9,7 @@ import numpy as np
 from uphill.errors import UphillError
 from uphill.runs.experiment import Experiment
 from uphill.sessions.callback import OnPoint, answer_of
-from uphill.sessions.display import Progress
+from uphill.sessions.display import Pause, Progress
 from uphill.sessions.evaluations import Evaluations
 from uphill.sessions.history import (
     Remembered,
@@ -56,7 +56,7 @@ class Session:
                 or `on_point` raised.
             Interrupted: on Ctrl-C, after a checkpoint was written.
         """
-        self.progress.start()
+        self.progress.start(self.state.num_transitions, self._pause)
         try:
             with Interrupts() as interrupts:
                 if self.state.num_updates == 0:
@@ -168,8 +168,26 @@ class Session:
 
     def _show(self, state: TrainState, memory: Remembered) -> None:
         means = [recent_mean(recent) for recent in memory.history.recent]
-        speed = sum(state.num_transitions) / memory.history.steady_seconds
-        self.progress.show(state.num_transitions, means, speed)
+        self.progress.show(state.num_transitions, means, self._seconds_of_evaluations(state))
+
+    def _seconds_of_evaluations(self, state: TrainState) -> float:
+        """How long those will take that are still to come while it trains."""
+        every = self.experiment.eval_every
+        if every is None:
+            return 0.0
+        done = min(state.num_transitions)
+        return (self.experiment.steps // every - done // every) * self.evaluations.each
+
+    def _pause(self) -> Pause:
+        """What training waits for just now; the display's thread asks."""
+        now, total = time.monotonic(), self.trainer.compile_seconds + self.evaluations.seconds
+        for what, since in (
+            ("compiling", self.trainer.compiling_since),
+            ("evaluating", self.evaluations.since),
+        ):
+            if since is not None:
+                return Pause(what, now - since, total + now - since)
+        return Pause(total=total)
 
     def _log(self, stretch: Stretch, memory: Remembered) -> Remembered:
         """A row for each seed, the best learners so far, and what was reached."""
@@ -186,8 +204,7 @@ class Session:
             memory = with_best(memory, state, evaluation or means)
         goal, threshold = self.experiment.steps, self.trainer.env.reward_threshold
         new = list(new_milestones(memory.history, state, goal, threshold))
-        for milestone in new:
-            self.progress.milestone(milestone, self.experiment.init_from is not None)
+        self.progress.milestones(new, self.experiment.init_from is not None)
         return self.keeper.keep(new, memory, state) if new else memory
 
     def _check(self, rows: Rows, state: TrainState) -> None:

@@ -16,10 +16,14 @@ _CURVE_RESAMPLES = 500  # of whole curves: a band is looked at, a number is quot
 
 
 def interquartile_mean(values: np.ndarray, axis: int = -1) -> Any:
-    """The mean of the middle half: as robust as a median, and less noisy."""
-    from scipy.stats import trim_mean  # slow to import: training need not wait for it
+    """The mean of the middle half: as robust as a median, and less noisy.
 
-    return trim_mean(values, 0.25, axis=axis)
+    It is SciPy's `trim_mean(values, 0.25)`, whose import would take longer than a short training.
+    """
+    values = np.moveaxis(np.asarray(values), axis, -1)
+    cut = values.shape[-1] // 4
+    last = values.shape[-1] - cut
+    return np.partition(values, (cut, last - 1), axis=-1)[..., cut:last].mean(-1)
 
 
 def confidence_interval(values: Float[np.ndarray, " n"]) -> tuple[float, float]:

@@ -2,10 +2,16 @@
 
 from typing import Any
 
+import gymnasium
 import jax
+from gymnasium import spaces
 
 from uphill.errors import UphillError
 from uphill.parts.sampling import Sampling
+from uphill.policies.policy import PolicySettings
+from uphill.words import option
+
+_MOST_TRANSITIONS = 10**8
 
 
 def check_numbers(num_steps: int) -> None:
@@ -28,6 +34,40 @@ def check_episodes(name: str, sampling: Sampling, max_episode_steps: int | None)
     """
     if sampling.has_whole_episodes and max_episode_steps is None:
         raise UphillError(
-            f"{name} has no time limit, so whole episodes may never end: use Steps as the "
-            "sampling, or register the environment with max_episode_steps."
+            f"{name} has no time limit, so whole episodes may never end: give it one, such as "
+            f"{option('max_episode_steps', 1000)}."
         )
+    if sampling.has_whole_episodes:
+        most = sampling.most_transitions(max_episode_steps)
+        if most > _MOST_TRANSITIONS:
+            raise UphillError(
+                f"{name} has a time limit of {max_episode_steps:,} steps, and whole episodes of "
+                f"{sampling.num_envs} environments may then be {most:,} steps in one update, more "
+                f"than memory holds: use a smaller {option('max_episode_steps')}, or fewer "
+                f"{option('envs')}."
+            )
+
+
+def check_policy(name: str, space: gymnasium.Space, policy: PolicySettings) -> None:
+    """Raises:
+    UphillError: if a setting of the policy is for continuous actions, and there are none.
+    """
+    if _is_continuous(space):
+        return
+    usual = PolicySettings()
+    for field in ("distribution", "log_std", "initial_log_std"):
+        value = getattr(policy, field)
+        if value != getattr(usual, field):
+            raise UphillError(
+                f"{field} is {value!r}, a setting for continuous actions, and those of {name} are "
+                f"{space}: leave it out."
+            )
+
+
+def _is_continuous(space: gymnasium.Space) -> bool:
+    """Whether some of the actions are."""
+    if isinstance(space, spaces.Dict):
+        return any(map(_is_continuous, space.spaces.values()))
+    if isinstance(space, spaces.Tuple):
+        return any(map(_is_continuous, space.spaces))
+    return isinstance(space, spaces.Box)

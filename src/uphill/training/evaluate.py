@@ -25,13 +25,17 @@ from uphill.errors import UphillError
 from uphill.learning.learner import take
 from uphill.policies.actions import Bounded, action_kind_of
 from uphill.policies.actor import Actor
-from uphill.policies.encodings import encoding_of
+from uphill.policies.encodings import encoding_of, is_of
 from uphill.theory.statistics import summarize
+from uphill.training.programs import compiled
 from uphill.training.seeds import over_seeds, seed_keys
 from uphill.trajectory import Array
+from uphill.words import fitted, option
 
 LONGEST = 10_000
 """Steps after which an evaluation cuts off an episode of an environment without a time limit."""
+FEW = 2_000
+"""Steps for which a program is rather compiled in a second less than run in a tenth less."""
 _MOST_ENVS = {"compiled": 256, "envpool": 100, "gymnasium": 10}
 _EVALUATION_SEED = 2**31 - 1  # far from the seeds people train with
 
@@ -40,7 +44,7 @@ Returns = Float[np.ndarray, "2 S episodes"]
 
 def tell(text: str) -> None:
     """One line for the person who waits."""
-    print(text, file=sys.stderr, flush=True)
+    print(fitted(text, sys.stderr), file=sys.stderr, flush=True)
 
 
 class Evaluator:
@@ -82,7 +86,8 @@ class Evaluator:
             return _episodes(env, actor, key, *shared, most=most)
 
         program = jax.jit(over_seeds(run, self.num_seeds))
-        self._run = program.lower(self._shared, actors, self._keys).compile()
+        lowered = program.lower(self._shared, actors, self._keys)
+        self._run = compiled(lowered, is_quick=most * env.max_episode_steps <= FEW)
         self.compile_seconds += time.perf_counter() - started
 
     def returns(self, actors: Actor) -> Returns:
@@ -108,8 +113,8 @@ class Evaluator:
         if num_cut.any() and self._say is not None:
             self._say(
                 f"{num_cut.sum():,} of {grid.shape[0] * valid.sum():,} episodes of the evaluation "
-                f"were cut off after {_longest(self._env):,} steps, and count what they had: give "
-                f"{self.name} a time limit."
+                f"were cut off after {_longest(self._env):,} steps, and count what they had: "
+                f"{self.name} has no time limit, and {option('max_episode_steps')} gives it one."
             )
             self._say = None  # once
         halves = (self._deterministic, ~self._deterministic)
@@ -122,13 +127,14 @@ class Evaluator:
         known = actors.policy.action_kind
         family = known.family if isinstance(known, Bounded) else "gaussian"
         kind = action_kind_of(self._env.action_space, family)
-        for space, found, expected in (
-            ("observations", encoding_of(self._env.observation_space), actors.encoding),
-            ("actions", kind, known),
+        space = self._env.observation_space
+        for what, found, expected, is_same in (
+            ("observations", encoding_of(space), actors.encoding, is_of(actors.encoding, space)),
+            ("actions", kind, known, kind == known),
         ):
-            if found != expected:
+            if not is_same:
                 raise UphillError(
-                    f"env is {self.name}, whose {space} are {found}, and the policy was trained "
+                    f"env is {self.name}, whose {what} are {found}, and the policy was trained "
                     f"on {expected}: give the environment that it was trained in."
                 )
 

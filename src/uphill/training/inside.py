@@ -14,7 +14,7 @@ from uphill.policies.actor import Actor
 from uphill.training.programs import Programs
 from uphill.training.rows import pack, unpack
 from uphill.training.seeds import Population, over_seeds
-from uphill.training.state import CAPACITY, Chunk, idle_like
+from uphill.training.state import CAPACITY, Chunk, Foresee, idle_like
 from uphill.training.step import collect_and_learn, first_lanes, fresh_lanes, zeros_like
 from uphill.trajectory import Array, Trajectory
 
@@ -22,8 +22,10 @@ from uphill.trajectory import Array, Trajectory
 class Inside:
     """Chunks of updates, each one call of a compiled program."""
 
-    def __init__(self, env: CompiledEnvironment, seeds: Population, programs: Programs) -> None:
-        self.env, self.seeds, self._programs = env, seeds, programs
+    def __init__(
+        self, env: CompiledEnvironment, seeds: Population, programs: Programs, foresee: Foresee
+    ) -> None:
+        self.env, self.seeds, self._programs, self._foresee = env, seeds, programs, foresee
 
     def start_lanes(self) -> Lanes | None:
         """What the first update starts from."""
@@ -32,15 +34,13 @@ class Inside:
     def advance(self, learners: Learner, lanes: Lanes | None, num_updates: int) -> Chunk:
         """Learners and lanes so many updates later, a row of each, and what the last began with."""
         seeds = self.seeds
-        learners, lanes, packed, before = self._programs.call(
-            "chunk",
-            over_seeds(self._chunk, seeds.num_seeds),
-            (seeds.num_steps, np.int32(num_updates)),
-            seeds.algorithms,
-            learners,
-            lanes,
-            seeds.keys,
-        )
+        shared = (seeds.num_steps, np.int32(num_updates))
+        own = (seeds.algorithms, learners, lanes, seeds.keys)
+        program = ("chunk", over_seeds(self._chunk, seeds.num_seeds), shared, *own)
+        if "chunk" not in self._programs:
+            after, _, _, before = self._programs.begin(*program)
+            self._foresee(before, after)
+        learners, lanes, packed, before = self._programs.call(*program)
         rows = {name: x[:, :num_updates].T for name, x in unpack(packed).items()}
         return Chunk(learners, lanes, rows, before)
 

@@ -27,7 +27,7 @@ from uphill.training.seeds import (
     over_seeds,
     split_lanes,
 )
-from uphill.training.state import Chunk, idle_like
+from uphill.training.state import Chunk, Foresee, idle_like
 from uphill.training.step import algorithm_now, learn
 from uphill.trajectory import Array, Trajectory
 
@@ -40,8 +40,8 @@ class Outside(ABC):
 
     env: Any
 
-    def __init__(self, seeds: Population, programs: Programs) -> None:
-        self.seeds, self._programs = seeds, programs
+    def __init__(self, seeds: Population, programs: Programs, foresee: Foresee) -> None:
+        self.seeds, self._programs, self._foresee = seeds, programs, foresee
 
     @abstractmethod
     def reset(self) -> Lanes:
@@ -126,14 +126,18 @@ class Outside(ABC):
             return over_seeds(one, seeds.num_seeds)(num_steps, *own)
 
         own = (seeds.algorithms, learners, trajectory, finished, seeds.keys)
-        return self._programs.call("update", all_seeds, seeds.num_steps, *own)
+        program = ("update", all_seeds, seeds.num_steps, *own)
+        if "update" not in self._programs:
+            after, _ = self._programs.begin(*program)
+            self._foresee((learners, trajectory), after)
+        return self._programs.call(*program)
 
 
 class Pool(Outside):
     """Environments of EnvPool, which a compiled program steps."""
 
-    def __init__(self, env: Any, seeds: Population, programs: Programs) -> None:
-        super().__init__(seeds, programs)
+    def __init__(self, env: Any, seeds: Population, programs: Programs, foresee: Foresee) -> None:
+        super().__init__(seeds, programs, foresee)
         self.env = env
 
     def reset(self) -> Lanes:
@@ -163,8 +167,10 @@ class Pool(Outside):
 class Host(Outside):
     """Environments of Python's: one call of a compiled policy for each step of all of them."""
 
-    def __init__(self, env: AsSeen, seeds: Population, programs: Programs) -> None:
-        super().__init__(seeds, programs)
+    def __init__(
+        self, env: AsSeen, seeds: Population, programs: Programs, foresee: Foresee
+    ) -> None:
+        super().__init__(seeds, programs, foresee)
         self.env = env
 
     def reset(self) -> Lanes:
@@ -187,7 +193,8 @@ class Host(Outside):
 
         seeds = (self.seeds.num_steps, self.seeds.algorithms)
         actors = jax.tree.map(jnp.asarray, actors)  # once, and not at every step
-        keys, uniform = self._programs.call("before", before, *seeds, counters, keys)
+        program = ("before", before, *seeds, counters, keys)
+        keys, uniform = self._programs.call(*program, is_quick=True)
         first = (actors, uniform, lanes.observation, keys, np.int32(0))
         policy = self._programs.fast("act", act, *first)
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import jax
 
+from uphill.training.cores import usable_cores, use_threads
+
 LARGEST_CACHE = 512 * 2**20  # bytes
 
 
@@ -21,9 +23,10 @@ def use_cores(num_seeds: int, is_python: bool = False) -> None:
     Must happen before JAX starts; the variable JAX_NUM_CPU_DEVICES overrules it. Where JAX has
     started already (in a notebook, say), training uses the devices that there are.
     """
+    use_threads()
     if "JAX_NUM_CPU_DEVICES" in os.environ:
         return
-    num_devices = 1 if is_python else min(num_seeds, os.cpu_count() or 1)
+    num_devices = 1 if is_python else min(num_seeds, usable_cores())
     try:
         jax.config.update("jax_num_cpu_devices", max(1, num_devices))
         jax.config.update("jax_cpu_enable_async_dispatch", not is_python)
@@ -32,9 +35,9 @@ def use_cores(num_seeds: int, is_python: bool = False) -> None:
 
 
 def is_short_of_devices(num_seeds: int, is_python: bool = False) -> bool:
-    """Whether seeds take turns on fewer devices than the processor has cores for them."""
+    """Whether seeds take turns on fewer devices than there are cores for them."""
     devices = jax.devices()
-    wanted = 1 if is_python else min(num_seeds, os.cpu_count() or 1)
+    wanted = 1 if is_python else min(num_seeds, usable_cores())
     return devices[0].platform == "cpu" and len(devices) < wanted
 
 

@@ -41,8 +41,13 @@ class PackedRows(eqx.Module):
 
 def pack(row: dict[str, Shaped[Array, ""]]) -> PackedRows:
     """Numbers of 32 bits, and truth values, as one row."""
-    columns = tuple((name, np.dtype(x.dtype).name) for name, x in row.items())
-    return PackedRows(columns, jnp.stack([_word(jnp.asarray(x)) for x in row.values()]))
+    by_type: dict[str, dict[str, Array]] = {}
+    for name, x in row.items():
+        by_type.setdefault(np.dtype(x.dtype).name, {})[name] = x
+    columns = tuple((name, dtype) for dtype, named in by_type.items() for name in named)
+    # All of a type at once: of each by itself, turning it into bits would be a kernel.
+    words = [_words(jnp.stack(list(named.values()))) for named in by_type.values()]
+    return PackedRows(columns, jnp.concatenate(words))
 
 
 def unpack(packed: PackedRows) -> Rows:
@@ -99,14 +104,13 @@ def logged_name(name: str) -> str:
     return name if "/" in name else f"own/{name}"
 
 
-def _word(x: Shaped[Array, ""]) -> UInt32[Array, ""]:
+def _words(x: Shaped[Array, " n"]) -> UInt32[Array, " n"]:
     return x.astype(jnp.uint32) if x.dtype == bool else lax.bitcast_convert_type(x, jnp.uint32)
 
 
 def _first_bad(x: Shaped[Array, "T N"], mask: Bool[Array, "T N"]) -> Int[Array, ""]:
     """The first step with a number that is not finite, or −1."""
-    bad = (~jnp.isfinite(x) & mask).any(1)
-    return jnp.where(bad.any(), bad.argmax(), -1)
+    return _first((~jnp.isfinite(x) & mask).any(1))
 
 
 def _first_bad_observation(trajectory: Trajectory) -> Int[Array, ""]:
@@ -120,7 +124,14 @@ def _first_bad_observation(trajectory: Trajectory) -> Int[Array, ""]:
             all_rows = jnp.concatenate([rows, final[None]])
             bad |= ~jnp.isfinite(all_rows).reshape(len(bad), -1).all(1)
     # Row k is what step k − 1 returned; row 0 is the first observation of all.
-    return jnp.where(bad.any(), jnp.maximum(bad.argmax() - 1, 0), -1)
+    first = _first(bad)
+    return jnp.where(first > 0, first - 1, first)
+
+
+def _first(x: Bool[Array, " T"]) -> Int[Array, ""]:
+    """The first place that is True, or −1: one reduction, where `argmax` and `any` are two."""
+    place = jnp.where(x, jnp.arange(len(x)), len(x)).min()
+    return jnp.where(place < len(x), place, -1)
 
 
 def _is_finite(tree: PyTree) -> Bool[Array, ""]:

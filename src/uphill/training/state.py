@@ -16,6 +16,11 @@ CAPACITY = 64
 """The most updates in one chunk."""
 
 
+Foresee = Callable[[tuple[Learner, Trajectory], Learner], None]
+"""Told, before the first update, the shapes of `Chunk.before` and `Chunk.learners`: what is called
+after it can be compiled beside it."""
+
+
 class Chunk(NamedTuple):
     """What so many updates led to."""
 

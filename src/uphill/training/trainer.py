@@ -19,13 +19,13 @@ from uphill.learning.learner import Learner, make_learner, policy_of, stack, tak
 from uphill.parts import Algorithm
 from uphill.policies.actions import action_kind_of
 from uphill.policies.actor import Actor
-from uphill.policies.encodings import Encoding, encoding_of
+from uphill.policies.encodings import Encoding, encoding_of, is_of
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.trained import TrainedPolicy
-from uphill.training.checks import check_episodes, check_numbers
+from uphill.training.checks import check_episodes, check_numbers, check_policy
 from uphill.training.evaluate import evaluate_actors, report
 from uphill.training.inside import Inside
-from uphill.training.measuring import Meter
+from uphill.training.measuring import FEW, Meter
 from uphill.training.outside import Host, Pool
 from uphill.training.process import turns_notice, use_compile_cache, use_cores
 from uphill.training.programs import Programs
@@ -43,8 +43,8 @@ class Trainer:
     floats. Where `measure_every` is a number, `diagnostics.py` measures every so many updates. To
     do so ends a call of the compiled program and takes another, which may cost as much as the
     updates between. `network` makes the networks' hidden layers, in place of the algorithm's
-    settings. `encoding` is that of a training that goes on: of Python environments it has the
-    offsets that were learned with.
+    settings. `encoding` is that of a training that goes on: it has the offsets of Python
+    environments that were learned with, and says what images were taken for.
 
     Raises:
         UphillError: for a space, a sampling or a number that does not fit the environment.
@@ -73,28 +73,39 @@ class Trainer:
         self.env, notice = make_env(choice, sampling.num_envs, seeds, resumed_at)
         self.notice = notice or turns_notice(len(seeds), is_python)
         check_episodes(choice.name, sampling, self.env.max_episode_steps)
-        self.encoding = encoding_of(self.env.observation_space)
-        if encoding is not None and encoding == self.encoding:
+        if not resumed_at:  # older runs may have what says nothing
+            check_policy(choice.name, self.env.action_space, algorithms[0].policy)
+        categories = algorithms[0].observation_categories
+        if encoding is not None and is_of(encoding, self.env.observation_space):
             self.encoding = encoding
         elif isinstance(self.env, HostEnvironment):
-            self.encoding = encoding_of_env(self.env)
+            self.encoding = encoding_of_env(self.env, categories)
+        else:
+            self.encoding = encoding_of(self.env.observation_space, categories)
         self.action_kind = action_kind_of(self.env.action_space, algorithms[0].policy.distribution)
         self.seconds = 0.0
         """seconds that updates took up to now, compiling included"""
-        self._programs = Programs()
+        self._programs = programs = Programs()
         population = population_of(algorithms, seeds, num_steps)
         if isinstance(self.env, CompiledEnvironment):
-            self._way = Inside(self.env, population, self._programs)
+            self._way = Inside(self.env, population, programs, self._foresee)
         elif isinstance(self.env, HostEnvironment):
-            self._way = Host(AsSeen(self.env, self.encoding), population, self._programs)
+            seen = AsSeen(self.env, self.encoding)
+            self._way = Host(seen, population, programs, self._foresee)
         else:
-            self._way = Pool(self.env, population, self._programs)
-        self._meter = Meter(population, self.action_kind, self._way.by_seed, self._programs)
+            self._way = Pool(self.env, population, programs, self._foresee)
+        is_quick = measure_every is not None and num_steps // measure_every <= FEW
+        self._meter = Meter(population, self.action_kind, self._way.by_seed, programs, is_quick)
 
     @property
     def compile_seconds(self) -> float:
         """Seconds that compiling took up to now."""
         return self._programs.seconds
+
+    @property
+    def compiling_since(self) -> float | None:
+        """When it began to compile what it needs now, by `time.monotonic`; else None."""
+        return self._programs.waiting_since
 
     def start(self) -> TrainState:
         """The state before the first update.
@@ -168,7 +179,15 @@ class Trainer:
 
     def close(self) -> None:
         """Stop the environments."""
+        self._programs.close()
         self._way.close()
+
+    def _foresee(self, before: tuple[Learner, Trajectory], after: Learner) -> None:
+        """Have the diagnostics compiled beside the first update, if there will be any."""
+        most = self.algorithms[0].sampling.most_transitions(self.env.max_episode_steps)
+        every = self.measure_every
+        if every is not None and self.num_steps > (every - 1) * most:
+            self._meter.begin(before, after)
 
 
 def iterate(

@@ -110,7 +110,8 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one request: GET / or GET /report?run=NAME, and refuses everything else."""
+    """Answers one request: GET /, /report?run=NAME or /compare?run=NAME&run=NAME…, and refuses
+    everything else."""
 
     timeout = TIMEOUT
     server_version, sys_version = "uphill", ""
@@ -150,6 +151,8 @@ class Handler(BaseHTTPRequestHandler):
         names = parse_qs(query).get("run", [])
         if path == "/report" and len(names) == 1:
             return self.server.shelf.report(names[0])
+        if path == "/compare" and len(set(names)) > 1:
+            return self.server.shelf.comparison(names)
         return None
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:

@@ -122,6 +122,31 @@ def test_every_pixel_is_the_rounded_mean_of_its_square():
     drawn = Canvas((50, 90), scale=10)
     rng = np.random.default_rng(0)
     fine = rng.integers(0, 256, (150, 270, 3), np.uint8)
-    pygame.surfarray.blit_array(drawn._surface, fine)
+    drawn._strokes.append(lambda surface, _: pygame.surfarray.blit_array(surface, fine))
     mean = fine.reshape(50, 3, 90, 3, 3).mean((1, 3)).swapaxes(0, 1)
     np.testing.assert_array_equal(drawn.rgb(), np.floor(mean + 0.5))
+
+
+def test_a_picture_can_be_drawn_at_any_width() -> None:
+    drawn = Canvas((400, 200), scale=50, background=WHITE)
+    drawn.circle((2, 1), 1.0, RED)
+    drawn.line([(-3, -1), (3, -1)], 0.4, INK)
+    drawn.text("words", (20, 20))
+    drawn.shadow((-2, 1), 2.0, 1.0)
+    drawn.panel(300, 0, 100, 50, INK)
+    whole, half = drawn.rgb(), drawn.rgb(200)
+    assert half.shape == (100, 200, 3)
+    pixels = whole.reshape(100, 2, 200, 2, 3).mean((1, 3))
+    assert np.abs(half - pixels).mean() < 1.5
+    np.testing.assert_array_equal(drawn.rgb(400), whole)
+
+
+def test_a_copy_is_what_was_there_and_no_more() -> None:
+    base = canvas()
+    base.circle((0, 0), 1.0, RED)
+    copy, before = base.copy(), base.rgb()
+    base.circle((2, 0), 1.0, INK)
+    np.testing.assert_array_equal(copy.rgb(), before)
+    copy.circle((-2, 0), 1.0, INK)
+    assert (copy.rgb() != before).any()
+    np.testing.assert_array_equal(base.copy().rgb(), base.rgb())

@@ -9,9 +9,11 @@ from scipy.stats import trim_mean
 from uphill.sessions.display.readings import (
     POINTS,
     Curve,
+    Pause,
     View,
-    header,
+    ending,
     middle,
+    progress,
     resample,
     sparkline,
 )
@@ -66,22 +68,31 @@ def test_a_seed_without_an_episode_is_where_it_was() -> None:
     assert Curve().of_seeds().size == 0
 
 
-def test_time_left_is_that_of_all_seeds_and_goes_by() -> None:
-    # Eight seeds took 250 k steps each in ten seconds: three quarters are left.
-    view = View(
-        1_000_000,
-        seeds=tuple(range(8)),
-        shown=10.0,
-        steps=(250_000,) * 8,
-        steps_per_second=8 * 250_000 / 10,
-    )
-    assert view.seconds_left(10.0) == 30
-    assert view.seconds_left(14.0) == 26
-    assert view.seconds_left(99.0) == 0
-    assert header(view, 10.0) == ["25\u00a0%", "250 k of 1 M steps", "200 k steps/s", "30 s left"]
+def test_time_left_goes_by_and_stands_still_in_a_pause() -> None:
+    view = View(100, shown=10.0, steps=(25,), left=30.0)
+    assert view.seconds_left(10.0, Pause()) == 30
+    assert view.seconds_left(14.0, Pause()) == 26
+    assert view.seconds_left(99.0, Pause()) == 0
+    for seconds in (1.0, 50.0):  # of a pause that began at 14
+        assert view.seconds_left(14.0 + seconds, Pause("compiling", seconds, seconds)) == 26
+    assert view.seconds_left(65.0, Pause(total=50.0)) == 25  # just after it
 
 
-def test_a_seed_that_has_its_steps_waits_and_nothing_of_it_is_left() -> None:
-    view = View(100, seeds=(0, 1), steps=(130, 50), steps_per_second=10.0)
-    assert view.fraction == 0.75
-    assert view.seconds_left(0.0) == 5
+def test_what_the_end_of_the_line_says() -> None:
+    view = View(1_000_000, shown=10.0, steps=(250_000,), left=30.0)
+    assert ending(view, 12.0, Pause()) == "28 s left"
+    assert ending(view, 12.0, Pause("compiling", 9.52, 11.0)) == "compiling 9.5 s"
+    assert ending(View(10, started=10.0), 12.0, Pause()) == "starting 2.0 s"
+    second = Pause("compiling", 0.5, 4.0)
+    assert ending(View(10, started=7.0), 12.0, second) == "compiling 4.0 s"
+
+
+def test_what_is_of_each_seed_and_what_of_all() -> None:
+    one = View(500_000, steps=(15_300,), steps_per_second=123e3)
+    assert progress(one) == ("15.3 k of 500 k steps", "123 k steps/s")
+    two = View(500_000, seeds=(0, 1), steps=(15_300, 17_000), steps_per_second=123e3)
+    assert progress(two) == ("2 seeds × 15.3 k of 500 k steps", "123 k steps/s in all")
+
+
+def test_a_seed_that_has_its_steps_waits() -> None:
+    assert View(100, seeds=(0, 1), steps=(130, 50)).fraction == 0.75

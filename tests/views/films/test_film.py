@@ -23,7 +23,14 @@ from uphill.runs.checkpoint import read_manifest
 from uphill.runs.kept_policies import keep_policy, write_milestones
 from uphill.runs.milestones import Milestone
 from uphill.views.films import film
-from uphill.views.films.film import film_rate, fitted, milestone_clips, record
+from uphill.views.films.film import (
+    FILM_RATES,
+    STORY_RATES,
+    film_rate,
+    fitted,
+    milestone_clips,
+    record,
+)
 from uphill.views.films.stages import CANDIDATES, stage_of
 
 
@@ -93,7 +100,7 @@ def test_with_sampled_actions_the_final_policys_episodes_are_typical_ones(run: u
 
 @pytest.mark.parametrize("fps", [2, 4, 10, 15, 20, 30, 50, 60, 100, 125])
 def test_a_storys_clips_are_short_and_show_every_state_equally_long(fps: int) -> None:
-    rate = film_rate(fps, True)
+    rate = film_rate(fps, *STORY_RATES)
     assert 17.5 < rate <= 36
     for num_steps in (1, 20, 199, 200, 201, 500, 1000, 10_000):
         speed = film._speed(num_steps, fps, rate, 10.0)
@@ -104,7 +111,7 @@ def test_a_storys_clips_are_short_and_show_every_state_equally_long(fps: int) ->
 
 
 def test_one_film_alone_runs_in_real_time() -> None:
-    assert [film_rate(fps, False) for fps in (4, 10, 50, 60, 100, 125)] == [
+    assert [film_rate(fps, *FILM_RATES) for fps in (4, 10, 50, 60, 100, 125)] == [
         4,
         10,
         50,
@@ -201,7 +208,7 @@ def test_a_long_film_is_cut_off_and_a_storys_clip_runs_faster(
     monkeypatch.setattr(film, "LONGEST_FILM", 2.0)
     monkeypatch.setattr(film, "LONGEST_CLIP", 2.0)
     assert record(clock).num_frames == 21 + 8
-    alone = film._Plan(seed_index=0, milestones=False, longest=2.0)
+    alone = film._Plan(seed_index=0, milestones=False, longest=2.0, rates=FILM_RATES)
     with film._scenes(clock, alone, allow_import=False) as scenes:
         about = film._caption(clock, alone, scenes[0], 0, scenes).about
         assert about.endswith("first 20 of 40 steps")
@@ -296,7 +303,7 @@ def test_record_from_the_command_line(run: uphill.Run, capfd: pytest.CaptureFixt
 def test_the_best_policys_film_says_so_and_is_a_file_of_its_own(
     run: uphill.Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    best, plan = uphill.load(run, checkpoint="best"), film._Plan(seed_index=1, milestones=False)
+    best, plan = uphill.load(run, checkpoint="best"), film._Plan(1, milestones=False)
     captions = []
     for each in (run, best):
         with film._scenes(each, plan, allow_import=False) as scenes:

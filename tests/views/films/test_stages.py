@@ -9,6 +9,7 @@ import pytest
 from gymnasium import spaces
 
 from small_runs import small_ppo
+from uphill.envs.alterations import Alterations
 from uphill.envs.backends.pool_of_one import PooledEnv
 from uphill.envs.make import choose
 from uphill.envs.pictures import render
@@ -65,10 +66,10 @@ def test_a_compiled_episode_is_the_one_that_gymnasium_plays_from_the_same_state(
     with stage_of(choose("CartPole-v1")) as stage:
         assert (stage.name, stage.fps) == ("CartPole-v1", 50)
         episodes = stage.play(actor, True, 1)
-        pictures = list(episodes[5].draw([0, 1]))
+        pictures = list(episodes[5].draw([0, 1], None))
     assert len(episodes) == CANDIDATES
     key, world = jax.random.key(stages._FILM_SEED), WORLDS["CartPole-v1"]
-    found = stages._play_all(world, CANDIDATES, actor, key, np.bool_(True))
+    found = stages._play_all(world, None, CANDIDATES, actor, key, np.bool_(True))
     states = jax.device_get(found)[0]
     env, policy = gymnasium.make("CartPole-v1"), TrainedPolicy(actor)
     for k in (0, 5, 9):
@@ -109,7 +110,7 @@ def test_a_python_episode_is_played_again_to_be_drawn() -> None:
         for episode in (episodes[3], episodes[0]):
             length = len(episode.returns) - 1
             wanted = [0, 2, length]
-            shown = [int(picture[0, 0, 0]) for picture in episode.draw(wanted)]
+            shown = [int(picture[0, 0, 0]) for picture in episode.draw(wanted, None)]
             assert shown == [20 * t for t in wanted]
         assert [x.total for x in stage.play(actor, False, 1)] == [x.total for x in episodes]
         assert len(stage.play(actor, True, 11)) == 11
@@ -173,14 +174,14 @@ class OwnMode(Clockwork):
 def test_other_ways_to_ask_for_pictures(maker: Any) -> None:
     with stage_of(choose(maker)) as stage:
         episode = stage.play(actor_for(Clockwork()), True, 1)[0]
-        assert [int(picture[0, 0, 0]) for picture in episode.draw([1, 2])] == [20, 40]
+        assert [int(picture[0, 0, 0]) for picture in episode.draw([1, 2], None)] == [20, 40]
 
 
 def test_what_only_envpool_has_is_drawn_by_envpool() -> None:
     name = "MiniGrid-Empty-5x5-v0"
     with stage_of(choose(name, "envpool")) as stage:
         episode = stage.play(actor_for(PooledEnv(name, {})), False, 1)[0]
-        first, last = episode.draw([0, len(episode.returns) - 1])
+        first, last = episode.draw([0, len(episode.returns) - 1], None)
     assert first.shape == last.shape == (160, 160, 3)
     assert (first != last).any()
 
@@ -272,4 +273,12 @@ def test_what_can_not_be_filmed_is_said_in_a_sentence(maker: Any, sentence: str)
 def first_and_last(maker: Any, actor: Actor) -> list[np.ndarray]:
     with stage_of(choose(maker)) as stage:
         episode = stage.play(actor, True, 1)[0]
-        return list(episode.draw([0, len(episode.returns) - 1]))
+        return list(episode.draw([0, len(episode.returns) - 1], None))
+
+
+def test_another_time_limit_holds_in_films_too() -> None:
+    for backend in ("compiled", "gymnasium"):
+        choice = choose("CartPole-v1", backend, alterations=Alterations(4))
+        with stage_of(choice) as stage:
+            episodes = stage.play(actor_for(WORLDS["CartPole-v1"]), False, 1)
+        assert {len(episode.returns) for episode in episodes} == {5}

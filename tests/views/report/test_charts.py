@@ -43,17 +43,50 @@ def test_the_band_goes_there_and_back_around_its_curve() -> None:
     np.testing.assert_allclose(points(band.drawn), [[0, 1, 1, 0], [0.25, 0.5, 1, 0.75]])
 
 
-def test_threshold_and_dots_are_within_the_picture() -> None:
+def test_marks_are_dots_on_their_line() -> None:
+    x = np.array([0.0, 50.0, 100.0])
+    line = Line(x, np.array([0.0, 100.0, 0.0]), "seed", marks=np.array([50.0, 75.0]))
+    chart = line_chart("", [line, Line(x, x)], y_range=(0.0, 100.0))
+    (marks,) = chart.marks
+    assert marks.look == "seed"
+    assert marks.drawn == "M500.0 0.0h0M750.0 500.0h0"
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([0.0, 0.0], ["0\u00a0%", "50\u00a0%", "100\u00a0%"]),
+        ([0.17, 0.18], ["0\u00a0%", "5\u00a0%", "10\u00a0%", "15\u00a0%"]),
+        ([0.001, 0.004], ["0\u00a0%", "0.2\u00a0%", "0.4\u00a0%"]),
+    ],
+)
+def test_shares_are_counted_from_0_in_per_cent(values: list[float], labels: list[str]) -> None:
+    chart = line_chart("", [Line(np.arange(2.0), np.array(values))], num_ticks=3, is_share=True)
+    assert [tick.label for tick in chart.y_ticks] == labels
+    assert chart.y_ticks[0].at == pytest.approx(100)
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.2, 500.0])
+def test_what_is_never_below_0_has_no_axis_below_it(constant: float) -> None:
+    chart = line_chart("", [Line(np.arange(3.0), np.full(3, constant))])
+    assert chart.y_ticks[0].label == "0"
+    assert chart.y_ticks[0].at == pytest.approx(100)
+    (line,) = chart.lines
+    assert points(line.drawn)[1].max() <= 1
+
+
+def test_level_and_dots_are_within_the_picture() -> None:
     curve = Line(np.array([0.0, 10.0]), np.array([1.0, 2.0]))
-    chart = line_chart("", [curve], threshold=50.0, dots=[(10.0, -20.0, "lowest")])
-    assert chart.threshold is not None
+    chart = line_chart("", [curve], level=(50.0, "solved"), dots=[(10.0, -20.0, "lowest")])
+    assert chart.level is not None
+    assert chart.level.label == "solved"
     (dot,) = chart.dots
-    assert 0 < chart.threshold.at < dot.y < 100
+    assert 0 < chart.level.at < dot.y < 100
     assert (dot.x, dot.title) == (100.0, "lowest")
     # Heights are linear: the curve's end lies where its value is between these two.
     share = (50 - 2) / (50 + 20)
     end = 100 * (1 - points(chart.lines[0].drawn)[1, -1])
-    assert end == pytest.approx(chart.threshold.at + share * (dot.y - chart.threshold.at), abs=0.1)
+    assert end == pytest.approx(chart.level.at + share * (dot.y - chart.level.at), abs=0.1)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def said(column: str, start: float, end: float, most: float | None = None, **mor
         ("gradient/snr", 3, 2.5, None, "2.5: in each gradient was more signal than noise"),
         ("gradient/snr", 3, 0.4, None, "more noise than signal, which is usual"),
         ("gradient/snr", 3, -0.01, None, "nothing but noise"),
-        ("policy/kl", 0.01, 0.002, None, r"small step \(0.002 at the end, 0.01 at most"),
+        ("policy/kl", 0.01, 0.002, None, r"small steps \(0.002 at the end, 0.01 at most"),
         ("policy/kl", 0.3, 0.002, None, r"changed the policy a lot \(0.3 at most"),
         ("policy/kl", 1e-6, 1e-6, None, "hardly learned"),
         ("value/explained_variance", 0.1, 0.93, None, "0.93: .* predicts returns well"),
@@ -41,12 +41,13 @@ def said(column: str, start: float, end: float, most: float | None = None, **mor
         ("value/explained_variance", 0.9, -2.0, None, "after 0.9 at best.* means little"),
         ("value/explained_variance", 0.1, -2.0, None, "worse than guessing"),
         ("policy/clip_fraction", 0.1, 0.4, None, "40\u00a0% of the samples.* large"),
-        ("policy/clip_fraction", 0.1, 0.001, None, "hardly needed"),
+        ("policy/clip_fraction", 0.1, 0.001, None, "less than 1\u00a0% .*hardly needed"),
+        ("policy/clip_fraction", 0.1, 0.0, None, "end 0\u00a0% .*hardly needed"),
         ("policy/clip_fraction", 0.1, 0.1, None, "common"),
         ("policy/clipped_actions", 0.1, 0.5, None, "50\u00a0% of the actions.* wants more"),
         ("policy/clipped_actions", 0.1, 0.1, None, "cut to fit"),
         ("policy/step_fraction", 1.0, 1.0, None, "taken whole"),
-        ("policy/step_fraction", 1.0, 0.4, None, "0.4 of each step"),
+        ("policy/step_fraction", 1.0, 0.4, None, "40\u00a0% of each step"),
         ("gradient/norm", 5.0, 0.5, None, "length fell from 5 to 0.5"),
         ("gradient/norm", 50.0, 0.5, None, "ended at 0.5, after peaks of up to 50"),
         ("rollout/episode_length", 20.0, 500.0, None, "rose from 20 to 500 steps"),
@@ -59,9 +60,11 @@ def test_a_sentence_follows_from_the_numbers(
     assert re.search(words, said(column, start, end, most))
 
 
-def test_start_and_end_are_a_tenth_of_the_curve() -> None:
-    values = np.concatenate([np.full(10, 2.0), np.linspace(5, 9, 80), np.full(10, 1.0)])
+def test_start_and_end_are_those_of_the_curve_and_the_extremes_those_of_all_that_is_drawn() -> None:
+    values = np.array([2.0, 9.0, 5.0, 1.0])
     assert course(values) == Course(2.0, 1.0, 1.0, 9.0)
+    seeds = np.stack([values - 3, values + 3])
+    assert course(values, seeds, 20.0) == Course(2.0, 1.0, -2.0, 12.0, 20.0)
     assert course(np.array([3.0])) == Course(3.0, 3.0, 3.0, 3.0)
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from report_runs import copied, load
 from uphill.views.films import Clip
-from uphill.views.report.films import _fitting, films_of
+from uphill.views.report.films import LONGEST, RATES, _fitting, films_of, telling_frames
 from uphill.views.report.view import view_of
 
 
@@ -29,6 +30,32 @@ def test_there_is_a_film_for_each_chapter(pair: tuple[Path, Path]) -> None:
     for film in films.values():
         assert frames_in(film.source) == len(film.returns)
         assert film.width == 400
+        # Small and short, since every picture has to be drawn and coded.
+        assert film.fps <= RATES[1]
+        assert len(film.returns) / film.fps <= LONGEST + 1
+
+
+def test_posters_are_pictures_of_their_films_and_differ(pair: tuple[Path, Path]) -> None:
+    films, _ = films_of(load(pair[0]))
+    posters = [film.poster for film in films.values()]
+    assert len(set(posters)) == len(posters)
+    for poster in posters:
+        content = base64.b64decode(poster.removeprefix("data:image/jpeg;base64,"), validate=True)
+        assert Image.open(io.BytesIO(content)).size == (400, 266)
+
+
+def test_a_poster_is_the_picture_that_tells_its_film_from_the_others() -> None:
+    def film(*greys: int) -> list[np.ndarray]:
+        return [np.full((8, 8, 3), grey, np.uint8) for grey in greys]
+
+    # All begin alike; the first ends at 10, the last at 200, and between them 100 is the furthest.
+    films = [film(0, 5, 10), film(0, 100, 12), film(0, 55, 10, 10), film(0, 100, 200)]
+    assert [int(frame[0, 0, 0]) for frame in telling_frames(films)] == [10, 100, 55, 200]
+    # Where nothing differs, it is how each ends.
+    same = [film(7, 7), film(7, 7, 7), film(7, 7)]
+    chosen = telling_frames(same)
+    assert all(a is b[-1] for a, b in zip(chosen, same, strict=True))
+    assert telling_frames([film(1, 2)])[0][0, 0, 0] == 2
 
 
 def test_long_films_lose_pictures_until_they_fit_and_take_as_long(pair: tuple[Path, Path]) -> None:

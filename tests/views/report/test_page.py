@@ -91,6 +91,12 @@ def test_the_policy_allows_this_style_and_this_script_alone(pair: tuple[Path, Pa
         assert ("connect-src 'self'" in policy) == (name in ("live", "index"))
 
 
+def test_no_number_is_parted_from_its_unit(pair: tuple[Path, Path]) -> None:
+    for html in pages(pair).values():
+        shown = re.sub(r"<(style|script|code)\b.*?</\1>|<[^>]*>", "", html, flags=re.DOTALL)
+        assert not re.findall(r".*\d (?:steps|episodes|seeds|min|s|h|ms|µs|%)(?!\w).*", shown)
+
+
 @pytest.mark.parametrize("kind", ["report", "comparison"])
 def test_a_hostile_name_stays_text(kind: str, pair: tuple[Path, Path], tmp_path: Path) -> None:
     run = hostile(pair[0], tmp_path / "<b>run</b>")
@@ -119,6 +125,7 @@ def test_the_script_is_told_the_story_as_json(
     titles = [chapter["title"] for chapter in story["chapters"]]
     assert titles == [name, name, "the trained policy"]
     assert story["chapters"][-1]["steps"] <= story["total"]
+    assert "\u00a0steps, " in story["chapters"][-1]["when"]
 
 
 def test_it_is_written_where_it_is_said(

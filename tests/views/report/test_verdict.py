@@ -10,7 +10,9 @@ import pytest
 
 from report_runs import an_experiment
 from uphill.runs.checkpoint import read_manifest
+from uphill.runs.experiment import Origin
 from uphill.views.report.verdict import state_of, verdict
+from uphill.words import number
 
 
 def evaluation_of(*per_seed: float, episodes: int = 100) -> dict[str, Any]:
@@ -42,6 +44,28 @@ def test_of_an_evaluation(
     assert "100 episodes" in found.sentence
     assert ("too narrow" in found.sentence) == (len(returns) in (2, 3))
     assert (threshold is None) == ("Nothing says" in found.sentence)
+
+
+@pytest.mark.parametrize(
+    ("at_first", "word", "tone"),
+    [
+        (-300.0, "Better than random play", "open"),
+        (-150.5, "No better than random play", "bad"),
+        (-100.0, "Worse than random play", "bad"),
+    ],
+)
+def test_without_a_threshold_play_at_first_is_the_measure(
+    at_first: float, word: str, tone: str
+) -> None:
+    evaluation = evaluation_of(-150.0)
+    found = verdict("finished", an_experiment(), None, evaluation, 10, None, at_first)
+    assert (found.word, found.tone) == (word, tone)
+    assert f"Random play collected {number(at_first)}" in found.sentence
+    origin = Origin("runs/other", 0, "")
+    tuned = verdict(
+        "finished", an_experiment(init_from=origin), None, evaluation, 10, None, at_first
+    )
+    assert tuned.word == word.replace("random play", "the run that it started from")
 
 
 def test_few_episodes_can_not_say_that_a_task_is_solved() -> None:

@@ -7,9 +7,21 @@ import numpy as np
 import pytest
 
 from report_runs import copied, load
+from small_runs import write_run
 from uphill.errors import UphillError
+from uphill.runs.checkpoint import read_manifest
 from uphill.runs.metrics import read_metrics
-from uphill.views.report.view import dotted, overview_of, recent_return, view_of
+from uphill.views.curves import RETURN, learning_seconds
+from uphill.views.report.diagnosis import DIAGNOSTICS, course
+from uphill.views.report.view import (
+    curves_of,
+    dotted,
+    overview_of,
+    play_at_first,
+    recent_return,
+    view_of,
+)
+from uphill.words import duration
 
 
 def test_a_finished_run(pair: tuple[Path, Path]) -> None:
@@ -80,12 +92,74 @@ def test_a_damaged_run_is_one_sentence(pair: tuple[Path, Path], tmp_path: Path) 
             function(load(path))
 
 
-def test_the_latest_return_is_that_of_the_last_rows_of_all_seeds(pair: tuple[Path, Path]) -> None:
+def test_the_latest_return_is_where_the_curve_ends(pair: tuple[Path, Path]) -> None:
     metrics = read_metrics(pair[0])
-    column = metrics["rollout/episode_return"]
-    known = [x for x in column.tolist() if np.isfinite(x)]
-    assert recent_return(metrics) == pytest.approx(sum(known[-10:]) / 10)
+    *_, curve = curves_of(metrics, "rollout/episode_return")
+    assert recent_return(metrics) == curve.y[-1]
     assert recent_return({}) is None
+
+
+def test_sentences_begin_and_end_where_the_curves_do(tmp_path: Path) -> None:
+    """Numbers that change fast at the start are not averaged away."""
+    lengths = [[21.0, *[250.0 + t for t in range(18)], 500.0]]
+    (curve,) = curves_of(read_metrics(write_run(tmp_path / "run", lengths).path), RETURN)
+    (diagnostic,) = [d for d in DIAGNOSTICS if d.column == "rollout/episode_length"]
+    assert diagnostic.says(course(curve.y)) == "Episodes rose from 21 to 500 steps."
+
+
+@pytest.mark.parametrize(("num_points", "is_marked"), [(1, True), (25, True), (26, False)])
+def test_few_points_are_marked(num_points: int, is_marked: bool, tmp_path: Path) -> None:
+    returns = [[float(t) for t in range(num_points)], [2.0 * t for t in range(num_points)]]
+    metrics = read_metrics(write_run(tmp_path / "run", returns).path)
+    for curve in curves_of(metrics, RETURN):
+        assert curve.marks is None or len(curve.marks) in (0, num_points)
+        assert bool(curve.marks is not None and len(curve.marks)) == is_marked
+    *_, middle = curves_of(metrics, RETURN)
+    if is_marked:
+        found = np.interp(100.0 * np.arange(1, num_points + 1), middle.x, middle.y)
+        np.testing.assert_allclose(found, 1.5 * np.arange(num_points))
+
+
+def test_the_numbers_at_the_head_add_up(pair: tuple[Path, Path]) -> None:
+    run = load(pair[0])
+    facts = dict(view_of(run).facts)
+    standing = read_manifest(pair[0] / "checkpoint", "latest").facts
+    total = int(facts["Steps, all seeds"].replace(",", ""))
+    assert total == sum(standing.num_transitions)
+    each = int(facts["Steps, each seed"].replace(",", ""))
+    assert each * 2 == pytest.approx(total, abs=1)
+    speed = int(facts["Steps a second"].replace(",", ""))
+    assert total / speed == pytest.approx(standing.steady_seconds, rel=0.01)
+    shown, unit = facts["Training"].split()
+    seconds = float(shown) * {"ms": 1e-3, "s": 1.0}[unit]
+    assert seconds == pytest.approx(standing.steady_seconds, rel=0.05)
+    assert facts["Compiling, apart"] == duration(standing.compile_seconds)
+    # And milestones are told in the same seconds: none lies after the end.
+    assert "Training" in facts
+    first = float(learning_seconds(read_metrics(pair[0]))[0])
+    assert 0 < first <= standing.steady_seconds * 1.01 < standing.seconds
+
+
+def test_without_a_threshold_returns_are_compared_with_the_first_ones(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path = copied(pair[0], tmp_path / "run")
+    manifest = path / "checkpoint" / "latest.json"
+    document = json.loads(manifest.read_text())
+    document["facts"]["reward_threshold"] = None
+    for tracked in document["facts"]["tracked"]:
+        tracked |= {"first_episodes": 10, "first_sum": 30.0}
+    manifest.write_text(json.dumps(document))
+    view = view_of(load(path))
+    assert view.verdict.word == "Better than random play"
+    assert "Random play collected 3, by the first episodes of training." in view.verdict.sentence
+    assert view.curve.level is not None
+    assert view.curve.level.label == "random play: 3"
+    document["facts"]["tracked"][1]["first_episodes"] = 3
+    manifest.write_text(json.dumps(document))
+    facts = read_manifest(path / "checkpoint", "latest").facts
+    assert play_at_first(facts) is None
+    assert view_of(load(path)).verdict.word == "Finished"
 
 
 def test_an_overview(pair: tuple[Path, Path], tmp_path: Path) -> None:
@@ -97,7 +171,7 @@ def test_an_overview(pair: tuple[Path, Path], tmp_path: Path) -> None:
     assert len(seen.curve.lines) == 1
     growing = overview_of(load(copied(pair[0], tmp_path / "run", "evaluation.json", steps=10**4)))
     assert growing.state == "training"
-    assert growing.latest != seen.latest
+    assert growing.value != seen.value
 
 
 def test_settings_are_flat() -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from uphill.cli.output import stdout_for
 from uphill.cli.parsing import parse, take_env_kwargs
@@ -20,6 +20,10 @@ class DoctorOptions:
     are given as --env.KEY VALUE."""
     backend: BackendName = "auto"
     """What would run the environment in training; the fastest that has it by default."""
+    max_episode_steps: int | None = None
+    """Cut episodes off after so many steps, in place of the environment's own time limit."""
+    wrappers: Annotated[UseAppendAction[tuple[str, ...]], arg(name="wrapper")] = ()
+    """Wrap the environment, as `uphill train` does; may be given twice."""
     seed: int = 0
     """Seed of everything that is random."""
     steps: int | None = None
@@ -41,6 +45,8 @@ def command(argv: list[str]) -> None:
             options.env,
             options.backend,
             env_kwargs=env_kwargs,
+            max_episode_steps=options.max_episode_steps,
+            wrappers=options.wrappers,
             seed=options.seed,
             steps=options.steps,
             quiet=options.quiet,

@@ -1,5 +1,7 @@
 """`uphill envs`."""
 
+import sys
+from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -7,14 +9,18 @@ from tyro.conf import Positional, arg
 
 from uphill.cli.parsing import parse
 from uphill.errors import UphillError
+from uphill.words import count, fitted
+from uphill.words import listed as listed_in_words
 
 
 @dataclass(frozen=True)
 class EnvsOptions:
-    """List environments, and the backend that runs each."""
+    """List environments that train here, and the backend that runs each: `compiled` worlds are the
+    fastest, then `envpool`, then `gymnasium`. Your own train as well, listed or not: any that is
+    registered with Gymnasium."""
 
     pattern: Annotated[Positional[str], arg(metavar="PATTERN")] = ""
-    """Show those whose name contains this."""
+    """Show those whose name contains this, in capitals or not."""
 
 
 def command(argv: list[str]) -> None:
@@ -24,7 +30,17 @@ def command(argv: list[str]) -> None:
 
     listed = known_environments(options.pattern)
     if not listed:
-        raise UphillError(f"No environment's name contains {options.pattern!r}.")
+        raise UphillError(f"No environment's name contains {options.pattern!r}. {_MORE}")
     width = max(len(name) for name in listed)
     for name, backend in listed.items():
         print(f"{name:{width}}  {backend}")
+    sys.stdout.flush()
+    counts = [f"{n:,} {backend}" for backend, n in Counter(listed.values()).items()]
+    told = f"{count(len(listed), 'environment')}: {listed_in_words(counts)}. {_MORE}"
+    print(fitted(told, sys.stderr, 0), file=sys.stderr)
+
+
+_MORE = (
+    "Others train as well: `uphill train my_module:ID` imports the module that registers ID with "
+    "Gymnasium, and uphill.train takes a callable that makes an environment."
+)

@@ -15,12 +15,14 @@ class EvaluateOptions:
     """Evaluate a run's final or best policies: whole episodes, deterministic and stochastic."""
 
     run: Annotated[Positional[Path], arg(metavar="RUN")]
-    """Run directory."""
+    """Run directory: what `uphill train` shows as run."""
     episodes: int = 100
-    """Episodes for each seed."""
+    """Episodes for each seed, deterministic and stochastic."""
     checkpoint: Literal["latest", "best"] = "latest"
     """Which policies: the final ones, or each seed's best while it trained. An evaluation of the
     best is shown, but not written: evaluation.json is of the final ones."""
+    max_episode_steps: int | None = None
+    """Cut episodes off after so many steps, in place of the run's limit; not written, either."""
     allow_import: bool = False
     """Import the modules that a `module:ID` environment and parts of your own name."""
     json: bool = False
@@ -34,5 +36,5 @@ def command(argv: list[str]) -> None:
 
     with stdout_for(options.json) as show:
         run = load(options.run, checkpoint=options.checkpoint, allow_import=options.allow_import)
-        result = run.evaluate(options.episodes, options.allow_import)
+        result = run.evaluate(options.episodes, options.allow_import, options.max_episode_steps)
         show(result)

@@ -18,7 +18,7 @@ class PlotOptions:
     two more show their performance profiles and the probability that one improves on another."""
 
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN …]")]
-    """Run directories."""
+    """Run directories: what `uphill train` shows as run."""
     against: Literal["steps", "seconds"] = "steps"
     """What the horizontal axis shows: environment steps, or seconds of training."""
     column: str = "rollout/episode_return"

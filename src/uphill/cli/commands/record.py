@@ -15,7 +15,7 @@ class RecordOptions:
     """Film a run's final policy, its best, or with --milestones how it learned: MP4 and GIF."""
 
     run: Annotated[Positional[Path], arg(metavar="RUN")]
-    """Run directory."""
+    """Run directory: what `uphill train` shows as run."""
     milestones: bool = False
     """Show each milestone of the training, in order, and the final policy after them."""
     checkpoint: Literal["latest", "best"] = "latest"
@@ -35,6 +35,8 @@ class RecordOptions:
     width: int | None = None
     """Width in pixels; by default that of the environment's own pictures. Keyword arguments of the
     environment are given as --env.KEY VALUE."""
+    max_episode_steps: int | None = None
+    """Cut episodes off after so many steps, in place of the run's limit."""
     allow_import: bool = False
     """Import the modules that a `module:ID` environment and parts of your own name."""
     json: bool = False
@@ -60,6 +62,7 @@ def command(argv: list[str]) -> None:
             width=options.width,
             env_kwargs=env_kwargs,
             allow_import=options.allow_import,
+            max_episode_steps=options.max_episode_steps,
         )
         if options.json:
             show({"run": str(options.run), **film.facts()})

@@ -18,7 +18,7 @@ class ReportOptions:
     needs no network, and no other file."""
 
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN …]")]
-    """Run directories."""
+    """Run directories: what `uphill train` shows as run."""
     out: Path | None = None
     """The page; by default report.html in the run directory, and with several runs
     runs/report-TIME.html."""

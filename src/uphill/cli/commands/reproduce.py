@@ -20,7 +20,7 @@ class ReproduceOptions:
     list the tutorials."""
 
     name: Annotated[Positional[str], arg(metavar="NAME")] = ""
-    """Which one."""
+    """Which tutorial."""
     env: str | None = None
     """Only this of its environments."""
     seeds: int | None = None

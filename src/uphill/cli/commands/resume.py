@@ -15,7 +15,7 @@ class ResumeOptions:
     """Go on with a run where its latest checkpoint stands."""
 
     run: Annotated[Positional[Path], arg(metavar="RUN")]
-    """Run directory."""
+    """Run directory: what `uphill train` shows as run."""
     steps: int | None = None
     """Train up to so many steps instead: extends a run, also a finished one."""
     allow_import: bool = False

@@ -1,15 +1,19 @@
 """`uphill train`: its options, and the algorithm that its flags describe."""
 
-from dataclasses import Field, dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction, arg
 
 from uphill.cli.errors import WrongCommandLine
+from uphill.cli.flags import SCHEDULE, Flag, option_flags, setting_flags
+from uphill.cli.help import Group
 from uphill.cli.output import stdout_for
 from uphill.cli.parsing import parse, take_env_kwargs
-from uphill.cli.part_flags import describe_parts, switches_in, take_part_types, unchecked
+from uphill.cli.part_flags import switches_in, take_part_types, unchecked
+from uphill.cli.suggestions import names_environment, without_flag
 from uphill.runs.settings import Options, Settings, SinkName
 
 
@@ -28,6 +32,7 @@ class TrainOptions(Settings, Options):
     out: Path | None = None
     init_from: Path | None = None
     is_async: Annotated[bool, arg(name="async-envs")] = Settings.is_async
+    wrappers: Annotated[UseAppendAction[tuple[str, ...]], arg(name="wrapper")] = ()
     log: UseAppendAction[tuple[SinkName, ...]] = ()
 
 
@@ -36,7 +41,9 @@ def command(argv: list[str]) -> None:
     argv, env_kwargs = take_env_kwargs(argv)
     env = environment_in(argv)
     if env is None:
-        parse(TrainOptions, argv, "uphill train", _PARTS_NEED_ENV)
+        if flag := next(filter(names_environment, argv), None):
+            raise WrongCommandLine(without_flag(flag))
+        parse(TrainOptions, argv, "uphill train", [*_option_groups()], [_PARTS_NEED_ENV])
         raise WrongCommandLine("ENV is missing: write `uphill train ENV`.")
     options, algorithm, start = parse_train(argv, env)
     from uphill.run import finish
@@ -70,17 +77,9 @@ def _takes_value(word: str, argv: list[str]) -> bool:
     if not word.startswith("--") or "=" in word:
         return False
     *place, name = word[2:].split(".")
-    flag = ".".join([*place, name.removeprefix("no-")])
-    options = dict(map(_option, fields(TrainOptions)))
-    return options[flag] if flag in options else f"--{flag}" not in switches_in(argv)
-
-
-def _option(field: Field) -> tuple[str, bool]:
-    """What a setting is called on the command line, and whether a value follows it."""
-    is_annotated = get_origin(field.type) is Annotated
-    kind, *notes = get_args(field.type) if is_annotated else (field.type,)
-    names = [note.name for note in notes if getattr(note, "name", None)]
-    return (names or [field.name.replace("_", "-")])[0], kind is not bool
+    flag = "--" + ".".join([*place, name.removeprefix("no-")])
+    known = {option.spellings[0]: option for option in option_flags(TrainOptions)}
+    return bool(known[flag].takes) if flag in known else flag not in switches_in(argv)
 
 
 def parse_train(argv: list[str], env: str) -> tuple[TrainOptions, Any, Any]:
@@ -107,7 +106,9 @@ def parse_train(argv: list[str], env: str) -> tuple[TrainOptions, Any, Any]:
         algorithm: Annotated[Algorithm, arg(name="")]
 
     default = Train(options=TrainOptions(env=env), algorithm=start)
-    parsed = parse(Train, argv, f"uphill train {env}", describe_parts(start), default)
+    groups = [*_option_groups(chosen, start), *_algorithm_groups(start)]
+    program = f"uphill train {env}"
+    parsed = parse(Train, argv, program, groups, [_ABOUT_FLAGS], default, start)
     if parsed.options.env != env:
         raise WrongCommandLine(_ENV_FIRST)
     return parsed.options, parsed.algorithm, chosen
@@ -122,5 +123,62 @@ def _value_of(flag: str, argv: list[str]) -> str | None:
     return None
 
 
+# --- help -----------------------------------------------------------------------------------------
+
+_TITLES = {
+    "what to train": ("env", "algo", "steps", "seed", "seeds", "envs", "init_from"),
+    "when and what to measure": ("stop_when_solved", "eval_every", "episodes"),
+    "what to write and show": ("out", "log", "checkpoint_every", "quiet", "json"),
+}
+
+
+def _option_groups(chosen: Any = None, start: Any = None) -> Iterator[Group]:
+    """The options by what they are about, with the preset's numbers where they have none."""
+    known = {flag.path: flag for flag in option_flags(TrainOptions)}
+    if chosen is not None:
+        del known["env"]  # it was given
+        numbers = (chosen.algo, f"{chosen.steps:,}", str(start.sampling.num_envs))
+        for path, number in zip(("algo", "steps", "envs"), numbers, strict=True):
+            known[path] = replace(known[path], default=number)
+        known["algo"] = replace(known["algo"], takes=f"{{{','.join(_algorithms())}}}")
+    for title, paths in _TITLES.items():
+        yield Group(title, [known.pop(path) for path in paths if path in known])
+    yield Group("the environment", [*known.values(), _ENV_FLAG])
+
+
+def _algorithms() -> list[str]:
+    from uphill.parts.algorithms import ALGORITHMS
+
+    return list(ALGORITHMS)
+
+
+def _algorithm_groups(algorithm: Any) -> Iterator[Group]:
+    """The settings of the whole, then those of each part below what it is."""
+    flags = list(setting_flags(algorithm))
+    parts = list(dict.fromkeys(flag.path.partition(".")[0] for flag in flags if "." in flag.path))
+    whole = [flag for flag in flags if flag.path.partition(".")[0] not in parts]
+    for part in parts:
+        own = [flag for flag in flags if flag.path.partition(".")[0] == part]
+        if part in _PARTS:
+            own = [replace(own[0], about=_PARTS[part]), *own[1:]]
+        yield Group(part, own, type(getattr(algorithm, part)).__doc__ or "")
+    yield Group("the update as a whole", whole)
+
+
+_PARTS = {
+    "sampling": "Fixed windows, or whole episodes.",
+    "estimator": "What an action was followed by.",
+    "baseline": "What is subtracted from that.",
+    "surrogate": "The function whose gradient is followed.",
+    "optimizer": "How a gradient becomes a step.",
+}
+_ENV_FLAG = Flag("env.", ("--env.KEY",), "VALUE", "A keyword argument of the environment.")
+_ABOUT_FLAGS = (
+    "In brackets stands what it is without the flag: here the preset of the environment, where it "
+    "has one. A switch is turned off by no-, as in --no-json or --baseline.no-shares-trunk. "
+    f"{SCHEDULE} is a number, or linear:A:B or cosine:A:B, from A to B as training goes on. A part "
+    "is chosen by its name (--surrogate clipped-ratio), one of your own by module:Name; then its "
+    "own settings are flags."
+)
 _ENV_FIRST = "Write ENV first, then the flags: `uphill train ENV --flag VALUE`."
 _PARTS_NEED_ENV = "`uphill train ENV --algo ALGO --help` also shows the settings of the algorithm."

@@ -31,6 +31,8 @@ class VarianceOptions:
     """Seed of the policy and of the episodes."""
     backend: BackendName = "auto"
     """What runs the environment; the fastest that has it by default."""
+    max_episode_steps: int | None = None
+    """Cut episodes off after so many steps, in place of the environment's own time limit."""
     out: Path | None = None
     """Folder for variance.json and variance.png; by default the run's, or one in ./runs."""
     allow_import: bool = False
@@ -57,6 +59,7 @@ def command(argv: list[str]) -> None:
             seed=options.seed,
             backend=options.backend,
             env_kwargs=env_kwargs,
+            max_episode_steps=options.max_episode_steps,
             out=options.out,
             allow_import=options.allow_import,
             quiet=options.quiet,
@@ -76,6 +79,8 @@ def _show_variance(result: dict[str, Any]) -> None:
         low, high = row["relative_variance_ci95"]
         least, most = (f"{100 * x:.0f}" for x in row["bias_ci95"])
         bias, interval = f"{100 * row['bias']:.0f} %", f"{least} to {most} %"
+        if row["bias"] <= (chance := row["bias_by_chance"]):
+            bias = f"≤ {100 * chance:.0f} %" if chance >= 0.005 else "0 %"
         if row is reference:
             bias, interval = "–", "reference"
         print(
@@ -85,7 +90,8 @@ def _show_variance(result: dict[str, Any]) -> None:
     print(
         "\nVariance is relative to reward-to-go without a baseline; bias is the distance between "
         f"expectations,\nin per cent of the length of the gradient ({reference['estimator']} less "
-        f"its {reference['baseline']}); SNR is ‖E g‖² over the variance."
+        f"its {reference['baseline']}); SNR is ‖E g‖² over the variance.\n"
+        "≤ stands where what was measured is no more than chance alone would give."
     )
     print(f"\n{'rollouts':>10}{'variance':>14}{'95 % interval':>24}")
     for row in result["rollouts"]:

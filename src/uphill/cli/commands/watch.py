@@ -16,7 +16,7 @@ class WatchOptions:
     themselves while training goes on. Ctrl-C ends it."""
 
     folder: Annotated[Positional[Path], arg(metavar="RUNS_DIR")] = Path("runs")
-    """Folder that holds the runs."""
+    """Folder that holds the runs; by default ./runs."""
     port: int | None = None
     """Port to listen at; by default 8000, or the next one that is free."""
     allow_import: bool = False

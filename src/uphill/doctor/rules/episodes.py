@@ -34,7 +34,7 @@ def never_ends(facts: EnvironmentFacts) -> list[Finding]:
             f"No episode ended, neither at random nor with constant actions: the longest went on "
             f"for {steps:,} steps, and {has}.",
             "Return terminated=True where the task is over, and give it a time limit: "
-            "max_episode_steps in gymnasium.register, or --env.max-episode-steps 1000.",
+            "max_episode_steps in gymnasium.register, or --max-episode-steps 1000.",
         )
     ]
 
@@ -53,7 +53,7 @@ def no_time_limit(facts: EnvironmentFacts) -> list[Finding]:
             "advice",
             f"There is no time limit: episodes ended by themselves, the shortest after {low:,} "
             f"steps and the longest after {high:,}, but those of a better policy may never end.",
-            "Give it one: max_episode_steps in gymnasium.register, or --env.max-episode-steps 1000 "
+            "Give it one: max_episode_steps in gymnasium.register, or --max-episode-steps 1000 "
             "(algorithms that need whole episodes can't do without).",
         )
     ]

@@ -17,6 +17,7 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 from gymnasium.vector.async_vector_env import AsyncState
 from jaxtyping import PyTree
 
+from uphill.envs.alterations import UNALTERED, Alterations
 from uphill.envs.backends.checks import (
     Checked,
     check_environment,
@@ -26,6 +27,7 @@ from uphill.envs.backends.checks import (
     too_large,
 )
 from uphill.envs.backends.old_gym import adapt, has_old_signatures, takes_seeds
+from uphill.envs.ids import OURS
 from uphill.envs.importing import imported
 from uphill.errors import UphillError
 from uphill.trajectory import fits_32_bits
@@ -52,15 +54,17 @@ def spec_of(env_id: str) -> EnvSpec:
     module, _, name = env_id.rpartition(":")
     if module:
         imported(module, env_id)
-    if name in gymnasium.registry:
-        return gymnasium.registry[name]
+    for known in (name, f"{OURS}{name}"):
+        if known in gymnasium.registry:
+            return gymnasium.registry[known]
     where = f" in the module {module!r}" if module else ""
     raise UphillError(f"There is no environment {name!r}{where}: {suggestion(name)}")
 
 
 def suggestion(name: str, more: tuple[str, ...] = ()) -> str:
     """Where to look instead of `name`: the nearest that Gymnasium knows, or among `more`."""
-    known = {known.lower(): known for known in (*gymnasium.registry, *more)}
+    theirs = (known for known in gymnasium.registry if not known.startswith(OURS))
+    known = {known.lower(): known for known in (*theirs, *more)}
     near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     if not near:
         return "`uphill envs` lists what exists."
@@ -68,7 +72,10 @@ def suggestion(name: str, more: tuple[str, ...] = ()) -> str:
 
 
 def prepare(
-    env: str | EnvironmentMaker, env_kwargs: dict[str, Any], name: str
+    env: str | EnvironmentMaker,
+    env_kwargs: dict[str, Any],
+    name: str,
+    alterations: Alterations = UNALTERED,
 ) -> PythonEnvironment:
     """Make the environment once, to learn its time limit and whether its signatures are old ones.
 
@@ -80,10 +87,10 @@ def prepare(
         bare = make_bare(source, env_kwargs)
         is_old, is_seeded = has_old_signatures(bare), takes_seeds(bare)
         getattr(bare, "close", lambda: None)()
-        factory = factory_of(source, env_kwargs, is_old)
+        factory = factory_of(source, env_kwargs, is_old, alterations)
         made = factory()
-        limit = time_limit(made)
-        threshold = made.spec.reward_threshold if made.spec is not None else None
+        limit = checked_time_limit(made, alterations)
+        threshold = _threshold(made)
         made.close()
     except (Exception, SystemExit) as error:
         raise unmakeable(name, env_kwargs, error) from error
@@ -114,12 +121,30 @@ def _create_adapted(entry_point: Any, **keywords: Any) -> gymnasium.Env:
     return adapt(_create(entry_point, **keywords))
 
 
+def _create_limited(make: EnvironmentMaker, limit: int) -> gymnasium.Env:
+    return gymnasium.wrappers.TimeLimit(make(), limit)
+
+
 def factory_of(
-    env: EnvSpec | EnvironmentMaker, env_kwargs: dict[str, Any], is_old: bool
+    env: EnvSpec | EnvironmentMaker,
+    env_kwargs: dict[str, Any],
+    is_old: bool,
+    alterations: Alterations = UNALTERED,
 ) -> EnvironmentMaker:
     """What makes one environment with today's signatures."""
+    limit = alterations.max_episode_steps
+    make = _limited(env, env_kwargs, is_old, limit)
+    return partial(alterations.around, make) if alterations.needs_gymnasium else make
+
+
+def _limited(
+    env: EnvSpec | EnvironmentMaker, env_kwargs: dict[str, Any], is_old: bool, limit: int | None
+) -> EnvironmentMaker:
     if not isinstance(env, EnvSpec):
-        return partial(_create_adapted if is_old else _create, env, **env_kwargs)
+        make = partial(_create_adapted if is_old else _create, env, **env_kwargs)
+        return make if limit is None else partial(_create_limited, make, limit)
+    if limit is not None:
+        env_kwargs = env_kwargs | {"max_episode_steps": limit}
     # The spec, not the name: a process that is spawned has registered nothing of the user's.
     spec = replace(env, entry_point=partial(_create_adapted, env.entry_point)) if is_old else env
     # `Checked` does more than Gymnasium's checker, and at every step.
@@ -153,6 +178,31 @@ def time_limit(env: Any) -> int | None:
             limits.append(env._max_episode_steps)
         env = env.env
     return min(limits, default=None)
+
+
+def _threshold(env: Any) -> float | None:
+    """The return that solves it; of rewards that a wrapper changes nobody knows."""
+    spec, inner = env.spec, env
+    while isinstance(inner, gymnasium.Wrapper):
+        if isinstance(inner, gymnasium.RewardWrapper):
+            return None
+        inner = inner.env
+    return None if spec is None else spec.reward_threshold
+
+
+def checked_time_limit(env: Any, alterations: Alterations) -> int | None:
+    """The time limit of an environment that was made as it was asked for.
+
+    Raises:
+        UphillError: if one of its own comes before the one that was asked for.
+    """
+    limit, asked = time_limit(env), alterations.max_episode_steps
+    if limit is not None and asked is not None and limit < asked:
+        raise UphillError(
+            f"truncates its episodes after {limit} steps in a TimeLimit of its own, so "
+            f"max_episode_steps can't be {asked}: use at most {limit}, or make it without."
+        )
+    return limit
 
 
 def make_vector(

@@ -19,8 +19,11 @@ from uphill.envs.base import Pictured, World
 from uphill.errors import UphillError
 
 
-def render(world: World, state: PyTree) -> UInt8[np.ndarray, "height width 3"]:
-    """A picture of one state of a compiled world, as RGB. No display is needed.
+def render(
+    world: World, state: PyTree, width: int | None = None
+) -> UInt8[np.ndarray, "height width 3"]:
+    """A picture of one state of a compiled world, as RGB. No display is needed. Ours are drawn at
+    any width; a world that draws itself has one size.
 
     Raises:
         UphillError: if nobody has drawn this world.
@@ -28,7 +31,7 @@ def render(world: World, state: PyTree) -> UInt8[np.ndarray, "height width 3"]:
     state = jax.tree.map(np.asarray, state)
     if isinstance(world, Pictured):
         return world.picture(state)
-    return _picture(world).draw(world, state).rgb()
+    return _picture(world).draw(world, state).rgb(width)
 
 
 def frames_per_second(world: World) -> int:

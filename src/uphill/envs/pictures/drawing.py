@@ -2,11 +2,12 @@
 
 It draws with pygame, which comes with `gymnasium[classic-control]`, in memory: no display is
 needed. Everything is drawn three times too large and averaged once, which smooths every edge alike.
+Nothing is drawn before the pixels are asked for, so that a small picture is as little work as it
+looks.
 """
 
 import math
-from collections.abc import Sequence
-from copy import copy
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal
@@ -17,6 +18,8 @@ from jaxtyping import Float, UInt8, UInt32
 Color = tuple[int, int, int] | tuple[int, int, int, int]
 Point = Sequence[float] | Float[np.ndarray, "2"]
 Points = Sequence[Point] | Float[np.ndarray, "points 2"]
+Stroke = Callable[[Any, float], None]
+"""`stroke(surface, grain)` draws on a pygame surface with `grain` of its pixels to one of ours."""
 
 SUPERSAMPLING = 3
 ROWS_AT_ONCE = 40  # rows of pixels that are averaged at once
@@ -48,47 +51,49 @@ class Canvas:
         center: Point = (0.0, 0.0),
         background: Color = PAPER,
     ) -> None:
-        import pygame
-
         self.size = size
         self.scale = scale
         self.center = (float(center[0]), float(center[1]))
-        self._pygame: Any = pygame
-        self._surface = pygame.Surface((size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING), 0, 32)
-        self._surface.fill(background)
+        self.background = background
+        self._strokes: list[Stroke] = []
+        self._below: tuple[Canvas, int] | None = None
+        self._kept: dict[tuple[int, int, int], Any] = {}
 
     def copy(self) -> "Canvas":
-        """The same picture, to draw on: for what stays as it is from picture to picture."""
-        canvas = copy(self)
-        canvas._surface = self._surface.copy()
+        """The same picture, to draw on: for what stays as it is from picture to picture, which is
+        painted once."""
+        canvas = Canvas(self.size, self.scale, self.center, self.background)
+        canvas._below = self, len(self._strokes)
         return canvas
 
     def polygon(self, points: Points, color: Color) -> None:
         """The inside of a closed line, in coordinates of the world."""
-        corners = self._fine(points)
-        self._paint(corners, 0.0, color, lambda to, at: self._pygame.draw.polygon(to, color, at))
+        import pygame
+
+        self._add(
+            self._pixels(points), 0.0, color, lambda to, at, _: pygame.draw.polygon(to, color, at)
+        )
 
     def line(self, points: Points, width: float, color: Color) -> None:
         """A line through all points, `width` units of the world thick, with round caps."""
-        corners = self._fine(points)
-        radius = max(width * self.scale * SUPERSAMPLING / 2, 1.0)
+        import pygame
 
-        def draw(surface: Any, at: list[list[float]]) -> None:
+        def draw(surface: Any, at: list[list[float]], radius: float) -> None:
             for a, b in pairwise(at):
-                self._pygame.draw.polygon(surface, color, _strip(a, b, radius))
+                pygame.draw.polygon(surface, color, _strip(a, b, radius))
             for point in at:
-                self._pygame.draw.circle(surface, color, point, radius)
+                pygame.draw.circle(surface, color, point, radius)
 
-        self._paint(corners, radius, color, draw)
+        self._add(self._pixels(points), width * self.scale / 2, color, draw)
 
     def circle(self, middle: Point, radius: float, color: Color) -> None:
         """A disc."""
-        wide = radius * self.scale * SUPERSAMPLING
+        import pygame
 
-        def draw(surface: Any, at: list[list[float]]) -> None:
-            self._pygame.draw.circle(surface, color, at[0], wide)
+        def draw(surface: Any, at: list[list[float]], wide: float) -> None:
+            pygame.draw.circle(surface, color, at[0], wide)
 
-        self._paint(self._fine([middle]), wide, color, draw)
+        self._add(self._pixels([middle]), radius * self.scale, color, draw)
 
     def hub(self, middle: Point, radius: float) -> None:
         """A dark disc with a light middle: a hinge, or a wheel."""
@@ -129,18 +134,25 @@ class Canvas:
         align: Literal["left", "center", "right"] = "left",
     ) -> None:
         """A line of text; `at` is in pixels from the top left, whatever the world's scale."""
-        drawn = _written(words, round(height * 1.4 * SUPERSAMPLING), color)
-        shift = {"left": 0.0, "center": 0.5, "right": 1.0}[align] * drawn.get_width()
-        self._surface.blit(drawn, (at[0] * SUPERSAMPLING - shift, at[1] * SUPERSAMPLING))
+        share = {"left": 0.0, "center": 0.5, "right": 1.0}[align]
+
+        def stroke(surface: Any, grain: float) -> None:
+            drawn = _written(words, round(height * 1.4 * grain), color)
+            surface.blit(drawn, (at[0] * grain - share * drawn.get_width(), at[1] * grain))
+
+        self._strokes.append(stroke)
 
     def panel(self, left: float, top: float, width: float, height: float, color: Color) -> None:
         """A rounded rectangle in pixels from the top left: what text stands on."""
-        corner = (left * SUPERSAMPLING, top * SUPERSAMPLING)
-        extent = (width * SUPERSAMPLING, height * SUPERSAMPLING)
-        layer = self._pygame.Surface(extent, self._pygame.SRCALPHA)
-        rounding = min(8 * SUPERSAMPLING, int(extent[1] / 2))
-        self._pygame.draw.rect(layer, color, layer.get_rect(), border_radius=rounding)
-        self._surface.blit(layer, corner)
+        import pygame
+
+        def stroke(surface: Any, grain: float) -> None:
+            layer = pygame.Surface((width * grain, height * grain), pygame.SRCALPHA)
+            rounding = min(round(8 * grain), int(height * grain / 2))
+            pygame.draw.rect(layer, color, layer.get_rect(), border_radius=rounding)
+            surface.blit(layer, (left * grain, top * grain))
+
+        self._strokes.append(stroke)
 
     def readings(self, values: dict[str, str]) -> None:
         """Names above values, side by side along the top."""
@@ -149,38 +161,77 @@ class Canvas:
             self.text(name, (left, 18), 11, MUTED)
             self.text(value.replace("-", "−"), (left, 34), 16, INK)
 
-    def rgb(self) -> UInt8[np.ndarray, "height width 3"]:
-        """The picture: every pixel is the mean of those that were drawn for it."""
-        drawn = self._pygame.surfarray.pixels2d(self._surface).T
-        channels = [shift // 8 for shift in self._surface.get_shifts()[:3]]
-        picture = np.empty((self.size[1], self.size[0], 3), np.uint8)
+    def rgb(self, width: int | None = None) -> UInt8[np.ndarray, "height width 3"]:
+        """The picture, of its own size or so many pixels wide: every pixel is the mean of those
+        that were drawn for it."""
+        import pygame
+
+        width = self.size[0] if width is None else width
+        height = round(width * self.size[1] / self.size[0])
+        surface = self._painted(width, height)
+        drawn = pygame.surfarray.pixels2d(surface).T
+        channels = [shift // 8 for shift in surface.get_shifts()[:3]]
+        picture = np.empty((height, width, 3), np.uint8)
         # In bands, because fresh memory for the whole picture costs more than the sums.
-        for top in range(0, self.size[1], ROWS_AT_ONCE):
+        for top in range(0, height, ROWS_AT_ONCE):
             mean = _averaged(drawn[top * SUPERSAMPLING : (top + ROWS_AT_ONCE) * SUPERSAMPLING])
             for k, channel in enumerate(channels):
                 picture[top : top + ROWS_AT_ONCE, :, k] = mean[..., channel]
         return picture
 
-    def _fine(self, points: Points) -> Float[np.ndarray, "points 2"]:
-        """Points of the world in pixels of the large surface."""
-        away = (np.asarray(points, float) - self.center) * (self.scale, -self.scale)
-        return (away + np.array(self.size) / 2) * SUPERSAMPLING
+    def _painted(self, width: int, height: int, num_strokes: int | None = None) -> Any:
+        """A new surface with what was drawn, for a picture of so many pixels."""
+        import pygame
 
-    def _paint(
+        if self._below is None:
+            surface = pygame.Surface((width * SUPERSAMPLING, height * SUPERSAMPLING), 0, 32)
+            surface.fill(self.background)
+        else:
+            canvas, num = self._below
+            surface = canvas._painted_once(width, height, num).copy()
+        for stroke in self._strokes[:num_strokes]:
+            stroke(surface, SUPERSAMPLING * width / self.size[0])
+        return surface
+
+    def _painted_once(self, width: int, height: int, num_strokes: int) -> Any:
+        """The surface of the first strokes: what was there when the canvas was copied."""
+        name = (width, height, num_strokes)
+        if name not in self._kept:
+            self._kept[name] = self._painted(*name)
+        return self._kept[name]
+
+    def _pixels(self, points: Points) -> Float[np.ndarray, "points 2"]:
+        """Points of the world in pixels of the picture."""
+        away = (np.asarray(points, float) - self.center) * (self.scale, -self.scale)
+        return away + np.array(self.size) / 2
+
+    def _add(
         self, points: Float[np.ndarray, "points 2"], margin: float, color: Color, draw: Any
     ) -> None:
-        """Draw at once where the colour is opaque, else on a layer that is laid over the rest."""
-        if len(color) == 3:
-            draw(self._surface, points.tolist())
-            return
-        low = np.floor(points.min(0) - margin - 1)
-        low = np.clip(low, 0, self._surface.get_size())
-        high = np.clip(np.ceil(points.max(0) + margin + 2), 0, self._surface.get_size())
-        if (high <= low).any():
-            return
-        layer = self._pygame.Surface((high - low).tolist(), self._pygame.SRCALPHA)
-        draw(layer, (points - low).tolist())
-        self._surface.blit(layer, low.tolist())
+        """`draw(surface, points, margin)` at once where the colour is opaque, else on a layer that
+        is laid over the rest."""
+
+        def stroke(surface: Any, grain: float) -> None:
+            if len(color) == 3:
+                draw(surface, (points * grain).tolist(), max(margin * grain, 1.0))
+            else:
+                _lay(surface, points * grain, max(margin * grain, 1.0), draw)
+
+        self._strokes.append(stroke)
+
+
+def _lay(surface: Any, points: Float[np.ndarray, "points 2"], margin: float, draw: Any) -> None:
+    """Draw on a transparent layer as large as what is drawn, and lay it over the surface."""
+    import pygame
+
+    low = np.floor(points.min(0) - margin - 1)
+    low = np.clip(low, 0, surface.get_size())
+    high = np.clip(np.ceil(points.max(0) + margin + 2), 0, surface.get_size())
+    if (high <= low).any():
+        return
+    layer = pygame.Surface((high - low).tolist(), pygame.SRCALPHA)
+    draw(layer, (points - low).tolist(), margin)
+    surface.blit(layer, low.tolist())
 
 
 def _averaged(drawn: UInt32[np.ndarray, "rows columns"]) -> UInt8[np.ndarray, "height width 4"]:

@@ -1,6 +1,5 @@
 """The picture that a terminal shows while training; every line fits its width."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,18 +9,21 @@ from rich.text import Text
 
 from uphill.sessions.display.readings import (
     Curve,
+    Pause,
     View,
-    header,
+    ending,
     middle,
+    progress,
     sparkline,
 )
-from uphill.words import duration, number, short
+from uphill.words import count, duration, number, percent
 
 ROWS = 8
 """The most seeds that have a row of their own."""
 WIDEST = 100
-_LABEL = 8
-_PERCENT, _BAR = 8, 10
+_NAME, _RETURN, _STARS = 10, 9, 10
+_ENDING, _BAR = 20, 8
+_LEAST_CURVE = 8
 
 
 @dataclass(frozen=True)
@@ -30,21 +32,24 @@ class Dashboard:
 
     view: View
     curve: Curve
+    now: float
+    pause: Pause
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
-        now, width = time.monotonic(), min(options.max_width - 1, WIDEST)
-        view = self.view
+        width = min(options.max_width - 1, WIDEST)
+        view, now = self.view, self.now
         if not view.steps:
-            yield _fitting(Text(f" compiling …  {duration(now - view.started)}", "dim"), width)
+            yield _fitting(Text(f" {ending(view, now, self.pause)}", "dim"), width)
             return
-        yield _fitting(_header(view, now, width), width)
-        for row in _rows(view, self.curve, width, console.height - 3):
+        yield _fitting(_bar(view, ending(view, now, self.pause), width), width)
+        yield _fitting(_words(view, now, width), width)
+        for row in _table(view, self.curve, width, console.height - 5):
             yield _fitting(row, width)
 
 
 @dataclass(frozen=True)
 class LastLook:
-    """What stays: the last line of the picture, with the learning curve."""
+    """What stays: the learning curve, in a line."""
 
     view: View
     curve: Curve
@@ -52,86 +57,111 @@ class LastLook:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         width = min(options.max_width - 1, WIDEST)
         table = self.curve.of_seeds()
-        if self.view.known_returns and table.size:
-            yield _fitting(_overall(self.view, table, width, _ends(_middles(table))), width)
+        if not self.view.known_returns or not table.size:
+            return
+        values, num_seeds = _middles(table), len(self.view.seeds)
+        low, high = _ends(values)
+        of = "" if num_seeds == 1 else f" (interquartile mean of {num_seeds} seeds)"
+        words = f"Return: {number(low)} ", f" {number(high)}, now {number(values[-1])}{of}"
+        room = width - sum(map(len, words))
+        blocks = sparkline(values, min(max(room, _LEAST_CURVE), 40), low, high)
+        yield _fitting(Text.assemble(words[0], (blocks, "cyan"), words[1]), width)
 
 
-def _header(view: View, now: float, width: int) -> Text:
-    percent, steps, speed, left = header(view, now)
-    # In a narrow terminal, what matters most: how long it will take. There is room for the longest
-    # words, so that the bar keeps its length while they change.
-    room = {steps: 16 + len(short(view.total, " ")), speed: 14, left: 13}
-    bar = 0
-    for words in ([steps, speed, left], [steps, left], [left]):
-        bar = width - _PERCENT - sum(room[word] + 3 for word in words)
-        if bar >= _BAR:
-            break
-    filled = round(max(bar, 0) * view.fraction)
+def _bar(view: View, words: str, width: int) -> Text:
+    """How much is done and how long the rest takes; heavy and light, so that it says the same
+    without colour."""
+    start = f" {percent(view.fraction):>5}  "
+    length = width - len(start) - _ENDING - 2
+    if length < _BAR:
+        return Text.assemble((start, "bold"), words)
+    filled = round(length * view.fraction)
     return Text.assemble(
-        (f" {percent:>5}  ", "bold"),
+        (start, "bold"),
         ("━" * filled, "cyan"),
-        ("━" * (bar - filled), "bright_black"),
-        ("  " if bar > 0 else "", ""),
-        " · ".join(words),
+        ("─" * (length - filled), "bright_black"),
+        f"  {words}",
     )
 
 
-def _rows(view: View, curve: Curve, width: int, height: int) -> Iterator[Text]:
+def _words(view: View, now: float, width: int) -> Text:
+    """How many steps, how fast, for how long: as much of it as there is room for."""
+    words = [*progress(view), f"{duration(now - view.started)} so far"]
+    while len(words) > 1 and len(" · ".join(words)) >= width:
+        words.pop()
+    return Text(f" {' · '.join(words)}")
+
+
+def _table(view: View, curve: Curve, width: int, height: int) -> Iterator[Text]:
+    """A row for each seed, or if they are too many for all, below the heads of the columns."""
     table = curve.of_seeds()
     if not table.size:
         if view.known_returns:
             yield Text(f" return {number(middle(view.known_returns))}")
         return
     num_seeds = len(view.seeds)
-    if num_seeds == 1 or num_seeds > min(ROWS, height):
-        yield _overall(view, table, width, _ends(_middles(table)))
-        if num_seeds > 1:
-            yield _spread(view, width)
+    if num_seeds > min(ROWS, height):
+        middles = _middles(table)
+        ends = _ends(middles)
+        yield _heads("", ends, width)
+        yield _row("IQM", middle(view.known_returns), middles, width, ends)
+        yield _spread(view, width)
         return
     ends = _ends(table)
+    yield _heads("seed", ends, width)
     for s, seed in enumerate(view.seeds):
-        value = view.returns[s]
-        # The sign of each milestone stands where the other line has the number of the curve's end.
-        count = view.stars.count(s)
-        stars = "★" * count if count < _LABEL else f"★ {count}"
-        yield _row(f"seed {seed}", value, ("", stars), table[s], width, ends)
-    yield _overall(view, table, width, ends)
+        stars = view.stars.count(s)
+        shown = "★" * stars if stars < _STARS else f"★ {stars}"
+        yield _row(str(seed), view.returns[s], table[s], width, ends, shown)
+    if num_seeds > 1:
+        yield _row("IQM", middle(view.known_returns), _middles(table), width, ends)
 
 
-def _overall(view: View, table: np.ndarray, width: int, ends: tuple[float, float]) -> Text:
-    name = "return" if len(view.seeds) == 1 else "IQM"
-    labels = (number(ends[0]), number(ends[1]))
-    return _row(name, middle(view.known_returns), labels, _middles(table), width, ends)
-
-
-def _spread(view: View, width: int) -> Text:
-    """The returns of all seeds now, the smallest first: as many blocks as seeds, if they fit."""
-    returns = np.sort(view.known_returns)
-    labels = (number(returns[0]), number(returns[-1]))
-    name, ends = f"{len(view.seeds)} seeds", (float(returns[0]), float(returns[-1]))
-    return _row(name, None, labels, returns, width, ends, len(returns))
+def _heads(first: str, ends: tuple[float, float], width: int) -> Text:
+    low, high = map(number, ends)
+    length = _curve_length(width)
+    curve = f"learning curve, ▁ {low} to █ {high}"
+    if len(curve) > length:
+        curve = f"▁ {low} to █ {high}"
+    milestones = "milestones" if length + _NAME + _RETURN + _STARS < width else ""
+    text = f" {first:<{_NAME - 1}}{'return':>{_RETURN - 1}}  {curve:<{length}} {milestones}"
+    return Text(text.rstrip(), "bright_black")
 
 
 def _row(
     name: str,
     value: float | None,
-    labels: tuple[str, str],
     values: np.ndarray,
     width: int,
     ends: tuple[float, float],
-    widest: int = WIDEST,
+    stars: str = "",
 ) -> Text:
-    shown = "" if value is None else number(value)
-    low, high = labels
-    has_labels = width >= 40
-    rest = width - 19 - (2 * _LABEL + 2 if has_labels else 0)
-    blocks = sparkline(values, min(rest, widest), *ends) if rest > 3 else ""
+    shown = "–" if value is None else number(value)
+    length = _curve_length(width)
     return Text.assemble(
-        f" {name:<9}",
-        (f"{shown:>8} ", "bold"),
-        (f"{low:>{_LABEL}} " if has_labels else "", "bright_black"),
-        (blocks, "cyan"),
-        (f" {high}" if has_labels else "", "yellow" if "★" in high else "bright_black"),
+        f" {name:<{_NAME - 1}}",
+        (f"{shown:>{_RETURN - 1}}  ", "bold"),
+        (sparkline(values, length, *ends), "cyan"),
+        (f" {stars}", "yellow"),
+    )
+
+
+def _curve_length(width: int) -> int:
+    """The blocks of a curve: a narrow terminal leaves the stars out."""
+    rest = width - _NAME - _RETURN - 1
+    return max(rest - _STARS - 1 if rest >= _STARS + 2 * _LEAST_CURVE else rest, 1)
+
+
+def _spread(view: View, width: int) -> Text:
+    """The returns of all seeds now, the smallest first: as many blocks as seeds, if they fit."""
+    returns = np.sort(view.known_returns)
+    low, high = float(returns[0]), float(returns[-1])
+    words = f"  now {number(low)} to {number(high)}"
+    length = max(min(len(returns), width - _NAME - _RETURN - 1 - len(words)), 1)
+    return Text.assemble(
+        f" {count(len(view.seeds), 'seed'):<{_NAME + _RETURN}} ",
+        (sparkline(returns, length, low, high), "cyan"),
+        (words, "bright_black"),
     )
 
 

@@ -1,14 +1,17 @@
 """What a person sees while training: a live picture in a terminal, a plain line elsewhere."""
 
 import sys
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from uphill.runs.milestones import UNTRAINED, Milestone, title
-from uphill.sessions.display.readings import Curve, View, header, middle
-from uphill.words import duration, number
+from uphill.sessions.display.pace import Pace
+from uphill.sessions.display.readings import Curve, Pause, View, ending, middle, progress
+from uphill.words import duration, fitted, number, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,53 +39,116 @@ class Progress:
     ) -> None:
         self._stream = sys.stderr
         self._quiet, self._console = quiet, console
-        self._started = self._last = time.monotonic()
+        self._pause: Callable[[], Pause] = Pause
         self._live: Any = None
-        self._view = View(total, tuple(seeds), started=self._started)
-        self._curve = Curve()
+        self._is_over = threading.Event()
+        self._view = View(total, tuple(seeds), started=time.monotonic())
+        self._pace, self._curve = Pace(), Curve()
         self._reached: dict[str, set[int]] = {}
 
     def say(self, text: str) -> None:
         """One line that stays."""
         self._print(text)
 
-    def start(self) -> None:
-        """Begin to draw, where there is a terminal that can."""
-        if self._quiet or not (self._console or self._stream.isatty()):
-            return
-        from rich.console import Console
+    def start(self, steps: Sequence[int] = (), pause: Callable[[], Pause] = Pause) -> None:
+        """Begin to draw: a picture where there is a terminal that can, else lines. `steps` are
+        those that each seed has already; `pause` says what training waits for, whenever it is
+        asked."""
+        self._pause = pause
+        if steps:
+            self._pace = self._pace.add(time.monotonic() - pause().total, steps)
+        self._begin(self._picture, self.tell)
+
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Show what comes after training, such as evaluating, and its seconds."""
+        started = time.monotonic()
+
+        def words() -> str:
+            return f"{what} {duration(time.monotonic() - started)}"
+
+        def picture() -> Any:
+            from rich.text import Text
+
+            return Text(f" {words()}", "dim")
+
+        if not self._begin(picture, lambda: self._line(words())):
+            self.say(f"{what.capitalize()} …")
+        try:
+            yield
+        finally:
+            self._end()
+
+    def _begin(self, picture: Callable[[], Any], tell: Callable[[], None]) -> bool:
+        """Begin to draw a picture that changes, or to tell lines; whether it is a picture."""
+        if self._quiet:
+            return False
+        console = self._able_console()
+        if console is None:
+            self._is_over = is_over = threading.Event()
+            thread = threading.Thread(
+                target=_repeat, args=(tell, is_over), name="uphill-display", daemon=True
+            )
+            thread.start()
+            return False
         from rich.live import Live
 
-        from uphill.sessions.display.dashboard import Dashboard
-
-        console = self._console or Console(file=self._stream)
-        if console.is_dumb_terminal or console.options.ascii_only:
-            return
         self._live = Live(
-            get_renderable=lambda: Dashboard(self._view, self._curve),
+            get_renderable=picture,
             console=console,
             refresh_per_second=REFRESHES,
             transient=True,
             redirect_stdout=sys.stdout.isatty(),  # a pipe shall get what is printed to it
         )
         self._live.start()
+        return True
+
+    def _end(self) -> Any:
+        """Leave the terminal as it was; what drew in it, if anything did."""
+        self._is_over.set()
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
+        return live
+
+    def _able_console(self) -> "Console | None":
+        """A terminal that can change what it shows, if there is one."""
+        if not (self._console or self._stream.isatty()):
+            return None
+        from rich.console import Console
+
+        console = self._console or Console(file=self._stream)
+        return None if console.is_dumb_terminal or console.options.ascii_only else console
+
+    def _picture(self) -> Any:
+        from uphill.sessions.display.dashboard import Dashboard
+
+        return Dashboard(self._view, self._curve, time.monotonic(), self._pause())
+
+    def tell(self) -> None:
+        """A plain line about where training is."""
+        self._line(_plain(self._view, time.monotonic(), self._pause()))
+
+    def _line(self, text: str) -> None:
+        """In one piece, since threads tell lines, too."""
+        print(f"{fitted(text, self._stream)}\n", end="", file=self._stream, flush=True)
 
     def show(
-        self, steps: Sequence[int], returns: Sequence[float | None], steps_per_second: float
+        self, steps: Sequence[int], returns: Sequence[float | None], ahead: float = 0.0
     ) -> None:
-        """Where training is: the steps of each seed, the mean return of its last episodes (None
-        before the first), and the speed of all seeds together."""
-        now = time.monotonic()
+        """Where training is: the steps of each seed, and the mean return of its last episodes (None
+        before the first). `ahead` are seconds of pauses that are known to come."""
+        now = time.monotonic() - self._pause().total
+        self._pace = self._pace.add(now, steps)
+        left = self._pace.seconds_left(self._view.total)
         self._view = replace(
             self._view,
             steps=tuple(steps),
             returns=tuple(returns),
-            steps_per_second=steps_per_second,
+            steps_per_second=sum(self._pace.speeds),
+            left=None if left is None else left + ahead,
             shown=now,
         )
-        if self._live is None and not self._quiet and now - self._last >= EVERY:
-            self._last = now
-            print(_plain(self._view, now), file=self._stream, flush=True)
 
     def point(self, returns: Sequence[float | None]) -> None:
         """A point of the learning curve: each seed's mean return of a logging window."""
@@ -97,10 +163,14 @@ class Progress:
         for milestone in milestones:
             self._mark(milestone)
 
-    def milestone(self, milestone: Milestone, is_tuned: bool = False) -> None:
-        """Tell when the first seed and when the last one comes to a milestone: so many lines stay,
-        however many seeds there are. How a training began is no news. `is_tuned` is one that began
-        with another run's policy."""
+    def milestones(self, new: Iterable[Milestone], is_tuned: bool = False) -> None:
+        """Tell, in their order, when the first seed and when the last one comes to a milestone: so
+        many lines stay, however many seeds there are. How a training began is no news. `is_tuned`
+        is one that began with another run's policy."""
+        for milestone in sorted(new, key=lambda m: (m.seconds, m.steps)):
+            self._milestone(milestone, is_tuned)
+
+    def _milestone(self, milestone: Milestone, is_tuned: bool) -> None:
         seeds, count = self._view.seeds, self._mark(milestone)
         if milestone.name == UNTRAINED or count not in (1, len(seeds)):
             return
@@ -122,12 +192,11 @@ class Progress:
 
     def stop(self) -> None:
         """Leave the terminal as it was; a last look at the learning curve stays."""
-        if self._live is None:
+        live = self._end()
+        if live is None:
             return
         from uphill.sessions.display.dashboard import LastLook
 
-        live, self._live = self._live, None
-        live.stop()
         live.console.print(LastLook(self._view, self._curve))
 
     def _print(self, text: str, star: str = "") -> None:
@@ -135,16 +204,24 @@ class Progress:
         if self._quiet:
             return
         if self._live is None:
-            print(line, file=self._stream, flush=True)
+            self._line(line)
             return
         from rich.text import Text
 
-        shown = Text.assemble((star, "yellow"), line.removeprefix(star))
-        self._live.console.print(shown, highlight=False, soft_wrap=not star)
+        width = self._live.console.width
+        shown = Text.assemble((star, "yellow"), wrapped(line, width).removeprefix(star))
+        self._live.console.print(shown, highlight=False, soft_wrap=True)
 
 
-def _plain(view: View, now: float) -> str:
+def _repeat(tell: Callable[[], None], is_over: threading.Event) -> None:
+    while not is_over.wait(EVERY):
+        tell()
+
+
+def _plain(view: View, now: float, pause: Pause) -> str:
     """`return 87.3 · 6 k of 1 M steps · 1 k steps/s · 994 s left`."""
+    if not view.steps:
+        return ending(view, now, pause)
     known = view.known_returns
     shown = f"return {number(middle(known))}" if known else "return –"
-    return " · ".join([shown, *header(view, now)[1:]])
+    return " · ".join([shown, *progress(view), ending(view, now, pause)])

@@ -6,11 +6,23 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float
 
-from uphill.words import forecast, percent, short
+from uphill.words import count, duration, forecast, short
 
 POINTS = 256
 """The most points of a learning curve that are kept: more than a terminal has columns."""
 BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True)
+class Pause:
+    """What training waits for."""
+
+    what: str = ""
+    """such as compiling; empty while it waits for nothing"""
+    seconds: float = 0.0
+    """of this pause up to now"""
+    total: float = 0.0
+    """of all pauses up to now, this one included"""
 
 
 @dataclass(frozen=True)
@@ -21,14 +33,16 @@ class View:
     """steps of one seed"""
     seeds: tuple[int, ...] = (0,)
     started: float = 0.0
-    """all times are those of one clock, in seconds"""
+    """by a clock, in seconds"""
     shown: float = 0.0
-    """when the rest was true"""
+    """when the rest was true, by the same clock less all pauses"""
     steps: tuple[int, ...] = ()
     """of each seed; empty before the first updates"""
     returns: tuple[float | None, ...] = ()
     steps_per_second: float = 0.0
-    """of all seeds together"""
+    """of all seeds together, of late"""
+    left: float | None = 0.0
+    """how many seconds the rest was then thought to take, where there was something to go by"""
     stars: tuple[int, ...] = ()
     """for each milestone, the index of the seed that reached it"""
 
@@ -43,10 +57,12 @@ class View:
         done = sum(min(steps, self.total) for steps in self.steps)
         return done / max(self.total * len(self.seeds), 1)
 
-    def seconds_left(self, now: float) -> float:
-        """How long the rest takes at the speed so far."""
-        rest = sum(max(self.total - steps, 0) for steps in self.steps)
-        return max(rest / max(self.steps_per_second, 1e-9) - (now - self.shown), 0.0)
+    def seconds_left(self, now: float, pause: Pause) -> float | None:
+        """How long the rest takes. While training waits, it takes no less from one second to the
+        next."""
+        if self.left is None:
+            return None
+        return max(self.left - (now - pause.total - self.shown), 0.0)
 
 
 @dataclass(frozen=True)
@@ -115,11 +131,21 @@ def sparkline(values: Float[np.ndarray, " points"], width: int, low: float, high
     return "".join(BLOCKS[height] for height in heights)
 
 
-def header(view: View, now: float) -> list[str]:
-    """`62 %`, `62 k of 100 k steps`, `61.2 k steps/s`, `2 s left`."""
-    return [
-        percent(view.fraction),
-        f"{short(min(*view.steps, view.total), ' ')} of {short(view.total, ' ')} steps",
-        f"{short(view.steps_per_second, ' ')} steps/s",
-        f"{forecast(view.seconds_left(now))} left",
-    ]
+def ending(view: View, now: float, pause: Pause) -> str:
+    """`2 s left`, or what training waits for and how long it has: `compiling 9.5 s`."""
+    if pause.what:  # before the first step several programs are one wait
+        return f"{pause.what} {duration(pause.seconds if view.steps else pause.total)}"
+    if not view.steps:
+        return f"starting {duration(now - view.started)}"
+    left = view.seconds_left(now, pause)
+    return f"{'…' if left is None else forecast(left)} left"
+
+
+def progress(view: View) -> tuple[str, str]:
+    """`62 k of 100 k steps` and `61.2 k steps/s`; of several seeds `8 seeds × 62 k of 100 k steps`
+    and `490 k steps/s in all`."""
+    steps = f"{short(min(*view.steps, view.total), ' ')} of {short(view.total, ' ')} steps"
+    speed = f"{short(view.steps_per_second, ' ')} steps/s"
+    if len(view.seeds) == 1:
+        return steps, speed
+    return f"{count(len(view.seeds), 'seed')} × {steps}", f"{speed} in all"

@@ -6,7 +6,6 @@ episodes of the same policy.
 
 import itertools
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,14 +17,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from uphill.envs.alterations import Alterations
 from uphill.envs.base import CompiledEnvironment
-from uphill.envs.make import choose
+from uphill.envs.make import EnvironmentChoice, choose
 from uphill.errors import UphillError
 from uphill.learning.learner import take
 from uphill.runs.configuration import decode
 from uphill.runs.experiment import command_line, describe_platform, installed_versions
 from uphill.runs.files import make_folder, write_file
-from uphill.runs.given import environment_of
+from uphill.runs.given import other_limit
 from uphill.runs.saved import SavedRun
 from uphill.runs.settings import BackendName
 from uphill.sessions.display import Progress
@@ -41,6 +41,7 @@ from uphill.studies.variance.gradients import (
 )
 from uphill.studies.variance.picture import plot_variance
 from uphill.theory.statistics import draws, middle_95
+from uphill.training.cores import usable_cores
 from uphill.training.process import use_compile_cache, use_cores
 from uphill.training.seeds import over_seeds, seed_keys
 from uphill.training.trainer import Trainer
@@ -53,6 +54,7 @@ CHUNK = 32
 FEWER = (1, 4)
 """Rollouts in a batch, besides all of them and, in compiled worlds, 4 and 16 times as many."""
 MORE = (4, 16)
+NUM_BY_CHANCE = 2000
 _LEAST = 1e-300
 _MOST_BIAS = 10.0
 """In lengths of the gradient: where chance alone gives that length, a bias may be any multiple."""
@@ -68,6 +70,7 @@ def measure_variance(
     seed: int = 0,
     backend: BackendName = "auto",
     env_kwargs: dict[str, Any] | None = None,
+    max_episode_steps: int | None = None,
     out: str | Path | None = None,
     allow_import: bool = False,
     quiet: bool = False,
@@ -88,7 +91,13 @@ def measure_variance(
     if not 0 <= gamma <= 1:
         raise UphillError(f"gamma is {gamma}: use a number from 0 to 1.")
     started, progress = time.perf_counter(), Progress(batches, quiet)
-    measured = _Measurement(env, run, gamma, envs, seed, backend, env_kwargs or {}, allow_import)
+    limit = other_limit(max_episode_steps)
+    if run is None:
+        choice = choose(env, backend, env_kwargs, alterations=Alterations(**limit))
+        measured = _Measurement(choice, None, gamma, envs, seed)
+    else:
+        trained = _trained(env, run, allow_import)
+        measured = _Measurement(trained.choice(allow_import, **limit), trained, gamma, envs, seed)
     folder = _folder(out, run, env)
     try:
         progress.say(f"Fitting value functions to {FIT_BATCHES * envs} episodes …")
@@ -122,33 +131,36 @@ def _folder(out: str | Path | None, run: str | Path | None, env: str) -> Path:
     return make_folder(folder)
 
 
+def _trained(env: str, run: str | Path, allow_import: bool) -> SavedRun:
+    """The run whose policy is measured.
+
+    Raises:
+        UphillError: if it was trained on another environment than `env`.
+    """
+    trained = SavedRun(run, allow_import=allow_import)
+    if trained.experiment.env != env:
+        raise UphillError(
+            f"ENV is {env}, but the run {run} was trained on {trained.experiment.env}: name that."
+        )
+    return trained
+
+
 class _Measurement:
     """One policy, its environments, and the programs that measure its gradients."""
 
     def __init__(
         self,
-        env: str,
-        run: str | Path | None,
+        choice: EnvironmentChoice,
+        trained: SavedRun | None,
         gamma: float,
         envs: int,
         seed: int,
-        backend: BackendName,
-        env_kwargs: dict[str, Any],
-        allow_import: bool,
     ) -> None:
-        trained = None if run is None else SavedRun(run, allow_import=allow_import)
-        if trained is None:
-            choice = choose(env, backend, env_kwargs, False)
-            settings = preset(env).algorithm.policy
-        else:
-            if trained.experiment.env != env:
-                raise UphillError(
-                    f"ENV is {env}, but the run {run} was trained on {trained.experiment.env}: "
-                    "name that."
-                )
-            choice = environment_of(trained.experiment, None, allow_import)
-            settings = trained.experiment.algorithm.policy
-        use_cores(os.cpu_count() or 1, choice.backend != "compiled")
+        algorithm = (
+            preset(choice.name).algorithm if trained is None else trained.experiment.algorithm
+        )
+        settings = algorithm.policy
+        use_cores(usable_cores(), choice.backend != "compiled")
         use_compile_cache()
         jax.devices()  # the trainer asks for one device, but batches are spread over the cores
         self.table: list[Entry] = entries(gamma, envs)
@@ -234,7 +246,8 @@ class _Measurement:
             v = variance(own, weights)
             v_of_all, interval = with_interval(v)
             relative, relative_interval = with_interval(v / unit)
-            distance = _length(own - exact, weights) / length
+            apart = own - exact
+            distance = _length(apart, weights) / length
             bias, bias_interval = with_interval(np.minimum(distance, _MOST_BIAS))
             signal = max(float(squared_length(own, weights)[0]), 0.0)
             mean = own.mean(0)
@@ -250,6 +263,7 @@ class _Measurement:
                     "snr": signal / max(v_of_all, _LEAST),
                     "bias": bias,
                     "bias_ci95": bias_interval,
+                    "bias_by_chance": min(length_by_chance(apart) / length[0], _MOST_BIAS),
                     "cosine": float(cosine),
                 }
             )
@@ -359,6 +373,19 @@ def _length(
     g: Float[np.ndarray, "K P"], weights: Float[np.ndarray, "R K"]
 ) -> Float[np.ndarray, " R"]:
     return np.sqrt(np.maximum(squared_length(g, weights), 0.0))
+
+
+def length_by_chance(g: Float[np.ndarray, "K P"]) -> float:
+    """The length that is measured of an expectation that is zero: in 95 of 100 measurements that
+    are as noisy as these it is shorter.
+
+    Vectors that point either way with equal chance have the expectation zero, and the same noise.
+    """
+    gram, count = _gram(g - g.mean(0)), len(g)
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(NUM_BY_CHANCE, count))
+    pairs = ((signs @ gram) * signs).sum(1) - np.trace(gram)
+    lengths = np.sqrt(np.maximum(pairs / (count * (count - 1)), 0.0))
+    return float(np.quantile(lengths, 0.95))
 
 
 def _gram(g: np.ndarray) -> np.ndarray:

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from uphill.runs.files import write_file
-from uphill.views.plots.style import new_figure, png_of
+from uphill.views.plots.style import GREY, new_figure, png_of
+
+BAND, DOT = "#1f5fa8", "#0b2f5b"
 
 
 def plot_variance(path: Path, result: dict[str, Any]) -> Path:
@@ -25,7 +27,7 @@ def plot_variance(path: Path, result: dict[str, Any]) -> Path:
     _dots(left, [(r["relative_variance"], *r["relative_variance_ci95"]) for r in rows])
     left.set(xscale="log", yticks=range(len(rows)), yticklabels=names)
     left.set_xlabel("variance, relative to reward-to-go")
-    _dots(middle, [(100 * r["bias"], *(100 * x for x in r["bias_ci95"])) for r in rows])
+    _biases(middle, rows)
     middle.set(yticks=range(len(rows)), yticklabels=[], xlabel="bias, % of the gradient's length")
     for axes in (left, middle):
         axes.invert_yaxis()
@@ -38,8 +40,24 @@ def plot_variance(path: Path, result: dict[str, Any]) -> Path:
 
 def _dots(axes: Any, values: list[tuple[float, float, float]]) -> None:
     for k, (value, low, high) in enumerate(values):
-        axes.plot([low, high], [k, k], color="#1f5fa8", lw=3, alpha=0.35, solid_capstyle="round")
-        axes.plot(value, k, "o", color="#0b2f5b", ms=4)
+        axes.plot([low, high], [k, k], color=BAND, lw=3, alpha=0.35, solid_capstyle="round")
+        axes.plot(value, k, "o", color=DOT, ms=4.5)
+
+
+def _biases(axes: Any, rows: list[dict[str, Any]]) -> None:
+    """Biases, before what is measured of an estimator that has none: below that, a bias can't be
+    told from chance, and its dot is hollow."""
+    for k, row in enumerate(rows):
+        chance, bias = 100 * row["bias_by_chance"], 100 * row["bias"]
+        low, high = (100 * x for x in row["bias_ci95"])
+        axes.plot([0, chance], [k, k], color=GREY, lw=9, alpha=0.3, solid_capstyle="butt")
+        axes.plot([low, high], [k, k], color=BAND, lw=3, alpha=0.35, solid_capstyle="round")
+        face = DOT if bias > chance else "white"
+        axes.plot(bias, k, "o", mfc=face, mec=DOT, color=DOT, ms=4.5)
+    axes.plot([], [], color=GREY, lw=7, alpha=0.3, label="what chance alone gives")
+    axes.plot([], [], "o", mfc="white", mec=DOT, ms=4.5, label="no more than that")
+    axes.plot([], [], "o", color=DOT, ms=4.5, label="a bias")
+    axes.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def _falling(axes: Any, rows: list[dict[str, Any]]) -> None:

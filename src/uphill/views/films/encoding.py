@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -18,8 +18,10 @@ from uphill.errors import UphillError
 
 Frame = UInt8[np.ndarray, "_ _ 3"]
 
-QUALITY = {"preset": "medium", "crf": "20", "tune": "animation", "threads": "1"}
+QUALITY = {"crf": "20", "tune": "animation", "threads": "1"}
 """One thread: several may code the same pictures in other bytes."""
+Effort = Literal["medium", "veryfast"]
+"""What x264 calls its presets: `veryfast` takes two thirds of the time, for a file 15 % larger."""
 BT709 = 1  # the number that H.264 has for it
 
 GIF_WIDTH = 480
@@ -29,7 +31,7 @@ COLORS = 255  # and one that is transparent
 _PALETTE_FRAMES = 64
 
 
-def encode_mp4(frames: Iterable[Frame], fps: float) -> bytes:
+def encode_mp4(frames: Iterable[Frame], fps: float, effort: Effort = "medium") -> bytes:
     """An MP4 file of frames of one size: H.264 in yuv420p, its index first (faststart), so that
     every browser plays it while it loads. Odd sizes lose their last row or column.
 
@@ -40,19 +42,18 @@ def encode_mp4(frames: Iterable[Frame], fps: float) -> bytes:
     # The index is moved to the front when all is written, which FFmpeg does with a named file only.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
-        _write_mp4(path, _of_one_size(frames), fps)
+        _write_mp4(path, _of_one_size(frames), fps, effort)
         return path.read_bytes()
 
 
-def _write_mp4(path: Path, frames: Iterator[Frame], fps: float) -> None:
+def _write_mp4(path: Path, frames: Iterator[Frame], fps: float, effort: Effort) -> None:
     import av
-    from av.video.reformatter import Colorspace
+    from av.video.reformatter import Colorspace, VideoReformatter
 
-    first = next(frames)
+    first, reformatter = next(frames), VideoReformatter()
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as file:
-        stream: Any = file.add_stream(
-            "libx264", rate=Fraction(fps).limit_denominator(1000), options=QUALITY
-        )
+        rate = Fraction(fps).limit_denominator(1000)
+        stream: Any = file.add_stream("libx264", rate=rate, options={"preset": effort} | QUALITY)
         stream.height, stream.width = first.shape[0], first.shape[1]
         stream.pix_fmt = "yuv420p"
         # Said in the file: players guess otherwise, and guess by the size.
@@ -61,7 +62,8 @@ def _write_mp4(path: Path, frames: Iterator[Frame], fps: float) -> None:
         context.color_range = 1
         for frame in _with(first, frames):
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-            picture = picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+            space = Colorspace.ITU709
+            picture = reformatter.reformat(picture, format="yuv420p", dst_colorspace=space)
             file.mux(stream.encode(picture))
         file.mux(stream.encode())
 
@@ -77,6 +79,15 @@ def encode_gif(frames: Iterable[Frame], fps: float, width: int = GIF_WIDTH) -> b
     for frame in frames:
         sink.add(frame)
     return sink.encode()
+
+
+def encode_jpeg(frame: Frame, quality: int) -> bytes:
+    """A picture that stands still."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(frame).save(file, "JPEG", quality=quality, optimize=True)
+    return file.getvalue()
 
 
 class GifSink:

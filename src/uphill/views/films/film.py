@@ -29,6 +29,7 @@ from uphill.errors import UphillError
 from uphill.policies.actor import Actor
 from uphill.runs.configuration import decode, encode
 from uphill.runs.files import make_folder, write_file
+from uphill.runs.given import other_limit
 from uphill.runs.milestones import Milestone, title
 from uphill.runs.saved import SavedRun
 from uphill.training.evaluate import tell
@@ -42,6 +43,10 @@ LONGEST_CLIP = 10.0
 """Seconds that a milestone's episode takes at most: longer ones run faster than in real time."""
 LONGEST_FILM = 60.0
 """Seconds after which a film of the final policy alone is cut off: it runs in real time."""
+STORY_RATES = (20.0, 35.0)
+"""Frames a second of how it learned: clips that run faster than in real time have room in it."""
+FILM_RATES = (0.0, 60.0)
+"""What is shown in real time keeps its own."""
 FEW, LONG = 10, 20.0
 """After how many pictures a forecast is made, and how many seconds make it worth telling."""
 HOLD = 0.8
@@ -127,7 +132,7 @@ class _Scene:
 
     def frames(self) -> Iterator[_Shown]:
         """Pictures, each with the return so far."""
-        pictures = self.episode.draw(self.states)
+        pictures = self.episode.draw(self.states, self.width)
         for picture, t in zip(pictures, self.states, strict=True):
             yield fitted(picture, self.width), float(self.episode.returns[t])
 
@@ -142,18 +147,20 @@ def milestone_clips(
     seed_index: int | None = None,
     width: int | None = None,
     longest: float = LONGEST_CLIP,
+    rates: tuple[float, float] = STORY_RATES,
     allow_import: bool = False,
 ) -> list[Clip]:
     """A clip for each milestone of one seed, in order, and one of the final policy. Milestones that
     were reached in the same update share a clip, since they share their policy.
 
-    Pictures are scaled to `width` pixels, and a clip takes `longest` seconds at most.
+    Pictures are `width` pixels wide, about `rates` of them a second (the least, the most), and a
+    clip takes `longest` seconds at most.
 
     Raises:
         UphillError: if the environment can't be made, or can't draw itself.
     """
     seed_index = run.told_seed_index() if seed_index is None else seed_index
-    plan = _Plan(seed_index=seed_index, milestones=True, width=width, longest=longest)
+    plan = _Plan(seed_index, milestones=True, width=width, longest=longest, rates=rates)
     with _scenes(run, plan, allow_import) as scenes:
         return [_clip(scene) for scene in scenes]
 
@@ -184,6 +191,7 @@ def record(
     width: int | None = None,
     env_kwargs: dict[str, Any] | None = None,
     allow_import: bool = False,
+    max_episode_steps: int | None = None,
 ) -> Film:
     """Film the final policy (`video.mp4` and `video.gif` in the run directory), the best one, where
     the run was loaded with `checkpoint="best"` (`video-best.mp4` and `.gif`), or with `milestones`
@@ -198,6 +206,7 @@ def record(
         width: of the picture, in pixels; by default that of the environment's.
         env_kwargs: keyword arguments of the environment, in place of the run's.
         allow_import: import the module that a `module:ID` environment names.
+        max_episode_steps: cut episodes off after so many steps, in place of the run's limit.
 
     Raises:
         UphillError: if the environment can't be made, or can't draw itself.
@@ -206,9 +215,11 @@ def record(
     files = _files(run, milestones, out)
     if seed_index is None:
         seed_index = run.told_seed_index()
-    longest = LONGEST_CLIP if milestones else LONGEST_FILM
-    plan = _Plan(seed_index, milestones, episodes, sample, fps, width, longest)
-    with _scenes(run, plan, allow_import, env_kwargs or {}) as scenes:
+    longest, rates = (LONGEST_CLIP, STORY_RATES) if milestones else (LONGEST_FILM, FILM_RATES)
+    plan = _Plan(seed_index, milestones, episodes, sample, fps, width, longest, rates)
+    changed = other_limit(max_episode_steps)
+    changed["env_kwargs"] = run.experiment.env_kwargs | (env_kwargs or {})
+    with _scenes(run, plan, allow_import, changed) as scenes:
         if milestones and len(scenes) == 1:
             tell(f"{run.path} has no milestones of that seed: the film shows the final policy.")
         return _write(files, run, plan, scenes)
@@ -249,11 +260,12 @@ class _Plan:
     fps: float | None = None
     width: int | None = None
     longest: float = LONGEST_CLIP
+    rates: tuple[float, float] = STORY_RATES
 
 
 @contextmanager
 def _scenes(
-    run: SavedRun, plan: _Plan, allow_import: bool, env_kwargs: dict[str, Any] | None = None
+    run: SavedRun, plan: _Plan, allow_import: bool, changed: dict[str, Any] | None = None
 ) -> Iterator[list[_Scene]]:
     """The episodes of a film, played but not drawn yet: that needs the environment still."""
     if plan.milestones:
@@ -262,11 +274,8 @@ def _scenes(
     use_cores(1, is_python=not is_compiled)
     use_compile_cache()
     final = run.policy_of(plan.seed_index).actor
-    choice = run.choice(
-        allow_import,
-        backend=backend_to_draw(run.experiment.env, run.experiment.backend),
-        env_kwargs=run.experiment.env_kwargs | (env_kwargs or {}),
-    )
+    backend = backend_to_draw(run.experiment.env, run.experiment.backend)
+    choice = run.choice(allow_import, **{"backend": backend} | (changed or {}))
     with stage_of(choice) as stage:
         scenes = _story(run, plan, stage) if plan.milestones else []
         steps, seconds = run.moment(plan.seed_index)
@@ -316,7 +325,7 @@ def _scene(
 ) -> _Scene:
     fps = plan.fps or stage.fps
     num_states = len(episode.returns)
-    rate, speed = film_rate(fps, plan.milestones), 1
+    rate, speed = film_rate(fps, *plan.rates), 1
     if plan.milestones:
         speed = _speed(num_states - 1, fps, rate, plan.longest)
     else:
@@ -327,17 +336,13 @@ def _scene(
     return _Scene(milestones, steps, seconds, episode, shown, speed, pace, rate, plan.width)
 
 
-def film_rate(fps: float, is_story: bool) -> float:
+def film_rate(fps: float, low: float, high: float) -> float:
     """Frames a second of the film of an environment with `fps` states a second: a multiple or a
-    fraction of that, so that every state is shown equally long.
+    fraction of that, so that every state is shown equally long, and about from `low` to `high`.
 
-    A story's rate is from 18 to 36: clips that run faster than in real time have room in it. What
-    is shown in real time keeps its own, up to 60.
-
-    >>> film_rate(50.0, True), film_rate(10.0, True), film_rate(50.0, False)
+    >>> film_rate(50.0, 20, 35), film_rate(10.0, 20, 35), film_rate(50.0, 0, 60)
     (25.0, 20.0, 50.0)
     """
-    low, high = (20, 35) if is_story else (0, 60)
     return fps / ceil(fps / high) if fps >= low else float(fps * ceil(low / fps))
 
 

@@ -36,8 +36,9 @@ from uphill.errors import UphillError
 from uphill.parts.sampling import num_blocks
 from uphill.policies.actions import action_kind_of
 from uphill.policies.actor import Actor
-from uphill.policies.encodings import encoding_of
+from uphill.policies.encodings import is_of
 from uphill.training.evaluate import LONGEST, tell
+from uphill.training.programs import QUICK
 from uphill.trajectory import BLOCK, Array
 from uphill.views.films.encoding import Frame
 
@@ -56,8 +57,8 @@ class Episode:
 
     returns: Float[np.ndarray, " states"]
     """the return so far, at every state; 0 at the first"""
-    draw: Callable[[Sequence[int]], Iterator[Frame]]
-    """pictures of the states with these numbers, which rise"""
+    draw: Callable[[Sequence[int], int | None], Iterator[Frame]]
+    """pictures of the states with these numbers, which rise; of a width, where that can be had"""
 
     @property
     def total(self) -> float:
@@ -84,7 +85,9 @@ def stage_of(choice: EnvironmentChoice) -> Iterator[Stage]:
     """
     if choice.backend == "compiled":
         world = make_world(choice.env, choice.env_kwargs)
-        yield Stage(choice.name, frames_per_second(world), partial(_play_compiled, world))
+        limit = choice.alterations.max_episode_steps
+        play = partial(_play_compiled, world, limit)
+        yield Stage(choice.name, frames_per_second(world), play)
         return
     env = _drawing_environment(choice)
     try:
@@ -97,13 +100,15 @@ def stage_of(choice: EnvironmentChoice) -> Iterator[Stage]:
 # --- compiled worlds ----------------------------------------------------------------------------
 
 
-def _play_compiled(world: World, actor: Actor, deterministic: bool, least: int) -> list[Episode]:
+def _play_compiled(
+    world: World, limit: int | None, actor: Actor, deterministic: bool, least: int
+) -> list[Episode]:
     """All candidates in one program; any state can be drawn, since it is kept."""
     num = max(CANDIDATES, least)
     # A few short episodes are too little work for anything but the CPU.
     with jax.default_device(jax.devices("cpu")[0]):
         key = jax.random.key(_FILM_SEED)
-        found = _play_all(world, num, jax.device_get(actor), key, np.bool_(deterministic))
+        found = _play_all(world, limit, num, jax.device_get(actor), key, np.bool_(deterministic))
     states, rewards, ended = jax.device_get(found)
     return [
         _compiled_episode(world, jax.tree.map(itemgetter(k), states), rewards[k], ended[k])
@@ -117,20 +122,27 @@ def _compiled_episode(
     length = int(ended.argmax()) + 1 if ended.any() else len(ended)
     returns = np.concatenate([[0.0], np.cumsum(rewards[:length], dtype=np.float64)])
 
-    def draw(wanted: Sequence[int]) -> Iterator[Frame]:
+    def draw(wanted: Sequence[int], width: int | None) -> Iterator[Frame]:
         for t in wanted:
-            yield render(world, jax.tree.map(itemgetter(t), states))
+            yield render(world, jax.tree.map(itemgetter(t), states), width)
 
     return Episode(returns, draw)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+# Hardly optimised: it runs a few times for less than a tenth of a second each, and to optimise it
+# takes two.
+@partial(jax.jit, static_argnums=(0, 1, 2), compiler_options=QUICK)
 def _play_all(
-    world: World, num: int, actor: Actor, key: PRNGKeyArray, deterministic: Array
+    world: World,
+    limit: int | None,
+    num: int,
+    actor: Actor,
+    key: PRNGKeyArray,
+    deterministic: Array,
 ) -> tuple[PyTree, Float[Array, "N T"], Bool[Array, "N T"]]:
     """States (one more than steps), rewards, and whether the episode ended with each step; what
     comes after its end is not of it."""
-    env = CompiledEnvironment(world, num)
+    env = CompiledEnvironment(world, num, limit)
     key_reset, key_act = jax.random.split(key)
     state, observation = env.reset(key_reset)
 
@@ -143,7 +155,7 @@ def _play_all(
     def kept(notes: None, step: Step) -> tuple[None, tuple]:
         return notes, (step.lanes.env_state.world, step.row.reward, step.lanes.ended)
 
-    blocks = num_blocks(1, world.max_episode_steps)
+    blocks = num_blocks(1, env.max_episode_steps)
     keys = jax.random.split(key_act, (blocks, BLOCK))
     lanes = start_lanes(state, observation)
     played = play(env, act, lanes, lambda i: keys[i], 1, kept, num_blocks=blocks)
@@ -229,8 +241,13 @@ def _explained(name: str, step: int) -> Iterator[None]:
 
 
 def _draw_again(
-    env: gymnasium.Env, name: str, steps: Callable[[], Iterator[float]], wanted: Sequence[int]
+    env: gymnasium.Env,
+    name: str,
+    steps: Callable[[], Iterator[float]],
+    wanted: Sequence[int],
+    width: int | None,
 ) -> Iterator[Frame]:
+    """Played once more; such an environment draws in its own size, whatever was asked for."""
     rising = iter(wanted)
     due = next(rising, None)
     for t, _ in enumerate(steps()):
@@ -267,12 +284,12 @@ def _describe(picture: Any) -> str:
 
 def _check_spaces(env: gymnasium.Env, name: str, actor: Actor) -> None:
     """A policy that was trained on EnvPool is filmed in Gymnasium's environment of that name."""
-    encoding, kind = encoding_of(env.observation_space), action_kind_of(env.action_space)
+    kind = action_kind_of(env.action_space)
     known = actor.policy.action_kind
-    if encoding != actor.encoding:
+    if not is_of(actor.encoding, env.observation_space):
         raise UphillError(
-            f"{name} can't be filmed: Gymnasium's version observes {encoding}, and the policy was "
-            f"trained on {actor.encoding}."
+            f"{name} can't be filmed: Gymnasium's version observes {env.observation_space}, and "
+            f"the policy was trained on {actor.encoding}."
         )
     if type(kind) is not type(known) or kind.vector_size != known.vector_size:
         raise UphillError(
@@ -291,9 +308,11 @@ def _drawing_environment(choice: EnvironmentChoice) -> gymnasium.Env:
     _prefer_no_display()
     try:
         if choice.backend == "envpool":
-            return Checked(PooledEnv(str(choice.env), choice.env_kwargs, "rgb_array"))
+            return Checked(PooledEnv(str(choice.env), choice.pool_arguments, "rgb_array"))
         keywords = choice.env_kwargs | render_mode(choice)
-        env = gymnasium_backend.prepare(choice.env, keywords, choice.name).factory()
+        env = gymnasium_backend.prepare(
+            choice.env, keywords, choice.name, choice.alterations
+        ).factory()
     except Exception as error:
         raise _cannot_draw(choice.name, error) from error
     base = env.unwrapped

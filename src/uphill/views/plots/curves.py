@@ -1,10 +1,9 @@
 """Learning curves."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -13,7 +12,8 @@ from uphill.runs.checkpoint import read_manifest
 from uphill.runs.metrics import read_metrics
 from uphill.runs.saved import SavedRun
 from uphill.theory.statistics import confidence_band, interquartile_mean
-from uphill.views.plots.labels import label_of, names_of, title_of
+from uphill.views.curves import GRID, RETURN, WINDOW, Against, Curves, smooth_curves
+from uphill.views.labels import label_of, names_of, title_of
 from uphill.views.plots.style import (
     GREY,
     clear_spines,
@@ -25,67 +25,17 @@ from uphill.views.plots.style import (
     short_numbers,
 )
 
-GRID = 200
-_FINE = 10  # points for each that is drawn
-RETURN = "rollout/episode_return"
-
-Against = Literal["steps", "seconds"]
-_HORIZONTAL: dict[str, tuple[str, str]] = {
-    "steps": ("steps", "environment steps of each seed"),
-    "seconds": ("time/seconds", "seconds of training: all seeds at once, compiling included"),
+_HORIZONTAL: dict[str, str] = {
+    "steps": "environment steps of each seed",
+    "seconds": "seconds of training: all seeds at once, without those of compiling",
 }
-
-
-WINDOW = 0.02
-"""What curves are averaged over in pictures, as a share of the horizontal axis: logging points may
-lie so close that their noise hides what they say."""
 
 
 class RunCurves(NamedTuple):
     """One run's line in a picture."""
 
     name: str
-    x: Float[np.ndarray, " G"]
-    values: Float[np.ndarray, "S G"]
-
-
-def learning_curve(
-    metrics: dict[str, np.ndarray],
-    column: str = RETURN,
-    against: Against = "steps",
-    num_points: int = GRID,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Steps (or seconds) `[G]`, and each seed's curve there `[S, G]`: what all have in common.
-
-    Between logging points curves are straight. A seed without any number has no curve.
-    """
-    known = np.isfinite(metrics[column])
-    x, seeds = metrics[_HORIZONTAL[against][0]], np.unique(metrics["seed"])
-    curves = []
-    for seed in seeds:
-        rows = known & (metrics["seed"] == seed)
-        curves.append((x[rows], metrics[column][rows]))
-    curves = [curve for curve in curves if len(curve[0])]
-    if not curves:
-        return np.zeros(0), np.zeros((0, 0))
-    start, end = max(c[0][0] for c in curves), min(c[0][-1] for c in curves)
-    grid = np.linspace(start, max(start, end), num_points)
-    return grid, np.stack([np.interp(grid, *curve) for curve in curves])
-
-
-def smoothed(curve: Float[np.ndarray, " G"], window: float = WINDOW) -> Float[np.ndarray, " G"]:
-    """The moving mean over a share of the points; at both ends over those that there are."""
-    kernel = np.ones(2 * round(window * len(curve) / 2) + 1)
-    return np.convolve(curve, kernel, "same") / np.convolve(np.ones_like(curve), kernel, "same")
-
-
-def smooth_curves(
-    metrics: dict[str, np.ndarray], column: str = RETURN, against: Against = "steps"
-) -> tuple[Float[np.ndarray, " G"], Float[np.ndarray, "S G"]]:
-    """`learning_curve`, averaged before it is thinned out: every logging point counts."""
-    x, values = learning_curve(metrics, column, against, _FINE * (GRID - 1) + 1)
-    means = [smoothed(curve)[::_FINE] for curve in values]
-    return x[::_FINE], np.stack(means) if means else values
+    curves: Curves
 
 
 def curves_figure(
@@ -98,7 +48,7 @@ def curves_figure(
         UphillError: if a run's `metrics.csv` can't be read, or has no such column.
     """
     curves = [
-        RunCurves(name, *smooth_curves(_metrics(run, column), column, against))
+        RunCurves(name, smooth_curves(_metrics(run, column), column, against))
         for run, name in zip(runs, names_of(runs), strict=True)
     ]
     figure = new_figure()
@@ -110,12 +60,12 @@ def curves_figure(
     if threshold is not None:
         axes.axhline(threshold, color=GREY, lw=1, ls=(0, (3, 3)), label=f"solved: {threshold:g}")
     set_title(figure, title_of(runs))
-    axes.set_xlabel(_HORIZONTAL[against][1])
-    axes.set_ylabel(f"{label_of(column)}\n(moving mean over {100 * WINDOW:g} % of the {against})")
+    axes.set_xlabel(_HORIZONTAL[against])
+    axes.set_ylabel(_what(column, curves, against))
     axes.xaxis.set_major_formatter(short_numbers())
     axes.margins(x=0.02)
     axes.set_xlim(left=0)
-    if not any(len(curve.values) for curve in curves):
+    if not any(len(curve.curves.values) for curve in curves):
         axes.text(0.5, 0.5, _nothing(column), transform=axes.transAxes, ha="center")
         axes.set(xticks=[], yticks=[])
     clear_spines(axes)
@@ -133,26 +83,36 @@ def _metrics(run: SavedRun, column: str) -> dict[str, np.ndarray]:
     return metrics
 
 
-def _draw(axes: Axes, curve: RunCurves, k: int, num_runs: int) -> None:
-    """The k-th run: its band, its seeds, its middle."""
-    style, num_seeds = line_style(k), len(curve.values)
+def _draw(axes: Axes, run: RunCurves, k: int, num_runs: int) -> None:
+    """The k-th run: its band, its seeds, its middle, and a mark for each of few points."""
+    style, (x, values, marks) = line_style(k), run.curves
+    num_seeds = len(values)
     if num_seeds > 1:
-        band = confidence_band(curve.values)
-        axes.fill_between(curve.x, *band, color=style["color"], alpha=0.2, lw=0, zorder=1)
+        band = confidence_band(values)
+        axes.fill_between(x, *band, color=style["color"], alpha=0.2, lw=0, zorder=1)
         faint = min(0.45, 1.6 / np.sqrt(num_seeds * num_runs))
-        axes.plot(curve.x, curve.values.T, color=style["color"], lw=0.7, alpha=faint, zorder=1.5)
-    if num_runs == 1 and len(np.unique(curve.x)) > 1:  # a point alone is seen as a marker only
+        axes.plot(x, values.T, color=style["color"], lw=0.7, alpha=faint, zorder=1.5)
+    if num_runs == 1 and not marks:
         style["marker"] = ""
     # Markers of different runs stand apart, even where their lines are one.
     every = (GRID // 10 + (k * 7) % (GRID // 5), GRID // 5)
-    middle = interquartile_mean(curve.values, axis=0) if num_seeds else []
-    name = None if num_runs == 1 else curve.name + ("" if num_seeds else ": nothing to show")
-    axes.plot(curve.x, middle, lw=1.9, label=name, markevery=every, **style)
+    if marks:
+        every = np.searchsorted(x, run.curves.middle_marks).tolist()
+    middle = interquartile_mean(values, axis=0) if num_seeds else []
+    name = None if num_runs == 1 else run.name + ("" if num_seeds else ": nothing to show")
+    axes.plot(x, middle, lw=1.9, label=name, markevery=every, **style)
+
+
+def _what(column: str, curves: Sequence[RunCurves], against: Against) -> str:
+    """What stands upward, and how it was averaged where it was."""
+    if all(run.curves.marks for run in curves):
+        return label_of(column)
+    return f"{label_of(column)}\n(moving mean over {100 * WINDOW:g} % of the {against})"
 
 
 def _explain(axes: Axes, curves: Sequence[RunCurves]) -> None:
     """What thick lines, thin lines and bands are, in the legend."""
-    most = max(len(curve.values) for curve in curves)
+    most = max(len(curve.curves.values) for curve in curves)
     if most < 2:
         return
     color = line_style(0)["color"] if len(curves) == 1 else GREY

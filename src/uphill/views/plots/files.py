@@ -12,14 +12,11 @@ from matplotlib.figure import Figure
 from uphill.errors import UphillError
 from uphill.runs.files import CURVE_FILE, make_folder, unused, write_file
 from uphill.runs.saved import SavedRun
-from uphill.views.plots.curves import RETURN, Against, curves_figure
-from uphill.views.plots.scores import (
-    comparable,
-    improvement_figure,
-    improvements,
-    performance_profile_figure,
-)
+from uphill.views.curves import RETURN, Against
+from uphill.views.plots.curves import curves_figure
+from uphill.views.plots.scores import improvement_figure, performance_profile_figure
 from uphill.views.plots.style import png_of, svg_of
+from uphill.views.scores import comparable, improvements
 
 _CONTENT: dict[str, Callable[[Figure], bytes]] = {
     ".png": png_of,

@@ -29,6 +29,8 @@ class Line:
     look: str = "curve"
     low: Values | None = None
     high: Values | None = None
+    marks: Float[np.ndarray, " M"] | None = None
+    """places on it to mark"""
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,12 @@ class Chart:
     title: str
     bands: tuple[Stroke, ...]
     lines: tuple[Stroke, ...]
+    marks: tuple[Stroke, ...]
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     dots: tuple[Dot, ...] = ()
-    threshold: Tick | None = None
+    level: Tick | None = None
+    """a dashed line all across"""
     x_range: tuple[float, float] = (0.0, 1.0)
 
 
@@ -74,17 +78,19 @@ def line_chart(
     title: str,
     curves: Sequence[Line],
     *,
-    threshold: float | None = None,
+    level: tuple[float, str] | None = None,
     dots: Iterable[tuple[float, float, str]] = (),
     x_range: tuple[float, float] | None = None,
     y_range: tuple[float, float] | None = None,
     num_ticks: int = 5,
+    is_share: bool = False,
 ) -> Chart:
-    """The chart of some curves; `dots` are (x, y, title). What is not finite leaves a gap."""
+    """The chart of some curves; `dots` are (x, y, title), `level` is a height and its name. What is
+    not finite leaves a gap. Shares are counted from 0, in per cent."""
     dots = list(dots)
     shown = [part for c in curves for part in (c.y, c.low, c.high) if part is not None]
-    marks = [np.array([y for _, y, _ in dots]), np.array([] if threshold is None else [threshold])]
-    low, high = y_range or _limits(shown + marks)
+    beside = [y for _, y, _ in dots] + ([level[0]] if level else []) + ([0.0] if is_share else [])
+    low, high = y_range or _limits([*shown, np.array(beside)])
     left, right = x_range or _extent([c.x for c in curves])
 
     def across(x: float) -> float:
@@ -93,9 +99,13 @@ def line_chart(
     def down(y: float) -> float:
         return 100 * (high - y) / (high - low)
 
-    def path(x: np.ndarray, y: np.ndarray) -> str:
-        return _path(UNIT * (x - left) / (right - left), UNIT * (high - y) / (high - low))
+    def placed(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return UNIT * (x - left) / (right - left), UNIT * (high - y) / (high - low)
 
+    def path(x: np.ndarray, y: np.ndarray) -> str:
+        return _path(*placed(x, y))
+
+    name = _percent if is_share else short
     return Chart(
         title=title,
         bands=tuple(
@@ -104,10 +114,15 @@ def line_chart(
             if c.low is not None and c.high is not None
         ),
         lines=tuple(Stroke(c.look, path(c.x, c.y)) for c in curves),
+        marks=tuple(
+            Stroke(c.look, _points(*placed(c.marks, np.interp(c.marks, c.x, c.y))))
+            for c in curves
+            if c.marks is not None and len(c.marks)
+        ),
         x_ticks=tuple(Tick(across(x), short(x)) for x in ticks(left, right, num_ticks)),
-        y_ticks=tuple(Tick(down(y), short(y)) for y in ticks(low, high, num_ticks)),
+        y_ticks=tuple(Tick(down(y), name(y)) for y in ticks(low, high, num_ticks)),
         dots=tuple(Dot(across(x), down(y), name) for x, y, name in dots),
-        threshold=None if threshold is None else Tick(down(threshold), short(threshold)),
+        level=None if level is None else Tick(down(level[0]), level[1]),
         x_range=(left, right),
     )
 
@@ -128,20 +143,27 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     return []
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g}\N{NO-BREAK SPACE}%"
+
+
 def _extent(parts: list[np.ndarray]) -> tuple[float, float]:
+    """From the lowest to the highest value; from 0 where all are one, and to 1 where that is 0."""
     values = np.concatenate([np.zeros(0), *parts])
     values = values[np.isfinite(values)]
     if not len(values):
         return 0.0, 1.0
     low, high = float(values.min()), float(values.max())
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    if low == high:
+        low, high = min(low, 0.0), max(high, 0.0)
+    return (low, high) if high > low else (0.0, 1.0)
 
 
 def _limits(parts: list[np.ndarray]) -> tuple[float, float]:
-    """From the lowest to the highest value, with some air; from 0 where that is near."""
+    """With some air; from 0 where that is near, and never below 0 for what never is."""
     low, high = _extent(parts)
     air = 0.06 * (high - low)
-    is_near_zero = 0 <= low < 0.4 * high
+    is_near_zero = 0 <= low < max(0.4 * high, air)
     return (0.0 if is_near_zero else low - air), high + air
 
 
@@ -154,6 +176,12 @@ def _path(x: np.ndarray, y: np.ndarray) -> str:
         else:
             pen = "M"
     return "".join(words)
+
+
+def _points(x: np.ndarray, y: np.ndarray) -> str:
+    """Lines of no length: round ends make dots of them, which no stretching turns into ellipses."""
+    places = zip(x.tolist(), y.tolist(), strict=True)
+    return "".join(f"M{a:.1f} {b:.1f}h0" for a, b in places if math.isfinite(a + b))
 
 
 def _closed(there: str, back: str) -> str:

@@ -9,11 +9,11 @@ import numpy as np
 
 from uphill.runs.saved import SavedRun
 from uphill.theory.statistics import performance_profile
-from uphill.views.plots.curves import RETURN, Against
-from uphill.views.plots.labels import names_of, title_of
-from uphill.views.plots.scores import Scores, comparable, improvements
+from uphill.views.curves import RETURN, Against
+from uphill.views.labels import names_of, title_of
 from uphill.views.report.charts import Chart, Line, line_chart
 from uphill.views.report.view import RunView, curves_of, view_of
+from uphill.views.scores import Scores, comparable, improvements
 from uphill.words import listed, number, percent
 
 LOOKS = 6
@@ -28,7 +28,8 @@ class ComparedRun:
     look: str
     seeds: int
     steps: str
-    time: str
+    training: str
+    compiling: str
     deterministic: str
     interval: str
     stochastic: str
@@ -89,17 +90,18 @@ def differences(views: Sequence[RunView]) -> list[tuple[str, list[str]]]:
 
 
 def _curves(views: Sequence[RunView], threshold: float | None, against: Against) -> Chart:
+    level = None if threshold is None else (threshold, f"solved from {number(threshold)} on")
     curves = [
         curve
         for k, view in enumerate(views)
         for curve in curves_of(view.metrics, RETURN, look(k), against, each=False)
     ]
     furthest = max((float(curve.x[-1]) for curve in curves), default=1.0)
-    what = "steps" if against == "steps" else "seconds of training"
+    what = "steps" if against == "steps" else "seconds of training, compiling left out"
     return line_chart(
         f"Learning curves of {len(views)} runs: return of training episodes against {what}",
         curves,
-        threshold=threshold,
+        level=level,
         x_range=(0.0, furthest or 1.0),
     )
 
@@ -113,7 +115,8 @@ def _row(view: RunView, name: str, look: str) -> ComparedRun:
         look=look,
         seeds=view.experiment.seeds,
         steps=facts["Steps, each seed"],
-        time=facts["Training time"],
+        training=facts["Training"],
+        compiling=facts["Compiling, apart"],
         deterministic=best.middle if best else "–",
         interval=best.interval if best else "–",
         stochastic=sampled.middle if sampled else "–",

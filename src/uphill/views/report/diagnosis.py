@@ -12,16 +12,16 @@ from jaxtyping import Float
 from uphill.policies.actions import ActionKind, Choice, Choices, Switches
 from uphill.words import number, percent
 
-SHARE = 0.1
-"""Share of a curve that counts as its start, and as its end."""
-
 
 @dataclass(frozen=True)
 class Course:
-    """A diagnostic over a run, in the few numbers that rules look at."""
+    """A diagnostic over a run, in the few numbers that rules look at: each can be seen in its
+    chart."""
 
     start: float
+    """where the curve begins"""
     end: float
+    """and where it ends"""
     low: float
     high: float
     most: float | None = None
@@ -36,13 +36,20 @@ class Diagnostic:
     title: str
     meaning: str
     says: Callable[[Course], str]
+    is_share: bool = False
+    """whether it is a part of a whole, from 0 to 1"""
 
 
-def course(values: Float[np.ndarray, " G"], most: float | None = None) -> Course:
-    """The course of a curve without gaps."""
-    part = max(1, round(SHARE * len(values)))
-    start, end = float(values[:part].mean()), float(values[-part:].mean())
-    return Course(start, end, float(values.min()), float(values.max()), most)
+def course(
+    curve: Float[np.ndarray, " G"],
+    seeds: Float[np.ndarray, "S G"] | None = None,
+    most: float | None = None,
+) -> Course:
+    """The course of a curve without gaps; the lowest and the highest number are those of all that
+    is drawn: of each seed, too."""
+    drawn = curve if seeds is None else seeds
+    low, high = float(drawn.min()), float(drawn.max())
+    return Course(float(curve[0]), float(curve[-1]), low, high, most)
 
 
 def largest_entropy(kind: ActionKind) -> float | None:
@@ -64,6 +71,11 @@ def _moved(c: Course) -> str:
     if abs(c.end - c.start) <= 0.05 * max(abs(c.start), abs(c.end), 1e-12):
         return f"stayed near {number(c.end)}"
     return f"{'fell' if c.end < c.start else 'rose'} from {number(c.start)} to {number(c.end)}"
+
+
+def _part(share: float) -> str:
+    """What is hardly anything is not nothing."""
+    return f"less than {percent(0.01)}" if 0 < share < 0.005 else percent(share)
 
 
 def _entropy(c: Course) -> str:
@@ -100,8 +112,8 @@ def _kl(c: Course) -> str:
             "there, a lower learning rate would be calmer."
         )
     if c.high < 1e-4:
-        return f"No update changed the policy by more than {largest}: it hardly learned."
-    return f"Every update was a small step ({typical} at the end, {largest} at most)."
+        return f"Updates changed the policy by {largest} at most: it hardly learned."
+    return f"Updates were small steps ({typical} at the end, {largest} at most)."
 
 
 def _explained(c: Course) -> str:
@@ -124,7 +136,7 @@ def _explained(c: Course) -> str:
 
 
 def _clip_fraction(c: Course) -> str:
-    clipped = f"At the end {percent(c.end)} of the samples were clipped"
+    clipped = f"At the end {_part(c.end)} of the samples were clipped"
     if c.end > 0.3:
         return f"{clipped}: steps were large for this clip."
     if c.end < 0.005:
@@ -133,7 +145,7 @@ def _clip_fraction(c: Course) -> str:
 
 
 def _clipped_actions(c: Course) -> str:
-    beyond = f"At the end {percent(c.end)} of the actions were beyond the bounds"
+    beyond = f"At the end {_part(c.end)} of the actions were beyond the bounds"
     if c.end > 0.3:
         return f"{beyond}: the policy wants more than it may."
     return f"{beyond}, and cut to fit."
@@ -156,7 +168,7 @@ def _loss(c: Course) -> str:
 def _step_fraction(c: Course) -> str:
     if c.low >= 0.99:
         return "Every step was taken whole."
-    return f"On average {number(c.end)} of each step was taken at the end: the search cut some."
+    return f"On average {percent(c.end)} of each step was taken at the end: the search cut some."
 
 
 DIAGNOSTICS = (
@@ -190,18 +202,21 @@ DIAGNOSTICS = (
         "Clipped samples",
         "Share of the samples on which PPO’s clip held the update back.",
         _clip_fraction,
+        is_share=True,
     ),
     Diagnostic(
         "policy/clipped_actions",
         "Clipped actions",
         "Share of the actions that lay outside of what the environment takes.",
         _clipped_actions,
+        is_share=True,
     ),
     Diagnostic(
         "policy/step_fraction",
         "Line search",
-        "How much of each natural step was taken (1: all of it; 0: none).",
+        "How much of each natural step was taken.",
         _step_fraction,
+        is_share=True,
     ),
     Diagnostic(
         "gradient/norm",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 import uphill
 from uphill.errors import UphillError
@@ -20,7 +20,7 @@ from uphill.training.evaluate import tell
 from uphill.views.report.comparison import compare
 from uphill.views.report.films import EmbeddedFilm, films_of
 from uphill.views.report.view import RunView, view_of
-from uphill.words import number
+from uphill.words import glued, number
 
 TEMPLATES = Path(__file__).parent
 NO_FILMS = "The page was asked to come without films."
@@ -103,13 +103,13 @@ def report_page(
     return replace(page, why_no_films=why)
 
 
-def comparison_page(runs: Sequence[SavedRun]) -> Page:
+def comparison_page(runs: Sequence[SavedRun], live: Live | None = None) -> Page:
     """The page that compares several runs.
 
     Raises:
         UphillError: if one of them is damaged.
     """
-    return _render("comparison.html", None, **compare(runs))
+    return _render("comparison.html", live, **compare(runs))
 
 
 def index_page(rows: Sequence[Any], folder: str, refresh: float) -> Page:
@@ -123,7 +123,7 @@ def _story(view: RunView, films: Sequence[EmbeddedFilm | None]) -> dict[str, Any
     chapters = [
         {
             "title": chapter.title,
-            "when": chapter.when,
+            "when": glued(chapter.when),
             "steps": chapter.steps,
             "film": None if film is None else {"fps": film.fps, "returns": film.returns},
         }
@@ -158,17 +158,23 @@ def _render(template: str, live: Live | None, **content: Any) -> Page:
 def content_policy(style: str, script: str, is_live: bool) -> str:
     """What the page may do: this style and script, pictures and films out of itself, no request.
 
-    A page of `uphill watch` may ask its own server, to renew itself.
+    A page of `uphill watch` may ask its own server, to renew itself and to compare runs.
     """
-    own = "connect-src 'self'; " if is_live else ""
+    own = "connect-src 'self'; form-action 'self'" if is_live else "form-action 'none'"
     return (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
-        f"img-src data:; media-src data:; {own}base-uri 'none'; form-action 'none'"
+        f"img-src data:; media-src data:; base-uri 'none'; {own}"
     )
 
 
 def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _whole(value: Any) -> Any:
+    """What a template shows, without a line break between a number and its unit. JSON and markup
+    stay as they are."""
+    return glued(value) if type(value) is str else value
 
 
 @cache
@@ -177,9 +183,11 @@ def _templates() -> Environment:
         loader=PackageLoader("uphill.views.report"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_whole,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     templates.filters["number"] = number
+    templates.filters["exact"] = escape  # what is to be copied keeps its spaces
     templates.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     return templates

@@ -144,7 +144,7 @@ function startStory(root) {
     if (!label || returns.length === 0) return;
     const frame = Math.min(Math.floor(film.currentTime * fps), returns.length - 1);
     label.hidden = false;
-    label.textContent = `so far ${returns[frame]}`;
+    label.querySelector("strong").textContent = returns[frame];
   }
 
   films.forEach((film, k) => {
@@ -184,8 +184,17 @@ function startStory(root) {
   showSteps(total);
 }
 
+// Says so where a table is wider than the screen.
+function tellWideTables(root) {
+  root.querySelectorAll(".wide").forEach((table) => {
+    const tell = () => { table.nextElementSibling.hidden = table.scrollWidth <= table.clientWidth; };
+    new ResizeObserver(tell).observe(table);
+  });
+}
+
 function capitalized(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 startStory(document);
+tellWideTables(document);

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from urllib.parse import quote
 from uphill.errors import UphillError
 from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE, METRICS_FILE
 from uphill.runs.saved import SavedRun
-from uphill.views.report.page import Live, Page, index_page, report_page
+from uphill.views.report.page import Live, Page, comparison_page, index_page, report_page
 from uphill.views.report.view import Overview, overview_of
 
 REFRESH = 3
@@ -20,7 +21,7 @@ REFRESH = 3
 DEPTH = 3
 """Folders below the one that is watched in which runs are looked for."""
 KEPT = 8
-"""Pages with films that are kept."""
+"""Pages with films that are kept, and comparisons."""
 _MAKING = "The films are being made, and will appear here by themselves."
 _LATER = "The films are made when training is over."
 
@@ -46,6 +47,7 @@ class Shelf:
         self._lock = Lock()
         self._rows: dict[str, tuple[Any, ListedRun]] = {}
         self._pages: dict[str, tuple[Any, Page]] = {}
+        self._comparisons: dict[str, tuple[Any, Page]] = {}
         self._films: dict[str, tuple[Any, Future[Page]]] = {}
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="films")
 
@@ -69,6 +71,29 @@ class Shelf:
                 return None
             return self._page(name, run)
 
+    def comparison(self, names: Sequence[str]) -> Page | None:
+        """The comparison of several runs, or None if one of the names is that of none.
+
+        Raises:
+            UphillError: if a run is damaged.
+        """
+        with self._lock:
+            found = find_runs(self.root)
+            if not names or not found.keys() >= set(names):
+                return None
+            runs = [found[name] for name in dict.fromkeys(names)]
+            state, key = tuple(map(_stamp, runs)), "\n".join(names)
+            known = self._comparisons.get(key)
+            if known is not None and known[0] == state:
+                return known[1]
+            is_over = all((run / EVALUATION_FILE).exists() for run in runs)
+            live = Live() if is_over else Live(REFRESH)
+            page = comparison_page([SavedRun(run) for run in runs], live)
+            self._comparisons[key] = (state, page)
+            for old in list(self._comparisons)[:-KEPT]:
+                del self._comparisons[old]
+            return page
+
     def close(self) -> None:
         self._maker.shutdown(wait=False, cancel_futures=True)
 
@@ -80,7 +105,7 @@ class Shelf:
             seen = overview_of(SavedRun(run))
             row = ListedRun(name, f"/report?run={quote(name, safe='')}", seen)
         except UphillError as error:
-            row = ListedRun(name, "", Overview(str(error), "unreadable", "bad", "–", None))
+            row = ListedRun(name, "", Overview("", str(error), "unreadable", "bad", None, None))
         self._rows[name] = (state, row)
         return row
 

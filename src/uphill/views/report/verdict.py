@@ -17,7 +17,6 @@ from uphill.words import INTERVAL, count, number
 RunState = Literal["training", "interrupted", "not evaluated", "finished"]
 PATIENCE = 60.0
 """Seconds without a sign of life after which training counts as interrupted."""
-RECENT_ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -48,17 +47,16 @@ def verdict(
     evaluation: dict[str, Any] | None,
     steps: int,
     recent_return: float | None,
+    at_first: float | None = None,
 ) -> Verdict:
     """The verdict; `steps` are those done so far, `recent_return` the mean of training episodes of
-    late."""
+    late, `at_first` that of the first ones."""
     if evaluation is None:
         return _without_evaluation(state, experiment, steps, recent_return)
     reached = _reached(experiment, evaluation)
     env, episodes = experiment.env, evaluation["episodes"]
     if threshold is None:
-        return Verdict(
-            "Finished", f"{reached} Nothing says from which return on {env} is solved.", "open"
-        )
+        return _without_threshold(experiment, evaluation, reached, at_first)
     goal = f"{env} counts as solved from {number(threshold)} on"
     if episodes < SOLVED_OVER:
         why = f"but only over {SOLVED_OVER} episodes, and these were {episodes}"
@@ -79,6 +77,30 @@ def verdict(
     return Verdict(word, f"{reached} {goal}.", tone)
 
 
+def _without_threshold(
+    experiment: Experiment, evaluation: dict[str, Any], reached: str, at_first: float | None
+) -> Verdict:
+    """What is known of an environment that counts as solved from no return on: whether it is
+    played better than at the start."""
+    unknown = f"Nothing says from which return on {experiment.env} is solved."
+    if at_first is None:
+        return Verdict("Finished", f"{reached} {unknown}", "open")
+    start, (low, high) = start_of(experiment), evaluation["deterministic"]["ci95"]
+    sentence = (
+        f"{reached} {start[0].upper()}{start[1:]} collected {number(at_first)}, by the first "
+        f"episodes of training. {unknown}"
+    )
+    if low > at_first:
+        return Verdict(f"Better than {start}", sentence, "open")
+    how = "Worse" if high < at_first else "No better"
+    return Verdict(f"{how} than {start}", sentence, "bad")
+
+
+def start_of(experiment: Experiment) -> str:
+    """What plays at the start of training: hardly more than chance, or what was learned before."""
+    return "random play" if experiment.init_from is None else "the run that it started from"
+
+
 def _reached(experiment: Experiment, evaluation: dict[str, Any]) -> str:
     """What the evaluation measured."""
     result, episodes = evaluation["deterministic"], evaluation["episodes"]
@@ -86,8 +108,8 @@ def _reached(experiment: Experiment, evaluation: dict[str, Any]) -> str:
     if experiment.seeds == 1:
         return (
             f"Over {count(episodes, 'episode')}, the trained policy collected a return of "
-            f"{number(result['mean'])} on average ({INTERVAL} of the middle half’s mean: "
-            f"{low} to {high})."
+            f"{number(result['mean'])} on average, and {number(result['iqm'])} in the middle half "
+            f"of them ({INTERVAL} {low} to {high})."
         )
     remark = few_seeds(experiment.seeds)
     return (

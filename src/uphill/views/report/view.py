@@ -13,24 +13,21 @@ from uphill.runs.divergence import told
 from uphill.runs.experiment import Experiment
 from uphill.runs.files import METRICS_FILE
 from uphill.runs.metrics import read_metrics
-from uphill.runs.milestones import SOLVED, UNTRAINED, Milestone, title
+from uphill.runs.milestones import AT_FIRST, Milestone, is_mean, title
 from uphill.runs.saved import SavedRun
 from uphill.theory.statistics import confidence_band, interquartile_mean
-from uphill.views.plots.curves import RETURN, Against, smooth_curves
+from uphill.views.curves import RETURN, Against, Metrics, learning_seconds, smooth_curves
 from uphill.views.report.charts import Chart, Line, line_chart
 from uphill.views.report.diagnosis import DIAGNOSTICS, course, largest_entropy, own
 from uphill.views.report.verdict import (
-    RECENT_ROWS,
     RunState,
     Verdict,
+    start_of,
     state_of,
     verdict,
     with_divergence,
 )
 from uphill.words import duration, number
-
-MEANS = (UNTRAINED, SOLVED)
-"""Milestones whose return is not that of one episode."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,6 @@ class Chapter:
     """after which its policy was kept; None for the final one"""
     title: str
     steps: int
-    seconds: float
     episode_return: float
     is_mean: bool
     """whether that is of several episodes"""
@@ -78,7 +74,7 @@ class RunView:
     state: RunState
     verdict: Verdict
     threshold: float | None
-    metrics: dict[str, np.ndarray]
+    metrics: Metrics
     curve: Chart
     chapters: tuple[Chapter, ...]
     told_seed: int
@@ -104,33 +100,30 @@ def view_of(run: SavedRun) -> RunView:
     evaluation, threshold = run.evaluation, checkpoint.reward_threshold
     metrics = _metrics(run)
     state = state_of(run.path, experiment, checkpoint)
-    steps = _steps(metrics, checkpoint)
-    milestones = [m for m in run.milestones if m.seed_index == run.seed_index]
-    # Milestones that were reached together share a policy, and so a film.
-    together = itertools.groupby(milestones, key=lambda m: m.update)
-    is_tuned = experiment.init_from is not None
-    chapters = [_chapter(list(group), is_tuned) for _, group in together]
-    if evaluation is not None:
-        chapters.append(_end(run, evaluation, checkpoint))
+    steps, at_first = _steps(metrics, checkpoint), play_at_first(checkpoint)
+    chapters = _chapters(run, metrics, checkpoint)
+    recent = recent_return(metrics)
     return RunView(
         run=run,
         name=run.path.resolve().name,
         experiment=experiment,
         state=state,
         verdict=with_divergence(
-            verdict(state, experiment, threshold, evaluation, steps, recent_return(metrics)),
+            verdict(state, experiment, threshold, evaluation, steps, recent, at_first),
             told(checkpoint.diverged, experiment.all_seeds),
         ),
         threshold=threshold,
         metrics=metrics,
-        curve=learning_chart(experiment, metrics, threshold, steps, chapters),
+        curve=learning_chart(
+            experiment, metrics, level_of(experiment, threshold, at_first), steps, chapters
+        ),
         chapters=tuple(chapters),
         told_seed=experiment.all_seeds[run.seed_index],
-        reached=_reached(run.milestones, experiment.seeds, is_tuned),
+        reached=_reached(run.milestones, experiment),
         results=_results(evaluation),
         per_seed=_per_seed(experiment, evaluation, threshold),
         diagnoses=_diagnoses(metrics, checkpoint),
-        facts=_facts(experiment, checkpoint, metrics, steps),
+        facts=_facts(experiment, checkpoint, metrics),
         settings=shown_settings(experiment),
         versions=", ".join(f"{k} {v}" for k, v in experiment.versions.items()) or "–",
     )
@@ -140,10 +133,12 @@ def view_of(run: SavedRun) -> RunView:
 class Overview:
     """A run in the list of runs."""
 
+    env: str
     about: str
     state: str
     tone: str
-    latest: str
+    value: float | None
+    """what was collected last: by the evaluation, or before it by training episodes"""
     curve: Chart | None
 
 
@@ -165,30 +160,48 @@ def overview_of(run: SavedRun) -> Overview:
     steps = f"{done:,} of {experiment.steps:,} steps"
     curves = curves_of(metrics, RETURN)
     return Overview(
+        env=experiment.env,
         about=f"{experiment.env}, {experiment.algo}{seeds}: {steps}",
         state=state,
         tone={"finished": "good", "training": "warm"}.get(state, ""),
-        latest="–" if latest is None else number(latest),
+        value=latest,
         curve=line_chart(f"Learning curve of {run.path.name}", curves[-1:]) if curves else None,
     )
 
 
-def _metrics(run: SavedRun) -> dict[str, np.ndarray]:
+def _metrics(run: SavedRun) -> Metrics:
     """The columns of metrics.csv; none before training wrote its first row."""
     return read_metrics(run.path) if (run.path / METRICS_FILE).exists() else {}
 
 
-def recent_return(metrics: dict[str, np.ndarray]) -> float | None:
-    """The mean return of the latest training episodes of all seeds."""
-    if RETURN not in metrics:
+def recent_return(metrics: Metrics) -> float | None:
+    """The return of the latest training episodes: where the learning curve ends."""
+    curves = curves_of(metrics, RETURN)
+    return float(curves[-1].y[-1]) if curves else None
+
+
+def play_at_first(facts: Standing) -> float | None:
+    """The mean return of the first training episodes, when hardly anything was learned: random
+    play, as milestones know it. None before every seed has played enough of them."""
+    if any(tracked.first_episodes < AT_FIRST for tracked in facts.tracked):
         return None
-    known = metrics[RETURN][np.isfinite(metrics[RETURN])]
-    num_seeds = len(np.unique(metrics["seed"]))
-    return float(known[-RECENT_ROWS * num_seeds :].mean()) if len(known) else None
+    means = [tracked.first_sum / tracked.first_episodes for tracked in facts.tracked]
+    return float(np.mean(means))
+
+
+def level_of(
+    experiment: Experiment, threshold: float | None, at_first: float | None
+) -> tuple[float, str] | None:
+    """What returns are compared with: the threshold, or without one how play was at first."""
+    if threshold is not None:
+        return threshold, f"solved from {number(threshold)} on"
+    if at_first is None:
+        return None
+    return at_first, f"{start_of(experiment)}: {number(at_first)}"
 
 
 def curves_of(
-    metrics: dict[str, np.ndarray],
+    metrics: Metrics,
     column: str,
     look: str = "",
     against: Against = "steps",
@@ -200,20 +213,24 @@ def curves_of(
     """
     if column not in metrics:
         return []
-    x, values = smooth_curves(metrics, column, against)
+    curves = smooth_curves(metrics, column, against)
+    x, values, marks = curves
     if len(values) == 0:
         return []
+    middle = curves.middle_marks
     if len(values) == 1:
-        return [Line(x, values[0], f"curve {look}")]
+        return [Line(x, values[0], f"curve {look}", marks=middle)]
     low, high = confidence_band(values)
-    seeds = [Line(x, row, f"seed {look}") for row in values] if each else []
-    return [*seeds, Line(x, interquartile_mean(values, axis=0), f"curve {look}", low, high)]
+    places = marks or itertools.repeat(None)
+    seeds = [Line(x, y, f"seed {look}", marks=own) for y, own in zip(values, places, strict=False)]
+    mean = Line(x, interquartile_mean(values, axis=0), f"curve {look}", low, high, middle)
+    return [*seeds, mean] if each else [mean]
 
 
 def learning_chart(
     experiment: Experiment,
-    metrics: dict[str, np.ndarray],
-    threshold: float | None,
+    metrics: Metrics,
+    level: tuple[float, str] | None,
     steps: int,
     chapters: Sequence[Chapter],
 ) -> Chart:
@@ -223,7 +240,7 @@ def learning_chart(
     return line_chart(
         f"Learning curve: return of training episodes against steps, {seeds}",
         curves_of(metrics, RETURN),
-        threshold=threshold,
+        level=level,
         dots=[
             (s.steps, s.episode_return, f"{s.title}: {number(s.episode_return)}, {s.when}")
             for s in chapters
@@ -232,31 +249,45 @@ def learning_chart(
     )
 
 
-def _steps(metrics: dict[str, np.ndarray], facts: Standing) -> int:
+def _steps(metrics: Metrics, facts: Standing) -> int:
     """Steps of each seed so far; the metrics may be ahead of the checkpoint."""
     latest = max(facts.num_transitions)
     return max(latest, int(metrics["steps"].max())) if len(metrics.get("steps", ())) else latest
 
 
-def _chapter(milestones: Sequence[Milestone], is_tuned: bool) -> Chapter:
+def _chapters(run: SavedRun, metrics: Metrics, facts: Standing) -> list[Chapter]:
+    """The milestones of the seed whose story is told, and the end if it was evaluated."""
+    own = [m for m in run.milestones if m.seed_index == run.seed_index]
+    # Milestones that were reached together share a policy, and so a film.
+    together = itertools.groupby(own, key=lambda m: m.update)
+    is_tuned = run.experiment.init_from is not None
+    chapters = [_chapter(list(group), metrics, is_tuned) for _, group in together]
+    if run.evaluation is None:
+        return chapters
+    steps, seconds = facts.num_transitions[run.seed_index], facts.steady_seconds
+    reached = run.evaluation["deterministic"]["per_seed"][run.seed_index]
+    when = f"after {steps:,} steps, {duration(seconds)}"
+    return [*chapters, Chapter(None, "the trained policy", steps, reached, True, when)]
+
+
+def _chapter(milestones: Sequence[Milestone], metrics: Metrics, is_tuned: bool) -> Chapter:
     m = milestones[-1]
     ends = (milestones[0].name, m.name)
     name = ", and ".join(dict.fromkeys(title(name, is_tuned) for name in ends))
-    when = f"after {m.steps:,} steps, {duration(m.seconds)}" if m.steps else "before any learning"
-    return Chapter(m.update, name, m.steps, m.seconds, m.episode_return, m.name in MEANS, when)
+    when = "before any learning here" if is_tuned else "before any learning"
+    if m.steps:
+        when = f"after {m.steps:,} steps, {duration(_seconds_at(m, metrics))}"
+    return Chapter(m.update, name, m.steps, m.episode_return, is_mean(m.name), when)
 
 
-def _end(run: SavedRun, evaluation: dict[str, Any], facts: Standing) -> Chapter:
-    steps, seconds = facts.num_transitions[run.seed_index], facts.seconds
-    reached = evaluation["deterministic"]["per_seed"][run.seed_index]
-    when = f"after {steps:,} steps, {duration(seconds)}"
-    return Chapter(None, "the trained policy", steps, seconds, reached, True, when)
+def _seconds_at(m: Milestone, metrics: Metrics) -> float:
+    """Seconds of training by a milestone, without those of compiling."""
+    rows = np.flatnonzero(metrics["update"] == m.update) if "update" in metrics else np.zeros(0)
+    return float(learning_seconds(metrics)[rows[0]]) if len(rows) else m.seconds
 
 
-def _reached(
-    milestones: Sequence[Milestone], seeds: int, is_tuned: bool
-) -> list[tuple[str, str, str]]:
-    rows = []
+def _reached(milestones: Sequence[Milestone], experiment: Experiment) -> list[tuple[str, str, str]]:
+    rows, seeds, is_tuned = [], experiment.seeds, experiment.init_from is not None
     for name in dict.fromkeys(m.name for m in milestones):
         steps = [m.steps for m in milestones if m.name == name]
         rows.append((title(name, is_tuned), f"{len(steps)} of {seeds}", f"{np.median(steps):,.0f}"))
@@ -290,38 +321,51 @@ def _per_seed(
     return rows
 
 
-def _diagnoses(metrics: dict[str, np.ndarray], facts: Standing) -> list[Diagnosis]:
+def _diagnoses(metrics: Metrics, facts: Standing) -> list[Diagnosis]:
     found = []
     for d in (*DIAGNOSTICS, *filter(None, map(own, metrics))):
         curves = curves_of(metrics, d.column)
         if not curves:
             continue
         most = largest_entropy(facts.action_kind) if d.column == "policy/entropy" else None
-        says = d.says(course(curves[-1].y, most))
+        says = d.says(course(curves[-1].y, np.stack([c.y for c in curves]), most))
         # Without a band: these are for a glance, and a few lines say as much.
-        plain = [Line(c.x, c.y, c.look) for c in curves]
-        chart = line_chart(f"{d.title} against steps", plain, num_ticks=3)
+        plain = [Line(c.x, c.y, c.look, marks=c.marks) for c in curves]
+        title, span = f"{d.title} against steps", (0.0, max(1.0, float(curves[-1].x[-1])))
+        chart = line_chart(title, plain, x_range=span, num_ticks=3, is_share=d.is_share)
         found.append(Diagnosis(d.title, d.meaning, says, chart))
     return found
 
 
-def _facts(
-    experiment: Experiment, facts: Standing, metrics: dict[str, np.ndarray], steps: int
-) -> list[tuple[str, str]]:
-    """The numbers at the head of the page."""
-    seconds = facts.seconds
-    if len(metrics.get("time/seconds", ())):
-        seconds = max(seconds, float(metrics["time/seconds"].max()))
-    trained = max(seconds - facts.compile_seconds, 1e-9)
-    total = steps * experiment.seeds
+def _facts(experiment: Experiment, facts: Standing, metrics: Metrics) -> list[tuple[str, str]]:
+    """The numbers at the head of the page. Those of training add up: all steps, over the seconds
+    of training, are the steps a second; compiling stands apart."""
+    total, trained = sum(facts.num_transitions), facts.steady_seconds
+    if len(metrics.get("time/seconds", ())):  # which may be ahead of the checkpoint
+        total = max(total, sum(_latest_steps(metrics)))
+        trained = max(trained, float(learning_seconds(metrics).max()))
+    several = [("Steps, all seeds", f"{total:,}")] if experiment.seeds > 1 else []
     return [
         ("Environment", experiment.env),
         ("Algorithm", experiment.algo),
         ("Seeds", str(experiment.seeds)),
-        ("Steps, each seed", f"{steps:,}"),
-        ("Training time", duration(seconds)),
+        ("Steps, each seed", f"{total / experiment.seeds:,.0f}"),
+        *several,
+        ("Training", _exact(trained)),
         ("Steps a second", f"{total / trained:,.0f}"),
+        ("Compiling, apart", duration(facts.compile_seconds)),
     ]
+
+
+def _exact(seconds: float) -> str:
+    """What is counted with needs two digits."""
+    return duration(seconds) if seconds >= 1 else f"{1e3 * seconds:.3g} ms"
+
+
+def _latest_steps(metrics: Metrics) -> list[int]:
+    """Each seed's steps by its last row."""
+    seeds = np.unique(metrics["seed"])
+    return [int(metrics["steps"][metrics["seed"] == seed].max()) for seed in seeds]
 
 
 def shown_settings(experiment: Experiment) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
-"""What the notebooks show: learning curves with an interval, and films.
+"""What notebooks show: learning curves with an interval, and films.
 
 In a notebook a picture appears below its cell; a script writes it into the folder where it runs.
+The notebooks of `examples/` use it, from whatever folder they are run.
 """
 
 import base64
@@ -17,10 +18,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-import uphill
 from uphill.runs.metrics import read_metrics
+from uphill.runs.saved import SavedRun
 from uphill.theory.statistics import interquartile_mean
-from uphill.views.plots import learning_curve
+from uphill.views.curves import learning_curve
 
 Curve = tuple[np.ndarray, np.ndarray]
 """Where on the horizontal axis `[G]`, and each seed's values there `[S, G]`."""
@@ -28,7 +29,7 @@ Curve = tuple[np.ndarray, np.ndarray]
 PALETTE = 32  # colours of a film
 
 
-def of_run(run: uphill.Run, column: str = "rollout/episode_return") -> Curve:
+def of_run(run: SavedRun, column: str = "rollout/episode_return") -> Curve:
     """One column of a run's `metrics.csv`, by its steps."""
     return learning_curve(read_metrics(run.path), column)
 
@@ -41,11 +42,14 @@ def curves(
     xlabel: str = "steps of each seed",
     threshold: float | None = None,
     ylim: tuple[float, float] | None = None,
+    colors: dict[str, str] | None = None,
 ) -> None:
-    """Interquartile means over seeds, with their 95 % bootstrap intervals."""
+    """Interquartile means over seeds, with their 95 % bootstrap intervals. A line whose name is
+    among the colours has the same one in every picture."""
     figure, axes = plt.subplots(figsize=(7, 3.8), layout="constrained")
     for label, (x, values) in lines.items():
-        (line,) = axes.plot(x, interquartile_mean(values, axis=0), lw=1.8, label=label)
+        middle, color = interquartile_mean(values, axis=0), (colors or {}).get(label)
+        (line,) = axes.plot(x, middle, lw=1.8, label=label, color=color)
         picks = np.random.default_rng(0).integers(len(values), size=(500, len(values)))
         low, high = np.percentile(interquartile_mean(values[picks], axis=1), [2.5, 97.5], axis=0)
         axes.fill_between(x, low, high, color=line.get_color(), alpha=0.18, lw=0)

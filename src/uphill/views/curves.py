@@ -1,0 +1,97 @@
+"""Learning curves as numbers: what pictures and pages draw of `metrics.csv`."""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+Metrics = dict[str, np.ndarray]
+"""The columns of `metrics.csv`."""
+Points = tuple[np.ndarray, np.ndarray]
+"""One seed's logging points: where, and what."""
+Against = Literal["steps", "seconds"]
+
+RETURN = "rollout/episode_return"
+GRID = 200
+_FINE = 10  # points for each that is drawn
+WINDOW = 0.02
+"""What curves are averaged over in pictures, as a share of the horizontal axis: logging points may
+lie so close that their noise hides what they say."""
+FEW = 25
+"""Logging points up to which each is marked, and none is averaged with its neighbours."""
+
+
+class Curves(NamedTuple):
+    """A column over a run, as it is drawn."""
+
+    x: Float[np.ndarray, " G"]
+    values: Float[np.ndarray, "S G"]
+    """each seed's"""
+    marks: tuple[np.ndarray, ...] = ()
+    """for each seed, where its logging points lie, if they are few"""
+
+    @property
+    def middle_marks(self) -> np.ndarray:
+        """Where to mark the seeds' mean."""
+        return min(self.marks, key=len, default=np.zeros(0))
+
+
+def learning_curve(
+    metrics: Metrics, column: str = RETURN, against: Against = "steps", num_points: int = GRID
+) -> tuple[np.ndarray, np.ndarray]:
+    """Steps (or seconds, without those of compiling) `[G]`, and each seed's curve there `[S, G]`:
+    what all have in common.
+
+    Between logging points curves are straight. A seed without any number has no curve.
+    """
+    points = _points(metrics, column, against)
+    if not points:
+        return np.zeros(0), np.zeros((0, 0))
+    start, end = max(x[0] for x, _ in points), min(x[-1] for x, _ in points)
+    grid = np.linspace(start, max(start, end), num_points)
+    return grid, _at(grid, points)
+
+
+def smoothed(curve: Float[np.ndarray, " G"], window: float = WINDOW) -> Float[np.ndarray, " G"]:
+    """The moving mean over a share of the points; at both ends over those that there are."""
+    kernel = np.ones(2 * round(window * len(curve) / 2) + 1)
+    return np.convolve(curve, kernel, "same") / np.convolve(np.ones_like(curve), kernel, "same")
+
+
+def smooth_curves(metrics: Metrics, column: str = RETURN, against: Against = "steps") -> Curves:
+    """`learning_curve`, averaged before it is thinned out: every logging point counts. Few points
+    are joined as they are, with marks."""
+    x, values = learning_curve(metrics, column, against, _FINE * (GRID - 1) + 1)
+    points = _points(metrics, column, against)
+    if not points or max(len(own) for own, _ in points) > FEW:
+        means = [smoothed(curve)[::_FINE] for curve in values]
+        return Curves(x[::_FINE], np.stack(means) if means else values)
+    # Drawn through every point: a grid would cut corners.
+    marks = tuple(np.unique(np.clip(own, x[0], x[-1])) for own, _ in points)
+    places = np.union1d(x[::_FINE], np.concatenate(marks))
+    return Curves(places, _at(places, points), marks)
+
+
+def learning_seconds(metrics: Metrics) -> Float[np.ndarray, " R"]:
+    """Seconds of training by each row, without those of compiling: the steps of all seeds by then
+    over the steps a second, which leave compiling out."""
+    seconds, speed = metrics["time/seconds"], metrics.get("time/steps_per_second")
+    if speed is None or "update" not in metrics or not (speed > 0).all():
+        return seconds
+    _, of_update = np.unique(metrics["update"], return_inverse=True)
+    steps = np.bincount(of_update, metrics["steps"])[of_update]
+    # Speeds are rounded, and time never runs backwards.
+    return np.maximum.accumulate(np.minimum(steps / speed, seconds))
+
+
+def _points(metrics: Metrics, column: str, against: Against) -> list[Points]:
+    """The logging points of each seed that has any."""
+    known = np.isfinite(metrics[column])
+    x = metrics["steps"] if against == "steps" else learning_seconds(metrics)
+    rows = [known & (metrics["seed"] == seed) for seed in np.unique(metrics["seed"])]
+    return [(x[own], metrics[column][own]) for own in rows if own.any()]
+
+
+def _at(places: Float[np.ndarray, " G"], points: list[Points]) -> Float[np.ndarray, "S G"]:
+    """Each seed's curve at some places: straight between its points."""
+    return np.stack([np.interp(places, *own) for own in points])

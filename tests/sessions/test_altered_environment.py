@@ -1,0 +1,78 @@
+"""A run in an environment that was changed: kept, and the same wherever the run is used."""
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+from gymnasium.wrappers import TransformReward
+
+import uphill
+from python_envs import Doubled, Endless, Truncating
+from small_runs import rows_of, small_vpg
+from uphill.errors import UphillError
+from uphill.runs.experiment import read_experiment
+from uphill.runs.files import EVALUATION_FILE
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a time limit of 6 steps in an environment without one."""
+    out = tmp_path_factory.mktemp("runs") / "endless"
+    asked = {"steps": 48, "episodes": 2, "out": out, "quiet": True}
+    uphill.train(Endless, small_vpg(), max_episode_steps=6, **asked)
+    return out
+
+
+def test_a_time_limit_is_kept_and_used(endless: Path, tmp_path: Path) -> None:
+    assert read_experiment(endless).max_episode_steps == 6
+    assert {row["rollout/episode_length"] for row in rows_of(endless)} == {"6"}
+    evaluation = json.loads((endless / EVALUATION_FILE).read_text())
+    assert evaluation["deterministic"]["mean"] == 6
+    resumed = shutil.copytree(endless, tmp_path / "resumed")
+    run = uphill.resume(resumed, env=Endless, steps=72, episodes=2, quiet=True)
+    assert run.evaluation == evaluation
+    assert len(rows_of(resumed)) > len(rows_of(endless))
+
+
+def test_an_evaluation_with_another_limit_is_not_written(
+    endless: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (endless / EVALUATION_FILE).read_bytes()
+    result = uphill.evaluate(endless, 2, env=Endless, max_episode_steps=3)
+    assert result["stochastic"]["mean"] == 3
+    assert (endless / EVALUATION_FILE).read_bytes() == before
+    assert "another time limit, and is not written" in capsys.readouterr().err
+    with pytest.raises(UphillError, match="max_episode_steps is 0: use"):
+        uphill.evaluate(endless, 2, env=Endless, max_episode_steps=0)
+
+
+def test_a_bound_is_told_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    uphill.train(Truncating, small_vpg(), steps=24, episodes=2, out=out)
+    assert "Truncating declares no time limit" in capsys.readouterr().err
+    assert read_experiment(out).max_episode_steps == 120
+
+
+def test_wrappers_are_kept_and_those_of_ones_own_are_not_imported_unasked(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    halved = partial(TransformReward, func=lambda reward: reward / 2)
+    wrappers = ["FlattenObservation", Doubled, "python_envs:Doubled:3", halved]
+    asked = {"steps": 12, "episodes": 2, "out": out, "quiet": True}
+    run = uphill.train(Endless, small_vpg(), max_episode_steps=3, wrappers=wrappers, **asked)
+    texts = read_experiment(out).wrappers
+    assert texts[:3] == ("FlattenObservation", "python_envs:Doubled", "python_envs:Doubled:3")
+    assert run.evaluate(2)["deterministic"]["mean"] == 3 * 2 * 3 / 2
+    for given, allow_import, words in (
+        ([], False, "wrapped in 'python_envs:Doubled', which imports the module 'python_envs'"),
+        ([], True, r"was wrapped in TransformReward:func=.*: give that again, uphill.load"),
+        ([halved], False, "wrapped in 'python_envs:Doubled'"),
+    ):
+        loaded = uphill.load(out, env=Endless, wrappers=given)
+        with pytest.raises(UphillError, match=words):
+            loaded.evaluate(2, allow_import)
+    assert uphill.load(out, env=Endless, wrappers=[halved]).evaluate(2, allow_import=True)
+    assert uphill.evaluate(out, 2, env=Endless, wrappers=wrappers)
+    resumed = uphill.resume(out, env=Endless, wrappers=wrappers, steps=24, episodes=2, quiet=True)
+    assert resumed.evaluate(2)["deterministic"]["mean"] == 9
