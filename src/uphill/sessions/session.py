@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -95,7 +96,8 @@ class Session:
             except KeyboardInterrupt:
                 # Saved first: a terminal that was closed can't be written to any more.
                 self.keeper.save(state, memory, is_new=self._is_new(state))
-                self.progress.stop()
+                with suppress(OSError):
+                    self.progress.stop()
                 raise Interrupted(self.advice(self.trainer.is_done(state))) from None
             except UphillError as error:
                 raise self._with_what_was_saved(error, state, memory) from error
@@ -196,9 +198,12 @@ class Session:
         self.keeper.metrics.append(table)
         self.sinks.write(table)
         self.progress.point([row["rollout/episode_return"] for row in table])
-        memory, diverged = with_divergences(replace(memory, pending=None), state, self.experiment)
-        if diverged:
-            self.progress.say(diverged)
+        memory = replace(memory, pending=None)
+        every = self.trainer.measure_every or 1
+        if state.num_updates % every == 0 or self.trainer.is_done(state):
+            memory, diverged = with_divergences(memory, state, self.experiment)
+            if diverged:
+                self.progress.say(diverged)
         if self.experiment.eval_every is None or evaluation is not None:
             means = [recent_mean(recent) for recent in memory.history.recent]
             memory = with_best(memory, state, evaluation or means)
