@@ -55,7 +55,9 @@ def test_a_bound_is_told_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert read_experiment(out).max_episode_steps == 120
 
 
-def test_wrappers_are_kept_and_those_of_ones_own_are_not_imported_unasked(tmp_path: Path) -> None:
+def test_wrappers_are_kept_and_those_of_ones_own_are_not_imported_unasked(
+    tmp_path: Path, state_home: Path
+) -> None:
     out = tmp_path / "run"
     halved = partial(TransformReward, func=lambda reward: reward / 2)
     wrappers = ["FlattenObservation", Doubled, "python_envs:Doubled:3", halved]
@@ -69,6 +71,8 @@ def test_wrappers_are_kept_and_those_of_ones_own_are_not_imported_unasked(tmp_pa
         ([], True, r"was wrapped in TransformReward:func=.*: give that again, uphill.load"),
         ([halved], False, "wrapped in 'python_envs:Doubled'"),
     ):
+        # As if somebody else had trained.
+        shutil.rmtree(state_home / "uphill", ignore_errors=True)
         loaded = uphill.load(out, env=Endless, wrappers=given)
         with pytest.raises(UphillError, match=words):
             loaded.evaluate(2, allow_import)
