@@ -2,8 +2,10 @@
 
 import math
 from itertools import islice
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -55,6 +57,27 @@ def collect_on_host(
             buffer[length:filled] = buffer[length - 1]
     finished = Finished(num_episodes, return_sum, length_sum, return_max, {})
     return lanes, rows.trajectory(final, filled), finished
+
+
+def shapes_on_host(
+    lanes: Lanes, acted: PyTree, num_steps: int, has_whole_episodes: bool
+) -> tuple[Lanes, Trajectory, Finished]:
+    """The shapes of what `collect_on_host` returns, from those of what a policy says in a step."""
+    action, log_prob, _ = acted
+
+    def rows(x: Any) -> jax.Array:
+        return jnp.zeros((num_steps, *x.shape), narrow(x.dtype))
+
+    def zeros(lanes: Lanes) -> tuple[Lanes, Trajectory, Finished]:
+        final, ended = lanes.observation, lanes.ended
+        columns = (rows(action), rows(log_prob), rows(log_prob), *[rows(ended)] * 3)
+        length = jnp.zeros((), jnp.int32) if has_whole_episodes else None
+        trajectory = Row(jax.tree.map(rows, final), *columns).trajectory(final, length)
+        ints, floats = ended.astype(jnp.int32), ended.astype(jnp.float32)
+        finished = Finished(ints, floats, ints, floats, {})
+        return Lanes((), final, ended, floats, ints, {}), trajectory, finished
+
+    return jax.eval_shape(zeros, lanes)
 
 
 def _buffer(num_steps: int, first: PyTree, step: HostStep) -> Row:

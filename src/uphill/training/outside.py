@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 
 from uphill.collecting.border import AsSeen
 from uphill.collecting.compiled import collect, split_keys
-from uphill.collecting.host import collect_on_host
+from uphill.collecting.host import collect_on_host, shapes_on_host
 from uphill.collecting.lanes import Keys, Lanes, start_lanes, statistics
 from uphill.learning.learner import Learner
 from uphill.parts import Algorithm
@@ -48,6 +48,10 @@ class Outside(ABC):
         """All seeds' environments, started afresh."""
 
     @abstractmethod
+    def shapes(self, actors: Actor, counters: Counters, lanes: Lanes, keys: Keys) -> tuple:
+        """The shapes of what `collect` returns, known before it is called the first time."""
+
+    @abstractmethod
     def collect(self, actors: Actor, counters: Counters, lanes: Lanes, keys: Keys) -> tuple:
         """Lanes, a trajectory and the finished episodes, of all seeds' lanes side by side."""
 
@@ -69,10 +73,15 @@ class Outside(ABC):
                 (learners.actor, learners.num_updates, learners.num_transitions)
             )
             assert lanes is not None
-            collected = self.collect(actors, tuple(counters), lanes, self.seeds.keys)
+            collecting = (actors, tuple(counters), lanes, self.seeds.keys)
+            if "update" not in self._programs:  # compiled while the first batch is collected
+                _, trajectory, finished = self.shapes(*collecting)
+                after, _ = self._programs.begin(*self._program(learners, trajectory, finished))
+                self._foresee((learners, trajectory), after)
+            collected = self.collect(*collecting)
             lanes, trajectory, finished = gathered(collected)
             before = (learners, trajectory)
-            learners, row = self._learn(learners, trajectory, finished)
+            learners, row = self._programs.call(*self._program(learners, trajectory, finished))
             rows.append(row)
         return Chunk(learners, None if has_whole_episodes else lanes, stacked_rows(rows), before)
 
@@ -91,8 +100,8 @@ class Outside(ABC):
         """Stop the environments."""
         self.env.close()
 
-    def _learn(self, learners: Learner, trajectory: Trajectory, finished: Any) -> tuple:
-        """Every seed's update, in one program."""
+    def _program(self, learners: Learner, trajectory: Trajectory, finished: Any) -> tuple:
+        """Every seed's update: its name, the function, and what it is called with."""
         seeds = self.seeds
 
         def one(
@@ -126,11 +135,7 @@ class Outside(ABC):
             return over_seeds(one, seeds.num_seeds)(num_steps, *own)
 
         own = (seeds.algorithms, learners, trajectory, finished, seeds.keys)
-        program = ("update", all_seeds, seeds.num_steps, *own)
-        if "update" not in self._programs:
-            after, _ = self._programs.begin(*program)
-            self._foresee((learners, trajectory), after)
-        return self._programs.call(*program)
+        return "update", all_seeds, seeds.num_steps, *own
 
 
 class Pool(Outside):
@@ -143,7 +148,13 @@ class Pool(Outside):
     def reset(self) -> Lanes:
         return start_lanes(*self.env.reset())
 
+    def shapes(self, actors: Actor, counters: Counters, lanes: Lanes, keys: Keys) -> tuple:
+        return self._programs.begin(*self._collecting(actors, counters, lanes, keys))
+
     def collect(self, actors: Actor, counters: Counters, lanes: Lanes, keys: Keys) -> tuple:
+        return self._programs.call(*self._collecting(actors, counters, lanes, keys))
+
+    def _collecting(self, actors: Actor, counters: Counters, lanes: Lanes, keys: Keys) -> tuple:
         num_seeds = self.seeds.num_seeds
 
         def run(
@@ -161,7 +172,7 @@ class Pool(Outside):
             return collect(self.env, act, algorithms.sampling, lanes, key)
 
         seeds = (self.seeds.num_steps, self.seeds.algorithms)
-        return self._programs.call("collect", run, *seeds, actors, counters, lanes, keys)
+        return "collect", run, *seeds, actors, counters, lanes, keys
 
 
 class Host(Outside):
@@ -176,10 +187,34 @@ class Host(Outside):
     def reset(self) -> Lanes:
         return start_lanes((), jax.tree.map(np.copy, self.env.reset()))
 
+    def shapes(self, actors: Actor, counters: Counters, lanes: Lanes, keys: Keys) -> tuple:
+        drawn = self._programs.begin(*self._before(counters, keys), is_quick=True)
+        acted = jax.eval_shape(self._act, actors, drawn[1], lanes.observation, drawn[0], 0)
+        whole = self.seeds.algorithms.sampling.has_whole_episodes
+        return shapes_on_host(lanes, acted, self._num_rows, whole)
+
     def collect(self, actors: Actor, counters: Counters, lanes: Lanes, keys: Keys) -> tuple:
-        sampling, num_seeds = self.seeds.algorithms.sampling, self.seeds.num_seeds
-        num_rows = sampling.num_rows(self.env.max_episode_steps)
-        kind = actors.policy.action_kind
+        kind, quota = actors.policy.action_kind, self.seeds.algorithms.sampling.quota
+        actors = jax.tree.map(jnp.asarray, actors)  # once, and not at every step
+        keys, uniform = self._programs.call(*self._before(counters, keys), is_quick=True)
+        first = (actors, uniform, lanes.observation, keys, np.int32(0))
+        policy = self._programs.fast("act", self._act, *first)
+
+        def act_on_host(observation: PyTree, t: int) -> tuple:
+            acted = policy(actors, uniform, observation, keys, np.int32(t))
+            action, log_prob = map(np.asarray, acted[:2])
+            env_action = jax.tree.map(np.asarray, acted[2])
+            return action, log_prob, kind.on_host(action, env_action)
+
+        return collect_on_host(self.env, act_on_host, lanes, self._num_rows, quota)
+
+    @property
+    def _num_rows(self) -> int:
+        return self.seeds.algorithms.sampling.num_rows(self.env.max_episode_steps)
+
+    def _before(self, counters: Counters, keys: Keys) -> tuple:
+        """What is known before the first step: its name, the function, and its arguments."""
+        num_rows = self._num_rows
 
         def before(
             num_steps: Array, algorithms: Algorithm, counters: Counters, keys: Keys
@@ -188,23 +223,10 @@ class Host(Outside):
             keys = split_keys(acting_keys(keys, num_updates), (num_rows,))
             return keys, _uniform_by_seed(algorithms, num_steps, num_transitions)
 
-        def act(actors: Any, uniform: Any, observation: PyTree, keys: Keys, t: Array) -> tuple:
-            return act_by_seed(actors, uniform, num_seeds)(observation, keys[t])
+        return "before", before, self.seeds.num_steps, self.seeds.algorithms, counters, keys
 
-        seeds = (self.seeds.num_steps, self.seeds.algorithms)
-        actors = jax.tree.map(jnp.asarray, actors)  # once, and not at every step
-        program = ("before", before, *seeds, counters, keys)
-        keys, uniform = self._programs.call(*program, is_quick=True)
-        first = (actors, uniform, lanes.observation, keys, np.int32(0))
-        policy = self._programs.fast("act", act, *first)
-
-        def act_on_host(observation: PyTree, t: int) -> tuple:
-            acted = policy(actors, uniform, observation, keys, np.int32(t))
-            action, log_prob = map(np.asarray, acted[:2])
-            env_action = jax.tree.map(np.asarray, acted[2])
-            return action, log_prob, kind.on_host(action, env_action)
-
-        return collect_on_host(self.env, act_on_host, lanes, num_rows, sampling.quota)
+    def _act(self, actors: Any, uniform: Any, observation: PyTree, keys: Keys, t: Array) -> tuple:
+        return act_by_seed(actors, uniform, self.seeds.num_seeds)(observation, keys[t])
 
 
 def _uniform_by_seed(
