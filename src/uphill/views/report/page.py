@@ -74,7 +74,7 @@ def write_report(
         page = comparison_page(runs)
         path = Path(out) if out else Path("runs", time.strftime("report-%Y%m%d-%H%M%S.html"))
     make_folder(path.parent)
-    write_file(path, page.html.encode())
+    write_file(path, page.html.encode(errors="replace"))  # a folder's name may be no text
     return path
 
 
