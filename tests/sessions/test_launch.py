@@ -219,7 +219,7 @@ def test_resume_refuses_other_spaces_devices_and_seeds(
     latest.write_text(text)
     experiment = tmp_path / "run" / "experiment.json"
     experiment.write_text(experiment.read_text().replace('"seeds": 1', '"seeds": 2'))
-    with pytest.raises(UphillError, match="number of seeds"):
+    with pytest.raises(UphillError, match=r"of 1 seed, and experiment\.json has 2"):
         uphill.resume(tmp_path / "run", quiet=True)
 
 
