@@ -95,7 +95,7 @@ def parse_train(argv: list[str], env: str) -> tuple[TrainOptions, Any, Any]:
     chosen = preset(env, algo)
     argv, start = take_part_types(argv, chosen.algorithm)
     envs = _value_of("--envs", argv)
-    if envs is not None and envs.isdecimal() and int(envs) > 0:
+    if envs is not None and envs.isdecimal() and len(envs) < 20 and int(envs) > 0:
         sampling = replace(start.sampling, num_envs=int(envs))
         start = unchecked(start, "sampling", sampling)
 
