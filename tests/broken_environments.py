@@ -144,11 +144,11 @@ class BoundlessActions(Healthy):
         self.place += 0.1 * float(np.clip(action[0], -1, 1))
 
 
-class DictActions(Healthy):
-    action_space = spaces.Dict({"push": spaces.Discrete(3)})
+class TextActions(Healthy):
+    action_space = spaces.Dict({"say": spaces.Text(3)})
 
     def move(self, action: Any) -> None:
-        super().move(action["push"])
+        super().move(len(action["say"]) % 3)
 
 
 class Speaks(Healthy):
@@ -360,6 +360,79 @@ class AlwaysRight(Healthy):
 
     def is_there(self) -> bool:
         return False
+
+
+class WritesOver(Healthy):
+    """The same array at every step."""
+
+    state = np.zeros(2, np.float32)
+
+    def observation(self) -> Any:
+        self.state[:] = super().observation()
+        return self.state
+
+
+class HiddenGoal(Healthy):
+    """A goal that only the reward knows."""
+
+    observation_space = spaces.Box(-5, 5, (1,), np.float32)
+
+    def observation(self) -> Any:
+        return np.array([self.place], np.float32)
+
+    def is_there(self) -> bool:
+        return False
+
+
+class HiddenCell(Healthy):
+    """A cell of a grid that is only found by going there."""
+
+    observation_space = spaces.Box(-9, 9, (1,), np.int64)
+    time_limit = 40
+
+    def observation(self) -> Any:
+        return np.array([round(10 * self.place)], np.int64).clip(-9, 9)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        self.place, self.goal = 0.0, round(5 * self.goal) / 10
+        return self.observation(), {}
+
+    def reward(self, action: Any) -> Any:
+        return float(round(10 * self.place) == round(10 * self.goal))
+
+    def is_there(self) -> bool:
+        return False
+
+
+class RareReward(Healthy):
+    """In two of a hundred random episodes there is something to be had."""
+
+    num_episodes = 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
+        RareReward.num_episodes += 1
+        return super().reset(seed=seed)
+
+    def reward(self, action: Any) -> Any:
+        return float(RareReward.num_episodes % 30 == 7 and self.t == 20)
+
+    def is_there(self) -> bool:
+        return False
+
+
+class Cells(Healthy):
+    """A grid of categories, in bytes that say nothing of that."""
+
+    observation_space = spaces.Dict(
+        grid=spaces.Box(0, 255, (7, 7, 3), np.uint8), goal=spaces.Box(-5, 5, (1,), np.float32)
+    )
+
+    def observation(self) -> Any:
+        grid = np.zeros((7, 7, 3), np.uint8)
+        grid[3, round(self.place) + 3, 0] = 8
+        grid[(round(2 * self.place) + 3) % 7, 0, 1] = 2
+        return {"grid": grid, "goal": np.array([self.goal], np.float32)}
 
 
 def register() -> None:

@@ -247,6 +247,33 @@ class Bank(gymnasium.Env):
         return np.zeros(1, np.float32), 0.0, self.t >= 4, False, {}
 
 
+class Speaking(gymnasium.Env):
+    """Numbers and texts; it begins where the options of `reset` say."""
+
+    action_space = spaces.Discrete(2)
+    observation_space = spaces.Dict(
+        {
+            "place": spaces.Box(-1, 100, (1,), np.float32),
+            "mission": spaces.Text(20),
+            "more": spaces.Dict({"name": spaces.Text(5), "t": spaces.Box(0, 9, (1,), np.float32)}),
+        }
+    )
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t, self.start = 0, (options or {"start": 0}).pop("start")
+        return self._observation(), {}
+
+    def step(self, action):
+        self.t += 1
+        return self._observation(), 1.0, self.t >= 3, False, {}
+
+    def _observation(self):
+        more = {"name": "me", "t": np.array([self.t], np.float32)}
+        place = np.array([self.start + self.t], np.float32)
+        return {"place": place, "mission": "go home", "more": more}
+
+
 class Doubled(gymnasium.RewardWrapper):
     """Rewards times a factor."""
 

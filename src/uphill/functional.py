@@ -62,7 +62,8 @@ def start(
         UphillError: if there is no such world, or the algorithm does not fit its spaces.
     """
     env = _environment(world, algorithm)
-    kind = action_kind_of(env.action_space, algorithm.policy.distribution)
+    policy = algorithm.policy
+    kind = action_kind_of(env.action_space, policy.distribution, policy.action_bounds)
     encoding = encoding_of(env.observation_space, algorithm.observation_categories)
     learner = make_learner(algorithm, encoding, kind, seed, network)
     key = seed_keys((seed,))[0]

@@ -104,6 +104,14 @@ def typed() -> Iterator[None]:
         _is_typed = before
 
 
+_TYPED = {
+    "is_async": "async-envs",
+    "wrappers": "wrapper",
+    "drop_observations": "drop-observation",
+}
+"""Settings whose flags are called otherwise"""
+
+
 def option(name: str, value: Any = None) -> str:
     """A setting, and its value if there is one, as the caller writes it.
 
@@ -114,7 +122,7 @@ def option(name: str, value: Any = None) -> str:
     ('--allow-import', '--optimizer.learning-rate', '--backend x')
     """
     if _is_typed:
-        flag = "--" + {"is_async": "async-envs"}.get(name, name.replace("_", "-"))
+        flag = "--" + _TYPED.get(name, name.replace("_", "-"))
         return flag if value is None or value is True else f"{flag} {_shown(value)}"
     place, _, field = name.rpartition(".")
     name = f"the {place}'s {field}" if place else name

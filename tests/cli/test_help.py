@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
@@ -51,25 +52,26 @@ def test_every_line_fits_and_none_is_wrapped_twice(
 
 
 def test_the_presets_own_numbers_stand_there(capsys: pytest.CaptureFixture[str]) -> None:
-    text = shown(capsys, "train", "CartPole-v1")
+    text, start = shown(capsys, "train", "CartPole-v1"), preset("CartPole-v1")
+    algorithm: Any = start.algorithm
     for flag, default in {
-        "--algo": "[ppo]",
-        "--steps": "[100,000]",
-        "--envs": "[8]",
-        "--sampling.num-steps": "[32]",
-        "--estimator.gamma": "[0.98]",
-        "--optimizer.learning-rate": "[linear:0.001:0.0]",
-        "--num-epochs": "[20]",
-        "--policy.hidden": "[64 64]",
-        "--surrogate": "[clipped-ratio]",
-        "--baseline.optimizer": "[none]",
+        "--algo": "ppo",
+        "--steps": f"{start.steps:,}",
+        "--envs": algorithm.sampling.num_envs,
+        "--sampling.num-steps": algorithm.sampling.num_steps,
+        "--estimator.gamma": algorithm.estimator.gamma,
+        "--optimizer.learning-rate": str(algorithm.optimizer.learning_rate),
+        "--num-epochs": algorithm.num_epochs,
+        "--policy.hidden": "64 64",
+        "--surrogate": "clipped-ratio",
+        "--baseline.optimizer": "none",
     }.items():
-        assert default in said(text, flag)
+        assert f"[{default}]" in said(text, flag)
     assert "ENV" not in text.splitlines()[0]
     # Flags beside it are taken in.
     text = shown(capsys, "train", "CartPole-v1", "--algo", "vpg", "--envs", "4")
     assert "[4]" in said(text, "--sampling.num-envs")
-    assert "[500,000]" in said(text, "--steps")
+    assert f"[{preset('CartPole-v1', 'vpg').steps:,}]" in said(text, "--steps")
 
 
 def test_choices_stand_there(capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,6 +90,9 @@ def test_choices_stand_there(capsys: pytest.CaptureFixture[str]) -> None:
     }.items():
         assert choices in said(text, flag)
     assert "n-step, td-residual, gae or action-value" in said(text, "--estimator")
+    # A part that has no settings stands with the parts, too.
+    text = shown(capsys, "train", "CartPole-v1", "--algo", "vpg")
+    assert text.index("\nsurrogate: ") < text.index("  --surrogate ") < text.index("\noptimizer: ")
 
 
 def test_choices_are_those_that_are_taken() -> None:

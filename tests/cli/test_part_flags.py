@@ -77,7 +77,7 @@ def test_part_types_are_flags_and_the_whole_is_checked_last() -> None:
 
 @pytest.mark.parametrize("env", PRESETS)
 def test_a_preset_is_flags_that_make_it(env: str) -> None:
-    for algo, chosen in PRESETS[env].items():
+    for algo, chosen in PRESETS[env]().items():
         assert settings_of(env, chosen, chosen.algorithm) == f"the preset of {env} for {algo}"
         elsewhere = "BipedalWalker-v3"
         words = " ".join(flags(preset(elsewhere, algo).algorithm, chosen.algorithm)).split()

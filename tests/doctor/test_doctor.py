@@ -13,6 +13,7 @@ from typing import Any, get_args
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 import broken_environments as zoo
 from counting_world import CountingWorld
@@ -20,7 +21,10 @@ from uphill.cli import main
 from uphill.cli.commands.train import environment_in, parse_train
 from uphill.cli.parsing import take_env_kwargs
 from uphill.doctor import Examination, Finding, Name, examine
+from uphill.doctor.constants import constant_actions
+from uphill.doctor.numbers import complaint, exact_bytes
 from uphill.doctor.play import Limits
+from uphill.doctor.repeats import spread
 from uphill.doctor.report import speed
 from uphill.errors import UphillError
 
@@ -68,11 +72,16 @@ ZOO: list[tuple[type[zoo.Healthy], Name, str, str]] = [
     (zoo.FarGoal, "sparse-reward", "advice", "as the constant action 2 showed"),
     (zoo.HugeReward, "reward-scale", "advice", "huge"),
     (zoo.TinyReward, "reward-scale", "advice", "tiny"),
+    (zoo.RareReward, "sparse-reward", "advice", "58 of 60 episodes of random play earned 0"),
+    (zoo.WritesOver, "observation-overwritten", "advice", "the same array again and again"),
+    (zoo.HiddenGoal, "reward-unseen-cause", "advice", "Steps that looked alike"),
+    (zoo.HiddenCell, "reward-unseen-cause", "advice", "Steps that looked alike"),
+    (zoo.Cells, "observation-categories", "advice", "observation['grid'] were 0 to 8"),
 ]
 TRAINED: list[tuple[type[zoo.Healthy], Name, str, str]] = [
     (zoo.WrongKind, "observation-dtype", "problem", "float32, its space says int64"),
     (zoo.Speaks, "cannot-train", "problem", "Text"),
-    (zoo.DictActions, "cannot-train", "problem", "Dict"),
+    (zoo.TextActions, "cannot-train", "problem", "Text"),
     (zoo.BoundlessActions, "cannot-train", "problem", "infinite bounds"),
     (zoo.Lottery, "no-better-than-random", "advice", "After 4,"),
     (zoo.AlwaysRight, "constant-as-good", "advice", "Always the action 2 earned 20"),
@@ -297,7 +306,7 @@ def test_what_a_step_costs_says_which_backend_suits() -> None:
 
     missing = "EnvPool is not installed; pip install 'uphill[envpool]' may run it faster"
     for backend, reason, seconds, words in (
-        ("gymnasium", "EnvPool does not have it", 3e-3, "one step takes 3 ms in Python: --async-e"),
+        ("gymnasium", "EnvPool does not have it", 3e-3, "one step takes 3 ms in Python: is_async="),
         ("gymnasium", "EnvPool does not have it", 2e-5, "one step takes 20 µs in Python, which is"),
         ("gymnasium", missing, 2e-5, "pip install 'uphill[envpool]'"),
         ("envpool", "EnvPool has it in C++", 1e-4, "EnvPool's in C++"),
@@ -306,3 +315,97 @@ def test_what_a_step_costs_says_which_backend_suits() -> None:
         sentence = said(backend, reason, seconds)
         assert sentence is not None
         assert words in sentence
+
+
+# --- whole numbers that floats don't hold, and actions of several parts --------------------------
+
+FAR = 2**60 + 1
+
+
+def test_far_whole_numbers_stay_exact() -> None:
+    discrete = spaces.Discrete(5, start=FAR)
+    assert [int(x) for _, x in constant_actions(discrete, 0)] == [FAR + k for k in range(5)]
+    assert spread(spaces.Discrete(2**62, start=-(2**61)), 3) == [-(2**61), -1, 2**61 - 1]
+    box = spaces.Box(FAR, FAR + 2, (1,), np.int64)
+    named = {name: int(x[0]) for name, x in constant_actions(box, 0)}
+    assert named == {f"[{FAR + k}]": FAR + k for k in range(3)}
+    unsigned = spaces.Box(0, 2**64 - 1, (1,), np.uint64)
+    assert {int(x[0]) for _, x in constant_actions(unsigned, 0)} == {0, 2**63 - 1, 2**64 - 1}
+    many = spaces.MultiDiscrete([2], start=[FAR])
+    assert {int(x[0]) for _, x in constant_actions(many, 0)} == {FAR, FAR + 1}
+    assert exact_bytes(discrete, FAR) != exact_bytes(discrete, FAR + 1)
+    for space, value in (
+        (discrete, np.int64(FAR + 5)),
+        (box, np.array([FAR - 1])),
+        (spaces.Discrete(20_000), np.int64(20_000)),
+    ):
+        found = complaint(space, value)
+        assert found is not None
+        assert found[0] == "observation-outside-space"
+        assert str(np.ravel(value)[0]) in found[1]
+    assert complaint(discrete, np.int64(FAR + 4)) is None
+
+
+def test_actions_of_several_parts_are_played_and_compared() -> None:
+    space = spaces.Dict(
+        go=spaces.Tuple((spaces.Discrete(2, start=3), spaces.Box(-1, 1, (1,)))),
+        mode=spaces.MultiBinary(1),
+    )
+    actions = constant_actions(space, 0)
+    assert all(space.contains(action) for _, action in actions)
+    assert actions[0][0] == "{go: (3, [0]), mode: [0]}"
+    assert len({name for name, _ in actions}) == len(actions) == 3
+    assert constant_actions(spaces.Dict(a=spaces.Text(3)), 0) == []
+    examination = examine(TwoParts, steps=0, quiet=True)
+    (finding,) = examination.findings
+    assert finding.name == "action-without-effect"
+    assert finding.seen.startswith("action['idle'] changed nothing")
+
+
+class TwoParts(zoo.Healthy):
+    action_space = spaces.Dict(push=spaces.Discrete(3), idle=spaces.Discrete(2))
+
+    def move(self, action: Any) -> None:
+        super().move(action["push"])
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
+        *answer, _, info = super().step(action)
+        return (*answer, self.t >= 20, info)
+
+
+def test_spaces_are_told_whole_in_80_columns() -> None:
+    kitchen = {f"sensor number {k}": spaces.Box(-1, 1, (k + 1,)) for k in range(6)}
+
+    class Kitchen(zoo.Healthy):
+        observation_space = spaces.Dict(
+            **kitchen,
+            camera=spaces.Box(0, 255, (9, 8, 3), np.uint8),
+            dice=spaces.MultiDiscrete([6, 6]),
+            lights=spaces.MultiBinary(3),
+        )
+        time_limit = 20
+
+        def observation(self) -> Any:
+            return self.observation_space.sample()
+
+    said = str(examine(Kitchen, steps=0, quiet=True))
+    before, _, _ = said.partition("uphill.train(")
+    assert max(map(len, before.splitlines())) <= 80
+    words = " ".join(before.split())
+    for part in (
+        *("sensor number 5: 6 numbers (Box of float32), −1 to 1", "dice: choices among 6, 6"),
+        *("camera: image of 9 × 8 × 3 (Box of uint8), 0 to 255", "lights: 3 yes or no (MultiB"),
+    ):
+        assert part in words
+
+
+def test_noise_is_no_unseen_cause_and_a_seen_goal_is_seen() -> None:
+    for kind in (zoo.Lottery, zoo.Healthy, zoo.FarGoal, zoo.DuplicateSensor):
+        names = {finding.name for finding in seen(kind).findings}
+        assert "reward-unseen-cause" not in names
+
+
+def test_the_command_tells_categories() -> None:
+    command = seen(zoo.Cells).command
+    assert command.endswith("--algo ppo --observation-categories 9")
+    assert parse_train(command.split()[2:], "Zoo/Cells-v0")[1].observation_categories == 9

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import gymnasium
 import jax
 import numpy as np
 import pytest
@@ -83,3 +84,51 @@ def test_one_that_can_not_be_is_refused() -> None:
             Alterations(number)
     with pytest.raises(UphillError, match="max_episode_steps is 3, and among env_kwargs it is 9"):
         choose("CartPole-v1", env_kwargs={"max_episode_steps": 9}, alterations=Alterations(3))
+
+
+DROPPED = ("mission", "more.name")
+
+
+def test_keys_of_observations_are_left_out() -> None:
+    env, _ = make_env(choose(python_envs.Speaking, alterations=Alterations(None, (), DROPPED)), 2)
+    assert env.observation_space == gymnasium.spaces.Dict(
+        {
+            "place": python_envs.Speaking.observation_space["place"],
+            "more": gymnasium.spaces.Dict(t=gymnasium.spaces.Box(0, 9, (1,), np.float32)),
+        }
+    )
+    assert isinstance(env, HostEnvironment)
+    np.testing.assert_equal(
+        env.reset(), {"place": np.zeros((2, 1)), "more": {"t": np.zeros((2, 1))}}
+    )
+    observation, *_ = env.step(np.zeros(2, np.int64))
+    assert set(observation) == {"place", "more"}
+
+
+@pytest.mark.parametrize(
+    ("env", "keys", "words"),
+    [
+        (python_envs.Speaking, ("mision",), "has no 'mision' among its .*: there are mission, mo"),
+        (python_envs.Speaking, ("more.x",), "has no 'more.x' among its .*: there are name and t"),
+        (python_envs.Speaking, ("place.x",), r"observes Box.*, so 'place.x' is no key"),
+        (python_envs.Counting, ("x",), r"Counting observes Box.*, so 'x' is no key"),
+        (python_envs.OldGym, ("x",), r"OldGym observes Box.*, so 'x' is no key"),
+    ],
+)
+def test_a_key_that_is_not_there_is_a_sentence(env: Any, keys: tuple, words: str) -> None:
+    with pytest.raises(UphillError, match=words):
+        make_env(choose(env, alterations=Alterations(None, (), keys)))
+
+
+def test_every_reset_is_given_its_options() -> None:
+    options = {"start": 40}
+    altered = Alterations(None, (), DROPPED, options)
+    env, _ = make_env(choose(python_envs.Speaking, alterations=altered))
+    assert isinstance(env, HostEnvironment)
+    places = [env.reset()["place"].item()]
+    for _ in range(5):
+        places.append(env.step(np.zeros(1, np.int64))[0]["place"].item())
+    assert places == [40, 41, 42, 43, 40, 41]
+    assert options == {"start": 40}  # which the environment takes out of what it is given
+    with pytest.raises(UphillError, match="OldGym has a reset that takes no options: leave out re"):
+        make_env(choose(python_envs.OldGym, alterations=Alterations(reset_options={"a": 1})))

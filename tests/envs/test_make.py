@@ -101,6 +101,14 @@ def test_a_world_of_ours_may_be_stepped_as_gymnasiums_environment():
         ("CartPole", "auto", {}, "no environment 'CartPole': did you mean CartPole-v1"),
         ("Pong", "auto", {}, "did you mean .*Pong-v5"),
         ("LunarLandr-v3", "auto", {}, "did you mean LunarLander-v3"),
+        ("PongNoFrameskip-v4", "auto", {}, "did you mean Pong-v5, which skips and stacks frames"),
+        ("ALE/Qbert-v5", "auto", {}, "did you mean Qbert-v5, which skips and stacks frames"),
+        ("Breakout-ramDeterministic-v0", "auto", {}, "did you mean Breakout-v5, which skips"),
+        ("Ant-v9", "auto", {}, r"did you mean Ant-v5.* or .*\?$"),
+        ("bad.py:X", "auto", {}, "'bad.py:X' names a file, .*: write it without .py, bad:X"),
+        ("./bad/bad.py:X", "auto", {}, r"write it without .py, bad.bad:X\.$"),
+        ("bad.X", "auto", {}, "'bad.X': an environment of a module of yours is written bad:ID"),
+        ("python_envs:Counting", "auto", {}, r"gymnasium.register\('Counting-v0', Counting\), and"),
         ("Pong-v5", "auto", {"b": 1, "a": 2}, "EnvPool's Pong-v5 does not take a, b, and Gymn"),
         ("CartPoleSwingup-v1", "auto", {}, "did you mean CartPoleSwingUp-v1"),
         ("CartPoleSwingUp-v0", "auto", {"b": 1, "a": 2}, r"has no argument a, b \(it takes none\)"),
@@ -111,6 +119,15 @@ def test_what_no_backend_can_run_is_refused_with_a_sentence(env, backend, env_kw
     with pytest.raises(UphillError, match=words) as caught:
         choose(env, backend, env_kwargs)
     assert "\n" not in str(caught.value)
+
+
+def test_a_module_that_ends_the_program_is_a_sentence(tmp_path, monkeypatch):
+    (tmp_path / "a_script.py").write_text("import sys\nsys.exit(3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UphillError, match="'a_script' of 'a_script:X' ends the program") as caught:
+        choose("a_script:X")
+    assert str(caught.value).count("File ") == 1
+    assert "if __name__ == '__main__':" in str(caught.value)
 
 
 def test_an_environment_that_exists_already_is_refused():

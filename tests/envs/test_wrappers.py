@@ -87,10 +87,10 @@ def test_a_threshold_is_of_the_environments_own_rewards() -> None:
         ("python_envs:nothing", "was wrapped in python_envs:nothing, which returned None instead"),
         (python_envs.nothing, "was wrapped in python_envs:nothing, which returned None instead"),
         ("python_envs:Doubled:1,2,3,4", "raised TypeError when it was wrapped in python_envs:Doub"),
-        ("NormalizeObservation", "not needed here: --normalize-observations keeps its scales"),
-        ([NormalizeReward], "not needed here: --normalize-rewards"),
+        ("NormalizeObservation", "not needed here: normalize_observations keeps its scales"),
+        ([NormalizeReward], "not needed here: normalize_rewards"),
         ("ClipAction", "not needed here: actions are within the bounds"),
-        ("TimeLimit:5", "not needed here: --max-episode-steps"),
+        ("TimeLimit:5", "not needed here: max_episode_steps"),
         (3, "wrappers has a int: give the names of wrappers"),
     ],
 )
@@ -105,7 +105,7 @@ def test_what_is_no_wrapper_is_a_sentence(wrappers: Any, words: str) -> None:
         ("CartPole-v1", "compiled", "CartPole-v1 is wrapped, which .*: leave out --backend"),
         ("CartPole-v1", "envpool", "CartPole-v1 is wrapped, which .*: leave out --backend"),
         ("Pong-v5", "auto", "Pong-v5 is EnvPool's alone, and it is wrapped"),
-        (CountingWorld(), "auto", r"wrap uphill.envs.registration.WorldEnv\(CountingWorld\(\)\)"),
+        (CountingWorld(), "auto", r"makes uphill.envs.registration.WorldEnv\(CountingWorld\(\)\)"),
         ("CartPole-v7", "auto", "no environment 'CartPole-v7'"),
     ],
 )

@@ -11,7 +11,8 @@ import pytest
 from gymnasium import spaces
 
 from uphill.errors import UphillError
-from uphill.policies.actions import Bounded, action_kind_of
+from uphill.policies.actions import action_kind_of, is_for
+from uphill.policies.bounded import Bounded
 from uphill.policies.encodings import (
     Group,
     batch_shape,
@@ -208,8 +209,8 @@ def test_trap_10_actions_stay_finite_for_extreme_bounds_and_samples(scale: float
         (encoding_of, spaces.Text(5), "observation"),
         (encoding_of, spaces.Sequence(spaces.Discrete(2)), "observation"),
         (encoding_of, spaces.Dict({"a": spaces.Graph(spaces.Box(0, 1), None)}), "observation"),
-        (action_kind_of, spaces.Dict({"a": spaces.Discrete(2)}), "action"),
-        (action_kind_of, spaces.Tuple((spaces.Discrete(2),)), "action"),
+        (action_kind_of, spaces.Dict({"a": spaces.Text(2)}), "action"),
+        (action_kind_of, spaces.Tuple((spaces.Sequence(spaces.Discrete(2)),)), "action"),
         (action_kind_of, spaces.Text(5), "action"),
     ],
     ids=lambda x: getattr(x, "__name__", str(x)),  # without an address: workers must agree
@@ -221,8 +222,28 @@ def test_other_spaces_are_refused_with_what_is_supported(make, space, words: str
 
 
 def test_a_box_action_needs_finite_bounds() -> None:
-    with pytest.raises(UphillError, match=r"infinite bounds: wrap .* or declare finite ones\.$"):
-        action_kind_of(spaces.Box(-np.inf, 1, (2,)))
+    match = r"infinite bounds: give some, as in --policy\.action-bounds -1 1 .*, or declare .*\.$"
+    for space in (spaces.Box(-np.inf, 1, (2,)), spaces.Dict(a=spaces.Box(-np.inf, np.inf, (1,)))):
+        with pytest.raises(UphillError, match=match):
+            action_kind_of(space)
+        with pytest.raises(UphillError, match=r"since ClipAction hides .*: leave ClipAction out"):
+            action_kind_of(space, is_clipped=True)
+
+
+def test_bounds_may_be_given_where_a_space_has_none() -> None:
+    space = spaces.Box(np.float32([-np.inf, -3]), np.float32([np.inf, 4]))
+    kind = action_kind_of(space, bounds=(-2.0, 2.0))
+    assert (kind.low, kind.high) == ((-2, -3), (2, 4))
+    assert is_for(kind, space)
+    assert not is_for(kind, spaces.Box(np.float32([-1, -3]), np.float32([1, 4])))
+    given = on_host(kind, np.float32([[1, -1]]))
+    np.testing.assert_array_equal(given, [[2, -3]])
+    both = spaces.Tuple((space, spaces.Discrete(2)))
+    assert is_for(action_kind_of(both, bounds=(-1.0, 1.0)), both)
+    for finite in (spaces.Box(-1, 1, (2,)), spaces.Discrete(3)):
+        match = r"^action_bounds is \(-1\.0, 1\.0\): .* leave it out\.$"
+        with pytest.raises(UphillError, match=match):
+            action_kind_of(finite, bounds=(-1.0, 1.0))
 
 
 IMAGE = spaces.Box(0, 255, (4, 5, 3), np.uint8)
@@ -441,6 +462,8 @@ def test_actions_of_32_bits_are_those_of_the_compiled_program():
         (encoding_of, spaces.Dict(a=spaces.Dict({}))),
         (encoding_of, spaces.Box(0, 1, (0,))),
         (action_kind_of, spaces.Box(0, 1, (0,))),
+        (action_kind_of, spaces.Dict({})),
+        (action_kind_of, spaces.Tuple([])),
     ],
     ids=lambda x: getattr(x, "__name__", str(x)),
 )

@@ -12,7 +12,8 @@ from small_runs import small_ppo
 from uphill.errors import UphillError
 from uphill.learning.learner import make_learner, policy_of, stack, take
 from uphill.parts import NoBaseline
-from uphill.policies.actions import BOX_DISTRIBUTIONS, action_kind_of
+from uphill.policies.actions import action_kind_of
+from uphill.policies.bounded import BOX_DISTRIBUTIONS
 from uphill.policies.encodings import encoding_of
 from uphill.policies.policy import PolicySettings
 from uphill.policies.trained import TrainedPolicy
@@ -153,5 +154,5 @@ def test_what_is_no_action_is_a_sentence(
 
 
 def test_as_many_actions_as_observations() -> None:
-    with pytest.raises(UphillError, match="give one action for each"):
+    with pytest.raises(UphillError, match=r"come in \(2, 5\): give one action"):
         policy_for(FINITE[0]).log_prob(MANY, np.zeros((2, 4), np.int64))

@@ -15,7 +15,11 @@ from uphill.runs.settings import Options, Settings, kept, sentences
 from uphill.sessions.launch import Request
 
 SHARED = (*fields(Options), *fields(Settings))
-TYPED = {"is_async": "async-envs", "wrappers": "wrapper"}
+TYPED = {
+    "is_async": "async-envs",
+    "wrappers": "wrapper",
+    "drop_observations": "drop-observation",
+}
 """Settings that have another name on the command line."""
 
 

@@ -9,7 +9,7 @@ import pytest
 from gymnasium.wrappers import TransformReward
 
 import uphill
-from python_envs import Doubled, Endless, Truncating
+from python_envs import Doubled, Endless, Speaking, Truncating
 from small_runs import rows_of, small_vpg
 from uphill.errors import UphillError
 from uphill.runs.experiment import read_experiment
@@ -55,7 +55,9 @@ def test_a_bound_is_told_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert read_experiment(out).max_episode_steps == 120
 
 
-def test_wrappers_are_kept_and_those_of_ones_own_are_not_imported_unasked(tmp_path: Path) -> None:
+def test_wrappers_are_kept_and_those_of_ones_own_are_not_imported_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "run"
     halved = partial(TransformReward, func=lambda reward: reward / 2)
     wrappers = ["FlattenObservation", Doubled, "python_envs:Doubled:3", halved]
@@ -64,10 +66,11 @@ def test_wrappers_are_kept_and_those_of_ones_own_are_not_imported_unasked(tmp_pa
     texts = read_experiment(out).wrappers
     assert texts[:3] == ("FlattenObservation", "python_envs:Doubled", "python_envs:Doubled:3")
     assert run.evaluate(2)["deterministic"]["mean"] == 3 * 2 * 3 / 2
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another user's"))
     for given, allow_import, words in (
         ([], False, "wrapped in 'python_envs:Doubled', which imports the module 'python_envs'"),
-        ([], True, r"was wrapped in TransformReward:func=.*: give that again, uphill.load"),
         ([halved], False, "wrapped in 'python_envs:Doubled'"),
+        ([], True, r"was wrapped in TransformReward:func=.*: give that again, uphill.load"),
     ):
         loaded = uphill.load(out, env=Endless, wrappers=given)
         with pytest.raises(UphillError, match=words):
@@ -76,3 +79,28 @@ def test_wrappers_are_kept_and_those_of_ones_own_are_not_imported_unasked(tmp_pa
     assert uphill.evaluate(out, 2, env=Endless, wrappers=wrappers)
     resumed = uphill.resume(out, env=Endless, wrappers=wrappers, steps=24, episodes=2, quiet=True)
     assert resumed.evaluate(2)["deterministic"]["mean"] == 9
+
+
+def test_what_is_left_out_and_the_options_are_kept_and_a_policy_ignores_it(tmp_path: Path) -> None:
+    words = r"Text.* of observation\['mission'\] .*: use .* or .*drop_observations='mission'"
+    with pytest.raises(UphillError, match=words):
+        uphill.train(Speaking, small_vpg(), quiet=True, out=tmp_path / "no", max_episode_steps=3)
+    asked: dict = {
+        "drop_observations": ["mission", "more.name"],
+        "reset_options": {"start": 7},
+        "max_episode_steps": 3,
+    }
+    out = tmp_path / "run"
+    uphill.train(Speaking, small_vpg(), steps=12, episodes=2, out=out, quiet=True, **asked)
+    experiment = read_experiment(out)
+    assert experiment.drop_observations == ("mission", "more.name")
+    assert experiment.reset_options == {"start": 7}
+    run = uphill.load(out, env=Speaking)
+    observation = Speaking().reset()[0]
+    action = run.policy.act(observation)
+    del observation["mission"], observation["more"]["name"]
+    assert run.policy.act(observation) == action
+    with pytest.raises(UphillError, match="it has extra besides"):
+        run.policy.act(observation | {"extra": 1})
+    uphill.resume(out, env=Speaking, steps=24, episodes=2, quiet=True)
+    assert run.evaluate(2)["deterministic"]["mean"] == 3

@@ -191,7 +191,7 @@ def test_trap_16_rows_after_the_checkpoint_are_written_again_once(
 def test_finished_run_says_so_and_steps_extend_it(tmp_path: Path) -> None:
     run = train_small(tmp_path / "run", steps=100)
     before = run.summary()["steps"][0]
-    with pytest.raises(UphillError, match=r"is finished .* --steps N` extends it"):
+    with pytest.raises(UphillError, match=r"is finished .*, steps=N\)` extends it"):
         uphill.resume(run.path)
     with pytest.raises(UphillError, match="steps is 50, but the run already goes to 100"):
         uphill.resume(run.path, steps=50)

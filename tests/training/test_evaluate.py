@@ -141,7 +141,7 @@ def test_episodes_without_an_end_are_cut_off_each_and_it_is_told(
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "40 of 40 episodes of the evaluation were cut off after 4 steps" in told
-    assert "Counting has no time limit, and --max-episode-steps gives it one" in told
+    assert "Counting has no time limit, and max_episode_steps gives it one" in told
     # Where an end comes after the cut, what is left until then is an episode, too.
     choice = choose(CountingTo9)
     returns = evaluate_actors(choice, actors_for(choice, 1), 1, 40)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import gymnasium
+import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -18,7 +19,7 @@ from uphill.policies.encodings import OneHot
 class Grid(gymnasium.Env):
     """A grid of categories, of which the last is on the left or on the right, and a speed."""
 
-    action_space = spaces.Discrete(2)
+    action_space: spaces.Space = spaces.Discrete(2)
     observation_space = spaces.Dict(
         image=spaces.Box(0, 255, (7, 7, 3), np.uint8), speed=spaces.Box(-1, 1, (2,))
     )
@@ -33,13 +34,35 @@ class Grid(gymnasium.Env):
 
     def step(self, action):
         self.t += 1
-        return self._observation(), float(action == self.side), self.t >= 4, False, {}
+        return (
+            self._observation(),
+            float(self._side_in(action) == self.side),
+            self.t >= 4,
+            False,
+            {},
+        )
+
+    def _side_in(self, action):
+        return action
 
     def _observation(self):
         self.side = int(self.np_random.integers(2))
         image = self.np_random.integers(0, self.largest, (7, 7, 3)).astype(np.uint8)
         image[:, 6 * self.side, 0] = self.largest
         return {"image": image, "speed": np.zeros(2, np.float32)}
+
+
+class GridWithParts(Grid):
+    """The same, with an action of several parts."""
+
+    action_space = spaces.Dict(
+        which=spaces.Tuple((spaces.Discrete(2, start=5), spaces.MultiBinary(2))),
+        push=spaces.Box(-3, 5, (2,), np.float64),
+    )
+
+    def _side_in(self, action):
+        assert self.action_space.contains(action), action
+        return action["which"][0] - 5
 
 
 def algorithm(**changes) -> Algorithm:
@@ -58,7 +81,7 @@ def algorithm(**changes) -> Algorithm:
 def run(tmp_path_factory: pytest.TempPathFactory) -> uphill.Run:
     out = tmp_path_factory.mktemp("images") / "run"
     chosen = algorithm(observation_categories=4)
-    return uphill.train(Grid, chosen, steps=64, episodes=4, out=out, quiet=True)
+    return uphill.train(GridWithParts, chosen, steps=64, episodes=4, out=out, quiet=True)
 
 
 def test_a_dict_with_an_image_is_trained_on_and_acted_upon(run: uphill.Run) -> None:
@@ -67,9 +90,12 @@ def test_a_dict_with_an_image_is_trained_on_and_acted_upon(run: uphill.Run) -> N
     assert isinstance(actor.encoding.parts[0], OneHot)
     assert actor.normalizer is not None
     assert sum(actor.normalizer.is_scaled) == 2  # the speed alone
-    env = Grid()
+    env = GridWithParts()
     observation, _ = env.reset(seed=0)
-    assert env.action_space.contains(run.policy.act(observation))
+    for sample in (False, True):
+        action = run.policy.act(observation, sample=sample)
+        assert env.action_space.contains(action)
+        assert isinstance(action["which"][0], np.int64)
     assert run.evaluation["episodes"] == 4
 
 
@@ -78,11 +104,33 @@ def test_the_settings_say_what_becomes_of_images(run: uphill.Run) -> None:
     assert run.experiment.settings.endswith(f"; {words}")
 
 
+def test_a_policy_of_several_parts_says_its_distribution(run: uphill.Run) -> None:
+    observation, _ = GridWithParts().reset(seed=0)
+    found = run.policy.distribution(observation).parts
+    assert list(found) == list(GridWithParts.action_space.spaces)
+    choice, switches = found["which"].parts
+    assert choice.probabilities.shape == switches.probabilities.shape == (2,)
+    assert found["push"].mean.shape == found["push"].std.shape == (2,)
+    action = run.policy.act(observation, sample=True, seed=0)
+    log_prob = run.policy.log_prob(observation, action)
+    z = (action["push"] - found["push"].mean) / found["push"].std
+    density = (-0.5 * z**2 - np.log(found["push"].std * (2 * np.pi) ** 0.5)).sum()
+    on, off = switches.probabilities, 1 - switches.probabilities
+    bits = np.log(np.where(action["which"][1] == 1, on, off)).sum()
+    expected = density + bits + np.log(choice.probabilities[action["which"][0] - 5])
+    if (np.abs(action["push"] - 1) < 4).all():  # else it was clipped
+        np.testing.assert_allclose(log_prob, expected, rtol=1e-4)
+    with pytest.raises(UphillError, match=r"^action has not the parts"):
+        run.policy.log_prob(observation, 1)
+
+
 def test_a_run_with_images_is_loaded_and_resumed(run: uphill.Run, tmp_path: Path) -> None:
-    loaded = uphill.load(run.path, env=Grid)
+    loaded = uphill.load(run.path, env=GridWithParts)
     observation, _ = Grid().reset(seed=0)
-    assert loaded.policy.act(observation) == run.policy.act(observation)
-    longer = uphill.resume(run.path, env=Grid, steps=96, episodes=4, quiet=True)
+    acted = [x.policy.act(observation, sample=True, seed=3) for x in (loaded, run)]
+    for a, b in zip(*map(jax.tree.leaves, acted), strict=True):
+        np.testing.assert_array_equal(a, b)
+    longer = uphill.resume(run.path, env=GridWithParts, steps=96, episodes=4, quiet=True)
     assert longer.summary()["steps"][0] >= 96
 
 

@@ -161,7 +161,7 @@ def test_seeds_that_must_take_turns_are_told(monkeypatch):
 
 
 def test_whole_episodes_need_a_time_limit():
-    with pytest.raises(UphillError, match=r"CartPoleEnv has no time limit.*--max-episode-steps 10"):
+    with pytest.raises(UphillError, match=r"CartPoleEnv has no time limit.*max_episode_steps=1000"):
         Trainer(choose(CartPoleEnv), reinforce(), (0,), 1000)
     limited = choose(CartPoleEnv, alterations=Alterations(1000))
     assert Trainer(limited, reinforce(), (0,), 1000).env.max_episode_steps == 1000
@@ -169,7 +169,7 @@ def test_whole_episodes_need_a_time_limit():
 
 def test_whole_episodes_that_no_memory_holds_are_refused():
     endless = choose("CartPole-v1", alterations=Alterations(10**9))
-    with pytest.raises(UphillError, match=r"1,000,000,000 steps.*a smaller --max-episode-steps"):
+    with pytest.raises(UphillError, match=r"1,000,000,000 steps.*a smaller max_episode_steps"):
         Trainer(endless, reinforce(), (0,), 1000)
     Trainer(endless, small_ppo(), (0,), 1000)
 

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from uphill.cli.errors import WrongCommandLine
 from uphill.errors import UphillError
-from uphill.words import typed
+from uphill.words import fitted, typed
 
 OVERVIEW = """\
 Uphill trains policies by gradient ascent on expected return.
@@ -115,8 +115,6 @@ def _no_such_command(word: str) -> int:
 
 
 def _say(sentence: str) -> None:
-    from uphill.words import fitted
-
     print(fitted(sentence, sys.stderr), file=sys.stderr)
 
 

@@ -59,7 +59,9 @@ def option_flags(kind: type) -> list[Flag]:
             path = name.replace("-", "_")
             may_be_none = types.NoneType in get_args(hint)
             spelling = (f"--{name}",)
-            found.append(Flag(path, spelling, _takes(hint), about, _shown(default), may_be_none))
+            called = next((n.metavar for n in notes if getattr(n, "metavar", None)), "")
+            takes = called or _takes(hint)
+            found.append(Flag(path, spelling, takes, about, _shown(default), may_be_none))
     return found
 
 

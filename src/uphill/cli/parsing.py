@@ -132,6 +132,25 @@ def _setting_type(field: Any) -> Any:
     return None if is_for_parts else reduce(or_, members_of(field.type))
 
 
+def json_object(text: str) -> dict[str, Any]:
+    """Raises:
+    ValueError: if it is no JSON object.
+    """
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"{text} is no JSON object")
+    return value
+
+
+JSON_OBJECT = tyro.constructors.PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="JSON",
+    instance_from_str=lambda words: json_object(words[0]),
+    is_instance=lambda value: value is None or isinstance(value, dict),
+    str_from_instance=lambda value: [json.dumps(value) if value else str(value)],
+)
+
+
 def take_env_kwargs(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
     """Arguments without `--env.KEY VALUE`, and these as a dictionary."""
     rest, taken = [], {}

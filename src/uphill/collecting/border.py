@@ -38,7 +38,7 @@ class AsSeen:
         return narrowed(self.encoding, self.env.reset())
 
     def step(
-        self, action: np.ndarray
+        self, action: PyTree[np.ndarray]
     ) -> tuple[PyTree[np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
         """Observation, reward, terminated, truncated."""
         observation, reward, terminated, truncated = self.env.step(action)
@@ -48,5 +48,5 @@ class AsSeen:
 def encoding_of_env(env: HostEnvironment, categories: int | None = None) -> Encoding:
     """How to encode what the environments return, with offsets where their first observation is far
     from 0; `categories` as for `encoding_of`."""
-    first = jax.tree.map(lambda x: x[0], env.peek())
-    return starting_at(encoding_of(env.observation_space, categories), first)
+    encoding = encoding_of(env.observation_space, categories)  # first, for it may be refused
+    return starting_at(encoding, jax.tree.map(lambda x: x[0], env.peek()))

@@ -15,7 +15,7 @@ from uphill.trajectory import Array, EpisodeStatistics, Trajectory
 Keys = Key[jax.Array, "..."]
 """One key, or one for each seed; collectors get them for every step."""
 
-Act = Callable[[PyTree, Keys], tuple[Array, Array, Array]]
+Act = Callable[[PyTree, Keys], tuple[Array, Array, PyTree]]
 """(observations, key) → (action as sampled, its log-probability, action for the environment)"""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from uphill.doctor.facts import EnvironmentFacts
 from uphill.doctor.finding import Finding, Name
 from uphill.doctor.rules.learning import has_learned
+from uphill.doctor.rules.observations import categories_seen
 from uphill.sessions.presets import preset
 
 SLOW_STEP = 1e-3
@@ -40,6 +41,8 @@ def _changes(facts: EnvironmentFacts, names: set[Name]) -> dict[str, Any]:
         changes["normalize_observations"] = True
     if "reward-scale" in names and not algorithm.normalize_rewards:
         changes["normalize_rewards"] = True
+    if "observation-categories" in names:
+        changes["observation_categories"] = 1 + max(most for _, most in categories_seen(facts))
     if "sparse-reward" in names and not algorithm.entropy.value and not has_learned(facts):
         changes["entropy"] = 0.01
     return changes
@@ -60,6 +63,9 @@ def _call(facts: EnvironmentFacts, algo: str, changes: dict[str, Any], names: se
         given.append(f"env_kwargs={facts.choice.env_kwargs!r}")
     if facts.choice.alterations.wrappers:
         given.append(f"wrappers={[one.text for one in facts.choice.alterations.wrappers]}")
+    for name in ("drop_observations", "reset_options"):
+        if value := getattr(facts.choice.alterations, name):
+            given.append(f"{name}={value!r}")
     if _lacks_limit(names):
         given.append(f"max_episode_steps={_TIME_LIMIT}")
     elif facts.choice.alterations.max_episode_steps is not None:
@@ -83,6 +89,9 @@ def _given(facts: EnvironmentFacts) -> list[str]:
         text = value if isinstance(value, str) else json.dumps(value)
         given.append(f"--env.{key.replace('_', '-')} {shlex.quote(text)}")
     given += [f"--wrapper {shlex.quote(one.text)}" for one in choice.alterations.wrappers]
+    given += [f"--drop-observation {shlex.quote(x)}" for x in choice.alterations.drop_observations]
+    if choice.alterations.reset_options is not None:
+        given.append(f"--reset-options {shlex.quote(json.dumps(choice.alterations.reset_options))}")
     if choice.alterations.max_episode_steps is not None:
         given.append(f"--max-episode-steps {choice.alterations.max_episode_steps}")
     return given

@@ -22,14 +22,14 @@ from uphill.doctor.rules import find
 from uphill.doctor.subject import Subject, subject_of
 from uphill.doctor.training import FEWEST_STEPS, affordable_steps, train_briefly
 from uphill.doctor.watch import TookTooLong, Watch
-from uphill.envs.alterations import Alterations
 from uphill.envs.base import World
 from uphill.envs.make import choose
-from uphill.envs.wrappers import Wrapper, wrappings_of
+from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError
 from uphill.policies.encodings import encoding_of
-from uphill.runs.configuration import decode, encode
-from uphill.runs.settings import BackendName
+from uphill.runs.configuration import decode
+from uphill.runs.given import alterations_of
+from uphill.runs.settings import BackendName, Settings
 
 _CALL_SECONDS, _TRAINING_SECONDS = 10.0, 60.0
 """After so long, a call of the environment and a brief training count as hanging."""
@@ -68,6 +68,8 @@ def examine(
     env_kwargs: dict[str, Any] | None = None,
     max_episode_steps: int | None = None,
     wrappers: Sequence[Wrapper] = (),
+    drop_observations: Sequence[str] = (),
+    reset_options: dict[str, Any] | None = None,
     seed: int = 0,
     steps: int | None = None,
     quiet: bool = False,
@@ -82,14 +84,18 @@ def examine(
     """
     decode(BackendName, backend, "backend")
     env_kwargs = decode(dict, env_kwargs or {}, "env_kwargs")
-    limit = decode(int | None, encode(max_episode_steps), "max_episode_steps")
+    asked = Settings(
+        max_episode_steps=max_episode_steps,
+        drop_observations=drop_observations,
+        reset_options=reset_options,
+    )
     if seed < 0:
         raise UphillError(f"seed is {seed}: use 0 or more.")
     if steps is not None and steps < 0:
         raise UphillError(f"steps is {steps}: use 0 or more.")
     with captured(quiet) as capture, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what matters of them, Gymnasium's checker says
-        alterations = Alterations(limit, wrappings_of(wrappers))
+        alterations = alterations_of(asked, wrappers)
         choice = choose(env, backend, env_kwargs, alterations=alterations)
         subject = subject_of(choice, _CALL_SECONDS)
         facts = _probe(subject, seed, capture)

@@ -39,6 +39,18 @@ class Complaint:
 
 
 @dataclass(frozen=True)
+class Transitions:
+    """Steps of which all is known: the rows of `Play.rows` before and after each, and more."""
+
+    before: Int[np.ndarray, " steps"]
+    after: Int[np.ndarray, " steps"]
+    actions: Float[np.ndarray, "steps A"]
+    rewards: Float[np.ndarray, " steps"]
+    episodes: Int[np.ndarray, " steps"]
+    """the number of the episode that it is of"""
+
+
+@dataclass(frozen=True)
 class Play:
     """What was seen while a policy acted: of whole episodes their returns, lengths and ends."""
 
@@ -53,6 +65,9 @@ class Play:
     """steps of the episode that was not played to its end"""
     seconds: float
     """spent in the environment's own `step`"""
+    transitions: Transitions
+    overwritten: int = 0
+    """observations that were written over by the step after them"""
     complaints: dict[Name, Complaint] = field(default_factory=dict)
     failure: Failure | None = None
 

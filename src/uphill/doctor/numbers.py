@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from uphill.doctor.facts import Broken
 from uphill.doctor.finding import Name
+from uphill.policies.images import white_of
 
 _TOLERANCE = 1e-4
 """Relative: bounds and observations are rounded differently."""
@@ -37,12 +38,43 @@ def number_names(space: gymnasium.Space, name: str = "observation") -> list[str]
 
 
 def is_measured(space: gymnasium.Space) -> list[bool]:
-    """Which of `flatten`'s numbers are quantities that have a scale: no choices, flags or bytes."""
+    """Which of `flatten`'s numbers are quantities that have a scale: no choices, flags, bytes or
+    pixels."""
     return [
-        isinstance(part, spaces.Box) and part.dtype != np.uint8
+        isinstance(part, spaces.Box) and part.dtype != np.uint8 and white_of(part) is None
         for _, part in leaves(space, "")
         for _ in np.ndindex(part.shape or ())
     ]
+
+
+def images_of_bytes(space: gymnasium.Space) -> Iterator[tuple[str, slice]]:
+    """The images of bytes in a space: what they are called, and which of `flatten`'s numbers."""
+    start = 0
+    for name, part in leaves(space, "observation"):
+        stop = start + int(np.prod(part.shape or (), dtype=int))
+        if isinstance(part, spaces.Box) and white_of(part) == 255 and part.dtype == np.uint8:
+            yield name, slice(start, stop)
+        start = stop
+
+
+def is_pixel(space: gymnasium.Space) -> list[bool]:
+    """Which of `flatten`'s numbers are pixels: nobody looks at one alone."""
+    return [
+        isinstance(part, spaces.Box) and white_of(part) is not None
+        for _, part in leaves(space, "")
+        for _ in np.ndindex(part.shape or ())
+    ]
+
+
+def exact_bytes(space: gymnasium.Space, value: Any) -> bytes:
+    """An observation's numbers to the last bit, whatever their type."""
+    match space:
+        case spaces.Dict():
+            return b"".join(exact_bytes(part, value[key]) for key, part in space.items())
+        case spaces.Tuple():
+            pairs = zip(space.spaces, value, strict=True)
+            return b"".join(exact_bytes(part, x) for part, x in pairs)
+    return np.asarray(value).tobytes()
 
 
 def leaves(space: gymnasium.Space, name: str) -> Iterator[tuple[str, gymnasium.Space]]:
@@ -133,11 +165,19 @@ def _outside(space: gymnasium.Space, array: np.ndarray, name: str) -> str | None
             return None
     if ((array >= low) & (array <= high)).all():
         return None
-    low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
-    slack = _TOLERANCE * np.maximum(1.0, np.abs(array))
-    bad = (array < low - slack) | (array > high + slack)
+    low, high = np.broadcast_to(low, array.shape), np.broadcast_to(high, array.shape)
+    bad = (array < low) | (array > high)
+    if array.dtype.kind == "f":  # a whole number is in its space, or it is not
+        slack = _TOLERANCE * np.maximum(1.0, np.abs(array))
+        bad = (array < low - slack) | (array > high + slack)
     if not bad.any():
         return None
     index = tuple(np.argwhere(bad)[0].tolist())
     where = f"{name}[{', '.join(map(str, index))}]" if index else name
-    return f"{where} was {array[index]:.6g}, its bounds are {low[index]:.6g} to {high[index]:.6g}"
+    was, least, most = (exactly(x[index]) for x in (array, low, high))
+    return f"{where} was {was}, its bounds are {least} to {most}"
+
+
+def exactly(x: Any) -> str:
+    """A whole number with all its digits, others with six."""
+    return str(x) if isinstance(x, int | np.integer) else f"{x:.6g}"

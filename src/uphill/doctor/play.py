@@ -10,12 +10,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from uphill.doctor.facts import Broken, Complaint, Failure, Play
+from uphill.doctor.facts import Broken, Complaint, Failure, Play, Transitions
 from uphill.doctor.finding import Name
-from uphill.doctor.numbers import complaint, flatten, number_names
+from uphill.doctor.numbers import complaint, flatten, leaves, number_names
 from uphill.doctor.watch import TookTooLong, Watch
 
 _RAISES: dict[str, Name] = {"reset": "reset-raises", "step": "step-raises"}
+_NONE = np.zeros(0)
 _MOST_NUMBERS = 2_000_000
 """Numbers of observations that are kept."""
 
@@ -31,8 +32,9 @@ class Limits:
 
 def nothing() -> Play:
     """What is seen of an environment that is not played."""
-    none, never = np.zeros(0), np.zeros(0, bool)
-    return Play(np.zeros((0, 0)), none, none, np.zeros(0, int), never, never, 0, 0.0)
+    none, never, whole = np.zeros(0), np.zeros(0, bool), np.zeros(0, int)
+    no_steps = Transitions(whole, whole, np.zeros((0, 0)), none, whole)
+    return Play(np.zeros((0, 0)), none, none, whole, never, never, 0, 0.0, no_steps)
 
 
 class Answering(gymnasium.Wrapper):
@@ -133,7 +135,7 @@ def _number(reward: Any) -> float:
 
 def play(env: Guarded, act: Callable[[], Any], limits: Limits, seed: int) -> Play:
     """Play episodes, the first of them from a seed, with the actions that `act` gives."""
-    notes = _Notes(env.env.observation_space)
+    notes = _Notes(env.env)
     deadline = time.monotonic() + limits.seconds
     failure = None
     try:
@@ -152,7 +154,7 @@ def _episode(
     is_over = False
     while not is_over and not notes.is_enough(limits):
         action = act()
-        notes.begin_step()
+        notes.begin_step(action)
         started = time.perf_counter()
         answer = env.step(action)
         now = time.perf_counter()
@@ -164,12 +166,21 @@ def _episode(
 class _Notes:
     """What was seen up to now."""
 
-    def __init__(self, space: gymnasium.Space) -> None:
-        self._space, self._size = space, len(number_names(space))
+    def __init__(self, env: gymnasium.Env) -> None:
+        self._space, self._action_space = env.observation_space, env.action_space
+        self._size = len(number_names(self._space))
+        # Texts and the like have no numbers: what depends on them is not looked for.
+        has_numbers = all(space.shape is not None for _, space in leaves(self._action_space, ""))
+        self._num_actions = len(number_names(self._action_space)) if has_numbers else 0
+        self._action = _NONE
         self._most_rows = max(50, _MOST_NUMBERS // max(1, self._size))
         self._rows: list[np.ndarray] = []
         self._rewards: list[float] = []
         self._episodes: list[tuple[float, int, bool, bool]] = []
+        self._steps: list[tuple[int, int, int, float]] = []
+        self._actions: list[np.ndarray] = []
+        self._seen: tuple[Any, np.ndarray] | None = None
+        self._row, self._overwritten = -1, 0
         self._complaints: dict[Name, Complaint] = {}
         self._return, self._length, self._seconds = 0.0, 0, 0.0
         self.is_first = True
@@ -181,18 +192,23 @@ class _Notes:
     def start(self, observation: Any) -> None:
         """An episode has begun."""
         self._return, self._length, self.is_first = 0.0, 0, False
-        self._look(observation)
+        self._row = self._look(observation)
 
-    def begin_step(self) -> None:
+    def begin_step(self, action: Any) -> None:
         """A step is about to be taken."""
         self._length += 1
+        # A copy: the environment may write into what it is given.
+        self._action = flatten(self._action_space, action).copy() if self._num_actions else _NONE
 
     def take(
         self, observation: Any, reward: float, terminated: bool, truncated: bool, seconds: float
     ) -> bool:
         """A step was taken; whether the episode is over."""
         self._seconds += seconds
-        self._look(observation)
+        before, self._row = self._row, self._look(observation)
+        if min(before, self._row) >= 0 and np.isfinite(reward):
+            self._steps.append((before, self._row, len(self._episodes), reward))
+            self._actions.append(self._action)
         if np.isfinite(reward):
             self._rewards.append(reward)
             self._return += reward
@@ -205,14 +221,23 @@ class _Notes:
             self._length = 0
         return is_over
 
-    def _look(self, observation: Any) -> None:
+    def _look(self, observation: Any) -> int:
+        """Note an observation; the number of its row, or −1 where none is kept."""
         found = complaint(self._space, observation)
         if found is not None:
             self._complain(*found)
-        if len(self._rows) < self._most_rows:
-            row = flatten(self._space, observation)
-            if np.isfinite(row).all():
-                self._rows.append(row.copy())
+        if len(self._rows) >= self._most_rows:
+            return -1
+        if self._seen is not None:
+            old, then = self._seen
+            now = flatten(self._space, old)
+            self._overwritten += not np.array_equal(now, then, equal_nan=True)
+        row = flatten(self._space, observation).copy()
+        self._seen = observation, row
+        if not np.isfinite(row).all():
+            return -1
+        self._rows.append(row)
+        return len(self._rows) - 1
 
     def _complain(self, name: Name, clause: str) -> None:
         old = self._complaints.get(name)
@@ -236,6 +261,20 @@ class _Notes:
             np.array(truncated, bool),
             self._length,
             self._seconds,
+            self._transitions(),
+            self._overwritten,
             self._complaints,
             failure,
+        )
+
+    def _transitions(self) -> Transitions:
+        columns = zip(*self._steps, strict=True) if self._steps else ((),) * 4
+        before, after, episodes, rewards = columns
+        actions = np.array(self._actions, float).reshape(len(self._actions), self._num_actions)
+        return Transitions(
+            np.array(before, int),
+            np.array(after, int),
+            actions,
+            np.array(rewards, float),
+            np.array(episodes, int),
         )

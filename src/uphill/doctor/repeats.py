@@ -1,7 +1,7 @@
 """The same episode again: whether a seed repeats it, and what another action changes in it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from uphill.doctor.facts import Effects, Repeats
-from uphill.doctor.numbers import flatten
+from uphill.doctor.numbers import exact_bytes
 from uphill.doctor.play import Guarded
 
 _HELD = 5
@@ -22,6 +22,8 @@ FEWEST, _MANY = 4, 64
 _MOST_ACTIONS = 24
 
 Outcome = tuple[bytes, ...]
+Path = tuple[Any, ...]
+"""Keys and numbers that lead to a part of an action"""
 
 
 def look_for_repeats(env: Guarded, seed: int, steps: int = 30) -> Repeats:
@@ -40,11 +42,11 @@ def look_for_repeats(env: Guarded, seed: int, steps: int = 30) -> Repeats:
 def outcome(env: Guarded, seed: int, actions: Sequence[Any]) -> Outcome:
     """All that follows from a seed and actions, up to the end of the episode; exactly."""
     space = env.env.observation_space
-    seen = [flatten(space, env.reset(seed)).tobytes()]
+    seen = [exact_bytes(space, env.reset(seed))]
     for action in actions:
         observation, reward, terminated, truncated = env.step(action)
         answer = np.array([reward, terminated, truncated])
-        seen.append(flatten(space, observation).tobytes() + answer.tobytes())
+        seen.append(exact_bytes(space, observation) + answer.tobytes())
         if terminated or truncated:
             break
     return tuple(seen)
@@ -71,35 +73,78 @@ def look_for_effects(env: Guarded, seed: int, seconds: float) -> Effects | None:
     space.seed(seed + 1)
     if isinstance(space, spaces.Discrete):
         return _compare(env, seed, seconds, _actions(space), _alike)
-    if isinstance(space, spaces.Box | spaces.MultiDiscrete | spaces.MultiBinary):
-        return _compare(env, seed, seconds, _components(space), _idle)
-    return None
+    components = _components(space)
+    return _compare(env, seed, seconds, components, _idle) if components else None
 
 
 def _actions(space: spaces.Discrete) -> dict[str, Callable[[Any], list[Any]]]:
     """For each action, by its name, what to play for it: itself."""
-    last = space.start + space.n - 1
-    chosen = np.unique(np.linspace(space.start, last, min(_MOST_ACTIONS, int(space.n))).astype(int))
+    chosen = spread(space, _MOST_ACTIONS)
     return {str(k): lambda _, k=k: [space.dtype.type(k)] for k in chosen}
 
 
-def _components(space: Any) -> dict[str, Callable[[Any], list[Any]]]:
+def spread(space: spaces.Discrete[Any], most: int) -> list[int]:
+    """So many choices at most, from the first to the last, exactly: Python's numbers have no
+    width."""
+    first, size = int(space.start), int(space.n)
+    count = min(most, size)
+    return [first + k * (size - 1) // max(1, count - 1) for k in range(count)]
+
+
+def _components(space: gymnasium.Space) -> dict[str, Callable[[Any], list[Any]]]:
     """For each component, by its name, two actions that differ in it alone."""
-    low, high = bounds(space)
-    indices = list(np.ndindex(space.shape))
-    many = np.linspace(0, len(indices) - 1, min(_MOST_ACTIONS, len(indices))).astype(int)
+    found = [
+        (name, path, part, index)
+        for name, path, part in parts_of(space)
+        for index in np.ndindex(part.shape or ())
+    ]
+    many = np.linspace(0, len(found) - 1, min(_MOST_ACTIONS, len(found))).astype(int)
 
-    def both(base: Any, index: tuple[int, ...]) -> list[Any]:
-        pair = [np.array(base), np.array(base)]
-        pair[0][index], pair[1][index] = low[index], high[index]
-        return pair
+    def both(base: Any, path: Path, part: gymnasium.Space, index: tuple[int, ...]) -> list[Any]:
+        return [
+            with_part(base, path, lambda x, end=end: _with_number(part, x, index, end[index]))
+            for end in bounds(part)
+        ]
 
-    return {
-        f"action[{', '.join(map(str, indices[k]))}]" if indices[k] else "action": (
-            lambda base, index=indices[k]: both(base, index)
-        )
-        for k in np.unique(many)
-    }
+    pairs: dict[str, Callable[[Any], list[Any]]] = {}
+    for k in np.unique(many):
+        name, path, part, index = found[k]
+        shown = f"{name}[{', '.join(map(str, index))}]" if index else name
+        pairs[shown] = lambda base, at=path, part=part, index=index: both(base, at, part, index)
+    return pairs
+
+
+def _with_number(part: gymnasium.Space, x: Any, index: tuple[int, ...], number: Any) -> Any:
+    """A part of an action, with another number in one place."""
+    changed = np.array(x)
+    changed[index] = number
+    return part.dtype.type(changed) if isinstance(part, spaces.Discrete) else changed
+
+
+def parts_of(
+    space: gymnasium.Space, name: str = "action", path: Path = ()
+) -> Iterator[tuple[str, Path, gymnasium.Space]]:
+    """The parts of an action that have numbers, what they are called, and where they are."""
+    match space:
+        case spaces.Dict():
+            for key, part in space.items():
+                yield from parts_of(part, f"{name}[{key!r}]", (*path, key))
+        case spaces.Tuple():
+            for k, part in enumerate(space.spaces):
+                yield from parts_of(part, f"{name}[{k}]", (*path, k))
+        case spaces.Box() | spaces.Discrete() | spaces.MultiDiscrete() | spaces.MultiBinary():
+            yield name, path, space
+
+
+def with_part(action: Any, path: Path, change: Callable[[Any], Any]) -> Any:
+    """An action with another part at `path`."""
+    if not path:
+        return change(action)
+    key, *rest = path
+    part = with_part(action[key], tuple(rest), change)
+    if isinstance(action, tuple):
+        return (*action[:key], part, *action[key + 1 :])
+    return {**action, key: part}
 
 
 def bounds(space: gymnasium.Space) -> tuple[np.ndarray, np.ndarray]:
@@ -112,6 +157,8 @@ def bounds(space: gymnasium.Space) -> tuple[np.ndarray, np.ndarray]:
                 low = np.where(low < -huge, np.minimum(high, 0) - 1, low).astype(low.dtype)
                 high = np.where(high > huge, np.maximum(low, 0) + 1, high).astype(high.dtype)
             return low, high
+        case spaces.Discrete():
+            return np.array(space.start), np.array(space.start + space.n - 1)
         case spaces.MultiDiscrete():
             return np.array(space.start), np.array(space.start + space.nvec - 1)
         case spaces.MultiBinary():

@@ -12,7 +12,10 @@ from uphill.doctor.command import is_slow_python
 from uphill.doctor.facts import EnvironmentFacts, Play, summary
 from uphill.doctor.finding import Finding
 from uphill.doctor.rules.learning import best_constant
-from uphill.words import count, duration, number, option
+from uphill.policies.images import white_of
+from uphill.words import among, count, duration, number, option
+
+_WIDTH = 80
 
 
 def document(facts: EnvironmentFacts) -> dict[str, Any]:
@@ -91,8 +94,9 @@ def speed(facts: EnvironmentFacts) -> str | None:
 
 def text(facts: EnvironmentFacts, findings: Sequence[Finding], command: str) -> str:
     """All of it, for a person to read."""
-    lines = [f"{facts.choice.name}: backend {facts.choice.backend}, since {facts.choice.reason}."]
-    lines += [f"  {name:13} {text}" for name, text in _table(facts)]
+    choice = facts.choice
+    lines = [_filled(f"{choice.name}: backend {choice.backend}, since {choice.reason}.", "", "  ")]
+    lines += [_row(name, text) for name, text in _table(facts)]
     for finding in findings:
         lines += ["", f"{finding.severity.upper()}  {finding.name}"]
         lines += [_wrapped(finding.seen), _wrapped(finding.mend, "→ ")]
@@ -125,14 +129,27 @@ def _table(facts: EnvironmentFacts) -> list[tuple[str, str]]:
 
 
 def _space(space: gymnasium.Space) -> str:
+    """A space in words, whole: nobody guesses the rest of a name."""
     match space:
         case spaces.Box():
             shape = " × ".join(map(str, space.shape)) or "1"
-            numbers = "number" if shape == "1" else "numbers"
-            return f"{shape} {numbers} (Box of {space.dtype}){_bounds(space)}"
+            kind = f"(Box of {space.dtype}){_bounds(space)}"
+            if white_of(space) is not None:
+                return f"image of {shape} {kind}"
+            return f"{shape} {'number' if shape == '1' else 'numbers'} {kind}"
         case spaces.Discrete():
-            return f"{space.n} choices (Discrete)"
-    return f"{space!s:.80}"
+            first = "" if space.start == 0 else f" from {space.start}"
+            return f"{count(int(space.n), 'choice')}{first} (Discrete)"
+        case spaces.MultiDiscrete():
+            sizes = among([str(n) for n in space.nvec.ravel()])
+            return f"choices among {', '.join(sizes)} (MultiDiscrete)"
+        case spaces.MultiBinary():
+            return f"{np.prod(space.shape)} yes or no (MultiBinary)"
+        case spaces.Dict():
+            return "; ".join(f"{key}: {_space(part)}" for key, part in space.items()) + " (Dict)"
+        case spaces.Tuple():
+            return "; ".join(f"[{k}]: {_space(x)}" for k, x in enumerate(space.spaces)) + " (Tuple)"
+    return str(space)
 
 
 def _bounds(space: spaces.Box) -> str:
@@ -156,12 +173,21 @@ def _length_words(play: Play) -> str:
     return f" of {low:,} steps" if low == high else f" of {low:,} to {high:,} steps"
 
 
+def _row(name: str, text: str) -> str:
+    return _filled(text, f"  {name:13} ", " " * 16)
+
+
 def _wrapped(text: str, mark: str = "") -> str:
+    return _filled(text, f"  {mark}", " " * (2 + len(mark)))
+
+
+def _filled(text: str, first: str, others: str) -> str:
+    """A paragraph for a terminal, broken between words only."""
     return textwrap.fill(
         text,
-        100,
-        initial_indent=f"  {mark}",
-        subsequent_indent=" " * (2 + len(mark)),
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=others,
         break_long_words=False,
         break_on_hyphens=False,
     )

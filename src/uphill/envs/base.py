@@ -174,7 +174,7 @@ class CompiledEnvironment(eqx.Module):
         state = BatchState(world, elapsed, jnp.zeros(self.num_envs, bool), key)
         return state, jax.vmap(self.world.observation)(world)
 
-    def step(self, state: BatchState, action: Array) -> tuple[BatchState, Timestep]:
+    def step(self, state: BatchState, action: PyTree) -> tuple[BatchState, Timestep]:
         key, key_initial, key_transition = jax.random.split(state.key, 3)
         keys = jax.random.split(key_transition, self.num_envs)
         moved = jax.vmap(self.world.transition)(state.world, action, keys)

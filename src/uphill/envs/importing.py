@@ -22,6 +22,12 @@ def imported(module: str, wanted: str) -> ModuleType:
         sys.path.append(os.getcwd())
     try:
         return importlib.import_module(module)
+    except SystemExit as error:
+        raise UphillError(
+            f"The module {module!r} of {wanted!r} ends the program when it is imported, with "
+            "sys.exit: put what is to run only as a script under `if __name__ == '__main__':`. "
+            f"Where that was follows.\n{own_traceback(error)}"
+        ) from error
     except Exception as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and f"{module}.".startswith(f"{missing}."):

@@ -172,19 +172,19 @@ def _wrapped(
     name, reason = name_of(env), alterations.needs_gymnasium
     if looks_like_world(env):
         raise UphillError(
-            f"{name} is a compiled world, and {reason}, which only Python environments can be: "
-            f"wrap uphill.envs.registration.WorldEnv({name}()) in a function that makes that."
+            f"{name} is a compiled world, and {reason}, which takes a Python environment: give a "
+            f"function that makes uphill.envs.registration.WorldEnv({name}())."
         )
     if backend not in ("auto", "gymnasium"):
         raise UphillError(
-            f"backend is {backend!r}, and {name} {reason.removeprefix('it ')}, which only Python "
-            "environments can be: leave out --backend."
+            f"backend is {backend!r}, and {name} {reason.removeprefix('it ')}, which takes a "
+            "Python environment: leave out --backend."
         )
     if isinstance(env, str):
         if env not in gymnasium.registry and _is_pools(env):
             raise UphillError(
-                f"{env} is EnvPool's alone, and {reason}, which only Python environments can be: "
-                "leave that out (EnvPool's own options are --env.KEY VALUE)."
+                f"{env} is EnvPool's alone, and {reason}, which takes a Python environment: leave "
+                "that out (EnvPool's own options are --env.KEY VALUE)."
             )
         gymnasium_backend.spec_of(env)
     return "gymnasium", reason
@@ -314,4 +314,7 @@ def make_env(
         python.factory, len(lane_seeds), choice.is_async, choice.name
     )
     limit, threshold = python.max_episode_steps, python.reward_threshold
-    return HostEnvironment(choice.name, vector, lane_seeds, limit, threshold), python.notice
+    many = HostEnvironment(
+        choice.name, vector, lane_seeds, limit, threshold, is_clipped=python.is_clipped
+    )
+    return many, python.notice

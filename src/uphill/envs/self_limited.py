@@ -7,6 +7,7 @@ from uphill.envs.backends import gymnasium as gymnasium_backend
 from uphill.envs.backends.checks import Checked
 from uphill.envs.make import EnvironmentChoice
 from uphill.errors import UphillError
+from uphill.words import option
 
 PLAYED = 10_000
 """Steps in which an environment has to show that it truncates episodes."""
@@ -32,8 +33,8 @@ def with_bound(choice: EnvironmentChoice) -> tuple[EnvironmentChoice, str | None
     bound = _ROOM * seen
     notice = (
         f"{choice.name} declares no time limit, but truncates its episodes (one after {seen:,} "
-        f"steps): they are cut off after {bound:,} steps at the latest; max_episode_steps "
-        "(--max-episode-steps) changes that."
+        f"steps): they are cut off after {bound:,} steps at the latest; "
+        f"{option('max_episode_steps')} changes that."
     )
     alterations = replace(choice.alterations, max_episode_steps=bound)
     return replace(choice, alterations=alterations), notice

@@ -14,15 +14,15 @@ from gymnasium import wrappers as theirs
 from uphill.envs.backends.checks import described, own_traceback
 from uphill.envs.importing import named
 from uphill.errors import UphillError
-from uphill.words import listed
+from uphill.words import listed, option
 
 _NOT_NEEDED = {
-    "NormalizeObservation": "--normalize-observations keeps its scales in the checkpoint, and a "
+    "NormalizeObservation": "{normalize_observations} keeps its scales in the checkpoint, and a "
     "wrapper's are lost",
-    "NormalizeReward": "--normalize-rewards does that in training alone, and returns stay those of "
-    "the environment",
+    "NormalizeReward": "{normalize_rewards} does that in training alone, and returns stay those "
+    "of the environment",
     "ClipAction": "actions are within the bounds of the space already, which it would take away",
-    "TimeLimit": "--max-episode-steps sets one",
+    "TimeLimit": "{max_episode_steps} sets one",
     "Autoreset": "episodes are begun anew already",
     "RecordEpisodeStatistics": "metrics.csv has the returns and lengths of episodes",
     "RecordVideo": "`uphill record` films a run",
@@ -89,9 +89,9 @@ def wrapping_of(wrapper: Any, field: str = "wrappers") -> Wrapping:
         )
     name = wrapping.text.partition(":")[0]
     if name in _NOT_NEEDED:
-        raise UphillError(
-            f"{field} has {name}, which is not needed here: {_NOT_NEEDED[name]}, so leave it out."
-        )
+        names = ("normalize_observations", "normalize_rewards", "max_episode_steps")
+        why = _NOT_NEEDED[name].format_map({setting: option(setting) for setting in names})
+        raise UphillError(f"{field} has {name}, which is not needed here: {why}, so leave it out.")
     return wrapping
 
 

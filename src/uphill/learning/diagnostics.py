@@ -11,7 +11,8 @@ from uphill.learning.advantages import make_batch
 from uphill.learning.learner import Learner, current
 from uphill.learning.objective import Metrics, mean_gradient, mean_kl, with_scaled_advantages
 from uphill.parts import Algorithm
-from uphill.policies.actions import ActionKind, Bounded
+from uphill.policies.actions import ActionKind, Composite
+from uphill.policies.bounded import Bounded
 from uphill.policies.policy import Policy
 from uphill.trajectory import Array, Trajectory
 
@@ -45,7 +46,7 @@ def measure(
 
 def clipped_actions(action_kind: ActionKind, batch: Batch) -> Float[Array, ""]:
     """The fraction of the actions' components that lay outside the bounds."""
-    assert isinstance(action_kind, Bounded)
+    assert isinstance(action_kind, Bounded | Composite)
 
     return mean_of(lambda samples: action_kind.clipped(samples.action), batch)
 

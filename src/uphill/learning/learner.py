@@ -13,7 +13,7 @@ from uphill.learning.scales import Scales, fresh_scales
 from uphill.parts import Algorithm
 from uphill.parts.baselines import Baseline
 from uphill.parts.part import Setup
-from uphill.policies.actions import ActionKind, Bounded
+from uphill.policies.actions import ActionKind
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import Encoding, scaled_features
 from uphill.policies.normalizer import fresh_normalizer
@@ -58,7 +58,7 @@ def make_learner(
     Raises:
         UphillError: if the algorithm does not fit the spaces.
     """
-    if algorithm.uniform_mixture is not None and isinstance(action_kind, Bounded):
+    if algorithm.uniform_mixture is not None and not action_kind.is_finite:
         raise UphillError(
             f"uniform_mixture is {algorithm.uniform_mixture}: continuous actions have no finite "
             "number of choices to mix in, so use entropy or policy.initial_log_std to explore."

@@ -30,7 +30,7 @@ class Actor(eqx.Module):
 
     def act(
         self, observation: PyTree, key: PRNGKeyArray, uniform: Scalar | None = None
-    ) -> tuple[Array, Array, Array]:
+    ) -> tuple[Array, Array, PyTree]:
         """A sampled action, its log-probability, and the action for the environment. With the
         probability `uniform` the action is one of all with equal chances."""
         distribution = with_uniform(self(observation), uniform)

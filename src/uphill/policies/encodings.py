@@ -18,7 +18,7 @@ from jaxtyping import Float, PyTree, Shaped
 from uphill.errors import UphillError
 from uphill.policies.images import Image, least_side, rows_axis, white_of
 from uphill.trajectory import Array, fits_32_bits
-from uphill.words import among
+from uphill.words import among, option
 
 _FEW = 8
 """Numbers of an observation that are shown, at most."""
@@ -206,6 +206,8 @@ class Group:
 
     keys: tuple[str, ...] | None
     parts: "tuple[Numbers | OneHot | Group, ...]"
+    ignored: tuple[str, ...] = field(default=(), compare=False)
+    """keys that an observation may have besides, and nobody looks at"""
 
     @property
     def size(self) -> int:
@@ -307,6 +309,25 @@ def starting_at(encoding: Encoding, first: PyTree[np.ndarray]) -> Encoding:
     return replace(encoding, parts=tuple(starting_at(part, child) for part, child in children))
 
 
+def ignoring(encoding: Encoding, keys: tuple[str, ...]) -> Encoding:
+    """The encoding of observations that may have `keys` besides; those of a Dict in it as
+    `outer.inner`."""
+    for key in keys:
+        encoding = _ignoring(encoding, key)
+    return encoding
+
+
+def _ignoring(encoding: Encoding, key: str) -> Encoding:
+    if not isinstance(encoding, Group) or encoding.keys is None:
+        return encoding
+    outer, _, inner = key.partition(".")
+    if not inner or outer not in encoding.keys:
+        return replace(encoding, ignored=tuple(dict.fromkeys([*encoding.ignored, key])))
+    k = encoding.keys.index(outer)
+    changed = _ignoring(encoding.parts[k], inner)
+    return replace(encoding, parts=(*encoding.parts[:k], changed, *encoding.parts[k + 1 :]))
+
+
 def narrowed(encoding: Encoding, observation: PyTree[np.ndarray]) -> PyTree[np.ndarray]:
     """What a compiled program gets of an environment's observation: numbers of 32 bits at most."""
     if not isinstance(encoding, Group):
@@ -316,7 +337,7 @@ def narrowed(encoding: Encoding, observation: PyTree[np.ndarray]) -> PyTree[np.n
     return parts if encoding.keys is None else dict(zip(encoding.keys, parts, strict=True))
 
 
-def _encoding_of(space: gymnasium.Space) -> Encoding:
+def _encoding_of(space: gymnasium.Space, place: tuple[str | int, ...] = ()) -> Encoding:
     match space:
         case spaces.Box():
             white = white_of(space)
@@ -330,9 +351,20 @@ def _encoding_of(space: gymnasium.Space) -> Encoding:
         case spaces.MultiDiscrete():
             return OneHot(whole_numbers(space.nvec), whole_numbers(space.start), tuple(space.shape))
         case spaces.Dict():
-            return Group(tuple(space.spaces), tuple(_encoding_of(s) for s in space.values()))
+            parts = (_encoding_of(x, (*place, key)) for key, x in space.spaces.items())
+            return Group(tuple(space.spaces), tuple(parts))
         case spaces.Tuple():
-            return Group(None, tuple(_encoding_of(s) for s in space.spaces))
+            parts = (_encoding_of(x, (*place, k)) for k, x in enumerate(space.spaces))
+            return Group(None, tuple(parts))
+    keys = [key for key in place if isinstance(key, str)]
+    if keys and len(keys) == len(place):
+        where, key = "".join(f"[{key!r}]" for key in keys), ".".join(keys)
+        raise UphillError(
+            f"The observation space {type(space).__name__} of observation{where} is not supported: "
+            "use Box, "
+            "Discrete, MultiDiscrete or MultiBinary, or leave it out, "
+            f"{option('drop_observations', key)}."
+        )
     raise UphillError(
         f"The observation space {space} is not supported: use Box, Discrete, MultiDiscrete, "
         "MultiBinary, or a Dict or Tuple of these."

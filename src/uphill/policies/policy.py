@@ -1,7 +1,7 @@
 """The policy, π(a|s), and the value functions, V(s) and Q(s, a): trunks, and heads on top."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -11,7 +11,9 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from uphill.errors import UphillError
-from uphill.policies.actions import BOX_DISTRIBUTIONS, ActionKind, Bounded, Choice
+from uphill.policies.actions import ActionKind
+from uphill.policies.bounded import BOX_DISTRIBUTIONS
+from uphill.policies.choices import Choice
 from uphill.policies.convolutions import (
     AutoConvolution,
     Convolution,
@@ -37,6 +39,14 @@ def _widths(hidden: Any) -> tuple[int, ...]:
     if not isinstance(hidden, Iterable):
         raise UphillError(f"hidden is {hidden!r}: give a number for each layer, such as (64, 64).")
     return tuple(hidden)
+
+
+def _pair(bounds: Any) -> Any:
+    """Bounds as two floats, if they are two numbers; else as they are, to be refused."""
+    is_pair = isinstance(bounds, Sequence) and len(bounds) == 2
+    if is_pair and all(isinstance(x, int | float | np.number) for x in bounds):
+        return tuple(map(float, bounds))
+    return bounds
 
 
 # What the command line's help shows as choices.
@@ -75,6 +85,10 @@ class PolicySettings(NetworkSettings):
     )
     """Distribution over continuous actions: gaussian (clipped to the bounds), tanh-gaussian
     (squashed into them) or beta."""
+    action_bounds: tuple[float, float] | None = eqx.field(
+        static=True, converter=_pair, default=None
+    )
+    """Least and greatest number of continuous actions whose space has infinite bounds."""
 
     def __check_init__(self) -> None:
         is_number = isinstance(self.initial_log_std, int | float | np.number)
@@ -89,11 +103,22 @@ class PolicySettings(NetworkSettings):
                 f"distribution is {self.distribution!r}: choose one of "
                 f"{', '.join(BOX_DISTRIBUTIONS)}."
             )
+        self._check_bounds()
         low, high = LOG_STD_BOUNDS
         if self.log_std != "free" and not low <= self.initial_log_std <= high:
             raise UphillError(
                 f"initial_log_std is {self.initial_log_std}: a network's log σ is kept from "
                 f"{low:.0f} to {high:.0f}, so use a number between."
+            )
+
+    def _check_bounds(self) -> None:
+        bounds = self.action_bounds
+        if bounds is None:
+            return
+        is_pair = isinstance(bounds, tuple) and len(bounds) == 2
+        if not is_pair or not -math.inf < bounds[0] < bounds[1] < math.inf:
+            raise UphillError(
+                f"action_bounds is {bounds}: give the least number and a greater one, as (-1, 1)."
             )
 
 
@@ -205,9 +230,9 @@ def make_policy(
     Reference: Andrychowicz et al. (2021), https://arxiv.org/abs/2006.05990
     """
     trunk, num_hidden = make_trunk(settings, encoding, generator, network)
-    outputs = action_kind.num_parameters
-    head = linear(num_hidden, outputs, 0.01, generator)
-    if not isinstance(action_kind, Bounded) or not action_kind.has_log_std:
+    head = linear(num_hidden, action_kind.num_parameters, 0.01, generator)
+    outputs = action_kind.num_log_std
+    if not outputs:
         return Policy(trunk, head, None, action_kind)
     start = np.full(outputs, settings.initial_log_std, np.float32)
     if settings.log_std == "free":

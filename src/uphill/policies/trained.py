@@ -9,8 +9,10 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from uphill.errors import UphillError
-from uphill.policies.actions import Bounded, Choice, Switches
+from uphill.policies.actions import ActionKind, Composite
 from uphill.policies.actor import Actor
+from uphill.policies.bounded import Bounded
+from uphill.policies.choices import Switches
 from uphill.policies.encodings import Encoding, Group, batch_shape, narrowed
 from uphill.theory.distributions import (
     Bernoulli,
@@ -19,6 +21,7 @@ from uphill.theory.distributions import (
     DiagonalGaussian,
     Distribution,
     MultiCategorical,
+    Product,
     TanhGaussian,
 )
 from uphill.trajectory import Array
@@ -39,6 +42,8 @@ class ActionDistribution:
     before it is clipped to the bounds. None for others"""
     std: np.ndarray | None = None
     """Box: its standard deviation"""
+    parts: "dict[str, ActionDistribution] | tuple[ActionDistribution, ...] | None" = None
+    """Dict or Tuple: the distribution of each part, which all are chosen independently"""
 
 
 class TrainedPolicy:
@@ -74,9 +79,7 @@ class TrainedPolicy:
             seed = int(self._generator.integers(2**31)) if seed is None else seed
             actions = _sample(self.actor, observation, jax.random.key(seed))
         kind = self.actor.policy.action_kind
-        action = kind.on_host(*map(np.asarray, actions))
-        # A single choice is a number, not an array: environments look things up by it.
-        return action[()] if isinstance(kind, Choice) else action
+        return kind.on_host(*jax.tree.map(np.asarray, actions))
 
     def distribution(self, observation: PyTree) -> ActionDistribution:
         """π(a|s): probabilities, or mean and standard deviation.
@@ -85,25 +88,8 @@ class TrainedPolicy:
             UphillError: as `act` does.
         """
         observation, lead = self._read(observation)
-        found, kind = _distribution(self.actor, observation), self.actor.policy.action_kind
-        match found:
-            case Categorical():
-                return ActionDistribution(np.asarray(found.probabilities()))
-            case MultiCategorical():
-                return ActionDistribution(tuple(map(np.asarray, found.probabilities())))
-            case Bernoulli():
-                assert isinstance(kind, Switches)
-                each = np.asarray(found.probabilities())
-                return ActionDistribution(each.reshape(*lead, *kind.shape))
-        assert isinstance(kind, Bounded)
-        assert isinstance(found, DiagonalGaussian | TanhGaussian | Beta)
-        mean, std = (np.asarray(x, np.float64) for x in found.moments())
-        if isinstance(found, Beta):  # from (0, 1) to [−1, 1]
-            mean, std = 2 * mean - 1, 2 * std
-        middle = 0.5 * np.asarray(kind.low, np.float64) + 0.5 * np.asarray(kind.high, np.float64)
-        shape = (*lead, *kind.shape)
-        mean, std = middle + kind.half_range * mean, kind.half_range * std
-        return ActionDistribution(None, mean.reshape(shape), std.reshape(shape))
+        found = _distribution(self.actor, observation)
+        return _in_numbers(found, self.actor.policy.action_kind, lead)
 
     def log_prob(self, observation: PyTree, action: Any) -> np.ndarray | np.floating:
         """log π(a|s) of actions as `act` returns them, one for each observation.
@@ -115,18 +101,9 @@ class TrainedPolicy:
             UphillError: as `act` does, or if an action is none of the environment's.
         """
         observation, lead = self._read(observation)
-        kind, action = self.actor.policy.action_kind, np.asarray(action)
-        if action.shape[: len(lead)] != lead:
-            raise UphillError(
-                f"action has shape {action.shape}, and the observations come in {lead}: give one "
-                "action for each."
-            )
-        log_prob = _log_prob(self.actor, observation, kind.sampled(action, len(lead)))
-        log_prob = np.asarray(log_prob, np.float64)
-        if isinstance(kind, Bounded):
-            scale = kind.half_range * (2 if kind.family == "beta" else 1)
-            log_prob = log_prob - np.log(scale[scale > 0]).sum()
-        return log_prob[()]
+        kind = self.actor.policy.action_kind
+        log_prob = _log_prob(self.actor, observation, kind.sampled(action, lead))
+        return np.asarray(log_prob, np.float64)[()] - kind.log_scale
 
     def value(self, observation: PyTree) -> np.ndarray | np.floating:
         """V(s): the expected discounted return, in the units of the rewards.
@@ -154,7 +131,36 @@ class TrainedPolicy:
                 "The observation is not numbers in the structure of the environment's space "
                 f"({error}): give it as the environment returns it."
             ) from error
-        return narrowed(encoding, observation), batch_shape(encoding, observation)
+        lead = batch_shape(encoding, observation)
+        return narrowed(encoding, observation), lead
+
+
+def _in_numbers(found: Distribution, kind: ActionKind, lead: tuple[int, ...]) -> ActionDistribution:
+    """A distribution over actions of a kind, for observations with these leading axes."""
+    match found:
+        case Categorical():
+            return ActionDistribution(np.asarray(found.probabilities()))
+        case MultiCategorical():
+            return ActionDistribution(tuple(map(np.asarray, found.probabilities())))
+        case Bernoulli():
+            assert isinstance(kind, Switches)
+            each = np.asarray(found.probabilities())
+            return ActionDistribution(each.reshape(*lead, *kind.shape))
+        case Product():
+            assert isinstance(kind, Composite)
+            pairs = zip(found.parts, kind.parts, strict=True)
+            return ActionDistribution(
+                parts=kind.assembled([_in_numbers(*pair, lead) for pair in pairs])
+            )
+    assert isinstance(kind, Bounded)
+    assert isinstance(found, DiagonalGaussian | TanhGaussian | Beta)
+    mean, std = (np.asarray(x, np.float64) for x in found.moments())
+    if isinstance(found, Beta):  # from (0, 1) to [−1, 1]
+        mean, std = 2 * mean - 1, 2 * std
+    middle = 0.5 * np.asarray(kind.low, np.float64) + 0.5 * np.asarray(kind.high, np.float64)
+    shape = (*lead, *kind.shape)
+    mean, std = middle + kind.half_range * mean, kind.half_range * std
+    return ActionDistribution(None, mean.reshape(shape), std.reshape(shape))
 
 
 def _arrays(encoding: Encoding, observation: Any) -> PyTree[np.ndarray]:
@@ -169,7 +175,8 @@ def _arrays(encoding: Encoding, observation: Any) -> PyTree[np.ndarray]:
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{type(observation).__name__} where numbers should be")
         return encoding.checked(array)
-    if encoding.keys is not None and (surplus := set(observation) - set(encoding.keys)):
+    known = {*(encoding.keys or ()), *encoding.ignored}
+    if encoding.keys is not None and (surplus := set(observation) - known):
         raise LookupError(f"it has {', '.join(sorted(map(str, surplus)))} besides")
     children = zip(encoding.parts, encoding.children(observation), strict=True)
     arrays = tuple(_arrays(part, child) for part, child in children)
@@ -178,13 +185,13 @@ def _arrays(encoding: Encoding, observation: Any) -> PyTree[np.ndarray]:
 
 # One for all policies: those of one kind share what is compiled.
 @jax.jit
-def _mode(actor: Actor, observation: PyTree) -> tuple[Array, Array]:
+def _mode(actor: Actor, observation: PyTree) -> tuple[Array, PyTree]:
     action = actor(observation).mode()
     return action, actor.policy.action_kind.to_environment(action)
 
 
 @jax.jit
-def _sample(actor: Actor, observation: PyTree, key: PRNGKeyArray) -> tuple[Array, Array]:
+def _sample(actor: Actor, observation: PyTree, key: PRNGKeyArray) -> tuple[Array, PyTree]:
     action, _, env_action = actor.act(observation, key)
     return action, env_action
 

@@ -15,7 +15,9 @@ import numpy as np
 
 from uphill.errors import UphillError
 from uphill.parts import Algorithm, ValueFunction
-from uphill.policies.actions import BOX_DISTRIBUTIONS, ActionKind, Bounded, Choice, Choices
+from uphill.policies.actions import ActionKind, Composite
+from uphill.policies.bounded import BOX_DISTRIBUTIONS, Bounded
+from uphill.policies.choices import Choice, Choices
 from uphill.policies.encodings import Encoding, Group, Numbers, OneHot, images_in
 from uphill.policies.policy import NetworkSettings
 
@@ -98,8 +100,7 @@ def check_encoding(encoding: Encoding, field: str = "encoding") -> None:
         case OneHot():
             _check_choices(encoding, field)
         case Group(keys=keys, parts=parts):
-            if keys is not None and (len(keys) != len(parts) or len(set(keys)) != len(keys)):
-                raise UphillError(f"{field}.keys are {len(keys)}, not one for each of its parts.")
+            _check_keys(keys, parts, field)
             for k, part in enumerate(parts):
                 check_encoding(part, f"{field}.parts[{k}]")
             _check_shape((sum(part.size for part in parts),), f"{field}.parts")
@@ -109,6 +110,12 @@ def check_action_kind(kind: ActionKind, field: str = "action_kind") -> None:
     """Raises:
     UphillError: if there are no such actions; it names the field.
     """
+    if isinstance(kind, Composite):
+        _check_keys(kind.keys, kind.parts, field)
+        for k, part in enumerate(kind.parts):
+            check_action_kind(part, f"{field}.parts[{k}]")
+        _check_shape((kind.num_parameters,), f"{field}.parts")
+        return
     kinds = {Choice: "iu", Choices: "iu", Bounded: "iuf"}.get(type(kind), "biu")
     try:
         is_known = np.dtype(kind.dtype).kind in kinds
@@ -131,6 +138,11 @@ def check_action_kind(kind: ActionKind, field: str = "action_kind") -> None:
                 f"{field}.family is {kind.family!r}: expected one of {', '.join(BOX_DISTRIBUTIONS)}"
                 "."
             )
+
+
+def _check_keys(keys: tuple[str, ...] | None, parts: tuple, field: str) -> None:
+    if keys is not None and (len(keys) != len(parts) or len(set(keys)) != len(keys)):
+        raise UphillError(f"{field}.keys are {len(keys)}, not one for each of its parts.")
 
 
 def _check_choices(found: OneHot | Choices, field: str) -> None:

@@ -51,6 +51,7 @@ class Experiment(Settings):
     steps: int
     """valid transitions for each seed"""
     wrappers: tuple[str, ...] = ()
+    drop_observations: tuple[str, ...] = ()
     eval_every: int | None = None
     log: tuple[SinkName, ...] = ()
     init_from: Origin | None = None
@@ -140,13 +141,15 @@ def _to_json(experiment: Experiment) -> str:
             raise UphillError(f"{fault}, and could not be read again: use plain data.")
         return json.dumps(document, indent=2, allow_nan=False)
     except (TypeError, ValueError) as error:
-        try:
-            json.dumps(encode(experiment.env_kwargs), allow_nan=False)
-        except (TypeError, ValueError):
-            raise UphillError(
-                f"env_kwargs is {experiment.env_kwargs}: use plain data (numbers, texts, lists, "
-                "dictionaries), or a Python callable that makes the environment."
-            ) from error
+        for name in ("env_kwargs", "reset_options"):
+            value = getattr(experiment, name)
+            try:
+                json.dumps(encode(value), allow_nan=False)
+            except (TypeError, ValueError):
+                raise UphillError(
+                    f"{name} is {value}: use plain data (numbers, texts, lists, dictionaries), or "
+                    "a Python callable that makes the environment."
+                ) from error
         raise UphillError(
             f"A part of your own has a field that is no plain data ({error}): use numbers, texts "
             "and tuples of them."

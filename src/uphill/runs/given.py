@@ -21,6 +21,7 @@ from uphill.policies.own_network import NetworkFactory
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment, whole
 from uphill.runs.imports import may_import, remember
+from uphill.runs.settings import Settings
 from uphill.words import option
 
 EnvironmentFactory = Callable[..., Any] | World
@@ -71,14 +72,27 @@ def environment_of(
         experiment.backend,
         experiment.env_kwargs,
         experiment.is_async,
-        Alterations(
-            experiment.max_episode_steps,
-            _wrappings(experiment.wrappers, wrappings_of(wrappers), allow_import),
+        alterations_of(
+            experiment, _wrappings(experiment.wrappers, wrappings_of(wrappers), allow_import)
         ),
     )
     if is_imported and allow_import:
         remember(experiment.env)
     return choice
+
+
+def alterations_of(asked: Settings, wrappers: Any) -> Alterations:
+    """What settings change of the environment; `wrappers` as they were asked for.
+
+    Raises:
+        UphillError: if one of them makes no sense.
+    """
+    limit = decode(int | None, whole(encode(asked.max_episode_steps)), "max_episode_steps")
+    keys = asked.drop_observations
+    keys = [keys] if isinstance(keys, str) else encode(keys)
+    options = decode(dict[str, Any] | None, encode(asked.reset_options), "reset_options")
+    dropped = decode(tuple[str, ...], keys, "drop_observations")
+    return Alterations(limit, wrappings_of(wrappers), dropped, options)
 
 
 def _wrappings(

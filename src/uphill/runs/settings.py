@@ -56,6 +56,11 @@ class Settings:
     wrappers: Sequence[str | Callable[[Any], Any]] = ()
     """Wrap the environment, the innermost first: in Gymnasium's wrappers by name, with arguments if
     need be (FrameStackObservation:4), or module:Name[:ARGUMENTS] of yours; may be given twice."""
+    drop_observations: Sequence[str] = ()
+    """Leave a key of a Dict observation out, such as a text (of a Dict in it, OUTER.INNER); may be
+    given twice."""
+    reset_options: dict[str, Any] | None = None
+    """What every reset of the environment is given as its options."""
     eval_every: int | float | None = None
     """Evaluate every so many steps, and keep the best policy by that."""
     stop_when_solved: bool = False

@@ -9,11 +9,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from uphill.envs.alterations import Alterations
 from uphill.envs.base import World
 from uphill.envs.make import EnvironmentChoice, choose, name_of
 from uphill.envs.self_limited import with_bound
-from uphill.envs.wrappers import imported_name, wrappings_of
+from uphill.envs.wrappers import imported_name
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
 from uphill.parts.algorithms import ALGORITHMS
@@ -28,11 +27,11 @@ from uphill.runs.experiment import (
     describe_platform,
     installed_versions,
     make_experiment,
-    whole,
     write_experiment,
 )
 from uphill.runs.files import unused
 from uphill.runs.folder import mend_of
+from uphill.runs.given import alterations_of
 from uphill.runs.imports import remember
 from uphill.runs.metrics import MetricsFile
 from uphill.runs.own_parts import own_parts_in, type_name
@@ -98,6 +97,8 @@ def begin(request: Request, start: Preset | None = None) -> Session:
         "backend": choice.backend,
         "max_episode_steps": choice.alterations.max_episode_steps,
         "wrappers": tuple(wrapping.text for wrapping in choice.alterations.wrappers),
+        "drop_observations": choice.alterations.drop_observations,
+        "reset_options": choice.alterations.reset_options,
         "algo": chosen.algo,
         "algorithm": chosen.algorithm,
         "steps": chosen.steps if request.steps is None else request.steps,
@@ -142,8 +143,7 @@ def _environment(request: Request, algorithm: Algorithm) -> tuple[EnvironmentCho
     """The environment that was asked for, and a notice where its episodes got a bound."""
     decode(BackendName, request.backend, "backend")
     env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
-    limit = decode(int | None, whole(encode(request.max_episode_steps)), "max_episode_steps")
-    alterations = Alterations(limit, wrappings_of(request.wrappers))
+    alterations = alterations_of(request, request.wrappers)
     choice = choose(request.env, request.backend, env_kwargs, request.is_async, alterations)
     return with_bound(choice) if algorithm.sampling.has_whole_episodes else (choice, None)
 

@@ -3,7 +3,9 @@
 Every figure they reach, with the command that measured it, is in benchmarks/README.md.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from uphill.parts import (
@@ -104,49 +106,55 @@ def _reinforce(steps: float, **settings: Any) -> Preset:
     return Preset("reinforce", reinforce(baseline=TimeMean(), **_episodes(**settings)), int(steps))
 
 
-_CARTPOLE = {
-    "ppo": Preset(
-        "ppo",
-        ppo(
-            sampling=Steps(num_envs=8, num_steps=32),
-            estimator=GAE(gamma=0.98, lam=0.8),
-            surrogate=ClippedRatio(epsilon="linear:0.2:0"),
-            optimizer=Adam(learning_rate="linear:1.2e-3:0"),
+@cache
+def _cartpole() -> dict[str, Preset]:
+    return {
+        "ppo": Preset(
+            "ppo",
+            ppo(
+                sampling=Steps(num_envs=8, num_steps=32),
+                estimator=GAE(gamma=0.98, lam=0.8),
+                surrogate=ClippedRatio(epsilon="linear:0.2:0"),
+                optimizer=Adam(learning_rate="linear:1.2e-3:0"),
+            ),
+            80_000,
         ),
-        80_000,
-    ),
-    "a2c": Preset(
-        "a2c",
-        a2c(
-            estimator=GAE(gamma=0.99, lam=0.95),
-            optimizer=RMSProp(learning_rate="linear:2e-3:0"),
+        "a2c": Preset(
+            "a2c",
+            a2c(
+                estimator=GAE(gamma=0.99, lam=0.95),
+                optimizer=RMSProp(learning_rate="linear:2e-3:0"),
+            ),
+            500_000,
         ),
-        500_000,
-    ),
-    "vpg": Preset("vpg", vpg(optimizer=_fading(1e-2)), 500_000),
-    "reinforce": Preset(
-        "reinforce",
-        reinforce(sampling=Episodes(num_envs=32), baseline=TimeMean(), optimizer=_fading(1e-2)),
-        500_000,
-    ),
-    "npg": Preset("npg", npg(optimizer=NaturalGradient(max_kl="linear:0.02:0.001")), 200_000),
-    "trpo": Preset("trpo", trpo(), 200_000),
-}
+        "vpg": Preset("vpg", vpg(optimizer=_fading(1e-2)), 500_000),
+        "reinforce": Preset(
+            "reinforce",
+            reinforce(sampling=Episodes(num_envs=32), baseline=TimeMean(), optimizer=_fading(1e-2)),
+            500_000,
+        ),
+        "npg": Preset("npg", npg(optimizer=NaturalGradient(max_kl="linear:0.02:0.001")), 200_000),
+        "trpo": Preset("trpo", trpo(), 200_000),
+    }
 
-_ACROBOT = {
-    "ppo": _ppo(1e6, num_envs=16, num_steps=128, learning_rate=1e-3, gamma=0.99),
-    "a2c": _a2c(1e6, num_envs=16, num_steps=16, learning_rate=2e-3, gamma=0.99),
-    "vpg": _vpg(
-        1e6,
-        num_envs=16,
-        learning_rate=5e-3,
-        gamma=0.99,
-        # Bootstraps where time runs out: while no episode reaches the goal, returns that end there
-        # would only say how late an action was taken, and teach that.
-        estimator=GAE(gamma=0.99, lam=1.0),
-    ),
-    "reinforce": _reinforce(1e6, num_envs=16, learning_rate=5e-3, gamma=0.99),
-}
+
+@cache
+def _acrobot() -> dict[str, Preset]:
+    return {
+        "ppo": _ppo(1e6, num_envs=16, num_steps=128, learning_rate=1e-3, gamma=0.99),
+        "a2c": _a2c(1e6, num_envs=16, num_steps=16, learning_rate=2e-3, gamma=0.99),
+        "vpg": _vpg(
+            1e6,
+            num_envs=16,
+            learning_rate=5e-3,
+            gamma=0.99,
+            # Bootstraps where time runs out: while no episode reaches the goal, returns that end
+            # there would only say how late an action was taken, and teach that.
+            estimator=GAE(gamma=0.99, lam=1.0),
+        ),
+        "reinforce": _reinforce(1e6, num_envs=16, learning_rate=5e-3, gamma=0.99),
+    }
+
 
 _BOLD = PolicySettings(initial_log_std=0.5)
 
@@ -154,212 +162,240 @@ _SQUASHED = PolicySettings(distribution="tanh-gaussian")
 """Samples within the bounds. The bonus for the entropy of a clipped Gaussian only widens σ, until
 the mean that is evaluated is an action that was hardly ever tried."""
 
-_PENDULUM = {
-    "ppo": _ppo(
-        4e5,
-        num_envs=16,
-        num_steps=128,
-        learning_rate=1e-3,
-        gamma=0.95,
-        num_epochs=10,
-        num_minibatches=8,
-        policy=_BOLD,
-    ),
-    "a2c": _a2c(
-        1e6,
-        num_envs=16,
-        num_steps=32,
-        learning_rate=5e-3,
-        gamma=0.95,
-        entropy="linear:0.03:0",
-        policy=_SQUASHED,
-    ),
-    "vpg": _vpg_in_windows(2e6, Steps(32, 64), GAE(gamma=0.95, lam=0.95), 5e-3, policy=_BOLD),
-    "reinforce": _reinforce(
-        4e6,
-        num_envs=32,
-        learning_rate=1e-2,
-        gamma=0.95,
-        scale_advantages="batch",
-        entropy="linear:0.01:0",
-        policy=_SQUASHED,
-    ),
-}
 
-_MOUNTAIN_CAR = {
-    "ppo": _ppo(
-        1e6,
-        num_envs=16,
-        num_steps=128,
-        learning_rate=1e-3,
-        gamma=0.99,
-        lam=0.98,
-        num_minibatches=8,
-        entropy="linear:0.03:0",
-    ),
-}
+@cache
+def _pendulum() -> dict[str, Preset]:
+    return {
+        "ppo": _ppo(
+            4e5,
+            num_envs=16,
+            num_steps=128,
+            learning_rate=1e-3,
+            gamma=0.95,
+            num_epochs=10,
+            num_minibatches=8,
+            policy=_BOLD,
+        ),
+        "a2c": _a2c(
+            1e6,
+            num_envs=16,
+            num_steps=32,
+            learning_rate=5e-3,
+            gamma=0.95,
+            entropy="linear:0.03:0",
+            policy=_SQUASHED,
+        ),
+        "vpg": _vpg_in_windows(2e6, Steps(32, 64), GAE(gamma=0.95, lam=0.95), 5e-3, policy=_BOLD),
+        "reinforce": _reinforce(
+            4e6,
+            num_envs=32,
+            learning_rate=1e-2,
+            gamma=0.95,
+            scale_advantages="batch",
+            entropy="linear:0.01:0",
+            policy=_SQUASHED,
+        ),
+    }
+
+
+@cache
+def _mountain_car() -> dict[str, Preset]:
+    return {
+        "ppo": _ppo(
+            1e6,
+            num_envs=16,
+            num_steps=128,
+            learning_rate=1e-3,
+            gamma=0.99,
+            lam=0.98,
+            num_minibatches=8,
+            entropy="linear:0.03:0",
+        ),
+    }
+
 
 _EAGER = PolicySettings(initial_log_std=1.0)
 """Most actions are full pushes at first, whose swings add up: they find what small ones don't."""
 
-_MOUNTAIN_CAR_CONTINUOUS = {
-    "ppo": _ppo(
-        2e5,
-        num_envs=8,
-        num_steps=128,
-        learning_rate=1e-3,
-        gamma=0.999,
-        num_epochs=8,
-        policy=_EAGER,
-    ),
-    "a2c": _a2c(5e5, num_envs=16, num_steps=32, learning_rate=2e-3, gamma=0.999, policy=_EAGER),
-    "vpg": _vpg(5e5, num_envs=16, learning_rate=5e-3, gamma=0.999, policy=_EAGER),
-    "reinforce": _reinforce(5e5, num_envs=16, learning_rate=1e-2, gamma=0.999, policy=_EAGER),
-}
 
-_SWING_UP = {
-    "ppo": Preset(
-        "ppo",
-        ppo(
-            sampling=Steps(num_envs=64, num_steps=128),
-            estimator=GAE(gamma=0.995, lam=0.95),
-            # Rewards as they are: with scaled ones some seeds settle for leaving the track. V's
-            # gradient is then hundreds of times the policy's, which a common norm would stifle.
-            optimizer=Adam(learning_rate="linear:1e-3:0", max_grad_norm=None),
-            num_minibatches=8,
-            entropy="linear:0.03:0",
-            normalize_observations=True,
+@cache
+def _mountain_car_continuous() -> dict[str, Preset]:
+    return {
+        "ppo": _ppo(
+            2e5,
+            num_envs=8,
+            num_steps=128,
+            learning_rate=1e-3,
+            gamma=0.999,
+            num_epochs=8,
+            policy=_EAGER,
+        ),
+        "a2c": _a2c(5e5, num_envs=16, num_steps=32, learning_rate=2e-3, gamma=0.999, policy=_EAGER),
+        "vpg": _vpg(5e5, num_envs=16, learning_rate=5e-3, gamma=0.999, policy=_EAGER),
+        "reinforce": _reinforce(5e5, num_envs=16, learning_rate=1e-2, gamma=0.999, policy=_EAGER),
+    }
+
+
+@cache
+def _swing_up() -> dict[str, Preset]:
+    return {
+        "ppo": Preset(
+            "ppo",
+            ppo(
+                sampling=Steps(num_envs=64, num_steps=128),
+                estimator=GAE(gamma=0.995, lam=0.95),
+                # Rewards as they are: with scaled ones some seeds settle for leaving the track. V's
+                # gradient is then hundreds of times the policy's, which a common norm would stifle.
+                optimizer=Adam(learning_rate="linear:1e-3:0", max_grad_norm=None),
+                num_minibatches=8,
+                entropy="linear:0.03:0",
+                normalize_observations=True,
+                policy=_SQUASHED,
+            ),
+            3_000_000,
+        ),
+        # Some seeds learn to leave the track, and nothing else.
+        "a2c": Preset(
+            "a2c",
+            a2c(
+                sampling=Steps(num_envs=32, num_steps=32),
+                estimator=GAE(gamma=0.995, lam=0.95),
+                baseline=ValueFunction(optimizer=Adam(learning_rate=5e-3), num_steps=4),
+                optimizer=RMSProp(learning_rate="linear:2e-3:0", max_grad_norm=None),
+                entropy="linear:0.03:0",
+                normalize_observations=True,
+                policy=_SQUASHED,
+            ),
+            5_000_000,
+        ),
+        # Windows, with V for what lies beyond: a step after 4,096 transitions, not 16 episodes.
+        "vpg": _vpg_in_windows(
+            3e6,
+            Steps(32, 128),
+            GAE(gamma=0.995, lam=0.97),
+            3e-3,
+            entropy="linear:0.05:0",  # 0.03 and 5e-3 leave one seed in ten at −23
             policy=_SQUASHED,
         ),
-        3_000_000,
-    ),
-    # Some seeds learn to leave the track, and nothing else.
-    "a2c": Preset(
-        "a2c",
-        a2c(
-            sampling=Steps(num_envs=32, num_steps=32),
-            estimator=GAE(gamma=0.995, lam=0.95),
-            baseline=ValueFunction(optimizer=Adam(learning_rate=5e-3), num_steps=4),
-            optimizer=RMSProp(learning_rate="linear:2e-3:0", max_grad_norm=None),
+        "reinforce": _reinforce(
+            5e6,
+            num_envs=32,
+            learning_rate=5e-3,
+            gamma=0.99,
+            scale_advantages="batch",
             entropy="linear:0.03:0",
-            normalize_observations=True,
             policy=_SQUASHED,
         ),
-        5_000_000,
-    ),
-    # Windows, with V for what lies beyond: a step after 4,096 transitions, not after 16 episodes.
-    "vpg": _vpg_in_windows(
-        3e6,
-        Steps(32, 128),
-        GAE(gamma=0.995, lam=0.97),
-        3e-3,
-        entropy="linear:0.05:0",  # 0.03 and 5e-3 leave one seed in ten at −23
-        policy=_SQUASHED,
-    ),
-    "reinforce": _reinforce(
-        5e6,
-        num_envs=32,
-        learning_rate=5e-3,
-        gamma=0.99,
-        scale_advantages="batch",
-        entropy="linear:0.03:0",
-        policy=_SQUASHED,
-    ),
-}
+    }
 
-_CAR_RACE = {
-    "ppo": _ppo(
-        2e6,
-        num_envs=32,
-        num_steps=128,
-        learning_rate=1e-3,
-        gamma=0.9,  # a crash follows its cause within a few steps
-        # Where every lap is perfect, what is left of the advantages is noise: not to be blown up.
-        scale_advantages="none",
-    ),
-    "a2c": _a2c(1e6, num_envs=16, num_steps=32, learning_rate=2e-3, gamma=0.99),
-    "vpg": _vpg(6e5, num_envs=32, learning_rate=1e-2, gamma=0.99),
-    "reinforce": _reinforce(5e5, num_envs=64, learning_rate=1e-2, gamma=0.99),
-}
+
+@cache
+def _car_race() -> dict[str, Preset]:
+    return {
+        "ppo": _ppo(
+            2e6,
+            num_envs=32,
+            num_steps=128,
+            learning_rate=1e-3,
+            gamma=0.9,  # a crash follows its cause within a few steps
+            # Where every lap is perfect, what is left of the advantages is noise, not to be blown
+            # up.
+            scale_advantages="none",
+        ),
+        "a2c": _a2c(1e6, num_envs=16, num_steps=32, learning_rate=2e-3, gamma=0.99),
+        "vpg": _vpg(6e5, num_envs=32, learning_rate=1e-2, gamma=0.99),
+        "reinforce": _reinforce(5e5, num_envs=64, learning_rate=1e-2, gamma=0.99),
+    }
+
 
 _CALM = PolicySettings(initial_log_std=-0.5)
 """Small corrections to the steering, rather than a swerve into the wall."""
 
-_CAR_RACE_CONTINUOUS = {
-    "ppo": _ppo(1e6, num_envs=32, num_steps=128, learning_rate=2e-3, gamma=0.99, policy=_CALM),
-    "a2c": _a2c(1e6, num_envs=16, num_steps=32, learning_rate=2e-3, gamma=0.99, policy=_CALM),
-    "vpg": _vpg(8e5, num_envs=32, learning_rate=1e-2, gamma=0.95, policy=_CALM),
-    "reinforce": _reinforce(6e5, num_envs=64, learning_rate=1e-2, gamma=0.99, policy=_CALM),
-}
 
-_LUNAR_LANDER = {
-    "ppo": Preset(
-        "ppo",
-        ppo(
-            sampling=Steps(num_envs=16, num_steps=512),
-            estimator=GAE(gamma=0.995, lam=0.97),
-            optimizer=Adam(learning_rate="linear:1e-3:0"),
-            num_epochs=6,
-            num_minibatches=32,
-            entropy=0.005,
-            normalize_observations=True,
+@cache
+def _car_race_continuous() -> dict[str, Preset]:
+    return {
+        "ppo": _ppo(1e6, num_envs=32, num_steps=128, learning_rate=2e-3, gamma=0.99, policy=_CALM),
+        "a2c": _a2c(1e6, num_envs=16, num_steps=32, learning_rate=2e-3, gamma=0.99, policy=_CALM),
+        "vpg": _vpg(8e5, num_envs=32, learning_rate=1e-2, gamma=0.95, policy=_CALM),
+        "reinforce": _reinforce(6e5, num_envs=64, learning_rate=1e-2, gamma=0.99, policy=_CALM),
+    }
+
+
+@cache
+def _lunar_lander() -> dict[str, Preset]:
+    return {
+        "ppo": Preset(
+            "ppo",
+            ppo(
+                sampling=Steps(num_envs=16, num_steps=512),
+                estimator=GAE(gamma=0.995, lam=0.97),
+                optimizer=Adam(learning_rate="linear:1e-3:0"),
+                num_epochs=6,
+                num_minibatches=32,
+                entropy=0.005,
+                normalize_observations=True,
+            ),
+            1_000_000,
         ),
-        1_000_000,
-    ),
-    "a2c": Preset(
-        "a2c",
-        a2c(
-            sampling=Steps(num_envs=16, num_steps=256),
-            # λ = 1 asks nothing of a V that knows no landings yet, and with γ = 0.99 hovering
-            # costs: with less of either, it stays in the air.
-            estimator=GAE(gamma=0.99, lam=1.0),
-            baseline=ValueFunction(optimizer=Adam(learning_rate=1e-2), num_steps=5),
-            optimizer=RMSProp(learning_rate="linear:3e-3:0"),
+        "a2c": Preset(
+            "a2c",
+            a2c(
+                sampling=Steps(num_envs=16, num_steps=256),
+                # λ = 1 asks nothing of a V that knows no landings yet, and with γ = 0.99 hovering
+                # costs: with less of either, it stays in the air.
+                estimator=GAE(gamma=0.99, lam=1.0),
+                baseline=ValueFunction(optimizer=Adam(learning_rate=1e-2), num_steps=5),
+                optimizer=RMSProp(learning_rate="linear:3e-3:0"),
+                scale_advantages="batch",
+                normalize_observations=True,
+            ),
+            3_000_000,
+        ),
+        "vpg": _vpg_in_windows(1e7, Steps(16, 512), GAE(gamma=0.99, lam=1.0), 2e-3),
+        "reinforce": _reinforce(
+            4e6,
+            num_envs=16,
+            learning_rate=5e-3,
+            gamma=0.99,
+            # Two episodes each: few steps are lost while the others wait for the longest.
+            sampling=Episodes(num_envs=16, per_env=2),
             scale_advantages="batch",
-            normalize_observations=True,
         ),
-        3_000_000,
-    ),
-    "vpg": _vpg_in_windows(1e7, Steps(16, 512), GAE(gamma=0.99, lam=1.0), 2e-3),
-    "reinforce": _reinforce(
-        4e6,
-        num_envs=16,
-        learning_rate=5e-3,
-        gamma=0.99,
-        # Two episodes each: few steps are lost while the others wait for the longest.
-        sampling=Episodes(num_envs=16, per_env=2),
-        scale_advantages="batch",
-    ),
-}
+    }
 
-_HALF_CHEETAH = {
-    "ppo": Preset(
-        "ppo",
-        ppo(
-            sampling=Steps(num_envs=16, num_steps=256),
-            estimator=GAE(gamma=0.99, lam=0.95),
-            optimizer=Adam(learning_rate="linear:3e-4:0"),
-            num_epochs=10,
-            num_minibatches=32,
-            normalize_observations=True,
+
+@cache
+def _half_cheetah() -> dict[str, Preset]:
+    return {
+        "ppo": Preset(
+            "ppo",
+            ppo(
+                sampling=Steps(num_envs=16, num_steps=256),
+                estimator=GAE(gamma=0.99, lam=0.95),
+                optimizer=Adam(learning_rate="linear:3e-4:0"),
+                num_epochs=10,
+                num_minibatches=32,
+                normalize_observations=True,
+            ),
+            1_000_000,
         ),
-        1_000_000,
-    ),
-}
+    }
 
-PRESETS: dict[str, dict[str, Preset]] = {
-    "CartPole-v0": _CARTPOLE,
-    "CartPole-v1": _CARTPOLE,
-    "Acrobot-v1": _ACROBOT,
-    "Pendulum-v1": _PENDULUM,
-    "MountainCar-v0": _MOUNTAIN_CAR,
-    "MountainCarContinuous-v0": _MOUNTAIN_CAR_CONTINUOUS,
-    "CartPoleSwingUp-v0": _SWING_UP,
-    "CartPoleSwingUp-v1": _SWING_UP,
-    "CarRace-v0": _CAR_RACE,
-    "CarRaceContinuous-v0": _CAR_RACE_CONTINUOUS,
-    "LunarLander-v3": _LUNAR_LANDER,
-    "HalfCheetah-v5": _HALF_CHEETAH,
+
+PRESETS: dict[str, Callable[[], dict[str, Preset]]] = {
+    "CartPole-v0": _cartpole,
+    "CartPole-v1": _cartpole,
+    "Acrobot-v1": _acrobot,
+    "Pendulum-v1": _pendulum,
+    "MountainCar-v0": _mountain_car,
+    "MountainCarContinuous-v0": _mountain_car_continuous,
+    "CartPoleSwingUp-v0": _swing_up,
+    "CartPoleSwingUp-v1": _swing_up,
+    "CarRace-v0": _car_race,
+    "CarRaceContinuous-v0": _car_race_continuous,
+    "LunarLander-v3": _lunar_lander,
+    "HalfCheetah-v5": _half_cheetah,
 }
 
 
@@ -380,7 +416,7 @@ def _without_preset(algo: str) -> Preset:
 
 def _presets(env: str) -> dict[str, Preset]:
     """Those of an environment; Gymnasium calls our worlds `uphill/NAME`."""
-    return PRESETS.get(env.removeprefix("uphill/"), {})
+    return PRESETS.get(env.removeprefix("uphill/"), dict)()
 
 
 def settings_of(env: str, start: Preset, algorithm: Algorithm) -> str:

@@ -101,6 +101,8 @@ class Session:
             if stretch is None:
                 return state, memory, False
             state, memory = stretch.state, recorded(memory, stretch)
+            if remark := self.trainer.remark():
+                self.progress.say(remark)
             self._show(state, memory)
             if stretch.is_logged:
                 memory = self._log(stretch, memory)

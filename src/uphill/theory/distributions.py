@@ -182,6 +182,60 @@ class Bernoulli(eqx.Module):
         return Bernoulli(one - zero)
 
 
+class Product(eqx.Module):
+    """Several independent distributions, side by side: an action is a part of each.
+
+    log π(a) = Σ_k log π_k(a_k),   H = Σ_k H_k,   KL = Σ_k KL_k
+
+    An action is one row of numbers: `widths[k]` of them belong to part k (0: one number without an
+    axis, as of a single choice). Where some are not whole, all are floats; whole ones stay exact.
+    """
+
+    parts: "tuple[Any, ...]"
+    widths: tuple[int, ...] = eqx.field(static=True)
+
+    def of_parts(self, action: Shaped[Array, "*batch K"]) -> list[Shaped[Array, "..."]]:
+        """The part of an action that each distribution is of."""
+        whole = (Categorical, MultiCategorical, Bernoulli)
+        pairs = zip(self.parts, columns(action, self.widths), strict=True)
+        return [x.astype(jnp.int32) if isinstance(part, whole) else x for part, x in pairs]
+
+    def _joined(self, of_parts: list[Shaped[Array, "..."]]) -> Shaped[Array, "*batch K"]:
+        rows = [x if w else x[..., None] for x, w in zip(of_parts, self.widths, strict=True)]
+        dtype = jnp.result_type(*rows)
+        return jnp.concatenate([row.astype(dtype) for row in rows], -1)
+
+    def sample(self, key: PRNGKeyArray) -> Shaped[Array, "*batch K"]:
+        keys = jax.random.split(key, len(self.parts))
+        return self._joined([part.sample(k) for part, k in zip(self.parts, keys, strict=True)])
+
+    def mode(self) -> Shaped[Array, "*batch K"]:
+        return self._joined([part.mode() for part in self.parts])
+
+    def log_prob(self, action: Shaped[Array, "*batch K"]) -> Float[Array, "*batch"]:
+        pairs = zip(self.parts, self.of_parts(action), strict=True)
+        return jnp.stack([part.log_prob(x) for part, x in pairs], -1).sum(-1)
+
+    def entropy(self) -> Float[Array, "*batch"]:
+        return jnp.stack([part.entropy() for part in self.parts], -1).sum(-1)
+
+    def kl(self, other: "Product") -> Float[Array, "*batch"]:
+        pairs = zip(self.parts, other.parts, strict=True)
+        return jnp.stack([part.kl(of_other) for part, of_other in pairs], -1).sum(-1)
+
+    def mixed_with_uniform(self, epsilon: Scalar) -> "Product":
+        """Only where every part is of finitely many actions."""
+        return Product(tuple(x.mixed_with_uniform(epsilon) for x in self.parts), self.widths)
+
+
+def columns(row: Any, widths: tuple[int, ...]) -> list[Any]:
+    """Rows of numbers, split along the last axis; a part of width 0 is one number."""
+    ends = np.cumsum([max(width, 1) for width in widths]).tolist()
+    starts = [0, *ends[:-1]]
+    parts = zip(starts, ends, widths, strict=True)
+    return [row[..., a:b] if width else row[..., a] for a, b, width in parts]
+
+
 def _log_mixture(
     log_p: Float[Array, "*batch"], epsilon: Scalar, num_actions: int
 ) -> Float[Array, "*batch"]:

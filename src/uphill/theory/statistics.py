@@ -3,6 +3,7 @@
 Reference: Agarwal et al. (2021), https://arxiv.org/abs/2108.13264
 """
 
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -15,15 +16,15 @@ FEW_SEEDS = 5
 _CURVE_RESAMPLES = 500  # of whole curves: a band is looked at, a number is quoted
 
 
-def interquartile_mean(values: np.ndarray, axis: int = -1) -> Any:
+def interquartile_mean(values: np.ndarray | Sequence[float], axis: int = -1) -> Any:
     """The mean of the middle half: as robust as a median, and less noisy.
 
     It is SciPy's `trim_mean(values, 0.25)`, whose import would take longer than a short training.
     """
-    values = np.moveaxis(np.asarray(values), axis, -1)
-    cut = values.shape[-1] // 4
-    last = values.shape[-1] - cut
-    return np.partition(values, (cut, last - 1), axis=-1)[..., cut:last].mean(-1)
+    along = np.moveaxis(np.asarray(values), axis, -1)
+    cut = along.shape[-1] // 4
+    last = along.shape[-1] - cut
+    return np.partition(along, (cut, last - 1), axis=-1)[..., cut:last].mean(-1)
 
 
 def confidence_interval(values: Float[np.ndarray, " n"]) -> tuple[float, float]:

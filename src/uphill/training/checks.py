@@ -9,6 +9,7 @@ from gymnasium import spaces
 from uphill.errors import UphillError
 from uphill.parts.sampling import Sampling
 from uphill.policies.policy import PolicySettings
+from uphill.words import option
 
 _MOST_TRANSITIONS = 10**8
 
@@ -34,7 +35,7 @@ def check_episodes(name: str, sampling: Sampling, max_episode_steps: int | None)
     if sampling.has_whole_episodes and max_episode_steps is None:
         raise UphillError(
             f"{name} has no time limit, so whole episodes may never end: give it one, such as "
-            "--max-episode-steps 1000 (max_episode_steps=1000 in Python)."
+            f"{option('max_episode_steps', 1000)}."
         )
     if sampling.has_whole_episodes:
         most = sampling.most_transitions(max_episode_steps)
@@ -42,7 +43,8 @@ def check_episodes(name: str, sampling: Sampling, max_episode_steps: int | None)
             raise UphillError(
                 f"{name} has a time limit of {max_episode_steps:,} steps, and whole episodes of "
                 f"{sampling.num_envs} environments may then be {most:,} steps in one update, more "
-                "than memory holds: use a smaller --max-episode-steps, or fewer --envs."
+                "than memory holds: use a smaller "
+                f"{option('max_episode_steps')}, or fewer {option('envs')}."
             )
 
 
@@ -57,8 +59,8 @@ def check_policy(name: str, space: gymnasium.Space, policy: PolicySettings) -> N
         value = getattr(policy, field)
         if value != getattr(usual, field):
             raise UphillError(
-                f"{field} is {value!r}, a setting for continuous actions, and those of {name} are "
-                f"{space}: leave it out."
+                f"{option(f'policy.{field}')} is {value!r}, a setting for continuous actions, and "
+                f"those of {name} are {space}: leave it out."
             )
 
 

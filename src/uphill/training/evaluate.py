@@ -23,14 +23,14 @@ from uphill.envs.base import CompiledEnvironment
 from uphill.envs.make import EnvironmentChoice, make_env
 from uphill.errors import UphillError
 from uphill.learning.learner import take
-from uphill.policies.actions import Bounded, action_kind_of
+from uphill.policies.actions import is_for
 from uphill.policies.actor import Actor
-from uphill.policies.encodings import encoding_of, is_of
+from uphill.policies.encodings import is_of
 from uphill.theory.statistics import summarize
 from uphill.training.programs import compiled
 from uphill.training.seeds import over_seeds, seed_keys
 from uphill.trajectory import Array
-from uphill.words import fitted
+from uphill.words import fitted, option
 
 LONGEST = 10_000
 """Steps after which an evaluation cuts off an episode of an environment without a time limit."""
@@ -114,7 +114,7 @@ class Evaluator:
             self._say(
                 f"{num_cut.sum():,} of {grid.shape[0] * valid.sum():,} episodes of the evaluation "
                 f"were cut off after {_longest(self._env):,} steps, and count what they had: "
-                f"{self.name} has no time limit, and --max-episode-steps gives it one."
+                f"{self.name} has no time limit, and {option('max_episode_steps')} gives it one."
             )
             self._say = None  # once
         halves = (self._deterministic, ~self._deterministic)
@@ -124,13 +124,11 @@ class Evaluator:
         """Raises:
         UphillError: unless the environments have the spaces that the policies know.
         """
-        known = actors.policy.action_kind
-        family = known.family if isinstance(known, Bounded) else "gaussian"
-        kind = action_kind_of(self._env.action_space, family)
-        space = self._env.observation_space
+        seen, given = self._env.observation_space, self._env.action_space
+        encoding, kind = actors.encoding, actors.policy.action_kind
         for what, found, expected, is_same in (
-            ("observations", encoding_of(space), actors.encoding, is_of(actors.encoding, space)),
-            ("actions", kind, known, kind == known),
+            ("observations", seen, encoding, is_of(encoding, seen)),
+            ("actions", given, kind, is_for(kind, given)),
         ):
             if not is_same:
                 raise UphillError(
@@ -187,7 +185,7 @@ def evaluate_actors(
 
 def _act(
     actor: Actor, observation: PyTree, key: PRNGKeyArray, deterministic: Bool[Array, " N"]
-) -> tuple[Array, Array]:
+) -> tuple[Array, PyTree]:
     """The action, and that for the environment."""
     distribution = actor(observation)
     sampled, mode = distribution.sample(key), distribution.mode()
@@ -250,7 +248,7 @@ def _episodes_in_pool(most: int) -> Any:
 @jax.jit
 def _act_at(
     actor: Actor, observation: PyTree, key: PRNGKeyArray, t: Array, deterministic: Array
-) -> tuple[Array, Array]:
+) -> tuple[Array, PyTree]:
     return _act(actor, observation, jax.random.fold_in(key, t), deterministic)
 
 
@@ -259,7 +257,7 @@ def _episodes_on_host(
 ) -> tuple[Float[np.ndarray, "N Q"], Int[np.ndarray, " N"]]:
     def act(observation: PyTree, t: int) -> tuple:
         acted = _act_at(actor, observation, key, np.int32(t), deterministic)
-        action, env_action = map(np.asarray, acted)
+        action, env_action = jax.tree.map(np.asarray, acted)
         return action, None, actor.policy.action_kind.on_host(action, env_action)
 
     returns = np.zeros((env.num_envs, quota.max()), np.float64)

@@ -200,7 +200,8 @@ class Host(Outside):
 
         def act_on_host(observation: PyTree, t: int) -> tuple:
             acted = policy(actors, uniform, observation, keys, np.int32(t))
-            action, log_prob, env_action = map(np.asarray, acted)
+            action, log_prob = map(np.asarray, acted[:2])
+            env_action = jax.tree.map(np.asarray, acted[2])
             return action, log_prob, kind.on_host(action, env_action)
 
         return collect_on_host(self.env, act_on_host, lanes, num_rows, sampling.quota)

@@ -125,7 +125,7 @@ def population_of(
 def act_by_seed(actors: PyTree, uniform: Array | None, num_seeds: int) -> Act:
     """One policy for each seed's lanes, over flat lanes."""
 
-    def act(observation: PyTree, keys: Keys) -> tuple[Array, Array, Array]:
+    def act(observation: PyTree, keys: Keys) -> tuple[Array, Array, PyTree]:
         by_seed = jax.tree.map(lambda x: x.reshape(num_seeds, -1, *x.shape[1:]), observation)
         out = jax.vmap(lambda actor, *rest: actor.act(*rest))(actors, by_seed, keys, uniform)
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), out)

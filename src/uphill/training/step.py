@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import PyTree
 
 from uphill.collecting.compiled import collect
 from uphill.collecting.lanes import Keys, Lanes, start_lanes, statistics
@@ -52,7 +53,7 @@ def collect_and_learn(
     key_environment, key_act, key_update = keys_of(key, learner.num_updates)
     now = algorithm_now(algorithm, num_steps, learner.num_transitions)
 
-    def act(observation: Any, key: Keys) -> tuple[Array, Array, Array]:
+    def act(observation: Any, key: Keys) -> tuple[Array, Array, PyTree]:
         return learner.actor.act(observation, key, now.uniform)
 
     if lanes is None:

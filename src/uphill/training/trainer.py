@@ -19,7 +19,7 @@ from uphill.learning.learner import Learner, make_learner, policy_of, stack, tak
 from uphill.parts import Algorithm
 from uphill.policies.actions import action_kind_of
 from uphill.policies.actor import Actor
-from uphill.policies.encodings import Encoding, encoding_of, is_of
+from uphill.policies.encodings import Encoding, encoding_of, ignoring, is_of
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.trained import TrainedPolicy
 from uphill.training.checks import check_episodes, check_numbers, check_policy
@@ -82,7 +82,12 @@ class Trainer:
             self.encoding = encoding_of_env(self.env, categories)
         else:
             self.encoding = encoding_of(self.env.observation_space, categories)
-        self.action_kind = action_kind_of(self.env.action_space, algorithms[0].policy.distribution)
+        self.encoding = ignoring(self.encoding, choice.alterations.drop_observations)
+        policy = algorithms[0].policy
+        is_clipped = isinstance(self.env, HostEnvironment) and self.env.is_clipped
+        self.action_kind = action_kind_of(
+            self.env.action_space, policy.distribution, policy.action_bounds, is_clipped
+        )
         self.seconds = 0.0
         """seconds that updates took up to now, compiling included"""
         self._programs = programs = Programs()
@@ -106,6 +111,10 @@ class Trainer:
     def compiling_since(self) -> float | None:
         """When it began to compile what it needs now, by `time.monotonic`; else None."""
         return self._programs.waiting_since
+
+    def remark(self) -> str | None:
+        """What is to be told of the environments, if there is something new."""
+        return self.env.remark() if isinstance(self.env, HostEnvironment) else None
 
     def start(self) -> TrainState:
         """The state before the first update.

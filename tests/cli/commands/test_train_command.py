@@ -88,7 +88,7 @@ def test_environment_is_found_wherever_it_stands() -> None:
     ):
         options, _, preset = parsed(*argv)
         assert (options.env, options.seed) == ("CartPole-v1", 3)
-        assert preset.steps == 100_000  # that of CartPole, not the general one
+        assert preset.steps == presets.preset("CartPole-v1").steps  # not the general one
 
 
 def test_help_of_an_algorithm_shows_every_setting_with_its_docstring(
@@ -227,7 +227,7 @@ def test_a_switch_of_ones_own_part_swallows_no_environment(
     ):
         options, algorithm, preset = parsed(*argv)
         assert (options.env, options.seed) == ("CartPole-v1", 3)
-        assert preset.steps == 100_000
+        assert preset.steps == presets.preset("CartPole-v1").steps
         assert algorithm.surrogate.is_cut
     options, algorithm, _ = parsed("--surrogate", name, "--surrogate.no-is-cut", "Acrobot-v1")
     assert (options.env, algorithm.surrogate.is_cut) == ("Acrobot-v1", False)

@@ -275,6 +275,22 @@ def test_a_space_that_is_replaced_in_reset_is_told():
         Checked(Growing()).reset(seed=0)
 
 
+def test_actions_that_are_replaced_are_told():
+    class Choosing(python_envs.Counting):
+        def step(self, action):
+            self.action_space = spaces.Discrete(self.t + 2)
+            return super().step(action)
+
+    env = Checked(Choosing())
+    env.reset(seed=0)
+    env.step(0)
+    env.reset()
+    env.step(0)
+    env.step(0)
+    with pytest.raises(UphillError, match=r"its action_space \(Discrete\(2\) became Discrete\(3\)"):
+        env.reset()
+
+
 @pytest.mark.parametrize("where", ["reset", "step"])
 def test_an_environment_that_ends_the_program_is_told(where):
     env = python_envs.Counting()

@@ -3,8 +3,6 @@
 import itertools
 
 import numpy as np
-import pytest
-from scipy.stats import trim_mean
 
 from uphill.sessions.display.readings import (
     POINTS,
@@ -12,17 +10,10 @@ from uphill.sessions.display.readings import (
     Pause,
     View,
     ending,
-    middle,
     progress,
     resample,
     sparkline,
 )
-
-
-@pytest.mark.parametrize("num_values", [1, 2, 3, 4, 5, 8, 13])
-def test_the_middle_is_scipys_interquartile_mean(num_values: int) -> None:
-    values = np.random.default_rng(num_values).normal(size=num_values)
-    assert middle(values) == pytest.approx(trim_mean(values, 0.25))
 
 
 def test_fewer_columns_than_points_are_means_that_forget_none() -> None:

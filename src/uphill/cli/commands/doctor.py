@@ -1,12 +1,12 @@
 """`uphill doctor`."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction, arg
 
 from uphill.cli.output import stdout_for
-from uphill.cli.parsing import parse, take_env_kwargs
+from uphill.cli.parsing import JSON_OBJECT, parse, take_env_kwargs
 from uphill.runs.settings import BackendName
 
 
@@ -24,6 +24,12 @@ class DoctorOptions:
     """Cut episodes off after so many steps, in place of the environment's own time limit."""
     wrappers: Annotated[UseAppendAction[tuple[str, ...]], arg(name="wrapper")] = ()
     """Wrap the environment, as `uphill train` does; may be given twice."""
+    drop_observations: Annotated[
+        UseAppendAction[tuple[str, ...]], arg(name="drop-observation")
+    ] = ()
+    """Leave a key of a Dict observation out; may be given twice."""
+    reset_options: Annotated[dict[str, Any] | None, JSON_OBJECT] = None
+    """What every reset of the environment is given as its options."""
     seed: int = 0
     """Seed of everything that is random."""
     steps: int | None = None
@@ -47,6 +53,8 @@ def command(argv: list[str]) -> None:
             env_kwargs=env_kwargs,
             max_episode_steps=options.max_episode_steps,
             wrappers=options.wrappers,
+            drop_observations=options.drop_observations,
+            reset_options=options.reset_options,
             seed=options.seed,
             steps=options.steps,
             quiet=options.quiet,

@@ -11,7 +11,7 @@ from uphill.cli.errors import WrongCommandLine
 from uphill.cli.flags import SCHEDULE, Flag, option_flags, setting_flags
 from uphill.cli.help import Group
 from uphill.cli.output import stdout_for
-from uphill.cli.parsing import parse, take_env_kwargs
+from uphill.cli.parsing import JSON_OBJECT, parse, take_env_kwargs
 from uphill.cli.part_flags import switches_in, take_part_types, unchecked
 from uphill.cli.suggestions import names_environment, without_flag
 from uphill.runs.settings import Options, Settings, SinkName
@@ -33,6 +33,10 @@ class TrainOptions(Settings, Options):
     init_from: Path | None = None
     is_async: Annotated[bool, arg(name="async-envs")] = Settings.is_async
     wrappers: Annotated[UseAppendAction[tuple[str, ...]], arg(name="wrapper")] = ()
+    drop_observations: Annotated[
+        UseAppendAction[tuple[str, ...]], arg(name="drop-observation")
+    ] = ()
+    reset_options: Annotated[dict[str, Any] | None, JSON_OBJECT] = None
     log: UseAppendAction[tuple[SinkName, ...]] = ()
 
 
@@ -129,6 +133,7 @@ _TITLES = {
     "what to train": ("env", "algo", "steps", "seed", "seeds", "envs", "init_from"),
     "when and what to measure": ("stop_when_solved", "eval_every", "episodes"),
     "what to write and show": ("out", "log", "checkpoint_every", "quiet", "json"),
+    "what runs it": ("backend", "threads", "async_envs"),
 }
 
 
@@ -155,7 +160,9 @@ def _algorithms() -> list[str]:
 def _algorithm_groups(algorithm: Any) -> Iterator[Group]:
     """The settings of the whole, then those of each part below what it is."""
     flags = list(setting_flags(algorithm))
-    parts = list(dict.fromkeys(flag.path.partition(".")[0] for flag in flags if "." in flag.path))
+    first = dict.fromkeys(flag.path.partition(".")[0] for flag in flags)
+    settings = {flag.path for flag in flags} - set(_PARTS)
+    parts = [name for name in first if name not in settings]
     whole = [flag for flag in flags if flag.path.partition(".")[0] not in parts]
     for part in parts:
         own = [flag for flag in flags if flag.path.partition(".")[0] == part]

@@ -5,7 +5,7 @@ No rule touches an environment, or knows what another rule found but by asking i
 
 from uphill.doctor.facts import EnvironmentFacts
 from uphill.doctor.finding import Finding, Severity
-from uphill.doctor.rules import actions, contract, episodes, learning, observations, rewards
+from uphill.doctor.rules import actions, contract, episodes, learning, observations, rewards, unseen
 
 RULES = (
     contract.could_not_be_played_on,
@@ -16,10 +16,13 @@ RULES = (
     actions.without_effect,
     observations.constant_numbers,
     rewards.is_sparse,
+    unseen.depends_on_what_is_not_seen,
     learning.no_better_than_random,
     learning.constant_as_good,
     observations.duplicate_numbers,
     observations.badly_scaled_numbers,
+    observations.categories_as_bytes,
+    observations.written_over,
     rewards.badly_scaled_rewards,
     episodes.no_time_limit,
     episodes.time_limit_as_termination,

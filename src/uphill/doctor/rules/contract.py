@@ -3,6 +3,7 @@
 from uphill.doctor.facts import Complaint, EnvironmentFacts, Play
 from uphill.doctor.finding import Finding, Name, Severity
 from uphill.doctor.rules.episodes import not_repeatable
+from uphill.doctor.rules.observations import written_over
 
 _RARE = 0.01
 _BROKEN: dict[Name, str] = {
@@ -91,7 +92,7 @@ def training_refused(facts: EnvironmentFacts) -> list[Finding]:
 
 def checker_said(facts: EnvironmentFacts) -> list[Finding]:
     """What Gymnasium's checker says: of less weight where it repeats a finding of ours."""
-    ours = (could_not_be_played_on, returned_what_it_should_not, not_repeatable)
+    ours = (could_not_be_played_on, returned_what_it_should_not, not_repeatable, written_over)
     is_known = facts.is_old or any(rule(facts) for rule in ours)
     return [
         Finding(

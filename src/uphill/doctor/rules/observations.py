@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float
 
 from uphill.doctor.facts import EnvironmentFacts
 from uphill.doctor.finding import Finding
-from uphill.doctor.numbers import is_measured, number_names
-from uphill.words import among, number
+from uphill.doctor.numbers import images_of_bytes, is_measured, is_pixel, number_names
+from uphill.words import among, number, option
 
 _MANY = 512
 """Of more numbers (pictures) none is looked at alone."""
@@ -16,6 +16,8 @@ _FEW_ROWS, _FEW_EPISODES = 20, 3
 _DISTINCT = 10
 """Values that a number has taken before it can be said to repeat another one."""
 _HUGE, _TINY, _UNEQUAL = 100.0, 0.01, 1000.0
+_MOST_CATEGORIES = 32
+"""Of more, numbers from 0 on may be a dark image."""
 
 
 def constant_numbers(facts: EnvironmentFacts) -> list[Finding]:
@@ -34,6 +36,7 @@ def constant_numbers(facts: EnvironmentFacts) -> list[Finding]:
                 "Return what the agent needs to know; a copy, not the array of the first step.",
             )
         ]
+    constant &= ~np.array(is_pixel(facts.observation_space), bool)
     if not constant.any() or len(constant) > _MANY or not _has_begun_anew(facts):
         return []
     which = _listed(facts, np.flatnonzero(constant))
@@ -54,7 +57,8 @@ def duplicate_numbers(facts: EnvironmentFacts) -> list[Finding]:
     rows = _rows(facts)
     if len(rows) < _FEW_ROWS or rows.shape[1] > _MANY or not _has_begun_anew(facts):
         return []
-    pairs = duplicates(rows)
+    pixel = is_pixel(facts.observation_space)
+    pairs = [(a, b) for a, b in duplicates(rows) if not (pixel[a] or pixel[b])]
     if not pairs:
         return []
     all_names = number_names(facts.observation_space)
@@ -98,6 +102,54 @@ def badly_scaled_numbers(facts: EnvironmentFacts) -> list[Finding]:
             f"{seen} Networks learn best from numbers around 1.",
             "Train with --normalize-observations, as the command below does, or divide each number "
             "by its usual size in the environment.",
+        )
+    ]
+
+
+def categories_as_bytes(facts: EnvironmentFacts) -> list[Finding]:
+    """Images of bytes that hold small numbers only."""
+    found = categories_seen(facts)
+    if not found:
+        return []
+    seen = [f"The bytes of {name} were 0 to {most}" for name, most in found]
+    largest = max(most for _, most in found)
+    return [
+        Finding(
+            "observation-categories",
+            "advice",
+            f"{'; '.join(seen)} in {len(_rows(facts)):,} observations, of 255: that looks like "
+            "categories, as of the cells of a grid, and not like brightness.",
+            f"If they are, train with {option('observation_categories', 1 + largest)} (one more "
+            "than the largest), as the command below does; if not, let the brightest be 255.",
+        )
+    ]
+
+
+def categories_seen(facts: EnvironmentFacts) -> list[tuple[str, int]]:
+    """Images whose bytes look like categories, and the largest of each."""
+    rows = _rows(facts)
+    if len(rows) < _FEW_ROWS:
+        return []
+    largest = [
+        (name, int(rows[:, part].max())) for name, part in images_of_bytes(facts.observation_space)
+    ]
+    return [(name, most) for name, most in largest if 1 < most < _MOST_CATEGORIES]
+
+
+def written_over(facts: EnvironmentFacts) -> list[Finding]:
+    """Observations that change after they were returned."""
+    count = sum(play.overwritten for play in facts.plays)
+    if not count:
+        return []
+    steps = sum(len(play.rewards) for play in facts.plays)
+    return [
+        Finding(
+            "observation-overwritten",
+            "advice",
+            f"{count:,} observations in {steps:,} steps were written over by a later step: it "
+            "returns the same array again and again.",
+            "Return a copy (`return self.state.copy()`): Uphill makes one, but whoever else keeps "
+            "an observation, as for a replay memory, finds it changed.",
         )
     ]
 

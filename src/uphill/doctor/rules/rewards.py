@@ -9,7 +9,7 @@ from uphill.words import number
 _FEWEST = 50
 """Steps of random play before anything is said."""
 _FEW_EPISODES = 10
-_RARE = 0.01
+_RARE = 0.05
 """The part of the episodes that may earn something else, and rewards are still sparse."""
 _HUGE, _TINY = 100.0, 1e-3
 

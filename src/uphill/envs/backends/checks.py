@@ -4,6 +4,7 @@ A vector environment would cast or broadcast a wrong observation without a word.
 predicate ("returned …", "raised …"): `HostEnvironment` puts the environment and the step before it.
 """
 
+import importlib
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from uphill.words import listed
 _GYMNASIUM = Path(gymnasium.__file__).parent
 _NOT_THEIRS = (
     str(Path(__file__).parents[1]),
+    *(str(Path(importlib.__file__).parent), "<frozen importlib"),
     *(str(_GYMNASIUM / part) for part in ("core.py", "vector", "wrappers", "envs/registration.py")),
 )
 
@@ -40,7 +42,7 @@ class Checked(gymnasium.Wrapper):
 
     def __init__(self, env: gymnasium.Env) -> None:
         super().__init__(env)
-        self._space = env.observation_space
+        self._space, self._actions = env.observation_space, env.action_space
         self._is_plain = type(self._space) is spaces.Box
         self._bounds = None if _has_all(self._space) else _integer_bounds(self._space)
 
@@ -58,6 +60,13 @@ class Checked(gymnasium.Wrapper):
             raise UphillError(
                 f"replaced its observation_space in reset ({self._space} became {space}): a policy "
                 "sees one space, so set it once, in __init__."
+            )
+        actions = self.env.action_space
+        if actions is not self._actions and actions != self._actions:
+            raise UphillError(
+                f"replaced its action_space ({self._actions} became {actions}): a policy chooses "
+                "among the same actions at every step, so set it once, in __init__, and let step "
+                "do nothing for those that are not allowed now."
             )
         return check_observation(self._space, result[0]), _read(result[1])
 

@@ -2,6 +2,7 @@
 
 import difflib
 import multiprocessing
+import re
 import signal
 import weakref
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from gymnasium.vector.async_vector_env import AsyncState
 from jaxtyping import PyTree
 
 from uphill.envs.alterations import UNALTERED, Alterations
+from uphill.envs.backends.bounds import BoundsWatch
 from uphill.envs.backends.checks import (
     Checked,
     check_environment,
@@ -26,7 +28,7 @@ from uphill.envs.backends.checks import (
     own_traceback,
     too_large,
 )
-from uphill.envs.backends.old_gym import adapt, has_old_signatures, takes_seeds
+from uphill.envs.backends.old_gym import accepts, adapt, has_old_signatures, takes_seeds
 from uphill.envs.ids import OURS
 from uphill.envs.importing import imported
 from uphill.errors import UphillError
@@ -34,6 +36,8 @@ from uphill.trajectory import fits_32_bits
 from uphill.words import listed
 
 EnvironmentMaker = Callable[..., Any]
+_OLD_ATARI = re.compile(r"^ALE/|(-ram)?(NoFrameskip|Deterministic)?-v\d+$")
+"""What older names of Atari's games have around the game"""
 
 
 class PythonEnvironment(NamedTuple):
@@ -43,6 +47,8 @@ class PythonEnvironment(NamedTuple):
     max_episode_steps: int | None
     reward_threshold: float | None
     notice: str | None
+    is_clipped: bool = False
+    """whether `ClipAction` around it hides the bounds of its actions"""
 
 
 def spec_of(env_id: str) -> EnvSpec:
@@ -52,11 +58,22 @@ def spec_of(env_id: str) -> EnvSpec:
         UphillError: if it knows nothing; it names the nearest that it knows.
     """
     module, _, name = env_id.rpartition(":")
-    if module:
-        imported(module, env_id)
+    if module.endswith(".py"):
+        written = module.removesuffix(".py").replace("/", ".").strip(".")
+        raise UphillError(
+            f"{env_id!r} names a file, where a module is imported: write it without .py, "
+            f"{written}:{name}."
+        )
+    found = getattr(imported(module, env_id), name, None) if module else None
     for known in (name, f"{OURS}{name}"):
         if known in gymnasium.registry:
             return gymnasium.registry[known]
+    if callable(found):
+        raise UphillError(
+            f"{env_id!r} is no environment's ID, but what may make one: register it in the module, "
+            f"gymnasium.register('{name}-v0', {name}), and name {module}:{name}-v0; in Python give "
+            f"it itself, uphill.train({module}.{name})."
+        )
     where = f" in the module {module!r}" if module else ""
     raise UphillError(f"There is no environment {name!r}{where}: {suggestion(name)}")
 
@@ -65,6 +82,12 @@ def suggestion(name: str, more: tuple[str, ...] = ()) -> str:
     """Where to look instead of `name`: the nearest that Gymnasium knows, or among `more`."""
     theirs = (known for known in gymnasium.registry if not known.startswith(OURS))
     known = {known.lower(): known for known in (*theirs, *more)}
+    game = known.get(f"{_OLD_ATARI.sub('', name).lower()}-v5")
+    if game is not None and game not in gymnasium.registry:
+        return f"did you mean {game}, which skips and stacks frames by itself?"
+    module, _, rest = name.rpartition(".")
+    if module.isidentifier() and rest.isidentifier():
+        return f"an environment of a module of yours is written {module}:ID, as it is registered."
     near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     if not near:
         return "`uphill envs` lists what exists."
@@ -85,12 +108,14 @@ def prepare(
     source = spec_of(env) if isinstance(env, str) else env
     try:
         bare = make_bare(source, env_kwargs)
+        _check_options(bare, alterations)
         is_old, is_seeded = has_old_signatures(bare), takes_seeds(bare)
         getattr(bare, "close", lambda: None)()
         factory = factory_of(source, env_kwargs, is_old, alterations)
         made = factory()
         limit = checked_time_limit(made, alterations)
         threshold = _threshold(made)
+        is_clipped = has_clip_action(made)
         made.close()
     except (Exception, SystemExit) as error:
         raise unmakeable(name, env_kwargs, error) from error
@@ -98,7 +123,17 @@ def prepare(
     if is_old:
         notice = f"{name} has signatures of the old Gym (4-value step, bare reset): adapted."
         notice += "" if is_seeded else " It takes no seed, so runs with it can't be repeated."
-    return PythonEnvironment(factory, limit, threshold, notice)
+    return PythonEnvironment(factory, limit, threshold, notice, is_clipped)
+
+
+def _check_options(env: Any, alterations: Alterations) -> None:
+    """Raises:
+    UphillError: if options are given to a `reset` that takes none.
+    """
+    if alterations.reset_options is None:
+        return
+    if not accepts(getattr(env, "unwrapped", env).reset, "options"):
+        raise UphillError("has a reset that takes no options: leave out reset_options.")
 
 
 def make_bare(env: EnvSpec | EnvironmentMaker, env_kwargs: dict[str, Any]) -> Any:
@@ -180,6 +215,15 @@ def time_limit(env: Any) -> int | None:
     return min(limits, default=None)
 
 
+def has_clip_action(env: Any) -> bool:
+    """Whether one of its wrappers is `ClipAction`, which says that any action will do."""
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, gymnasium.wrappers.ClipAction):
+            return True
+        env = env.env
+    return False
+
+
 def _threshold(env: Any) -> float | None:
     """The return that solves it; of rewards that a wrapper changes nobody knows."""
     spec, inner = env.spec, env
@@ -253,11 +297,14 @@ class HostEnvironment:
         max_episode_steps: int | None,
         reward_threshold: float | None,
         action_dtype: np.dtype | None = None,
+        is_clipped: bool = False,
     ) -> None:
-        """`action_dtype` is that of what takes another than its action space says."""
+        """`action_dtype` is that of what takes another than its action space says; `is_clipped`
+        says that `ClipAction` hides the bounds of the actions."""
         self.name = name
         self.num_envs = len(lane_seeds)
         self.max_episode_steps = max_episode_steps
+        self.is_clipped = is_clipped
         self.reward_threshold = reward_threshold
         # A pool calls itself a vector environment too, but was seeded when it was made, and its
         # spaces are those of one environment.
@@ -277,6 +324,8 @@ class HostEnvironment:
             self._end = weakref.finalize(self, _end_processes, vector)
         self._seeds: list[int] | None = lane_seeds if is_vector else None
         self._num_steps = 0
+        self._watch = BoundsWatch(self.observation_space)
+        self._remark: str | None = None
         self._first: PyTree[np.ndarray] | None = None
 
     def peek(self) -> PyTree[np.ndarray]:
@@ -294,20 +343,28 @@ class HostEnvironment:
         self._seeds = None
         observation = self._guarded("reset", lambda: self._vector.reset(**keywords))[0]
         self._check_observation(observation)
+        self._look(observation)
         return observation
 
+    def remark(self) -> str | None:
+        """What is to be told of the environment, if there is something new."""
+        remark, self._remark = self._remark, None
+        return remark
+
     def step(
-        self, action: np.ndarray
+        self, action: PyTree[np.ndarray]
     ) -> tuple[PyTree[np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
         """Observation, reward, terminated, truncated."""
         self._num_steps += 1
-        action = np.asarray(action, self._action_dtype)
+        if self._action_dtype is not None:  # a Dict or a Tuple has none of its own
+            action = np.asarray(action, self._action_dtype)
         observation, reward, terminated, truncated, _ = self._guarded(
             "step", lambda: self._vector.step(action)
         )
         if not fits_32_bits(reward):
             raise self._complaint("reward", reward)
         self._check_observation(observation)
+        self._look(observation)
         return observation, reward, terminated, truncated
 
     def close(self) -> None:
@@ -333,6 +390,10 @@ class HostEnvironment:
         return UphillError(
             f"{self.name}, at step {self._num_steps} of each environment, {predicate}"
         )
+
+    def _look(self, observation: PyTree[np.ndarray]) -> None:
+        if found := self._watch.look(self._num_steps, observation):
+            self._remark = str(self._error(found))
 
     def _check_observation(self, observation: PyTree, path: str = "observation") -> None:
         if isinstance(observation, dict):

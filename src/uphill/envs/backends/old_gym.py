@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
-from uphill.envs.backends.checks import check_observation, check_step, is_true
+from uphill.envs.backends.checks import check_observation, check_reset, check_step, is_true
 from uphill.errors import UphillError
 
 _SLIP = (
@@ -89,6 +89,8 @@ def has_old_signatures(env: Any) -> bool:
     if not (accepts(base.reset, "seed") and accepts(base.reset, "options")):
         return True
     first = base.reset(seed=0)
+    if first is None:
+        check_reset(first)
     is_old_reset = not is_modern_reset(first, base.observation_space)
     result = base.step(base.action_space.sample())
     if isinstance(result, tuple) and len(result) == 4:

@@ -12,10 +12,10 @@ from uphill.sessions.display.readings import (
     Pause,
     View,
     ending,
-    middle,
     progress,
     sparkline,
 )
+from uphill.theory.statistics import interquartile_mean
 from uphill.words import count, duration, number, percent
 
 ROWS = 8
@@ -97,14 +97,14 @@ def _table(view: View, curve: Curve, width: int, height: int) -> Iterator[Text]:
     table = curve.of_seeds()
     if not table.size:
         if view.known_returns:
-            yield Text(f" return {number(middle(view.known_returns))}")
+            yield Text(f" return {number(interquartile_mean(view.known_returns))}")
         return
     num_seeds = len(view.seeds)
     if num_seeds > min(ROWS, height):
         middles = _middles(table)
         ends = _ends(middles)
         yield _heads("", ends, width)
-        yield _row("IQM", middle(view.known_returns), middles, width, ends)
+        yield _row("IQM", interquartile_mean(view.known_returns), middles, width, ends)
         yield _spread(view, width)
         return
     ends = _ends(table)
@@ -114,7 +114,7 @@ def _table(view: View, curve: Curve, width: int, height: int) -> Iterator[Text]:
         shown = "★" * stars if stars < _STARS else f"★ {stars}"
         yield _row(str(seed), view.returns[s], table[s], width, ends, shown)
     if num_seeds > 1:
-        yield _row("IQM", middle(view.known_returns), _middles(table), width, ends)
+        yield _row("IQM", interquartile_mean(view.known_returns), _middles(table), width, ends)
 
 
 def _heads(first: str, ends: tuple[float, float], width: int) -> Text:

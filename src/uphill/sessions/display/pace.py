@@ -53,7 +53,10 @@ class Pace:
 
     def seconds_left(self, total: int) -> float | None:
         """How long it takes until the last seed has `total` steps: seeds learn side by side, and
-        an update takes as long for the last one as for all. None where nothing is known yet."""
+        an update takes as long for the last one as for all. None in the first second: the first
+        updates are no measure."""
+        if self.marks[-1].seconds - self.start < LEAST:
+            return None
         rests = [max(total - steps, 0) for steps in self.marks[-1].steps]
         speeds = self.speeds or (0.0,) * len(rests)
         behind = [(rest, speed) for rest, speed in zip(rests, speeds, strict=True) if rest]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from uphill.runs.milestones import UNTRAINED, Milestone, title
 from uphill.sessions.display.pace import Pace
-from uphill.sessions.display.readings import Curve, Pause, View, ending, middle, progress
+from uphill.sessions.display.readings import Curve, Pause, View, ending, progress
+from uphill.theory.statistics import interquartile_mean
 from uphill.words import duration, fitted, number, wrapped
 
 if TYPE_CHECKING:
@@ -224,5 +225,5 @@ def _plain(view: View, now: float, pause: Pause) -> str:
     if not view.steps:
         return ending(view, now, pause)
     known = view.known_returns
-    shown = f"return {number(middle(known))}" if known else "return –"
+    shown = f"return {number(interquartile_mean(known))}" if known else "return –"
     return " · ".join([shown, *progress(view), ending(view, now, pause)])

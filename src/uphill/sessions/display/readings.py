@@ -102,13 +102,6 @@ def _mean(points: Sequence[Float[np.ndarray, " S"]]) -> Float[np.ndarray, " S"]:
     return np.stack(points).mean(0)
 
 
-def middle(values: Sequence[float] | np.ndarray) -> float:
-    """The interquartile mean of some numbers, as `statistics` defines it; without SciPy, whose
-    import training would have to wait for."""
-    ordered, cut = np.sort(np.asarray(values, np.float64)), len(values) // 4
-    return float(ordered[cut : len(ordered) - cut].mean())
-
-
 def resample(values: Float[np.ndarray, " points"], width: int) -> Float[np.ndarray, " width"]:
     """`width` numbers in place of however many: means of neighbours, or what lies between them."""
     if len(values) <= width:

@@ -34,7 +34,7 @@ from uphill.envs.pictures import frames_per_second, render
 from uphill.envs.worlds import make_world
 from uphill.errors import UphillError
 from uphill.parts.sampling import num_blocks
-from uphill.policies.actions import action_kind_of
+from uphill.policies.actions import ActionKind, action_kind_of, is_for
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import is_of
 from uphill.training.evaluate import LONGEST, tell
@@ -284,18 +284,26 @@ def _describe(picture: Any) -> str:
 
 def _check_spaces(env: gymnasium.Env, name: str, actor: Actor) -> None:
     """A policy that was trained on EnvPool is filmed in Gymnasium's environment of that name."""
-    kind = action_kind_of(env.action_space)
     known = actor.policy.action_kind
     if not is_of(actor.encoding, env.observation_space):
         raise UphillError(
             f"{name} can't be filmed: Gymnasium's version observes {env.observation_space}, and "
             f"the policy was trained on {actor.encoding}."
         )
-    if type(kind) is not type(known) or kind.vector_size != known.vector_size:
+    if not is_for(known, env.action_space) and not _is_alike(known, env.action_space):
         raise UphillError(
             f"{name} can't be filmed: Gymnasium's version takes {env.action_space}, and the policy "
             f"was trained to give {known}."
         )
+
+
+def _is_alike(known: ActionKind, space: gymnasium.Space) -> bool:
+    """Whether an action may be one of `space`, though its numbers have another type or bounds."""
+    try:
+        kind = action_kind_of(space)
+    except UphillError:
+        return False
+    return type(kind) is type(known) and kind.vector_size == known.vector_size
 
 
 def _drawing_environment(choice: EnvironmentChoice) -> gymnasium.Env:

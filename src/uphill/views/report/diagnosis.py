@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from uphill.policies.actions import ActionKind, Choice, Choices, Switches
+from uphill.policies.actions import ActionKind, Composite
+from uphill.policies.choices import Choice, Choices, Switches
 from uphill.words import number, percent
 
 
@@ -62,6 +63,9 @@ def largest_entropy(kind: ActionKind) -> float | None:
             return float(np.log(kind.sizes).sum())
         case Switches():
             return float(np.log(2) * np.prod(kind.shape))
+        case Composite():
+            of_parts = [most for part in kind.parts if (most := largest_entropy(part)) is not None]
+            return sum(of_parts) if len(of_parts) == len(kind.parts) else None
         case _:
             return None
 

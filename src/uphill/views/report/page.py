@@ -74,7 +74,7 @@ def write_report(
         page = comparison_page(runs)
         path = Path(out) if out else Path("runs", time.strftime("report-%Y%m%d-%H%M%S.html"))
     make_folder(path.parent)
-    write_file(path, page.html.encode(errors="replace"))  # a folder's name may be no text
+    write_file(path, page.html.encode())
     return path
 
 
@@ -152,7 +152,7 @@ def _render(template: str, live: Live | None, **content: Any) -> Page:
             **content,
         )
     )
-    return Page(html, policy)
+    return Page(html.encode(errors="replace").decode(), policy)  # a folder's name may be no text
 
 
 def content_policy(style: str, script: str, is_live: bool) -> str:
