@@ -18,8 +18,9 @@ KINDS = [(name, "gaussian") for name in SPACES] + [("box", "tanh-gaussian"), ("b
 @pytest.mark.parametrize(("name", "distribution"), KINDS)
 def test_what_is_seen_is_done(name, distribution, monkeypatch):
     monkeypatch.setitem(WORLDS, "Identity-v0", Identity(name))
+    spread = {"initial_log_std": -0.7} if name == "box" else {}
     algorithm = reinforce(
-        policy=PolicySettings(hidden=(16,), distribution=distribution, initial_log_std=-0.7),
+        policy=PolicySettings(hidden=(16,), distribution=distribution, **spread),
         sampling=Steps(num_envs=64, num_steps=4),
         mean_over="steps",
         optimizer=Adam(learning_rate="linear:0.05:0", max_grad_norm=None),

@@ -49,7 +49,8 @@ CHANGES = {
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_trap_26_the_probes_have_their_values_and_choices(name, is_continuous, monkeypatch):
     monkeypatch.setitem(WORLDS, "Probes-v0", Probes(is_continuous))
-    policy = PolicySettings(hidden=(), initial_log_std=-0.7)
+    spread = {"initial_log_std": -0.7} if is_continuous else {}
+    policy = PolicySettings(hidden=(), **spread)
     algorithm = ALGORITHMS[name](policy=policy, **CHANGES[name])
     trainer = Trainer(choose("Probes-v0"), algorithm, (0,), 30_000)
     *_, (state, _) = iterate(trainer)

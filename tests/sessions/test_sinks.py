@@ -268,7 +268,7 @@ def test_a_missing_package_is_a_sentence_before_anything_is_made(
     }
     monkeypatch.setattr(module.importlib.util, "find_spec", specs.__getitem__)
     for name in ("tensorboard", "wandb"):
-        sentence = f"--log {name} needs the package {name}: pip install 'uphill\\[{name}\\]'."
+        sentence = f"log='{name}' needs the package {name}: pip install 'uphill\\[{name}\\]'."
         with pytest.raises(UphillError, match=f"^{sentence}$"):
             train_small(tmp_path / "run", log=name)
     assert not (tmp_path / "run").exists()
@@ -341,7 +341,7 @@ def test_the_others_still_get_everything_and_all_are_finished_once() -> None:
     assert good.calls == [[{"steps": 0}], [{"steps": 1}], [{"steps": 2}], None]
     assert bad.calls == [[{"steps": 0}]]
     assert said == [
-        "--log bad failed, and gets nothing more (ValueError); metrics.csv has every row."
+        "log='bad' failed, and gets nothing more (ValueError); metrics.csv has every row."
     ]
 
 
