@@ -48,7 +48,7 @@ def _compare(env: str, algo: str, seeds: int) -> str:
             run = next(runs)
             run.mkdir()
             progress = Progress(chosen.steps, quiet=True, seeds=all_seeds)
-            memory, metrics = first_memory(start, seeds), MetricsFile(run)
+            memory, metrics = first_memory(start, experiment), MetricsFile(run)
             session_of(run, experiment, trainer, start, memory, metrics, progress).run()
 
         def alone() -> None:

@@ -265,8 +265,8 @@ def save(
     """
     path = save_run(trainer, state, out, metrics)
     given = None if isinstance(trainer.choice.env, str) else trainer.choice.env
-    own = own_parts_in(trainer.algorithms[0])
-    return Run(path, given, network=trainer.network, parts=own)
+    own, wrappers = own_parts_in(trainer.algorithms[0]), trainer.choice.alterations.wrappers
+    return Run(path, given, network=trainer.network, parts=own, wrappers=wrappers)
 
 
 def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:

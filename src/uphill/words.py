@@ -112,6 +112,11 @@ _TYPED = {
 """Settings whose flags are called otherwise"""
 
 
+def is_typed() -> bool:
+    """Whether the caller is a command line."""
+    return _is_typed
+
+
 def option(name: str, value: Any = None) -> str:
     """A setting, and its value if there is one, as the caller writes it.
 

@@ -102,8 +102,8 @@ def test_what_is_no_wrapper_is_a_sentence(wrappers: Any, words: str) -> None:
 @pytest.mark.parametrize(
     ("env", "backend", "words"),
     [
-        ("CartPole-v1", "compiled", "CartPole-v1 is wrapped, which .*: leave out --backend"),
-        ("CartPole-v1", "envpool", "CartPole-v1 is wrapped, which .*: leave out --backend"),
+        ("CartPole-v1", "compiled", "CartPole-v1 is wrapped, which .*: leave out backend"),
+        ("CartPole-v1", "envpool", "CartPole-v1 is wrapped, which .*: leave out backend"),
         ("Pong-v5", "auto", "Pong-v5 is EnvPool's alone, and it is wrapped"),
         (CountingWorld(), "auto", r"makes uphill.envs.registration.WorldEnv\(CountingWorld\(\)\)"),
         ("CartPole-v7", "auto", "no environment 'CartPole-v7'"),

@@ -1,16 +1,19 @@
 """The baseline that remembers, against NumPy."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from trajectories import LINEAR_POLICY, WINDOW, flat, learner_of, served, trajectory_of
 
+from uphill.errors import UphillError
 from uphill.learning import advantages
-from uphill.parts import RewardToGo, RunningMean, Steps
+from uphill.parts import Baseline, RewardToGo, RunningMean, Steps
 from uphill.parts.algorithms import reinforce
+from uphill.theory.means import time_mean
 
 make_batch = jax.jit(advantages.make_batch)
 
@@ -53,3 +56,53 @@ def test_a_batch_without_a_finished_episode_is_no_return_of_0() -> None:
     assert seen[1] == 1
     after = served(algorithm, learner, whole, endless).parts.baseline
     np.testing.assert_array_equal(after, seen)
+
+
+class OfOnesOwn(Baseline):
+    def __call__(self, state: Any, seen: Any, returns: Any) -> Any:
+        return 0.0
+
+
+class SaysValue(OfOnesOwn):
+    has_value: ClassVar[bool] = True
+
+
+class HidesValue(OfOnesOwn):
+    def value(self, state: Any, policy: Any, features: Any) -> Any:
+        return features[..., 0]
+
+
+class HidesJoint(OfOnesOwn):
+    def joint(self, state: Any) -> Any:
+        return state
+
+
+class SaysJoint(OfOnesOwn):
+    @property
+    def is_joint(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        (SaysValue, r"it says has_value = True, so define value\("),
+        (HidesValue, "it defines value, so say has_value = True as well"),
+        (HidesJoint, "it defines joint, so define is_joint as well"),
+        (SaysJoint, "it says that it is_joint, so define joint, joined, objective as well"),
+    ],
+)
+def test_a_baseline_defines_what_it_declares(kind: type[Baseline], sentence: str) -> None:
+    with pytest.raises(UphillError, match=f"^baseline is {kind.__name__}: {sentence}"):
+        reinforce(baseline=kind())
+
+
+def test_time_goes_by_the_steps_that_were_played() -> None:
+    """Two episodes of three steps; the second step of the first is left out of the mean."""
+    returns = jnp.array([[5.0], [3.0], [1.0], [0.0], [7.0], [5.0], [3.0]])
+    played = jnp.array([[True]] * 3 + [[False]] + [[True]] * 3)
+    counted = played.at[1].set(False)
+    mean = time_mean(returns, counted, per_env=2, played=played)
+    np.testing.assert_allclose(mean[:, 0][np.array([0, 4])], 6.0)
+    np.testing.assert_allclose(mean[:, 0][np.array([1, 5])], 5.0)  # of the second episode alone
+    np.testing.assert_allclose(mean[:, 0][np.array([2, 6])], 2.0)

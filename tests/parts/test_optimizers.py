@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -125,3 +126,18 @@ def test_rmsprop_is_that_of_a2c_unless_it_is_told_otherwise() -> None:
         found, state = transform.update(jnp.asarray(gradient), state, jnp.asarray(x))
         square = 0.99 * square + 0.01 * gradient**2
         np.testing.assert_allclose(found, -0.1 * gradient / np.sqrt(square + 1e-5), rtol=1e-5)
+
+
+def test_whole_numbers_of_optax_are_sizes_that_a_compiled_program_knows() -> None:
+    optimizer = Optax("adafactor", 0.1, None, {"min_dim_size_to_factor": 2, "decay_rate": 0.7})
+    x = jnp.ones((4, 3))
+
+    @jax.jit
+    def step(optimizer: Optax) -> jax.Array:
+        transform = optimizer.transform()
+        return transform.update(x, transform.init(x), x)[0]
+
+    plain = optax.adafactor(0.1, min_dim_size_to_factor=2, decay_rate=0.7)
+    np.testing.assert_allclose(step(optimizer), plain.update(x, plain.init(x), x)[0], rtol=1e-5)
+    assert optimizer.settings == {"min_dim_size_to_factor": 2, "decay_rate": 0.7}
+    assert jax.tree.leaves(optimizer.settings) == [0.7]

@@ -75,6 +75,25 @@ def test_resumed_file_is_cut_back_and_goes_on_in_the_same_columns(tmp_path: Path
     np.testing.assert_array_equal(read_metrics(tmp_path)["steps"], [32, 65])
 
 
+def test_a_crash_after_new_columns_leaves_the_rows_of_the_checkpoint(tmp_path: Path) -> None:
+    """The file is wider then than when the checkpoint counted its bytes."""
+    file = MetricsFile(tmp_path)
+    file.append([{"seed": 0, "update": 1}, {"seed": 1, "update": 1}])
+    file.append([{"seed": 0, "update": 2}, {"seed": 1, "update": 2}])
+    offset = file.offset
+    file.append([{"seed": s, "update": 3, "own/reach, in m": 0.5} for s in (0, 1)])
+    with (tmp_path / "metrics.csv").open("a") as cut_off:
+        cut_off.write("0,4")
+    resumed = MetricsFile(tmp_path, offset, num_updates=2)
+    assert resumed.offset == (tmp_path / "metrics.csv").stat().st_size
+    resumed.append([{"seed": s, "update": 3} for s in (0, 1)])
+    columns = read_metrics(tmp_path)
+    np.testing.assert_array_equal(columns["update"], [1, 1, 2, 2, 3, 3])
+    assert np.isnan(columns["own/reach, in m"]).all()
+    with pytest.raises(UphillError, match="is damaged: it holds"):
+        MetricsFile(tmp_path, resumed.offset, num_updates=2)
+
+
 def test_file_resumed_from_before_its_first_row_starts_again(tmp_path: Path) -> None:
     MetricsFile(tmp_path).append([row(32)])
     MetricsFile(tmp_path, 0).append([row(33)])

@@ -3,13 +3,14 @@
 import inspect
 import re
 from dataclasses import fields
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 
 import uphill
 from uphill.cli import main
 from uphill.cli.commands.train import TrainOptions
+from uphill.errors import UphillError
 from uphill.runs.experiment import Experiment
 from uphill.runs.settings import Options, Settings, kept, sentences
 from uphill.sessions.launch import Request
@@ -68,5 +69,19 @@ def test_experiment_json_keeps_the_settings() -> None:
     asked = Settings(seed=3, seeds=2, checkpoint_every=1.0)
     assert list(kept(asked)) == [field.name for field in fields(Settings)]
     assert set(kept(asked)) <= {field.name for field in fields(Experiment)}
-    with pytest.raises(TypeError, match="unexpected keyword argument 'sed'"):
-        uphill.train("CartPole-v1", sed=3)
+
+
+def test_arguments_that_train_has_not_are_told_in_its_name() -> None:
+    call: Any = uphill.train
+    with pytest.raises(
+        UphillError, match=r"^train\(\) has no argument 'stepz': did you mean steps"
+    ):
+        call("CartPole-v1", stepz=3)
+    with pytest.raises(
+        UphillError, match=r"^train\(\) has no argument 'zzz': help\(uphill\.train\)"
+    ):
+        call("CartPole-v1", zzz=3)
+    with pytest.raises(UphillError, match=r"^train\(\) does not fit: missing .*'env'"):
+        call()
+    with pytest.raises(UphillError, match=r"^train\(\) does not fit: too many positional"):
+        call("CartPole-v1", None, 3)

@@ -56,7 +56,7 @@ def test_a_bound_is_told_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_wrappers_are_kept_and_those_of_ones_own_are_not_imported_unasked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, state_home: Path
 ) -> None:
     out = tmp_path / "run"
     halved = partial(TransformReward, func=lambda reward: reward / 2)
@@ -66,12 +66,13 @@ def test_wrappers_are_kept_and_those_of_ones_own_are_not_imported_unasked(
     texts = read_experiment(out).wrappers
     assert texts[:3] == ("FlattenObservation", "python_envs:Doubled", "python_envs:Doubled:3")
     assert run.evaluate(2)["deterministic"]["mean"] == 3 * 2 * 3 / 2
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another user's"))
     for given, allow_import, words in (
         ([], False, "wrapped in 'python_envs:Doubled', which imports the module 'python_envs'"),
         ([halved], False, "wrapped in 'python_envs:Doubled'"),
         ([], True, r"was wrapped in TransformReward:func=.*: give that again, uphill.load"),
     ):
+        # As if somebody else had trained.
+        shutil.rmtree(state_home / "uphill", ignore_errors=True)
         loaded = uphill.load(out, env=Endless, wrappers=given)
         with pytest.raises(UphillError, match=words):
             loaded.evaluate(2, allow_import)

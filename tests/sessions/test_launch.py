@@ -15,6 +15,7 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import uphill
@@ -39,8 +40,10 @@ from uphill.parts import (
     Replay,
     RunningMean,
     Steps,
+    Surrogate,
     ValueFunction,
 )
+from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.runs.checkpoint import Standing, read_manifest, read_tensors, write_checkpoint
 from uphill.runs.milestones import Tracked
 from uphill.sessions import launch, resume, session
@@ -443,9 +446,53 @@ def test_starts_from_the_networks_of_another_run(tmp_path: Path) -> None:
         if key.startswith(("learners.actor.policy", "learners.parts.baseline.critic.")):
             for s in range(3):
                 np.testing.assert_array_equal(tensor[s], before[key][trained.best_seed_index])
-    with pytest.raises(UphillError, match=r"init_from is .* differ"):
-        train_small(tmp_path / "third", small_vpg(), init_from=trained.path)
+    relu = PolicySettings(hidden=(8,), activation="relu")
+    like_theirs = r"use policy=PolicySettings\( hidden=\(8,\), activation='tanh'"
+    for algorithm, mend in (
+        (small_vpg(), "normalised observations differ .*: add normalize_observations=True"),
+        (small_ppo(policy=relu), f"networks differ .*: {like_theirs}"),
+        (small_ppo(policy=PolicySettings(hidden=(9,))), "networks differ"),
+    ):
+        with pytest.raises(UphillError, match=f"^init_from is .*, whose {mend}"):
+            train_small(tmp_path / "third", algorithm, init_from=trained.path)
+    with pytest.raises(UphillError, match="whose spaces differ from those of this run"):
+        train_small(tmp_path / "third", env="Acrobot-v1", init_from=trained.path)
     assert not (tmp_path / "third").exists()
+
+
+class Halved(Surrogate):
+    """Half of the ratio: a part that only this file knows."""
+
+    is_ratio: ClassVar[bool] = True
+
+    def __call__(self, sample: Any) -> Any:
+        return 0.5 * sample.ratio * sample.advantage
+
+
+def test_a_run_is_fine_tuned_whatever_else_it_was_made_of(
+    tmp_path: Path, state_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = small_ppo(surrogate=Halved(), optimizer=optax.lion(1e-3))
+    trained = train_small(tmp_path / "first", first, steps=100)
+    shutil.rmtree(state_home / "uphill")  # nobody knows its parts any more
+    still = small_ppo(optimizer=Adam(learning_rate=0.0))
+    run = train_small(
+        tmp_path / "run", still, env="CartPole-v0", init_from=trained.path, quiet=False, steps=600
+    )
+    done = min(trained.summary()["steps"])
+    said = "Starts from the policy and the value function of seed 0 of "
+    assert f"{said}{trained.path}, after {done:,} steps there.\n" in capsys.readouterr().err
+    before, after = tensors_of(trained.path), tensors_of(run.path)
+    for key in after:
+        if key.startswith(("learners.actor.policy", "learners.parts.baseline.critic.")):
+            np.testing.assert_array_equal(after[key], before[key], key)
+    page = run.report(films=False).read_text()
+    assert "before fine-tuning" in page
+    assert "untrained" not in page
+    # A value function of another shape starts anew, and that is said.
+    other = small_ppo(baseline=ValueFunction(network=NetworkSettings(hidden=(5,))))
+    train_small(tmp_path / "other", other, init_from=trained.path, quiet=False, steps=10)
+    assert "the value function starts anew" in capsys.readouterr().err
 
 
 def perceptron(num_features: int, key: jax.Array, width: int = 6) -> eqx.Module:

@@ -1,6 +1,7 @@
 """Training sessions: accounting, what survives when something breaks, the end."""
 
 import itertools
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -161,6 +162,24 @@ def test_learning_that_diverges_is_told_and_the_last_checkpoint_stays(tmp_path: 
     with pytest.raises(UphillError, match=r"diverged .* Lower the optimizer's learning_rate"):
         train_small(tmp_path / "run", algorithm, checkpoint_every=0.0)
     assert_whole(tmp_path / "run")
+
+
+def test_weights_that_grow_beyond_all_use_are_told_once_and_in_the_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With finite numbers to the end: a learning rate of 1e10."""
+    algorithm = small_ppo(optimizer=Adam(learning_rate=1e10))
+    run = train_small(tmp_path / "run", algorithm, seeds=2, quiet=False)
+    said = capsys.readouterr().err
+    assert said.count("Learning diverged (2 of 2 seeds, seed 0 by ") == 1
+    assert re.search(r"the largest weight of the policy grew from [01]\.\d+ to \d", said)
+    assert "Lower the optimizer's learning_rate." in said
+    diverged = run.summary()["diverged"]
+    assert [x["network"] for x in diverged] == ["policy"] * 2
+    assert all(x["largest"] > 1e9 and x["steps"] <= 300 for x in diverged)
+    assert "Learning diverged" in run.report(films=False).read_text()
+    healthy = train_small(tmp_path / "healthy", seeds=2)
+    assert healthy.summary()["diverged"] == [None, None]
 
 
 class BreaksLate(gymnasium.Env):
@@ -354,6 +373,42 @@ def test_evaluation_and_picture_of_earlier_learners_go_when_training_goes_on(
     wait_for_helpers()  # one may still be drawing
     uphill.evaluate(run.path, episodes=2)
     assert (run.path / "curve.png").exists()
+
+
+def test_interrupted_before_anything_is_new_the_evaluation_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train_small(tmp_path / "run", steps=100, on_point=lambda *_: True)  # stopped early
+
+    def interrupted(*_: Any) -> Iterator[Any]:
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(session, "iterate", interrupted)
+    with pytest.raises(Interrupted, match=r"uphill\.resume\("):
+        uphill.resume(run.path, steps=200, quiet=True)
+    wait_for_helpers()
+    assert uphill.load(run.path).evaluation == run.evaluation
+    assert (run.path / "curve.png").exists()
+    monkeypatch.undo()
+    assert min(uphill.resume(run.path, quiet=True, episodes=2).summary()["steps"]) >= 200
+
+
+def test_a_full_disk_does_not_hide_what_the_environment_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Any, state: Any, *_: Any, **__: Any) -> None:
+        if state.num_updates:
+            raise UphillError("The checkpoint could not be written: free some space.")
+
+    monkeypatch.setattr(keeping.Keeper, "save", full)
+    with pytest.raises(UphillError) as caught:
+        train_small(
+            tmp_path / "run", env=BreaksLate, env_kwargs={"what": "raise"}, steps=10_000,
+            checkpoint_every=1e9,
+        )  # fmt: skip
+    assert "the simulator is gone" in str(caught.value)
+    assert str(caught.value).endswith("could not be written: free some space.")
 
 
 def test_evaluating_every_so_many_steps(tmp_path: Path) -> None:

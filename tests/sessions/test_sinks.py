@@ -268,7 +268,7 @@ def test_a_missing_package_is_a_sentence_before_anything_is_made(
     }
     monkeypatch.setattr(module.importlib.util, "find_spec", specs.__getitem__)
     for name in ("tensorboard", "wandb"):
-        sentence = f"log='{name}' needs the package {name}: pip install 'uphill\\[{name}\\]'."
+        sentence = f"log={name!r} needs the package {name}: pip install 'uphill\\[{name}\\]'."
         with pytest.raises(UphillError, match=f"^{sentence}$"):
             train_small(tmp_path / "run", log=name)
     assert not (tmp_path / "run").exists()

@@ -84,3 +84,13 @@ def test_a_network_with_a_nan_is_seen() -> None:
         after = eqx.tree_at(lambda x, n=name: getattr(x.actor.policy.head, n), learner, broken)
         networks = networks_of(algorithm, after)
         assert unpack(pack(numbers_of({}, trajectory, episodes, networks)))["bad_learner"]
+
+
+def test_a_metric_without_a_group_is_logged_all_the_same() -> None:
+    algorithm = reinforce(policy=LINEAR_POLICY, sampling=WINDOW, mean_over="steps")
+    learner = learner_of(algorithm)
+    metrics = {"mine": jnp.float32(2), "a/b": jnp.float32(3)}
+    networks, fine = networks_of(algorithm, learner), trajectory_of(learner)
+    numbers = numbers_of(metrics, fine, nothing_ended({}), networks)
+    assert (numbers["own/mine"], numbers["a/b"]) == (2, 3)
+    assert "mine" not in numbers

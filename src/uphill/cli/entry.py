@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import warnings
+from contextlib import suppress
 from importlib import import_module
 from typing import NoReturn
 
@@ -89,12 +90,13 @@ def main(argv: list[str] | None = None, is_alone: bool = False) -> int:
         _say(f"uphill: {error}")
         return 2 if isinstance(error, WrongCommandLine) else 1
     except KeyboardInterrupt as interrupt:
-        print(f"\n{str(interrupt) or 'Interrupted.'}", file=sys.stderr)
+        with suppress(OSError):  # a terminal that was closed
+            print(f"\n{str(interrupt) or 'Interrupted.'}", file=sys.stderr, flush=True)
         if is_alone:
             # All is saved. To end in order, or to let go of what is compiled, could crash: JAX may
             # still be compiling in its threads.
-            sys.stdout.flush()
-            sys.stderr.flush()
+            with suppress(OSError):
+                sys.stdout.flush()
             os._exit(INTERRUPTED)
         return INTERRUPTED
     except BrokenPipeError:  # `uphill envs | head`: nobody reads on, and Python's own flush at exit

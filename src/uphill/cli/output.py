@@ -58,6 +58,11 @@ def _show(result: dict[str, Any], has_films: bool = True) -> None:
     known = [solved for solved in result["solved"] if solved is not None]
     if known:
         _line("solved", f"{sum(known)} of {count(len(known), 'seed')}")
+    if lost := [x for x in result["diverged"] if x]:
+        worst = max(lost, key=lambda x: x["largest"])
+        who = f"{len(lost)} of {count(len(result['diverged']), 'seed')}"
+        grew = f"the largest weight of the {worst['network']} grew to {number(worst['largest'])}"
+        _line("diverged", f"{who}: {grew}")
     trained, compiling = duration(result["seconds"]), duration(result["compile_seconds"])
     each, all_seeds = (" each", " of all seeds") if result["seeds"] > 1 else ("", "")
     _line(

@@ -178,7 +178,7 @@ def _wrapped(
     if backend not in ("auto", "gymnasium"):
         raise UphillError(
             f"backend is {backend!r}, and {name} {reason.removeprefix('it ')}, which takes a "
-            "Python environment: leave out --backend."
+            f"Python environment: leave out {option('backend')}."
         )
     if isinstance(env, str):
         if env not in gymnasium.registry and _is_pools(env):

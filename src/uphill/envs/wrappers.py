@@ -29,7 +29,7 @@ _NOT_NEEDED = {
     "PassiveEnvChecker": "what an environment returns is checked at every step",
     "OrderEnforcing": "nothing is stepped before it was reset",
 }
-"""Gymnasium's wrappers that ours make unnecessary, and why."""
+"""Those that ours make unnecessary, and why; {a setting} is told in the caller's words."""
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,7 @@ class Algorithm(eqx.Module):
         """What the parts declare that they need of each other."""
         estimator, baseline, sampling = self.estimator, self.baseline, self.sampling
         lengths = {"window": sampling.window, "quota": sampling.quota}
+        baseline.check_whole()
         check_count(num_envs=sampling.num_envs)
         check_count(**{name: x for name, x in lengths.items() if x is not None})
         require(

@@ -78,6 +78,43 @@ class Baseline(Part):
         """The state after a batch."""
         return state
 
+    def check_whole(self) -> None:
+        """Raises:
+        UphillError: if it declares what it does not define, or defines what it does not declare.
+        """
+        kind, name = type(self), type(self).__name__
+        has_value, is_joint = kind.value is not Baseline.value, self.is_joint
+        require(
+            has_value or not self.has_value,
+            "baseline",
+            name,
+            "it says has_value = True, so define value(state, policy, features) as well",
+        )
+        require(
+            self.has_value or not has_value,
+            "baseline",
+            name,
+            "it defines value, so say has_value = True as well, or nothing will ask for it",
+        )
+        is_declared = kind.is_joint is not Baseline.is_joint
+        require(
+            is_declared or kind.joint is Baseline.joint,
+            "baseline",
+            name,
+            "it defines joint, so define is_joint as well, or nothing will ask for it",
+        )
+        missing = [x for x in ("joint", "joined", "objective") if _is_missing(kind, x)]
+        require(
+            not (is_joint and missing),
+            "baseline",
+            name,
+            f"it says that it is_joint, so define {', '.join(missing)} as well",
+        )
+
+
+def _is_missing(kind: type[Baseline], method: str) -> bool:
+    return getattr(kind, method) is getattr(Baseline, method)
+
 
 class NoBaseline(Baseline):
     """Ψ is the return itself."""
@@ -123,7 +160,8 @@ class TimeMean(Baseline):
     needs_episodes: ClassVar[bool] = True
 
     def __call__(self, state: PyTree, seen: Seen, returns: Array) -> Float[Array, "T N"]:
-        return time_mean(returns, seen.mask, seen.quota, seen.trajectory.length)
+        t = seen.trajectory
+        return time_mean(returns, seen.mask, seen.quota, t.length, played=t.mask)
 
 
 class LeaveOneOut(Baseline):

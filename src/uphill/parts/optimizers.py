@@ -6,7 +6,7 @@ which measure it by how far the policy moves, are in `natural.py`.
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -162,6 +162,24 @@ class SGD(_FromZeros):
         return _clipped(optax.sgd(self.learning_rate.value), self.max_grad_norm)
 
 
+@jax.tree_util.register_pytree_with_keys_class
+class Settings(dict):
+    """Arguments of one of Optax's. Its floats are traced, as those of a part are, and whole numbers
+    are static: they are sizes and counts, by which Optax's code branches."""
+
+    def tree_flatten_with_keys(self) -> tuple[list, tuple]:
+        static = tuple((name, x) for name, x in self.items() if type(x) is int)
+        traced = [name for name in self if name not in dict(static)]
+        keyed = [(jax.tree_util.DictKey(name), self[name]) for name in traced]
+        return keyed, (tuple(self), tuple(traced), static)
+
+    @classmethod
+    def tree_unflatten(cls, known: tuple, numbers: Iterable[Any]) -> "Settings":
+        names, traced, static = known
+        found = dict(static) | dict(zip(traced, numbers, strict=True))
+        return cls({name: found[name] for name in names})
+
+
 class Optax(GradientOptimizer):
     """Any optimiser of Optax that has a learning rate, by its name, after clipping the norm.
 
@@ -175,7 +193,7 @@ class Optax(GradientOptimizer):
     """Step size."""
     max_grad_norm: Scalar | None = 0.5
     """The gradient is scaled down to this norm if it is longer; None for never."""
-    settings: dict[str, float] = eqx.field(default_factory=dict)
+    settings: dict[str, int | float] = eqx.field(converter=Settings, default_factory=dict)
     """Its other arguments: those that are numbers."""
 
     def __check_init__(self) -> None:

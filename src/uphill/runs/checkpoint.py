@@ -18,6 +18,7 @@ from uphill.policies.actions import ActionKind
 from uphill.policies.encodings import Encoding
 from uphill.runs.bounds import MOST_COUNTED, check_action_kind, check_encoding, check_returns
 from uphill.runs.configuration import decode, encode
+from uphill.runs.divergence import Divergence
 from uphill.runs.files import (
     damaged,
     from_tensors,
@@ -58,6 +59,11 @@ class History:
     """per seed: what its milestones are decided by"""
     milestones: tuple[Milestone, ...] = ()
     """those reached so far"""
+    weights_at_first: tuple[tuple[float, ...], ...] = ()
+    """the largest weights when training began: of the policies of all seeds, and of their value
+    functions; a checkpoint that was written before there was this field has none"""
+    diverged: tuple[Divergence | None, ...] = ()
+    """per seed: what was seen of learning that diverged"""
 
     @property
     def steady_seconds(self) -> float:
@@ -91,7 +97,7 @@ class Standing(History):
         num_seeds = len(self.num_transitions)
         counters = (self.num_updates, self.metrics_offset, self.evaluated_at, *self.num_transitions)
         per_seed = (self.recent, self.best_scores, self.tracked)
-        moments = (self.best_steps, self.best_seconds)
+        moments = (self.best_steps, self.best_seconds, self.diverged, *self.weights_at_first)
         pairs = [pair for recent in self.recent for pair in recent]
         if (
             min(counters) < 0

@@ -203,6 +203,12 @@ def restore(skeleton: PyTree, tensors: dict[str, np.ndarray], prefix: str = "") 
     return jax.tree_util.tree_unflatten(structure, restored)
 
 
+def named_leaves(tree: PyTree) -> list[tuple[str, Any]]:
+    """The arrays of a tree, each with the name that its tensor has."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return [(_name(path), leaf) for path, leaf in leaves]
+
+
 def _name(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 

@@ -95,6 +95,20 @@ def alterations_of(asked: Settings, wrappers: Any) -> Alterations:
     return Alterations(limit, wrappings_of(wrappers), dropped, options)
 
 
+def environment_settings(choice: EnvironmentChoice) -> dict[str, Any]:
+    """What an experiment holds of an environment, for `environment_of` to find it again."""
+    return {
+        "env": choice.name,
+        "is_callable": not isinstance(choice.env, str),
+        "env_kwargs": choice.env_kwargs,
+        "backend": choice.backend,
+        "max_episode_steps": choice.alterations.max_episode_steps,
+        "wrappers": tuple(wrapping.text for wrapping in choice.alterations.wrappers),
+        "drop_observations": choice.alterations.drop_observations,
+        "reset_options": choice.alterations.reset_options,
+    }
+
+
 def _wrappings(
     texts: Sequence[Any], given: Sequence[Wrapping], allow_import: bool
 ) -> tuple[Wrapping, ...]:

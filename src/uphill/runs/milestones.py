@@ -37,6 +37,12 @@ _TITLES = {
 }
 
 
+_TUNED = {
+    UNTRAINED: "before fine-tuning",
+    "above_random": "first episode above any before fine-tuning",
+}
+
+
 @dataclass(frozen=True)
 class Milestone:
     """One seed reached something; its policy at that logging point was kept."""
@@ -76,12 +82,15 @@ class Tracked:
     """the world's own"""
 
 
-def title(name: str) -> str:
-    """What a milestone is called in a caption.
+def title(name: str, is_tuned: bool = False) -> str:
+    """What a milestone is called in a caption; `is_tuned` of a training that began with the policy
+    of another run.
 
-    >>> title("first_curve")
-    'first curve'
+    >>> title("first_curve"), title("untrained"), title("untrained", is_tuned=True)
+    ('first curve', 'untrained', 'before fine-tuning')
     """
+    if is_tuned and name in _TUNED:
+        return _TUNED[name]
     return _TITLES.get(name, name.replace("_", " "))
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -221,6 +221,7 @@ class SavedRun:
         solved: list[bool | None] = [None] * self.experiment.seeds
         if evaluation and threshold is not None and evaluation["episodes"] >= SOLVED_OVER:
             solved = [x >= threshold for x in evaluation["deterministic"]["per_seed"]]
+        diverged = facts.diverged or (None,) * self.experiment.seeds
         trained = max(facts.seconds - facts.compile_seconds, 1e-9)
         return {
             "run": str(self.path),
@@ -233,6 +234,7 @@ class SavedRun:
             "compile_seconds": facts.compile_seconds,
             "steps_per_second": sum(facts.num_transitions) / trained,
             "solved": solved,
+            "diverged": [x and asdict(x) for x in diverged],
             "evaluation": evaluation,
         }
 

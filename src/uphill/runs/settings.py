@@ -6,6 +6,7 @@ those that the run is what it is by. Nothing heavy is imported: the command line
 """
 
 import ast
+import difflib
 import inspect
 import textwrap
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ from functools import wraps
 from itertools import pairwise
 from os import PathLike
 from typing import Any, Literal, ParamSpec, TypeVar, cast
+
+from uphill.errors import UphillError
 
 BackendName = Literal["auto", "compiled", "envpool", "gymnasium"]
 SinkName = Literal["tensorboard", "wandb"]
@@ -34,7 +37,8 @@ class Options:
     out: str | PathLike[str] | None = None
     """Run directory to make; by default one in ./runs."""
     init_from: str | PathLike[str] | None = None
-    """Start from the networks of another run."""
+    """Fine-tune: start from the policy of another run's best seed, and from its value function if
+    this run has one like it. The environment may be another one, of the same spaces."""
     threads: int | None = None
     """Threads of the processor to use; by default one for each core that the process may use."""
     quiet: bool = False
@@ -85,6 +89,7 @@ def taken_as(kind: Callable[P, Asked]) -> Callable[[Callable[[Asked], T]], Calla
     def decorate(function: Callable[[Asked], T]) -> Callable[P, T]:
         @wraps(function)
         def call(*arguments: P.args, **keywords: P.kwargs) -> T:
+            _check_arguments(function.__name__, inspect.signature(kind), arguments, keywords)
             return function(kind(*arguments, **keywords))
 
         result = inspect.signature(function).return_annotation
@@ -102,6 +107,22 @@ def taken_as(kind: Callable[P, Asked]) -> Callable[[Callable[[Asked], T]], Calla
         return call
 
     return decorate
+
+
+def _check_arguments(
+    name: str, signature: inspect.Signature, arguments: tuple, keywords: dict[str, Any]
+) -> None:
+    """Raises:
+    UphillError: if the function `name` takes no such arguments; it names the nearest that it has.
+    """
+    for unknown in (keyword for keyword in keywords if keyword not in signature.parameters):
+        near = difflib.get_close_matches(unknown, signature.parameters, n=1)
+        mend = f"did you mean {near[0]}?" if near else f"help(uphill.{name}) lists what it has."
+        raise UphillError(f"{name}() has no argument {unknown!r}: {mend}")
+    try:
+        signature.bind(*arguments, **keywords)
+    except TypeError as error:
+        raise UphillError(f"{name}() does not fit: {error}; see help(uphill.{name}).") from error
 
 
 def sentences(kind: type) -> dict[str, str]:

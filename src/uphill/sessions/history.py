@@ -10,6 +10,7 @@ import numpy as np
 from uphill.learning.learner import Learner
 from uphill.policies.actor import Actor
 from uphill.runs.checkpoint import History
+from uphill.runs.divergence import divergence_of, largest_weights, told
 from uphill.runs.experiment import Experiment
 from uphill.runs.metrics import summarize_window
 from uphill.runs.milestones import UNTRAINED, Milestone, Tracked, reached, take_in
@@ -52,9 +53,11 @@ class Stretch:
     """of the user's own function, where it was asked"""
 
 
-def first_memory(state: TrainState, num_seeds: int) -> Remembered:
+def first_memory(state: TrainState, experiment: Experiment) -> Remembered:
     """What a session remembers at its start."""
+    num_seeds = experiment.seeds
     history = History(
+        weights_at_first=largest_weights(experiment.composition, state.learners, num_seeds),
         recent=((),) * num_seeds,
         best_scores=(None,) * num_seeds,
         best_steps=(0,) * num_seeds,
@@ -150,6 +153,23 @@ def with_best(memory: Remembered, state: TrainState, scores: Sequence[float | No
         best_seconds=_where(better, [history.seconds] * len(better), history.best_seconds),
     )
     return replace(memory, history=history, best=best)
+
+
+def with_divergences(
+    memory: Remembered, state: TrainState, experiment: Experiment
+) -> tuple[Remembered, str]:
+    """The memory, with what has diverged by now, and what is to be told of it: nothing new, most of
+    the time."""
+    history, seeds = memory.history, experiment.seeds
+    now = largest_weights(experiment.composition, state.learners, seeds)
+    known = history.diverged or (None,) * seeds
+    at_first, steps = history.weights_at_first, state.num_transitions
+    new = [None if known[s] else divergence_of(s, at_first, now, steps[s]) for s in range(seeds)]
+    diverged = tuple(old or found for old, found in zip(known, new, strict=True))
+    if not any(new):
+        return memory, ""
+    history = replace(history, diverged=diverged)
+    return replace(memory, history=history), told(new, experiment.all_seeds)
 
 
 def new_milestones(

@@ -1,22 +1,38 @@
-"""A training that starts from the networks of another run (`--init-from`)."""
+"""A training that starts from the networks of another run (`--init-from`): fine-tuning.
 
-from collections.abc import Callable
+The policy is taken over, with what it normalises observations by, and the networks of the baseline
+if both runs have the same. They are read by the names of their tensors: what else the other run was
+made of, another optimiser or parts of a user's own, does not matter.
+"""
+
 from dataclasses import replace
 from os import PathLike
+from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from uphill.errors import UphillError
 from uphill.learning.learner import Learner, take
-from uphill.policies.encodings import Encoding
+from uphill.parts import Algorithm
+from uphill.policies.actor import Actor
+from uphill.policies.encodings import Encoding, scaled_features
+from uphill.policies.normalizer import fresh_normalizer
 from uphill.policies.own_network import NetworkFactory
-from uphill.runs.checkpoint import read_manifest
+from uphill.policies.policy import PolicySettings, make_policy
+from uphill.runs.checkpoint import Standing, read_manifest, read_tensors
+from uphill.runs.configuration import decode, encode, flags
 from uphill.runs.experiment import Experiment, Origin, as_path, read_experiment
-from uphill.runs.own_parts import own_parts_in
+from uphill.runs.files import named_leaves, restore
+from uphill.runs.given import check_network
 from uphill.runs.saved import SavedRun
 from uphill.training.state import TrainState
+from uphill.words import is_typed, option
+
+Tensors = dict[str, np.ndarray]
 
 
 def encoding_in(init_from: str | PathLike[str]) -> Encoding:
@@ -35,43 +51,122 @@ def initialized(
     experiment: Experiment,
     init_from: str | PathLike[str],
     network: NetworkFactory | None,
-) -> tuple[TrainState, Origin]:
-    """The fresh state, with the policy and value function of another run's best seed.
+) -> tuple[TrainState, Origin, str]:
+    """The fresh state with the networks of another run's best seed, where they are from, and what
+    was taken, in a sentence.
 
     Raises:
-        UphillError: if it is no run, or its networks do not fit.
+        UphillError: if it is no run, or its policy does not fit.
     """
-    has_own = bool(read_experiment(as_path(init_from, "init_from")).network)
-    other = SavedRun(
-        init_from,
-        network=network if has_own else None,
-        parts=own_parts_in(experiment.algorithm),
-    )
-    seed = other.experiment.all_seeds[other.best_seed_index]
-    manifest = read_manifest(other.path / "checkpoint", "latest")
+    other = SavedRun(as_path(init_from, "init_from"))
+    index, manifest = other.best_seed_index, read_manifest(other.path / "checkpoint", "latest")
+    tensors = read_tensors(other.path / "checkpoint", manifest)
+    theirs = _Policies(other.path, other.experiment, manifest.facts)
+    actor = take(theirs.read(tensors, state.learners.actor, experiment, network), index)
+    learners = eqx.tree_at(lambda x: x.actor, state.learners, _repeated(actor, experiment.seeds))
+    networks = _baseline_networks(tensors, experiment.composition, other.experiment, learners)
+    if networks:
+        each = [np.repeat(x[index][None], experiment.seeds, 0) for x in networks]
+        learners = eqx.tree_at(lambda x: _of_baseline(experiment.composition, x), learners, each)
+    seed = other.experiment.all_seeds[index]
+    done = manifest.facts.num_transitions[index]
+    sentence = _sentence(experiment, bool(networks), f"seed {seed} of {other.path}", done)
     origin = Origin(str(other.path), seed, manifest.sha256)
-    trained = _taken(other.experiment)(take(other.learners, other.best_seed_index))
-    fresh = _taken(experiment)(take(state.learners, 0))
-    shapes = [jax.tree.map(np.shape, x) for x in (trained, fresh)]
-    has_structure = jax.tree.structure(trained) == jax.tree.structure(fresh)
-    if not has_structure or jax.tree.leaves(shapes[0]) != jax.tree.leaves(shapes[1]):
-        raise UphillError(
-            f"init_from is {init_from}, whose networks, spaces or normalisation differ from those "
-            "of this run: use the same --algo and network settings."
+    return replace(state, learners=learners), origin, sentence
+
+
+def _sentence(experiment: Experiment, has_networks: bool, source: str, steps: int) -> str:
+    start = "Starts from the policy"
+    if has_networks:
+        return f"{start} and the value function of {source}, after {steps:,} steps there."
+    has_own = experiment.composition.baseline.has_value
+    rest = "; the value function starts anew, for that run has none like it" if has_own else ""
+    return f"{start} of {source}, after {steps:,} steps there{rest}."
+
+
+class _Policies:
+    """The policies of a run, whatever else it was made of."""
+
+    def __init__(self, path: Path, experiment: Experiment, facts: Standing) -> None:
+        self.path, self.experiment, self.facts = path, experiment, facts
+
+    def read(
+        self, tensors: Tensors, ours: Actor, experiment: Experiment, network: NetworkFactory | None
+    ) -> Actor:
+        """The actors of all its seeds.
+
+        Raises:
+            UphillError: unless they fit in the place of `ours`.
+        """
+        facts, settings = self.facts, self._settings()
+        if facts.encoding != ours.encoding or facts.action_kind != ours.policy.action_kind:
+            raise self._differ("spaces", "start from a run on an environment with the same spaces")
+        is_scaled = any(name.startswith("learners.actor.normalizer.") for name in tensors)
+        if is_scaled != (ours.normalizer is not None):
+            mend = option("normalize_observations", True)
+            verb = "add" if is_scaled else "leave out"
+            raise self._differ("normalised observations", f"{verb} {mend}")
+        has_own = bool(self.experiment.network)
+        if has_own:
+            check_network(self.experiment, network)
+        generator = np.random.default_rng(0)
+        policy = make_policy(
+            settings, facts.encoding, facts.action_kind, generator, network if has_own else None
         )
-    repeated = [
-        np.repeat(np.asarray(x)[None], experiment.seeds, 0) for x in jax.tree.leaves(trained)
-    ]
-    taken = _taken(experiment)
-    learners = eqx.tree_at(lambda x: jax.tree.leaves(taken(x)), state.learners, repeated)
-    return replace(state, learners=learners), origin
+        normalizer = fresh_normalizer(scaled_features(facts.encoding)) if is_scaled else None
+        skeleton = Actor(policy, normalizer, ours.encoding)
+        if _shape(skeleton) != _shape(take(ours, 0)):
+            raise self._differ("networks", _network_mend(experiment.composition.policy, settings))
+        return restore(_repeated(skeleton, self.experiment.seeds), tensors, "learners.actor.")
+
+    def _settings(self) -> PolicySettings:
+        """Of its policy, which are ours also where its other parts are not."""
+        document = encode(self.experiment.algorithm)
+        return decode(PolicySettings, document["policy"], "policy")
+
+    def _differ(self, what: str, mend: str) -> UphillError:
+        return UphillError(
+            f"init_from is {self.path}, whose {what} differ from those of this run: {mend}."
+        )
 
 
-def _taken(of: Experiment) -> Callable[[Learner], tuple]:
-    """The networks that are taken over, in a learner of that experiment."""
+def _network_mend(ours: PolicySettings, theirs: PolicySettings) -> str:
+    """What makes this run's policy like that one's."""
+    if encode(ours) == encode(theirs):
+        return f"give both the same {option('network')}, or neither"
+    if is_typed():
+        return f"use {' '.join(flags(ours, theirs, '--policy.'))}"
+    return f"use policy={' '.join(repr(theirs).split())}"
 
-    def find(learner: Learner) -> tuple:
-        networks = of.composition.baseline.networks(learner.parts.baseline)
-        return (learner.actor,) if networks is None else (learner.actor, networks)
 
-    return find
+def _baseline_networks(
+    tensors: Tensors, algorithm: Algorithm, other: Experiment, learners: Learner
+) -> list[np.ndarray] | None:
+    """The numbers of a baseline's networks in that run, for all its seeds; None where this run's
+    baseline has no networks, or other ones."""
+    ours, theirs = encode(algorithm.baseline), encode(other.algorithm)["baseline"]
+    alike = ("$type", "network", "shares_trunk")
+    if any(ours.get(name) != theirs.get(name) for name in alike):
+        return None
+    wanted = {id(x) for x in _of_baseline(algorithm, learners)}
+    found = []
+    for name, leaf in named_leaves(learners):
+        if id(leaf) in wanted:
+            tensor = tensors.get(f"learners.{name}")
+            if tensor is None or tensor.shape[1:] != leaf.shape[1:] or tensor.dtype != leaf.dtype:
+                return None
+            found.append(tensor)
+    return found or None
+
+
+def _of_baseline(algorithm: Algorithm, learners: Learner) -> list[Any]:
+    """The networks that a baseline has for itself."""
+    return jax.tree.leaves(algorithm.baseline.networks(learners.parts.baseline))
+
+
+def _shape(tree: PyTree) -> tuple:
+    return jax.tree.structure(tree), [np.shape(x) for x in jax.tree.leaves(tree)]
+
+
+def _repeated(tree: PyTree, num_seeds: int) -> PyTree:
+    return jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], num_seeds, 0), tree)

@@ -25,8 +25,10 @@ class Keeper:
         self._saved_best: Learner | None = None
         self._has_saved = False
 
-    def save(self, state: TrainState, memory: Remembered, stopped: bool = False) -> None:
-        """Write the checkpoint.
+    def save(
+        self, state: TrainState, memory: Remembered, stopped: bool = False, is_new: bool = True
+    ) -> None:
+        """Write the checkpoint; where nothing `is_new`, what was made from the last one stays.
 
         Raises:
             UphillError: if it can't be written; the last one is untouched then.
@@ -56,6 +58,8 @@ class Keeper:
             write_checkpoint(folder, "best", {"learners": memory.best}, standing)
             self._saved_best = memory.best
         write_checkpoint(folder, "latest", tensors, standing)
+        if not is_new:
+            return
         # What it says of earlier learners is not true of these. Pictures and reports that somebody
         # asks for while training goes on are of their moment, and stay until its end.
         stale = [EVALUATION_FILE]

@@ -31,7 +31,7 @@ from uphill.runs.experiment import (
 )
 from uphill.runs.files import unused
 from uphill.runs.folder import mend_of
-from uphill.runs.given import alterations_of
+from uphill.runs.given import alterations_of, environment_settings
 from uphill.runs.imports import remember
 from uphill.runs.metrics import MetricsFile
 from uphill.runs.own_parts import own_parts_in, type_name
@@ -91,14 +91,7 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     folder = free_folder(request.out, name, chosen.algo, request.seed)
     choice, bound = _environment(request, chosen.algorithm)
     decided = {
-        "env": choice.name,
-        "is_callable": not isinstance(env, str),
-        "env_kwargs": choice.env_kwargs,
-        "backend": choice.backend,
-        "max_episode_steps": choice.alterations.max_episode_steps,
-        "wrappers": tuple(wrapping.text for wrapping in choice.alterations.wrappers),
-        "drop_observations": choice.alterations.drop_observations,
-        "reset_options": choice.alterations.reset_options,
+        **environment_settings(choice),
         "algo": chosen.algo,
         "algorithm": chosen.algorithm,
         "steps": chosen.steps if request.steps is None else request.steps,
@@ -124,7 +117,8 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     progress.say(f"Settings: {experiment.settings}.")
     state = trainer.start()
     if request.init_from is not None:
-        state, origin = initialized(state, experiment, request.init_from, network)
+        state, origin, taken = initialized(state, experiment, request.init_from, network)
+        progress.say(taken)
         experiment = replace(experiment, init_from=origin)
     experiment = replace(experiment, platform=describe_platform())
     make_run_folder(folder)
@@ -133,7 +127,7 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     for notice in (trainer.notice, rounding(chosen.algorithm.sampling, experiment.steps, limit)):
         if notice:
             progress.say(notice)
-    memory, metrics = first_memory(state, experiment.seeds), MetricsFile(folder)
+    memory, metrics = first_memory(state, experiment), MetricsFile(folder)
     _remember_modules(experiment)
     session = session_of(folder, experiment, trainer, state, memory, metrics, progress)
     return replace(session, on_point=request.on_point)

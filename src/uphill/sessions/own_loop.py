@@ -16,8 +16,9 @@ from uphill.runs.experiment import (
     make_experiment,
     write_experiment,
 )
+from uphill.runs.given import environment_settings
 from uphill.runs.metrics import MetricsFile
-from uphill.sessions.history import Stretch, first_memory, recorded, table_of
+from uphill.sessions.history import Stretch, first_memory, recorded, table_of, with_divergences
 from uphill.sessions.keeping import Keeper
 from uphill.sessions.launch import free_folder, make_run_folder
 from uphill.training.rows import Rows
@@ -48,12 +49,13 @@ def save_run(
     make_run_folder(folder)
     write_experiment(folder, experiment)
     file = MetricsFile(folder)
-    memory = first_memory(replace(state, learners=trainer.fresh_learners()), experiment.seeds)
+    memory = first_memory(replace(state, learners=trainer.fresh_learners()), experiment)
     for stretch in _stretches(trainer, state, rows):
         memory = recorded(memory, stretch)
         file.append(table_of(memory, stretch, experiment))
         memory = replace(memory, pending=None)
     memory = replace(memory, best=jax.device_get(state.learners))
+    memory, _ = with_divergences(memory, state, experiment)
     Keeper(folder, trainer, file).save(state, memory)
     return folder
 
@@ -76,10 +78,7 @@ def _experiment(trainer: Trainer) -> Experiment:
         )
     network = trainer.network
     return make_experiment(
-        env=choice.name,
-        is_callable=not isinstance(choice.env, str),
-        env_kwargs=choice.env_kwargs,
-        backend=choice.backend,
+        **environment_settings(choice),
         is_async=choice.is_async,
         algo=first.name,
         algorithm=first,

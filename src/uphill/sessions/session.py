@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from uphill.sessions.history import (
     recorded,
     table_of,
     with_best,
+    with_divergences,
 )
 from uphill.sessions.interrupts import Interrupted, Interrupts
 from uphill.sessions.intervals import logging_interval
@@ -93,8 +95,9 @@ class Session:
                 stretch = interrupts.allow(self._ahead, chunks, every, memory)
             except KeyboardInterrupt:
                 # Saved first: a terminal that was closed can't be written to any more.
-                self._save_what_is_new(state, memory)
-                self.progress.stop()
+                self.keeper.save(state, memory, is_new=self._is_new(state))
+                with suppress(OSError):
+                    self.progress.stop()
                 raise Interrupted(self.advice(self.trainer.is_done(state))) from None
             except UphillError as error:
                 raise self._with_what_was_saved(error, state, memory) from error
@@ -115,20 +118,18 @@ class Session:
                 self.keeper.save(state, memory)
                 saved_at = time.monotonic()
 
-    def _save_what_is_new(self, state: TrainState, memory: Remembered) -> bool:
-        """Save, unless nothing was learned: what was written before is still true then."""
-        is_new = state.num_updates > self.state.num_updates
-        if is_new:
-            self.keeper.save(state, memory)
-        return is_new
+    def _is_new(self, state: TrainState) -> bool:
+        """Whether anything was learned here; else what was written before is still true."""
+        return state.num_updates > self.state.num_updates
 
     def _with_what_was_saved(
         self, error: UphillError, state: TrainState, memory: Remembered
     ) -> UphillError:
         """The error that ended training, and what became of what was learned before."""
+        if not self._is_new(state):
+            return error
         try:
-            if not self._save_what_is_new(state, memory):
-                return error
+            self.keeper.save(state, memory)
         except UphillError as unsaved:
             return UphillError(f"{error}\n{unsaved}")
         steps, folder = min(state.num_transitions), self.keeper.folder
@@ -200,12 +201,17 @@ class Session:
         self.sinks.write(table)
         self.progress.point([row["rollout/episode_return"] for row in table])
         memory = replace(memory, pending=None)
+        every = self.trainer.measure_every or 1
+        if state.num_updates % every == 0 or self.trainer.is_done(state):
+            memory, diverged = with_divergences(memory, state, self.experiment)
+            if diverged:
+                self.progress.say(diverged)
         if self.experiment.eval_every is None or evaluation is not None:
             means = [recent_mean(recent) for recent in memory.history.recent]
             memory = with_best(memory, state, evaluation or means)
         goal, threshold = self.experiment.steps, self.trainer.env.reward_threshold
         new = list(new_milestones(memory.history, state, goal, threshold))
-        self.progress.milestones(new)
+        self.progress.milestones(new, self.experiment.init_from is not None)
         return self.keeper.keep(new, memory, state) if new else memory
 
     def _check(self, rows: Rows, state: TrainState) -> None:

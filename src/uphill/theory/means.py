@@ -36,6 +36,7 @@ def time_mean(
     mask: Bool[Array, "T N"],
     per_env: int | None = None,
     length: Int[Array, ""] | int | None = None,
+    played: Bool[Array, "T N"] | None = None,
 ) -> Float[Array, "T N"]:
     """For each step the mean return over all episodes of the batch at the same time within them.
 
@@ -43,13 +44,14 @@ def time_mean(
 
     For data that start at a reset. `per_env=1` says that no environment plays more than one
     episode, which is cheaper. Like `batch_mean` it contains the step's own return; a time that only
-    one episode reached has no other, and its advantage is 0.
+    one episode reached has no other, and its advantage is 0. `played` are the steps by which time
+    goes, where `mask` leaves out some that were played.
     """
     valid = jnp.where(mask, returns, 0.0)
     if per_env == 1:  # time is the row
         mean = valid.sum(1) / jnp.maximum(mask.sum(1), 1)
         return jnp.broadcast_to(mean[:, None], returns.shape)
-    time = elapsed(mask, length)
+    time = elapsed(mask if played is None else played, length)
 
     def total(x: Array) -> Array:
         return jax.ops.segment_sum(x.ravel(), time.ravel(), returns.shape[0])

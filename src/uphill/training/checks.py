@@ -43,8 +43,8 @@ def check_episodes(name: str, sampling: Sampling, max_episode_steps: int | None)
             raise UphillError(
                 f"{name} has a time limit of {max_episode_steps:,} steps, and whole episodes of "
                 f"{sampling.num_envs} environments may then be {most:,} steps in one update, more "
-                "than memory holds: use a smaller "
-                f"{option('max_episode_steps')}, or fewer {option('envs')}."
+                f"than memory holds: use a smaller {option('max_episode_steps')}, or fewer "
+                f"{option('envs')}."
             )
 
 

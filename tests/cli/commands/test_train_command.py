@@ -27,7 +27,7 @@ def test_train_and_evaluate_print_exactly_one_json_object(
     result = json.loads(printed.out)
     assert list(result) == [
         *("run", "env", "backend", "algo", "seeds", "steps", "seconds", "compile_seconds"),
-        *("steps_per_second", "solved", "evaluation"),
+        *("steps_per_second", "solved", "diverged", "evaluation"),
     ]
     assert (result["run"], result["env"], result["backend"], result["algo"], result["seeds"]) == (
         *(str(out), "CartPole-v1", "compiled", "ppo"),

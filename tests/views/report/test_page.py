@@ -117,7 +117,7 @@ def test_the_script_is_told_the_story_as_json(
     pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = "</script><script>alert(1)</script>"
-    monkeypatch.setattr("uphill.views.report.view.title", lambda _: name)
+    monkeypatch.setattr("uphill.views.report.view.title", lambda *_: name)
     page = report_page(load(pair[0]), films=False)
     assert "<script>alert" not in page.html
     (text,) = re.findall(r'id="story-data">(.*?)</script>', page.html)

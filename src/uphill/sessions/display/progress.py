@@ -164,25 +164,24 @@ class Progress:
         for milestone in milestones:
             self._mark(milestone)
 
-    def milestones(self, new: Iterable[Milestone]) -> None:
+    def milestones(self, new: Iterable[Milestone], is_tuned: bool = False) -> None:
         """Tell, in their order, when the first seed and when the last one comes to a milestone: so
-        many lines stay, however many seeds there are. How a training began is no news."""
+        many lines stay, however many seeds there are. How a training began is no news. `is_tuned`
+        is one that began with another run's policy."""
         for milestone in sorted(new, key=lambda m: (m.seconds, m.steps)):
-            self._milestone(milestone)
+            self._milestone(milestone, is_tuned)
 
-    def _milestone(self, milestone: Milestone) -> None:
+    def _milestone(self, milestone: Milestone, is_tuned: bool) -> None:
         seeds, count = self._view.seeds, self._mark(milestone)
         if milestone.name == UNTRAINED or count not in (1, len(seeds)):
             return
         when = f"{milestone.steps:,} steps · {duration(milestone.seconds)}"
         if count > 1:
-            self._print(f"{when} · all {count} seeds: {title(milestone.name)}", "★")
+            self._print(f"{when} · all {count} seeds: {title(milestone.name, is_tuned)}", "★")
             return
         who = f"seed {seeds[milestone.seed_index]}"
-        self._print(
-            f"{when} · {who}: {title(milestone.name)} (return {number(milestone.episode_return)})",
-            "★",
-        )
+        reached = f"{title(milestone.name, is_tuned)} (return {number(milestone.episode_return)})"
+        self._print(f"{when} · {who}: {reached}", "★")
 
     def _mark(self, milestone: Milestone) -> int:
         """How many seeds have come to it by now."""

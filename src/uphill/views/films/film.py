@@ -449,7 +449,9 @@ def _caption(
     if shown < all_steps:
         words.append(f"first {shown:,} of {all_steps:,} steps")
     milestone = _foremost(scene.milestones)
-    heading = f"{run.kind} policy" if milestone is None else title(milestone.name)
+    heading = f"{run.kind} policy"
+    if milestone is not None:
+        heading = title(milestone.name, experiment.init_from is not None)
     return Caption(
         heading, " · ".join(words), scene.steps, scene.seconds, 0.0, chapter, len(scenes)
     )

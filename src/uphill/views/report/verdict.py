@@ -1,7 +1,7 @@
 """What became of a run, in a word and a sentence."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -132,3 +132,13 @@ def _without_evaluation(
         "not evaluated": ("Not evaluated", "`uphill evaluate` says how good the policy is."),
     }[state]
     return Verdict(word, f"{share}, and {recent}. {note}", "open")
+
+
+def with_divergence(found: Verdict, divergence: str) -> Verdict:
+    """The verdict, with what is said of learning that diverged, if it did: a task that was solved
+    all the same is solved."""
+    if not divergence:
+        return found
+    if found.tone == "good":
+        return replace(found, sentence=f"{found.sentence} {divergence}")
+    return Verdict("Learning diverged", f"{divergence} {found.sentence}", "bad")

@@ -9,6 +9,7 @@ import numpy as np
 
 from uphill.runs.checkpoint import Standing, read_manifest
 from uphill.runs.configuration import encode
+from uphill.runs.divergence import told
 from uphill.runs.experiment import Experiment
 from uphill.runs.files import METRICS_FILE
 from uphill.runs.metrics import read_metrics
@@ -18,7 +19,14 @@ from uphill.theory.statistics import confidence_band, interquartile_mean
 from uphill.views.curves import RETURN, Against, Metrics, learning_seconds, smooth_curves
 from uphill.views.report.charts import Chart, Line, line_chart
 from uphill.views.report.diagnosis import DIAGNOSTICS, course, largest_entropy, own
-from uphill.views.report.verdict import RunState, Verdict, start_of, state_of, verdict
+from uphill.views.report.verdict import (
+    RunState,
+    Verdict,
+    start_of,
+    state_of,
+    verdict,
+    with_divergence,
+)
 from uphill.words import duration, number
 
 
@@ -100,7 +108,10 @@ def view_of(run: SavedRun) -> RunView:
         name=run.path.resolve().name,
         experiment=experiment,
         state=state,
-        verdict=verdict(state, experiment, threshold, evaluation, steps, recent, at_first),
+        verdict=with_divergence(
+            verdict(state, experiment, threshold, evaluation, steps, recent, at_first),
+            told(checkpoint.diverged, experiment.all_seeds),
+        ),
         threshold=threshold,
         metrics=metrics,
         curve=learning_chart(
@@ -108,7 +119,7 @@ def view_of(run: SavedRun) -> RunView:
         ),
         chapters=tuple(chapters),
         told_seed=experiment.all_seeds[run.seed_index],
-        reached=_reached(run.milestones, experiment.seeds),
+        reached=_reached(run.milestones, experiment),
         results=_results(evaluation),
         per_seed=_per_seed(experiment, evaluation, threshold),
         diagnoses=_diagnoses(metrics, checkpoint),
@@ -249,7 +260,8 @@ def _chapters(run: SavedRun, metrics: Metrics, facts: Standing) -> list[Chapter]
     own = [m for m in run.milestones if m.seed_index == run.seed_index]
     # Milestones that were reached together share a policy, and so a film.
     together = itertools.groupby(own, key=lambda m: m.update)
-    chapters = [_chapter(list(group), metrics) for _, group in together]
+    is_tuned = run.experiment.init_from is not None
+    chapters = [_chapter(list(group), metrics, is_tuned) for _, group in together]
     if run.evaluation is None:
         return chapters
     steps, seconds = facts.num_transitions[run.seed_index], facts.steady_seconds
@@ -258,10 +270,11 @@ def _chapters(run: SavedRun, metrics: Metrics, facts: Standing) -> list[Chapter]
     return [*chapters, Chapter(None, "the trained policy", steps, reached, True, when)]
 
 
-def _chapter(milestones: Sequence[Milestone], metrics: Metrics) -> Chapter:
+def _chapter(milestones: Sequence[Milestone], metrics: Metrics, is_tuned: bool) -> Chapter:
     m = milestones[-1]
-    name = ", and ".join(dict.fromkeys([title(milestones[0].name), title(m.name)]))
-    when = "before any learning"
+    ends = (milestones[0].name, m.name)
+    name = ", and ".join(dict.fromkeys(title(name, is_tuned) for name in ends))
+    when = "before any learning here" if is_tuned else "before any learning"
     if m.steps:
         when = f"after {m.steps:,} steps, {duration(_seconds_at(m, metrics))}"
     return Chapter(m.update, name, m.steps, m.episode_return, is_mean(m.name), when)
@@ -273,11 +286,11 @@ def _seconds_at(m: Milestone, metrics: Metrics) -> float:
     return float(learning_seconds(metrics)[rows[0]]) if len(rows) else m.seconds
 
 
-def _reached(milestones: Sequence[Milestone], seeds: int) -> list[tuple[str, str, str]]:
-    rows = []
+def _reached(milestones: Sequence[Milestone], experiment: Experiment) -> list[tuple[str, str, str]]:
+    rows, seeds, is_tuned = [], experiment.seeds, experiment.init_from is not None
     for name in dict.fromkeys(m.name for m in milestones):
         steps = [m.steps for m in milestones if m.name == name]
-        rows.append((title(name), f"{len(steps)} of {seeds}", f"{np.median(steps):,.0f}"))
+        rows.append((title(name, is_tuned), f"{len(steps)} of {seeds}", f"{np.median(steps):,.0f}"))
     return rows
 
 
