@@ -15,8 +15,10 @@ from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.configuration import decode, encode
+from uphill.runs.experiment import as_path
 from uphill.runs.files import CURVE_FILE, EVALUATION_FILE, METRICS_FILE
 from uphill.runs.given import EnvironmentFactory, other_limit
+from uphill.runs.lock import RunLock
 from uphill.runs.own_parts import OwnPart, own_parts_in
 from uphill.runs.saved import SavedRun, write_evaluation
 from uphill.runs.settings import taken_as
@@ -24,6 +26,7 @@ from uphill.sessions.callback import OnPoint, check_callable
 from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.launch import Request, begin
 from uphill.sessions.own_loop import save_run
+from uphill.sessions.presets import Preset
 from uphill.sessions.resume import go_on
 from uphill.sessions.session import Session
 from uphill.training.evaluate import evaluate_actors, report, tell
@@ -200,6 +203,13 @@ def evaluate(
     return run.evaluate(episodes, allow_import, max_episode_steps)
 
 
+def run_of(request: Request, start: Preset | None = None) -> Run:
+    """`train`; `start` is what `begin` says."""
+    session = begin(request, start)
+    with RunLock(session.keeper.folder):
+        return finish(session, request.env)
+
+
 @taken_as(Request)
 def train(request: Request) -> Run:
     """Train `seeds` agents at once, evaluate them, and return the run.
@@ -208,7 +218,7 @@ def train(request: Request) -> Run:
         UphillError: for anything about the arguments or the environment that can be mended.
         Interrupted: on Ctrl-C, after a checkpoint was written.
     """
-    return finish(begin(request), request.env)
+    return run_of(request)
 
 
 def resume(
@@ -229,12 +239,14 @@ def resume(
     `parts` and `wrappers` are what `load` says, and `on_point` what `train` says.
 
     Raises:
-        UphillError: if the run is finished, damaged, or was made on another kind of device.
+        UphillError: if the run is finished, damaged, was made on another kind of device, or is
+            being trained by another process.
         Interrupted: on Ctrl-C, after a checkpoint was written.
     """
     check_callable(on_point)
-    session = go_on(run, env, network, steps, allow_import, episodes, quiet, parts, wrappers)
-    return finish(replace(session, on_point=on_point), env)
+    with RunLock(as_path(run, "run")):
+        session = go_on(run, env, network, steps, allow_import, episodes, quiet, parts, wrappers)
+        return finish(replace(session, on_point=on_point), env)
 
 
 def save(

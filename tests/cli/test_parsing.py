@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from command_line import parsed
 from uphill.cli.errors import WrongCommandLine
 from uphill.cli.parsing import parse
+from uphill.errors import UphillError
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,12 @@ class Options:
 def test_a_whole_number_may_be_written_as_people_write_it(word: str, number: int) -> None:
     assert parse(Options, ["--steps", word, "--seeds", word], "uphill") == Options(number, number)
     assert type(parse(Options, ["--steps", word], "uphill").steps) is int
+
+
+def test_numbers_with_thousands_of_digits_are_refused() -> None:
+    for flag in ("--envs", "--steps", "--seed"):
+        with pytest.raises(UphillError, match=flag):
+            parsed("CartPole-v1", flag, "9" * 5000)
 
 
 def test_none_is_what_leaving_out_is() -> None:

@@ -178,6 +178,13 @@ REFUSED = [
         "num_minibatches is 3: it does not divide the batch of 8 environments × 128 steps = 1024; "
         "use 2, or change one of these",
     ),
+    (
+        ppo,  # whose divisors are not listed one by one
+        {"sampling": Steps(num_envs=10**17), "num_minibatches": 10**15 + 1},
+        "num_minibatches is 1000000000000001: it does not divide the batch of 100000000000000000 "
+        "environments × 128 steps = 12800000000000000000; use 1000000000000000, or change one of "
+        "these",
+    ),
 ]
 
 

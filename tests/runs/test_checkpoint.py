@@ -96,7 +96,7 @@ def disk_full(*_: Any) -> None:
 def fails_at(count: int, real: Callable) -> Callable:
     """`real`, but the disk is full from its `count`-th call on."""
     calls = iter(range(10**6))
-    return lambda *a: disk_full() if next(calls) >= count else real(*a)
+    return lambda *a, **k: disk_full() if next(calls) >= count else real(*a, **k)
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -104,8 +104,7 @@ def fails_at(count: int, real: Callable) -> Callable:
 def test_crash_at_any_write_leaves_the_last_checkpoint_whole(
     where: str, count: int, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner: Any = os if where == "fsync" else Path
-    monkeypatch.setattr(owner, where, fails_at(count, getattr(owner, where)))
+    monkeypatch.setattr(os, where, fails_at(count, getattr(os, where)))
     with pytest.raises(UphillError, match=r"No space left on device.*saved before is whole"):
         write_checkpoint(folder, "latest", tree(2), replace(FACTS, num_updates=4))
     monkeypatch.undo()

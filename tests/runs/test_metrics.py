@@ -48,12 +48,18 @@ def test_updates_that_measured_nothing_are_no_zeros_in_a_mean() -> None:
     assert summarize_window(rows, 1)["policy/kl"] is None  # it waited where it would have
 
 
+def row(steps: int, seed: int = 0, **cells: Any) -> dict[str, Any]:
+    """A row with the columns that every picture needs."""
+    always = {"time/seconds": 1.5, "rollout/episode_return": 20.0}
+    return {"seed": seed, "steps": steps, **always, **cells}
+
+
 def test_rows_are_read_back_and_empty_cells_are_nan(tmp_path: Path) -> None:
     file = MetricsFile(tmp_path)
-    file.append([{"seed": 0, "steps": 32, "a/b": 1 / 3}, {"seed": 1, "steps": 31, "a/b": None}])
-    file.append([{"seed": 0, "steps": 64, "a/b": float("nan")}, {"seed": 1, "steps": 62, "a/b": 2}])
+    file.append([row(32, **{"a/b": 1 / 3}), row(31, 1, **{"a/b": None})])
+    file.append([row(64, **{"a/b": float("nan")}), row(62, 1, **{"a/b": 2})])
     columns = read_metrics(tmp_path)
-    assert list(columns) == ["seed", "steps", "a/b"]
+    assert list(columns) == [*row(0), "a/b"]
     np.testing.assert_array_equal(columns["steps"], [32, 31, 64, 62])
     np.testing.assert_allclose(columns["a/b"], [1 / 3, np.nan, np.nan, 2], rtol=1e-7)
     assert file.offset == (tmp_path / "metrics.csv").stat().st_size
@@ -61,11 +67,11 @@ def test_rows_are_read_back_and_empty_cells_are_nan(tmp_path: Path) -> None:
 
 def test_resumed_file_is_cut_back_and_goes_on_in_the_same_columns(tmp_path: Path) -> None:
     file = MetricsFile(tmp_path)
-    file.append([{"seed": 0, "steps": 32}])
+    file.append([row(32)])
     offset = file.offset
-    file.append([{"seed": 0, "steps": 64}])
+    file.append([row(64)])
     resumed = MetricsFile(tmp_path, offset)
-    resumed.append([{"steps": 65, "seed": 0}])
+    resumed.append([dict(reversed(row(65).items()))])
     np.testing.assert_array_equal(read_metrics(tmp_path)["steps"], [32, 65])
 
 
@@ -89,8 +95,8 @@ def test_a_crash_after_new_columns_leaves_the_rows_of_the_checkpoint(tmp_path: P
 
 
 def test_file_resumed_from_before_its_first_row_starts_again(tmp_path: Path) -> None:
-    MetricsFile(tmp_path).append([{"seed": 0, "steps": 32}])
-    MetricsFile(tmp_path, 0).append([{"seed": 0, "steps": 33}])
+    MetricsFile(tmp_path).append([row(32)])
+    MetricsFile(tmp_path, 0).append([row(33)])
     np.testing.assert_array_equal(read_metrics(tmp_path)["steps"], [33])
 
 
@@ -98,7 +104,7 @@ def test_full_disk_is_one_sentence_and_earlier_rows_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = MetricsFile(tmp_path)
-    file.append([{"seed": 0, "steps": 32}])
+    file.append([row(32)])
     offset = file.offset
 
     def full(_: int) -> None:
@@ -108,12 +114,11 @@ def test_full_disk_is_one_sentence_and_earlier_rows_stay(
     with pytest.raises(UphillError, match=r"metrics.csv could not be written \(No space left"):
         file.sync()
     monkeypatch.undo()
-    path = tmp_path / "metrics.csv"
-    path.rename(tmp_path / "kept")
-    path.symlink_to("/dev/full")
-    with pytest.raises(UphillError, match=r"metrics.csv could not be written \(No space left"):
-        file.append([{"seed": 0, "steps": 64}])
-    (tmp_path / "kept").replace(path)
+    with Path("/dev/full").open("wb") as device:
+        monkeypatch.setattr(os, "fdopen", lambda *_: device)
+        with pytest.raises(UphillError, match=r"metrics.csv could not be written \(No space left"):
+            file.append([row(64)])
+        monkeypatch.undo()
     assert file.offset == offset
     MetricsFile(tmp_path, file.offset)
     np.testing.assert_array_equal(read_metrics(tmp_path)["steps"], [32])
@@ -122,9 +127,9 @@ def test_full_disk_is_one_sentence_and_earlier_rows_stay(
 def test_missing_or_shortened_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UphillError, match=r"can't be cut back .*No such file"):
         MetricsFile(tmp_path, 10)
-    (tmp_path / "metrics.csv").write_text("seed\n0\n")
-    with pytest.raises(UphillError, match="damaged: it holds 7 bytes, and had 10"):
-        MetricsFile(tmp_path, 10)
+    (tmp_path / "metrics.csv").write_text("seed,steps\n0,1\n")
+    with pytest.raises(UphillError, match="damaged: it holds 15 bytes, and had 20"):
+        MetricsFile(tmp_path, 20)
 
 
 @pytest.mark.parametrize("text", ["", "seed,steps\n0,1\n0\n", "seed\nzero\n", "seed\n\x00\n"])
@@ -135,3 +140,32 @@ def test_damaged_file_is_one_sentence(text: str, tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").unlink()
     with pytest.raises(UphillError, match=r"metrics.csv is not there yet"):
         read_metrics(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "says"),
+    [
+        ("seed", "0.5", "line 2 has 0.5 as seed"),
+        ("steps", "inf", "line 2 has inf as steps"),
+        ("steps", "", "line 2 has nan as steps"),
+        ("update", "-1", "line 2 has -1 as update"),
+        ("time/seconds", "nan", "line 2 has nan as time/seconds"),
+        ("rollout/episode_return", "1.7e308", r"line 2 has 1\.7e\+308 as rollout/episode_return"),
+        ("rollout/episode_return", "-inf", "line 2 has -inf as rollout/episode_return"),
+    ],
+)
+def test_numbers_that_training_does_not_write_are_named(
+    column: str, cell: str, says: str, tmp_path: Path
+) -> None:
+    cells = {"update": 1} | row(32) | {column: cell}
+    text = ",".join(cells) + "\n" + ",".join(str(x) for x in cells.values()) + "\n"
+    (tmp_path / "metrics.csv").write_text(text)
+    with pytest.raises(UphillError, match=rf"metrics\.csv can't be read: {says}\.$"):
+        read_metrics(tmp_path)
+    MetricsFile(tmp_path).append([row(32)])
+    for name in row(32):
+        renamed = (tmp_path / "metrics.csv").read_text().replace(name, "other", 1)
+        (tmp_path / "renamed").mkdir(exist_ok=True)
+        (tmp_path / "renamed" / "metrics.csv").write_text(renamed)
+        with pytest.raises(UphillError, match=f"it has no column {name}"):
+            read_metrics(tmp_path / "renamed")

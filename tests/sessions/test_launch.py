@@ -222,8 +222,19 @@ def test_resume_refuses_other_spaces_devices_and_seeds(
     latest.write_text(text)
     experiment = tmp_path / "run" / "experiment.json"
     experiment.write_text(experiment.read_text().replace('"seeds": 1', '"seeds": 2'))
-    with pytest.raises(UphillError, match="number of seeds"):
+    with pytest.raises(UphillError, match=r"of 1 seed, and experiment\.json has 2"):
         uphill.resume(tmp_path / "run", quiet=True)
+
+
+def test_names_that_are_too_long_are_refused_or_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = launch.free_folder(tmp_path / ("x" * 300), "CartPole-v1", "ppo", 0)
+    with pytest.raises(UphillError, match=r"\(File name too long\): give a shorter name"):
+        launch.make_run_folder(folder)
+    monkeypatch.chdir(tmp_path)
+    launch.make_run_folder(launch.free_folder(None, "x" * 300, "ppo", 0))
+    assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
 def test_run_directory_that_exists_is_refused(tmp_path: Path) -> None:

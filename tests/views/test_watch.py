@@ -76,6 +76,14 @@ def test_ticked_runs_are_compared(server: Server) -> None:
         assert get(server, f"/compare{query}")[0] == 404
 
 
+def test_page_that_cannot_be_made_says_so(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server.shelf, "report", lambda _: [][1])
+    status, _, body = get(server, "/report?run=run")
+    assert status == 500
+    assert body == "The page can't be made: IndexError: list index out of range.\n"
+    assert get(server, "/")[0] == 200
+
+
 def test_every_answer_carries_what_protects_it(server: Server) -> None:
     for path, status in (("/", 200), ("/report?run=run", 200), ("/nothing", 404)):
         answer, headers, _ = get(server, path)

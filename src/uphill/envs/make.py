@@ -295,10 +295,10 @@ def make_env(
         UphillError: if the environment can't be made.
     """
     choice = env if isinstance(env, EnvironmentChoice) else choose(env)
-    lane_seeds = [lane_seed(seed, lane, resumed_at) for seed in seeds for lane in range(num_envs)]
     if choice.backend == "compiled":
         world, limit = make_world(choice.env, choice.env_kwargs), choice.alterations
         return CompiledEnvironment(world, num_envs, limit.max_episode_steps), None
+    lane_seeds = [lane_seed(seed, lane, resumed_at) for seed in seeds for lane in range(num_envs)]
     if choice.backend == "envpool":
         env_kwargs = choice.pool_arguments
         if sys.platform == "linux":

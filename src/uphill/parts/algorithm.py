@@ -220,8 +220,7 @@ class Algorithm(eqx.Module):
             "episodes have no fixed number of steps to split, so use 1, or Steps as the sampling",
         )
         size = self.sampling.most_transitions(None)
-        divisors = [k for k in range(1, size + 1) if size % k == 0]
-        near = min(divisors, key=lambda k: abs(k - self.num_minibatches))
+        near = _near_divisor(size, self.num_minibatches)
         require(
             size % self.num_minibatches == 0,
             "num_minibatches",
@@ -229,3 +228,10 @@ class Algorithm(eqx.Module):
             f"it does not divide the batch of {self.sampling.num_envs} environments × "
             f"{size // self.sampling.num_envs} steps = {size}; use {near}, or change one of these",
         )
+
+
+def _near_divisor(size: int, number: int) -> int:
+    """The divisor of `size` that is next to a number; 1, where it is looked for too long."""
+    start = min(size, number)
+    around = ((start - d, start + d) for d in range(min(start, 10**5)))
+    return next((k for pair in around for k in pair if size % k == 0), 1)

@@ -16,6 +16,7 @@ from jaxtyping import PyTree
 from uphill.errors import UphillError
 from uphill.policies.actions import ActionKind
 from uphill.policies.encodings import Encoding
+from uphill.runs.bounds import MOST_COUNTED, check_action_kind, check_encoding, check_returns
 from uphill.runs.configuration import decode, encode
 from uphill.runs.divergence import Divergence
 from uphill.runs.files import (
@@ -24,11 +25,11 @@ from uphill.runs.files import (
     mend,
     read_json,
     to_tensors,
-    write_atomically,
 )
+from uphill.runs.folder import Folder, mend_of
 from uphill.runs.milestones import Milestone, Tracked
 from uphill.runs.older import renamed
-from uphill.words import option
+from uphill.words import count, option
 
 FORMAT = 2
 READABLE = (1, 2)
@@ -87,6 +88,12 @@ class Standing(History):
     device: dict[str, str]
 
     def __post_init__(self) -> None:
+        check_encoding(self.encoding)
+        check_action_kind(self.action_kind)
+        check_returns(reward_threshold=self.reward_threshold)
+        for name, values in self._returns().items():
+            for value in values:
+                check_returns(**{name: value})
         num_seeds = len(self.num_transitions)
         counters = (self.num_updates, self.metrics_offset, self.evaluated_at, *self.num_transitions)
         per_seed = (self.recent, self.best_scores, self.tracked)
@@ -94,12 +101,27 @@ class Standing(History):
         pairs = [pair for recent in self.recent for pair in recent]
         if (
             min(counters) < 0
+            or max(counters) > MOST_COUNTED
             or num_seeds < 1
             or any(len(x) != num_seeds for x in per_seed)
             or any(len(x) not in (0, num_seeds) for x in moments)
             or any(len(pair) != 2 for pair in pairs)
         ):
             raise UphillError("The checkpoint's counters do not fit together.")
+
+    def _returns(self) -> dict[str, list[float | None]]:
+        """All that were collected, and times, by field."""
+        tracked = self.tracked
+        return {
+            "best_scores": [*self.best_scores],
+            "recent": [x for recent in self.recent for pair in recent for x in pair],
+            "tracked.first_sum": [x.first_sum for x in tracked],
+            "tracked.first_best": [x.first_best for x in tracked],
+            "tracked.best": [x.best for x in tracked],
+            "tracked.seen": [seen.episode_return for x in tracked for seen in x.seen],
+            "milestones.episode_return": [m.episode_return for m in self.milestones],
+            "seconds": [self.seconds, self.compile_seconds, *self.best_seconds],
+        }
 
     @property
     def history(self) -> History:
@@ -137,22 +159,21 @@ def write_checkpoint(folder: Path, name: str, tree: PyTree, facts: Standing) -> 
     tensors = f"{name}-{facts.num_updates}-{checksum[:16]}.safetensors"
     manifest = encode(Manifest(FORMAT, tensors, checksum, facts))
     try:
-        folder.mkdir(exist_ok=True)
-        write_atomically(folder / tensors, content)
-        text = json.dumps(manifest, indent=1, allow_nan=False) + "\n"
-        write_atomically(folder / f"{name}.json", text.encode())
-        for old in folder.glob(f"{name}-*"):
-            if old.name != tensors:
-                old.unlink()
+        with Folder(folder.parent) as run, run.inner(folder.name) as inner:
+            inner.write(tensors, content)
+            text = json.dumps(manifest, indent=1, allow_nan=False) + "\n"
+            inner.write(f"{name}.json", text.encode())
+            for old in {x for x in inner.names() if x.startswith(f"{name}-")} - {tensors}:
+                inner.delete(old)
     except OSError as error:
         raise UphillError(
-            f"The checkpoint could not be written to {folder} ({error.strerror}): free some space "
-            f"or choose another {option('out')}. What was saved before is whole."
+            f"The checkpoint could not be written to {folder} ({error.strerror}): "
+            f"{mend_of(error)}, or choose another {option('out')}. What was saved before is whole."
         ) from error
 
 
-def read_manifest(folder: Path, name: str) -> Manifest:
-    """The JSON part of a checkpoint.
+def read_manifest(folder: Path, name: str, num_seeds: int | None = None) -> Manifest:
+    """The JSON part of a checkpoint, of so many seeds if that is known.
 
     Raises:
         UphillError: if there is none, or it was altered.
@@ -164,10 +185,10 @@ def read_manifest(folder: Path, name: str) -> Manifest:
         document = read_json(path)
     except UphillError as error:
         raise damaged(path, error) from error
-    found = document.get("format") if isinstance(document, dict) else None
-    if found not in READABLE:
+    version = document.get("format") if isinstance(document, dict) else None
+    if type(version) is not int or version not in READABLE:
         raise UphillError(
-            f"{path} has format {found!r}, and this version reads {FORMAT}: use the version that "
+            f"{path} has format {version!r}, and this version reads {FORMAT}: use the version that "
             "experiment.json names, or train again."
         )
     try:
@@ -178,6 +199,9 @@ def read_manifest(folder: Path, name: str) -> Manifest:
         raise damaged(path, error) from error
     if not _PLAIN_NAME.fullmatch(manifest.tensors):
         raise damaged(path, "it names no tensors file of its own")
+    found = len(manifest.facts.num_transitions)
+    if num_seeds not in (None, found):
+        raise damaged(path, f"it is of {count(found, 'seed')}, and experiment.json has {num_seeds}")
     return manifest
 
 

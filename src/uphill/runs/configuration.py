@@ -106,6 +106,8 @@ def _decode_one(annotation: Any, value: Any, path: str, own: OwnParts) -> Any:
         return float(value)
     if type(value) is not annotation:
         raise _mismatch(path, value, getattr(annotation, "__name__", str(annotation)))
+    if annotation is int and not -(2**63) <= value < 2**64:
+        raise _mismatch(path, value, "a whole number of 64 bits")
     return value
 
 

@@ -1,6 +1,7 @@
 """What a run is: everything needed to repeat it, as plain data."""
 
 import json
+import os
 import platform
 import sys
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any, Literal
 
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
+from uphill.runs.bounds import DEEPEST, check_counts, fault_in
 from uphill.runs.configuration import decode, encode
 from uphill.runs.files import EXPERIMENT_FILE, read_json, write_file
 from uphill.runs.own_parts import (
@@ -62,6 +64,12 @@ class Experiment(Settings):
     platform: str = ""
 
     def __post_init__(self) -> None:
+        check_counts(
+            steps=self.steps,
+            episodes=self.episodes,
+            eval_every=self.eval_every,
+            max_episode_steps=self.max_episode_steps,
+        )
         for name in ("seeds", "steps", "episodes"):
             if getattr(self, name) < 1:
                 raise UphillError(f"{name} is {getattr(self, name)}: use at least 1.")
@@ -97,7 +105,13 @@ def make_experiment(**settings: Any) -> Experiment:
     Raises:
         UphillError: if a field has not its type; it names the field.
     """
-    document = {name: encode(value) for name, value in settings.items()}
+    try:
+        document = {name: encode(value) for name, value in settings.items()}
+    except RecursionError as error:
+        raise UphillError(
+            f"env_kwargs are nested more than {DEEPEST} deep: use flatter ones, or a Python "
+            "callable that makes the environment."
+        ) from error
     for name in {"steps", "eval_every"} & set(document):
         document[name] = whole(document[name])
     own = OwnParts(own_parts_in(settings["algorithm"]))
@@ -122,7 +136,10 @@ def write_experiment(run: Path, experiment: Experiment) -> None:
 
 def _to_json(experiment: Experiment) -> str:
     try:
-        return json.dumps(encode(experiment), indent=2, allow_nan=False)
+        document = encode(experiment)
+        if fault := fault_in(document):
+            raise UphillError(f"{fault}, and could not be read again: use plain data.")
+        return json.dumps(document, indent=2, allow_nan=False)
     except (TypeError, ValueError) as error:
         for name in ("env_kwargs", "reset_options"):
             value = getattr(experiment, name)
@@ -150,14 +167,26 @@ def as_path(path: str | PathLike[str], field: str = "path") -> Path:
     return Path(path)
 
 
+def check_is_run(run: Path) -> None:
+    """Raises:
+    UphillError: if it has no `experiment.json`.
+    """
+    try:
+        os.stat(run / EXPERIMENT_FILE)
+    except (OSError, ValueError) as error:
+        why = f"it has no {EXPERIMENT_FILE}"
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            why = getattr(error, "strerror", None) or "its name can't be that of a file"
+        raise UphillError(f"{run} is no run directory: {why}.") from error
+
+
 def read_experiment(run: Path, own: OwnParts = NOTHING_OWN) -> Experiment:
     """Read `experiment.json`; an algorithm with parts that `own` does not know is withheld.
 
     Raises:
         UphillError: if there is none, or it is not what `write_experiment` writes.
     """
-    if not (run / EXPERIMENT_FILE).exists():
-        raise UphillError(f"{run} is no run directory: it has no {EXPERIMENT_FILE}.")
+    check_is_run(run)
     try:
         return decode(Experiment, read_json(run / EXPERIMENT_FILE), own=own)
     except OwnPartError:

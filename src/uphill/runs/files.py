@@ -3,10 +3,13 @@
 Trees of arrays are safetensors, whose tensors are named by their place in the tree.
 """
 
+import errno
 import hashlib
 import itertools
 import json
 import os
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from uphill.errors import UphillError
+from uphill.runs.bounds import LARGEST_HEADER, LARGEST_JSON, fault_in
+from uphill.runs.folder import Folder, mend_of, open_regular, read_regular
 from uphill.words import option
 
 EXPERIMENT_FILE = "experiment.json"
@@ -39,10 +44,31 @@ def write_file(path: Path, content: bytes, is_durable: bool = True) -> None:
     try:
         write_atomically(path, content, is_durable)
     except OSError as error:
-        raise UphillError(
-            f"{path} could not be written ({error.strerror}): free some space or choose another "
-            "folder. What was saved before is whole."
-        ) from error
+        raise not_written(path, error) from error
+
+
+def delete_files(run: Path, names: Iterable[str]) -> None:
+    """Delete those of these files that are there.
+
+    Raises:
+        UphillError: if one can't be deleted.
+    """
+    for name in names:
+        try:
+            with Folder(run) as folder:
+                folder.delete(name)
+        except OSError as error:
+            raise UphillError(
+                f"{run / name} could not be deleted ({error.strerror}): {mend_of(error)}."
+            ) from error
+
+
+def not_written(path: Path, error: OSError) -> UphillError:
+    """What to raise where a file or a folder could not be written."""
+    return UphillError(
+        f"{path} could not be written ({error.strerror}): {mend_of(error)}, or choose another "
+        "folder. What was saved before is whole."
+    )
 
 
 def make_folder(folder: Path) -> Path:
@@ -55,15 +81,32 @@ def make_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UphillError(
-            f"The folder {folder} can't be made ({error.strerror}): choose another {option('out')}."
+            f"The folder {folder} can't be made ({error.strerror}): {mend_of(error)}, or choose "
+            f"another {option('out')}."
         ) from error
     return folder
+
+
+def make_inner(run: Path, *names: str) -> Path:
+    """A folder in a run directory, made if it is not there, and no link on the way to it.
+
+    Raises:
+        UphillError: if it can't be made.
+    """
+    try:
+        with ExitStack() as stack:
+            folder = stack.enter_context(Folder(run))
+            for name in names:
+                folder = stack.enter_context(folder.inner(name))
+    except OSError as error:
+        raise not_written(run.joinpath(*names), error) from error
+    return run.joinpath(*names)
 
 
 def unused(path: Path) -> Path:
     """The path, or the first of NAME-2, NAME-3, … where nothing is yet."""
     others = (path.with_name(f"{path.name}-{k}") for k in itertools.count(2))
-    return next(free for free in itertools.chain([path], others) if not free.exists())
+    return next(free for free in itertools.chain([path], others) if not os.path.lexists(free))
 
 
 def read_json(path: Path) -> Any:
@@ -73,10 +116,13 @@ def read_json(path: Path) -> Any:
         UphillError: if it can't be read, or is none.
     """
     try:
-        return json.loads(path.read_bytes())
+        document = json.loads(read_regular(path, LARGEST_JSON))
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no JSON"
         raise UphillError(f"{path} can't be read: {reason}.") from error
+    if fault := fault_in(document):
+        raise UphillError(f"{path} can't be read: {fault}.")
+    return document
 
 
 def damaged(path: Path, why: object) -> UphillError:
@@ -106,7 +152,7 @@ def from_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
         UphillError: if they are missing, truncated or altered.
     """
     try:
-        content = path.read_bytes()
+        content = read_tensors_file(path)
     except OSError as error:
         raise UphillError(
             f"The checkpoint {path} can't be read ({error.strerror}): {mend(path)}."
@@ -117,6 +163,21 @@ def from_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
         return load(content)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise damaged(path, error) from error
+
+
+def read_tensors_file(path: Path) -> bytes:
+    """The contents of a safetensors file, whose header may be only so large: every tensor that it
+    names costs memory.
+
+    Raises:
+        OSError: if it can't be read, or is none.
+    """
+    with open_regular(path) as file:
+        length = int.from_bytes(file.read(8), "little")
+        if LARGEST_HEADER < length < os.fstat(file.fileno()).st_size:  # else it is damaged anyway
+            raise OSError(errno.EFBIG, f"its header has more than {LARGEST_HEADER:,} bytes")
+        file.seek(0)
+        return file.read()
 
 
 def restore(skeleton: PyTree, tensors: dict[str, np.ndarray], prefix: str = "") -> PyTree:
@@ -172,13 +233,5 @@ def write_atomically(path: Path, content: bytes, is_durable: bool = True) -> Non
     Raises:
         OSError: if it can't be written.
     """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            if is_durable:
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with Folder(path.parent) as folder:
+        folder.write(path.name, content, is_durable)

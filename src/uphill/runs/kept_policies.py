@@ -5,19 +5,22 @@ import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from uphill.errors import UphillError
 from uphill.policies.actor import Actor
+from uphill.runs.bounds import MOST_MILESTONES, check_counts, check_returns
 from uphill.runs.configuration import decode, encode
 from uphill.runs.files import (
     MILESTONES_FILE,
     from_tensors,
-    make_folder,
+    not_written,
     read_json,
     restore,
     to_tensors,
     write_file,
 )
+from uphill.runs.folder import Folder
 from uphill.runs.milestones import Milestone
 
 FOLDER = "milestones"
@@ -40,9 +43,12 @@ def keep_policy(run: Path, milestone: Milestone, actor: Actor) -> Milestone:
     Raises:
         UphillError: if it can't be written.
     """
-    make_folder(run / FOLDER)
-    content = to_tensors(actor)
-    write_file(_path(run, milestone), content, is_durable=False)
+    content, path = to_tensors(actor), _path(run, milestone)
+    try:
+        with Folder(run) as folder, folder.inner(FOLDER) as inner:
+            inner.write(path.name, content, is_durable=False)
+    except OSError as error:
+        raise not_written(path, error) from error
     return replace(milestone, sha256=hashlib.sha256(content).hexdigest())
 
 
@@ -67,7 +73,9 @@ def read_milestones(run: Path, num_seeds: int) -> tuple[Milestone, ...]:
     if not path.exists():
         return ()
     try:
-        milestones = decode(Milestones, read_json(path)).milestones
+        document = read_json(path)
+        _check_number(document, num_seeds)
+        milestones = decode(Milestones, document).milestones
     except UphillError as error:
         raise UphillError(f"{path} is damaged: {error}") from error
     for m in milestones:
@@ -75,7 +83,25 @@ def read_milestones(run: Path, num_seeds: int) -> tuple[Milestone, ...]:
             raise UphillError(
                 f"{path} was altered: {m.name!r} of seed {m.seed_index} is no milestone."
             )
+        try:
+            check_counts(update=m.update, steps=m.steps)
+            check_returns(episode_return=m.episode_return, seconds=m.seconds)
+        except UphillError as error:
+            raise UphillError(f"{path} is damaged: {m.name}'s {error}") from error
+    if len({(m.seed_index, m.name) for m in milestones}) < len(milestones):
+        raise UphillError(f"{path} was altered: a seed has a milestone twice.")
     return milestones
+
+
+def _check_number(document: Any, num_seeds: int) -> None:
+    """Raises:
+    UphillError: if it has more milestones than so many seeds reach.
+    """
+    found = document.get("milestones") if isinstance(document, dict) else None
+    if isinstance(found, list) and len(found) > MOST_MILESTONES * num_seeds:
+        raise UphillError(
+            f"a seed has at most {MOST_MILESTONES} milestones, and {len(found)} are there."
+        )
 
 
 def read_policy(run: Path, milestone: Milestone, skeleton: Actor) -> Actor:

@@ -10,9 +10,18 @@ from typing import Any
 import numpy as np
 
 from uphill.errors import UphillError
+from uphill.runs.bounds import FARTHEST, LARGEST_METRICS, MOST_COUNTED
 from uphill.runs.files import METRICS_FILE, write_file
+from uphill.runs.folder import Folder, mend_of, read_regular
 from uphill.training.rows import REACHED, Rows
 from uphill.words import call
+
+AXES = ("seed", "steps")
+"""Columns without which a row says nothing."""
+COUNTS = ("seed", "update", "steps")
+TIMES = ("time/seconds",)
+READ = (*AXES, *TIMES, "rollout/episode_return")
+"""Columns that every picture needs."""
 
 
 class MetricsFile:
@@ -24,14 +33,11 @@ class MetricsFile:
     """
 
     def __init__(self, run: Path, offset: int = 0, num_updates: int | None = None) -> None:
-        self._path = run / METRICS_FILE
+        self._run, self._path = run, run / METRICS_FILE
         self.columns: list[str] | None = None
         self.offset = offset
-        if offset or self._path.exists():
+        if offset or self._path.exists() or self._path.is_symlink():
             self._cut_back(num_updates)
-        if offset:
-            with self._path.open(newline="") as file:
-                self.columns = next(csv.reader(file))
 
     def append(self, rows: list[dict[str, Any]]) -> None:
         """Write rows that all have the same columns. Those that the file has not yet are added to
@@ -49,7 +55,7 @@ class MetricsFile:
         lines += [[_format(row.get(column)) for column in self.columns] for row in rows]
         content = _as_csv(lines)
         try:
-            with self._path.open("ab") as file:
+            with Folder(self._run) as folder, folder.open(METRICS_FILE, "ab") as file:
                 file.write(content)
         except OSError as error:
             raise self._not_written(error) from error
@@ -65,45 +71,51 @@ class MetricsFile:
         if not self.offset:
             return
         try:
-            with self._path.open("ab") as file:
+            with Folder(self._run) as folder, folder.open(METRICS_FILE, "ab") as file:
                 os.fsync(file.fileno())
         except OSError as error:
             raise self._not_written(error) from error
 
     def _not_written(self, error: OSError) -> UphillError:
         return UphillError(
-            f"{self._path} could not be written ({error.strerror}): free some space, then "
-            f"`{call('resume', self._path.parent)}`. What was saved before is whole."
+            f"{self._path} could not be written ({error.strerror}): {mend_of(error)}, then "
+            f"`{call('resume', self._run)}`. What was saved before is whole."
         )
 
     def _widen(self, new: list[str]) -> None:
         """Add columns, in one step: whatever happens, the file is the old one or the new one."""
         assert self.columns is not None
         self.columns = [*self.columns, *new]
-        with self._path.open(newline="") as file:
-            _, *rows = csv.reader(file)
+        with Folder(self._run) as folder, folder.open(METRICS_FILE, "rb") as file:
+            _, *rows = csv.reader(io.TextIOWrapper(file, "utf-8", newline=""))
         content = _as_csv([self.columns, *([*row, *[""] * len(new)] for row in rows)])
         write_file(self._path, content)
         self.offset = len(content)
 
     def _cut_back(self, num_updates: int | None) -> None:
-        """Rows that were written after the checkpoint will be written again."""
+        """Rows that were written after the checkpoint will be written again. Nothing is cut before
+        all of the file was looked at."""
         try:
-            content = self._path.read_bytes()
-            end = self.offset
-            if end and num_updates is not None:
-                end = _end_of(content, num_updates)
-            if min(len(content), end) < self.offset:
-                raise UphillError(
-                    f"{self._path} is damaged: it holds {len(content)} bytes, and had "
-                    f"{self.offset} when the checkpoint was written."
-                )
-            os.truncate(self._path, end)
-            self.offset = end
+            with Folder(self._run) as folder, folder.open(METRICS_FILE, "r+b") as file:
+                content = file.read()
+                header = _header(content, self._path)
+                end = self.offset
+                if end and num_updates is not None:
+                    end = _end_of(content, header, num_updates, self._path)
+                if min(len(content), end) < self.offset:
+                    raise UphillError(
+                        f"{self._path} is damaged: it holds {len(content)} bytes, and had "
+                        f"{self.offset} when the checkpoint was written."
+                    )
+                file.truncate(end)
         except OSError as error:
+            is_gone = isinstance(error, FileNotFoundError)
+            mend = "copy the run directory again" if is_gone else mend_of(error)
             raise UphillError(
-                f"{self._path} can't be cut back to where the checkpoint stands ({error.strerror})."
+                f"{self._path} can't be cut back to where the checkpoint stands "
+                f"({error.strerror}): {mend}."
             ) from error
+        self.offset, self.columns = end, header if end else None
 
 
 def _as_csv(lines: list[list[str]]) -> bytes:
@@ -112,21 +124,47 @@ def _as_csv(lines: list[list[str]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _end_of(content: bytes, num_updates: int) -> int:
-    """Where the whole rows of so many updates end."""
-    header, *lines = content.splitlines(keepends=True)
-    place = next(csv.reader([header.decode()])).index("update")
-    end = len(header)
-    for line in lines:
-        cells = line.split(b",")
-        if not line.endswith(b"\n") or int(cells[place]) > num_updates:
+def _header(content: bytes, path: Path) -> list[str]:
+    """The columns of a file that training wrote, which may have been cut off in its first line.
+
+    Raises:
+        UphillError: if it is another file.
+    """
+    line, end, _ = content.partition(b"\n")
+    try:
+        header = next(csv.reader([line.decode()]), [])
+    except (ValueError, csv.Error):
+        header = []
+    is_ours = {*AXES} <= set(header) if end else AXES[0].encode().startswith(line[: len(AXES[0])])
+    if not is_ours:
+        raise UphillError(
+            f"{path} is damaged: its first line has not the columns {' and '.join(AXES)}."
+        )
+    return header
+
+
+def _end_of(content: bytes, header: list[str], num_updates: int, path: Path) -> int:
+    """Where the whole rows of so many updates end.
+
+    Raises:
+        UphillError: if a row does not say of which update it is.
+    """
+    end = 0
+    for number, line in enumerate(content.splitlines(keepends=True), 1):
+        if not line.endswith(b"\n"):
+            break
+        try:
+            update = 0 if number == 1 else int(line.split(b",")[header.index("update")])
+        except (ValueError, IndexError) as error:
+            raise UphillError(f"{path} is damaged: line {number} has no update.") from error
+        if update > num_updates:
             break
         end += len(line)
     return end
 
 
 def _format(value: Any) -> str:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+    if value is None or (isinstance(value, float) and not abs(value) <= FARTHEST):
         return ""
     return f"{value:.8g}" if isinstance(value, float) else str(value)
 
@@ -163,19 +201,42 @@ def read_metrics(run: Path) -> dict[str, np.ndarray]:
         UphillError: if there is no such file, or it is not what training writes.
     """
     try:
-        with (run / METRICS_FILE).open(newline="") as file:
-            rows = list(csv.reader(file))
+        text = read_regular(run / METRICS_FILE, LARGEST_METRICS).decode()
+        rows = list(csv.reader(io.StringIO(text, newline="")))
         header = rows.pop(0) if rows else []
         cut = next((k for k, row in enumerate(rows, 2) if len(row) != len(header)), None)
         if not header or cut:
             raise ValueError(f"line {cut or 1} is cut off")
         table = [[float(cell) if cell else math.nan for cell in row] for row in rows]
         columns = np.array(table, np.float64).reshape(len(table), len(header)).T
+        named = dict(zip(header, columns, strict=True))
+        _check_columns(named, header)
     except FileNotFoundError as error:
         raise UphillError(
             f"{run / METRICS_FILE} is not there yet: training writes it from its first logging "
             "point on."
         ) from error
     except (OSError, ValueError, csv.Error) as error:
-        raise UphillError(f"{run / METRICS_FILE} can't be read: {error}.") from error
-    return dict(zip(header, columns, strict=True))
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise UphillError(f"{run / METRICS_FILE} can't be read: {reason}.") from error
+    return named
+
+
+def _check_columns(columns: dict[str, np.ndarray], header: list[str]) -> None:
+    """Raises:
+    ValueError: if a column is missing or there twice, or has what training does not write.
+    """
+    missing = [name for name in READ if name not in columns]
+    if missing:
+        raise ValueError(f"it has no column {missing[0]}")
+    if len(columns) < len(header):
+        raise ValueError("it has a column twice")
+    for name, column in columns.items():
+        bad = np.abs(column) > FARTHEST  # NaN stands for what is empty
+        if name in COUNTS:
+            bad = ~((column >= 0) & (column <= MOST_COUNTED) & (column == np.floor(column)))
+        elif name in TIMES:
+            bad = ~((column >= 0) & (column <= FARTHEST))
+        if bad.any():
+            k = int(np.argmax(bad))
+            raise ValueError(f"line {k + 2} has {column[k]:g} as {name}")

@@ -19,10 +19,11 @@ from uphill.learning.learner import Learner, make_learner, policy_of, stack, tak
 from uphill.policies.actor import Actor
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.trained import TrainedPolicy
-from uphill.runs.checkpoint import read_manifest, read_tensors
+from uphill.runs.bounds import FARTHEST, MOST_COUNTED, check_sizes
+from uphill.runs.checkpoint import Standing, read_manifest, read_tensors
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment, as_path, read_experiment
-from uphill.runs.files import EVALUATION_FILE, read_json, restore, write_file
+from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE, read_json, restore, write_file
 from uphill.runs.given import EnvironmentFactory, check_network, environment_of
 from uphill.runs.kept_policies import read_milestones, read_policy
 from uphill.runs.milestones import Milestone
@@ -93,10 +94,13 @@ class SavedRun:
         Raises:
             UphillError: if the checkpoint is missing or damaged.
         """
-        facts = read_manifest(self.path / "checkpoint", self.checkpoint).facts
+        facts = self._standing(self.checkpoint)
         if self.checkpoint == "best":
             return facts.moment_of_best(seed_index)
         return facts.num_transitions[seed_index], facts.seconds
+
+    def _standing(self, checkpoint: str) -> Standing:
+        return read_manifest(self.path / "checkpoint", checkpoint, self.experiment.seeds).facts
 
     def check_final(self, what: str) -> None:
         """Raises:
@@ -132,7 +136,7 @@ class SavedRun:
         if self.experiment.seeds == 1:
             return 0
         if self.checkpoint == "best":
-            scores = read_manifest(self.path / "checkpoint", "best").facts.best_scores
+            scores = self._standing("best").best_scores
             return int(np.argmax([-np.inf if score is None else score for score in scores]))
         evaluation = self.evaluation
         return int(np.argmax(evaluation["deterministic"]["per_seed"])) if evaluation else 0
@@ -212,7 +216,7 @@ class SavedRun:
 
     def summary(self) -> dict[str, Any]:
         """What `uphill train --json` prints."""
-        facts = read_manifest(self.path / "checkpoint", "latest").facts
+        facts = self._standing("latest")
         evaluation, threshold = self.evaluation, facts.reward_threshold
         solved: list[bool | None] = [None] * self.experiment.seeds
         if evaluation and threshold is not None and evaluation["episodes"] >= SOLVED_OVER:
@@ -244,14 +248,35 @@ def read_learners(
         UphillError: if it is damaged or does not fit the experiment, or the network.
     """
     check_network(experiment, network)
-    manifest = read_manifest(path / "checkpoint", name)
+    manifest = read_manifest(path / "checkpoint", name, experiment.seeds)
     tensors = read_tensors(path / "checkpoint", manifest)
-    facts = manifest.facts
+    facts, algorithm = manifest.facts, experiment.composition
+    check_fits(path, experiment, name, facts, tensors, network is not None)
     learners = [
-        make_learner(experiment.composition, facts.encoding, facts.action_kind, seed, network)
+        make_learner(algorithm, facts.encoding, facts.action_kind, seed, network)
         for seed in experiment.all_seeds
     ]
     return jax.tree.map(jnp.asarray, restore(stack(learners), tensors, "learners."))
+
+
+def check_fits(
+    path: Path,
+    experiment: Experiment,
+    name: str,
+    facts: Standing,
+    tensors: dict[str, np.ndarray],
+    has_own_network: bool,
+) -> None:
+    """Raises:
+    UphillError: if networks or environments of these settings would be larger than the checkpoint.
+    """
+    algorithm = experiment.composition
+    try:
+        check_sizes(algorithm, facts.encoding, facts.action_kind, tensors, has_own_network)
+    except UphillError as error:
+        raise UphillError(
+            f"{path / EXPERIMENT_FILE} does not fit checkpoint/{name}.json: {error}"
+        ) from error
 
 
 def write_evaluation(path: Path, result: dict[str, Any]) -> None:
@@ -266,8 +291,9 @@ def _is_evaluation(document: Any, seeds: int) -> bool:
             result = document[kind]
             low, high = result["ci95"]
             numbers = [result["mean"], result["iqm"], low, high, *result["per_seed"]]
-            if len(result["per_seed"]) != seeds or not np.isfinite(numbers).all():
+            if len(result["per_seed"]) != seeds or not (np.abs(numbers) <= FARTHEST).all():
                 return False
-        return isinstance(document["episodes"], int)
+        episodes = document["episodes"]
+        return type(episodes) is int and 1 <= episodes <= MOST_COUNTED
     except (TypeError, KeyError, ValueError):
         return False

@@ -8,7 +8,7 @@ import jax
 from uphill.envs.base import CompiledEnvironment
 from uphill.learning.learner import Learner, take
 from uphill.runs.checkpoint import Standing, write_checkpoint
-from uphill.runs.files import CURVE_FILES, EVALUATION_FILE, REPORT_FILE
+from uphill.runs.files import CURVE_FILES, EVALUATION_FILE, REPORT_FILE, delete_files
 from uphill.runs.kept_policies import keep_policy, write_milestones
 from uphill.runs.metrics import MetricsFile
 from uphill.runs.milestones import UNTRAINED, Milestone
@@ -65,8 +65,7 @@ class Keeper:
         stale = [EVALUATION_FILE]
         if not self._has_saved or stopped or trainer.is_done(state):
             stale += [*CURVE_FILES, REPORT_FILE]
-        for name in stale:
-            (self.folder / name).unlink(missing_ok=True)
+        delete_files(self.folder, stale)
         self._has_saved = True
 
     def keep(self, new: list[Milestone], memory: Remembered, state: TrainState) -> Remembered:

@@ -1,5 +1,6 @@
 """A training begins: what was asked for becomes an experiment, a folder and a session."""
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -29,6 +30,7 @@ from uphill.runs.experiment import (
     write_experiment,
 )
 from uphill.runs.files import unused
+from uphill.runs.folder import mend_of
 from uphill.runs.given import alterations_of, environment_settings
 from uphill.runs.imports import remember
 from uphill.runs.metrics import MetricsFile
@@ -49,6 +51,9 @@ from uphill.training.process import use_compile_cache
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
 from uphill.words import call, count, option
+
+_LONGEST = 100
+"""Letters of an environment's name that name a run directory."""
 
 
 @dataclass(frozen=True)
@@ -246,10 +251,10 @@ def free_folder(out: str | PathLike[str] | None, env: str, algo: str, seed: int)
     """
     if out is None:
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        name = f"{re.sub('[^A-Za-z0-9_.-]+', '-', env)}-{algo}-seed{seed}-{stamp}"
+        name = f"{re.sub('[^A-Za-z0-9_.-]+', '-', env)[:_LONGEST]}-{algo}-seed{seed}-{stamp}"
         return unused(Path("runs", name))
     folder = as_path(out, "out")
-    if folder.exists() or folder.is_symlink():
+    if os.path.lexists(folder):
         raise UphillError(
             f"{folder} exists already, and a run is never overwritten: choose another "
             f"{option('out')}, or `{call('resume', folder)}`."
@@ -266,6 +271,6 @@ def make_run_folder(folder: Path) -> None:
         folder.mkdir()
     except OSError as error:
         raise UphillError(
-            f"The run directory {folder} can't be made ({error.strerror}): choose "
-            f"another {option('out')}."
+            f"The run directory {folder} can't be made ({error.strerror}): {mend_of(error)}, or "
+            f"choose another {option('out')}."
         ) from error

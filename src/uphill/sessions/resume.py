@@ -20,7 +20,7 @@ from uphill.runs.given import EnvironmentFactory, check_network, environment_of
 from uphill.runs.kept_policies import write_milestones
 from uphill.runs.metrics import MetricsFile, read_metrics
 from uphill.runs.own_parts import OwnPart, OwnParts
-from uphill.runs.saved import read_learners
+from uphill.runs.saved import check_fits, read_learners
 from uphill.sessions.display import Progress
 from uphill.sessions.history import Remembered
 from uphill.sessions.keeping import device, savable
@@ -52,7 +52,7 @@ def go_on(
     """
     folder = as_path(run, "run")
     experiment = read_experiment(folder, OwnParts(parts, allow_import))
-    manifest = read_manifest(folder / "checkpoint", "latest")
+    manifest = read_manifest(folder / "checkpoint", "latest", experiment.seeds)
     facts = manifest.facts
     goal: int | None = decode(int | None, whole(encode(steps)), "steps")
     episodes = decode(int | None, encode(episodes), "episodes")
@@ -61,32 +61,38 @@ def go_on(
         experiment = replace(experiment, episodes=episodes)
     check_installed(experiment.log)
     use_compile_cache()
-    choice = environment_of(experiment, env, allow_import, wrappers)
     check_network(experiment, network)
+    tensors = read_tensors(folder / "checkpoint", manifest)
+    check_fits(folder, experiment, "latest", facts, tensors, network is not None)
+    best = read_learners(folder, experiment, "best", network)
+    choice = environment_of(experiment, env, allow_import, wrappers)
     trainer = trainer_of(choice, experiment, network, facts.num_updates, facts.encoding)
     _check_device(facts.device)
     if (trainer.encoding, trainer.action_kind) != (facts.encoding, facts.action_kind):
         raise UphillError(
             f"The spaces of {choice.name} are not those that the run {folder} was made with."
         )
-    tensors = read_tensors(folder / "checkpoint", manifest)
     state = _restored_state(trainer, facts, tensors)
     memory = Remembered(
         _history(folder, facts),
-        best=read_learners(folder, experiment, "best", network),
+        best=best,
         pending=_pending(tensors),
         untrained=_untrained(state, tensors),
     )
     milestones = memory.history.milestones
-    write_milestones(folder, milestones)  # later ones will be reached again
     metrics = MetricsFile(folder, facts.metrics_offset, facts.num_updates)
+    write_milestones(folder, milestones)  # later ones will be reached again
     write_experiment(folder, experiment)
     progress = Progress(experiment.steps, quiet, experiment.all_seeds)
     progress.say(f"Resuming {folder} at {min(state.num_transitions):,} steps.")
     if facts.metrics_offset:
         returns = read_metrics(folder)["rollout/episode_return"]
-        points = returns.reshape(-1, experiment.seeds).tolist()
-        progress.recall(points, milestones)
+        if len(returns) % experiment.seeds:
+            raise UphillError(
+                f"{folder} is damaged: its metrics.csv has {len(returns)} rows, which are not as "
+                f"many for each of {experiment.seeds} seeds."
+            )
+        progress.recall(returns.reshape(-1, experiment.seeds).tolist(), milestones)
     return session_of(folder, experiment, trainer, state, memory, metrics, progress)
 
 
@@ -123,8 +129,6 @@ def _extended(
             f"{folder} is finished ({min(facts.num_transitions):,} steps): "
             f"`{call('resume', folder, steps='N')}` extends it."
         )
-    if len(facts.num_transitions) != experiment.seeds:
-        raise UphillError(f"The checkpoint in {folder} has not the experiment's number of seeds.")
     return experiment
 
 

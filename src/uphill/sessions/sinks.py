@@ -19,7 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 from uphill.errors import UphillError
 from uphill.runs.configuration import encode
 from uphill.runs.experiment import Experiment
-from uphill.runs.files import read_json
+from uphill.runs.files import make_inner, read_json, write_atomically
 from uphill.runs.settings import SinkName
 from uphill.words import option
 
@@ -136,7 +136,7 @@ class TensorBoard:
 
     def __init__(self, folder: Path, experiment: Experiment, steps: Sequence[int]) -> None:
         self._seeds, self._steps = experiment.all_seeds, list(steps)
-        folders = [folder / "tensorboard" / f"seed{seed}" for seed in self._seeds]
+        folders = [make_inner(folder, "tensorboard", f"seed{seed}") for seed in self._seeds]
         self._files = [_EventFile(*pair) for pair in zip(folders, steps, strict=True)]
 
     def write(self, rows: Sequence[LoggedRow]) -> None:
@@ -161,7 +161,6 @@ class _EventFile:
 
         self._events: Any = event_pb2  # whose names a type checker can't see
         self._summaries: Any = summary_pb2
-        folder.mkdir(parents=True, exist_ok=True)
         # They are read in the order of their names, also those of the same second.
         count = sum(1 for _ in folder.iterdir())
         name = f"events.out.tfevents.{int(time.time()):010d}.{count:04d}.{socket.gethostname()}"
@@ -199,8 +198,7 @@ class WeightsAndBiases:
         import wandb
 
         seeds, name = experiment.all_seeds, folder.resolve().name
-        self._file = folder / "wandb" / "uphill.json"
-        self._file.parent.mkdir(exist_ok=True)
+        self._file = make_inner(folder, "wandb") / "uphill.json"
         fresh = {"ids": [secrets.token_hex(4) for _ in seeds], "steps": [0] * len(seeds)}
         kept = read_json(self._file) if self._file.exists() else fresh
         self._ids, self._steps = kept["ids"], kept["steps"]
@@ -238,9 +236,8 @@ class WeightsAndBiases:
             run.finish(exit_code=int(evaluation is None))
 
     def _keep(self) -> None:
-        temporary = self._file.with_suffix(".tmp")
-        temporary.write_text(json.dumps({"ids": self._ids, "steps": self._steps}))
-        temporary.replace(self._file)
+        content = json.dumps({"ids": self._ids, "steps": self._steps}).encode()
+        write_atomically(self._file, content, is_durable=False)
 
 
 def _scalars(row: LoggedRow) -> Iterator[tuple[str, float]]:

@@ -60,12 +60,12 @@ def use_compile_cache() -> None:
     config: Any = jax.config  # its flags are attributes that it gets when JAX is imported
     if config.jax_compilation_cache_dir is not None:
         return
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = root / "uphill" / f"{version('jaxlib')}-{_processor()}"
     try:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = root / "uphill" / f"{version('jaxlib')}-{_processor()}"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _trim(folder)
-    except OSError:
+    except (OSError, RuntimeError):  # no such folder, or no home
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

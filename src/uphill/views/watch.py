@@ -6,6 +6,7 @@ method but GET, and no host but itself, so that no page of another site can read
 """
 
 import errno
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -68,7 +69,7 @@ def make_server(
         UphillError: if there is no such folder, or the port is taken.
     """
     root = Path(folder)
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise UphillError(f"{folder} is no folder: name the one that holds your runs.")
     if port is not None and not 0 <= port <= 65535:
         raise UphillError(f"port is {port}: use a number from 0 (any that is free) to 65535.")
@@ -138,6 +139,10 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:  # a file that was there a moment ago
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "The run is just being written.")
             return
+        except Exception as error:  # an empty answer would say nothing
+            why = f"The page can't be made: {type(error).__name__}: {error}."
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, why)
+            return
         if page is None:
             self._refuse(HTTPStatus.NOT_FOUND, "There is no such page.")
             return
@@ -164,7 +169,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(code, "text/plain", f"{sentence}\n", policy)
 
     def _answer(self, code: HTTPStatus, kind: str, text: str, policy: str) -> None:
-        content = text.encode()
+        content = text.encode(errors="replace")  # a folder's name may be no text
         if self.request_version == "HTTP/0.9":  # which knows no headers
             self.request_version = "HTTP/1.0"
         self.close_connection = True

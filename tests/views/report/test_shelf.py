@@ -1,5 +1,6 @@
 """Which runs are found, and which pages are made anew."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,40 @@ def test_runs_are_found_in_folders_too_and_never_outside(
     assert set(find_runs(root)) == {"one", "study/two", "a/b/three", "linked_within"}
     assert set(find_runs(root / "one")) == {"one"}
     assert find_runs(tmp_path / "nowhere") == {}
+
+
+def test_one_run_that_cannot_be_shown_leaves_the_others(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied(pair[0], tmp_path / "whole")
+    for name in ("column", "step", "circle"):
+        copied(pair[0], tmp_path / name)
+    metrics = (tmp_path / "column" / "metrics.csv").read_text()
+    renamed = metrics.replace("rollout/episode_return", "return", 1)
+    (tmp_path / "column" / "metrics.csv").write_text(renamed)
+    header, first, *rest = metrics.splitlines()
+    cells = first.split(",")
+    cells[header.split(",").index("steps")] = "inf"
+    text = "\n".join([header, ",".join(cells), *rest, ""])
+    (tmp_path / "step" / "metrics.csv").write_text(text)
+    (tmp_path / "circle" / "a").symlink_to(tmp_path / "circle" / "b")
+    (tmp_path / "circle" / "b").symlink_to(tmp_path / "circle" / "a")
+    copied(pair[0], tmp_path / os.fsdecode(b"caf\xe9"))
+    shelf = Shelf(tmp_path)
+    page = shelf.index().html
+    for sentence in ("no column rollout/episode_return", "line 2 has inf as steps"):
+        assert sentence in page.replace("\u00a0", " ")
+    for name in ("whole", "circle", "caf%5Cxe9"):
+        assert f'"/report?run={name}"' in page
+    films_at_once(monkeypatch)
+    assert shelf.report("caf\\xe9") is not None
+    with pytest.raises(UphillError, match="no column rollout/episode_return"):
+        shelf.report("column")
+    page.encode()
+    # What is no mistake of anyone's is told, too.
+    monkeypatch.setattr(home, "overview_of", lambda _: [][1])
+    assert "be shown: IndexError: list index out of range." in Shelf(tmp_path).index().html
+    shelf.close()
 
 
 def films_at_once(monkeypatch: pytest.MonkeyPatch) -> list[str]:

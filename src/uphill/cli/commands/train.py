@@ -50,13 +50,13 @@ def command(argv: list[str]) -> None:
         parse(TrainOptions, argv, "uphill train", [*_option_groups()], [_PARTS_NEED_ENV])
         raise WrongCommandLine("ENV is missing: write `uphill train ENV`.")
     options, algorithm, start = parse_train(argv, env)
-    from uphill.run import finish
-    from uphill.sessions.launch import Request, begin
+    from uphill.run import run_of
+    from uphill.sessions.launch import Request
 
     with stdout_for(options.json) as show:
         given = {name: x for name, x in vars(options).items() if name != "json"}
         given |= {"algo": start.algo, "algorithm": algorithm, "env_kwargs": env_kwargs}
-        run = finish(begin(Request(**given), start), env)
+        run = run_of(Request(**given), start)
         show(run.summary(), has_films=run.has_films())
 
 
@@ -99,7 +99,7 @@ def parse_train(argv: list[str], env: str) -> tuple[TrainOptions, Any, Any]:
     chosen = preset(env, algo)
     argv, start = take_part_types(argv, chosen.algorithm)
     envs = _value_of("--envs", argv)
-    if envs is not None and envs.isdecimal() and int(envs) > 0:
+    if envs is not None and envs.isdecimal() and len(envs) < 20 and int(envs) > 0:
         sampling = replace(start.sampling, num_envs=int(envs))
         start = unchecked(start, "sampling", sampling)
 

@@ -1,5 +1,6 @@
 """Pictures as files: what `uphill plot` and the end of a training write."""
 
+import os
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -91,7 +92,7 @@ def _kind(out: str | Path | None) -> str:
     Raises:
         UphillError: if it has another ending.
     """
-    suffix = "" if out is None or Path(out).is_dir() else Path(out).suffix
+    suffix = "" if out is None or os.path.isdir(out) else Path(out).suffix
     if suffix and suffix not in _CONTENT:
         raise UphillError(f"out is {out}: end it in .png or .svg, or give a folder without ending.")
     return suffix

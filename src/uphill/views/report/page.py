@@ -152,7 +152,7 @@ def _render(template: str, live: Live | None, **content: Any) -> Page:
             **content,
         )
     )
-    return Page(html, policy)
+    return Page(html.encode(errors="replace").decode(), policy)  # a folder's name may be no text
 
 
 def content_policy(style: str, script: str, is_live: bool) -> str:

@@ -105,7 +105,9 @@ class Shelf:
             seen = overview_of(SavedRun(run))
             row = ListedRun(name, f"/report?run={quote(name, safe='')}", seen)
         except UphillError as error:
-            row = ListedRun(name, "", Overview("", str(error), "unreadable", "bad", None, None))
+            row = _damaged(name, str(error))
+        except Exception as error:  # whatever one run has, the others are listed
+            row = _damaged(name, f"{run} can't be shown: {type(error).__name__}: {error}.")
         self._rows[name] = (state, row)
         return row
 
@@ -135,6 +137,10 @@ class Shelf:
         return made
 
 
+def _damaged(name: str, why: str) -> ListedRun:
+    return ListedRun(name, "", Overview("", why, "unreadable", "bad", None, None))
+
+
 def _result(made: Future[Page], run: Path) -> Page:
     """The page with films; one without where making them failed."""
     error = made.exception()
@@ -154,7 +160,7 @@ def find_runs(root: Path) -> dict[str, Path]:
         path = Path(folder)
         depth, is_run = len(path.relative_to(root).parts), EXPERIMENT_FILE in files
         if is_run and _stays_in(home, path):
-            found[path.relative_to(root).as_posix() if depth else home.name] = path
+            found[_as_text(path.relative_to(root).as_posix() if depth else home.name)] = path
         if is_run or depth >= DEPTH:
             inner.clear()
     return found
@@ -163,7 +169,15 @@ def find_runs(root: Path) -> dict[str, Path]:
 def _stays_in(home: Path, run: Path) -> bool:
     """Whether every file that a report could read lies in the watched folder."""
     paths = (Path(a, name) for a, inner, files in os.walk(run) for name in (*inner, *files))
-    return all(path.resolve().is_relative_to(home) for path in paths if path.is_symlink())
+    # Not `Path.resolve`, which raises where links lead in a circle.
+    return all(
+        Path(os.path.realpath(path)).is_relative_to(home) for path in paths if path.is_symlink()
+    )
+
+
+def _as_text(name: str) -> str:
+    """A name that can be shown and asked for, also where its bytes are no text."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _stamp(run: Path) -> tuple[Any, ...]:

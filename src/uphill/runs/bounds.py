@@ -1,0 +1,214 @@
+"""What a run directory may hold, at most: looked at before anything is made of it.
+
+A file may have been altered by anyone, so nothing is made as large as a number in it says before
+that was compared with how much the files hold.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from uphill.errors import UphillError
+from uphill.parts import Algorithm, ValueFunction
+from uphill.policies.actions import ActionKind, Composite
+from uphill.policies.bounded import BOX_DISTRIBUTIONS, Bounded
+from uphill.policies.choices import Choice, Choices
+from uphill.policies.encodings import Encoding, Group, Numbers, OneHot, images_in
+from uphill.policies.policy import NetworkSettings
+
+LARGEST_JSON = 2**26
+"""Bytes of a file of JSON."""
+LARGEST_METRICS = 2**30
+"""Bytes of `metrics.csv`."""
+LARGEST_HEADER = 2**20
+"""Bytes of what a safetensors file says of its tensors: a few thousand of them."""
+DEEPEST = 64
+"""Lists and objects within each other."""
+MOST_MILESTONES = 256
+"""Milestones of a seed."""
+MOST_COUNTED = 2**53
+"""Steps, updates, bytes: what 64-bit floats count exactly."""
+FARTHEST = 1e100
+"""Returns and thresholds: far beyond any sum of 32-bit rewards, and their squares are finite."""
+MOST_FEATURES = 2**26
+"""Numbers of an observation or of an action."""
+_UNCHECKED = 10**7
+"""Numbers that are made without asking whether the file has as many."""
+
+
+def fault_in(document: Any) -> str | None:
+    """What a file of JSON has that none of ours has, with the field; None if there is nothing."""
+    waiting = [("", document, 0)]
+    while waiting:
+        field, value, depth = waiting.pop()
+        place = (field[:80] or "it").lstrip(".")
+        if depth > DEEPEST:
+            return f"{place} is nested more than {DEEPEST} deep"
+        if isinstance(value, str) and not value.isascii() and not _is_text(value):
+            return f"{place} is no text: it has half a character"
+        if isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
+            return f"{place} is no finite number of 64 bits"
+        if isinstance(value, dict):
+            if not all(map(_is_text, value)):
+                return f"{place} has a name that is no text: it has half a character"
+            waiting += [(f"{field}.{key}", x, depth + 1) for key, x in value.items()]
+        elif isinstance(value, list):
+            waiting += [(f"{field}[{k}]", x, depth + 1) for k, x in enumerate(value)]
+    return None
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_counts(**counts: int | None) -> None:
+    """Raises:
+    UphillError: if one is negative, or more than can be counted; it names the field.
+    """
+    for field, count in counts.items():
+        if count is not None and not 0 <= count <= MOST_COUNTED:
+            raise UphillError(f"{field} is {count}: expected 0 to {MOST_COUNTED}.")
+
+
+def check_returns(**returns: float | None) -> None:
+    """Raises:
+    UphillError: if one is farther from 0 than any return; it names the field.
+    """
+    for field, value in returns.items():
+        if value is not None and not abs(value) <= FARTHEST:
+            raise UphillError(f"{field} is {value}: expected a return, at most {FARTHEST:g}.")
+
+
+def check_encoding(encoding: Encoding, field: str = "encoding") -> None:
+    """Raises:
+    UphillError: if no observation can be encoded so; it names the field.
+    """
+    match encoding:
+        case Numbers():
+            _check_shape(encoding.shape, f"{field}.shape")
+            if encoding.white < 1:
+                raise UphillError(f"{field}.white is {encoding.white}: expected at least 1.")
+        case OneHot():
+            _check_choices(encoding, field)
+        case Group(keys=keys, parts=parts):
+            _check_keys(keys, parts, field)
+            for k, part in enumerate(parts):
+                check_encoding(part, f"{field}.parts[{k}]")
+            _check_shape((sum(part.size for part in parts),), f"{field}.parts")
+
+
+def check_action_kind(kind: ActionKind, field: str = "action_kind") -> None:
+    """Raises:
+    UphillError: if there are no such actions; it names the field.
+    """
+    if isinstance(kind, Composite):
+        _check_keys(kind.keys, kind.parts, field)
+        for k, part in enumerate(kind.parts):
+            check_action_kind(part, f"{field}.parts[{k}]")
+        _check_shape((kind.num_parameters,), f"{field}.parts")
+        return
+    kinds = {Choice: "iu", Choices: "iu", Bounded: "iuf"}.get(type(kind), "biu")
+    try:
+        is_known = np.dtype(kind.dtype).kind in kinds
+    except (TypeError, ValueError, OverflowError):
+        is_known = False
+    if not is_known or not kind.dtype.isalnum():
+        raise UphillError(f"{field}.dtype is {kind.dtype!r}: expected a type of numbers.")
+    if isinstance(kind, Choice):
+        _check_one(kind.size, kind.start, field)
+        return
+    _check_shape(kind.shape, f"{field}.shape")
+    if isinstance(kind, Choices):
+        _check_choices(kind, field)
+    elif isinstance(kind, Bounded):
+        _check_lengths({"low": kind.low, "high": kind.high}, kind.shape, field)
+        if any(not low <= high for low, high in zip(kind.low, kind.high, strict=True)):
+            raise UphillError(f"{field}.low is not below {field}.high.")
+        if kind.family not in BOX_DISTRIBUTIONS:
+            raise UphillError(
+                f"{field}.family is {kind.family!r}: expected one of {', '.join(BOX_DISTRIBUTIONS)}"
+                "."
+            )
+
+
+def _check_keys(keys: tuple[str, ...] | None, parts: tuple, field: str) -> None:
+    if keys is not None and (len(keys) != len(parts) or len(set(keys)) != len(keys)):
+        raise UphillError(f"{field}.keys are {len(keys)}, not one for each of its parts.")
+
+
+def _check_choices(found: OneHot | Choices, field: str) -> None:
+    _check_shape(found.shape, f"{field}.shape")
+    _check_lengths({"sizes": found.sizes, "starts": found.starts}, found.shape, field)
+    for size, start in zip(found.sizes, found.starts, strict=True):
+        _check_one(size, start, field)
+    _check_shape((sum(found.sizes),), f"{field}.sizes")
+
+
+def _check_one(size: int, start: int, field: str) -> None:
+    if not 1 <= size <= MOST_FEATURES:
+        raise UphillError(f"{field} has {size} choices: expected 1 to {MOST_FEATURES}.")
+    if not -(2**63) <= start < 2**63 - size:
+        raise UphillError(f"{field}.start is {start}: expected a whole number of 64 bits.")
+
+
+def _check_lengths(found: Mapping[str, tuple], shape: tuple[int, ...], field: str) -> None:
+    for name, values in found.items():
+        if len(values) != prod(shape):
+            raise UphillError(f"{field}.{name} are {len(values)}, and its shape is {shape}.")
+
+
+def _check_shape(shape: tuple[int, ...], field: str) -> None:
+    if not all(0 <= n <= MOST_FEATURES for n in shape) or prod(shape) > MOST_FEATURES:
+        raise UphillError(
+            f"{field} is {shape}: expected sizes that are together at most {MOST_FEATURES}."
+        )
+
+
+def check_sizes(
+    algorithm: Algorithm,
+    encoding: Encoding,
+    action_kind: ActionKind,
+    tensors: Mapping[str, np.ndarray],
+    has_own_network: bool,
+) -> None:
+    """Raises:
+    UphillError: if the networks or the environments would be larger than the file that they are
+        read from; it names the field.
+    """
+    learned = sum(x.size for name, x in tensors.items() if name.startswith("learners."))
+    for field, settings in () if has_own_network else _networks(algorithm):
+        first = 0 if images_in(encoding, any_of_three_axes=True) else encoding.size
+        last = action_kind.num_parameters if field == "policy" else 1
+        needed = sum(a * b for a, b in pairwise((first, *settings.hidden, last)))
+        if needed > max(learned, _UNCHECKED):
+            raise UphillError(
+                f"{field}.hidden is {list(settings.hidden)}, for {encoding.size} numbers: the "
+                f"checkpoint has {learned:,}, and these need {needed:,}."
+            )
+    has_envs = algorithm.normalize_rewards or any(name.startswith("lanes.") for name in tensors)
+    most = max((x.size for x in tensors.values()), default=0)
+    if has_envs and algorithm.sampling.num_envs > max(most, _UNCHECKED):
+        raise UphillError(
+            f"sampling.num_envs is {algorithm.sampling.num_envs}: the checkpoint has not so many "
+            "environments."
+        )
+
+
+def _networks(part: Any, field: str = "") -> Iterator[tuple[str, NetworkSettings]]:
+    """The settings of all networks that a composition has, with their places."""
+    for name in (f.name for f in dataclasses.fields(part)):
+        value, place = getattr(part, name), f"{field}.{name}".lstrip(".")
+        if isinstance(value, NetworkSettings):
+            if not (isinstance(part, ValueFunction) and part.shares_trunk):
+                yield place, value
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            yield from _networks(value, place)

@@ -1,0 +1,105 @@
+"""Who trains in a run directory: one process at a time.
+
+The lock is the system's own (`flock`) on the file `lock`, so it is gone when its process is,
+however that ended: the file that stays behind then locks nothing. Over NFS it is as good as the
+server's locks. Where a system has none, nobody is refused.
+"""
+
+import errno
+import json
+import os
+import re
+import socket
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from uphill.errors import UphillError
+from uphill.runs.experiment import check_is_run
+from uphill.runs.files import not_written
+from uphill.runs.folder import Folder
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+LOCK_FILE = "lock"
+_TAKEN = (errno.EAGAIN, errno.EACCES)
+_MOST = 1000  # bytes that name a process
+
+
+class RunLock:
+    """Held while a process trains in a run directory.
+
+    Raises:
+        UphillError: on entering, if another process holds it, whom it names; or `run` is no run
+            directory, or can't be written.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> None:
+        check_is_run(self._run)
+        try:
+            while self._file is None:
+                with Folder(self._run) as folder:
+                    self._file = self._locked(folder)
+        except OSError as error:
+            raise not_written(self._run / LOCK_FILE, error) from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if self._file is None:
+            return
+        # Deleted while it is held: whoever opened it meanwhile finds that it is not the one here.
+        with suppress(OSError), Folder(self._run) as folder:
+            if _is_there(self._file, folder):
+                folder.delete(LOCK_FILE)
+        self._file.close()
+        self._file = None
+
+    def _locked(self, folder: Folder) -> IO[bytes] | None:
+        """The file, locked; None if it was deleted meanwhile."""
+        file = folder.open(LOCK_FILE, "w+b")
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _TAKEN:
+                holder = _holder(file)
+                file.close()
+                raise UphillError(
+                    f"{self._run} is being trained by {holder}: wait until that ends, or stop it "
+                    "with Ctrl-C there."
+                ) from error
+        if not _is_there(file, folder):
+            file.close()
+            return None
+        me = {"process": os.getpid(), "host": socket.gethostname()}
+        file.truncate(0)
+        file.write(json.dumps(me).encode())
+        file.flush()
+        return file
+
+
+def _is_there(file: IO[bytes], folder: Folder) -> bool:
+    """Whether it is still the file of that name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), folder.stat(LOCK_FILE))
+    except FileNotFoundError:
+        return False
+
+
+def _holder(file: IO[bytes]) -> str:
+    """The process that wrote the file, in words."""
+    try:
+        found = json.loads(file.read(_MOST))
+        process, host = int(found["process"]), str(found["host"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "another process"
+    return f"process {process} on {re.sub('[^A-Za-z0-9_.-]', '?', host)[:253]}"
