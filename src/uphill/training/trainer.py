@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from uphill.collecting.border import AsSeen, encoding_of_env
+from uphill.collecting.border import AsSeen
 from uphill.collecting.lanes import Keys
 from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.base import CompiledEnvironment, World
@@ -17,9 +17,8 @@ from uphill.envs.make import EnvironmentChoice, choose, make_env
 from uphill.errors import UphillError
 from uphill.learning.learner import Learner, make_learner, policy_of, stack, take
 from uphill.parts import Algorithm
-from uphill.policies.actions import action_kind_of
 from uphill.policies.actor import Actor
-from uphill.policies.encodings import Encoding, encoding_of, ignoring, is_of
+from uphill.policies.encodings import Encoding
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.trained import TrainedPolicy
 from uphill.training.checks import check_episodes, check_numbers, check_policy
@@ -31,6 +30,7 @@ from uphill.training.process import turns_notice, use_compile_cache, use_cores
 from uphill.training.programs import Programs
 from uphill.training.rows import Rows, concatenate
 from uphill.training.seeds import one_for_each, population_of
+from uphill.training.spaces import action_kind_in, encoding_in
 from uphill.training.state import CAPACITY, TrainState
 from uphill.trajectory import Trajectory
 
@@ -75,19 +75,9 @@ class Trainer:
         check_episodes(choice.name, sampling, self.env.max_episode_steps)
         if not resumed_at:  # older runs may have what says nothing
             check_policy(choice.name, self.env.action_space, algorithms[0].policy)
-        categories = algorithms[0].observation_categories
-        if encoding is not None and is_of(encoding, self.env.observation_space):
-            self.encoding = encoding
-        elif isinstance(self.env, HostEnvironment):
-            self.encoding = encoding_of_env(self.env, categories)
-        else:
-            self.encoding = encoding_of(self.env.observation_space, categories)
-        self.encoding = ignoring(self.encoding, choice.alterations.drop_observations)
-        policy = algorithms[0].policy
-        is_clipped = isinstance(self.env, HostEnvironment) and self.env.is_clipped
-        self.action_kind = action_kind_of(
-            self.env.action_space, policy.distribution, policy.action_bounds, is_clipped
-        )
+        dropped = choice.alterations.drop_observations
+        self.encoding = encoding_in(self.env, algorithms[0], dropped, encoding)
+        self.action_kind = action_kind_in(self.env, algorithms[0])
         self.seconds = 0.0
         """seconds that updates took up to now, compiling included"""
         self._programs = programs = Programs()

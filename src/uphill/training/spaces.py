@@ -1,0 +1,30 @@
+"""What policies see of the environments that they are trained in, and what they do there."""
+
+from uphill.collecting.border import encoding_of_env
+from uphill.envs.backends.gymnasium import HostEnvironment
+from uphill.envs.make import AnyEnvironment
+from uphill.parts import Algorithm
+from uphill.policies.actions import ActionKind, action_kind_of
+from uphill.policies.encodings import Encoding, encoding_of, ignoring, is_of
+
+
+def encoding_in(
+    env: AnyEnvironment, algorithm: Algorithm, dropped: tuple[str, ...], known: Encoding | None
+) -> Encoding:
+    """How observations are encoded, without those that are `dropped`; as before if a training goes
+    on with one that is `known` and of these spaces."""
+    categories = algorithm.observation_categories
+    if known is not None and is_of(known, env.observation_space):
+        encoding = known
+    elif isinstance(env, HostEnvironment):
+        encoding = encoding_of_env(env, categories)
+    else:
+        encoding = encoding_of(env.observation_space, categories)
+    return ignoring(encoding, dropped)
+
+
+def action_kind_in(env: AnyEnvironment, algorithm: Algorithm) -> ActionKind:
+    """What actions are."""
+    policy = algorithm.policy
+    is_clipped = isinstance(env, HostEnvironment) and env.is_clipped
+    return action_kind_of(env.action_space, policy.distribution, policy.action_bounds, is_clipped)
