@@ -5,6 +5,7 @@ import importlib.machinery
 import json
 import os
 import struct
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,9 +138,18 @@ class Records:
 
 
 def in_wandb(run: Path) -> list[Records]:
-    """The files of a run directory, the oldest first."""
-    paths = sorted((run / "wandb").glob("offline-run-*/*.wandb"), key=os.path.getmtime)
-    return [Records(path) for path in paths]
+    """The files of a run directory, the oldest first; W&B's own process may have some to write
+    still when a run is finished."""
+    ends = time.monotonic() + 60
+    while True:
+        paths = sorted((run / "wandb").glob("offline-run-*/*.wandb"), key=os.path.getmtime)
+        records = [Records(path) for path in paths]
+        is_whole = all(
+            hasattr(record, "run") and hasattr(record, "exit_code") for record in records
+        )
+        if is_whole or time.monotonic() > ends:
+            return records
+        time.sleep(0.1)
 
 
 @pytest.fixture

@@ -49,4 +49,4 @@ def encoding_of_env(env: HostEnvironment, categories: int | None = None) -> Enco
     """How to encode what the environments return, with offsets where their first observation is far
     from 0; `categories` as for `encoding_of`."""
     encoding = encoding_of(env.observation_space, categories)  # first, for it may be refused
-    return starting_at(encoding, jax.tree.map(lambda x: x[0], env.peek()))
+    return starting_at(encoding, jax.tree.map(lambda x: np.asarray(x[0]), env.peek()))
