@@ -11,8 +11,8 @@ from uphill.policies.encodings import Encoding, encoding_of, ignoring, is_of
 def encoding_in(
     env: AnyEnvironment, algorithm: Algorithm, dropped: tuple[str, ...], known: Encoding | None
 ) -> Encoding:
-    """How observations are encoded, without those that are `dropped`; as before if a training goes
-    on with one that is `known` and of these spaces."""
+    """How observations are encoded, which may have the `dropped` keys besides; as before if a
+    training goes on with an encoding that is `known` and of these spaces."""
     categories = algorithm.observation_categories
     if known is not None and is_of(known, env.observation_space):
         encoding = known
