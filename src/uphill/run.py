@@ -11,6 +11,7 @@ from typing import Any
 
 from uphill import views  # whose rooms are imported when first used: drawing takes long to load
 from uphill.envs.drawing import backend_to_draw, can_draw
+from uphill.envs.make import EnvironmentChoice, make_env
 from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
@@ -61,7 +62,8 @@ class Run(SavedRun):
         use_cores(seeds, is_python=self.experiment.backend == "gymnasium")
         use_compile_cache()
         result = report(evaluate_actors(choice, self.learners.actor, seeds, episodes))
-        self._keep(result, is_as_trained=replace(self.experiment, **changed) == self.experiment)
+        is_as_trained = not changed or _limit_of(choice) == _limit_of(self.choice(allow_import))
+        self._keep(result, is_as_trained)
         # A run that was interrupted before its first row has no curve yet.
         if (self.path / METRICS_FILE).exists() and not (self.path / CURVE_FILE).exists():
             self.plot()
@@ -155,6 +157,15 @@ class Run(SavedRun):
             UphillError: if the run is damaged, or the page can't be written.
         """
         return views.report.write_report(self, out, films, allow_import)
+
+
+def _limit_of(choice: EnvironmentChoice) -> int | None:
+    """The time limit of the environment, whoever set it."""
+    env, _ = make_env(choice)
+    try:
+        return env.max_episode_steps
+    finally:
+        getattr(env, "close", lambda: None)()  # a compiled one has nothing to close
 
 
 def load(

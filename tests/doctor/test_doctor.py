@@ -21,11 +21,15 @@ from uphill.cli import main
 from uphill.cli.commands.train import environment_in, parse_train
 from uphill.cli.parsing import take_env_kwargs
 from uphill.doctor import Examination, Finding, Name, examine
+from uphill.doctor.command import training_command
 from uphill.doctor.constants import constant_actions
 from uphill.doctor.numbers import complaint, exact_bytes
 from uphill.doctor.play import Limits
 from uphill.doctor.repeats import spread
 from uphill.doctor.report import speed
+from uphill.envs.alterations import Alterations
+from uphill.envs.make import choose
+from uphill.envs.worlds.cartpole import CartPole
 from uphill.errors import UphillError
 
 EXAMINE = sys.modules["uphill.doctor.examine"]
@@ -230,6 +234,16 @@ def test_a_compiled_world_of_ones_own_is_examined() -> None:
     examination = examine(CountingWorld(longest=3), steps=0, quiet=True)
     assert examination.facts.max_episode_steps == 4
     assert examination.command.startswith("uphill.train(CountingWorld(), uphill.ppo(")
+
+
+def test_a_worlds_time_limit_may_be_longer_and_is_told_once() -> None:
+    examination = examine(CartPole(20, 19.0), max_episode_steps=60, steps=0, quiet=True)
+    assert examination.facts.max_episode_steps == 60
+    facts = replace(examination.facts, choice=choose("CartPole-v1", alterations=Alterations(5000)))
+    assert training_command(facts, ()).endswith("--algo ppo --max-episode-steps 5000")
+    for lack in ("no-time-limit", "episode-never-ends"):
+        command = training_command(facts, [Finding(lack, "advice", "", "")])
+        assert re.findall(r"--max-episode-steps \d+", command) == ["--max-episode-steps 1000"]
 
 
 def test_a_callable_is_examined() -> None:

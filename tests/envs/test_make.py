@@ -10,9 +10,11 @@ import pytest
 
 import python_envs
 from counting_world import CountingWorld
+from uphill.envs.alterations import Alterations
 from uphill.envs.backends.envpool import EnvPoolEnvironment
 from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.base import CompiledEnvironment
+from uphill.envs.drawing import can_draw
 from uphill.envs.make import (
     EnvironmentChoice,
     choose,
@@ -249,3 +251,35 @@ def test_trap_17_seeds_of_lanes_are_apart_and_fit_32_bits():
     assert max(seeds) < 2**31
     assert lane_seed(3, 5) == lane_seed(3, 5, 0)
     np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+
+@pytest.mark.parametrize(
+    ("env_kwargs", "alterations", "limit"),
+    [
+        ({"max_episode_steps": 300}, Alterations(), 300),
+        ({"laps": 2, "render_mode": "rgb_array"}, Alterations(), 2000),
+        ({"laps": 2}, Alterations(40), 40),
+    ],
+)
+def test_a_world_through_gymnasium_takes_what_gymnasiums_make_takes(env_kwargs, alterations, limit):
+    choice = choose("CarRace-v0", "gymnasium", env_kwargs, alterations=alterations)
+    env, _ = make_env(choice)
+    assert env.max_episode_steps == limit
+
+
+def in_colour():
+    return gymnasium.make("CartPole-v1", render_mode="rgb_array")
+
+
+@pytest.mark.parametrize(
+    ("env", "is_drawn"),
+    [
+        (in_colour, True),
+        (lambda: in_colour(), True),
+        (partial(gymnasium.make, "CartPole-v1", render_mode="rgb_array"), True),
+        (python_envs.Counting, False),
+        (partial(python_envs.Counting, 3), False),
+    ],
+)
+def test_a_function_may_make_what_draws_itself(env, is_drawn):
+    assert can_draw(choose(env)) == is_drawn

@@ -129,11 +129,22 @@ IS_LIGHT = "assert 'jax' not in sys.modules and 'uphill.envs.worlds' not in sys.
         + "assert gymnasium.__spec__.loader is gymnasium.__loader__; "
         + "assert gymnasium.__loader__.get_source('gymnasium'); "
         + MAKE.format(""),
+        "import importlib.util, sys, uphill; importlib.util.find_spec('gymnasium'); "
+        + "hooks = len(sys.meta_path); import gymnasium; assert len(sys.meta_path) == hooks - 1; "
+        + IS_LIGHT
+        + "assert gymnasium.__spec__.loader is gymnasium.__loader__; "
+        + MAKE.format(""),
         "import gymnasium, sys, uphill; " + IS_LIGHT + MAKE.format(""),
         "import gymnasium; " + MAKE.format("uphill:"),
         "import gymnasium; " + MAKE.format("uphill.envs.registration:"),
     ],
-    ids=["uphill first", "gymnasium first", "no import", "no import, as it was"],
+    ids=[
+        "uphill first",
+        "looked for before",
+        "gymnasium first",
+        "no import",
+        "no import, as it was",
+    ],
 )
 def test_importing_uphill_registers_the_worlds_and_stays_light(code):
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -36,6 +36,12 @@ def test_all_others_stay_as_they_are(
     assert with_bound(choice) == (choice, None)
 
 
+def test_it_is_given_so_many_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(self_limited, "SECONDS", 0.0)
+    choice = choose(python_envs.Truncating)
+    assert with_bound(choice) == (choice, None)
+
+
 def test_one_that_breaks_meanwhile_is_named() -> None:
     with pytest.raises(UphillError, match=r"Faulty, at step 3 of random play, returned nan|raised"):
         with_bound(choose(python_envs.Faulty, env_kwargs={"fault": "raise"}))

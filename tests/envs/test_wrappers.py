@@ -44,8 +44,44 @@ def test_a_wrapper_has_a_text_that_is_one_again(wrapper: Any, text: str) -> None
 
 def test_a_function_in_the_arguments_has_to_be_given_again() -> None:
     (wrapping,) = wrappings_of(partial(TransformReward, func=lambda reward: reward / 2))
-    assert wrapping.text.startswith("TransformReward:func=test_a_function_in")
+    assert wrapping.text.startswith("TransformReward:func=<function test_a_function_in")
     assert not is_importable(wrapping.text)
+
+
+class Plus:
+    """A wrapper with a number of its own."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __call__(self, env: gymnasium.Env) -> gymnasium.Env:
+        return TransformReward(env, lambda reward: reward + self.number)  # type: ignore
+
+    def around(self, env: gymnasium.Env) -> gymnasium.Env:
+        return self(env)
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "text"),
+    [
+        (partial(python_envs.Doubled, factor=len), "python_envs:Doubled:factor=<function len>"),
+        (partial(python_envs.Doubled, factor=Plus), "python_envs:Doubled:factor=<class Plus>"),
+        (partial(python_envs.Doubled, factor=Plus(2)), "python_envs:Doubled:factor=<Plus>"),
+        (partial(python_envs.Doubled, factor=np.float32(2)), "python_envs:Doubled:factor=<float32"),
+        (partial(python_envs.Doubled, factor=np.inf), "python_envs:Doubled:factor=<float>"),
+        (partial(python_envs.Doubled, factor=[np.float32(2)]), "python_envs:Doubled:factor=<list>"),
+        (partial(python_envs.Doubled, factor={"a", "b"}), "python_envs:Doubled:factor=<set>"),
+        (Plus(2), f"{__name__}:<Plus>"),
+        (Plus(2).around, f"{__name__}:<Plus.around>"),
+        (partial(Plus(2)), f"{__name__}:<Plus>"),
+    ],
+)
+def test_what_no_text_can_say_has_to_be_given_again(wrapper: Any, text: str) -> None:
+    (wrapping,) = wrappings_of(wrapper)
+    assert wrapping.text.startswith(text)
+    assert "0x" not in wrapping.text
+    assert not is_importable(wrapping.text)
+    assert same(wrapping.text, wrappings_of(wrapper)[0].text)
 
 
 def test_the_innermost_comes_first_and_is_around_the_time_limit() -> None:

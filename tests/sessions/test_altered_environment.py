@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,10 +11,15 @@ from gymnasium.wrappers import TransformReward
 
 import uphill
 from python_envs import Doubled, Endless, Speaking, Truncating
-from small_runs import rows_of, small_vpg
+from small_runs import rows_of, small_vpg, train_small
+from uphill.envs.alterations import Alterations
+from uphill.envs.make import choose
+from uphill.envs.worlds import WORLDS
+from uphill.envs.wrappers import wrappings_of
 from uphill.errors import UphillError
 from uphill.runs.experiment import read_experiment
 from uphill.runs.files import EVALUATION_FILE
+from uphill.runs.given import environment_of, environment_settings
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +52,34 @@ def test_an_evaluation_with_another_limit_is_not_written(
     assert "another time limit, and is not written" in capsys.readouterr().err
     with pytest.raises(UphillError, match="max_episode_steps is 0: use"):
         uphill.evaluate(endless, 2, env=Endless, max_episode_steps=0)
+
+
+def test_the_environments_own_limit_is_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train_small(tmp_path / "run", small_vpg())
+    limit = WORLDS[run.experiment.env].max_episode_steps
+    run.evaluate(2, max_episode_steps=limit)
+    assert "is not written" not in capsys.readouterr().err
+    run.evaluate(2, max_episode_steps=3)
+    assert "another time limit, and is not written" in capsys.readouterr().err
+
+
+def test_wrappers_that_the_run_is_without_are_refused(endless: Path) -> None:
+    run = uphill.load(endless, env=Endless, wrappers=(one for one in ("FlattenObservation",)))
+    for _ in range(2):
+        with pytest.raises(UphillError, match=r"has FlattenObservation: .* was not wrapped, so"):
+            run.choice()
+
+
+def test_each_of_two_of_a_kind_is_given_again(endless: Path) -> None:
+    halved, thirded = (partial(TransformReward, func=lambda x, k=k: x / k) for k in (2, 3))
+    choice = choose(Endless, alterations=Alterations(None, wrappings_of([halved, thirded])))
+    experiment = replace(read_experiment(endless), **environment_settings(choice))
+    again = environment_of(experiment, Endless, False, [halved, thirded]).alterations.wrappers
+    assert [one.wrap for one in again] == [halved, thirded]
+    with pytest.raises(UphillError, match="give that again"):
+        environment_of(experiment, Endless, False, [halved])
 
 
 def test_a_bound_is_told_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,8 @@ def training_command(facts: EnvironmentFacts, findings: Sequence[Finding]) -> st
         flags.append(flag if value is True else f"{flag} {value}")
     if _lacks_limit(names):
         flags.append(f"--max-episode-steps {_TIME_LIMIT}")
+    elif facts.choice.alterations.max_episode_steps is not None:
+        flags.append(f"--max-episode-steps {facts.choice.alterations.max_episode_steps}")
     if is_slow_python(facts):
         flags.append("--async-envs")
     return " ".join(["uphill train", shlex.quote(facts.choice.name), *_given(facts), *flags])
@@ -82,7 +84,7 @@ def is_slow_python(facts: EnvironmentFacts) -> bool:
 
 
 def _given(facts: EnvironmentFacts) -> list[str]:
-    """The arguments that the examination was given."""
+    """The arguments that the examination was given, but the time limit."""
     choice = facts.choice
     given = [f"--backend {choice.backend}"] if choice.reason == "you asked for it" else []
     for key, value in choice.env_kwargs.items():
@@ -92,6 +94,4 @@ def _given(facts: EnvironmentFacts) -> list[str]:
     given += [f"--drop-observation {shlex.quote(x)}" for x in choice.alterations.drop_observations]
     if choice.alterations.reset_options is not None:
         given.append(f"--reset-options {shlex.quote(json.dumps(choice.alterations.reset_options))}")
-    if choice.alterations.max_episode_steps is not None:
-        given.append(f"--max-episode-steps {choice.alterations.max_episode_steps}")
     return given

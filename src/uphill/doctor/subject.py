@@ -60,14 +60,17 @@ def subject_of(choice: EnvironmentChoice, seconds: float) -> Subject:
     from uphill.envs.registration import WorldEnv
 
     if not isinstance(choice.env, str):
-        return _from_gymnasium(choice, partial(_limited, WorldEnv, choice.env), seconds)
+        limit = choice.alterations.max_episode_steps
+        return _from_gymnasium(choice, partial(_limited, WorldEnv, choice.env, limit), seconds)
     return _from_gymnasium(choice, f"uphill/{choice.env}", seconds)
 
 
-def _limited(make: Callable[..., Any], world: World, **arguments: Any) -> gymnasium.Env:
-    """A world of the user's own, with its time limit."""
+def _limited(
+    make: Callable[..., Any], world: World, limit: int | None, /, **arguments: Any
+) -> gymnasium.Env:
+    """A world of the user's own, with the time limit that was asked for, or its own."""
     env = make(world, **arguments)
-    return gymnasium.wrappers.TimeLimit(env, env.world.max_episode_steps)
+    return gymnasium.wrappers.TimeLimit(env, limit or env.world.max_episode_steps)
 
 
 def _is_registered(env: str) -> bool:

@@ -1,5 +1,6 @@
 """Whether an environment can draw itself, as far as that can be told without making it."""
 
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -23,10 +24,13 @@ def can_draw(choice: EnvironmentChoice) -> bool:
     if choice.backend != "gymnasium":
         return True
     try:
-        # What neither takes a render mode nor draws as the old Gym did, can't.
-        return bool(render_mode(choice)) or accepts(
-            getattr(_maker(choice), "render", lambda: None), "mode"
-        )
+        if render_mode(choice):
+            return True
+        maker = _maker(choice)
+        kind = maker.func if isinstance(maker, partial) else maker
+        # A function may make one that draws. A class that neither takes a render mode nor draws as
+        # the old Gym did, can't.
+        return not isinstance(kind, type) or accepts(getattr(kind, "render", lambda: None), "mode")
     except Exception:  # its module may do anything
         return False
 

@@ -6,6 +6,7 @@ JAX is when one is made.
 
 import importlib.util
 import sys
+from contextlib import suppress
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -51,23 +52,29 @@ def register_with_gymnasium() -> None:
 
 
 class _WaitsForGymnasium(MetaPathFinder):
-    """Looks on while modules are imported, until one is Gymnasium."""
+    """Looks on while modules are searched, until one that is imported is Gymnasium."""
+
+    def __init__(self) -> None:
+        self._is_asking = False
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if fullname != "gymnasium":
+        if fullname != "gymnasium" or self._is_asking:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        self._is_asking = True
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self._is_asking = False
         if spec is not None and spec.loader is not None:
-            spec.loader = _ThenRegisters(spec.loader)
+            spec.loader = _ThenRegisters(spec.loader, self)
         return spec
 
 
 class _ThenRegisters(Loader):
     """In the place of Gymnasium's own loader, for one time."""
 
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
+    def __init__(self, loader: Loader, finder: MetaPathFinder) -> None:
+        self._loader, self._finder = loader, finder
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)
@@ -76,4 +83,6 @@ class _ThenRegisters(Loader):
         assert module.__spec__ is not None
         module.__loader__ = module.__spec__.loader = self._loader
         self._loader.exec_module(module)
+        with suppress(ValueError):  # it is gone already
+            sys.meta_path.remove(self._finder)
         register_worlds()

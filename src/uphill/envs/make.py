@@ -159,9 +159,12 @@ def _with_limit_of_world(
     """A world of ours as Gymnasium makes it has the time limit that its arguments ask for."""
     if not isinstance(env, str) or env not in WORLDS or env in gymnasium.registry:
         return alterations
-    if alterations.max_episode_steps is not None:
+    asked = (alterations.max_episode_steps, env_kwargs.get("max_episode_steps"))
+    if any(limit is not None for limit in asked):
         return alterations
-    limit = make_world(env, env_kwargs).max_episode_steps
+    theirs = ("max_episode_steps", "render_mode")  # for Gymnasium's `make` and `WorldEnv`
+    own = {name: value for name, value in env_kwargs.items() if name not in theirs}
+    limit = make_world(env, own).max_episode_steps
     return replace(alterations, max_episode_steps=limit)
 
 

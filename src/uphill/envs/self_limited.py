@@ -1,6 +1,7 @@
 """Environments that truncate their own episodes, but declare no time limit: whole episodes need to
 know how long one may be."""
 
+import time
 from dataclasses import replace
 
 from uphill.envs.backends import gymnasium as gymnasium_backend
@@ -11,6 +12,8 @@ from uphill.words import option
 
 PLAYED = 10_000
 """Steps in which an environment has to show that it truncates episodes."""
+SECONDS = 5.0
+"""Seconds after which it had its chance, however slow its steps are."""
 _ROOM = 10
 """Times as long as the episode that was seen: others may be longer."""
 
@@ -45,12 +48,15 @@ def _truncated_after(name: str, python: gymnasium_backend.PythonEnvironment) -> 
     env = Checked(python.factory())
     env.action_space.seed(0)
     step = started = 0
+    deadline = time.monotonic() + SECONDS
     try:
         env.reset(seed=0)
         for step in range(1, PLAYED + 1):
             _, _, terminated, truncated, _ = env.step(env.action_space.sample())
             if truncated:
                 return step - started
+            if time.monotonic() >= deadline:
+                break
             if terminated:
                 env.reset()
                 started = step

@@ -3,6 +3,7 @@ user's own `module:Name:arguments`."""
 
 import ast
 import difflib
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -107,13 +108,19 @@ def wrappings_of(wrappers: Any) -> tuple[Wrapping, ...]:
 
 
 def text_of(wrapper: Callable[..., Any]) -> str:
-    """What a wrapper is called in a file: as it is written on the command line, if that can be."""
+    """What a wrapper is called in a file: as it is written on the command line, if that can be.
+    What can't be is in angle brackets, by its kind alone: the same in every process."""
     if isinstance(wrapper, partial):
         keywords = (f"{key}={_written(x)}" for key, x in wrapper.keywords.items())
         arguments = ",".join([*map(_written, wrapper.args), *keywords])
         return f"{text_of(wrapper.func)}:{arguments}" if arguments else text_of(wrapper.func)
-    name = getattr(wrapper, "__qualname__", type(wrapper).__qualname__)
-    return name if _class_named(name) is wrapper else f"{wrapper.__module__}:{name}"
+    name = getattr(wrapper, "__qualname__", None)
+    if name is None:
+        return f"{wrapper.__module__}:<{type(wrapper).__qualname__}>"
+    if _class_named(name) is wrapper:
+        return name
+    is_whole = "<" in name or _found(wrapper.__module__, name) == wrapper
+    return f"{wrapper.__module__}:{name if is_whole else f'<{name}>'}"
 
 
 def module_of(text: str) -> str | None:
@@ -139,8 +146,27 @@ def is_importable(text: str) -> bool:
     return "<" not in text and not text.startswith("__main__:")
 
 
+def _found(module: str, name: str) -> Any:
+    """What a module that is imported has under that name."""
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
 def _written(argument: Any) -> str:
-    return getattr(argument, "__qualname__", None) or repr(argument)
+    """An argument that can be read again; of another its kind, in angle brackets."""
+    try:
+        text = repr(argument)
+        # Sets have another order in every process.
+        if type(ast.literal_eval(text)) is type(argument) and not isinstance(argument, set):
+            return text
+    except Exception:  # a class of the user's own may do anything
+        pass
+    name = getattr(argument, "__qualname__", None)
+    if name is None:
+        return f"<{type(argument).__qualname__}>"
+    return f"<{'class' if isinstance(argument, type) else 'function'} {name}>"
 
 
 def _class_named(name: str) -> type | None:

@@ -116,12 +116,17 @@ def _wrappings(
     of the modules that it names.
 
     Raises:
-        UphillError: if one can't be had.
+        UphillError: if one can't be had, or one is given that the file does not name.
     """
-    found = []
+    found, left = [], list(given)
     for text in texts:
-        again = next((wrapping for wrapping in given if same(wrapping.text, text)), None)
-        if again is None and not is_importable(text):
+        # Each is given for one: what only its kind is known of may come twice.
+        again = next((wrapping for wrapping in left if same(wrapping.text, text)), None)
+        if again is not None:
+            left.remove(again)
+        elif is_importable(text):
+            again = next((wrapping for wrapping in given if same(wrapping.text, text)), None)
+        else:
             raise UphillError(
                 f"The run's environment was wrapped in {text}: give that again, "
                 "uphill.load(run, wrappers=[…])."
@@ -135,6 +140,11 @@ def _wrappings(
         found.append(again or wrapping_of(text))
         if name is not None and allow_import:
             remember(name)
+    if left:
+        wrapped = f"wrapped in {', '.join(texts)}" if texts else "not wrapped"
+        raise UphillError(
+            f"wrappers has {left[0].text}: the run's environment was {wrapped}, so leave it out."
+        )
     return tuple(found)
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from uphill.envs.make import EnvironmentChoice
-from uphill.envs.wrappers import Wrapper
+from uphill.envs.wrappers import Wrapper, wrappings_of
 from uphill.errors import UphillError
 from uphill.learning.learner import Learner, make_learner, policy_of, stack, take
 from uphill.policies.actor import Actor
@@ -62,7 +62,7 @@ class SavedRun:
         self.checkpoint = checkpoint
         self.experiment: Experiment = read_experiment(self.path, OwnParts(parts, allow_import))
         self._env, self._seed_index, self._network = env, seed_index, network
-        self._allow_import, self._wrappers = allow_import, wrappers
+        self._allow_import, self._wrappers = allow_import, wrappings_of(wrappers)
         self._policies: dict[int, TrainedPolicy] = {}
         self._is_seed_told = False
         if seed_index is not None:
