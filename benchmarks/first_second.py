@@ -55,13 +55,13 @@ gymnasium.register("Own", Own, max_episode_steps=20)
 """
 
 
-def first(other: str, rounds: int = 5) -> None:
+def first(other: str, rounds: str = "5") -> None:
     """Seconds from the start of a process to its evaluated policy, cold and warm, as ratios."""
     here = Path(__file__).parents[1]
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "own_env.py").write_text(OWN)
         for title, words in COMMANDS.items():
-            rounds_of = [_round(here, Path(other), words, Path(folder)) for _ in range(rounds)]
+            rounds_of = [_round(here, Path(other), words, Path(folder)) for _ in range(int(rounds))]
             for state in ("cold", "warm"):
                 took = statistics.median(one[state][0] for one in rounds_of)
                 ratios = [one[state][0] / one[state][1] for one in rounds_of]

@@ -78,15 +78,15 @@ def test_resumed_file_is_cut_back_and_goes_on_in_the_same_columns(tmp_path: Path
 def test_a_crash_after_new_columns_leaves_the_rows_of_the_checkpoint(tmp_path: Path) -> None:
     """The file is wider then than when the checkpoint counted its bytes."""
     file = MetricsFile(tmp_path)
-    file.append([{"seed": 0, "update": 1}, {"seed": 1, "update": 1}])
-    file.append([{"seed": 0, "update": 2}, {"seed": 1, "update": 2}])
+    file.append([row(32, seed=s, update=1) for s in (0, 1)])
+    file.append([row(64, seed=s, update=2) for s in (0, 1)])
     offset = file.offset
-    file.append([{"seed": s, "update": 3, "own/reach, in m": 0.5} for s in (0, 1)])
+    file.append([row(96, seed=s, update=3) | {"own/reach, in m": 0.5} for s in (0, 1)])
     with (tmp_path / "metrics.csv").open("a") as cut_off:
         cut_off.write("0,4")
     resumed = MetricsFile(tmp_path, offset, num_updates=2)
     assert resumed.offset == (tmp_path / "metrics.csv").stat().st_size
-    resumed.append([{"seed": s, "update": 3} for s in (0, 1)])
+    resumed.append([row(96, seed=s, update=3) for s in (0, 1)])
     columns = read_metrics(tmp_path)
     np.testing.assert_array_equal(columns["update"], [1, 1, 2, 2, 3, 3])
     assert np.isnan(columns["own/reach, in m"]).all()

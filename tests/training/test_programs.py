@@ -1,9 +1,12 @@
 """Functions that are compiled once, and what is said of the time that takes."""
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from uphill.training.programs import Programs
+from uphill.training import programs as module
+from uphill.training.programs import Programs, quickly
 from uphill.trajectory import Array
 
 
@@ -33,3 +36,38 @@ def test_what_can_not_be_compiled_is_waited_for_no_longer() -> None:
     with pytest.raises(ValueError, match="no"):
         programs.call("wrong", wrong, jnp.ones(2))
     assert programs.waiting_since is None
+
+
+@pytest.mark.parametrize("is_quick", [False, True])
+def test_what_was_begun_is_traced_once_and_says_the_shapes_before(is_quick: bool) -> None:
+    programs, traced = Programs(), []
+
+    def halves(x: Array) -> tuple[Array, Array]:
+        traced.append(x.shape)
+        return x[:2], x[2:] / 2
+
+    shapes = programs.begin("halves", halves, jax.ShapeDtypeStruct((4,), "f"), is_quick=is_quick)
+    assert [(x.shape, x.dtype) for x in shapes] == [((2,), np.float32)] * 2
+    assert "halves" in programs
+    for start in (0.0, 4.0):
+        x = start + np.arange(4, dtype=np.float32)
+        first, second = programs.call("halves", halves, x, is_quick=is_quick)
+        np.testing.assert_array_equal(np.concatenate([first, 2 * second]), x)
+    assert traced == [(4,)]
+
+
+def test_what_was_begun_takes_arguments_from_any_device() -> None:
+    programs, devices = Programs(), jax.devices()
+    assert len(devices) == 2  # conftest.py
+    programs.begin("double", lambda x: 2 * x, jax.ShapeDtypeStruct((3,), np.float32))
+    for device in devices:
+        x = jax.device_put(np.ones(3, np.float32), device)
+        assert programs.call("double", None, x).sum() == 6
+
+
+def test_options_that_xla_does_not_know_are_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "QUICK", {"xla_cpu_no_such_option": True})
+    programs = Programs()
+    assert programs.call("double", lambda x: 2 * x, np.ones(3), is_quick=True).sum() == 6
+    add = quickly(lambda n, x: n + x, static_argnums=(0,))
+    assert add(1, np.ones(3)).sum() == 6

@@ -87,7 +87,7 @@ class MetricsFile:
         assert self.columns is not None
         self.columns = [*self.columns, *new]
         with Folder(self._run) as folder, folder.open(METRICS_FILE, "rb") as file:
-            _, *rows = csv.reader(io.TextIOWrapper(file, "utf-8", newline=""))
+            _, *rows = csv.reader(io.StringIO(file.read().decode(), newline=""))
         content = _as_csv([self.columns, *([*row, *[""] * len(new)] for row in rows)])
         write_file(self._path, content)
         self.offset = len(content)

@@ -2,12 +2,16 @@
 waits for that is counted apart."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import jax
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 """Options of XLA for what runs seldom: a fifth of the compilation, of programs that take several
@@ -75,6 +79,23 @@ class Programs:
         finally:
             self.waiting_since = None
             self.seconds += time.monotonic() - started
+
+
+def quickly(function: Callable[P, T], static_argnums: tuple[int, ...] = ()) -> Callable[P, T]:
+    """`jax.jit` of a function that runs seldom: `compiled`, for whatever it is called with."""
+    plain = jax.jit(function, static_argnums=static_argnums)
+    quick = jax.jit(function, static_argnums=static_argnums, compiler_options=QUICK)
+
+    @wraps(function)
+    def call(*arguments: P.args, **keywords: P.kwargs) -> T:
+        if jax.default_backend() != "cpu":
+            return plain(*arguments, **keywords)
+        try:
+            return quick(*arguments, **keywords)
+        except jax.errors.JaxRuntimeError:  # another version of XLA, which lacks one of them
+            return plain(*arguments, **keywords)
+
+    return call
 
 
 def compiled(lowered: jax.stages.Lowered, is_quick: bool) -> jax.stages.Compiled:

@@ -73,7 +73,7 @@ class Trainer:
         self.env, notice = make_env(choice, sampling.num_envs, seeds, resumed_at)
         self.notice = notice or turns_notice(len(seeds), is_python)
         check_episodes(choice.name, sampling, self.env.max_episode_steps)
-        if not resumed_at:  # older runs may have what says nothing
+        if encoding is None and not resumed_at:  # older runs may have what says nothing
             check_policy(choice.name, self.env.action_space, algorithms[0].policy)
         dropped = choice.alterations.drop_observations
         self.encoding = encoding_in(self.env, algorithms[0], dropped, encoding)

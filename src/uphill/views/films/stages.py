@@ -38,7 +38,7 @@ from uphill.policies.actions import ActionKind, action_kind_of, is_for
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import is_of
 from uphill.training.evaluate import LONGEST, tell
-from uphill.training.programs import QUICK
+from uphill.training.programs import quickly
 from uphill.trajectory import BLOCK, Array
 from uphill.views.films.encoding import Frame
 
@@ -108,7 +108,7 @@ def _play_compiled(
     # A few short episodes are too little work for anything but the CPU.
     with jax.default_device(jax.devices("cpu")[0]):
         key = jax.random.key(_FILM_SEED)
-        found = _play_all(world, limit, num, jax.device_get(actor), key, np.bool_(deterministic))
+        found = _play_all(world, limit, num, jax.device_get(actor), key, np.asarray(deterministic))
     states, rewards, ended = jax.device_get(found)
     return [
         _compiled_episode(world, jax.tree.map(itemgetter(k), states), rewards[k], ended[k])
@@ -131,7 +131,7 @@ def _compiled_episode(
 
 # Hardly optimised: it runs a few times for less than a tenth of a second each, and to optimise it
 # takes two.
-@partial(jax.jit, static_argnums=(0, 1, 2), compiler_options=QUICK)
+@partial(quickly, static_argnums=(0, 1, 2))
 def _play_all(
     world: World,
     limit: int | None,
