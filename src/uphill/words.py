@@ -125,9 +125,15 @@ def option(name: str, value: Any = None) -> str:
     >>> with typed():
     ...     option("allow_import", True), option("optimizer.learning_rate"), option("backend", "x")
     ('--allow-import', '--optimizer.learning-rate', '--backend x')
+    >>> with typed():
+    ...     option("normalize_observations", False)
+    '--no-normalize-observations'
     """
     if _is_typed:
         flag = "--" + _TYPED.get(name, name.replace("_", "-"))
+        if value is False:
+            place, dot, field = flag.removeprefix("--").rpartition(".")
+            return f"--{place}{dot}no-{field}"
         return flag if value is None or value is True else f"{flag} {_shown(value)}"
     place, _, field = name.rpartition(".")
     name = f"the {place}'s {field}" if place else name

@@ -17,6 +17,7 @@ from uphill.policies.encodings import (
     Group,
     batch_shape,
     encoding_of,
+    ignoring,
     narrowed,
     scaled_features,
     starting_at,
@@ -244,6 +245,39 @@ def test_bounds_may_be_given_where_a_space_has_none() -> None:
         match = r"^action_bounds is \(-1\.0, 1\.0\): .* leave it out\.$"
         with pytest.raises(UphillError, match=match):
             action_kind_of(finite, bounds=(-1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype", "ends"),
+    [
+        (-np.inf, -5.0, np.float32, r"-1\.0 to -5\.0"),
+        (-np.inf, -1.0, np.float32, r"-1\.0 to -1\.0"),
+        (3.0, np.inf, np.float64, r"3\.0 to 1\.0"),
+    ],
+)
+def test_bounds_that_would_turn_a_box_around_are_refused(low, high, dtype, ends) -> None:
+    space = spaces.Box(low, high, (2,), dtype)
+    match = rf"^action_bounds is \(-1\.0, 1\.0\): .* from {ends}, so give .*\.$"
+    for some in (space, spaces.Dict(a=space)):
+        with pytest.raises(UphillError, match=match):
+            action_kind_of(some, bounds=(-1.0, 1.0))
+    assert is_for(action_kind_of(space, bounds=(-9.0, 9.0)), space)
+
+
+def test_bounds_that_the_numbers_of_a_box_cannot_hold_are_refused() -> None:
+    with pytest.raises(UphillError, match=r"^action_bounds is .* from -inf to inf, so give fin"):
+        action_kind_of(spaces.Box(-np.inf, np.inf, (1,), np.float16), bounds=(-1e6, 1e6))
+
+
+@pytest.mark.parametrize(
+    ("make", "what"), [(encoding_of, "observation"), (action_kind_of, "action")]
+)
+def test_keys_that_are_no_text_are_refused(make, what: str) -> None:
+    space: spaces.Dict = spaces.Dict({0: spaces.Discrete(2)})  # pyright: ignore[reportArgumentType]
+    match = rf"^The {what} space .* has the key 0, which is no text: .* such as '0'\.$"
+    for some in (space, spaces.Tuple([space])):
+        with pytest.raises(UphillError, match=match):
+            make(some)
 
 
 IMAGE = spaces.Box(0, 255, (4, 5, 3), np.uint8)
@@ -475,3 +509,8 @@ def test_spaces_without_a_number_are_refused(make, space):
 def test_an_empty_part_of_a_space_is_left_out():
     encoding = encoding_of(spaces.Dict(a=spaces.Dict({}), b=spaces.Box(-1, 1, (1,))))
     np.testing.assert_array_equal(encoding.encode({"a": {}, "b": np.float32([0.5])}), [0.5])
+    # It may be empty since all of it was dropped; who asks the policy gives it whole.
+    whole = {"a": {"x": np.ones(3)}, "b": np.zeros((4, 1), np.float32)}
+    encoding = ignoring(encoding, ("a.x",))
+    assert batch_shape(encoding, whole) == (4,)
+    assert narrowed(encoding, whole)["a"] == {}

@@ -15,6 +15,7 @@ from uphill.policies.encodings import (
     is_of,
     narrowed,
     scaled_features,
+    strangers,
 )
 from uphill.policies.images import Image, rows_axis, white_of
 
@@ -132,13 +133,27 @@ def test_bytes_may_be_categories() -> None:
     assert not is_of(encoding, spaces.Dict(image=of_bytes(7, 7, 3)))
 
 
-def test_a_byte_that_is_no_category_is_refused() -> None:
-    encoding = encoding_of(MINIGRID["image"], 5)
-    image = np.zeros((2, 7, 7, 3), np.uint8)
-    image[1, 3, 2, 0] = 9
+@pytest.mark.parametrize("side", [3, 7])
+def test_a_byte_that_is_no_category_is_refused(side: int) -> None:
+    encoding = encoding_of(of_bytes(side, side, 3), 5)
+    image = np.zeros((2, side, side, 3), np.uint8)
+    image[1, 2, 2, 0] = 9
+    (found,) = strangers(encoding, jnp.asarray(image))
+    assert np.argwhere(found).tolist() == [[1, 2, 2, 0]]
     match = r"^The observation has the category 9, and observation_categories is 5: .*\.$"
     with pytest.raises(UphillError, match=match):
         narrowed(encoding, image)
+
+
+def test_all_bytes_may_be_categories_and_other_numbers_are_left_alone() -> None:
+    image = np.full((3, 3, 3), 255, np.uint8)
+    for categories in (256, 300):
+        encoding = encoding_of(of_bytes(3, 3, 3), categories)
+        np.testing.assert_array_equal(narrowed(encoding, image), image)
+        assert strangers(encoding, jnp.asarray(image)) == []
+    # Choices of several kinds are checked where an environment returns them.
+    several = encoding_of(spaces.MultiDiscrete([[2, 9], [9, 9]], np.uint8))
+    assert narrowed(several, np.uint8([[1, 8], [8, 8]])).max() == 8
 
 
 @pytest.mark.parametrize(
@@ -162,6 +177,15 @@ def test_an_encoding_is_of_its_own_space_only() -> None:
     assert is_of(old, of_bytes(84, 84))
     assert not is_of(old, of_bytes(84, 83))
     assert not is_of(old, spaces.MultiBinary((84, 84)))
+    fractions, floats = (spaces.Box(0, white, (84, 84), np.float32) for white in (1, 255))
+    bytes_ = of_bytes(84, 84)
+    assert is_of(encoding_of(floats), bytes_)
+    assert not is_of(encoding_of(fractions), bytes_)
+    assert not is_of(encoding_of(bytes_), fractions)
+    grid = encoding_of(bytes_, 4)
+    assert is_of(grid, bytes_)
+    assert not is_of(grid, floats)
+    assert not is_of(grid, fractions)
     assert not is_of(encoding_of(spaces.Discrete(3)), spaces.Discrete(4))
     nested = spaces.Tuple((spaces.Discrete(3), of_bytes(9, 9)))
     assert is_of(encoding_of(nested), nested)

@@ -452,6 +452,7 @@ def test_starts_from_the_networks_of_another_run(tmp_path: Path) -> None:
         (small_vpg(), "normalised observations differ .*: add normalize_observations=True"),
         (small_ppo(policy=relu), f"networks differ .*: {like_theirs}"),
         (small_ppo(policy=PolicySettings(hidden=(9,))), "networks differ"),
+        (small_ppo(observation_categories=3), ".* differ .*: leave out observation_categories"),
     ):
         with pytest.raises(UphillError, match=f"^init_from is .*, whose {mend}"):
             train_small(tmp_path / "third", algorithm, init_from=trained.path)

@@ -4,10 +4,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from gymnasium import spaces
 from trajectories import LINEAR_POLICY, WINDOW, learner_of, trajectory_of
 
 from uphill.learning.learner import networks_of
 from uphill.parts.algorithms import reinforce
+from uphill.policies.encodings import encoding_of
 from uphill.training.rows import concatenate, numbers_of, pack, unpack
 from uphill.trajectory import EpisodeStatistics
 
@@ -71,6 +73,28 @@ def test_a_row_names_the_first_step_that_is_not_finite() -> None:
     assert bad["bad_reward"] == 3
     # Row k is what step k − 1 returned.
     assert row(fine.reward, fine.observation.at[4, 0, 0].set(jnp.nan))["bad_observation"] == 3
+
+
+def test_a_row_names_the_first_step_with_what_is_no_category() -> None:
+    algorithm = reinforce(policy=LINEAR_POLICY, sampling=WINDOW, mean_over="steps")
+    learner = learner_of(algorithm)
+    fine = trajectory_of(learner)
+    networks, encoding = (
+        networks_of(algorithm, learner),
+        encoding_of(spaces.Box(0, 255, (3, 3, 3), np.uint8), 3),
+    )
+    steps, lanes = fine.mask.shape
+    images = jnp.full((steps, lanes, 3, 3, 3), 2, jnp.uint8)
+
+    def first_bad(observation: jax.Array, final: jax.Array) -> int:
+        parts = (observation, final)
+        trajectory = eqx.tree_at(lambda t: (t.observation, t.final_observation), fine, parts)
+        nothing = nothing_ended({})
+        return int(numbers_of({}, trajectory, nothing, networks, encoding)["bad_observation"])
+
+    assert first_bad(images, images[0]) == -1
+    assert first_bad(images.at[4, 0, 1, 1, 0].set(3), images[0]) == 3
+    assert first_bad(images, images[0].at[1, 2, 2, 2].set(9)) == steps - 1
 
 
 def test_a_network_with_a_nan_is_seen() -> None:

@@ -20,7 +20,7 @@ from jaxtyping import Float, PyTree, Shaped
 from uphill.errors import UphillError
 from uphill.policies.bounded import Bounded
 from uphill.policies.choices import Choice, Choices, Switches
-from uphill.policies.encodings import whole_numbers
+from uphill.policies.encodings import keys_of, whole_numbers
 from uphill.theory.distributions import Distribution, Product, columns
 from uphill.trajectory import Array
 
@@ -179,7 +179,7 @@ def _kind_of(
     space: gymnasium.Space, distribution: str, bounds: tuple[float, float] | None
 ) -> ActionKind:
     if isinstance(space, spaces.Dict | spaces.Tuple) and len(space.spaces):
-        keys = tuple(space.spaces) if isinstance(space, spaces.Dict) else None
+        keys = keys_of(space, "action") if isinstance(space, spaces.Dict) else None
         parts = space.values() if isinstance(space, spaces.Dict) else space.spaces
         return Composite(keys, tuple(_kind_of(part, distribution, bounds) for part in parts))
     if 0 in (space.shape or ()) or isinstance(space, spaces.Dict | spaces.Tuple):
@@ -198,10 +198,7 @@ def _kind_of(
         case spaces.MultiBinary():
             return Switches(tuple(space.shape), dtype)
         case spaces.Box():
-            low, high = (
-                _bounded(x, bound).ravel().tolist()
-                for x, bound in zip((space.low, space.high), bounds or (None, None), strict=True)
-            )
+            low, high = (x.ravel().tolist() for x in _ends(space, bounds))
             return Bounded(tuple(low), tuple(high), tuple(space.shape), dtype, distribution)
     raise UphillError(
         f"The action space {space} is not supported: use Discrete, MultiDiscrete, MultiBinary, "
@@ -209,11 +206,28 @@ def _kind_of(
     )
 
 
-def _bounded(ends: np.ndarray, bound: float | None) -> np.ndarray:
-    """The ends of a Box, with `bound` where they are infinite."""
-    if bound is None:
-        return ends
-    return np.where(np.isfinite(ends), ends, bound).astype(ends.dtype)
+def _ends(space: spaces.Box, bounds: tuple[float, float] | None) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of a Box, with the bounds where they are infinite.
+
+    Raises:
+        UphillError: if that turns it around, or they are infinite in the numbers of the Box.
+    """
+    if bounds is None:
+        return space.low, space.high
+    are_given = [~np.isfinite(x) for x in (space.low, space.high)]
+    with np.errstate(over="ignore"):
+        low, high = (
+            np.where(is_given, bound, x).astype(space.dtype)
+            for is_given, bound, x in zip(are_given, bounds, (space.low, space.high), strict=True)
+        )
+    wrong = (are_given[0] | are_given[1]) & ~((low < high) & np.isfinite(low) & np.isfinite(high))
+    if wrong.any():
+        found = (low[wrong].tolist()[0], high[wrong].tolist()[0])
+        raise UphillError(
+            f"action_bounds is {bounds}: with them an action of {space} would go from {found[0]} "
+            f"to {found[1]}, so give finite ones on the right side of the ends that it has."
+        )
+    return low, high
 
 
 def _is_boundless(space: gymnasium.Space) -> bool:

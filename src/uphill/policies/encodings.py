@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
-from jaxtyping import Float, PyTree, Shaped
+from jaxtyping import Bool, Float, PyTree, Shaped
 
 from uphill.errors import UphillError
 from uphill.policies.images import Image, least_side, rows_axis, white_of
@@ -151,8 +151,7 @@ class OneHot:
         Raises:
             UphillError: if bytes were said to be categories, and one of them is none.
         """
-        is_of_bytes = leaf.dtype == np.uint8 and self.is_grid and not any(self.starts)
-        if is_of_bytes and (leaf >= self.sizes[0]).any():
+        if leaf.dtype == np.uint8 and _may_be_bytes(self) and (leaf >= self.sizes[0]).any():
             raise UphillError(
                 f"The observation has the category {leaf.max()}, and observation_categories is "
                 f"{self.sizes[0]}: categories count from 0, so give one more than the largest."
@@ -186,6 +185,13 @@ class OneHot:
 
 
 @cache
+def _may_be_bytes(encoding: OneHot) -> bool:
+    """Whether it may be of an image of bytes that were said to be categories."""
+    is_of_one_kind = len(set(encoding.sizes)) == 1 and not any(encoding.starts)
+    return 2 <= len(encoding.shape) <= 4 and is_of_one_kind and encoding.sizes[0] < 256
+
+
+@cache
 def _ranges(encoding: OneHot) -> tuple[np.ndarray, np.ndarray]:
     """The first and the last choice of each number."""
     low, size = (np.reshape(x, encoding.shape) for x in (encoding.starts, encoding.sizes))
@@ -212,6 +218,11 @@ class Group:
     @property
     def size(self) -> int:
         return sum(part.size for part in self.parts)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in it, so that it does not say how many observations there are."""
+        return all(isinstance(part, Group) and part.is_empty for part in self.parts)
 
     def children(self, tree: PyTree) -> list[PyTree]:
         return list(tree) if self.keys is None else [tree[key] for key in self.keys]
@@ -267,14 +278,18 @@ def _with_categories(encoding: Encoding, space: gymnasium.Space, categories: int
 
 def is_of(encoding: Encoding, space: gymnasium.Space) -> bool:
     """Whether it encodes observations of `space`, whatever it makes of their numbers: the same
-    image may be one of brightness, one of categories, or plain numbers."""
+    image may be one of brightness, one of categories (of bytes), or plain numbers, as older runs
+    took it."""
     match encoding, space:
         case Group(keys=None), spaces.Tuple():
             parts = space.spaces
         case Group(), spaces.Dict() if encoding.keys == tuple(space.spaces):
             parts = tuple(space.values())
-        case ((Numbers() | OneHot()), spaces.Box()) if white_of(space) is not None:
-            return encoding.shape == space.shape
+        case (Numbers(), spaces.Box()) if white_of(space) is not None:
+            is_as_bright = not encoding.is_image or encoding.white == white_of(space)
+            return encoding.shape == space.shape and is_as_bright
+        case (OneHot(), spaces.Box()) if white_of(space) is not None:
+            return encoding.shape == space.shape and space.dtype == np.uint8
         case _:
             return encoding == _encoding_of(space)
     return len(parts) == len(encoding.parts) and all(map(is_of, encoding.parts, parts))
@@ -337,6 +352,20 @@ def narrowed(encoding: Encoding, observation: PyTree[np.ndarray]) -> PyTree[np.n
     return parts if encoding.keys is None else dict(zip(encoding.keys, parts, strict=True))
 
 
+def strangers(
+    encoding: Encoding, observation: PyTree[Shaped[Array, "..."]]
+) -> list[Bool[Array, "..."]]:
+    """Of each image of bytes that were said to be categories, which of them are none: what a
+    compiled program can't refuse as `narrowed` does."""
+    match encoding:
+        case Group():
+            pairs = zip(encoding.parts, encoding.children(observation), strict=True)
+            return [found for part, child in pairs for found in strangers(part, child)]
+        case OneHot() if observation.dtype == np.uint8 and _may_be_bytes(encoding):
+            return [observation >= encoding.sizes[0]]
+    return []
+
+
 def _encoding_of(space: gymnasium.Space, place: tuple[str | int, ...] = ()) -> Encoding:
     match space:
         case spaces.Box():
@@ -351,8 +380,9 @@ def _encoding_of(space: gymnasium.Space, place: tuple[str | int, ...] = ()) -> E
         case spaces.MultiDiscrete():
             return OneHot(whole_numbers(space.nvec), whole_numbers(space.start), tuple(space.shape))
         case spaces.Dict():
-            parts = (_encoding_of(x, (*place, key)) for key, x in space.spaces.items())
-            return Group(tuple(space.spaces), tuple(parts))
+            keys = keys_of(space, "observation")
+            parts = (_encoding_of(space[key], (*place, key)) for key in keys)
+            return Group(keys, tuple(parts))
         case spaces.Tuple():
             parts = (_encoding_of(x, (*place, k)) for k, x in enumerate(space.spaces))
             return Group(None, tuple(parts))
@@ -395,6 +425,7 @@ def batch_shape(encoding: Encoding, observation: PyTree) -> tuple[int, ...]:
             shapes = {
                 batch_shape(part, child)
                 for part, child in zip(encoding.parts, children, strict=True)
+                if not (isinstance(part, Group) and part.is_empty)
             }
         except (LookupError, TypeError, ValueError):
             shapes = set()
@@ -412,6 +443,22 @@ def batch_shape(encoding: Encoding, observation: PyTree) -> tuple[int, ...]:
             "give one observation, or several stacked along leading axes."
         )
     return shape[:lead]
+
+
+def keys_of(space: gymnasium.Space, what: str) -> tuple[str, ...]:
+    """The keys of a Dict of observations or actions, which is `what`.
+
+    Raises:
+        UphillError: if one is no text, as which all are written to a checkpoint.
+    """
+    assert isinstance(space, spaces.Dict)
+    for key in space.spaces:
+        if not isinstance(key, str):
+            raise UphillError(
+                f"The {what} space {space} has the key {key!r}, which is no text: use texts as "
+                f"keys, such as {str(key)!r}."
+            )
+    return tuple(space.spaces)
 
 
 def whole_numbers(array: np.ndarray) -> tuple[int, ...]:

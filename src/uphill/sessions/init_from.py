@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import gymnasium
 import jax
 import numpy as np
 from jaxtyping import PyTree
@@ -18,6 +19,7 @@ from jaxtyping import PyTree
 from uphill.errors import UphillError
 from uphill.learning.learner import Learner, take
 from uphill.parts import Algorithm
+from uphill.policies.actions import is_for
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import Encoding, scaled_features
 from uphill.policies.normalizer import fresh_normalizer
@@ -51,9 +53,10 @@ def initialized(
     experiment: Experiment,
     init_from: str | PathLike[str],
     network: NetworkFactory | None,
+    action_space: gymnasium.Space,
 ) -> tuple[TrainState, Origin, str]:
     """The fresh state with the networks of another run's best seed, where they are from, and what
-    was taken, in a sentence.
+    was taken, in a sentence. `action_space` is that of this run's environment.
 
     Raises:
         UphillError: if it is no run, or its policy does not fit.
@@ -62,6 +65,7 @@ def initialized(
     index, manifest = other.best_seed_index, read_manifest(other.path / "checkpoint", "latest")
     tensors = read_tensors(other.path / "checkpoint", manifest)
     theirs = _Policies(other.path, other.experiment, manifest.facts)
+    theirs.check_settings(experiment.composition, state.learners.actor, action_space)
     actor = take(theirs.read(tensors, state.learners.actor, experiment, network), index)
     learners = eqx.tree_at(lambda x: x.actor, state.learners, _repeated(actor, experiment.seeds))
     networks = _baseline_networks(tensors, experiment.composition, other.experiment, learners)
@@ -90,6 +94,28 @@ class _Policies:
     def __init__(self, path: Path, experiment: Experiment, facts: Standing) -> None:
         self.path, self.experiment, self.facts = path, experiment, facts
 
+    def check_settings(self, ours: Algorithm, actor: Actor, action_space: gymnasium.Space) -> None:
+        """Raises:
+        UphillError: if settings make another thing of the same spaces than they did there.
+        """
+        name = "observation_categories"
+        theirs = encode(self.experiment.algorithm).get(name)  # older runs have none
+        if theirs != ours.observation_categories:
+            mend = f"leave out {option(name)}" if theirs is None else f"use {option(name, theirs)}"
+            raise self._differ(name, mend)
+        kind = self.facts.action_kind
+        if kind == actor.policy.action_kind or not is_for(kind, action_space):
+            return  # other spaces are told by `read`
+        policy = self._settings()
+        if policy.distribution != ours.policy.distribution:
+            mend = option("policy.distribution", policy.distribution)
+            raise self._differ("distributions of actions", f"use {mend}")
+        bounds = policy.action_bounds
+        if bounds is not None and bounds != ours.policy.action_bounds:
+            shown = " ".join(map(str, bounds)) if is_typed() else bounds
+            mend = option("policy.action_bounds", shown)
+            raise self._differ("bounds of actions", f"use {mend}")
+
     def read(
         self, tensors: Tensors, ours: Actor, experiment: Experiment, network: NetworkFactory | None
     ) -> Actor:
@@ -103,8 +129,7 @@ class _Policies:
             raise self._differ("spaces", "start from a run on an environment with the same spaces")
         is_scaled = any(name.startswith("learners.actor.normalizer.") for name in tensors)
         if is_scaled != (ours.normalizer is not None):
-            mend = option("normalize_observations", True)
-            verb = "add" if is_scaled else "leave out"
+            verb, mend = "add" if is_scaled else "use", option("normalize_observations", is_scaled)
             raise self._differ("normalised observations", f"{verb} {mend}")
         has_own = bool(self.experiment.network)
         if has_own:

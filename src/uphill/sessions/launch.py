@@ -117,7 +117,8 @@ def begin(request: Request, start: Preset | None = None) -> Session:
     progress.say(f"Settings: {experiment.settings}.")
     state = trainer.start()
     if request.init_from is not None:
-        state, origin, taken = initialized(state, experiment, request.init_from, network)
+        space = trainer.env.action_space
+        state, origin, taken = initialized(state, experiment, request.init_from, network, space)
         progress.say(taken)
         experiment = replace(experiment, init_from=origin)
     experiment = replace(experiment, platform=describe_platform())

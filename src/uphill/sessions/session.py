@@ -224,10 +224,15 @@ class Session:
             if len(bad):
                 u, s = bad[0]
                 update = state.num_updates - len(steps) + u
+                wrong, mend = "is NaN or infinite", "mend the environment"
+                categories = self.experiment.composition.observation_categories
+                if field_name == "observation" and categories is not None:
+                    wrong += f", or has a category above {categories - 1},"
+                    mend += f", or use a larger {option('observation_categories')}"
                 raise UphillError(
-                    f"{self.experiment.env} returned {what} that is NaN or infinite in "
+                    f"{self.experiment.env} returned {what} that {wrong} in "
                     f"update {update}, at its step {steps[u, s]} (seed "
-                    f"{self.experiment.all_seeds[s]}): mend the environment."
+                    f"{self.experiment.all_seeds[s]}): {mend}."
                 )
         if (rows["bad_learner"] & (rows["updated"] > 0)).any():
             raise UphillError(

@@ -8,6 +8,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Bool, Int, PyTree, Shaped, UInt32
 
+from uphill.policies.encodings import Encoding, strangers
 from uphill.trajectory import Array, EpisodeStatistics, Trajectory
 
 REACHED = "reached:"
@@ -78,9 +79,11 @@ def numbers_of(
     trajectory: Trajectory,
     episodes: EpisodeStatistics,
     networks: PyTree,
+    encoding: Encoding | None = None,
 ) -> dict[str, Array]:
-    """All that an update says: its metrics, its episodes, and where numbers are not finite. Ours
-    have a group before a slash; a part of a user's own may name them as it likes."""
+    """All that an update says: its metrics, its episodes, and where numbers are not finite (or no
+    categories, where the encoding says that they are). Ours have a group before a slash; a part of
+    a user's own may name them as it likes."""
     return {logged_name(name): x for name, x in metrics.items()} | {
         "updated": jnp.int32(1),
         "num_transitions": trajectory.mask.sum(dtype=jnp.int32),
@@ -90,7 +93,7 @@ def numbers_of(
         "return_max": episodes.return_max,
         **{REACHED + name: count for name, count in episodes.reached.items()},
         "bad_reward": _first_bad(trajectory.reward, trajectory.mask),
-        "bad_observation": _first_bad_observation(trajectory),
+        "bad_observation": _first_bad_observation(trajectory, encoding),
         "bad_learner": ~_is_finite(networks),
     }
 
@@ -113,8 +116,9 @@ def _first_bad(x: Shaped[Array, "T N"], mask: Bool[Array, "T N"]) -> Int[Array, 
     return _first((~jnp.isfinite(x) & mask).any(1))
 
 
-def _first_bad_observation(trajectory: Trajectory) -> Int[Array, ""]:
-    """The step that returned the first observation that is not finite, or −1."""
+def _first_bad_observation(trajectory: Trajectory, encoding: Encoding | None) -> Int[Array, ""]:
+    """The step that returned the first observation that is not finite or has what is no category,
+    or −1."""
     t = trajectory
     bad = jnp.zeros(t.mask.shape[0] + 1, bool)
     for rows, final in zip(
@@ -123,6 +127,10 @@ def _first_bad_observation(trajectory: Trajectory) -> Int[Array, ""]:
         if jnp.issubdtype(rows.dtype, jnp.inexact):
             all_rows = jnp.concatenate([rows, final[None]])
             bad |= ~jnp.isfinite(all_rows).reshape(len(bad), -1).all(1)
+    if encoding is not None:
+        of_rows, of_final = (strangers(encoding, x) for x in (t.observation, t.final_observation))
+        for rows, final in zip(of_rows, of_final, strict=True):
+            bad |= jnp.concatenate([rows, final[None]]).reshape(len(bad), -1).any(1)
     # Row k is what step k − 1 returned; row 0 is the first observation of all.
     first = _first(bad)
     return jnp.where(first > 0, first - 1, first)

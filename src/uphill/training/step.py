@@ -77,7 +77,8 @@ def learn(
 ) -> tuple[Learner, Metrics]:
     """One update, and all that it says of itself."""
     after, metrics = update(now, learner, trajectory, key)
-    return after, numbers_of(metrics, trajectory, episodes, networks_of(now, after))
+    networks, encoding = networks_of(now, after), after.actor.encoding
+    return after, numbers_of(metrics, trajectory, episodes, networks, encoding)
 
 
 def algorithm_now(
