@@ -8,7 +8,7 @@ from uphill.parts.algorithms import ppo
 from uphill.policies.actions import action_kind_of
 from uphill.policies.encodings import encoding_of
 from uphill.policies.policy import PolicySettings
-from uphill.training.spaces import action_kind_in, encoding_in
+from uphill.training.spaces import action_kind_for, encoding_for
 
 
 class Cards(gymnasium.Env):
@@ -32,25 +32,25 @@ class Cards(gymnasium.Env):
 
 def test_a_compiled_world_is_seen_as_its_space_says() -> None:
     env, _ = make_env(choose("CartPole-v1"))
-    assert encoding_in(env, ppo(), (), None) == encoding_of(env.observation_space)
-    assert action_kind_in(env, ppo()) == action_kind_of(env.action_space, "gaussian")
+    assert encoding_for(env, ppo(), (), None) == encoding_of(env.observation_space)
+    assert action_kind_for(env, ppo()) == action_kind_of(env.action_space, "gaussian")
 
 
 def test_a_python_environment_is_seen_from_where_it_starts_without_what_is_dropped() -> None:
     env, _ = make_env(choose(Cards))
-    seen = encoding_in(env, ppo(), (), None)
+    seen = encoding_for(env, ppo(), (), None)
     assert seen.parts[0].offset == (2**36,)
     # The environment itself leaves those out; a policy that is given them later looks past them.
-    assert encoding_in(env, ppo(), ("mission",), None).ignored == ("mission",)
+    assert encoding_for(env, ppo(), ("mission",), None).ignored == ("mission",)
     # A training that goes on sees what it saw, wherever the environment starts by then.
     plain = encoding_of(env.observation_space)
-    assert encoding_in(env, ppo(), (), plain) == plain
+    assert encoding_for(env, ppo(), (), plain) == plain
     env.close()
 
 
 def test_bounds_that_the_space_lacks_are_those_of_the_settings() -> None:
     env, _ = make_env(choose(Cards))
     bounded = replace(PolicySettings(), action_bounds=(-1.0, 1.0))
-    kind = action_kind_in(env, ppo(policy=bounded))
+    kind = action_kind_for(env, ppo(policy=bounded))
     np.testing.assert_allclose(kind.to_environment(np.float32([[9.0, -9.0]])), [[1.0, -1.0]])
     env.close()

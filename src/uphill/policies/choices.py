@@ -14,26 +14,12 @@ from uphill.theory.distributions import Bernoulli, Categorical, Distribution, Mu
 from uphill.trajectory import Array, narrow
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A `Discrete` action."""
-
-    size: int
-    start: int
-    dtype: str
-
-    @property
-    def num_parameters(self) -> int:
-        return self.size
+class _Finite:
+    """What all kinds share that have finitely many actions: nothing is scaled, nothing clipped."""
 
     @property
     def num_log_std(self) -> int:
         """How many σ the distribution has beside the network's numbers."""
-        return 0
-
-    @property
-    def width(self) -> int:
-        """The numbers of a sampled action; 0 for one without an axis."""
         return 0
 
     @property
@@ -50,6 +36,24 @@ class Choice:
     def log_scale(self) -> float:
         """log of the environment's units that are one unit of a sample: of a density's."""
         return 0.0
+
+
+@dataclass(frozen=True)
+class Choice(_Finite):
+    """A `Discrete` action."""
+
+    size: int
+    start: int
+    dtype: str
+
+    @property
+    def num_parameters(self) -> int:
+        return self.size
+
+    @property
+    def width(self) -> int:
+        """The numbers of a sampled action; 0 for one without an axis."""
+        return 0
 
     @property
     def vector_size(self) -> int:
@@ -80,7 +84,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Choices:
+class Choices(_Finite):
     """A `MultiDiscrete` action: several choices at once."""
 
     sizes: tuple[int, ...]
@@ -93,24 +97,8 @@ class Choices:
         return sum(self.sizes)
 
     @property
-    def num_log_std(self) -> int:
-        return 0
-
-    @property
     def width(self) -> int:
         return len(self.sizes)
-
-    @property
-    def is_finite(self) -> bool:
-        return True
-
-    @property
-    def can_clip(self) -> bool:
-        return False
-
-    @property
-    def log_scale(self) -> float:
-        return 0.0
 
     @property
     def vector_size(self) -> int:
@@ -138,7 +126,7 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Switches:
+class Switches(_Finite):
     """A `MultiBinary` action: several yes-or-no choices at once."""
 
     shape: tuple[int, ...]
@@ -149,24 +137,8 @@ class Switches:
         return prod(self.shape)
 
     @property
-    def num_log_std(self) -> int:
-        return 0
-
-    @property
     def width(self) -> int:
         return prod(self.shape)
-
-    @property
-    def is_finite(self) -> bool:
-        return True
-
-    @property
-    def can_clip(self) -> bool:
-        return False
-
-    @property
-    def log_scale(self) -> float:
-        return 0.0
 
     @property
     def vector_size(self) -> int:

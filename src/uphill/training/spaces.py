@@ -8,7 +8,7 @@ from uphill.policies.actions import ActionKind, action_kind_of
 from uphill.policies.encodings import Encoding, encoding_of, ignoring, is_of
 
 
-def encoding_in(
+def encoding_for(
     env: AnyEnvironment, algorithm: Algorithm, dropped: tuple[str, ...], known: Encoding | None
 ) -> Encoding:
     """How observations are encoded, which may have the `dropped` keys besides; as before if a
@@ -23,7 +23,7 @@ def encoding_in(
     return ignoring(encoding, dropped)
 
 
-def action_kind_in(env: AnyEnvironment, algorithm: Algorithm) -> ActionKind:
+def action_kind_for(env: AnyEnvironment, algorithm: Algorithm) -> ActionKind:
     """What actions are."""
     policy = algorithm.policy
     is_clipped = isinstance(env, HostEnvironment) and env.is_clipped

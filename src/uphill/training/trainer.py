@@ -30,7 +30,7 @@ from uphill.training.process import turns_notice, use_compile_cache, use_cores
 from uphill.training.programs import Programs
 from uphill.training.rows import Rows, concatenate
 from uphill.training.seeds import one_for_each, population_of
-from uphill.training.spaces import action_kind_in, encoding_in
+from uphill.training.spaces import action_kind_for, encoding_for
 from uphill.training.state import CAPACITY, TrainState
 from uphill.trajectory import Trajectory
 
@@ -76,8 +76,8 @@ class Trainer:
         if encoding is None and not resumed_at:  # older runs may have what says nothing
             check_policy(choice.name, self.env.action_space, algorithms[0].policy)
         dropped = choice.alterations.drop_observations
-        self.encoding = encoding_in(self.env, algorithms[0], dropped, encoding)
-        self.action_kind = action_kind_in(self.env, algorithms[0])
+        self.encoding = encoding_for(self.env, algorithms[0], dropped, encoding)
+        self.action_kind = action_kind_for(self.env, algorithms[0])
         self.seconds = 0.0
         """seconds that updates took up to now, compiling included"""
         self._programs = programs = Programs()
