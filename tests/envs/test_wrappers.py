@@ -55,7 +55,7 @@ class Plus:
         self.number = number
 
     def __call__(self, env: gymnasium.Env) -> gymnasium.Env:
-        return TransformReward(env, lambda reward: reward + self.number)  # type: ignore
+        return TransformReward(env, lambda reward: float(reward) + self.number)
 
     def around(self, env: gymnasium.Env) -> gymnasium.Env:
         return self(env)

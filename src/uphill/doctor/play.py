@@ -14,6 +14,7 @@ from uphill.doctor.facts import Broken, Complaint, Failure, Play, Transitions
 from uphill.doctor.finding import Name
 from uphill.doctor.numbers import complaint, flatten, leaves, number_names
 from uphill.doctor.watch import TookTooLong, Watch
+from uphill.envs.backends.checks import described
 
 _RAISES: dict[str, Name] = {"reset": "reset-raises", "step": "step-raises"}
 _NONE = np.zeros(0)
@@ -45,7 +46,7 @@ class Answering(gymnasium.Wrapper):
         if not isinstance(result, tuple) or len(result) != 2:
             raise Broken(
                 "wrong-return",
-                f"reset returned {_describe(result)}, but it should be (observation, info).",
+                f"reset returned {described(result)}, but it should be (observation, info).",
             )
         return result
 
@@ -54,7 +55,7 @@ class Answering(gymnasium.Wrapper):
         if not isinstance(result, tuple) or len(result) != 5:
             raise Broken(
                 "wrong-return",
-                f"step returned {_describe(result)}, but it should be "
+                f"step returned {described(result)}, but it should be "
                 "(observation, reward, terminated, truncated, info).",
             )
         return result
@@ -98,12 +99,6 @@ class Guarded:
             raise
         except (Exception, SystemExit) as error:
             raise Broken(_RAISES[what], f"{what} raised {describe_error(error)}.") from error
-
-
-def _describe(result: Any) -> str:
-    if isinstance(result, tuple):
-        return f"a tuple of {len(result)}"
-    return "None" if result is None else f"a {type(result).__name__}"
 
 
 def describe_error(error: BaseException) -> str:

@@ -7,7 +7,7 @@ asks a policy to act, get numbers of the action space's own type (`on_host`).
 Like an `Encoding`, a kind of action is plain frozen data that a checkpoint holds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -230,15 +230,23 @@ def _ends(space: spaces.Box, bounds: tuple[float, float] | None) -> tuple[np.nda
     return low, high
 
 
-def _is_boundless(space: gymnasium.Space) -> bool:
+def components(space: gymnasium.Space) -> Iterator[gymnasium.Space]:
+    """What a Dict or a Tuple is made of, however it is nested; a space itself that is neither."""
     match space:
-        case spaces.Box():
-            return not np.isfinite([space.low, space.high]).all()
         case spaces.Dict():
-            return any(map(_is_boundless, space.values()))
+            children = space.values()
         case spaces.Tuple():
-            return any(map(_is_boundless, space.spaces))
-    return False
+            children = space.spaces
+        case _:
+            yield space
+            return
+    for child in children:
+        yield from components(child)
+
+
+def _is_boundless(space: gymnasium.Space) -> bool:
+    boxes = [part for part in components(space) if isinstance(part, spaces.Box)]
+    return not all(np.isfinite([box.low, box.high]).all() for box in boxes)
 
 
 def _boundless(space: gymnasium.Space, is_clipped: bool) -> str:

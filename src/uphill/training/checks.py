@@ -8,6 +8,7 @@ from gymnasium import spaces
 
 from uphill.errors import UphillError
 from uphill.parts.sampling import Sampling
+from uphill.policies.actions import components
 from uphill.policies.policy import PolicySettings
 from uphill.words import option
 
@@ -52,7 +53,7 @@ def check_policy(name: str, space: gymnasium.Space, policy: PolicySettings) -> N
     """Raises:
     UphillError: if a setting of the policy is for continuous actions, and there are none.
     """
-    if _is_continuous(space):
+    if any(isinstance(part, spaces.Box) for part in components(space)):
         return
     usual = PolicySettings()
     for field in ("distribution", "log_std", "initial_log_std"):
@@ -62,12 +63,3 @@ def check_policy(name: str, space: gymnasium.Space, policy: PolicySettings) -> N
                 f"{option(f'policy.{field}')} is {value!r}, a setting for continuous actions, and "
                 f"those of {name} are {space}: leave it out."
             )
-
-
-def _is_continuous(space: gymnasium.Space) -> bool:
-    """Whether some of the actions are."""
-    if isinstance(space, spaces.Dict):
-        return any(map(_is_continuous, space.spaces.values()))
-    if isinstance(space, spaces.Tuple):
-        return any(map(_is_continuous, space.spaces))
-    return isinstance(space, spaces.Box)

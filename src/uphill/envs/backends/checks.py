@@ -51,10 +51,7 @@ class Checked(gymnasium.Wrapper):
             result = self.env.reset(**keywords)
         except (Exception, SystemExit) as error:
             raise failure("reset", error) from error
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise UphillError(
-                f"returned from reset something else than (observation, info): {described(result)}."
-            )
+        check_reset(result)
         space = self.env.observation_space
         if space is not self._space and space != self._space:
             raise UphillError(
