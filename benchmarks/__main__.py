@@ -7,7 +7,17 @@ commands of this one and of that one in turn.
 import subprocess
 import sys
 
-from benchmarks import first_second, house, peers, recording, startup, throughput, understand
+from benchmarks import (
+    beside,
+    first_second,
+    house,
+    limit,
+    peers,
+    recording,
+    startup,
+    throughput,
+    understand,
+)
 from benchmarks.compiled_worlds import worlds
 
 MEASUREMENTS = {
@@ -25,9 +35,13 @@ MEASUREMENTS = {
     "house": house.house,
     "understand": understand.understand,
     "sb3": peers.sb3,
+    "sb3-cartpole": peers.sb3_cartpole,
     "sb3-car-race": peers.sb3_car_race,
+    "rejax": peers.rejax,
+    "beside": beside.beside,
+    "limit": limit.limit,
 }
-QUICK = [name for name in MEASUREMENTS if not name.startswith(("sb3", "first"))]
+QUICK = [name for name in MEASUREMENTS if not name.startswith(("sb3", "first", "rejax", "beside"))]
 
 
 OF_CHECKOUTS = ("house", "understand", "first")
