@@ -25,7 +25,7 @@ from uphill.runs.saved import SavedRun, write_evaluation
 from uphill.runs.settings import taken_as
 from uphill.sessions.callback import OnPoint, check_callable
 from uphill.sessions.interrupts import Interrupted
-from uphill.sessions.launch import Request, begin
+from uphill.sessions.launch import Request, begun
 from uphill.sessions.own_loop import save_run
 from uphill.sessions.presets import Preset
 from uphill.sessions.resume import go_on
@@ -215,9 +215,8 @@ def evaluate(
 
 
 def run_of(request: Request, start: Preset | None = None) -> Run:
-    """`train`; `start` is what `begin` says."""
-    session = begin(request, start)
-    with RunLock(session.keeper.folder):
+    """`train`; `start` is what `begun` says."""
+    with begun(request, start) as session:
         return finish(session, request.env)
 
 

@@ -1,7 +1,8 @@
 """Checkpoints: safetensors and JSON, written atomically, checked by a checksum, never executed.
 
-`latest.json` names the tensors file that belongs to it and the file's SHA-256. It is replaced in
-one step, after the tensors are safely on disk, so whatever happens there is a whole checkpoint.
+`latest.json` names the tensors file that belongs to it and the file's SHA-256, by which that is
+called. It is replaced in one step, after the tensors are safely on disk, so whatever happens there
+is a whole checkpoint.
 """
 
 import hashlib
@@ -27,6 +28,7 @@ from uphill.runs.files import (
     to_tensors,
 )
 from uphill.runs.folder import Folder, mend_of
+from uphill.runs.machine import Machine, Moved
 from uphill.runs.milestones import Milestone, Tracked
 from uphill.runs.older import renamed
 from uphill.words import count, option
@@ -34,7 +36,8 @@ from uphill.words import count, option
 FORMAT = 2
 READABLE = (1, 2)
 """Formats that can be read: `older.py` knows those before today's."""
-_PLAIN_NAME = re.compile(r"[a-z]+-\d+-[0-9a-f]{16}\.safetensors")
+# Of earlier versions it has a number, too: the updates when it was written.
+_PLAIN_NAME = re.compile(r"[a-z]+-(\d+-)?[0-9a-f]{16}\.safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,8 @@ class History:
     functions; a checkpoint that was written before there was this field has none"""
     diverged: tuple[Divergence | None, ...] = ()
     """per seed: what was seen of learning that diverged"""
+    moved: tuple[Moved, ...] = ()
+    """where it was trained before it went on elsewhere, in order"""
 
     @property
     def steady_seconds(self) -> float:
@@ -82,10 +87,11 @@ class Standing(History):
     action_kind: ActionKind
     reward_threshold: float | None
     metrics_offset: int
-    """length of `metrics.csv` in bytes"""
+    """length of `metrics.csv` in bytes; 0 in `best`, from which no training goes on"""
     stopped: bool
     """whether training ended before its steps were done"""
-    device: dict[str, str]
+    device: Machine
+    """where it was trained last"""
 
     def __post_init__(self) -> None:
         check_encoding(self.encoding)
@@ -156,7 +162,7 @@ def write_checkpoint(folder: Path, name: str, tree: PyTree, facts: Standing) -> 
     """
     content = to_tensors(tree)
     checksum = hashlib.sha256(content).hexdigest()
-    tensors = f"{name}-{facts.num_updates}-{checksum[:16]}.safetensors"
+    tensors = f"{name}-{checksum[:16]}.safetensors"
     manifest = encode(Manifest(FORMAT, tensors, checksum, facts))
     try:
         with Folder(folder.parent) as run, run.inner(folder.name) as inner:

@@ -25,12 +25,22 @@ Recent = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
+class Best:
+    """Each seed's best learner, and where training stood when the last of them came: what is
+    written of them does not depend on when that happens."""
+
+    learners: Learner
+    history: History
+    num_updates: int
+    num_transitions: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Remembered:
     """What a session remembers beside the state: all of it is in the checkpoint."""
 
     history: History
-    best: Learner
-    """of all seeds: each one's best"""
+    best: Best
     pending: Rows | None = None
     """of the updates after the last logging point"""
     untrained: Actor | None = None
@@ -64,7 +74,14 @@ def first_memory(state: TrainState, experiment: Experiment) -> Remembered:
         best_seconds=(0.0,) * num_seeds,
         tracked=(Tracked(),) * num_seeds,
     )
-    return Remembered(history, state.learners, untrained=jax.device_get(state.learners.actor))
+    best = best_at(state, history)
+    return Remembered(history, best, untrained=jax.device_get(state.learners.actor))
+
+
+def best_at(state: TrainState, history: History) -> Best:
+    """All seeds' learners as they are now, as their best."""
+    learners = jax.device_get(state.learners)
+    return Best(learners, history, state.num_updates, state.num_transitions)
 
 
 def recorded(memory: Remembered, stretch: Stretch) -> Remembered:
@@ -139,20 +156,15 @@ def with_best(memory: Remembered, state: TrainState, scores: Sequence[float | No
     ]
     if not any(better):
         return memory
-    best = jax.tree.map(
-        lambda new, old: np.where(
-            np.reshape(better, (-1, *[1] * (np.ndim(new) - 1))), new, old
-        ).astype(np.asarray(new).dtype),
-        jax.device_get(state.learners),
-        jax.device_get(memory.best),
-    )
     history = replace(
         history,
         best_scores=_where(better, scores, history.best_scores),
         best_steps=_where(better, state.num_transitions, history.best_steps),
         best_seconds=_where(better, [history.seconds] * len(better), history.best_seconds),
     )
-    return replace(memory, history=history, best=best)
+    best = best_at(state, history)
+    learners = seeds_where(better, best.learners, memory.best.learners)
+    return replace(memory, history=history, best=replace(best, learners=learners))
 
 
 def with_divergences(
@@ -195,6 +207,15 @@ def with_milestones(memory: Remembered, new: Sequence[Milestone]) -> Remembered:
     shown = sum(m.name == UNTRAINED for m in history.milestones)
     untrained = None if shown == len(history.recent) else memory.untrained
     return replace(memory, history=history, untrained=untrained)
+
+
+def seeds_where(condition: Sequence[bool], yes: Any, no: Any) -> Any:
+    """Of two trees of NumPy arrays with a leading axis for the seeds, one or the other for each."""
+
+    def one(yes: np.ndarray, no: np.ndarray) -> np.ndarray:
+        return np.where(np.reshape(condition, (-1, *[1] * (yes.ndim - 1))), yes, no)
+
+    return jax.tree.map(one, yes, no)
 
 
 def _where(condition: Sequence[bool], yes: Sequence[Any], no: Sequence[Any]) -> tuple[Any, ...]:

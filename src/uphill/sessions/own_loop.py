@@ -5,8 +5,6 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
-import jax
-
 from uphill.errors import UphillError
 from uphill.runs.experiment import (
     Experiment,
@@ -18,7 +16,14 @@ from uphill.runs.experiment import (
 )
 from uphill.runs.given import environment_settings
 from uphill.runs.metrics import MetricsFile
-from uphill.sessions.history import Stretch, first_memory, recorded, table_of, with_divergences
+from uphill.sessions.history import (
+    Stretch,
+    best_at,
+    first_memory,
+    recorded,
+    table_of,
+    with_divergences,
+)
 from uphill.sessions.keeping import Keeper
 from uphill.sessions.launch import free_folder, make_run_folder
 from uphill.training.rows import Rows
@@ -54,8 +59,8 @@ def save_run(
         memory = recorded(memory, stretch)
         file.append(table_of(memory, stretch, experiment))
         memory = replace(memory, pending=None)
-    memory = replace(memory, best=jax.device_get(state.learners))
     memory, _ = with_divergences(memory, state, experiment)
+    memory = replace(memory, best=best_at(state, memory.history))
     Keeper(folder, trainer, file).save(state, memory)
     return folder
 

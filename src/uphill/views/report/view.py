@@ -354,6 +354,7 @@ def _facts(experiment: Experiment, facts: Standing, metrics: Metrics) -> list[tu
         ("Training", _exact(trained)),
         ("Steps a second", f"{total / trained:,.0f}"),
         ("Compiling, apart", duration(facts.compile_seconds)),
+        *([("Machines", f"{len(facts.moved) + 1}, one after the other")] if facts.moved else []),
     ]
 
 
