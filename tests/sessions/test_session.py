@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import equinox as eqx
 import gymnasium
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import uphill
-from small_runs import rows_of, small_ppo, small_vpg, tensors_of, train_small
+from small_runs import contents_of, rows_of, small_ppo, small_vpg, tensors_of, train_small
 from uphill.envs.worlds import WORLDS
 from uphill.envs.worlds.cartpole import CartPole
 from uphill.errors import UphillError
@@ -22,6 +25,7 @@ from uphill.parts import Adam, Algorithm
 from uphill.runs.checkpoint import read_manifest
 from uphill.sessions import evaluations, keeping, launch, session
 from uphill.sessions.interrupts import Interrupted
+from uphill.training.guard import LOSSES
 from uphill.training.trainer import iterate
 
 
@@ -154,6 +158,77 @@ def test_nan_reward_of_a_compiled_world_is_named_and_the_last_checkpoint_stays(
     update = int(str(caught.value).split("in update ")[1].split(",")[0])
     assert update >= 2
     assert 1 <= assert_whole(tmp_path / "run") <= update
+
+
+class Drawn(eqx.Module):
+    inner: Any
+    fate: Any
+
+
+@dataclass(frozen=True)
+class Rare(CartPole):
+    """CartPole, of whose episodes one in a hundred ends in a reward whose square is infinite."""
+
+    def initial(self, key: Any) -> Any:
+        fate, inner = jax.random.split(key)
+        return Drawn(super().initial(inner), jax.random.uniform(fate))
+
+    def transition(self, state: Any, action: Any, key: Any) -> Any:
+        return Drawn(super().transition(state.inner, action, key), state.fate)
+
+    def observation(self, state: Any) -> Any:
+        return super().observation(state.inner)
+
+    def reward(self, state: Any, action: Any, next_state: Any) -> Any:
+        is_bad = (state.fate > 0.99) & super().terminated(next_state.inner)
+        return jnp.where(is_bad, 3e38, 1.0)
+
+    def terminated(self, state: Any) -> Any:
+        return super().terminated(state.inner)
+
+
+def test_a_seed_stops_alone_and_a_resumed_run_stops_it_in_the_same_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(WORLDS, "Rare-v0", Rare(500, 475.0))
+    keywords: dict[str, Any] = {"env": "Rare-v0", "seeds": 4, "steps": 1_000}
+    run = train_small(tmp_path / "run", quiet=False, **keywords)
+    said = " ".join(capsys.readouterr().err.split())
+    summary = run.summary()
+    stopped = [s for s, why in enumerate(summary["not_finite"]) if why]
+    assert 0 < len(stopped) < 4
+    for s in range(4):
+        path = run.path / "not_finite" / f"seed{s}.safetensors"
+        assert path.exists() == (s in stopped)
+        if s not in stopped:
+            assert summary["steps"][s] >= 1_000
+            continue
+        why = summary["not_finite"][s]
+        assert summary["steps"][s] == why["steps"] < 1_000
+        assert load_file(path)["reward"].max() > 1e38
+        assert why["quantity"] in LOSSES
+        update = f"in update {why['update']} (seed {s}): {why['quantity']} is not finite."
+        assert f"Learning diverged {update}" in said
+        assert f"Seed {s} stops there, and the others go on." in said
+    assert np.isfinite(run.evaluation["deterministic"]["per_seed"]).all()
+    assert "stopped, and the policy is that of before" in run.report(films=False).read_text()
+    (run.path / "report.html").unlink()
+
+    def interrupted(trainer: Any, state: Any, every: int) -> Iterator[Any]:
+        for after, rows in iterate(trainer, state, every, seconds=0.0):
+            yield after, rows
+            if after.stops:  # it is in the checkpoint, and its file is there
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(session, "iterate", interrupted)
+    with pytest.raises(Interrupted):
+        train_small(tmp_path / "cut", **keywords)
+    monkeypatch.setattr(session, "iterate", iterate)
+    cut = uphill.resume(tmp_path / "cut", quiet=True, episodes=4)
+    expected, found = contents_of(run.path), contents_of(cut.path)
+    assert sorted(found) == sorted(expected)
+    for name, content in expected.items():
+        assert found[name] == content, name
 
 
 def test_learning_that_diverges_is_told_and_the_last_checkpoint_stays(tmp_path: Path) -> None:

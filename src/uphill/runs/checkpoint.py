@@ -31,8 +31,11 @@ from uphill.runs.folder import Folder, mend_of
 from uphill.runs.machine import Machine, Moved
 from uphill.runs.milestones import Milestone, Tracked
 from uphill.runs.older import renamed
+from uphill.training.guard import NotFinite
 from uphill.words import count, option
 
+WRAPS = "learners.num_wraps"
+"""Not among a checkpoint's tensors: its JSON has whole counts."""
 FORMAT = 2
 READABLE = (1, 2)
 """Formats that can be read: `older.py` knows those before today's."""
@@ -67,6 +70,8 @@ class History:
     functions; a checkpoint that was written before there was this field has none"""
     diverged: tuple[Divergence | None, ...] = ()
     """per seed: what was seen of learning that diverged"""
+    not_finite: tuple[NotFinite | None, ...] = ()
+    """per seed: why it stopped, if it did; empty where none has"""
     moved: tuple[Moved, ...] = ()
     """where it was trained before it went on elsewhere, in order"""
 
@@ -104,6 +109,7 @@ class Standing(History):
         counters = (self.num_updates, self.metrics_offset, self.evaluated_at, *self.num_transitions)
         per_seed = (self.recent, self.best_scores, self.tracked)
         moments = (self.best_steps, self.best_seconds, self.diverged, *self.weights_at_first)
+        moments = (*moments, self.not_finite)
         pairs = [pair for recent in self.recent for pair in recent]
         if (
             min(counters) < 0
@@ -128,6 +134,13 @@ class Standing(History):
             "milestones.episode_return": [m.episode_return for m in self.milestones],
             "seconds": [self.seconds, self.compile_seconds, *self.best_seconds],
         }
+
+    @property
+    def steps_done(self) -> int:
+        """Transitions of the seed that has the fewest, of those that have not stopped."""
+        reasons = self.not_finite or (None,) * len(self.num_transitions)
+        pairs = zip(self.num_transitions, reasons, strict=True)
+        return min((n for n, why in pairs if why is None), default=min(self.num_transitions))
 
     @property
     def history(self) -> History:
@@ -160,7 +173,7 @@ def write_checkpoint(folder: Path, name: str, tree: PyTree, facts: Standing) -> 
     Raises:
         UphillError: if it can't be written; the last one is untouched then.
     """
-    content = to_tensors(tree)
+    content = to_tensors(tree, without=WRAPS)
     checksum = hashlib.sha256(content).hexdigest()
     tensors = f"{name}-{checksum[:16]}.safetensors"
     manifest = encode(Manifest(FORMAT, tensors, checksum, facts))
@@ -217,5 +230,6 @@ def read_tensors(folder: Path, manifest: Manifest) -> dict[str, np.ndarray]:
     Raises:
         UphillError: if they are missing, truncated or altered.
     """
-    tensors = from_tensors(folder / manifest.tensors, manifest.sha256)
-    return renamed(tensors, manifest.format)
+    tensors = renamed(from_tensors(folder / manifest.tensors, manifest.sha256), manifest.format)
+    wraps = np.array([steps >> 32 for steps in manifest.facts.num_transitions], np.uint32)
+    return tensors | {WRAPS: wraps}

@@ -14,7 +14,7 @@ from uphill.runs.lock import LOCK_FILE
 from uphill.runs.own_parts import OwnParts, own_parts_in
 from uphill.words import listed, option
 
-_AT_FIRST = {EXPERIMENT_FILE, LOCK_FILE, "checkpoint", "tensorboard"}
+_AT_FIRST = {EXPERIMENT_FILE, LOCK_FILE, "checkpoint", "tensorboard", "wandb"}
 """What is written before the first checkpoint is whole."""
 _OF_THE_PROCESS = {"command", "versions", "platform", "settings"}
 """Fields that say how and where it was asked for, and not what."""

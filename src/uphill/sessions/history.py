@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import numpy as np
 
-from uphill.learning.learner import Learner
+from uphill.learning.learner import Learner, seeds_where
 from uphill.policies.actor import Actor
 from uphill.runs.checkpoint import History
 from uphill.runs.divergence import divergence_of, largest_weights, told
@@ -15,6 +14,7 @@ from uphill.runs.experiment import Experiment
 from uphill.runs.metrics import summarize_window
 from uphill.runs.milestones import UNTRAINED, Milestone, Tracked, reached, take_in
 from uphill.sessions.callback import NOTHING, Answer
+from uphill.training.guard import NotFinite
 from uphill.training.rows import Rows, concatenate
 from uphill.training.state import TrainState
 
@@ -89,7 +89,7 @@ def recorded(memory: Remembered, stretch: Stretch) -> Remembered:
     history, rows = memory.history, stretch.rows
     evaluated_at = history.evaluated_at
     if stretch.evaluation is not None:
-        evaluated_at = min(stretch.state.num_transitions)
+        evaluated_at = stretch.state.steps
     history = replace(
         history,
         seconds=history.seconds + stretch.seconds,
@@ -97,8 +97,16 @@ def recorded(memory: Remembered, stretch: Stretch) -> Remembered:
         recent=tuple(_recent(recent, rows, s) for s, recent in enumerate(history.recent)),
         tracked=tuple(take_in(tracked, rows, s) for s, tracked in enumerate(history.tracked)),
         evaluated_at=evaluated_at,
+        not_finite=reasons(stretch.state),
     )
     return replace(memory, history=history, pending=concatenate(memory.pending, rows))
+
+
+def reasons(state: TrainState) -> tuple[NotFinite | None, ...]:
+    """Why each seed stopped that did; empty where none did."""
+    stops = state.stops
+    num_seeds = len(state.num_transitions)
+    return tuple(stops[s].why if s in stops else None for s in range(num_seeds)) if stops else ()
 
 
 def _recent(recent: Recent, rows: Rows, seed_index: int) -> Recent:
@@ -207,15 +215,6 @@ def with_milestones(memory: Remembered, new: Sequence[Milestone]) -> Remembered:
     shown = sum(m.name == UNTRAINED for m in history.milestones)
     untrained = None if shown == len(history.recent) else memory.untrained
     return replace(memory, history=history, untrained=untrained)
-
-
-def seeds_where(condition: Sequence[bool], yes: Any, no: Any) -> Any:
-    """Of two trees of NumPy arrays with a leading axis for the seeds, one or the other for each."""
-
-    def one(yes: np.ndarray, no: np.ndarray) -> np.ndarray:
-        return np.where(np.reshape(condition, (-1, *[1] * (yes.ndim - 1))), yes, no)
-
-    return jax.tree.map(one, yes, no)
 
 
 def _where(condition: Sequence[bool], yes: Sequence[Any], no: Sequence[Any]) -> tuple[Any, ...]:

@@ -16,10 +16,12 @@ from uphill.runs.experiment import (
 )
 from uphill.runs.given import environment_settings
 from uphill.runs.metrics import MetricsFile
+from uphill.runs.not_finite import keep_batch
 from uphill.sessions.history import (
     Stretch,
     best_at,
     first_memory,
+    reasons,
     recorded,
     table_of,
     with_divergences,
@@ -60,7 +62,11 @@ def save_run(
         file.append(table_of(memory, stretch, experiment))
         memory = replace(memory, pending=None)
     memory, _ = with_divergences(memory, state, experiment)
+    memory = replace(memory, history=replace(memory.history, not_finite=reasons(state)))
     memory = replace(memory, best=best_at(state, memory.history))
+    for s, stop in state.stops.items():
+        if stop.batch is not None:
+            keep_batch(folder, experiment.all_seeds[s], stop.batch)
     Keeper(folder, trainer, file).save(state, memory)
     return folder
 

@@ -33,6 +33,7 @@ from uphill.sessions.keeping import savable
 from uphill.sessions.launch import fresh_session, session_of, trainer_of
 from uphill.sessions.session import Session
 from uphill.sessions.sinks import check_installed
+from uphill.training.guard import Stop
 from uphill.training.process import use_compile_cache
 from uphill.training.rows import Rows
 from uphill.training.state import TrainState
@@ -143,7 +144,7 @@ def _from_the_checkpoint(
     metrics = MetricsFile(folder, facts.metrics_offset, facts.num_updates)
     write_milestones(folder, milestones)  # later ones will be reached again
     write_experiment(folder, experiment)
-    progress.say(f"Resuming {folder} at {min(state.num_transitions):,} steps.")
+    progress.say(f"Resuming {folder} at {state.steps:,} steps.")
     for notice in (is_elsewhere, _new_episodes(trainer)):
         if notice:
             progress.say(notice)
@@ -214,9 +215,9 @@ def _extended(
     if facts is None:
         return experiment
     is_extended = steps is not None and facts.stopped
-    if min(facts.num_transitions) >= experiment.steps or (facts.stopped and not is_extended):
+    if facts.steps_done >= experiment.steps or (facts.stopped and not is_extended):
         raise UphillError(
-            f"{folder} is finished ({min(facts.num_transitions):,} steps): "
+            f"{folder} is finished ({facts.steps_done:,} steps): "
             f"`{call('resume', folder, steps='N')}` extends it."
         )
     return experiment
@@ -251,7 +252,10 @@ def _restored_state(
         learners = eqx.tree_at(lambda x: x.scales, learners, learners.scales.at_a_reset())
     else:
         lanes = restore(lanes, tensors, "lanes.")
-    return TrainState(learners, lanes, facts.num_updates, facts.num_transitions)
+    stops = {s: Stop(why) for s, why in enumerate(facts.not_finite) if why is not None}
+    if len(stops) == len(facts.num_transitions):  # what made an end of it may have been mended
+        stops = {}
+    return TrainState(learners, lanes, facts.num_updates, facts.num_transitions, stops)
 
 
 def _pending(tensors: dict[str, np.ndarray]) -> Rows | None:
