@@ -243,10 +243,12 @@ def resume(
     parts: Iterable[OwnPart] = (),
     on_point: OnPoint | None = None,
     wrappers: Iterable[Wrapper] = (),
+    step_timeout: float | None = None,
 ) -> Run:
     """Go on with a run where its latest checkpoint stands; `steps` extends it. `episodes` are those
-    of the evaluation at the end, by default as many as training was asked for; `env`, `network`,
-    `parts` and `wrappers` are what `load` says, and `on_point` what `train` says.
+    of the evaluation at the end, by default as many as training was asked for, and so is
+    `step_timeout`; `env`, `network`, `parts` and `wrappers` are what `load` says, and `on_point`
+    what `train` says.
 
     Raises:
         UphillError: if the run is finished, damaged, was made on another kind of device, or is
@@ -255,7 +257,8 @@ def resume(
     """
     check_callable(on_point)
     with RunLock(as_path(run, "run")):
-        session = go_on(run, env, network, steps, allow_import, episodes, quiet, parts, wrappers)
+        given = (run, env, network, steps, allow_import, episodes, quiet, parts, wrappers)
+        session = go_on(*given, step_timeout=step_timeout)
         return finish(replace(session, on_point=on_point), env)
 
 

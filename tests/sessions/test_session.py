@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+import python_envs
 import uphill
 from small_runs import contents_of, rows_of, small_ppo, small_vpg, tensors_of, train_small
 from uphill.envs.worlds import WORLDS
@@ -303,6 +304,21 @@ def test_python_environment_that_breaks_is_named_and_the_last_checkpoint_stays(
             checkpoint_every=0.0,
         )
     assert assert_whole(tmp_path / "run") >= 1
+
+
+def test_a_process_that_ends_loses_nothing_that_was_learned(tmp_path: Path) -> None:
+    run, fatal = tmp_path / "run", {"end": "exit", "episode": 8}
+    asked: dict[str, Any] = {"steps": 400, "is_async": True, "step_timeout": 1000.0}
+    words = r"^Fatal, at step \d+ of each environment, lost environment .*: it ended itself in step"
+    with pytest.raises(UphillError, match=words) as caught:
+        train_small(run, env=python_envs.Fatal, env_kwargs=fatal, **asked)
+    saved = read_manifest(run / "checkpoint", "latest").facts.num_updates
+    assert saved >= 1
+    assert str(caught.value).endswith(f"`uphill.resume('{run}', env=…)` goes on from there.")
+    mended = python_envs.Mended
+    more = uphill.resume(run, env=mended, episodes=1, quiet=True, step_timeout=2000)
+    assert more.summary()["steps"][0] >= 400
+    assert more.experiment.step_timeout == 2000.0
 
 
 def test_non_finite_observation_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,7 +166,8 @@ def _environment(request: Request, algorithm: Algorithm) -> tuple[EnvironmentCho
     decode(BackendName, request.backend, "backend")
     env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
     alterations = alterations_of(request, request.wrappers)
-    choice = choose(request.env, request.backend, env_kwargs, request.is_async, alterations)
+    limit = decode(float | None, encode(request.step_timeout), "step_timeout")
+    choice = choose(request.env, request.backend, env_kwargs, request.is_async, alterations, limit)
     return with_bound(choice) if algorithm.sampling.has_whole_episodes else (choice, None)
 
 

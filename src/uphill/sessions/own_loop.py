@@ -91,6 +91,7 @@ def _experiment(trainer: Trainer) -> Experiment:
     return make_experiment(
         **environment_settings(choice),
         is_async=choice.is_async,
+        step_timeout=choice.step_timeout,
         algo=first.name,
         algorithm=first,
         steps=trainer.num_steps,

@@ -51,6 +51,8 @@ def go_on(
     quiet: bool = False,
     parts: Iterable[OwnPart] = (),
     wrappers: Iterable[Wrapper] = (),
+    *,
+    step_timeout: float | None = None,
 ) -> Session:
     """The session that goes on with a run; its arguments are those of `uphill.resume`. One that was
     ended before its first checkpoint begins.
@@ -68,6 +70,9 @@ def go_on(
     experiment = _extended(experiment, folder, saved and saved.facts, goal)
     if episodes is not None:
         experiment = replace(experiment, episodes=episodes)
+    limit = decode(float | None, encode(step_timeout), "step_timeout")
+    if limit is not None:
+        experiment = replace(experiment, step_timeout=limit)
     check_installed(experiment.log)
     use_compile_cache()
     check_network(experiment, network)

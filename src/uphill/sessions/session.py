@@ -76,11 +76,17 @@ class Session:
 
     def advice(self, is_done: bool) -> str:
         """How to go on after an interrupt."""
-        path, given = self.keeper.folder, {"env": "…"} if self.experiment.is_callable else {}
         if is_done:
-            how = call("evaluate", path, **given)
+            how = call("evaluate", self.keeper.folder, **self._given_again)
             return f"Training is done, and saved. Evaluate it with: {how}"
-        return f"Saved. Go on with: {call('resume', path, **given)}"
+        return f"Saved. Go on with: {self._how_to_resume()}"
+
+    def _how_to_resume(self) -> str:
+        return call("resume", self.keeper.folder, **self._given_again)
+
+    @property
+    def _given_again(self) -> dict[str, str]:
+        return {"env": "…"} if self.experiment.is_callable else {}
 
     def _advance(
         self, interrupts: Interrupts, prepare: Callable[[TrainState], None]
@@ -154,7 +160,8 @@ class Session:
             return UphillError(f"{error}\n{unsaved}")
         steps, folder = state.steps, self.keeper.folder
         return UphillError(
-            f"{error}\nWhat was learned in the {steps:,} steps before is saved in {folder}."
+            f"{error}\nWhat was learned in the {steps:,} steps before is saved in {folder}: "
+            f"`{self._how_to_resume()}` goes on from there."
         )
 
     def _ahead(

@@ -61,7 +61,7 @@ def use_compile_cache() -> None:
     if config.jax_compilation_cache_dir is not None:
         return
     try:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute()
         folder = root / "uphill" / f"{version('jaxlib')}-{_processor()}"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _trim(folder)

@@ -133,7 +133,7 @@ _TITLES = {
     "what to train": ("env", "algo", "steps", "seed", "seeds", "envs", "init_from"),
     "when and what to measure": ("stop_when_solved", "eval_every", "episodes"),
     "what to write and show": ("out", "log", "checkpoint_every", "quiet", "json"),
-    "what runs it": ("backend", "threads", "async_envs"),
+    "what runs it": ("backend", "threads", "async_envs", "step_timeout"),
 }
 
 
