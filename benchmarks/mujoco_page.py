@@ -17,10 +17,11 @@ NAMES = {"ppo": "PPO", "trpo": "TRPO", "npg": "NPG", "a2c": "A2C", "reinforce": 
 HEAD = """\
 # MuJoCo, v5
 
-Nine tasks of Gymnasium, five algorithms, one setting for each algorithm. It was chosen on seeds
-from 1000 up; the seeds below are 0 to 9 (0 to 4 for Ant and Humanoid, whose steps take several
-times as long). What runs is the preset: `uphill train ENV --algo ALGO --seeds 10`. Each row is of
-the final policy after so many steps, over 100 episodes a seed.
+Nine tasks of Gymnasium, five algorithms, one setting for each algorithm, the same for every task.
+The settings are Tianshou's as near as ours come to them, and not tuned to a task. Seeds are 0 to 9
+(0 to 4 for Ant and Humanoid, whose steps take several times as long). What runs is the preset:
+`uphill train ENV --algo ALGO --seeds 10`. Each row is of the final policy after so many steps, over
+100 episodes a seed.
 
 `make mujoco` measures the rows that are missing, PPO's first, and writes this page and
 `benchmarks/mujoco.json`. It may be stopped at any time, and goes on where it was; after a change of
@@ -30,7 +31,8 @@ one row.
 `sampled` draws actions, `deterministic` takes the most probable one; `mean` is over seeds, `IQM`
 the interquartile mean over seeds with its 95 % bootstrap interval, `worst` the worst seed.
 `minutes` are of all seeds together, compiling included, on as many cores as stand beside them,
-which other work shared.
+which other work shared. Where NPG and TRPO say max-kl, a step moves the policy by that divergence;
+Tianshou's NPG takes a fixed step along the natural gradient.
 
 `Tianshou` is the mean of its ten seeds at the step, not the best of the training, sampled, after
 1 M steps for every algorithm, with the deviation over seeds where it is known
