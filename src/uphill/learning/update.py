@@ -198,6 +198,7 @@ def _unless_only_measuring(
     """
     normalizer = before.actor.normalizer
     counts = before.scales.counts + ([] if normalizer is None else [normalizer.count])
+    counts += algorithm.baseline.counts(before.parts.baseline)
     has_learned: list[Any] = [jnp.asarray(count) > 0 for count in counts]
     if algorithm.sampling.may_count_nothing:
         has_learned.append(batch.mask.any())
