@@ -30,6 +30,7 @@ from uphill.sessions.own_loop import save_run
 from uphill.sessions.presets import Preset
 from uphill.sessions.resume import go_on
 from uphill.sessions.session import Session
+from uphill.sessions.settings_file import with_settings
 from uphill.training.evaluate import evaluate_actors, report, tell
 from uphill.training.process import use_compile_cache, use_cores
 from uphill.training.rows import Rows
@@ -220,7 +221,7 @@ def run_of(request: Request, start: Preset | None = None) -> Run:
         return finish(session, request.env)
 
 
-@taken_as(Request)
+@taken_as(Request, with_settings)
 def train(request: Request) -> Run:
     """Train `seeds` agents at once, evaluate them, and return the run.
 

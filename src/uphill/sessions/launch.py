@@ -48,6 +48,7 @@ from uphill.sessions.intervals import measuring_interval, rounding
 from uphill.sessions.keeping import Keeper
 from uphill.sessions.presets import Preset, preset, settings_given, settings_of
 from uphill.sessions.session import Session
+from uphill.sessions.settings_file import SettingsFile
 from uphill.sessions.sinks import check_installed, open_sinks
 from uphill.training.cores import use_threads
 from uphill.training.process import use_compile_cache
@@ -118,6 +119,9 @@ def _planned(
     env, network = request.env, request.network
     name = name_of(env)
     check_callable(request.on_point)
+    if isinstance(request.settings, SettingsFile):
+        request.settings.check_network(network)
+        start = start or request.settings.start
     chosen, settings = _chosen(request, name, start)
     use_threads(decode(int | None, encode(request.threads), "threads"))
     # Before anything is made: a wrong number or a folder that exists should not cost a wait.

@@ -34,6 +34,8 @@ class Preset:
     algo: str
     algorithm: Algorithm
     steps: int
+    source: str = ""
+    """where they come from, in words, if this is none of ours"""
 
 
 DEFAULT_STEPS = 1_000_000
@@ -411,7 +413,9 @@ def settings_of(env: str, start: Preset, algorithm: Algorithm) -> str:
     """Where the settings of an algorithm come from, in words: from `start`, which is what `preset`
     says, and what was changed, as the flags that change it."""
     algo = start.algo
-    if algo in _presets(env):
+    if start.source:
+        source = start.source
+    elif algo in _presets(env):
         source = f"the preset of {env} for {algo}"
     else:
         source = f"{_call(algo, start.algorithm)}, since {env} has no preset for {algo}"
