@@ -59,7 +59,7 @@ def affine(
     return over_columns(lambda columns: _affine(layer, columns), x)
 
 
-def _affine(layer: eqx.nn.Linear, x: Float[jax.Array, "inputs B"]) -> Float[jax.Array, "outputs B"]:
+def _affine(layer: eqx.nn.Linear, x: Float[Array, "inputs B"]) -> Float[Array, "outputs B"]:
     assert layer.bias is not None
     return layer.weight @ x + layer.bias[:, None]
 
@@ -79,7 +79,7 @@ class MLP(eqx.Module):
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
         return over_columns(self._hidden, x) if self.layers else x
 
-    def _hidden(self, x: Float[jax.Array, "inputs B"]) -> Float[jax.Array, "outputs B"]:
+    def _hidden(self, x: Float[Array, "inputs B"]) -> Float[Array, "outputs B"]:
         for layer in self.layers:
             x = ACTIVATIONS[self.activation](_affine(layer, x))
         return x
