@@ -21,7 +21,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from uphill.errors import UphillError
-from uphill.runs.bounds import LARGEST_HEADER, LARGEST_JSON, fault_in
+from uphill.runs.bounds import (
+    LARGEST_HEADER,
+    LARGEST_JSON,
+    MOST_HOLES,
+    MOST_VALUES,
+    SURELY_READ,
+    fault_in,
+)
 from uphill.runs.folder import Folder, mend_of, open_regular, read_regular
 from uphill.words import option
 
@@ -116,7 +123,10 @@ def read_json(path: Path) -> Any:
         UphillError: if it can't be read, or is none.
     """
     try:
-        document = json.loads(read_regular(path, LARGEST_JSON))
+        content = read_regular(path, LARGEST_JSON)
+        if sum(map(content.count, (b",", b"[", b"{"))) > MOST_VALUES:
+            raise OSError(errno.EFBIG, f"it holds more than {MOST_VALUES:,} values")
+        document = json.loads(content)
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no JSON"
         raise UphillError(f"{path} can't be read: {reason}.") from error
@@ -167,15 +177,20 @@ def from_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
 
 def read_tensors_file(path: Path) -> bytes:
     """The contents of a safetensors file, whose header may be only so large: every tensor that it
-    names costs memory.
+    names costs memory. Nor may it be almost all holes, which cost whoever made it nothing.
 
     Raises:
         OSError: if it can't be read, or is none.
     """
     with open_regular(path) as file:
-        length = int.from_bytes(file.read(8), "little")
-        if LARGEST_HEADER < length < os.fstat(file.fileno()).st_size:  # else it is damaged anyway
+        found, length = os.fstat(file.fileno()), int.from_bytes(file.read(8), "little")
+        if LARGEST_HEADER < length < found.st_size:  # else it is damaged anyway
             raise OSError(errno.EFBIG, f"its header has more than {LARGEST_HEADER:,} bytes")
+        held = 512 * getattr(found, "st_blocks", found.st_size)
+        if found.st_size > max(SURELY_READ, MOST_HOLES * held):
+            raise OSError(
+                errno.EFBIG, f"of its {found.st_size:,} bytes only {held:,} are on the disk"
+            )
         file.seek(0)
         return file.read()
 
