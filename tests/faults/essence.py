@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,6 @@ def essence(run: Path) -> dict[str, Any]:
                 if "best" in name:
                     found[name] = found[name]["sha256"], found[name]["facts"]["best_steps"]
         else:
-            name = re.sub(r"-\d+-", "-", name)
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     # Where it was written, and by which words, is another for each.
     found["experiment.json"] = {**found["experiment.json"], "command": ""}

@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 import signal
 import time
 from contextlib import suppress
@@ -44,7 +43,6 @@ def command(algo: str, seeds: int = 1, steps: int = 4000) -> list[Any]:
 def next_command(begin: list[Any], run: Path) -> list[Any]:
     """What its user types after a crash."""
     if not (run / LATEST).exists():
-        shutil.rmtree(run, ignore_errors=True)
         return [*begin, "--out", run]
     opened = uphill.load(run)
     if min(opened.summary()["steps"]) >= opened.experiment.steps:

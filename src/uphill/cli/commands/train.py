@@ -1,6 +1,6 @@
 """`uphill train`: its options, and the algorithm that its flags describe."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from tyro.conf import Positional, UseAppendAction, arg
 
 from uphill.cli.errors import WrongCommandLine
-from uphill.cli.flags import SCHEDULE, Flag, option_flags, setting_flags
+from uphill.cli.flags import NOTHING, SCHEDULE, Flag, option_flags, setting_flags
 from uphill.cli.help import Group
 from uphill.cli.output import stdout_for
 from uphill.cli.parsing import JSON_OBJECT, parse, take_env_kwargs
@@ -30,6 +30,7 @@ class TrainOptions(Settings, Options):
     steps: int | None = None
     eval_every: int | None = None
     out: Path | None = None
+    settings: Path | None = None
     init_from: Path | None = None
     is_async: Annotated[bool, arg(name="async-envs")] = Settings.is_async
     wrappers: Annotated[UseAppendAction[tuple[str, ...]], arg(name="wrapper")] = ()
@@ -49,13 +50,17 @@ def command(argv: list[str]) -> None:
             raise WrongCommandLine(without_flag(flag))
         parse(TrainOptions, argv, "uphill train", [*_option_groups()], [_PARTS_NEED_ENV])
         raise WrongCommandLine("ENV is missing: write `uphill train ENV`.")
-    options, algorithm, start = parse_train(argv, env)
+    file = settings_in(argv, env)
+    options, algorithm, start = parse_train(argv, env, file)
+    if file is not None:
+        env_kwargs = file.others.get("env_kwargs", {}) | env_kwargs
     from uphill.run import run_of
     from uphill.sessions.launch import Request
 
     with stdout_for(options.json) as show:
         given = {name: x for name, x in vars(options).items() if name != "json"}
         given |= {"algo": start.algo, "algorithm": algorithm, "env_kwargs": env_kwargs}
+        given["settings"] = file
         run = run_of(Request(**given), start)
         show(run.summary(), has_films=run.has_films())
 
@@ -86,17 +91,28 @@ def _takes_value(word: str, argv: list[str]) -> bool:
     return bool(known[flag].takes) if flag in known else flag not in switches_in(argv)
 
 
-def parse_train(argv: list[str], env: str) -> tuple[TrainOptions, Any, Any]:
-    """Options, the algorithm with all flags applied, and the preset that it started from."""
+def settings_in(argv: list[str], env: str) -> Any:
+    """The file of settings that a flag names; None without one."""
+    file = _value_of("--settings", argv)
+    if file is None:
+        return None
+    from uphill.sessions.settings_file import read_settings
+
+    return read_settings(file, env, _value_of("--algo", argv), "--allow-import" in argv)
+
+
+def parse_train(argv: list[str], env: str, file: Any = None) -> tuple[TrainOptions, Any, Any]:
+    """Options, the algorithm with all flags applied, and the preset that it started from; the file
+    of settings stands in the place of ours."""
     from uphill.parts import Algorithm
     from uphill.parts.algorithms import ALGORITHMS
     from uphill.sessions.presets import preset
 
     algo = _value_of("--algo", argv)
-    if algo is not None and algo not in ALGORITHMS:
+    if algo is not None and algo not in ALGORITHMS and file is None:
         known = ", ".join(ALGORITHMS)
         raise WrongCommandLine(f"There is no algorithm {algo!r}: use one of {known}.")
-    chosen = preset(env, algo)
+    chosen = preset(env, algo) if file is None else file.start
     argv, start = take_part_types(argv, chosen.algorithm)
     envs = _value_of("--envs", argv)
     if envs is not None and envs.isdecimal() and len(envs) < 20 and int(envs) > 0:
@@ -109,8 +125,10 @@ def parse_train(argv: list[str], env: str) -> tuple[TrainOptions, Any, Any]:
         options: Annotated[TrainOptions, arg(name="")]
         algorithm: Annotated[Algorithm, arg(name="")]
 
-    default = Train(options=TrainOptions(env=env), algorithm=start)
-    groups = [*_option_groups(chosen, start), *_algorithm_groups(start)]
+    others = {} if file is None else file.others
+    others = {name: x for name, x in others.items() if name != "env_kwargs"}
+    default = Train(options=TrainOptions(env=env, **others), algorithm=start)
+    groups = [*_option_groups(chosen, start, others), *_algorithm_groups(start)]
     program = f"uphill train {env}"
     parsed = parse(Train, argv, program, groups, [_ABOUT_FLAGS], default, start)
     if parsed.options.env != env:
@@ -130,16 +148,22 @@ def _value_of(flag: str, argv: list[str]) -> str | None:
 # --- help -----------------------------------------------------------------------------------------
 
 _TITLES = {
-    "what to train": ("env", "algo", "steps", "seed", "seeds", "envs", "init_from"),
+    "what to train": (
+        *("env", "algo", "steps", "seed", "seeds", "envs"),
+        *("settings", "init_from", "allow_import"),
+    ),
     "when and what to measure": ("stop_when_solved", "eval_every", "episodes"),
     "what to write and show": ("out", "log", "checkpoint_every", "quiet", "json"),
-    "what runs it": ("backend", "threads", "async_envs"),
+    "what runs it": ("backend", "threads", "async_envs", "step_timeout"),
 }
 
 
-def _option_groups(chosen: Any = None, start: Any = None) -> Iterator[Group]:
-    """The options by what they are about, with the preset's numbers where they have none."""
-    known = {flag.path: flag for flag in option_flags(TrainOptions)}
+def _option_groups(
+    chosen: Any = None, start: Any = None, others: Mapping[str, Any] = NOTHING
+) -> Iterator[Group]:
+    """The options by what they are about, with the preset's numbers where they have none, and with
+    what a file of settings says."""
+    known = {flag.path: flag for flag in option_flags(TrainOptions, others)}
     if chosen is not None:
         del known["env"]  # it was given
         numbers = (chosen.algo, f"{chosen.steps:,}", str(start.sampling.num_envs))
