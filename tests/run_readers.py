@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import gymnasium
 import jax
 import pytest
 
 import uphill
 import uphill.run
 from uphill.errors import UphillError
-from uphill.policies.encodings import Encoding
 from uphill.runs.files import to_tensors
 from uphill.runs.lock import RunLock
-from uphill.sessions.init_from import encoding_in
+from uphill.sessions.init_from import encoding_in, initialized
 from uphill.sessions.resume import go_on
+from uphill.sessions.settings_file import read_settings
+from uphill.training.state import TrainState
 from uphill.views.plots.curves import curves_figure
 from uphill.views.report.page import comparison_page, report_page
 from uphill.views.report.shelf import Shelf
@@ -43,8 +45,27 @@ def best(run: Path) -> Any:
     return digest(opened.learners), opened.best_seed_index
 
 
-def init_from(run: Path) -> Encoding:
-    return encoding_in(run)
+def kept(run: Path) -> Any:
+    """The policies of its milestones."""
+    opened = uphill.load(run)
+    return [digest(opened.actor_at(milestone)) for milestone in opened.milestones]
+
+
+def settings(run: Path) -> Any:
+    """What `--settings` takes of it; the file itself comes to the same."""
+    found = [read_settings(path, "CartPole-v1") for path in (run, run / "experiment.json")]
+    taken = [(x.start.algorithm, x.start.steps, x.others) for x in found]
+    assert taken[0] == taken[1]
+    return taken[0]
+
+
+def init_from(run: Path) -> Any:
+    """Its own networks, as those of a training of the same settings."""
+    encoding = encoding_in(run)
+    opened = uphill.load(run)
+    state, space = TrainState(opened.learners, None), gymnasium.spaces.Discrete(2)
+    state, origin, sentence = initialized(state, opened.experiment, run, None, space)
+    return encoding, digest(state.learners), origin.sha256, sentence
 
 
 def evaluate(run: Path) -> dict[str, Any]:
@@ -91,6 +112,8 @@ def watch(run: Path) -> str:
 READERS: dict[str, Callable[[Path], Any]] = {
     "load": load,
     "best": best,
+    "kept": kept,
+    "settings": settings,
     "init_from": init_from,
     "plot": plot,
     "report": report,

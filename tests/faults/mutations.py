@@ -34,11 +34,17 @@ class Mutated:
     how: str
 
 
+def copy(base: str, run: Path) -> None:
+    """A run directory that is as it was written."""
+    shutil.copytree(KEPT / base, run, ignore=NOT_OF_A_RUN)
+    (run / "curve.png").write_bytes(b"\x89PNG, which nothing reads")
+
+
 def mutate(number: int, run: Path) -> Mutated:
     """Make a run directory, with the mutation of this number."""
     draw = random.Random(number)
     base = draw.choice(BASES)
-    shutil.copytree(KEPT / base, run, ignore=NOT_OF_A_RUN)
+    copy(base, run)
     files = sorted(path for path in run.rglob("*") if path.is_file())
     path = draw.choice(files)
     kinds: list[Callable[[random.Random, Path], tuple[str, str]]] = [of_bytes, of_bytes, of_file]
