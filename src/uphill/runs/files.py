@@ -155,8 +155,9 @@ def to_tensors(tree: PyTree, without: str = "") -> bytes:
     return save({name: np.asarray(_plain(leaf), order="C") for name, leaf in named.items()})
 
 
-def from_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
-    """The tensors of a safetensors file with this checksum, by name.
+def from_tensors(path: Path, sha256: str, named_in: str) -> dict[str, np.ndarray]:
+    """The tensors of a safetensors file with this checksum, by name. `named_in` is the file that
+    says both.
 
     Raises:
         UphillError: if they are missing, truncated or altered.
@@ -165,10 +166,11 @@ def from_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
         content = read_tensors_file(path)
     except OSError as error:
         raise UphillError(
-            f"The checkpoint {path} can't be read ({error.strerror}): {mend(path)}."
+            f"The checkpoint {path}, which {named_in} names, can't be read ({error.strerror}): "
+            f"{mend(path)}."
         ) from error
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise damaged(path, "its checksum does not match")
+        raise damaged(path, f"its checksum is not that in {named_in}")
     try:
         return load(content)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
@@ -195,22 +197,28 @@ def read_tensors_file(path: Path) -> bytes:
         return file.read()
 
 
-def restore(skeleton: PyTree, tensors: dict[str, np.ndarray], prefix: str = "") -> PyTree:
-    """`skeleton`, with the numbers of the file.
+def restore(
+    skeleton: PyTree,
+    tensors: dict[str, np.ndarray],
+    prefix: str = "",
+    path: Path | None = None,
+) -> PyTree:
+    """`skeleton`, with the numbers of the checkpoint `path`.
 
     Raises:
         UphillError: if a tensor is missing or has another shape or type.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(skeleton)
     restored = []
-    for path, leaf in leaves:
-        name = prefix + _name(path)
+    for place, leaf in leaves:
+        name = prefix + _name(place)
         expected = _plain(leaf)
         found = tensors.get(name)
         if found is None or found.shape != expected.shape or found.dtype != expected.dtype:
             have = "none" if found is None else f"{found.dtype}{list(found.shape)}"
+            which = "The checkpoint" if path is None else f"The checkpoint {path}"
             raise UphillError(
-                f"The checkpoint does not fit: {name} should be "
+                f"{which} does not fit: {name} should be "
                 f"{expected.dtype}{list(expected.shape)}, and the file has {have}: give the "
                 "network of training, and leave experiment.json as training wrote it."
             )

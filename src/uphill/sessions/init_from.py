@@ -142,7 +142,11 @@ class _Policies:
         skeleton = Actor(policy, normalizer, ours.encoding)
         if _shape(skeleton) != _shape(take(ours, 0)):
             raise self._differ("networks", _network_mend(experiment.composition.policy, settings))
-        return restore(_repeated(skeleton, self.experiment.seeds), tensors, "learners.actor.")
+        ours, found = (
+            _repeated(skeleton, self.experiment.seeds),
+            self.path / "checkpoint/latest.json",
+        )
+        return restore(ours, tensors, "learners.actor.", found)
 
     def _settings(self) -> PolicySettings:
         """Of its policy, which are ours also where its other parts are not."""
