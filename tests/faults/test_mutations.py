@@ -31,7 +31,8 @@ MOST_READ = 16 * MIB
 """Bytes that a call reads: the files of a run a few times over, templates and the like."""
 OF_ANOTHER_RUN = re.compile(
     r"There is no environment|is finished \(|already goes to|are not those that the run|"
-    r"the policy was trained on|has another seed|needs --|allow_import|is of another|does not take|metrics\.csv"
+    r"the policy was trained on|has another seed|needs --|allow_import|is of another|"
+    r"does not take|metrics\.csv"
 )
 """Sentences about what a file asks for, where that can be read and is another run's: they name the
 field and its value, as they would had its user asked for that."""

@@ -142,11 +142,8 @@ class _Policies:
         skeleton = Actor(policy, normalizer, ours.encoding)
         if _shape(skeleton) != _shape(take(ours, 0)):
             raise self._differ("networks", _network_mend(experiment.composition.policy, settings))
-        ours, found = (
-            _repeated(skeleton, self.experiment.seeds),
-            self.path / "checkpoint/latest.json",
-        )
-        return restore(ours, tensors, "learners.actor.", found)
+        path, seeds = self.path / "checkpoint/latest.json", self.experiment.seeds
+        return restore(_repeated(skeleton, seeds), tensors, "learners.actor.", path)
 
     def _settings(self) -> PolicySettings:
         """Of its policy, which are ours also where its other parts are not."""

@@ -166,10 +166,8 @@ def _all_runs(root: Path) -> Iterator[tuple[str, Path]]:
         path = Path(folder)
         depth, is_run = len(path.relative_to(root).parts), EXPERIMENT_FILE in files
         if is_run:
-            yield (
-                _as_text(path.relative_to(root).as_posix() if depth else root.resolve().name),
-                path,
-            )
+            name = path.relative_to(root).as_posix() if depth else root.resolve().name
+            yield _as_text(name), path
         if is_run or depth >= DEPTH:
             inner.clear()
 
