@@ -365,15 +365,22 @@ CORPUS = {
 }
 
 
-def refused_everywhere(altered: Altered, folder: Path, readers: Iterable[str]) -> None:
+def refused_everywhere(
+    altered: Altered, folder: Path, readers: Iterable[str], is_brief: bool = False
+) -> None:
     """Each reader gives something, or one sentence that names the file, and one of them says what
-    is expected; nothing else is touched, and the other run of the folder is listed."""
+    is expected; nothing else is touched, and the other run of the folder is listed. With `is_brief`
+    no more of them read than until it was said."""
     outside = folder / "outside"
     outside.write_bytes(b"theirs")
     run = altered.made(folder / "runs" / "altered")
     shutil.copytree(KEPT / BOUNDED, folder / "runs" / "whole")
     before = {path for path in folder.rglob("*") if run not in path.parents}
-    said = {name: outcome(READERS[name], run)[1] for name in readers}
+    said: dict[str, str] = {}
+    for name in readers:
+        said[name] = outcome(READERS[name], run)[1]
+        if is_brief and re.search(altered.says or ".", said[name]):
+            break
     refused = [sentence for sentence in said.values() if sentence]
     assert refused, "nobody noticed"
     for sentence in refused:

@@ -108,6 +108,8 @@ class Shelf:
             row = ListedRun(name, f"/report?run={quote(name, safe='')}", seen)
         except UphillError as error:
             row = _damaged(name, str(error))
+            if _is_of_the_moment(error):
+                return row
         except Exception as error:  # whatever one run has, the others are listed
             row = _damaged(name, f"{run} can't be shown: {type(error).__name__}: {error}.")
         self._rows[name] = (state, row)
@@ -141,6 +143,13 @@ class Shelf:
 
 def _damaged(name: str, why: str) -> ListedRun:
     return ListedRun(name, "", Overview("", why, "unreadable", "bad", None, None))
+
+
+def _is_of_the_moment(error: BaseException | None) -> bool:
+    """Whether the system refused something, and may not the next time: too many open files, say."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    return error is not None
 
 
 def _result(made: Future[Page], run: Path) -> Page:
