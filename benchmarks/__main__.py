@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 from benchmarks import first_second, house, peers, recording, startup, throughput, understand
+from benchmarks.checkpointing import checkpointing
 from benchmarks.compiled_worlds import worlds
 
 MEASUREMENTS = {
@@ -19,6 +20,7 @@ MEASUREMENTS = {
     "envpool": throughput.envpool,
     "python": throughput.python,
     "pool-training": throughput.pool_training,
+    "checkpointing": checkpointing,
     "startup": startup.startup,
     "first": first_second.first,
     "recording": recording.recording,
@@ -27,7 +29,7 @@ MEASUREMENTS = {
     "sb3": peers.sb3,
     "sb3-car-race": peers.sb3_car_race,
 }
-QUICK = [name for name in MEASUREMENTS if not name.startswith(("sb3", "first"))]
+QUICK = [name for name in MEASUREMENTS if not name.startswith(("sb3", "first", "checkpointing"))]
 
 
 OF_CHECKOUTS = ("house", "understand", "first")

@@ -114,7 +114,7 @@ def test_watch_without_file_descriptors(tmp_path: Path) -> None:
         most = max(map(int, os.listdir("/dev/fd"))) + 20
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, limits[1]))
         try:
-            with pytest.raises(OSError, match="Too many open files"):
+            with pytest.raises(OSError, match="Too many open files"):  # noqa: PT012
                 while True:
                     held.append(socket.socket())
             status, _ = asked(early)
