@@ -1,4 +1,4 @@
-"""What saving costs a training: seconds in which it waits for a checkpoint, at the default interval."""
+"""What saving costs: seconds in which training waits for a checkpoint, at the default interval."""
 
 import tempfile
 import time
