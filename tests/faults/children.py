@@ -110,6 +110,6 @@ def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Children]:
 @pytest.fixture(scope="session")
 def whole(children: Children, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `TRAIN` comes to where nothing goes wrong."""
-    run = tmp_path_factory.mktemp("whole") / "run"
-    ended_well(children.run(*TRAIN, "--out", run))
-    return run
+    folder = tmp_path_factory.mktemp("whole")
+    ended_well(children.run(*TRAIN, "--out", folder / "run", cache=str(folder / "cache")))
+    return folder / "run"
