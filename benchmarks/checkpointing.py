@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import uphill
+from uphill.policies.policy import PolicySettings
 from uphill.sessions.keeping import Keeper
 
 SECONDS = 60
@@ -14,7 +15,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "CartPole-v1, 8 seeds": {"seeds": 8},
     "Pendulum-v1, 8 seeds, layers of 256": {
         "seeds": 8,
-        "algorithm": uphill.ppo(**{"policy.hidden": (256, 256)}),
+        "algorithm": uphill.ppo(policy=PolicySettings(hidden=(256, 256))),
     },
 }
 

@@ -38,6 +38,7 @@ class Children:
     """Runs commands one after the other, each forked from a process that has imported all."""
 
     def __init__(self, folder: Path) -> None:
+        self.cache = folder / "cache"  # of compiled programs, which all of them share
         self._folder, self._number = folder, 0
         # As users compile: tests of one process have a quicker compiler.
         environ = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
@@ -55,7 +56,8 @@ class Children:
         """Start `uphill` with these words; its process."""
         self._number += 1
         files = {x: str(self._folder / f"{self._number}.{x}") for x in ("stdout", "stderr")}
-        job = {"folder": os.getcwd(), "environ": environ or {}, **files, **job}
+        job = {"folder": os.getcwd(), "environ": environ or {}, "cache": self.cache, **files, **job}
+        job["cache"] = str(job["cache"])
         job["argv"] = [str(word) for word in argv]
         assert self._zygote.stdin is not None
         self._zygote.stdin.write(json.dumps(job) + "\n")
@@ -110,6 +112,6 @@ def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Children]:
 @pytest.fixture(scope="session")
 def whole(children: Children, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `TRAIN` comes to where nothing goes wrong."""
-    folder = tmp_path_factory.mktemp("whole")
-    ended_well(children.run(*TRAIN, "--out", folder / "run", cache=str(folder / "cache")))
-    return folder / "run"
+    run = tmp_path_factory.mktemp("whole") / "run"
+    ended_well(children.run(*TRAIN, "--out", run))
+    return run

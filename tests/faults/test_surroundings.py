@@ -85,13 +85,13 @@ def test_damaged_compile_cache_and_a_clock_that_is_set_back(
     whole: Path, children: Children, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    cache = shutil.copytree(whole.parent / "cache", tmp_path / "cache")
+    cache = shutil.copytree(children.cache, tmp_path / "cache")
     programs = [path for path in cache.rglob("*") if path.is_file()]
     assert programs
     for k, path in enumerate(programs):
         content = path.read_bytes()
         path.write_bytes((b"", content[:50], content[::-1])[k % 3])
-    ended_well(children.run(*TRAIN, "--out", run, cache=str(cache), clock_back=10**6))
+    ended_well(children.run(*TRAIN, "--out", run, cache=cache, clock_back=10**6))
     assert not differences(run, essence(whole))
     assert uphill.load(run).summary()["steps"]
 
