@@ -1,6 +1,7 @@
 """A run directory as it is read: what was asked for, what was learned, what it came to."""
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -76,7 +77,7 @@ class SavedRun:
         )
 
     def __fspath__(self) -> str:
-        return str(self.path)
+        return os.fspath(self.path)
 
     @property
     def kind(self) -> Literal["final", "best"]:
@@ -212,7 +213,8 @@ class SavedRun:
         """
         experiment = replace(self.experiment, **changes)
         is_allowed = allow_import or self._allow_import
-        return environment_of(experiment, self._env, is_allowed, self._wrappers)
+        current = self.path.current
+        return environment_of(experiment, self._env, is_allowed, self._wrappers, current)
 
     def summary(self) -> dict[str, Any]:
         """What `uphill train --json` prints."""

@@ -10,6 +10,7 @@ without changes the part that stands there. Nothing in a file is executed.
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from os import PathLike
@@ -47,7 +48,7 @@ class SettingsFile:
         self._is_of_env = _plain(experiment.env) == _plain(env)
 
     def __fspath__(self) -> str:
-        return str(self.path)
+        return os.fspath(self.path)
 
     @property
     def start(self) -> Preset:

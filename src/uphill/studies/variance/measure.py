@@ -26,6 +26,7 @@ from uphill.runs.configuration import decode
 from uphill.runs.experiment import command_line, describe_platform, installed_versions
 from uphill.runs.files import make_folder, write_file
 from uphill.runs.given import other_limit
+from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun
 from uphill.runs.settings import BackendName
 from uphill.sessions.display import Progress
@@ -91,14 +92,14 @@ def measure_variance(
     if not 0 <= gamma <= 1:
         raise UphillError(f"gamma is {gamma}: use a number from 0 to 1.")
     started, progress = time.perf_counter(), Progress(batches, quiet)
-    limit = other_limit(max_episode_steps)
+    limit, place = other_limit(max_episode_steps), _place(out, run, env)
     if run is None:
         choice = choose(env, backend, env_kwargs, alterations=Alterations(**limit))
         measured = _Measurement(choice, None, gamma, envs, seed)
     else:
         trained = _trained(env, run, allow_import)
         measured = _Measurement(trained.choice(allow_import, **limit), trained, gamma, envs, seed)
-    folder = _folder(out, run, env)
+    folder = make_folder(place) if out is not None or run is None else place
     try:
         progress.say(f"Fitting value functions to {FIT_BATCHES * envs} episodes …")
         explained = measured.fit()
@@ -124,11 +125,10 @@ def measure_variance(
     return result
 
 
-def _folder(out: str | Path | None, run: str | Path | None, env: str) -> Path:
-    if out is None and run is not None:
-        return Path(run)
-    folder = Path(out or Path("runs") / f"variance-{env.replace('/', '-').replace(':', '-')}")
-    return make_folder(folder)
+def _place(out: str | Path | None, run: str | Path | None, env: str) -> Place:
+    """The folder to write to: that of the run, where no other is given."""
+    name = f"variance-{env.replace('/', '-').replace(':', '-')}"
+    return Place.of(out or run or Path("runs", name))
 
 
 def _trained(env: str, run: str | Path, allow_import: bool) -> SavedRun:
