@@ -61,7 +61,8 @@ class SavedRun:
         if checkpoint not in CHECKPOINTS:
             raise UphillError(f"checkpoint is {checkpoint!r}: use 'latest' or 'best'.")
         self.checkpoint = checkpoint
-        self.experiment: Experiment = read_experiment(self.path, OwnParts(parts, allow_import))
+        own = OwnParts(parts, allow_import, self.path.current)
+        self.experiment: Experiment = read_experiment(self.path, own)
         self._env, self._seed_index, self._network = env, seed_index, network
         self._allow_import, self._wrappers = allow_import, wrappings_of(wrappers)
         self._policies: dict[int, TrainedPolicy] = {}

@@ -62,7 +62,7 @@ def go_on(
         UphillError: if the run is finished or damaged, or drew its random numbers in another way.
     """
     folder = as_path(run, "run")
-    experiment = read_experiment(folder, OwnParts(parts, allow_import))
+    experiment = read_experiment(folder, OwnParts(parts, allow_import, folder.current))
     saved = None
     if not is_unbegun(folder):
         saved = read_manifest(folder / "checkpoint", "latest", experiment.seeds)
@@ -80,7 +80,7 @@ def go_on(
     progress = Progress(experiment.steps, quiet, experiment.all_seeds)
 
     def choice() -> EnvironmentChoice:
-        return environment_of(experiment, env, allow_import, wrappers)
+        return environment_of(experiment, env, allow_import, wrappers, folder.current)
 
     if saved is None:
         return _from_the_start(folder, experiment, choice(), network, progress)

@@ -96,7 +96,7 @@ def read_settings(
     if isinstance(source, SavedRun):
         experiment = source.experiment
     else:
-        experiment = _read(path, env, algo, OwnParts((), allow_import))
+        experiment = _read(path, env, algo, OwnParts((), allow_import, path.current))
     if algo is not None and algo != experiment.algo:
         raise UphillError(
             f"algo is {algo!r}, and {path} has the settings of {experiment.algo}: leave out "
