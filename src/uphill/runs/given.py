@@ -75,6 +75,7 @@ def environment_of(
         alterations_of(
             experiment, _wrappings(experiment.wrappers, wrappings_of(wrappers), allow_import)
         ),
+        experiment.step_timeout,
     )
     if is_imported and allow_import:
         remember(experiment.env)

@@ -60,6 +60,9 @@ class Settings:
     """How many seeds to train at once; figures then come with an interval over seeds."""
     is_async: bool = False
     """Run Python environments in processes of their own (slow ones gain from it)."""
+    step_timeout: float | None = None
+    """Seconds that a step of an environment in a process of its own may take, or a reset: one that
+    takes longer ends the training, with what was learned saved."""
     max_episode_steps: int | None = None
     """Cut episodes off after so many steps, in place of the environment's own time limit."""
     wrappers: Sequence[str | Callable[[Any], Any]] = ()

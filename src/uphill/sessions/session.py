@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from uphill.errors import UphillError
 from uphill.runs.experiment import Experiment
+from uphill.runs.not_finite import keep_batch, sentence
 from uphill.sessions.callback import OnPoint, answer_of
 from uphill.sessions.display import Pause, Progress
 from uphill.sessions.evaluations import Evaluations
@@ -27,10 +26,11 @@ from uphill.sessions.interrupts import Interrupted, Interrupts
 from uphill.sessions.intervals import logging_interval
 from uphill.sessions.keeping import Keeper
 from uphill.sessions.sinks import Sinks
-from uphill.training.rows import Rows
+from uphill.training.guard import Stops
+from uphill.training.rows import Rows, concatenate
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer, iterate
-from uphill.words import call, option
+from uphill.words import call
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ class Session:
         what only the end needs must not keep it waiting.
 
         Raises:
-            UphillError: if a number that is not finite came from the environment or from learning,
-                or `on_point` raised.
+            UphillError: if every seed stopped since a number from the environment or from learning
+                was not finite, or `on_point` raised.
             Interrupted: on Ctrl-C, after a checkpoint was written.
         """
-        self.progress.start(self.state.num_transitions, self._pause)
+        self.progress.start(self.state.steps_going_on, self._pause)
         try:
             with Interrupts() as interrupts:
                 if self.state.num_updates == 0:
@@ -76,11 +76,17 @@ class Session:
 
     def advice(self, is_done: bool) -> str:
         """How to go on after an interrupt."""
-        path, given = self.keeper.folder, {"env": "…"} if self.experiment.is_callable else {}
         if is_done:
-            how = call("evaluate", path, **given)
+            how = call("evaluate", self.keeper.folder, **self._given_again)
             return f"Training is done, and saved. Evaluate it with: {how}"
-        return f"Saved. Go on with: {call('resume', path, **given)}"
+        return f"Saved. Go on with: {self._how_to_resume()}"
+
+    def _how_to_resume(self) -> str:
+        return call("resume", self.keeper.folder, **self._given_again)
+
+    @property
+    def _given_again(self) -> dict[str, str]:
+        return {"env": "…"} if self.experiment.is_callable else {}
 
     def _advance(
         self, interrupts: Interrupts, prepare: Callable[[TrainState], None]
@@ -103,20 +109,40 @@ class Session:
                 raise self._with_what_was_saved(error, state, memory) from error
             if stretch is None:
                 return state, memory, False
+            stops = {s: x for s, x in stretch.state.stops.items() if s not in state.stops}
             state, memory = stretch.state, recorded(memory, stretch)
             if remark := self.trainer.remark():
                 self.progress.say(remark)
             self._show(state, memory)
             if stretch.is_logged:
                 memory = self._log(stretch, memory)
+            if stops:
+                self._tell(stops, state, memory)
             if not is_prepared:
                 prepare(state)
                 is_prepared = True
-            if stretch.answer.stop or (stretch.is_logged and self._is_over(memory)):
+            if stretch.answer.stop or (stretch.is_logged and self._is_over(state, memory)):
                 return state, memory, True
             if time.monotonic() - saved_at > self.experiment.checkpoint_every:
                 self.keeper.save(state, memory)
                 saved_at = time.monotonic()
+
+    def _tell(self, stops: Stops, state: TrainState, memory: Remembered) -> None:
+        """Tell of the seeds that have stopped, and keep the batches that they stopped at.
+
+        Raises:
+            UphillError: if no seed is left, after a checkpoint was written.
+        """
+        experiment = self.experiment
+        is_over = len(state.stops) == experiment.seeds
+        for s, stop in stops.items():
+            seed, algorithm = experiment.all_seeds[s], experiment.composition
+            said = sentence(stop.why, seed, experiment.env, algorithm)
+            if stop.batch is not None:
+                said += f" The batch is kept in {keep_batch(self.keeper.folder, seed, stop.batch)}."
+            if is_over:
+                raise self._with_what_was_saved(UphillError(said), state, memory)
+            self.progress.say(f"{said} Seed {seed} stops there, and the others go on.")
 
     def _is_new(self, state: TrainState) -> bool:
         """Whether anything was learned here; else what was written before is still true."""
@@ -132,9 +158,10 @@ class Session:
             self.keeper.save(state, memory)
         except UphillError as unsaved:
             return UphillError(f"{error}\n{unsaved}")
-        steps, folder = min(state.num_transitions), self.keeper.folder
+        steps, folder = state.steps, self.keeper.folder
         return UphillError(
-            f"{error}\nWhat was learned in the {steps:,} steps before is saved in {folder}."
+            f"{error}\nWhat was learned in the {steps:,} steps before is saved in {folder}: "
+            f"`{self._how_to_resume()}` goes on from there."
         )
 
     def _ahead(
@@ -147,8 +174,8 @@ class Session:
             return None
         seconds = time.monotonic() - started
         state, rows = following
-        self._check(rows, state)
         is_logged = state.num_updates % every == 0 or self.trainer.is_done(state)
+        is_logged = is_logged and bool(concatenate(memory.pending, rows)["updated"].any())
         is_due = is_logged and self._is_evaluation_due(state, memory)
         evaluation = self.evaluations.now(state.learners.actor) if is_due else None
         compile_seconds = self.trainer.compile_seconds - compiled
@@ -162,24 +189,26 @@ class Session:
 
     def _is_evaluation_due(self, state: TrainState, memory: Remembered) -> bool:
         every, last = self.experiment.eval_every, memory.history.evaluated_at
-        return every is not None and min(state.num_transitions) // every != last // every
+        return every is not None and state.steps // every != last // every
 
-    def _is_over(self, memory: Remembered) -> bool:
-        """Whether training may stop: it was asked to when every seed has solved the task."""
+    def _is_over(self, state: TrainState, memory: Remembered) -> bool:
+        """Whether training may stop: it was asked to when every seed that goes on has solved the
+        task."""
         threshold = self.trainer.env.reward_threshold
-        solved = (is_solved(recent, threshold) for recent in memory.history.recent)
+        recents = enumerate(memory.history.recent)
+        solved = (is_solved(recent, threshold) for s, recent in recents if s not in state.stops)
         return self.experiment.stop_when_solved and all(solved)
 
     def _show(self, state: TrainState, memory: Remembered) -> None:
         means = [recent_mean(recent) for recent in memory.history.recent]
-        self.progress.show(state.num_transitions, means, self._seconds_of_evaluations(state))
+        self.progress.show(state.steps_going_on, means, self._seconds_of_evaluations(state))
 
     def _seconds_of_evaluations(self, state: TrainState) -> float:
         """How long those will take that are still to come while it trains."""
         every = self.experiment.eval_every
         if every is None:
             return 0.0
-        done = min(state.num_transitions)
+        done = state.steps
         return (self.experiment.steps // every - done // every) * self.evaluations.each
 
     def _pause(self) -> Pause:
@@ -213,29 +242,3 @@ class Session:
         new = list(new_milestones(memory.history, state, goal, threshold))
         self.progress.milestones(new, self.experiment.init_from is not None)
         return self.keeper.keep(new, memory, state) if new else memory
-
-    def _check(self, rows: Rows, state: TrainState) -> None:
-        """Raises:
-        UphillError: if a number that is not finite came from the environment or from learning.
-        """
-        for field_name, what in (("reward", "a reward"), ("observation", "an observation")):
-            steps = rows[f"bad_{field_name}"]
-            bad = np.argwhere((steps >= 0) & (rows["updated"] > 0))
-            if len(bad):
-                u, s = bad[0]
-                update = state.num_updates - len(steps) + u
-                wrong, mend = "is NaN or infinite", "mend the environment"
-                categories = self.experiment.composition.observation_categories
-                if field_name == "observation" and categories is not None:
-                    wrong += f", or has a category above {categories - 1},"
-                    mend += f", or use a larger {option('observation_categories')}"
-                raise UphillError(
-                    f"{self.experiment.env} returned {what} that {wrong} in "
-                    f"update {update}, at its step {steps[u, s]} (seed "
-                    f"{self.experiment.all_seeds[s]}): {mend}."
-                )
-        if (rows["bad_learner"] & (rows["updated"] > 0)).any():
-            raise UphillError(
-                f"Learning diverged by update {state.num_updates}: the networks hold NaN. Lower "
-                f"{option('optimizer.learning_rate')}."
-            )

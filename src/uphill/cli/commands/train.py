@@ -154,7 +154,7 @@ _TITLES = {
     ),
     "when and what to measure": ("stop_when_solved", "eval_every", "episodes"),
     "what to write and show": ("out", "log", "checkpoint_every", "quiet", "json"),
-    "what runs it": ("backend", "threads", "async_envs"),
+    "what runs it": ("backend", "threads", "async_envs", "step_timeout"),
 }
 
 
