@@ -59,8 +59,8 @@ class Run(SavedRun):
         if episodes < 1:
             raise UphillError(f"episodes is {episodes}: use at least 1.")
         changed = other_limit(max_episode_steps)
-        choice, seeds = self.choice(allow_import, **changed), self.experiment.seeds
-        use_cores(seeds, is_python=self.experiment.backend == "gymnasium")
+        choice, seeds = self.choice(allow_import, **changed), self.experiment.all_seeds
+        use_cores(len(seeds), is_python=self.experiment.backend == "gymnasium")
         use_compile_cache()
         result = report(evaluate_actors(choice, self.learners.actor, seeds, episodes))
         is_as_trained = not changed or limit_of(choice) == limit_of(self.choice(allow_import))

@@ -73,10 +73,15 @@ def decide(
     drawn ones are exchangeable, and what is rejected does not depend on which of them is the true
     one. By look k at most (R + 1) α(n_k) of R + 1 are rejected, the true one with a probability of
     at most α(n_k) < error. As this holds for every k, one may stop at any, and take up again. ∎
+    (Besag and Clifford 1989, Generalized Monte Carlo significance tests, Biometrika 76; Mathieu et
+    al. 2023, who spend equal shares at each look.)
 
-    Relabellings are drawn by a fixed generator, so the same scores lead to the same decision; their
-    order within a block, or which of both is called X, does not matter. Looks may be added, and
-    never be left out.
+    Alike means distributed alike: scores of equal means, one of which scatter more, may be told
+    apart somewhat more often than that (`python -m benchmarks sequential` shows how often). The
+    proof is over the R labellings, too; they are drawn once, by a fixed generator, so that the same
+    scores lead to the same decision, and with 9,999 of them their own error is that bound give
+    or take 0.2 percentage points at the most (a standard deviation). The order within a block, or which of both is
+    called X, does not matter. Looks may be added, and never be left out.
     """
     sizes = tuple(b - a for a, b in pairwise((0, *at)))
     if min(len(x), len(y)) < sum(sizes):

@@ -9,7 +9,7 @@ import pytest
 
 import uphill
 from command_line import run_cli
-from small_runs import write_run
+from small_runs import tensors_of, train_small, write_run
 from uphill.errors import UphillError
 from uphill.runs.configuration import encode
 from uphill.studies.comparisons import further
@@ -155,6 +155,26 @@ def test_what_is_clear_is_decided_without_further_seeds(
     shown = capsys.readouterr()
     assert "a2c is better, which 8 seeds of each decided (with an error of at most 5" in shown.out
     assert "With 8 seeds of each: 1 of 1 pair decided." in shown.err
+
+
+def test_further_seeds_are_those_that_a_longer_run_has(tmp_path: Path) -> None:
+    task: dict[str, Any] = {"steps": 64, "eval_every": 32}
+    run = train_small(tmp_path / "a", seed=3, seeds=2, **task)
+    longer = train_small(tmp_path / "longer", seed=3, seeds=5, **task)
+    other = written(tmp_path / "other", HIGH[:5])
+    result = uphill.compare(run, other, until_decided=True, max_seeds=5, quiet=True)
+    evaluation = longer.evaluation
+    assert evaluation is not None
+    scores = evaluation["deterministic"]["per_seed"]
+    assert [*result["runs"][0]["per_seed"].items()] == [
+        (str(3 + k), score) for k, score in enumerate(scores)
+    ]
+    added = uphill.load(result["runs"][0]["further"][0])
+    for checkpoint in ("latest", "best"):
+        ours, theirs = (tensors_of(x.path, checkpoint) for x in (added, longer))
+        assert ours.keys() == theirs.keys()
+        for name, tensor in ours.items():
+            np.testing.assert_array_equal(tensor, theirs[name][2:], err_msg=name)
 
 
 def test_further_seeds_are_runs_beside_and_are_taken_up_again(

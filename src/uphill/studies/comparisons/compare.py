@@ -22,6 +22,7 @@ from uphill.theory.statistics import (
     few_seeds,
     interquartile_mean,
 )
+from uphill.training.process import use_cores
 from uphill.views.labels import env_of, names_of
 from uphill.views.scores import Scores, improvements
 from uphill.words import count, listed, option
@@ -56,6 +57,8 @@ def compare(
     decisions: dict[Pair, Decision] = {}
     if until_decided:
         plan = _plan(opened, max_seeds, error)
+        is_python = all(run.experiment.backend == "gymnasium" for run in opened)
+        use_cores(plan.max_seeds, is_python)
         say = Progress(0, quiet).say
         try:
             samples, decisions = _decided(samples, plan, say, quiet)
