@@ -78,10 +78,10 @@ def decide(
 
     Alike means distributed alike: scores of equal means, one of which scatter more, may be told
     apart somewhat more often than that (`python -m benchmarks sequential` shows how often). The
-    proof is over the R labellings, too; they are drawn once, by a fixed generator, so that the same
-    scores lead to the same decision, and with 9,999 of them their own error is that bound give
-    or take 0.2 percentage points at the most (a standard deviation). The order within a block, or which of both is
-    called X, does not matter. Looks may be added, and never be left out.
+    proof is over the R labellings, too. They are drawn once, by a fixed generator, so that the same
+    scores lead to the same decision; with 9,999 of them, their own error differs from that bound by
+    0.2 percentage points at the most (a standard deviation). The order within a block, or which of
+    both is called X, does not matter. Looks may be added, and never be left out.
     """
     sizes = tuple(b - a for a, b in pairwise((0, *at)))
     if min(len(x), len(y)) < sum(sizes):
