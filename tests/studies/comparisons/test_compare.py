@@ -183,6 +183,7 @@ def test_further_seeds_are_runs_beside_and_are_taken_up_again(
     monkeypatch.chdir(tmp_path)
     limit = {"max_episode_steps": 500}  # that of the environment itself
     runs = [written(Path("a"), HIGH[:4], steps=32), written(Path("b"), HIGH[:5], **limit)]
+    Path("a-seeds-4-4").mkdir()  # its training ended before it wrote anything
     result = uphill.compare(*runs, until_decided=True, max_seeds=5, quiet=True)
     (added,) = result["runs"][0]["further"]
     assert (added, result["runs"][1]["further"]) == ("a-seeds-4-4", [])

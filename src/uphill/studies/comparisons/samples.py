@@ -15,6 +15,7 @@ from uphill.errors import UphillError
 from uphill.run import Run
 from uphill.runs.configuration import encode
 from uphill.runs.experiment import Experiment
+from uphill.runs.unbegun import is_unbegun
 from uphill.words import call
 
 _OF_ONE_RUN = (
@@ -44,11 +45,12 @@ class Sample:
 
     @property
     def following(self) -> Path | None:
-        """The run directory that has the next seeds, evaluated or not; None if there is none."""
+        """The run directory that has the next seeds, evaluated or not; None if there is none.
+        One that ended before its first checkpoint is none: training begins there."""
         run, following = self.run, self.seeds[-1] + 1
         for path in sorted(_home(run).parent.glob("*")):
             name = re.fullmatch(rf"{re.escape(_home(run).name)}-seeds-(\d+)-(\d+)", path.name)
-            if name and int(name[1]) == following and path.is_dir():
+            if name and int(name[1]) == following and path.is_dir() and not is_unbegun(path):
                 return path
         return None
 
