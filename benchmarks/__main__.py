@@ -7,7 +7,16 @@ commands of this one and of that one in turn.
 import subprocess
 import sys
 
-from benchmarks import first_second, house, peers, recording, startup, throughput, understand
+from benchmarks import (
+    first_second,
+    house,
+    peers,
+    recording,
+    sequential,
+    startup,
+    throughput,
+    understand,
+)
 from benchmarks.compiled_worlds import worlds
 
 MEASUREMENTS = {
@@ -22,6 +31,7 @@ MEASUREMENTS = {
     "startup": startup.startup,
     "first": first_second.first,
     "recording": recording.recording,
+    "sequential": sequential.sequential,
     "house": house.house,
     "understand": understand.understand,
     "sb3": peers.sb3,

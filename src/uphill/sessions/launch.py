@@ -199,7 +199,9 @@ def session_of(
         UphillError: if a sink can't begin.
     """
     keeper = Keeper(folder, trainer, metrics)
-    evaluations = Evaluations(trainer.choice, experiment.seeds, experiment.episodes, progress.say)
+    evaluations = Evaluations(
+        trainer.choice, experiment.all_seeds, experiment.episodes, progress.say
+    )
     sinks = open_sinks(folder, experiment, state.num_transitions, progress.say)
     return Session(experiment, trainer, state, memory, keeper, progress, evaluations, sinks)
 
