@@ -1,6 +1,7 @@
 """A run directory as it is read: what was asked for, what was learned, what it came to."""
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -60,7 +61,8 @@ class SavedRun:
         if checkpoint not in CHECKPOINTS:
             raise UphillError(f"checkpoint is {checkpoint!r}: use 'latest' or 'best'.")
         self.checkpoint = checkpoint
-        self.experiment: Experiment = read_experiment(self.path, OwnParts(parts, allow_import))
+        own = OwnParts(parts, allow_import, self.path.current)
+        self.experiment: Experiment = read_experiment(self.path, own)
         self._env, self._seed_index, self._network = env, seed_index, network
         self._allow_import, self._wrappers = allow_import, wrappings_of(wrappers)
         self._policies: dict[int, TrainedPolicy] = {}
@@ -76,7 +78,7 @@ class SavedRun:
         )
 
     def __fspath__(self) -> str:
-        return str(self.path)
+        return os.fspath(self.path)
 
     @property
     def given(self) -> dict[str, Any]:
@@ -224,7 +226,8 @@ class SavedRun:
         """
         experiment = replace(self.experiment, **changes)
         is_allowed = allow_import or self._allow_import
-        return environment_of(experiment, self._env, is_allowed, self._wrappers)
+        current = self.path.current
+        return environment_of(experiment, self._env, is_allowed, self._wrappers, current)
 
     def summary(self) -> dict[str, Any]:
         """What `uphill train --json` prints."""

@@ -65,8 +65,15 @@ def save_run(
         file.append(table_of(memory, stretch, experiment))
         memory = replace(memory, pending=None)
     memory, _ = with_divergences(memory, state, experiment)
-    memory = replace(memory, history=replace(memory.history, not_finite=reasons(state)))
-    memory = replace(memory, best=best_at(state, memory.history))
+    history = replace(
+        memory.history,
+        seconds=trainer.seconds,
+        compile_seconds=trainer.compile_seconds,
+        best_steps=state.num_transitions,
+        best_seconds=(trainer.seconds,) * len(trainer.seeds),
+        not_finite=reasons(state),
+    )
+    memory = replace(memory, history=history, best=best_at(state, history))
     for s, stop in state.stops.items():
         if stop.batch is not None:
             keep_batch(folder, experiment.all_seeds[s], stop.batch)

@@ -25,7 +25,7 @@ from uphill.errors import UphillError
 from uphill.learning.learner import take
 from uphill.policies.actions import is_for
 from uphill.policies.actor import Actor
-from uphill.policies.encodings import is_of
+from uphill.policies.encodings import is_of, strangers
 from uphill.theory.statistics import summarize
 from uphill.training.programs import compiled
 from uphill.training.seeds import over_seeds, seed_keys
@@ -96,13 +96,23 @@ class Evaluator:
         """Undiscounted returns of whole episodes: deterministic ones, then stochastic ones.
 
         Raises:
-            UphillError: if the environment returned a reward that is not finite.
+            UphillError: if the environment returned a number that is not finite, or what is no
+            category.
         """
         actors = jax.device_get(actors)
         if self._run is None:
             self.compile(actors)
         assert self._run is not None
-        grid, num_cut = map(np.asarray, self._run(self._shared, actors, self._keys))
+        found = self._run(self._shared, actors, self._keys)
+        grid, num_cut, has_strangers = map(np.asarray, found)
+        if has_strangers.any():
+            seed, lane = np.argwhere(has_strangers)[0]
+            raise UphillError(
+                f"{self.name} returned an observation with a larger category than those of "
+                f"training in an evaluation (of the policy with index {seed}, in environment "
+                f"{lane}): mend the environment, or train with a larger "
+                f"{option('observation_categories')}."
+            )
         valid = np.arange(grid.shape[-1]) < self._quota[:, None]
         bad = np.argwhere(~np.isfinite(grid) & valid)
         if len(bad):
@@ -162,8 +172,7 @@ class Evaluator:
         def each(shared: tuple, actors: Actor, keys: Array) -> tuple:
             # Waited for: a pool must not be reset while the program that steps it is still running.
             found = [jax.device_get(of_seed(s, actors, key, *shared)) for s, key in enumerate(keys)]
-            returns, num_cut = zip(*found, strict=True)
-            return np.stack(returns), np.stack(num_cut)
+            return tuple(map(np.stack, zip(*found, strict=True)))
 
         return each
 
@@ -212,8 +221,9 @@ def _episodes(
     *,
     most: int,
     start: tuple | None = None,
-) -> tuple[Float[Array, "N Q"], Int[Array, " N"]]:
-    """The returns of each environment's first episodes, and how many were cut off."""
+) -> tuple[Float[Array, "N Q"], Int[Array, " N"], Bool[Array, " N"]]:
+    """The returns of each environment's first episodes, how many were cut off, and whether it
+    showed what is no category (`strangers`)."""
     key_reset, key_act = jax.random.split(key)
     lanes = start_lanes(*(env.reset(key_reset) if start is None else start))
 
@@ -222,14 +232,18 @@ def _episodes(
         return action, None, env_action
 
     def note(notes: tuple, step: Step) -> tuple[tuple, None]:
-        returns, num_cut = notes
+        returns, num_cut, has_strangers = notes
         # An episode writes its slot at every step, and leaves it at its end.
         current = jnp.arange(most)[None] == step.number[:, None]
         running = jnp.broadcast_to(step.lanes.running_return[:, None], returns.shape)
         returns = jnp.where(current & step.row.mask[:, None], running, returns)
-        return (returns, num_cut + step.is_cut), None
+        for strange in strangers(actor.encoding, step.row.observation):
+            has_strangers |= step.row.mask & strange.reshape(len(quota), -1).any(1)
+        return (returns, num_cut + step.is_cut, has_strangers), None
 
-    nothing = jnp.zeros((len(quota), most), jnp.float32), jnp.zeros(len(quota), jnp.int32)
+    num_envs = len(quota)
+    returns = jnp.zeros((num_envs, most), jnp.float32)
+    nothing = returns, jnp.zeros(num_envs, jnp.int32), jnp.zeros(num_envs, bool)
     return play(
         env,
         act,
@@ -259,7 +273,7 @@ def _act_at(
 
 def _episodes_on_host(
     env: HostEnvironment, actor: Actor, key: PRNGKeyArray, deterministic: Array, quota: Array
-) -> tuple[Float[np.ndarray, "N Q"], Int[np.ndarray, " N"]]:
+) -> tuple[Float[np.ndarray, "N Q"], Int[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
     def act(observation: PyTree, t: int) -> tuple:
         acted = _act_at(actor, observation, key, np.int32(t), deterministic)
         action, env_action = jax.tree.map(np.asarray, acted)
@@ -273,7 +287,7 @@ def _episodes_on_host(
         counted = np.flatnonzero(step.mask)
         returns[counted, step.number[counted]] = step.running_return[counted]
         num_cut += step.is_cut
-    return returns, num_cut
+    return returns, num_cut, np.zeros(env.num_envs, bool)  # what is none was refused
 
 
 def report(returns: Returns) -> dict[str, Any]:

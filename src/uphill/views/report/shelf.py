@@ -157,10 +157,10 @@ def find_runs(root: Path) -> dict[str, Path]:
     are left out."""
     found, home = {}, root.resolve()
     for folder, inner, files in os.walk(root):
-        path = Path(folder)
-        depth, is_run = len(path.relative_to(root).parts), EXPERIMENT_FILE in files
+        inside = Path(folder).relative_to(os.fspath(root))
+        path, depth, is_run = root / inside, len(inside.parts), EXPERIMENT_FILE in files
         if is_run and _stays_in(home, path):
-            found[_as_text(path.relative_to(root).as_posix() if depth else home.name)] = path
+            found[_as_text(inside.as_posix() if depth else home.name)] = path
         if is_run or depth >= DEPTH:
             inner.clear()
     return found
