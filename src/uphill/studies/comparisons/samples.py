@@ -48,7 +48,7 @@ class Sample:
         """The run directory that has the next seeds, evaluated or not; None if there is none.
         One that ended before its first checkpoint is none: training begins there."""
         run, following = self.run, self.seeds[-1] + 1
-        for path in sorted(_home(run).parent.glob("*")):
+        for path in sorted(_home(run).parent.iterdir()):
             name = re.fullmatch(rf"{re.escape(_home(run).name)}-seeds-(\d+)-(\d+)", path.name)
             if name and int(name[1]) == following and path.is_dir() and not is_unbegun(path):
                 return path
