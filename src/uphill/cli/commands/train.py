@@ -43,13 +43,7 @@ class TrainOptions(Settings, Options):
 def command(argv: list[str]) -> None:
     """Train, and show how well the final policies do."""
     argv, env_kwargs = take_env_kwargs(argv)
-    env = environment_in(argv)
-    if env is None:
-        if flag := next(filter(names_environment, argv), None):
-            raise WrongCommandLine(without_flag(flag))
-        parse(TrainOptions, argv, "uphill train", [*_option_groups()], [_PARTS_NEED_ENV])
-        raise WrongCommandLine("ENV is missing: write `uphill train ENV`.")
-    options, algorithm, start = parse_train(argv, env)
+    options, algorithm, start = parse_train(argv)
     from uphill.run import run_of
     from uphill.sessions.launch import Request
 
@@ -60,38 +54,49 @@ def command(argv: list[str]) -> None:
         show(run.summary(), has_films=run.has_films())
 
 
-def environment_in(argv: list[str]) -> str | None:
+def environment_in(
+    argv: list[str], kind: type[TrainOptions] = TrainOptions, command: str = "train"
+) -> str:
     """ENV: the first word that is no flag, nor the value of one.
 
     Raises:
-        WrongCommandLine: if a flag before it has several values: nothing says where they end.
+        WrongCommandLine: if there is none, or a flag before it has several values: nothing says
+            where they end.
     """
     before = ""
     for word in argv:
-        if not word.startswith("-") and not _takes_value(before, argv):
+        if not word.startswith("-") and not _takes_value(before, argv, kind):
             if before and word.isdecimal():
-                raise WrongCommandLine(_ENV_FIRST)
+                raise WrongCommandLine(_env_first(command))
             return word
         before = word
-    return None
+    if flag := next(filter(names_environment, argv), None):
+        raise WrongCommandLine(without_flag(flag))
+    note = f"`uphill {command} ENV --algo ALGO --help` also shows the settings of the algorithm."
+    parse(kind, argv, f"uphill {command}", [*_option_groups(kind)], [note])
+    raise WrongCommandLine(f"ENV is missing: write `uphill {command} ENV`.")
 
 
-def _takes_value(word: str, argv: list[str]) -> bool:
+def _takes_value(word: str, argv: list[str], kind: type[TrainOptions]) -> bool:
     """Whether it is a flag whose value is the next word."""
     if not word.startswith("--") or "=" in word:
         return False
     *place, name = word[2:].split(".")
     flag = "--" + ".".join([*place, name.removeprefix("no-")])
-    known = {option.spellings[0]: option for option in option_flags(TrainOptions)}
+    known = {option.spellings[0]: option for option in option_flags(kind)}
     return bool(known[flag].takes) if flag in known else flag not in switches_in(argv)
 
 
-def parse_train(argv: list[str], env: str) -> tuple[TrainOptions, Any, Any]:
-    """Options, the algorithm with all flags applied, and the preset that it started from."""
+def parse_train(
+    argv: list[str], kind: type[TrainOptions] = TrainOptions, command: str = "train"
+) -> tuple[Any, Any, Any]:
+    """Options of a `kind`, the algorithm with all flags applied, and the preset that it started
+    from."""
     from uphill.parts import Algorithm
     from uphill.parts.algorithms import ALGORITHMS
     from uphill.sessions.presets import preset
 
+    env = environment_in(argv, kind, command)
     algo = _value_of("--algo", argv)
     if algo is not None and algo not in ALGORITHMS:
         known = ", ".join(ALGORITHMS)
@@ -105,16 +110,16 @@ def parse_train(argv: list[str], env: str) -> tuple[TrainOptions, Any, Any]:
 
     @dataclass(frozen=True)
     class Train:
-        __doc__ = TrainOptions.__doc__
-        options: Annotated[TrainOptions, arg(name="")]
+        __doc__ = kind.__doc__
+        options: Annotated[kind, arg(name="")]  # pyright: ignore[reportInvalidTypeForm]
         algorithm: Annotated[Algorithm, arg(name="")]
 
-    default = Train(options=TrainOptions(env=env), algorithm=start)
-    groups = [*_option_groups(chosen, start), *_algorithm_groups(start)]
-    program = f"uphill train {env}"
+    default = Train(options=kind(env=env), algorithm=start)
+    groups = [*_option_groups(kind, chosen, start), *_algorithm_groups(start)]
+    program = f"uphill {command} {env}"
     parsed = parse(Train, argv, program, groups, [_ABOUT_FLAGS], default, start)
     if parsed.options.env != env:
-        raise WrongCommandLine(_ENV_FIRST)
+        raise WrongCommandLine(_env_first(command))
     return parsed.options, parsed.algorithm, chosen
 
 
@@ -130,6 +135,7 @@ def _value_of(flag: str, argv: list[str]) -> str | None:
 # --- help -----------------------------------------------------------------------------------------
 
 _TITLES = {
+    "what varies": ("grid", "yes"),
     "what to train": ("env", "algo", "steps", "seed", "seeds", "envs", "init_from"),
     "when and what to measure": ("stop_when_solved", "eval_every", "episodes"),
     "what to write and show": ("out", "log", "checkpoint_every", "quiet", "json"),
@@ -137,9 +143,11 @@ _TITLES = {
 }
 
 
-def _option_groups(chosen: Any = None, start: Any = None) -> Iterator[Group]:
+def _option_groups(
+    kind: type[TrainOptions], chosen: Any = None, start: Any = None
+) -> Iterator[Group]:
     """The options by what they are about, with the preset's numbers where they have none."""
-    known = {flag.path: flag for flag in option_flags(TrainOptions)}
+    known = {flag.path: flag for flag in option_flags(kind)}
     if chosen is not None:
         del known["env"]  # it was given
         numbers = (chosen.algo, f"{chosen.steps:,}", str(start.sampling.num_envs))
@@ -187,5 +195,7 @@ _ABOUT_FLAGS = (
     "is chosen by its name (--surrogate clipped-ratio), one of your own by module:Name; then its "
     "own settings are flags."
 )
-_ENV_FIRST = "Write ENV first, then the flags: `uphill train ENV --flag VALUE`."
-_PARTS_NEED_ENV = "`uphill train ENV --algo ALGO --help` also shows the settings of the algorithm."
+
+
+def _env_first(command: str) -> str:
+    return f"Write ENV first, then the flags: `uphill {command} ENV --flag VALUE`."
