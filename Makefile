@@ -11,7 +11,7 @@ DEV := $(VENV)/.dev-installed
 SCRIPTS := $(wildcard examples/*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-slow lint format bench notebooks clean
+.PHONY: help demo test test-browser test-slow lint format bench mujoco notebooks clean
 
 help:
 	@echo "make demo       train CartPole-v1, evaluate it and draw its learning curve"
@@ -21,6 +21,7 @@ help:
 	@echo "make lint       ruff, basedpyright and import-linter"
 	@echo "make format     let ruff mend what it can"
 	@echo "make bench      measure the figures of benchmarks/README.md"
+	@echo "make mujoco     measure what is missing of docs/mujoco.md (hours; goes on where it stopped)"
 	@echo "make notebooks  run the scripts of examples/ and keep them, with what they show, as .ipynb"
 	@echo "make clean      remove .venv and what tools left behind (never runs/)"
 
@@ -53,6 +54,9 @@ format: $(DEV)
 
 bench: $(DEV)
 	$(BIN)/python -m benchmarks
+
+mujoco: $(DEV)
+	$(BIN)/python -m benchmarks.mujoco
 
 notebooks: $(DEV)
 	$(BIN)/jupytext --to ipynb --set-kernel python3 $(SCRIPTS)

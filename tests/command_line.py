@@ -3,7 +3,7 @@
 from typing import Any
 
 from uphill.cli import main
-from uphill.cli.commands.train import parse_train
+from uphill.cli.commands.train import environment_in, parse_train
 
 SMALL = [
     *("--policy.hidden", "8", "--baseline.network.hidden", "8", "--envs", "4"),
@@ -21,4 +21,6 @@ def run_cli(*argv: Any) -> int:
 
 def parsed(*argv: str) -> Any:
     """The options and the algorithm of a `train` command, without training."""
-    return parse_train(list(argv))
+    env = environment_in(list(argv))
+    assert env is not None
+    return parse_train(list(argv), env)

@@ -3,6 +3,13 @@
 Importing this module registers some of them, as a user's module does.
 """
 
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+
 import gymnasium
 import numpy as np
 from gymnasium import spaces
@@ -133,15 +140,46 @@ class Faulty(Counting):
         return {}["wheel"]
 
 
-class Died(Counting):
-    """Its process ends without a word at the second step."""
+class Fatal(Counting):
+    """Counting, whose process comes to a bad end at the second step of an episode, as `end` says;
+    or before."""
+
+    def __init__(self, end, episode=0):
+        super().__init__(length=2 if end == "hang in reset" else 10)
+        if end == "raise" and multiprocessing.parent_process() is not None:
+            raise ConnectionRefusedError("no licence here")
+        if end == "noise" and multiprocessing.parent_process() is None:
+            end = "none"
+        self.end, self.last = end, episode
+
+    def reset(self, *, seed=None, options=None):
+        if self.end == "hang in reset" and self.episode >= 0:
+            time.sleep(3600)
+        return super().reset(seed=seed, options=options)
 
     def step(self, action):
-        import os
-
-        if self.t == 1:
-            os._exit(9)
+        match self.end:
+            case "exit" if self.t == 1 and self.episode == self.last:
+                os._exit(9)
+            case "SIGSEGV" | "SIGKILL" if self.t == 1:
+                os.kill(os.getpid(), getattr(signal, self.end))
+            case "hang" if self.t == 1:
+                self._wait_for_the_simulator()
+            case "noise":
+                sys.stdout.write(1_000_000 * "x")
+                threading.Thread(target=time.sleep, args=(3600,)).start()
         return super().step(action)
+
+    def _wait_for_the_simulator(self):
+        while True:
+            time.sleep(3600)
+
+
+class Mended(Counting):
+    """Fatal, without its end."""
+
+    def __init__(self, end, episode):
+        super().__init__(length=10)
 
 
 class OldGym:
@@ -309,6 +347,7 @@ def register():
     make("UphillTestCounting-v0", Counting, max_episode_steps=50)
     make("UphillTestLimited-v0", "python_envs:Counting", 3.5, max_episode_steps=7)
     make("UphillTestFaulty-v0", "python_envs:Faulty", max_episode_steps=50)
+    make("UphillTestFatal-v0", "python_envs:Fatal")
     make("UphillTestOld-v0", "python_envs:OldGym", 9.0, max_episode_steps=6)
     make("UphillTestOldGymnasium-v0", "python_envs:OldGymnasium", max_episode_steps=6)
 

@@ -1,6 +1,7 @@
 """Runs small enough for tests: tiny networks on CartPole, a few updates."""
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,29 @@ def rows_of(run: Path) -> list[dict[str, str]]:
     with (run / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     return [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
+
+
+def contents_of(run: Path) -> dict[str, Any]:
+    """All that a run directory holds, by the names of its files: their bytes, without what a clock
+    wrote."""
+    files = (path for path in run.rglob("*") if path.is_file())
+    return {str(path.relative_to(run)): _timeless(path) for path in files}
+
+
+def _timeless(path: Path) -> Any:
+    if path.name == "metrics.csv":
+        return rows_of(path.parent)
+    if path.suffix == ".json":
+        return _without_times(json.loads(path.read_text()))
+    return path.read_bytes()
+
+
+def _without_times(document: Any) -> Any:
+    # metrics.csv is as long as the times in it.
+    times = {"seconds", "compile_seconds", "best_seconds", "metrics_offset"}
+    if isinstance(document, dict):
+        return {k: _without_times(v) for k, v in document.items() if k not in times}
+    return [_without_times(x) for x in document] if isinstance(document, list) else document
 
 
 def tensors_of(run: Path, name: str = "latest") -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks import mujoco, mujoco_page
 from worlds import Target
 
 import uphill
@@ -93,6 +94,12 @@ def drawn_paths(text: str) -> list[str]:
         if name.endswith("/"):
             above.append((indent, name))
     return paths
+
+
+def test_the_table_of_mujoco_is_what_was_measured() -> None:
+    """`python -m benchmarks.mujoco --write` writes it anew."""
+    shown = (ROOT / "docs/mujoco.md").read_text()
+    assert shown == mujoco_page.page(mujoco.rows(), mujoco.kept())
 
 
 def test_the_readme_shows_ppo_as_it_is() -> None:

@@ -81,7 +81,8 @@ def step(
     Any float of the algorithm may be traced. `num_steps` are the transitions of the whole training,
     by which schedules go. Metrics are those of a logging point, but sums: `return_sum` and
     `length_sum` over the `num_episodes` that ended, `num_transitions`; and `bad_reward`,
-    `bad_observation` (the first step with a number that is not finite, or −1) and `bad_learner`.
+    `bad_observation` (the first step with a number that is not finite, or −1) and `bad_learner`:
+    nothing stops here, so keep the state before where one of them, or `gradient/norm`, tells so.
 
     Raises:
         UphillError: if the algorithm has a schedule, and `num_steps` is None.

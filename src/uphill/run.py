@@ -25,11 +25,12 @@ from uphill.runs.saved import SavedRun, write_evaluation
 from uphill.runs.settings import taken_as
 from uphill.sessions.callback import OnPoint, check_callable
 from uphill.sessions.interrupts import Interrupted
-from uphill.sessions.launch import Request, begin
+from uphill.sessions.launch import Request, begun
 from uphill.sessions.own_loop import save_run
 from uphill.sessions.presets import Preset
 from uphill.sessions.resume import go_on
 from uphill.sessions.session import Session
+from uphill.sessions.settings_file import with_settings
 from uphill.training.evaluate import evaluate_actors, report, tell
 from uphill.training.process import use_compile_cache, use_cores
 from uphill.training.rows import Rows
@@ -215,13 +216,12 @@ def evaluate(
 
 
 def run_of(request: Request, start: Preset | None = None) -> Run:
-    """`train`; `start` is what `begin` says."""
-    session = begin(request, start)
-    with RunLock(session.keeper.folder):
+    """`train`; `start` is what `begun` says."""
+    with begun(request, start) as session:
         return finish(session, request.env)
 
 
-@taken_as(Request)
+@taken_as(Request, with_settings)
 def train(request: Request) -> Run:
     """Train `seeds` agents at once, evaluate them, and return the run.
 
@@ -244,10 +244,12 @@ def resume(
     parts: Iterable[OwnPart] = (),
     on_point: OnPoint | None = None,
     wrappers: Iterable[Wrapper] = (),
+    step_timeout: float | None = None,
 ) -> Run:
     """Go on with a run where its latest checkpoint stands; `steps` extends it. `episodes` are those
-    of the evaluation at the end, by default as many as training was asked for; `env`, `network`,
-    `parts` and `wrappers` are what `load` says, and `on_point` what `train` says.
+    of the evaluation at the end, by default as many as training was asked for, and so is
+    `step_timeout`; `env`, `network`, `parts` and `wrappers` are what `load` says, and `on_point`
+    what `train` says.
 
     Raises:
         UphillError: if the run is finished, damaged, was made on another kind of device, or is
@@ -256,7 +258,8 @@ def resume(
     """
     check_callable(on_point)
     with RunLock(as_path(run, "run")):
-        session = go_on(run, env, network, steps, allow_import, episodes, quiet, parts, wrappers)
+        given = (run, env, network, steps, allow_import, episodes, quiet, parts, wrappers)
+        session = go_on(*given, step_timeout=step_timeout)
         return finish(replace(session, on_point=on_point), env)
 
 

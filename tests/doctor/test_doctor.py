@@ -204,7 +204,7 @@ def test_the_command_is_one_that_train_understands() -> None:
         argv, env_kwargs = take_env_kwargs(words)
         env = environment_in(argv)
         assert env == f"Zoo/{kind.__name__}-v0"
-        options, algorithm, _ = parse_train(argv)
+        options, algorithm, _ = parse_train(argv, env)
         assert algorithm.normalize_rewards == (kind is zoo.HugeReward)
         assert algorithm.normalize_observations
         assert bool(algorithm.entropy.value) == (kind is zoo.FarGoal)
@@ -422,4 +422,4 @@ def test_noise_is_no_unseen_cause_and_a_seen_goal_is_seen() -> None:
 def test_the_command_tells_categories() -> None:
     command = seen(zoo.Cells).command
     assert command.endswith("--algo ppo --observation-categories 9")
-    assert parse_train(command.split()[2:])[1].observation_categories == 9
+    assert parse_train(command.split()[2:], "Zoo/Cells-v0")[1].observation_categories == 9

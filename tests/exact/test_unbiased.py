@@ -27,6 +27,7 @@ from uphill.parts import (
     GAE,
     SGD,
     ActionValue,
+    ConstantValue,
     DiscountedRewardToGo,
     ImportanceRatio,
     KLPenalty,
@@ -43,6 +44,7 @@ from uphill.policies.policy import PolicySettings
 
 OWN = ValueFunction(network=LINEAR, optimizer=SGD())
 JOINT = ValueFunction(network=LINEAR, coefficient=3.0)
+SCALED = ValueFunction(network=LINEAR, optimizer=SGD(), scale_targets=True)
 SHARED = ValueFunction(shares_trunk=True)
 BASELINES = {
     "none": NoBaseline(),
@@ -97,9 +99,35 @@ def test_bootstrapping_is_exact_with_the_true_value_function(estimator: Any) -> 
     true = with_values(learner, true_values(process, learner)[1])
     found = expectation(all_of, gradients(algorithm, true, all_of))
     np.testing.assert_allclose(found, exact, atol=EXACT)
+    # The same V in units of the targets' deviation, by which it is multiplied.
+    scaled = plain(estimator=estimator, baseline=SCALED)
+    frozen = with_unit(setting(scaled, process)[0], 4.0)
+    true_scaled = with_values(frozen, true_values(process, learner)[1] / np.sqrt(4.0 + 1e-8))
+    found = expectation(all_of, gradients(scaled, true_scaled, all_of))
+    np.testing.assert_allclose(found, exact, atol=EXACT)
     # That is a claim about V: with another one it does not hold.
     found = expectation(all_of, gradients(algorithm, learner, all_of))
     assert np.abs(found - exact).max() > 1e-4
+
+
+def with_unit(learner: Learner, variance: float) -> Learner:
+    """The learner whose targets had that variance so far."""
+    return eqx.tree_at(
+        lambda x: (x.parts.baseline.targets.count, x.parts.baseline.targets.variance),
+        learner,
+        (np.uint32(50), jnp.array([variance])),
+    )
+
+
+def test_a_constant_value_is_exact_where_nothing_is_cut() -> None:
+    """With λ = 1 it is a baseline; bootstrapped from where a time limit cuts, it is biased."""
+    algorithm = plain(estimator=GAE(1.0, 1.0), baseline=ConstantValue())
+    for process, is_exact in ((layered(RANDOM), True), (RANDOM, False)):
+        learner, all_of = setting(algorithm, process)
+        learner = eqx.tree_at(lambda x: x.parts.baseline, learner, jnp.array([0.7, 1.0]))
+        found = expectation(all_of, gradients(algorithm, learner, all_of))
+        exact = exact_gradient(process, learner)
+        assert np.allclose(found, exact, atol=EXACT) is is_exact
 
 
 @pytest.mark.parametrize("baseline", [NoBaseline(), RunningMean(), OWN, JOINT, SHARED])

@@ -22,8 +22,9 @@ from trajectories import (
 
 from uphill.learning import advantages
 from uphill.learning.scales import Scales, fresh_scales
-from uphill.parts import SGD, RewardToGo, TDResidual, ValueFunction
-from uphill.parts.algorithms import reinforce, vpg
+from uphill.learning.update import update
+from uphill.parts import GAE, SGD, RewardToGo, TDResidual, ValueFunction
+from uphill.parts.algorithms import ppo, reinforce, vpg
 
 GAMMA = 0.9
 make_batch = jax.jit(advantages.make_batch)
@@ -107,6 +108,52 @@ def test_the_scale_of_returns_does_not_feed_itself(targets: str) -> None:
     seen = np.concatenate([flat(batch.target)[flat(batch.mask)] for batch in batches])
     scales = served(algorithm, learner, *trajectories).scales
     np.testing.assert_allclose(scales.deviation, seen.std(), rtol=1e-3)
+
+
+def test_targets_are_measured_as_they_bootstrap_and_the_network_sees_them_in_that_unit() -> None:
+    """σ is NumPy's deviation of all targets so far; V is σ times the network; the advantage is in
+    units of the rewards."""
+    baseline = ValueFunction(network=LINEAR, optimizer=SGD(0.1), scale_targets=True)
+    parts = {"policy": LINEAR_POLICY, "sampling": WINDOW, "mean_over": "steps"}
+    algorithm = vpg(estimator=GAE(GAMMA, 0.8), baseline=baseline, **parts)
+    learner = learner_of(algorithm)
+    trajectories = [trajectory_of(learner, seed=seed) for seed in (0, 1, 2)]
+    unscaled = eqx.tree_at(lambda a: a.baseline, algorithm, ValueFunction(network=LINEAR))
+    seen: list[np.ndarray] = []
+    for trajectory in trajectories:
+        sigma = np.concatenate(seen).std() if seen else 1.0
+        np.testing.assert_allclose(baseline.unit(learner.parts.baseline), sigma, rtol=1e-4)
+        batch, _ = make_batch(algorithm, learner, trajectory)
+        plain, _ = make_batch(unscaled, louder(unscaled, learner, sigma), trajectory)
+        mask = flat(batch.mask)
+        pairs = ((batch.advantage, plain.advantage), (sigma * batch.target, plain.target))
+        for found, expected in pairs:
+            found, expected = flat(found)[mask], flat(expected)[mask]
+            np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+        seen.append(flat(plain.target)[mask])
+        learner = served(algorithm, learner, trajectory)
+
+
+def louder(unscaled: Any, learner: Any, sigma: float) -> Any:
+    """A learner without a scale, whose network says `sigma` times as much."""
+    head = jax.tree.map(lambda x: sigma * x, learner.parts.baseline.critic.head)
+    critic = eqx.tree_at(lambda x: x.head, learner.parts.baseline.critic, head)
+    return eqx.tree_at(lambda x: x.parts.baseline.critic, learner_of(unscaled), critic)
+
+
+def test_the_first_batch_only_measures_the_targets() -> None:
+    baseline = ValueFunction(network=LINEAR, scale_targets=True)
+    parts = {"policy": LINEAR_POLICY, "sampling": WINDOW, "num_minibatches": 1}
+    algorithm = ppo(baseline=baseline, **parts)
+    learner = learner_of(algorithm)
+    trajectory = trajectory_of(learner)
+    step = jax.jit(update)
+    first, _ = step(algorithm, learner, trajectory, jax.random.key(0))
+    assert eqx.tree_equal(first.actor.policy, learner.actor.policy)
+    assert eqx.tree_equal(first.parts.baseline.critic, learner.parts.baseline.critic)
+    assert first.parts.baseline.targets.count == trajectory.mask.sum()
+    second, _ = step(algorithm, first, trajectory, jax.random.key(0))
+    assert not eqx.tree_equal(second.actor.policy, first.actor.policy)
 
 
 def test_returns_that_never_varied_are_no_unit() -> None:

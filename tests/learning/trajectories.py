@@ -96,7 +96,7 @@ def served(algorithm: Algorithm, learner: Learner, *trajectories: Trajectory) ->
         batch, _ = make_batch(algorithm, learner, trajectory)
         parts = learned(algorithm, learner, learner, trajectory, batch, jax.random.key(0))
         scales = learner.scales.seen(trajectory, algorithm.estimator.gamma)
-        counters = learner.num_updates, learner.num_transitions
+        counters = learner.num_updates, learner.num_transitions, learner.num_wraps
         learner = Learner(learner.actor, parts, scales, *counters)
     return learner
 

@@ -138,6 +138,12 @@ REFUSED = [
         {"baseline": MEMORY, "normalize_returns": True},
         f"normalize_returns is True: {SCALES}",
     ),
+    (
+        vpg,
+        {"baseline": ValueFunction(scale_targets=True), "normalize_returns": True},
+        "scale_targets is True: targets are in units of the returns' deviation already, so leave "
+        "it out, or normalize_returns",
+    ),
     (a2c, {"num_epochs": 2}, f"num_epochs is 2: after the first epoch {REUSED}"),
     (a2c, {"num_minibatches": 2}, f"num_minibatches is 2: after the first minibatch {REUSED}"),
     (

@@ -7,11 +7,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from trajectories import LINEAR_POLICY, WINDOW, flat, learner_of, served, trajectory_of
+from trajectories import (
+    LINEAR_POLICY,
+    WINDOW,
+    by_pieces,
+    flat,
+    learner_of,
+    served,
+    trajectory_of,
+)
 
 from uphill.errors import UphillError
 from uphill.learning import advantages
-from uphill.parts import Baseline, RewardToGo, RunningMean, Steps
+from uphill.parts import GAE, Baseline, ConstantValue, RewardToGo, RunningMean, Steps
 from uphill.parts.algorithms import reinforce
 from uphill.theory.means import time_mean
 
@@ -39,6 +47,34 @@ def test_a_running_mean_is_of_earlier_batches_only() -> None:
         mean, weight = np.average(means, weights=weights), weights.sum()
         learner = served(algorithm, learner, trajectory)
         np.testing.assert_allclose(learner.parts.baseline, [mean, weight], rtol=1e-5)
+
+
+def test_a_constant_value_stands_for_what_a_window_cuts() -> None:
+    """It is the mean of earlier batches' returns, which end in it unless they terminated."""
+    gamma = 0.9
+    parts = {"estimator": GAE(gamma, 1.0), "baseline": ConstantValue(0.5), "sampling": WINDOW}
+    algorithm = reinforce_of(**parts)
+    learner, mean, means = learner_of(algorithm), 0.0, []
+    for seed in range(3):
+        trajectory = trajectory_of(learner, seed=seed)
+        reward, terminated = np.asarray(trajectory.reward), np.asarray(trajectory.terminated)
+
+        def completed(
+            n: int, rows: np.ndarray, k: int, r: Any = reward, t: Any = terminated, v: float = mean
+        ) -> float:
+            rest = [*r[rows[k:], n], 0.0 if t[rows[-1], n] else v]
+            return float(np.dot(gamma ** np.arange(len(rest)), rest))
+
+        mask = flat(trajectory.mask)
+        expected = flat(by_pieces(trajectory, completed))[mask]
+        batch, _ = make_batch(algorithm, learner, trajectory)
+        np.testing.assert_allclose(flat(batch.target)[mask], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            flat(batch.advantage)[mask], expected - mean, rtol=1e-4, atol=1e-5
+        )
+        means.append(expected.mean())
+        mean = np.average(means, weights=0.5 ** np.arange(len(means))[::-1])
+        learner = served(algorithm, learner, trajectory)
 
 
 def test_a_batch_without_a_finished_episode_is_no_return_of_0() -> None:

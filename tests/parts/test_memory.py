@@ -2,6 +2,7 @@
 
 from collections import deque
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -14,11 +15,18 @@ from uphill.parts.memory import empty_memory, with_transitions
 GAMMA = 0.9
 
 
-@pytest.mark.parametrize(("capacity", "num_steps"), [(7, 2), (7, 12), (50, 3), (1, 4)])
-def test_a_memory_is_a_ring_of_the_last_transitions(capacity: int, num_steps: int) -> None:
-    """Against a deque; also with more transitions at once than there is room for."""
+@pytest.mark.parametrize(
+    ("capacity", "num_steps", "seen"),
+    [(7, 2, 0), (7, 12, 0), (50, 3, 0), (1, 4, 0), (7, 12, 2**31 - 40), (50, 3, 2**31 - 2)],
+)
+def test_a_memory_is_a_ring_of_the_last_transitions(
+    capacity: int, num_steps: int, seen: int
+) -> None:
+    """Against a deque; also with more transitions at once than there is room for, and where 32 bits
+    would not count them all."""
     generator = np.random.default_rng(capacity)
-    memory, expected, seen = empty_memory(capacity, 2), deque(maxlen=capacity), 0
+    memory, expected = empty_memory(capacity, 2), deque(maxlen=capacity)
+    memory = eqx.tree_at(lambda x: x.count, memory, np.array(seen, np.uint32))
     add = jax.jit(with_transitions)
     for _ in range(4):
         observation, following = generator.normal(size=(2, num_steps, 3, 2)).astype(np.float32)
@@ -29,7 +37,12 @@ def test_a_memory_is_a_ring_of_the_last_transitions(capacity: int, num_steps: in
         memory = add(memory, rows, mask)
         expected.extend(zip(*(x[mask] for x in rows), strict=True))
         seen += int(mask.sum())
-    assert memory.count == seen
+    counted = int(memory.count)
+    if seen < 2**31:
+        assert counted == seen
+    else:
+        assert capacity <= counted < 2**31
+        assert counted % capacity == seen % capacity
     found = (memory.observation, memory.next_observation, memory.reward, memory.terminated)
     found = (*found, memory.reward_to_go)
     for k, transition in enumerate(expected):

@@ -11,6 +11,7 @@ from uphill.parts import (
     SGD,
     ActionValue,
     ClippedRatio,
+    ConstantValue,
     DiscountedRewardToGo,
     Episodes,
     KLPenalty,
@@ -40,7 +41,10 @@ REFUSED = [
     (GAE, {"lam": 2.0}, f"lam is 2.0: {UNIT}"),
     (NStep, {"num_steps": 0}, f"num_steps is 0: {COUNT}"),
     (ActionValue, {"num_steps": 0}, f"num_steps is 0: {COUNT}"),
-    (RunningMean, {"decay": 1.0}, "decay is 1.0: use a number from 0 to below 1"),
+    *(
+        (mean, {"decay": 1.0}, "decay is 1.0: use a number from 0 to below 1")
+        for mean in (RunningMean, ConstantValue)
+    ),
     (Replay, {"capacity": 0}, f"capacity is 0: {COUNT}"),
     (Replay, {"num_samples": 0}, f"num_samples is 0: {COUNT}"),
     (ValueFunction, {"num_steps": 0}, f"num_steps is 0: {COUNT}"),
@@ -51,6 +55,12 @@ REFUSED = [
         ValueFunction,
         {"targets": "q"},
         "targets is 'q': choose estimator, monte-carlo, td or lambda",
+    ),
+    (
+        ValueFunction,
+        {"optimizer": SGD(), "replay": Replay(), "targets": "td", "scale_targets": True},
+        "scale_targets is True: a memory would mix targets of different scales, so leave it out, "
+        "or the replay",
     ),
     (
         ValueFunction,

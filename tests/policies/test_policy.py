@@ -51,6 +51,12 @@ def test_a_policy_starts_close_to_uniform_but_not_equal(space, uniform: float) -
     assert (entropy < uniform).any()
 
 
+@pytest.mark.parametrize("gain", [0.01, 1.0])
+def test_the_last_layer_is_orthogonal_and_as_large_as_asked(gain: float) -> None:
+    weight = np.asarray(policy_for(spaces.Discrete(4), head_gain=gain).head.weight)
+    np.testing.assert_allclose(weight @ weight.T, gain**2 * np.eye(4), rtol=1e-4, atol=1e-7)
+
+
 def test_a_continuous_policy_starts_in_the_middle_with_the_asked_deviation() -> None:
     policy = policy_for(spaces.Box(-5, 9, (2, 3)), initial_log_std=-0.5)
     distribution = policy(FEATURES)
@@ -85,6 +91,7 @@ def test_hidden_sizes_may_be_a_list() -> None:
         ({"activation": "sigmoidal"}, "activation is 'sigmoidal': choose one of tanh, relu, .*"),
         ({"hidden": (64, 0)}, r"hidden is \(64, 0\): every layer needs at least 1 unit"),
         ({"initial_log_std": float("nan")}, "initial_log_std is nan: use a finite number, .*"),
+        ({"head_gain": -0.1}, r"head_gain is -0\.1: use a finite number that is 0 or more"),
         ({"log_std": "fixed"}, "log_std is 'fixed': choose free, head or network"),
         (
             {"log_std": "head", "initial_log_std": 3.0},

@@ -143,7 +143,7 @@ def test_fields_of_ones_own_are_read_like_ours() -> None:
     for field, value, said in (
         ("epsilon", "fast", "surrogate.epsilon is 'fast': expected a finite number, linear"),
         ("is_cut", 1, "surrogate.is_cut is 1: expected bool."),
-        ("colour", 1, "surrogate has no field colour."),
+        ("colour", 1, "surrogate has no field colour: it has epsilon and is_cut."),
     ):
         document["surrogate"] = {"$type": NAME, field: value}
         with pytest.raises(UphillError) as caught:

@@ -46,6 +46,28 @@ def test_signal_cuts_short_what_is_allowed(number: int) -> None:
     assert done == ["saved"]
 
 
+def test_who_asks_again_is_heard_where_an_environment_was_deaf(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("uphill.sessions.interrupts.time.monotonic", lambda: now)
+    heard = []
+
+    def deaf() -> None:
+        nonlocal now
+        for seconds in (0.0, 0.5, 1.0):
+            now += seconds
+            try:
+                send(signal.SIGINT)
+            except BaseException:
+                heard.append(seconds)
+
+    with Interrupts() as interrupts:
+        interrupts.allow(deaf)
+        interrupts._has_come = False
+    assert heard == [0.0, 1.0]
+
+
 def test_signal_in_the_last_words_comes_after_them() -> None:
     done = []
     # Several statements belong inside: what is tested is which of them still run.

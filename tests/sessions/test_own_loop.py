@@ -1,5 +1,6 @@
 """A loop of one's own, and the run directory that it leads to."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 import uphill
 from small_runs import rows_of, small_ppo, tensors_of, train_small
 from uphill.errors import UphillError
-from uphill.learning.learner import take
+from uphill.learning.counting import count_of
+from uphill.learning.learner import take, with_steps
 from uphill.parts import GAE
 from uphill.runs.checkpoint import read_manifest
 from uphill.training.trainer import Trainer, iterate
@@ -64,6 +66,23 @@ def test_what_was_saved_half_way_is_resumed_bit_for_bit(
     expected = np.asarray(state.learners.actor.policy.trunk.layers[0].weight)
     found = tensors_of(run.path)["learners.actor.policy.trunk.layers.0.weight"]
     np.testing.assert_array_equal(found, expected)
+
+
+def test_steps_beyond_32_bits_are_saved_and_resumed_exactly(tmp_path: Path) -> None:
+    before, goal = 2**32 - 50, 2**32 + 100
+    trainer = small_trainer(seeds=(0,), num_steps=goal)
+    fresh = trainer.start()
+    learners = with_steps(fresh.learners, count_of(np.array([before])))
+    state = replace(fresh, learners=learners, num_transitions=(before,))
+    run = uphill.save(trainer, state, tmp_path / "run")
+    run = uphill.resume(run.path, quiet=True, episodes=2)
+    (steps,) = run.summary()["steps"]
+    assert goal <= steps < goal + 32
+    assert [int(row["steps"]) for row in rows_of(run.path)] == [steps]
+    learner = take(run.learners, 0)
+    assert (int(learner.num_wraps) << 32) + int(learner.num_transitions) == steps
+    assert "learners.num_transitions" in tensors_of(run.path)
+    assert f"{steps:,}" in run.report(films=False).read_text()
 
 
 def test_nothing_is_measured_that_nobody_asked_for(trained: tuple[Trainer, Any, list]) -> None:

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import equinox as eqx
 import gymnasium
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
+import python_envs
 import uphill
-from small_runs import rows_of, small_ppo, small_vpg, tensors_of, train_small
+from small_runs import contents_of, rows_of, small_ppo, small_vpg, tensors_of, train_small
 from uphill.envs.worlds import WORLDS
 from uphill.envs.worlds.cartpole import CartPole
 from uphill.errors import UphillError
@@ -22,6 +26,7 @@ from uphill.parts import Adam, Algorithm
 from uphill.runs.checkpoint import read_manifest
 from uphill.sessions import evaluations, keeping, launch, session
 from uphill.sessions.interrupts import Interrupted
+from uphill.training.guard import LOSSES
 from uphill.training.trainer import iterate
 
 
@@ -156,6 +161,77 @@ def test_nan_reward_of_a_compiled_world_is_named_and_the_last_checkpoint_stays(
     assert 1 <= assert_whole(tmp_path / "run") <= update
 
 
+class Drawn(eqx.Module):
+    inner: Any
+    fate: Any
+
+
+@dataclass(frozen=True)
+class Rare(CartPole):
+    """CartPole, of whose episodes one in a hundred ends in a reward whose square is infinite."""
+
+    def initial(self, key: Any) -> Any:
+        fate, inner = jax.random.split(key)
+        return Drawn(super().initial(inner), jax.random.uniform(fate))
+
+    def transition(self, state: Any, action: Any, key: Any) -> Any:
+        return Drawn(super().transition(state.inner, action, key), state.fate)
+
+    def observation(self, state: Any) -> Any:
+        return super().observation(state.inner)
+
+    def reward(self, state: Any, action: Any, next_state: Any) -> Any:
+        is_bad = (state.fate > 0.99) & super().terminated(next_state.inner)
+        return jnp.where(is_bad, 3e38, 1.0)
+
+    def terminated(self, state: Any) -> Any:
+        return super().terminated(state.inner)
+
+
+def test_a_seed_stops_alone_and_a_resumed_run_stops_it_in_the_same_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(WORLDS, "Rare-v0", Rare(500, 475.0))
+    keywords: dict[str, Any] = {"env": "Rare-v0", "seeds": 4, "steps": 1_000}
+    run = train_small(tmp_path / "run", quiet=False, **keywords)
+    said = " ".join(capsys.readouterr().err.split())
+    summary = run.summary()
+    stopped = [s for s, why in enumerate(summary["not_finite"]) if why]
+    assert 0 < len(stopped) < 4
+    for s in range(4):
+        path = run.path / "not_finite" / f"seed{s}.safetensors"
+        assert path.exists() == (s in stopped)
+        if s not in stopped:
+            assert summary["steps"][s] >= 1_000
+            continue
+        why = summary["not_finite"][s]
+        assert summary["steps"][s] == why["steps"] < 1_000
+        assert load_file(path)["reward"].max() > 1e38
+        assert why["quantity"] in LOSSES
+        update = f"in update {why['update']} (seed {s}): {why['quantity']} is not finite."
+        assert f"Learning diverged {update}" in said
+        assert f"Seed {s} stops there, and the others go on." in said
+    assert np.isfinite(run.evaluation["deterministic"]["per_seed"]).all()
+    assert "stopped, and the policy is that of before" in run.report(films=False).read_text()
+    (run.path / "report.html").unlink()
+
+    def interrupted(trainer: Any, state: Any, every: int) -> Iterator[Any]:
+        for after, rows in iterate(trainer, state, every, seconds=0.0):
+            yield after, rows
+            if after.stops:  # it is in the checkpoint, and its file is there
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(session, "iterate", interrupted)
+    with pytest.raises(Interrupted):
+        train_small(tmp_path / "cut", **keywords)
+    monkeypatch.setattr(session, "iterate", iterate)
+    cut = uphill.resume(tmp_path / "cut", quiet=True, episodes=4)
+    expected, found = contents_of(run.path), contents_of(cut.path)
+    assert sorted(found) == sorted(expected)
+    for name, content in expected.items():
+        assert found[name] == content, name
+
+
 def test_learning_that_diverges_is_told_and_the_last_checkpoint_stays(tmp_path: Path) -> None:
     # One update leaves finite weights of 1e30; the next one overflows.
     algorithm = small_ppo(optimizer=Adam(learning_rate=1e30), num_epochs=1, num_minibatches=1)
@@ -230,6 +306,21 @@ def test_python_environment_that_breaks_is_named_and_the_last_checkpoint_stays(
     assert assert_whole(tmp_path / "run") >= 1
 
 
+def test_a_process_that_ends_loses_nothing_that_was_learned(tmp_path: Path) -> None:
+    run, fatal = tmp_path / "run", {"end": "exit", "episode": 8}
+    asked: dict[str, Any] = {"steps": 400, "is_async": True, "step_timeout": 1000.0}
+    words = r"^Fatal, at step \d+ of each environment, lost environment .*: it ended itself in step"
+    with pytest.raises(UphillError, match=words) as caught:
+        train_small(run, env=python_envs.Fatal, env_kwargs=fatal, **asked)
+    saved = read_manifest(run / "checkpoint", "latest").facts.num_updates
+    assert saved >= 1
+    assert str(caught.value).endswith(f"`uphill.resume('{run}', env=…)` goes on from there.")
+    mended = python_envs.Mended
+    more = uphill.resume(run, env=mended, episodes=1, quiet=True, step_timeout=2000)
+    assert more.summary()["steps"][0] >= 400
+    assert more.experiment.step_timeout == 2000.0
+
+
 def test_non_finite_observation_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @dataclass(frozen=True)
     class Infinite(CartPole):
@@ -290,8 +381,8 @@ def test_best_learners_are_those_of_the_best_logging_point(
     assert facts.best_scores == (5.0, 9.0)
     steps = [int(row["steps"]) for row in rows_of(run.path) if row["evaluation/episode_return"]]
     assert facts.best_steps == (steps[2], steps[1])  # rows of both seeds, in turn
-    assert facts.best_steps[1] < facts.best_steps[0] < facts.num_transitions[0]
-    assert 0 < facts.best_seconds[1] < facts.best_seconds[0] < facts.seconds
+    assert facts.best_steps[1] < facts.best_steps[0] == facts.num_transitions[0]
+    assert 0 < facts.best_seconds[1] < facts.best_seconds[0] == facts.seconds
     assert [uphill.load(run, checkpoint="best").moment(s)[0] for s in (0, 1)] == [*facts.best_steps]
     column = [row["evaluation/episode_return"] for row in rows_of(run.path)]
     assert [float(x) for x in column if x] == [1.0, 9.0, 5.0, 2.0, 3.0, 3.0]

@@ -1,5 +1,7 @@
 """The trainer: what is learned depends on seeds and updates, never on chunks or company."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import numpy as np
@@ -12,7 +14,8 @@ from uphill.envs.alterations import Alterations
 from uphill.envs.make import choose
 from uphill.envs.worlds import WORLDS
 from uphill.errors import UphillError
-from uphill.learning.learner import take
+from uphill.learning.counting import count_of
+from uphill.learning.learner import take, with_steps
 from uphill.parts import GAE, SGD, Adam, Episodes, Steps, ValueFunction
 from uphill.parts.algorithms import a2c, ppo, reinforce
 from uphill.policies.policy import NetworkSettings, PolicySettings
@@ -174,10 +177,46 @@ def test_whole_episodes_that_no_memory_holds_are_refused():
     Trainer(endless, small_ppo(), (0,), 1000)
 
 
-@pytest.mark.parametrize("num_steps", [0, -3, 2**32])
+@pytest.mark.parametrize("num_steps", [0, -3, 2**53 + 1])
 def test_steps_must_fit_a_counter(num_steps):
     with pytest.raises(UphillError, match=rf"steps is {num_steps}"):
         Trainer(choose("CartPole-v1"), small_ppo(), (0,), num_steps)
+
+
+def test_more_updates_than_their_numbers_have_bits_for_are_refused():
+    one_step = ppo(sampling=Steps(1, 1), num_epochs=1, num_minibatches=1, scale_advantages="none")
+    with pytest.raises(UphillError, match=r"more than 2,147,483,647 updates.*envs=2"):
+        Trainer(choose("CartPole-v1"), one_step, (0,), 10**10)
+    Trainer(choose("CartPole-v1"), small_ppo(), (0,), 10**10)
+
+
+@pytest.mark.parametrize("backend", ["compiled", "envpool", "gymnasium"])
+def test_steps_beyond_32_bits_are_counted_exactly(backend):
+    """One seed passes 2³² on the way, and another has them behind it."""
+    algorithm = a2c(
+        sampling=Steps(4, 8), policy=SMALL, optimizer=Adam("linear:1e-2:0"), uniform_mixture=0.1
+    )
+    goal = 10**10
+    trainer = Trainer(choose("CartPole-v1", backend), algorithm, (0, 1), goal)
+    fresh, before = trainer.start(), (2**32 - 40, goal - 100)
+    state = replace(
+        fresh,
+        learners=with_steps(fresh.learners, count_of(np.array(before))),
+        num_transitions=before,
+    )
+    done = np.array(before)
+    for _ in range(8):
+        state, rows = trainer.advance(state, 1)
+        # The second stops at the first update that reaches them.
+        assert rows["updated"][0].tolist() == [1, done[1] < goal]
+        done += rows["num_transitions"][0]
+        assert state.num_transitions == tuple(done)
+        words = state.learners.steps
+        found = [(int(h) << 32) + int(low) for h, low in zip(*words, strict=True)]
+        assert found == done.tolist()
+    assert done[0] > 2**32 + 100
+    assert goal <= done[1] < goal + 32
+    trainer.close()
 
 
 @pytest.mark.parametrize("backend", ["envpool", "gymnasium"])

@@ -3,7 +3,7 @@ default. Help and suggestions are made from them."""
 
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -39,13 +39,16 @@ class Flag:
         return not self.spellings[0].startswith("-")
 
 
-def option_flags(kind: type) -> list[Flag]:
-    """The arguments that a dataclass of options describes."""
+NOTHING: Mapping[str, Any] = types.MappingProxyType({})
+
+
+def option_flags(kind: type, defaults: Mapping[str, Any] = NOTHING) -> list[Flag]:
+    """The arguments that a dataclass of options describes; `defaults` are other ones."""
     said, hints = sentences(kind), typing.get_type_hints(kind, include_extras=True)
     found = []
     for field in fields(kind):
         hint, *notes = _unwrapped(hints[field.name])
-        about, default = said.get(field.name, ""), field.default
+        about, default = said.get(field.name, ""), defaults.get(field.name, field.default)
         name = next((n.name for n in notes if getattr(n, "name", None)), None)
         name = name or field.name.replace("_", "-")
         if _POSITIONAL in notes:

@@ -63,6 +63,11 @@ def _show(result: dict[str, Any], has_films: bool = True) -> None:
         who = f"{len(lost)} of {count(len(result['diverged']), 'seed')}"
         grew = f"the largest weight of the {worst['network']} grew to {number(worst['largest'])}"
         _line("diverged", f"{who}: {grew}")
+    if lost := [x for x in result["not_finite"] if x]:
+        who = f"{len(lost)} of {count(len(result['not_finite']), 'seed')}"
+        first = min(lost, key=lambda x: x["steps"])
+        what = f"{first['quantity']} was not finite in update {first['update']:,}"
+        _line("stopped", f"{who}: {what}; the policy is that of before")
     trained, compiling = duration(result["seconds"]), duration(result["compile_seconds"])
     each, all_seeds = (" each", " of all seeds") if result["seeds"] > 1 else ("", "")
     _line(

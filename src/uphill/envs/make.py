@@ -1,6 +1,7 @@
 """Which backend runs an environment, and why."""
 
 import importlib.util
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -40,6 +41,7 @@ class EnvironmentChoice:
     env_kwargs: dict[str, Any]
     is_async: bool = False
     alterations: Alterations = UNALTERED
+    step_timeout: float | None = None
 
     @property
     def name(self) -> str:
@@ -59,6 +61,7 @@ def choose(
     env_kwargs: dict[str, Any] | None = None,
     is_async: bool = False,
     alterations: Alterations = UNALTERED,
+    step_timeout: float | None = None,
 ) -> EnvironmentChoice:
     """Pick the fastest backend that has exactly this environment, or check the one asked for.
 
@@ -84,7 +87,29 @@ def choose(
         chosen, reason = _pick(env, env_kwargs)
     else:
         chosen, reason = _insist(env, backend, env_kwargs)
-    return EnvironmentChoice(env, chosen, reason, env_kwargs, is_async, alterations)
+    _check_step_timeout(step_timeout, chosen, is_async)
+    return EnvironmentChoice(env, chosen, reason, env_kwargs, is_async, alterations, step_timeout)
+
+
+def _check_step_timeout(seconds: float | None, backend: Backend, is_async: bool) -> None:
+    """Raises:
+    UphillError: if it is no time, or nobody could end a step that takes longer.
+    """
+    if seconds is None:
+        return
+    if not 0 < seconds < math.inf:
+        raise UphillError(f"step_timeout is {seconds:g}: use a number above 0, or leave it out.")
+    if backend != "gymnasium":
+        raise UphillError(
+            f"step_timeout is {seconds:g}, and the environment runs with {backend}, which nobody "
+            f"could end: leave it out, or add {option('backend', 'gymnasium')} and "
+            f"{option('is_async', True)}."
+        )
+    if not is_async:
+        raise UphillError(
+            f"step_timeout is {seconds:g}, and only a process of its own can be ended: add "
+            f"{option('is_async', True)}."
+        )
 
 
 def _check_one_limit(env_kwargs: dict[str, Any], alterations: Alterations) -> None:
@@ -314,7 +339,7 @@ def make_env(
         choice.env, choice.env_kwargs, choice.name, choice.alterations
     )
     vector = gymnasium_backend.make_vector(
-        python.factory, len(lane_seeds), choice.is_async, choice.name
+        python.factory, len(lane_seeds), choice.is_async, choice.name, choice.step_timeout
     )
     limit, threshold = python.max_episode_steps, python.reward_threshold
     many = HostEnvironment(

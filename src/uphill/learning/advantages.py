@@ -30,7 +30,8 @@ def make_batch(
         known = target if estimator.is_learned else returns
         metrics["value/explained_variance"] = explained_variance(known, seen.value, seen.mask)
     t, scale = trajectory, learner.scales.deviation
-    rows = (seen.features, t.action, t.log_prob, advantage, target / scale, seen.mask)
+    own = target / (scale * baseline.unit(learner.parts.baseline))
+    rows = (seen.features, t.action, t.log_prob, advantage, own, seen.mask)
     return batch_of(t, (*rows, learned / scale if estimator.is_learned else None)), metrics
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int, PyTree, UInt32
 
 from uphill.errors import UphillError
+from uphill.learning.counting import Count
 from uphill.learning.scales import Scales, fresh_scales
 from uphill.parts import Algorithm
 from uphill.parts.baselines import Baseline
@@ -43,6 +44,18 @@ class Learner(eqx.Module):
     scales: Scales
     num_updates: Int[Array, ""]
     num_transitions: UInt32[Array, ""]
+    num_wraps: UInt32[Array, ""]
+    """how often `num_transitions` has passed 2³², and begun again at 0"""
+
+    @property
+    def steps(self) -> Count:
+        """All transitions that it has learned from."""
+        return Count(self.num_wraps, self.num_transitions)
+
+
+def with_steps(learner: Learner, steps: Count) -> Learner:
+    """The learner with these counted."""
+    return eqx.tree_at(lambda x: (x.num_transitions, x.num_wraps), learner, (steps.low, steps.high))
 
 
 def make_learner(
@@ -79,6 +92,7 @@ def make_learner(
         jax.tree.map(lambda x: narrow_on_host(np.asarray(x)), parts),
         fresh_scales(algorithm),
         np.zeros((), np.int32),
+        np.zeros((), np.uint32),
         np.zeros((), np.uint32),
     )
 
@@ -136,6 +150,19 @@ def stack(learners: list[Learner]) -> Learner:
 def take(stacked: Any, index: int) -> Any:
     """One seed's part of anything that is stacked over seeds."""
     return jax.tree.map(lambda x: x[index], stacked)
+
+
+def seeds_where(condition: Any, yes: Any, no: Any) -> Any:
+    """Of two trees that are stacked over seeds, the one or the other for each seed; on the host,
+    and outside of any program."""
+
+    def one(yes: Any, no: Any) -> Any:
+        where = np.reshape(condition, (-1, *[1] * (np.ndim(no) - 1)))
+        if jnp.issubdtype(no.dtype, jax.dtypes.prng_key):
+            return jnp.where(where, yes, no)
+        return np.where(where, np.asarray(yes), np.asarray(no))
+
+    return jax.tree.map(one, yes, no)
 
 
 def select(condition: Array, yes: Any, no: Any) -> Any:

@@ -21,6 +21,7 @@ from uphill.learning.learner import (
     joint_model,
     select,
     with_model,
+    with_steps,
 )
 from uphill.learning.objective import Metrics, mean_kl
 from uphill.learning.problem import problem_of
@@ -53,6 +54,7 @@ def update(
         learner.scales.seen(trajectory, algorithm.estimator.gamma),
         learner.num_updates,
         learner.num_transitions,
+        learner.num_wraps,
     )
     after = _unless_only_measuring(algorithm, after, learner, batch)
     return _counted(after, trajectory), metrics | value_metrics
@@ -196,6 +198,7 @@ def _unless_only_measuring(
     """
     normalizer = before.actor.normalizer
     counts = before.scales.counts + ([] if normalizer is None else [normalizer.count])
+    counts += algorithm.baseline.counts(before.parts.baseline)
     has_learned: list[Any] = [jnp.asarray(count) > 0 for count in counts]
     if algorithm.sampling.may_count_nothing:
         has_learned.append(batch.mask.any())
@@ -214,7 +217,8 @@ def _unless_only_measuring(
         (before.actor.policy, kept),
     )
     actor = Actor(policy, after.actor.normalizer, after.actor.encoding)
-    return Learner(actor, parts, after.scales, after.num_updates, after.num_transitions)
+    counters = after.num_updates, after.num_transitions, after.num_wraps
+    return Learner(actor, parts, after.scales, *counters)
 
 
 def _counted(learner: Learner, trajectory: Trajectory) -> Learner:
@@ -224,8 +228,5 @@ def _counted(learner: Learner, trajectory: Trajectory) -> Learner:
         encoded = actor.encoding.encode(trajectory.observation)
         seen = actor.normalizer.seen(encoded, trajectory.mask)
         learner = eqx.tree_at(lambda x: x.actor.normalizer, learner, seen)
-    counters = (
-        learner.num_updates + 1,
-        learner.num_transitions + trajectory.mask.sum(dtype=jnp.uint32),
-    )
-    return eqx.tree_at(lambda x: (x.num_updates, x.num_transitions), learner, counters)
+    learner = with_steps(learner, learner.steps.plus(trajectory.mask.sum(dtype=jnp.uint32)))
+    return eqx.tree_at(lambda x: x.num_updates, learner, learner.num_updates + 1)

@@ -13,6 +13,7 @@ from uphill.parts.action_value import ActionValue as ActionValue
 from uphill.parts.algorithm import Algorithm as Algorithm
 from uphill.parts.baselines import Baseline as Baseline
 from uphill.parts.baselines import BatchMean as BatchMean
+from uphill.parts.baselines import ConstantValue as ConstantValue
 from uphill.parts.baselines import LeaveOneOut as LeaveOneOut
 from uphill.parts.baselines import NoBaseline as NoBaseline
 from uphill.parts.baselines import RunningMean as RunningMean

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray, PyTree
 
+from uphill.batch import Batch
 from uphill.parts.checks import check_below_one, require
 from uphill.parts.part import Part, Setup
 from uphill.parts.seen import Seen, Served
@@ -51,8 +52,16 @@ class Baseline(Part):
         raise NotImplementedError
 
     def target(self, seen: Seen, returns: Float[Array, "T N"], gamma: Scalar) -> Array:
-        """What it learns; the batch holds it, in units of the returns' deviation."""
+        """What it learns; the batch holds it, in units of the returns' deviation and of its own."""
         return returns
+
+    def unit(self, state: PyTree) -> Scalar:
+        """What it divides its target by, for networks that see numbers of about 1."""
+        return 1.0
+
+    def counts(self, state: PyTree) -> list[Array]:
+        """Samples that this unit was made from: while there are none, a batch only measures."""
+        return []
 
     @property
     def is_joint(self) -> bool:
@@ -147,11 +156,49 @@ class RunningMean(Baseline):
         return seen.deviation * state[0]
 
     def learned(self, state: Array, served: Served, key: PRNGKeyArray) -> Float[Array, "2"]:
-        batch = served.batch
-        mean, weight = state
-        new = masked_mean(batch.target, batch.mask)
-        after = jnp.stack(update_running_mean(mean, weight, new, self.decay))
-        return jnp.where(batch.mask.any(), after, state)  # nothing is no return of 0
+        return _faded(state, served.batch, self.decay)
+
+
+class ConstantValue(Baseline):
+    """V(s) is the same for every state: the mean return of the batches before this one. It is
+    subtracted, and stands for what comes after a cut: REINFORCE in windows, with GAE of λ = 1.
+
+    Half of what Tianshou calls return standardisation; the other half is normalize_rewards.
+
+    Reference: Weng et al. (2022), https://jmlr.org/papers/v23/21-1127.html
+    """
+
+    has_value: ClassVar[bool] = True
+
+    decay: Scalar = 0.9
+    """Weight of what was known when a new batch comes."""
+
+    def __check_init__(self) -> None:
+        check_below_one(decay=self.decay)
+
+    def init(self, setup: Setup, generator: np.random.Generator) -> Float[np.ndarray, "2"]:
+        """The mean, and the weight of what it was made from."""
+        return np.zeros(2, np.float32)
+
+    def value(
+        self, state: Array, policy: Policy, features: Float[Array, "*batch D"]
+    ) -> Float[Array, "*batch"]:
+        return jnp.full(features.shape[:-1], state[0])
+
+    def __call__(self, state: Array, seen: Seen, returns: Array) -> Float[Array, "T N"]:
+        assert seen.value is not None
+        return seen.value
+
+    def learned(self, state: Array, served: Served, key: PRNGKeyArray) -> Float[Array, "2"]:
+        return _faded(state, served.batch, self.decay)
+
+
+def _faded(state: Array, batch: Batch, decay: Scalar) -> Float[Array, "2"]:
+    """The running mean and its weight after a batch."""
+    mean, weight = state
+    new = masked_mean(batch.target, batch.mask)
+    after = jnp.stack(update_running_mean(mean, weight, new, decay))
+    return jnp.where(batch.mask.any(), after, state)  # nothing is no return of 0
 
 
 class TimeMean(Baseline):

@@ -74,6 +74,13 @@ def called_elsewhere(name: str) -> Sequence[str]:
     return _BY_NAME.get(name.rpartition(".")[2], ())
 
 
+def field_meant(name: str, fields: Collection[str]) -> str | None:
+    """Which field of a part someone may mean who writes another name, if any looks so."""
+    theirs = [target.rpartition(".")[2] for target in called_elsewhere(name)]
+    likely = [field for field in theirs if field in fields] or _alike(name, fields)
+    return likely[0] if likely else None
+
+
 def _alike(name: str, known: Iterable[str]) -> list[str]:
     """The settings that look like it, as a whole or in their last word: the best ones only."""
     last = name.rpartition(".")[2]

@@ -21,7 +21,7 @@ class Memory(eqx.Module):
     terminated: Bool[Array, " C"]
     reward_to_go: Float[Array, " C"]
     count: UInt32[Array, ""]
-    """transitions seen so far"""
+    """transitions seen so far; from 2³¹ on fewer, by a multiple of C"""
 
 
 def empty_memory(capacity: int, num_features: int) -> Memory:
@@ -51,4 +51,6 @@ def with_transitions(memory: Memory, rows: PyTree[Array], mask: Bool[Array, "T N
         memory.reward_to_go,
     )
     written = jax.tree.map(write, old, rows)
-    return Memory(*written, count=memory.count + valid.sum(dtype=jnp.uint32))
+    count = memory.count + valid.sum(dtype=jnp.uint32)
+    is_small = count < np.uint32(2**31)
+    return Memory(*written, count=jnp.where(is_small, count, capacity + count % capacity))

@@ -9,7 +9,8 @@ NAMES: dict[str, tuple[str, ...]] = {
         "ActionValue",
     ),
     "Baseline": (
-        *("NoBaseline", "BatchMean", "RunningMean", "TimeMean", "LeaveOneOut", "ValueFunction"),
+        *("NoBaseline", "BatchMean", "RunningMean", "TimeMean", "LeaveOneOut", "ConstantValue"),
+        "ValueFunction",
     ),
     "Surrogate": ("ScoreFunction", "ImportanceRatio", "ClippedRatio", "KLPenalty"),
     "GradientOptimizer": GRADIENT_OPTIMIZERS,

@@ -26,7 +26,9 @@ from uphill.parts.optimizers import GradientOptimizer, as_optimizer
 from uphill.parts.part import Setup
 from uphill.parts.seen import Seen, Served
 from uphill.policies.policy import Critic, NetworkSettings, Policy, make_critic, values
+from uphill.theory.moments import Moments, batch_moments, merge
 from uphill.theory.returns import following, lambda_return, one_step_return
+from uphill.theory.scaling import deviation, fresh_scale
 from uphill.trajectory import Array, Scalar
 
 _TARGETS = ("estimator", "monte-carlo", "td", "lambda")
@@ -45,11 +47,13 @@ class Replay(eqx.Module):
 
 
 class ValueState(eqx.Module):
-    """V; the state of its own optimiser, and its memory, if it has them."""
+    """V; the state of its own optimiser, its memory, and its scale, if it has them."""
 
     critic: Critic
     optimizer: PyTree
     memory: Memory | None
+    targets: Moments | None = None
+    """of all that it was fitted to, where these are scaled"""
 
 
 class ValueFunction(Baseline):
@@ -70,6 +74,9 @@ class ValueFunction(Baseline):
     episode), td (r + γ V(s')) or lambda (the λ-return)."""
     lam: Scalar = 0.95
     """λ of the λ-return as the target."""
+    scale_targets: bool = eqx.field(static=True, default=False)
+    """Divide targets by their running deviation, and multiply what the network says by it; the
+    first batch only measures. Unlike normalize_rewards it leaves the advantages as they are."""
     coefficient: Scalar = 0.5
     """Weight of (V − G)² in the joint loss."""
     optimizer: GradientOptimizer | None = eqx.field(converter=as_optimizer, default=None)
@@ -84,7 +91,8 @@ class ValueFunction(Baseline):
         memory = None
         if self.replay is not None:
             memory = empty_memory(self.replay.capacity, setup.encoding.size)
-        return ValueState(critic, own, memory)
+        moments = fresh_scale(1).moments if self.scale_targets else None
+        return ValueState(critic, own, memory, moments)
 
     def networks(self, state: ValueState) -> Critic:
         return state.critic
@@ -94,7 +102,7 @@ class ValueFunction(Baseline):
     def value(
         self, state: ValueState, policy: Policy, features: Float[Array, "*batch D"]
     ) -> Float[Array, "*batch"]:
-        return values(policy, state.critic, features)
+        return self.unit(state) * values(policy, state.critic, features)
 
     def __call__(self, state: ValueState, seen: Seen, returns: Array) -> Float[Array, "T N"]:
         assert seen.value is not None
@@ -114,6 +122,13 @@ class ValueFunction(Baseline):
             return one_step_return(*bootstrapped(seen), gamma, length)
         return lambda_return(*bootstrapped(seen), gamma, self.lam, length)
 
+    def unit(self, state: ValueState) -> Scalar:
+        """σ of all targets so far; 1 unless they are scaled."""
+        return 1.0 if state.targets is None else jnp.asarray(deviation(state.targets))
+
+    def counts(self, state: ValueState) -> list[Array]:
+        return [] if state.targets is None else [jnp.asarray(state.targets.count)]
+
     @property
     def is_joint(self) -> bool:
         return self.optimizer is None
@@ -123,7 +138,7 @@ class ValueFunction(Baseline):
 
     def joined(self, state: ValueState, networks: Critic | None) -> ValueState:
         critic = state.critic if networks is None else networks
-        return ValueState(critic, state.optimizer, state.memory)
+        return ValueState(critic, state.optimizer, state.memory, state.targets)
 
     def objective(
         self, networks: Critic, features: Array, hidden: Array, target: PerSample
@@ -141,11 +156,18 @@ class ValueFunction(Baseline):
             else:
                 gradient = self._from_memory(memory, served, jax.random.fold_in(key, 1))
             critic, own = descend(self.optimizer, self.num_steps, gradient, critic, own)
-        return ValueState(critic, own, memory)
+        return ValueState(critic, own, memory, self._measured(state, served.batch))
 
     def unlearned(self, before: ValueState, after: ValueState) -> ValueState:
-        """The networks of before; what was remembered stays."""
-        return ValueState(before.critic, before.optimizer, after.memory)
+        """The networks of before; what was remembered and measured stays."""
+        return ValueState(before.critic, before.optimizer, after.memory, after.targets)
+
+    def _measured(self, state: ValueState, batch: Batch) -> Moments | None:
+        """The moments of the targets, those of a batch included."""
+        if state.targets is None:
+            return None
+        targets = self.unit(state) * batch.target
+        return merge(state.targets, batch_moments(targets[..., None], batch.mask))
 
     def _from_memory(self, memory: Memory, served: Served, key: PRNGKeyArray) -> Any:
         """The gradient on transitions drawn from the memory, others at each step.
@@ -188,6 +210,12 @@ class ValueFunction(Baseline):
             repr(self.targets),
             "a memory holds single transitions, from which only td or monte-carlo can be had",
         )
+        require(
+            self.replay is None or not self.scale_targets,
+            "scale_targets",
+            True,
+            "a memory would mix targets of different scales, so leave it out, or the replay",
+        )
 
     def _check_optimizer(self) -> None:
         is_own = self.optimizer is not None
@@ -226,6 +254,13 @@ class ValueFunction(Baseline):
                 True,
                 "a memory would mix rewards of different scales, so leave it out, or the replay",
             )
+        require(
+            not (self.scale_targets and algorithm.normalize_returns),
+            "scale_targets",
+            True,
+            "targets are in units of the returns' deviation already, so leave it out, or "
+            "normalize_returns",
+        )
 
 
 def _errors(critic: Critic, samples: Batch) -> Float[Array, " B"]:

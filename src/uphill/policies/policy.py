@@ -72,6 +72,10 @@ class NetworkSettings(eqx.Module):
             raise UphillError(f"hidden is {self.hidden}: every layer needs at least 1 unit.")
 
 
+def _is_finite(x: object) -> bool:
+    return isinstance(x, int | float | np.number) and math.isfinite(x)
+
+
 class PolicySettings(NetworkSettings):
     """The policy's network, what its outputs mean, and how it explores at first."""
 
@@ -85,16 +89,22 @@ class PolicySettings(NetworkSettings):
     )
     """Distribution over continuous actions: gaussian (clipped to the bounds), tanh-gaussian
     (squashed into them) or beta."""
+    head_gain: float = eqx.field(static=True, default=0.01)
+    """Gain of the last layer's orthogonal weights before training: with little, what the policy
+    does at first hardly depends on the observation."""
     action_bounds: tuple[float, float] | None = eqx.field(
         static=True, converter=_pair, default=None
     )
     """Least and greatest number of continuous actions whose space has infinite bounds."""
 
     def __check_init__(self) -> None:
-        is_number = isinstance(self.initial_log_std, int | float | np.number)
-        if not is_number or not math.isfinite(self.initial_log_std):
+        if not _is_finite(self.initial_log_std):
             raise UphillError(
                 f"initial_log_std is {self.initial_log_std!r}: use a finite number, 0 for σ = 1."
+            )
+        if not _is_finite(self.head_gain) or self.head_gain < 0:
+            raise UphillError(
+                f"head_gain is {self.head_gain!r}: use a finite number that is 0 or more."
             )
         if self.log_std not in ("free", "head", "network"):
             raise UphillError(f"log_std is {self.log_std!r}: choose free, head or network.")
@@ -222,7 +232,7 @@ def make_policy(
     generator: np.random.Generator,
     network: NetworkFactory | None = None,
 ) -> Policy:
-    """A policy that starts close to uniform, since its last layer is small.
+    """A policy that starts close to uniform where its last layer is small (`head_gain`).
 
     Raises:
         UphillError: if the settings don't fit the observations, or `network` can't be a trunk.
@@ -230,7 +240,7 @@ def make_policy(
     Reference: Andrychowicz et al. (2021), https://arxiv.org/abs/2006.05990
     """
     trunk, num_hidden = make_trunk(settings, encoding, generator, network)
-    head = linear(num_hidden, action_kind.num_parameters, 0.01, generator)
+    head = linear(num_hidden, action_kind.num_parameters, settings.head_gain, generator)
     outputs = action_kind.num_log_std
     if not outputs:
         return Policy(trunk, head, None, action_kind)
@@ -240,7 +250,7 @@ def make_policy(
     own = None
     if settings.log_std == "network":
         own, num_hidden = make_trunk(settings, encoding, generator, network)
-    of_std = linear(num_hidden, outputs, 0.01, generator)
+    of_std = linear(num_hidden, outputs, settings.head_gain, generator)
     of_std = eqx.tree_at(lambda layer: layer.bias, of_std, start)
     return Policy(trunk, head, of_std if own is None else Network(own, of_std), action_kind)
 

@@ -1,7 +1,8 @@
 """Checkpoints: safetensors and JSON, written atomically, checked by a checksum, never executed.
 
-`latest.json` names the tensors file that belongs to it and the file's SHA-256. It is replaced in
-one step, after the tensors are safely on disk, so whatever happens there is a whole checkpoint.
+`latest.json` names the tensors file that belongs to it and the file's SHA-256, by which that is
+called. It is replaced in one step, after the tensors are safely on disk, so whatever happens there
+is a whole checkpoint.
 """
 
 import hashlib
@@ -27,14 +28,19 @@ from uphill.runs.files import (
     to_tensors,
 )
 from uphill.runs.folder import Folder, mend_of
+from uphill.runs.machine import Machine, Moved
 from uphill.runs.milestones import Milestone, Tracked
 from uphill.runs.older import renamed
+from uphill.training.guard import NotFinite
 from uphill.words import count, option
 
+WRAPS = "learners.num_wraps"
+"""Not among a checkpoint's tensors: its JSON has whole counts."""
 FORMAT = 2
 READABLE = (1, 2)
 """Formats that can be read: `older.py` knows those before today's."""
-_PLAIN_NAME = re.compile(r"[a-z]+-\d+-[0-9a-f]{16}\.safetensors")
+# Of earlier versions it has a number, too: the updates when it was written.
+_PLAIN_NAME = re.compile(r"[a-z]+-(\d+-)?[0-9a-f]{16}\.safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +70,10 @@ class History:
     functions; a checkpoint that was written before there was this field has none"""
     diverged: tuple[Divergence | None, ...] = ()
     """per seed: what was seen of learning that diverged"""
+    not_finite: tuple[NotFinite | None, ...] = ()
+    """per seed: why it stopped, if it did; empty where none has"""
+    moved: tuple[Moved, ...] = ()
+    """where it was trained before it went on elsewhere, in order"""
 
     @property
     def steady_seconds(self) -> float:
@@ -82,10 +92,11 @@ class Standing(History):
     action_kind: ActionKind
     reward_threshold: float | None
     metrics_offset: int
-    """length of `metrics.csv` in bytes"""
+    """length of `metrics.csv` in bytes; 0 in `best`, from which no training goes on"""
     stopped: bool
     """whether training ended before its steps were done"""
-    device: dict[str, str]
+    device: Machine
+    """where it was trained last"""
 
     def __post_init__(self) -> None:
         check_encoding(self.encoding)
@@ -98,6 +109,7 @@ class Standing(History):
         counters = (self.num_updates, self.metrics_offset, self.evaluated_at, *self.num_transitions)
         per_seed = (self.recent, self.best_scores, self.tracked)
         moments = (self.best_steps, self.best_seconds, self.diverged, *self.weights_at_first)
+        moments = (*moments, self.not_finite)
         pairs = [pair for recent in self.recent for pair in recent]
         if (
             min(counters) < 0
@@ -122,6 +134,13 @@ class Standing(History):
             "milestones.episode_return": [m.episode_return for m in self.milestones],
             "seconds": [self.seconds, self.compile_seconds, *self.best_seconds],
         }
+
+    @property
+    def steps_done(self) -> int:
+        """Transitions of the seed that has the fewest, of those that have not stopped."""
+        reasons = self.not_finite or (None,) * len(self.num_transitions)
+        pairs = zip(self.num_transitions, reasons, strict=True)
+        return min((n for n, why in pairs if why is None), default=min(self.num_transitions))
 
     @property
     def history(self) -> History:
@@ -154,9 +173,9 @@ def write_checkpoint(folder: Path, name: str, tree: PyTree, facts: Standing) -> 
     Raises:
         UphillError: if it can't be written; the last one is untouched then.
     """
-    content = to_tensors(tree)
+    content = to_tensors(tree, without=WRAPS)
     checksum = hashlib.sha256(content).hexdigest()
-    tensors = f"{name}-{facts.num_updates}-{checksum[:16]}.safetensors"
+    tensors = f"{name}-{checksum[:16]}.safetensors"
     manifest = encode(Manifest(FORMAT, tensors, checksum, facts))
     try:
         with Folder(folder.parent) as run, run.inner(folder.name) as inner:
@@ -211,5 +230,6 @@ def read_tensors(folder: Path, manifest: Manifest) -> dict[str, np.ndarray]:
     Raises:
         UphillError: if they are missing, truncated or altered.
     """
-    tensors = from_tensors(folder / manifest.tensors, manifest.sha256)
-    return renamed(tensors, manifest.format)
+    tensors = renamed(from_tensors(folder / manifest.tensors, manifest.sha256), manifest.format)
+    wraps = np.array([steps >> 32 for steps in manifest.facts.num_transitions], np.uint32)
+    return tensors | {WRAPS: wraps}

@@ -21,6 +21,7 @@ from jaxtyping import AbstractArray
 from uphill import parts
 from uphill.errors import UphillError
 from uphill.parts.changes import default_of
+from uphill.parts.meant import field_meant
 from uphill.parts.names import NAMES
 from uphill.parts.schedule import Constant, Schedule, Written, is_traced
 from uphill.runs.own_parts import (
@@ -32,6 +33,7 @@ from uphill.runs.own_parts import (
     transformation_name,
     type_name,
 )
+from uphill.words import among, listed
 
 _SCHEDULE = "a finite number, linear:START:END or cosine:START:END"
 
@@ -271,9 +273,11 @@ def part_of(part: type, fields: dict[str, Any], path: str = "", own: OwnParts = 
     """
     hints = typing.get_type_hints(part)
     whole, prefix = path or part.__name__, f"{path}." if path else ""
-    unknown = set(fields) - {f.name for f in dataclasses.fields(part)}
-    if unknown:
-        raise UphillError(f"{whole} has no field {', '.join(sorted(unknown))}.")
+    known = [f.name for f in dataclasses.fields(part)]
+    if unknown := sorted(set(fields) - set(known)):
+        near = field_meant(unknown[0], known)
+        mend = f"did you mean {near}?" if near else f"it has {listed(among(known))}."
+        raise UphillError(f"{whole} has no field {', '.join(unknown)}: {mend}")
     decoded = {name: decode(hints[name], x, prefix + name, own) for name, x in fields.items()}
     try:
         return part(**decoded)

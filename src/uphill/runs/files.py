@@ -141,10 +141,10 @@ def mend(path: Path) -> str:
     return advice
 
 
-def to_tensors(tree: PyTree) -> bytes:
+def to_tensors(tree: PyTree, without: str = "") -> bytes:
     """The contents of a safetensors file; tensors are named by their place in the tree."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return save({_name(path): np.asarray(_plain(leaf), order="C") for path, leaf in leaves})
+    named = {name: leaf for name, leaf in named_leaves(tree) if name != without}
+    return save({name: np.asarray(_plain(leaf), order="C") for name, leaf in named.items()})
 
 
 def from_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:

@@ -75,6 +75,7 @@ def environment_of(
         alterations_of(
             experiment, _wrappings(experiment.wrappers, wrappings_of(wrappers), allow_import)
         ),
+        experiment.step_timeout,
     )
     if is_imported and allow_import:
         remember(experiment.env)
@@ -131,13 +132,10 @@ def _wrappings(
                 f"The run's environment was wrapped in {text}: give that again, "
                 "uphill.load(run, wrappers=[…])."
             )
-        name = imported_name(text)
-        if again is None and name is not None and not may_import(name, allow_import):
-            raise UphillError(
-                f"The run's environment is wrapped in {text!r}, which imports the module "
-                f"{module_of(text)!r}: add {option('allow_import', True)} if you trust it."
-            )
+        if again is None:
+            check_may_wrap(text, allow_import)
         found.append(again or wrapping_of(text))
+        name = imported_name(text)
         if name is not None and allow_import:
             remember(name)
     if left:
@@ -146,6 +144,18 @@ def _wrappings(
             f"wrappers has {left[0].text}: the run's environment was {wrapped}, so leave it out."
         )
     return tuple(found)
+
+
+def check_may_wrap(text: str, allow_import: bool) -> None:
+    """Raises:
+    UphillError: if a file's wrapper would import a module that the user did not allow.
+    """
+    name = imported_name(text)
+    if name is not None and not may_import(name, allow_import):
+        raise UphillError(
+            f"The run's environment is wrapped in {text!r}, which imports the module "
+            f"{module_of(text)!r}: add {option('allow_import', True)} if you trust it."
+        )
 
 
 def other_limit(max_episode_steps: int | None) -> dict[str, Any]:

@@ -31,19 +31,20 @@ _MOST = 1000  # bytes that name a process
 
 
 class RunLock:
-    """Held while a process trains in a run directory.
+    """Held while a process trains in a run directory, or (`is_new`) in a folder that will be one.
 
     Raises:
         UphillError: on entering, if another process holds it, whom it names; or `run` is no run
             directory, or can't be written.
     """
 
-    def __init__(self, run: Path) -> None:
-        self._run = run
+    def __init__(self, run: Path, is_new: bool = False) -> None:
+        self._run, self._is_new = run, is_new
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> None:
-        check_is_run(self._run)
+        if not self._is_new:
+            check_is_run(self._run)
         try:
             while self._file is None:
                 with Folder(self._run) as folder:

@@ -222,6 +222,7 @@ class SavedRun:
         if evaluation and threshold is not None and evaluation["episodes"] >= SOLVED_OVER:
             solved = [x >= threshold for x in evaluation["deterministic"]["per_seed"]]
         diverged = facts.diverged or (None,) * self.experiment.seeds
+        not_finite = facts.not_finite or (None,) * self.experiment.seeds
         trained = max(facts.seconds - facts.compile_seconds, 1e-9)
         return {
             "run": str(self.path),
@@ -235,6 +236,7 @@ class SavedRun:
             "steps_per_second": sum(facts.num_transitions) / trained,
             "solved": solved,
             "diverged": [x and asdict(x) for x in diverged],
+            "not_finite": [x and asdict(x) for x in not_finite],
             "evaluation": evaluation,
         }
 

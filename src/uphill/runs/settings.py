@@ -36,6 +36,11 @@ class Options:
     """What runs the environment; the fastest that has it by default."""
     out: str | PathLike[str] | None = None
     """Run directory to make; by default one in ./runs."""
+    settings: str | PathLike[str] | None = None
+    """Start from the settings of another run, or of a file of JSON, in place of the preset: its
+    algorithm and steps, and what it changes of the same environment (docs/settings.md)."""
+    allow_import: bool = False
+    """Import the modules that those settings name: parts and wrappers of your own."""
     init_from: str | PathLike[str] | None = None
     """Fine-tune: start from the policy of another run's best seed, and from its value function if
     this run has one like it. The environment may be another one, of the same spaces."""
@@ -55,6 +60,9 @@ class Settings:
     """How many seeds to train at once; figures then come with an interval over seeds."""
     is_async: bool = False
     """Run Python environments in processes of their own (slow ones gain from it)."""
+    step_timeout: float | None = None
+    """Seconds that a step of an environment in a process of its own may take, or a reset: one that
+    takes longer ends the training, with what was learned saved."""
     max_episode_steps: int | None = None
     """Cut episodes off after so many steps, in place of the environment's own time limit."""
     wrappers: Sequence[str | Callable[[Any], Any]] = ()
@@ -82,15 +90,20 @@ Asked = TypeVar("Asked")
 T = TypeVar("T")
 
 
-def taken_as(kind: Callable[P, Asked]) -> Callable[[Callable[[Asked], T]], Callable[P, T]]:
+def taken_as(
+    kind: Callable[P, Asked], complete: Callable[[dict[str, Any]], dict[str, Any]] = dict
+) -> Callable[[Callable[[Asked], T]], Callable[P, T]]:
     """Has a function of one value be called with the fields of that value, a dataclass: they are
-    its signature, and stand in its docstring with their sentences."""
+    its signature, and stand in its docstring with their sentences. `complete` has the arguments
+    that were given, by name, and says all."""
 
     def decorate(function: Callable[[Asked], T]) -> Callable[P, T]:
         @wraps(function)
         def call(*arguments: P.args, **keywords: P.kwargs) -> T:
-            _check_arguments(function.__name__, inspect.signature(kind), arguments, keywords)
-            return function(kind(*arguments, **keywords))
+            accepted = inspect.signature(kind)
+            _check_arguments(function.__name__, accepted, arguments, keywords)
+            given = complete(accepted.bind(*arguments, **keywords).arguments)
+            return function(cast(Any, kind)(**given))
 
         result = inspect.signature(function).return_annotation
         signature = inspect.signature(kind).replace(return_annotation=result)

@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import numpy as np
 
-from uphill.learning.learner import Learner
+from uphill.learning.learner import Learner, seeds_where
 from uphill.policies.actor import Actor
 from uphill.runs.checkpoint import History
 from uphill.runs.divergence import divergence_of, largest_weights, told
@@ -15,6 +14,7 @@ from uphill.runs.experiment import Experiment
 from uphill.runs.metrics import summarize_window
 from uphill.runs.milestones import UNTRAINED, Milestone, Tracked, reached, take_in
 from uphill.sessions.callback import NOTHING, Answer
+from uphill.training.guard import NotFinite
 from uphill.training.rows import Rows, concatenate
 from uphill.training.state import TrainState
 
@@ -25,12 +25,22 @@ Recent = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
+class Best:
+    """Each seed's best learner, and where training stood when the last of them came: what is
+    written of them does not depend on when that happens."""
+
+    learners: Learner
+    history: History
+    num_updates: int
+    num_transitions: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Remembered:
     """What a session remembers beside the state: all of it is in the checkpoint."""
 
     history: History
-    best: Learner
-    """of all seeds: each one's best"""
+    best: Best
     pending: Rows | None = None
     """of the updates after the last logging point"""
     untrained: Actor | None = None
@@ -64,7 +74,14 @@ def first_memory(state: TrainState, experiment: Experiment) -> Remembered:
         best_seconds=(0.0,) * num_seeds,
         tracked=(Tracked(),) * num_seeds,
     )
-    return Remembered(history, state.learners, untrained=jax.device_get(state.learners.actor))
+    best = best_at(state, history)
+    return Remembered(history, best, untrained=jax.device_get(state.learners.actor))
+
+
+def best_at(state: TrainState, history: History) -> Best:
+    """All seeds' learners as they are now, as their best."""
+    learners = jax.device_get(state.learners)
+    return Best(learners, history, state.num_updates, state.num_transitions)
 
 
 def recorded(memory: Remembered, stretch: Stretch) -> Remembered:
@@ -72,7 +89,7 @@ def recorded(memory: Remembered, stretch: Stretch) -> Remembered:
     history, rows = memory.history, stretch.rows
     evaluated_at = history.evaluated_at
     if stretch.evaluation is not None:
-        evaluated_at = min(stretch.state.num_transitions)
+        evaluated_at = stretch.state.steps
     history = replace(
         history,
         seconds=history.seconds + stretch.seconds,
@@ -80,8 +97,16 @@ def recorded(memory: Remembered, stretch: Stretch) -> Remembered:
         recent=tuple(_recent(recent, rows, s) for s, recent in enumerate(history.recent)),
         tracked=tuple(take_in(tracked, rows, s) for s, tracked in enumerate(history.tracked)),
         evaluated_at=evaluated_at,
+        not_finite=reasons(stretch.state),
     )
     return replace(memory, history=history, pending=concatenate(memory.pending, rows))
+
+
+def reasons(state: TrainState) -> tuple[NotFinite | None, ...]:
+    """Why each seed stopped that did; empty where none did."""
+    stops = state.stops
+    num_seeds = len(state.num_transitions)
+    return tuple(stops[s].why if s in stops else None for s in range(num_seeds)) if stops else ()
 
 
 def _recent(recent: Recent, rows: Rows, seed_index: int) -> Recent:
@@ -139,20 +164,15 @@ def with_best(memory: Remembered, state: TrainState, scores: Sequence[float | No
     ]
     if not any(better):
         return memory
-    best = jax.tree.map(
-        lambda new, old: np.where(
-            np.reshape(better, (-1, *[1] * (np.ndim(new) - 1))), new, old
-        ).astype(np.asarray(new).dtype),
-        jax.device_get(state.learners),
-        jax.device_get(memory.best),
-    )
     history = replace(
         history,
         best_scores=_where(better, scores, history.best_scores),
         best_steps=_where(better, state.num_transitions, history.best_steps),
         best_seconds=_where(better, [history.seconds] * len(better), history.best_seconds),
     )
-    return replace(memory, history=history, best=best)
+    best = best_at(state, history)
+    learners = seeds_where(better, best.learners, memory.best.learners)
+    return replace(memory, history=history, best=replace(best, learners=learners))
 
 
 def with_divergences(

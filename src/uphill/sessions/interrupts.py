@@ -1,13 +1,18 @@
 """Ctrl-C at a good moment: what a run has learned and what it has written must fit together."""
 
+import math
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_PATIENCE = 1.0
+"""Seconds after which a signal that nobody heeded may be sent again"""
 
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -28,6 +33,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._is_allowed, self._has_come = False, False
+        self._raised_at = -math.inf
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupts":
@@ -60,6 +66,9 @@ class Interrupts:
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         self._has_come = True
-        if self._is_allowed:
-            self._is_allowed = False
+        # Once, so that no second one disturbs the way out; and again for who asks again, since an
+        # environment may take a KeyboardInterrupt for its own.
+        now = time.monotonic()
+        if self._is_allowed and now - self._raised_at > _PATIENCE:
+            self._raised_at = now
             raise KeyboardInterrupt

@@ -6,6 +6,10 @@ from uphill.parts.sampling import Sampling
 LEAST_POINTS = 50
 """The fewest logging points in a run that has so many updates, and at most twice as many in one of
 fixed windows: to look at what was learned takes as long as an update of a small network."""
+LONGEST_WINDOW = 10_000
+"""The most updates between two logging points: their rows wait in memory, and in checkpoints."""
+MOST_POINTS = 5_000
+"""The most logging points of whole episodes in a run whose episodes are as long as they may be."""
 WORTH_TELLING = 0.05
 """The share of the steps that an update must have."""
 EPISODIC_MEASURE = 10
@@ -15,10 +19,10 @@ EPISODIC_MEASURE = 10
 def logging_interval(algorithm: Algorithm, steps: int, max_episode_steps: int | None) -> int:
     """Updates between two logging points; `max_episode_steps` matters to whole episodes only."""
     fewest = steps // algorithm.sampling.most_transitions(max_episode_steps)
-    every = max(1, fewest // LEAST_POINTS)
+    every = min(max(1, fewest // LEAST_POINTS), LONGEST_WINDOW)
     if not algorithm.sampling.has_whole_episodes:
         return every
-    return 1 if steps < 1e6 else min(5, every)
+    return 1 if steps < 1e6 else min(max(min(5, every), fewest // MOST_POINTS), LONGEST_WINDOW)
 
 
 def measuring_interval(algorithm: Algorithm, steps: int) -> int:

@@ -1,18 +1,20 @@
 """What a session writes into the run directory."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from uphill.envs.base import CompiledEnvironment
-from uphill.learning.learner import Learner, take
-from uphill.runs.checkpoint import Standing, write_checkpoint
+from uphill.learning.learner import take
+from uphill.runs.checkpoint import History, Standing, write_checkpoint
 from uphill.runs.files import CURVE_FILES, EVALUATION_FILE, REPORT_FILE, delete_files
 from uphill.runs.kept_policies import keep_policy, write_milestones
+from uphill.runs.machine import machine
 from uphill.runs.metrics import MetricsFile
 from uphill.runs.milestones import UNTRAINED, Milestone
-from uphill.sessions.history import Remembered, with_milestones
+from uphill.sessions.history import Best, Remembered, with_milestones
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
 
@@ -22,7 +24,7 @@ class Keeper:
 
     def __init__(self, folder: Path, trainer: Trainer, metrics: MetricsFile) -> None:
         self.folder, self._trainer, self.metrics = folder, trainer, metrics
-        self._saved_best: Learner | None = None
+        self._saved_best: Best | None = None
         self._has_saved = False
 
     def save(
@@ -35,17 +37,6 @@ class Keeper:
         """
         trainer, folder = self._trainer, self.folder / "checkpoint"
         learners, lanes = jax.device_get((state.learners, savable(trainer, state.lanes)))
-        standing = Standing(
-            **vars(memory.history),
-            num_updates=state.num_updates,
-            num_transitions=state.num_transitions,
-            encoding=trainer.encoding,
-            action_kind=trainer.action_kind,
-            reward_threshold=trainer.env.reward_threshold,
-            metrics_offset=self.metrics.offset,
-            stopped=stopped,
-            device=device(),
-        )
         self.metrics.sync()  # first: the checkpoint says how many bytes of it there are
         tensors = {
             "learners": learners,
@@ -54,9 +45,16 @@ class Keeper:
             "untrained": memory.untrained,
         }
         # Both hold the scores of `best`, those of its own learners whatever happens in between.
-        if memory.best is not self._saved_best:
-            write_checkpoint(folder, "best", {"learners": memory.best}, standing)
-            self._saved_best = memory.best
+        best = memory.best
+        if best is not self._saved_best:
+            standing = self._standing(best, best.history)
+            write_checkpoint(folder, "best", {"learners": best.learners}, standing)
+            self._saved_best = best
+        standing = replace(
+            self._standing(state, memory.history),
+            metrics_offset=self.metrics.offset,
+            stopped=stopped,
+        )
         write_checkpoint(folder, "latest", tensors, standing)
         if not is_new:
             return
@@ -67,6 +65,20 @@ class Keeper:
             stale += [*CURVE_FILES, REPORT_FILE]
         delete_files(self.folder, stale)
         self._has_saved = True
+
+    def _standing(self, at: TrainState | Best, history: History) -> Standing:
+        """Where training stood at some moment, by which nothing goes on yet."""
+        return Standing(
+            **vars(history),
+            num_updates=at.num_updates,
+            num_transitions=at.num_transitions,
+            encoding=self._trainer.encoding,
+            action_kind=self._trainer.action_kind,
+            reward_threshold=self._trainer.env.reward_threshold,
+            metrics_offset=0,
+            stopped=False,
+            device=machine(len(self._trainer.seeds)),
+        )
 
     def keep(self, new: list[Milestone], memory: Remembered, state: TrainState) -> Remembered:
         """Keep the policies that came to something new; the memory, with these milestones.
@@ -88,12 +100,3 @@ class Keeper:
 def savable(trainer: Trainer, lanes: Any) -> Any:
     """The environments' part of a checkpoint: only compiled worlds have their state as numbers."""
     return lanes if isinstance(trainer.env, CompiledEnvironment) else None
-
-
-def device() -> dict[str, str]:
-    """What a resumed run must share with its beginning to repeat it bit for bit."""
-    config: Any = jax.config
-    return {
-        "platform": jax.devices()[0].platform,
-        "prng": str(config.jax_default_prng_impl),
-    }

@@ -3,7 +3,8 @@
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -33,9 +34,11 @@ from uphill.runs.files import unused
 from uphill.runs.folder import mend_of
 from uphill.runs.given import alterations_of, environment_settings
 from uphill.runs.imports import remember
+from uphill.runs.lock import RunLock
 from uphill.runs.metrics import MetricsFile
 from uphill.runs.own_parts import own_parts_in, type_name
 from uphill.runs.settings import BackendName, Options, Settings, kept
+from uphill.runs.unbegun import check_same, is_unbegun
 from uphill.sessions.callback import OnPoint, check_callable
 from uphill.sessions.display import Progress
 from uphill.sessions.evaluations import Evaluations
@@ -45,6 +48,7 @@ from uphill.sessions.intervals import measuring_interval, rounding
 from uphill.sessions.keeping import Keeper
 from uphill.sessions.presets import Preset, preset, settings_given, settings_of
 from uphill.sessions.session import Session
+from uphill.sessions.settings_file import SettingsFile
 from uphill.sessions.sinks import check_installed, open_sinks
 from uphill.training.cores import use_threads
 from uphill.training.process import use_compile_cache
@@ -75,20 +79,53 @@ class Request(Settings, Options):
     metrics of your own, or both as a pair."""
 
 
-def begin(request: Request, start: Preset | None = None) -> Session:
-    """The session of a new run. `start` is the preset that the request's algorithm was made from,
-    where that is known.
+@contextmanager
+def begun(request: Request, start: Preset | None = None) -> Iterator[Session]:
+    """The session of a new run, whose directory is locked meanwhile. `start` is the preset that the
+    request's algorithm was made from, where that is known.
 
     Raises:
         UphillError: for anything about the request or the environment that can be mended.
     """
+    folder, experiment, trainer, state, progress = _planned(request, start)
+    make_run_folder(folder, may_exist=True)
+    with RunLock(folder, is_new=True):
+        # Asked again: another process may have begun here while this one compiled.
+        _check_free(folder)
+        check_same(folder, experiment)
+        yield fresh_session(folder, experiment, trainer, state, progress, request.on_point)
+
+
+def fresh_session(
+    folder: Path,
+    experiment: Experiment,
+    trainer: Trainer,
+    state: TrainState,
+    progress: Progress,
+    on_point: OnPoint | None = None,
+) -> Session:
+    """The session that begins in a folder in which nothing was learned yet."""
+    write_experiment(folder, experiment)
+    memory, metrics = first_memory(state, experiment), MetricsFile(folder)
+    _remember_modules(experiment)
+    session = session_of(folder, experiment, trainer, state, memory, metrics, progress)
+    return replace(session, on_point=on_point)
+
+
+def _planned(
+    request: Request, start: Preset | None
+) -> tuple[Path, Experiment, Trainer, TrainState, Progress]:
+    """Where it will be written, what is to be done, with what, from where; and who tells of it."""
     env, network = request.env, request.network
     name = name_of(env)
     check_callable(request.on_point)
+    if isinstance(request.settings, SettingsFile):
+        request.settings.check_network(network)
+        start = start or request.settings.start
     chosen, settings = chosen_for(request, name, start)
     use_threads(decode(int | None, encode(request.threads), "threads"))
     # Before anything is made: a wrong number or a folder that exists should not cost a wait.
-    folder = free_folder(request.out, name, chosen.algo, request.seed)
+    folder = free_folder(request.out, name, chosen.algo, request.seed, may_be_unbegun=True)
     choice, bound = environment_for(request, chosen.algorithm)
     experiment = experiment_for(request, chosen, settings, choice)
     check_installed(experiment.log)
@@ -110,17 +147,11 @@ def begin(request: Request, start: Preset | None = None) -> Session:
         state, origin, taken = initialized(state, experiment, request.init_from, network, space)
         progress.say(taken)
         experiment = replace(experiment, init_from=origin)
-    experiment = replace(experiment, platform=describe_platform())
-    make_run_folder(folder)
-    write_experiment(folder, experiment)
     limit = trainer.env.max_episode_steps
     for notice in (trainer.notice, rounding(chosen.algorithm.sampling, experiment.steps, limit)):
         if notice:
             progress.say(notice)
-    memory, metrics = first_memory(state, experiment), MetricsFile(folder)
-    _remember_modules(experiment)
-    session = session_of(folder, experiment, trainer, state, memory, metrics, progress)
-    return replace(session, on_point=request.on_point)
+    return folder, replace(experiment, platform=describe_platform()), trainer, state, progress
 
 
 def experiment_for(
@@ -151,7 +182,8 @@ def environment_for(request: Request, algorithm: Algorithm) -> tuple[Environment
     decode(BackendName, request.backend, "backend")
     env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
     alterations = alterations_of(request, request.wrappers)
-    choice = choose(request.env, request.backend, env_kwargs, request.is_async, alterations)
+    limit = decode(float | None, encode(request.step_timeout), "step_timeout")
+    choice = choose(request.env, request.backend, env_kwargs, request.is_async, alterations, limit)
     return with_bound(choice) if algorithm.sampling.has_whole_episodes else (choice, None)
 
 
@@ -256,8 +288,14 @@ def _with_envs(algorithm: Algorithm, envs: int | None) -> Algorithm:
     return replace(algorithm, sampling=replace(algorithm.sampling, num_envs=envs))
 
 
-def free_folder(out: str | PathLike[str] | None, env: str, algo: str, seed: int) -> Path:
-    """The run directory to be made.
+def free_folder(
+    out: str | PathLike[str] | None,
+    env: str,
+    algo: str,
+    seed: int,
+    may_be_unbegun: bool = False,
+) -> Path:
+    """The run directory to be made, or (`may_be_unbegun`) one in which nothing was learned yet.
 
     Raises:
         UphillError: if it exists: a run is never overwritten.
@@ -267,21 +305,25 @@ def free_folder(out: str | PathLike[str] | None, env: str, algo: str, seed: int)
         name = f"{re.sub('[^A-Za-z0-9_.-]+', '-', env)[:_LONGEST]}-{algo}-seed{seed}-{stamp}"
         return unused(Path("runs", name))
     folder = as_path(out, "out")
-    if os.path.lexists(folder):
+    _check_free(folder, may_be_unbegun)
+    return folder
+
+
+def _check_free(folder: Path, may_be_unbegun: bool = True) -> None:
+    if os.path.lexists(folder) and not (may_be_unbegun and is_unbegun(folder)):
         raise UphillError(
             f"{folder} exists already, and a run is never overwritten: choose another "
             f"{option('out')}, or `{call('resume', folder)}`."
         )
-    return folder
 
 
-def make_run_folder(folder: Path) -> None:
+def make_run_folder(folder: Path, may_exist: bool = False) -> None:
     """Raises:
     UphillError: if it can't be made.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir()
+        folder.mkdir(exist_ok=may_exist)
     except OSError as error:
         raise UphillError(
             f"The run directory {folder} can't be made ({error.strerror}): {mend_of(error)}, or "

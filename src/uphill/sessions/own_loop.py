@@ -5,8 +5,6 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
-import jax
-
 from uphill.errors import UphillError
 from uphill.runs.experiment import (
     Experiment,
@@ -18,7 +16,16 @@ from uphill.runs.experiment import (
 )
 from uphill.runs.given import environment_settings
 from uphill.runs.metrics import MetricsFile
-from uphill.sessions.history import Stretch, first_memory, recorded, table_of, with_divergences
+from uphill.runs.not_finite import keep_batch
+from uphill.sessions.history import (
+    Stretch,
+    best_at,
+    first_memory,
+    reasons,
+    recorded,
+    table_of,
+    with_divergences,
+)
 from uphill.sessions.keeping import Keeper
 from uphill.sessions.launch import free_folder, make_run_folder
 from uphill.training.rows import Rows
@@ -54,8 +61,12 @@ def save_run(
         memory = recorded(memory, stretch)
         file.append(table_of(memory, stretch, experiment))
         memory = replace(memory, pending=None)
-    memory = replace(memory, best=jax.device_get(state.learners))
     memory, _ = with_divergences(memory, state, experiment)
+    memory = replace(memory, history=replace(memory.history, not_finite=reasons(state)))
+    memory = replace(memory, best=best_at(state, memory.history))
+    for s, stop in state.stops.items():
+        if stop.batch is not None:
+            keep_batch(folder, experiment.all_seeds[s], stop.batch)
     Keeper(folder, trainer, file).save(state, memory)
     return folder
 
@@ -80,6 +91,7 @@ def _experiment(trainer: Trainer) -> Experiment:
     return make_experiment(
         **environment_settings(choice),
         is_async=choice.is_async,
+        step_timeout=choice.step_timeout,
         algo=first.name,
         algorithm=first,
         steps=trainer.num_steps,

@@ -129,7 +129,12 @@ def _joined(sessions: Sequence[Session]) -> TrainState:
         lambda *x: (jnp if isinstance(x[0], jax.Array) else np).concatenate(x)[order],
         *((jax.device_get(state.learners), state.lanes) for state in states),
     )
-    return TrainState(learners, lanes, states[0].num_updates, tuple(taken[k] for k in order))
+    places, stops, first = np.argsort(order), {}, 0
+    for state in states:
+        stops |= {int(places[first + s]): stop for s, stop in state.stops.items()}
+        first += len(state.num_transitions)
+    transitions = tuple(taken[k] for k in order)
+    return TrainState(learners, lanes, states[0].num_updates, transitions, stops)
 
 
 def _advance(
@@ -144,17 +149,16 @@ def _advance(
     saved_at, seconds_to_save, is_prepared = time.monotonic(), 0.0, False
     while not all(member.is_over for member in members):
         started, compiled = time.monotonic(), trainer.compile_seconds
-        before = state
         try:
             state, rows = interrupts.allow(chunks.__next__)
         except KeyboardInterrupt:
             # Saved first: a terminal that was closed can't be written to any more.
-            _save(members, state)
+            _save(members)
             with suppress(OSError):
                 progress.stop()
             raise Interrupted("Saved.") from None
         took = (time.monotonic() - started, trainer.compile_seconds - compiled)
-        members = _taken(members, before, state, rows, took)
+        members = _taken(members, state, rows, took)
         _show(members, state, progress)
         if not is_prepared:
             prepare(members[0].state)
@@ -162,72 +166,59 @@ def _advance(
         every = members[0].session.experiment.checkpoint_every
         if time.monotonic() - saved_at > max(every, seconds_to_save / MOST_SAVING):
             started = time.monotonic()
-            _save(members, state)
+            _save(members)
             saved_at = time.monotonic()
             seconds_to_save = saved_at - started
     return members
 
 
 def _taken(
-    members: list[Member],
-    before: TrainState,
-    state: TrainState,
-    rows: Rows,
-    took: tuple[float, float],
+    members: list[Member], state: TrainState, rows: Rows, took: tuple[float, float]
 ) -> list[Member]:
     """The members after some updates of all lanes, whose time those share that are not over."""
     num_open = sum(not member.is_over for member in members)
     share = (took[0] / num_open, took[1] / num_open)
-    state = replace(state, learners=jax.device_get(state.learners))
-    return [
-        member if member.is_over else _moved(member, before, state, rows, share)
-        for member in members
-    ]
+    learners, lanes = jax.device_get((state.learners, state.lanes))
+    state = replace(state, learners=learners, lanes=lanes)
+    return [member if member.is_over else _moved(member, state, rows, share) for member in members]
 
 
-def _moved(
-    member: Member,
-    before: TrainState,
-    all_lanes: TrainState,
-    rows: Rows,
-    took: tuple[float, float],
-) -> Member:
+def _moved(member: Member, all_lanes: TrainState, rows: Rows, took: tuple[float, float]) -> Member:
     """A member after some updates of all lanes; saved, if it is over by then."""
     session, lanes, memory = member.session, member.lanes, member.memory
     own = {name: x[:, lanes] for name, x in rows.items()}
     count = int(own["updated"].any(1).sum())  # then it has its steps, and waits
     state = TrainState(
         _of(all_lanes.learners, lanes),
-        None,
+        _of(all_lanes.lanes, lanes),
         member.state.num_updates + count,
         tuple(all_lanes.num_transitions[k] for k in lanes),
+        {s: all_lanes.stops[k] for s, k in enumerate(lanes.tolist()) if k in all_lanes.stops},
     )
     own = {name: x[:count] for name, x in own.items()}
     try:
         stretch = session.looked_at(state, own, memory, *took)
-    except UphillError as error:
-        saved = session.with_what_was_saved(error, _whole(member, before), memory)
+    except UphillError as error:  # of the user's own function
+        saved = session.with_what_was_saved(error, member.state, memory)
         return replace(member, is_over=True, fault=str(saved))
-    memory = session.taken(stretch, memory)
+    try:
+        memory = session.taken(stretch, member.state, memory)
+    except UphillError as error:  # no seed is left, and the checkpoint is written
+        return replace(member, state=state, is_over=True, fault=str(error))
     is_stopped = session.is_stopped(stretch, memory)
     is_over = is_stopped or session.trainer.is_done(state)
     member = replace(member, state=state, memory=memory, is_over=is_over)
     if is_over:
-        session.keeper.save(_whole(member, all_lanes), memory, is_stopped)
+        session.keeper.save(state, memory, is_stopped)
     return member
 
 
-def _save(members: Sequence[Member], all_lanes: TrainState) -> None:
+def _save(members: Sequence[Member]) -> None:
     """Write the checkpoints of all that are not over."""
     for member in members:
         if not member.is_over:
             is_new = member.state.num_updates > member.session.state.num_updates
-            member.session.keeper.save(_whole(member, all_lanes), member.memory, is_new=is_new)
-
-
-def _whole(member: Member, all_lanes: TrainState) -> TrainState:
-    """The state of a member with its environments, which is all of it that is not kept apart."""
-    return replace(member.state, lanes=_of(all_lanes.lanes, member.lanes))
+            member.session.keeper.save(member.state, member.memory, is_new=is_new)
 
 
 def _of(tree: PyTree, lanes: Lanes) -> Any:

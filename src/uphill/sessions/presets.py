@@ -24,6 +24,7 @@ from uphill.parts import (
 from uphill.parts.algorithms import ALGORITHMS, a2c, npg, ppo, reinforce, trpo, vpg
 from uphill.policies.policy import PolicySettings
 from uphill.runs.configuration import flags
+from uphill.sessions.mujoco_presets import TASKS, mujoco_algorithms
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Preset:
     algo: str
     algorithm: Algorithm
     steps: int
+    source: str = ""
+    """where they come from, in words, if this is none of ours"""
 
 
 DEFAULT_STEPS = 1_000_000
@@ -366,21 +369,8 @@ def _lunar_lander() -> dict[str, Preset]:
 
 
 @cache
-def _half_cheetah() -> dict[str, Preset]:
-    return {
-        "ppo": Preset(
-            "ppo",
-            ppo(
-                sampling=Steps(num_envs=16, num_steps=256),
-                estimator=GAE(gamma=0.99, lam=0.95),
-                optimizer=Adam(learning_rate="linear:3e-4:0"),
-                num_epochs=10,
-                num_minibatches=32,
-                normalize_observations=True,
-            ),
-            1_000_000,
-        ),
-    }
+def _mujoco() -> dict[str, Preset]:
+    return {algo: Preset(algo, *known) for algo, known in mujoco_algorithms().items()}
 
 
 PRESETS: dict[str, Callable[[], dict[str, Preset]]] = {
@@ -395,7 +385,7 @@ PRESETS: dict[str, Callable[[], dict[str, Preset]]] = {
     "CarRace-v0": _car_race,
     "CarRaceContinuous-v0": _car_race_continuous,
     "LunarLander-v3": _lunar_lander,
-    "HalfCheetah-v5": _half_cheetah,
+    **dict.fromkeys(TASKS, _mujoco),
 }
 
 
@@ -423,7 +413,9 @@ def settings_of(env: str, start: Preset, algorithm: Algorithm) -> str:
     """Where the settings of an algorithm come from, in words: from `start`, which is what `preset`
     says, and what was changed, as the flags that change it."""
     algo = start.algo
-    if algo in _presets(env):
+    if start.source:
+        source = start.source
+    elif algo in _presets(env):
         source = f"the preset of {env} for {algo}"
     else:
         source = f"{_call(algo, start.algorithm)}, since {env} has no preset for {algo}"

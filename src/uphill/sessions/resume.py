@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import jax
 import numpy as np
 
+from uphill.envs.base import CompiledEnvironment
+from uphill.envs.make import EnvironmentChoice
 from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
@@ -18,20 +21,24 @@ from uphill.runs.experiment import Experiment, as_path, read_experiment, whole, 
 from uphill.runs.files import restore
 from uphill.runs.given import EnvironmentFactory, check_network, environment_of
 from uphill.runs.kept_policies import write_milestones
+from uphill.runs.machine import Moved, check_random_numbers, differences, machine
 from uphill.runs.metrics import MetricsFile, read_metrics
 from uphill.runs.own_parts import OwnPart, OwnParts
 from uphill.runs.saved import check_fits, read_learners
+from uphill.runs.unbegun import is_unbegun
 from uphill.sessions.display import Progress
-from uphill.sessions.history import Remembered
-from uphill.sessions.keeping import device, savable
-from uphill.sessions.launch import session_of, trainer_of
+from uphill.sessions.history import Best, Remembered
+from uphill.sessions.init_from import encoding_in, initialized
+from uphill.sessions.keeping import savable
+from uphill.sessions.launch import fresh_session, session_of, trainer_of
 from uphill.sessions.session import Session
 from uphill.sessions.sinks import check_installed
+from uphill.training.guard import Stop
 from uphill.training.process import use_compile_cache
 from uphill.training.rows import Rows
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
-from uphill.words import call
+from uphill.words import call, option
 
 
 def go_on(
@@ -44,37 +51,96 @@ def go_on(
     quiet: bool = False,
     parts: Iterable[OwnPart] = (),
     wrappers: Iterable[Wrapper] = (),
+    *,
+    step_timeout: float | None = None,
 ) -> Session:
-    """The session that goes on with a run; its arguments are those of `uphill.resume`.
+    """The session that goes on with a run; its arguments are those of `uphill.resume`. One that was
+    ended before its first checkpoint begins.
 
     Raises:
-        UphillError: if the run is finished, damaged, or was made on another kind of device.
+        UphillError: if the run is finished or damaged, or drew its random numbers in another way.
     """
     folder = as_path(run, "run")
     experiment = read_experiment(folder, OwnParts(parts, allow_import))
-    manifest = read_manifest(folder / "checkpoint", "latest", experiment.seeds)
-    facts = manifest.facts
+    saved = None
+    if not is_unbegun(folder):
+        saved = read_manifest(folder / "checkpoint", "latest", experiment.seeds)
     goal: int | None = decode(int | None, whole(encode(steps)), "steps")
     episodes = decode(int | None, encode(episodes), "episodes")
-    experiment = _extended(experiment, folder, facts, goal)
+    experiment = _extended(experiment, folder, saved and saved.facts, goal)
     if episodes is not None:
         experiment = replace(experiment, episodes=episodes)
+    limit = decode(float | None, encode(step_timeout), "step_timeout")
+    if limit is not None:
+        experiment = replace(experiment, step_timeout=limit)
     check_installed(experiment.log)
     use_compile_cache()
     check_network(experiment, network)
-    tensors = read_tensors(folder / "checkpoint", manifest)
-    check_fits(folder, experiment, "latest", facts, tensors, network is not None)
-    best = read_learners(folder, experiment, "best", network)
-    choice = environment_of(experiment, env, allow_import, wrappers)
-    trainer = trainer_of(choice, experiment, network, facts.num_updates, facts.encoding)
-    _check_device(facts.device)
+    progress = Progress(experiment.steps, quiet, experiment.all_seeds)
+
+    def choice() -> EnvironmentChoice:
+        return environment_of(experiment, env, allow_import, wrappers)
+
+    if saved is None:
+        return _from_the_start(folder, experiment, choice(), network, progress)
+    tensors = read_tensors(folder / "checkpoint", saved)
+    check_fits(folder, experiment, "latest", saved.facts, tensors, network is not None)
+    best = _best(folder, experiment, network)
+    trainer = trainer_of(
+        choice(), experiment, network, saved.facts.num_updates, saved.facts.encoding
+    )
+    return _from_the_checkpoint(folder, experiment, trainer, saved.facts, tensors, best, progress)
+
+
+def _from_the_start(
+    folder: Path,
+    experiment: Experiment,
+    choice: EnvironmentChoice,
+    network: NetworkFactory | None,
+    progress: Progress,
+) -> Session:
+    """The session of a run that has no checkpoint yet.
+
+    Raises:
+        UphillError: if it was to start from another run, which is not there any more, or not as it
+            was.
+    """
+    progress.say(f"{folder} was ended before its first checkpoint: it starts from the beginning.")
+    source = experiment.init_from
+    encoding = None if source is None else encoding_in(source.run)
+    trainer = trainer_of(choice, experiment, network, encoding=encoding)
+    state = trainer.start()
+    if source is not None:
+        space = trainer.env.action_space
+        state, found, taken = initialized(state, experiment, source.run, network, space)
+        progress.say(taken)
+        if found != source:
+            raise UphillError(
+                f"{folder} was to start from {source.run} (seed {source.seed}), which has other "
+                f"networks now: train anew, with another {option('out')}."
+            )
+    return fresh_session(folder, experiment, trainer, state, progress)
+
+
+def _from_the_checkpoint(
+    folder: Path,
+    experiment: Experiment,
+    trainer: Trainer,
+    facts: Standing,
+    tensors: dict[str, np.ndarray],
+    best: Best,
+    progress: Progress,
+) -> Session:
+    """The session of a run from where its latest checkpoint stands."""
+    moved, is_elsewhere = _moved(facts, experiment.seeds)
     if (trainer.encoding, trainer.action_kind) != (facts.encoding, facts.action_kind):
         raise UphillError(
-            f"The spaces of {choice.name} are not those that the run {folder} was made with."
+            f"The spaces of {trainer.choice.name} are not those that the run {folder} was made "
+            "with."
         )
     state = _restored_state(trainer, facts, tensors)
     memory = Remembered(
-        _history(folder, facts),
+        replace(_history(facts, best.history), moved=moved),
         best=best,
         pending=_pending(tensors),
         untrained=_untrained(state, tensors),
@@ -83,8 +149,10 @@ def go_on(
     metrics = MetricsFile(folder, facts.metrics_offset, facts.num_updates)
     write_milestones(folder, milestones)  # later ones will be reached again
     write_experiment(folder, experiment)
-    progress = Progress(experiment.steps, quiet, experiment.all_seeds)
-    progress.say(f"Resuming {folder} at {min(state.num_transitions):,} steps.")
+    progress.say(f"Resuming {folder} at {state.steps:,} steps.")
+    for notice in (is_elsewhere, _new_episodes(trainer)):
+        if notice:
+            progress.say(notice)
     if facts.metrics_offset:
         returns = read_metrics(folder)["rollout/episode_return"]
         if len(returns) % experiment.seeds:
@@ -96,21 +164,47 @@ def go_on(
     return session_of(folder, experiment, trainer, state, memory, metrics, progress)
 
 
-def _history(folder: Path, facts: Standing) -> History:
+def _new_episodes(trainer: Trainer) -> str:
+    """What is to be told of environments whose state no checkpoint holds."""
+    if isinstance(trainer.env, CompiledEnvironment):
+        return ""
+    under_way = (
+        ""
+        if trainer.algorithms[0].sampling.has_whole_episodes
+        else (" Those that were under way count for nothing.")
+    )
+    return (
+        f"The state of {trainer.choice.name} can't be saved: learning goes on exactly where it "
+        f"stood, in new episodes.{under_way}"
+    )
+
+
+def _best(folder: Path, experiment: Experiment, network: NetworkFactory | None) -> Best:
+    """What `best` holds."""
+    learners = jax.device_get(read_learners(folder, experiment, "best", network))
+    facts = read_manifest(folder / "checkpoint", "best").facts
+    moments = [facts.moment_of_best(s) for s in range(experiment.seeds)]
+    history = replace(
+        facts.history,
+        best_steps=tuple(steps for steps, _ in moments),
+        best_seconds=tuple(seconds for _, seconds in moments),
+    )
+    return Best(learners, history, facts.num_updates, facts.num_transitions)
+
+
+def _history(facts: Standing, best: History) -> History:
     """The history, with what is true of `best`: not what `latest` says of it, for a crash may have
     come after `best` was written."""
-    best = read_manifest(folder / "checkpoint", "best").facts
-    moments = [best.moment_of_best(s) for s in range(len(best.num_transitions))]
     return replace(
         facts.history,
         best_scores=best.best_scores,
-        best_steps=tuple(steps for steps, _ in moments),
-        best_seconds=tuple(seconds for _, seconds in moments),
+        best_steps=best.best_steps,
+        best_seconds=best.best_seconds,
     )
 
 
 def _extended(
-    experiment: Experiment, folder: Path, facts: Standing, steps: int | None
+    experiment: Experiment, folder: Path, facts: Standing | None, steps: int | None
 ) -> Experiment:
     """The experiment, with more steps if they are asked for.
 
@@ -123,22 +217,33 @@ def _extended(
         )
     if steps is not None:
         experiment = replace(experiment, steps=steps)
+    if facts is None:
+        return experiment
     is_extended = steps is not None and facts.stopped
-    if min(facts.num_transitions) >= experiment.steps or (facts.stopped and not is_extended):
+    if facts.steps_done >= experiment.steps or (facts.stopped and not is_extended):
         raise UphillError(
-            f"{folder} is finished ({min(facts.num_transitions):,} steps): "
+            f"{folder} is finished ({facts.steps_done:,} steps): "
             f"`{call('resume', folder, steps='N')}` extends it."
         )
     return experiment
 
 
-def _check_device(recorded: dict[str, str]) -> None:
-    here = device()
-    if recorded != here:
-        raise UphillError(
-            f"The run was made with {recorded} and this process has {here}: a resumed run would "
-            "not repeat bit for bit, so resume it where it was started."
-        )
+def _moved(facts: Standing, num_seeds: int) -> tuple[tuple[Moved, ...], str]:
+    """Where it was trained before, the last place among them where this is another; and then what
+    is to be told of that.
+
+    Raises:
+        UphillError: if the random numbers here are of another generator.
+    """
+    check_random_numbers(facts.device)
+    what = differences(facts.device, machine(num_seeds))
+    if not what:
+        return facts.moved, ""
+    said = (
+        f"This is not where it was trained until now ({what}): its bits may differ from those of a "
+        "run that stayed there, and the checkpoint records that."
+    )
+    return (*facts.moved, Moved(facts.num_updates, facts.device)), said
 
 
 def _restored_state(
@@ -152,7 +257,10 @@ def _restored_state(
         learners = eqx.tree_at(lambda x: x.scales, learners, learners.scales.at_a_reset())
     else:
         lanes = restore(lanes, tensors, "lanes.")
-    return TrainState(learners, lanes, facts.num_updates, facts.num_transitions)
+    stops = {s: Stop(why) for s, why in enumerate(facts.not_finite) if why is not None}
+    if len(stops) == len(facts.num_transitions):  # what made an end of it may have been mended
+        stops = {}
+    return TrainState(learners, lanes, facts.num_updates, facts.num_transitions, stops)
 
 
 def _pending(tensors: dict[str, np.ndarray]) -> Rows | None:

@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from uphill.errors import UphillError
 from uphill.runs.experiment import Experiment
+from uphill.runs.not_finite import keep_batch, sentence
 from uphill.sessions.callback import OnPoint, answer_of
 from uphill.sessions.display import Pause, Progress
 from uphill.sessions.evaluations import Evaluations
@@ -27,10 +26,11 @@ from uphill.sessions.interrupts import Interrupted, Interrupts
 from uphill.sessions.intervals import logging_interval
 from uphill.sessions.keeping import Keeper
 from uphill.sessions.sinks import Sinks
-from uphill.training.rows import Rows
+from uphill.training.guard import Stops
+from uphill.training.rows import Rows, concatenate
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer, iterate
-from uphill.words import call, option
+from uphill.words import call
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ class Session:
         what only the end needs must not keep it waiting.
 
         Raises:
-            UphillError: if a number that is not finite came from the environment or from learning,
-                or `on_point` raised.
+            UphillError: if every seed stopped since a number from the environment or from learning
+                was not finite, or `on_point` raised.
             Interrupted: on Ctrl-C, after a checkpoint was written.
         """
-        self.progress.start(self.state.num_transitions, self.waiting(self.trainer))
+        self.progress.start(self.state.steps_going_on, self.waiting(self.trainer))
         try:
             with Interrupts() as interrupts:
                 if self.state.num_updates == 0:
@@ -76,11 +76,17 @@ class Session:
 
     def advice(self, is_done: bool) -> str:
         """How to go on after an interrupt."""
-        path, given = self.keeper.folder, {"env": "…"} if self.experiment.is_callable else {}
         if is_done:
-            how = call("evaluate", path, **given)
+            how = call("evaluate", self.keeper.folder, **self._given_again)
             return f"Training is done, and saved. Evaluate it with: {how}"
-        return f"Saved. Go on with: {call('resume', path, **given)}"
+        return f"Saved. Go on with: {self._how_to_resume()}"
+
+    def _how_to_resume(self) -> str:
+        return call("resume", self.keeper.folder, **self._given_again)
+
+    @property
+    def _given_again(self) -> dict[str, str]:
+        return {"env": "…"} if self.experiment.is_callable else {}
 
     @property
     def every(self) -> int:
@@ -107,7 +113,8 @@ class Session:
                 raise self.with_what_was_saved(error, state, memory) from error
             if stretch is None:
                 return state, memory, False
-            state, memory = stretch.state, self.taken(stretch, memory)
+            memory = self.taken(stretch, state, memory)
+            state = stretch.state
             if not is_prepared:
                 prepare(state)
                 is_prepared = True
@@ -116,6 +123,23 @@ class Session:
             if time.monotonic() - saved_at > self.experiment.checkpoint_every:
                 self.keeper.save(state, memory)
                 saved_at = time.monotonic()
+
+    def _tell(self, stops: Stops, state: TrainState, memory: Remembered) -> None:
+        """Tell of the seeds that have stopped, and keep the batches that they stopped at.
+
+        Raises:
+            UphillError: if no seed is left, after a checkpoint was written.
+        """
+        experiment = self.experiment
+        is_over = len(state.stops) == experiment.seeds
+        for s, stop in stops.items():
+            seed, algorithm = experiment.all_seeds[s], experiment.composition
+            said = sentence(stop.why, seed, experiment.env, algorithm)
+            if stop.batch is not None:
+                said += f" The batch is kept in {keep_batch(self.keeper.folder, seed, stop.batch)}."
+            if is_over:
+                raise self.with_what_was_saved(UphillError(said), state, memory)
+            self.progress.say(f"{said} Seed {seed} stops there, and the others go on.")
 
     def _is_new(self, state: TrainState) -> bool:
         """Whether anything was learned here; else what was written before is still true."""
@@ -131,9 +155,10 @@ class Session:
             self.keeper.save(state, memory)
         except UphillError as unsaved:
             return UphillError(f"{error}\n{unsaved}")
-        steps, folder = min(state.num_transitions), self.keeper.folder
+        steps, folder = state.steps, self.keeper.folder
         return UphillError(
-            f"{error}\nWhat was learned in the {steps:,} steps before is saved in {folder}."
+            f"{error}\nWhat was learned in the {steps:,} steps before is saved in {folder}: "
+            f"`{self._how_to_resume()}` goes on from there."
         )
 
     def _ahead(
@@ -155,14 +180,14 @@ class Session:
         seconds: float,
         compile_seconds: float,
     ) -> Stretch:
-        """What came out of some updates: checked, evaluated where that is due, and shown to the
-        user's own function.
+        """What came out of some updates: evaluated where that is due, and shown to the user's own
+        function.
 
         Raises:
-            UphillError: if a number is not finite, or that function raised.
+            UphillError: if that function raised.
         """
-        self._check(rows, state)
         is_logged = state.num_updates % self.every == 0 or self.trainer.is_done(state)
+        is_logged = is_logged and bool(concatenate(memory.pending, rows)["updated"].any())
         is_due = is_logged and self._is_evaluation_due(state, memory)
         evaluation = self.evaluations.now(state.learners.actor) if is_due else None
         stretch = Stretch(state, rows, is_logged, evaluation, seconds, compile_seconds)
@@ -173,38 +198,50 @@ class Session:
             stretch = replace(stretch, answer=answer)
         return stretch
 
-    def taken(self, stretch: Stretch, memory: Remembered) -> Remembered:
-        """The memory after a stretch, which is shown, and logged where that is due."""
-        memory = recorded(memory, stretch)
+    def taken(self, stretch: Stretch, before: TrainState, memory: Remembered) -> Remembered:
+        """The memory after a stretch, which is shown, logged where that is due, and told of if a
+        seed stopped in it. `before` is the state before it.
+
+        Raises:
+            UphillError: if no seed is left, after a checkpoint was written.
+        """
+        state, memory = stretch.state, recorded(memory, stretch)
         if remark := self.trainer.remark():
             self.progress.say(remark)
-        self._show(stretch.state, memory)
-        return self._log(stretch, memory) if stretch.is_logged else memory
+        self._show(state, memory)
+        if stretch.is_logged:
+            memory = self._log(stretch, memory)
+        if stops := {s: x for s, x in state.stops.items() if s not in before.stops}:
+            self._tell(stops, state, memory)
+        return memory
 
     def is_stopped(self, stretch: Stretch, memory: Remembered) -> bool:
         """Whether training ends after a stretch, whatever steps are left."""
-        return stretch.answer.stop or (stretch.is_logged and self._is_over(memory))
+        is_over = stretch.is_logged and self._is_over(stretch.state, memory)
+        return stretch.answer.stop or is_over
 
     def _is_evaluation_due(self, state: TrainState, memory: Remembered) -> bool:
         every, last = self.experiment.eval_every, memory.history.evaluated_at
-        return every is not None and min(state.num_transitions) // every != last // every
+        return every is not None and state.steps // every != last // every
 
-    def _is_over(self, memory: Remembered) -> bool:
-        """Whether training may stop: it was asked to when every seed has solved the task."""
+    def _is_over(self, state: TrainState, memory: Remembered) -> bool:
+        """Whether training may stop: it was asked to when every seed that goes on has solved the
+        task."""
         threshold = self.trainer.env.reward_threshold
-        solved = (is_solved(recent, threshold) for recent in memory.history.recent)
+        recents = enumerate(memory.history.recent)
+        solved = (is_solved(recent, threshold) for s, recent in recents if s not in state.stops)
         return self.experiment.stop_when_solved and all(solved)
 
     def _show(self, state: TrainState, memory: Remembered) -> None:
         means = [recent_mean(recent) for recent in memory.history.recent]
-        self.progress.show(state.num_transitions, means, self._seconds_of_evaluations(state))
+        self.progress.show(state.steps_going_on, means, self._seconds_of_evaluations(state))
 
     def _seconds_of_evaluations(self, state: TrainState) -> float:
         """How long those will take that are still to come while it trains."""
         every = self.experiment.eval_every
         if every is None:
             return 0.0
-        done = min(state.num_transitions)
+        done = state.steps
         return (self.experiment.steps // every - done // every) * self.evaluations.each
 
     def waiting(self, trainer: Trainer) -> Callable[[], Pause]:
@@ -242,29 +279,3 @@ class Session:
         new = list(new_milestones(memory.history, state, goal, threshold))
         self.progress.milestones(new, self.experiment.init_from is not None)
         return self.keeper.keep(new, memory, state) if new else memory
-
-    def _check(self, rows: Rows, state: TrainState) -> None:
-        """Raises:
-        UphillError: if a number that is not finite came from the environment or from learning.
-        """
-        for field_name, what in (("reward", "a reward"), ("observation", "an observation")):
-            steps = rows[f"bad_{field_name}"]
-            bad = np.argwhere((steps >= 0) & (rows["updated"] > 0))
-            if len(bad):
-                u, s = bad[0]
-                update = state.num_updates - len(steps) + u
-                wrong, mend = "is NaN or infinite", "mend the environment"
-                categories = self.experiment.composition.observation_categories
-                if field_name == "observation" and categories is not None:
-                    wrong += f", or has a category above {categories - 1},"
-                    mend += f", or use a larger {option('observation_categories')}"
-                raise UphillError(
-                    f"{self.experiment.env} returned {what} that {wrong} in "
-                    f"update {update}, at its step {steps[u, s]} (seed "
-                    f"{self.experiment.all_seeds[s]}): {mend}."
-                )
-        if (rows["bad_learner"] & (rows["updated"] > 0)).any():
-            raise UphillError(
-                f"Learning diverged by update {state.num_updates}: the networks hold NaN. Lower "
-                f"{option('optimizer.learning_rate')}."
-            )

@@ -12,7 +12,10 @@ from uphill.policies.actions import components
 from uphill.policies.policy import PolicySettings
 from uphill.words import option
 
+MOST_STEPS = 2**53
+"""What 64-bit floats count exactly, in which files of numbers are read."""
 _MOST_TRANSITIONS = 10**8
+_MOST_UPDATES = 2**31 - 1
 
 
 def check_numbers(num_steps: int) -> None:
@@ -25,8 +28,20 @@ def check_numbers(num_steps: int) -> None:
             "JAX_ENABLE_X64 is on, and training uses 32-bit numbers: switch it off (or train "
             "inside `with jax.enable_x64(False):`)."
         )
-    if not 1 <= num_steps < 2**32:
-        raise UphillError(f"steps is {num_steps}: use a number from 1 to {2**32 - 1}.")
+    if not 1 <= num_steps <= MOST_STEPS:
+        raise UphillError(f"steps is {num_steps}: use a number from 1 to {MOST_STEPS}.")
+
+
+def check_updates(num_updates: int, sampling: Sampling) -> None:
+    """Raises:
+    UphillError: if so many updates can't be counted.
+    """
+    if num_updates > _MOST_UPDATES:
+        raise UphillError(
+            f"So many steps are more than {_MOST_UPDATES:,} updates, and the random numbers of an "
+            f"update come from its number, of 32 bits: use fewer steps, or larger updates "
+            f"({option('envs', 2 * sampling.num_envs)})."
+        )
 
 
 def check_episodes(name: str, sampling: Sampling, max_episode_steps: int | None) -> None:

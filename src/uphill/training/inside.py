@@ -11,6 +11,7 @@ from uphill.envs.base import CompiledEnvironment
 from uphill.learning.learner import Learner
 from uphill.parts import Algorithm
 from uphill.policies.actor import Actor
+from uphill.training.guard import first_fault
 from uphill.training.programs import Programs
 from uphill.training.rows import pack, unpack
 from uphill.training.seeds import Population, over_seeds
@@ -32,8 +33,11 @@ class Inside:
         return first_lanes(self.env, self.seeds.algorithms.sampling, self.seeds.keys)
 
     def advance(self, learners: Learner, lanes: Lanes | None, num_updates: int) -> Chunk:
-        """Learners and lanes so many updates later, a row of each, and what the last began with."""
-        seeds = self.seeds
+        """Learners and lanes so many updates later, a row of each, and what the last began with.
+
+        An update with a number that is not finite is a chunk of its own: others end before it.
+        """
+        seeds, start = self.seeds, (learners, lanes)
         shared = (seeds.num_steps, np.int32(num_updates))
         own = (seeds.algorithms, learners, lanes, seeds.keys)
         program = ("chunk", over_seeds(self._chunk, seeds.num_seeds), shared, *own)
@@ -42,6 +46,9 @@ class Inside:
             self._foresee(before, after)
         learners, lanes, packed, before = self._programs.call(*program)
         rows = {name: x[:, :num_updates].T for name, x in unpack(packed).items()}
+        bad = first_fault(rows, start[0])
+        if bad is not None and num_updates > 1:
+            return self.advance(*start, max(bad, 1))
         return Chunk(learners, lanes, rows, before)
 
     def by_seed(self, trajectory: Trajectory) -> Trajectory:
@@ -78,7 +85,7 @@ class Inside:
 
         def body(i: Array, carry: tuple) -> tuple:
             *now, rows = carry
-            is_unfinished = now[0].num_transitions < num_steps
+            is_unfinished = now[0].steps.is_below(num_steps)
             *now, row = lax.cond(is_unfinished, lambda *now: one(*now[:2]), idle, *now)
             rows = jax.tree.map(
                 lambda rows, x: lax.dynamic_update_index_in_dim(rows, x, i, 0), rows, row

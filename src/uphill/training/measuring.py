@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from uphill.learning.counting import Count
 from uphill.learning.diagnostics import measure, measures
 from uphill.learning.learner import Learner
 from uphill.parts import Algorithm
@@ -15,7 +16,7 @@ from uphill.training.rows import PackedRows, Rows, pack, unpack
 from uphill.training.seeds import Population, over_seeds
 from uphill.training.state import Chunk
 from uphill.training.step import algorithm_now
-from uphill.trajectory import Array, Trajectory
+from uphill.trajectory import Trajectory
 
 FEW = 50_000
 """Steps to measure for which a program is rather compiled in half a second less than run in a third
@@ -60,17 +61,17 @@ class Meter:
         seeds = self._seeds
 
         def one(
-            num_steps: Array,
+            num_steps: Count,
             algorithm: Algorithm,
             before: Learner,
             trajectory: Trajectory,
             after: Policy,
         ) -> PackedRows:
-            now = algorithm_now(algorithm, num_steps, before.num_transitions)
+            now = algorithm_now(algorithm, num_steps, before.steps)
             return pack(measure(now, before, trajectory, after))
 
         def of_seeds(
-            num_steps: Array, algorithms: Algorithm, before: Learner, trajectory: Any, after: Policy
+            num_steps: Count, algorithms: Algorithm, before: Learner, trajectory: Any, after: Policy
         ) -> PackedRows:
             own = (algorithms, before, self._by_seed(trajectory), after)
             return over_seeds(one, seeds.num_seeds)(num_steps, *own)

@@ -1,7 +1,7 @@
 """Training in environments outside the program, pools and Python ones: collect, then update."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +13,14 @@ from uphill.collecting.border import AsSeen
 from uphill.collecting.compiled import collect, split_keys
 from uphill.collecting.host import collect_on_host, shapes_on_host
 from uphill.collecting.lanes import Keys, Lanes, start_lanes, statistics
+from uphill.learning.counting import Count, count_of
 from uphill.learning.learner import Learner
 from uphill.parts import Algorithm
 from uphill.policies.actor import Actor
+from uphill.training.guard import has_fault
 from uphill.training.keys import acting_keys, keys_of
 from uphill.training.programs import Programs
-from uphill.training.rows import PackedRows, pack, stacked_rows
+from uphill.training.rows import PackedRows, Rows, pack, stacked_rows, unpack
 from uphill.training.seeds import (
     Population,
     act_by_seed,
@@ -31,7 +33,7 @@ from uphill.training.state import Chunk, Foresee, idle_like
 from uphill.training.step import algorithm_now, learn
 from uphill.trajectory import Array, Trajectory
 
-Counters = tuple[Any, Any]
+Counters = tuple[Any, Count]
 """The updates and the transitions of every seed"""
 
 
@@ -39,6 +41,8 @@ class Outside(ABC):
     """Updates one by one. Seeds learn on devices of their own; their environments are one pool."""
 
     env: Any
+    rows_ahead: ClassVar[int]
+    """Updates that are begun before what one said of itself is looked at"""
 
     def __init__(self, seeds: Population, programs: Programs, foresee: Foresee) -> None:
         self.seeds, self._programs, self._foresee = seeds, programs, foresee
@@ -60,18 +64,18 @@ class Outside(ABC):
         return None if self.seeds.algorithms.sampling.has_whole_episodes else self.reset()
 
     def advance(self, learners: Learner, lanes: Lanes | None, num_updates: int) -> Chunk:
-        """Learners and lanes so many updates later, a row of each, and what the last began with."""
+        """Learners and lanes so many updates later, a row of each, and what the last two began
+        with; or fewer, where one has a number that is not finite."""
         has_whole_episodes = self.seeds.algorithms.sampling.has_whole_episodes
-        rows: list[PackedRows] = []
-        before: Any = None
+        packed: list[PackedRows] = []
+        rows: list[Rows] = []
+        earlier = before = None
         for _ in range(num_updates):
             if has_whole_episodes:
                 # A pool must not be reset while the program that steps it is still running.
                 jax.block_until_ready(lanes)
                 lanes = self.reset()
-            actors, *counters = gathered(
-                (learners.actor, learners.num_updates, learners.num_transitions)
-            )
+            actors, *counters = gathered((learners.actor, learners.num_updates, learners.steps))
             assert lanes is not None
             collecting = (actors, tuple(counters), lanes, self.seeds.keys)
             if "update" not in self._programs:  # compiled while the first batch is collected
@@ -80,10 +84,17 @@ class Outside(ABC):
                 self._foresee((learners, trajectory), after)
             collected = self.collect(*collecting)
             lanes, trajectory, finished = gathered(collected)
-            before = (learners, trajectory)
+            earlier, before = before, (learners, trajectory)
             learners, row = self._programs.call(*self._program(learners, trajectory, finished))
-            rows.append(row)
-        return Chunk(learners, None if has_whole_episodes else lanes, stacked_rows(rows), before)
+            packed.append(row)
+            while len(rows) < len(packed) - self.rows_ahead:
+                rows.append(unpack(packed[len(rows)]))
+            if rows and has_fault(rows[-1]):
+                break
+        rows += map(unpack, packed[len(rows) :])
+        assert before is not None
+        lanes = None if has_whole_episodes else lanes
+        return Chunk(learners, lanes, stacked_rows(rows), before, earlier)
 
     def by_seed(self, trajectory: Trajectory) -> Trajectory:
         """A trajectory with a leading axis for the seeds."""
@@ -93,7 +104,7 @@ class Outside(ABC):
         """Whole episodes of one actor, or whatever the sampling asks for."""
         jax.block_until_ready(actor)
         actors = jax.tree.map(lambda x: jnp.asarray(x)[None], actor)
-        counters = (jnp.zeros(1, jnp.int32), jnp.zeros(1, jnp.uint32))
+        counters = (jnp.zeros(1, jnp.int32), count_of([0]))
         return self.collect(actors, counters, self.reset(), key[None])[1]
 
     def close(self) -> None:
@@ -105,7 +116,7 @@ class Outside(ABC):
         seeds = self.seeds
 
         def one(
-            num_steps: Array,
+            num_steps: Count,
             algorithm: Algorithm,
             learner: Learner,
             trajectory: Trajectory,
@@ -114,16 +125,16 @@ class Outside(ABC):
         ) -> tuple:
             @jax.jit
             def update(learner: Learner) -> tuple:
-                now = algorithm_now(algorithm, num_steps, learner.num_transitions)
+                now = algorithm_now(algorithm, num_steps, learner.steps)
                 key_update = keys_of(key, learner.num_updates)[2]
                 after, numbers = learn(now, learner, trajectory, episodes, key_update)
                 return after, pack(numbers)
 
             idle = idle_like(jax.eval_shape(update, learner)[-1])
-            return lax.cond(learner.num_transitions < num_steps, update, idle, learner)
+            return lax.cond(learner.steps.is_below(num_steps), update, idle, learner)
 
         def all_seeds(
-            num_steps: Array,
+            num_steps: Count,
             algorithms: Algorithm,
             learners: Learner,
             trajectory: Trajectory,
@@ -140,6 +151,8 @@ class Outside(ABC):
 
 class Pool(Outside):
     """Environments of EnvPool, which a compiled program steps."""
+
+    rows_ahead = 1  # so that the next program is begun while this one runs
 
     def __init__(self, env: Any, seeds: Population, programs: Programs, foresee: Foresee) -> None:
         super().__init__(seeds, programs, foresee)
@@ -158,15 +171,15 @@ class Pool(Outside):
         num_seeds = self.seeds.num_seeds
 
         def run(
-            num_steps: Array,
+            num_steps: Count,
             algorithms: Algorithm,
             actors: Actor,
             counters: Counters,
             lanes: Lanes,
             keys: Keys,
         ) -> tuple:
-            num_updates, num_transitions = counters
-            uniform = _uniform_by_seed(algorithms, num_steps, num_transitions)
+            num_updates, done = counters
+            uniform = _uniform_by_seed(algorithms, num_steps, done)
             act = act_by_seed(actors, uniform, num_seeds)
             key = acting_keys(keys, num_updates)
             return collect(self.env, act, algorithms.sampling, lanes, key)
@@ -177,6 +190,8 @@ class Pool(Outside):
 
 class Host(Outside):
     """Environments of Python's: one call of a compiled policy for each step of all of them."""
+
+    rows_ahead = 0  # so that they get no action that is not finite
 
     def __init__(
         self, env: AsSeen, seeds: Population, programs: Programs, foresee: Foresee
@@ -217,11 +232,11 @@ class Host(Outside):
         num_rows = self._num_rows
 
         def before(
-            num_steps: Array, algorithms: Algorithm, counters: Counters, keys: Keys
+            num_steps: Count, algorithms: Algorithm, counters: Counters, keys: Keys
         ) -> tuple:
-            num_updates, num_transitions = counters
+            num_updates, done = counters
             keys = split_keys(acting_keys(keys, num_updates), (num_rows,))
-            return keys, _uniform_by_seed(algorithms, num_steps, num_transitions)
+            return keys, _uniform_by_seed(algorithms, num_steps, done)
 
         return "before", before, self.seeds.num_steps, self.seeds.algorithms, counters, keys
 
@@ -229,13 +244,11 @@ class Host(Outside):
         return act_by_seed(actors, uniform, self.seeds.num_seeds)(observation, keys[t])
 
 
-def _uniform_by_seed(
-    algorithms: Algorithm, num_steps: Array, num_transitions: Array
-) -> Array | None:
+def _uniform_by_seed(algorithms: Algorithm, num_steps: Count, done: Count) -> Array | None:
     """The probability with which each seed acts at random, if its algorithm asks for that."""
 
-    def one(algorithm: Algorithm, num_transitions: Array) -> Array | None:
-        uniform = algorithm_now(algorithm, num_steps, num_transitions).uniform
+    def one(algorithm: Algorithm, done: Count) -> Array | None:
+        uniform = algorithm_now(algorithm, num_steps, done).uniform
         return None if uniform is None else jnp.asarray(uniform, jnp.float32)
 
-    return jax.vmap(one)(algorithms, num_transitions)
+    return jax.vmap(one)(algorithms, done)

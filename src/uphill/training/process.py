@@ -61,7 +61,7 @@ def use_compile_cache() -> None:
     if config.jax_compilation_cache_dir is not None:
         return
     try:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute()
         folder = root / "uphill" / f"{version('jaxlib')}-{_processor()}"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _trim(folder)
@@ -72,14 +72,19 @@ def use_compile_cache() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def _processor() -> str:
-    """A short name for what compiled code depends on."""
+def processor_facts(*names: str) -> list[str]:
+    """What the system says of the processor under these names, or else what Python does."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        facts = sorted({line for line in lines if line.startswith(("model name", "flags"))})
+        return sorted({line for line in lines if line.startswith(names)})
     except OSError:
-        facts = [platform.machine(), platform.processor()]
-    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
+        return [platform.machine(), platform.processor()]
+
+
+def _processor() -> str:
+    """A short name for what compiled code depends on."""
+    facts = "\n".join(processor_facts("model name", "flags"))
+    return hashlib.sha256(facts.encode()).hexdigest()[:12]
 
 
 def _trim(folder: Path) -> None:

@@ -61,9 +61,8 @@ def unpack(packed: PackedRows) -> Rows:
     return rows
 
 
-def stacked_rows(packed: list[PackedRows]) -> Rows:
+def stacked_rows(rows: list[Rows]) -> Rows:
     """The rows of updates, one after the other."""
-    rows = [unpack(row) for row in packed]
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 

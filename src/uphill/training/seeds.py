@@ -18,6 +18,7 @@ from jaxtyping import Key, PyTree
 
 from uphill.collecting.lanes import Act, Keys
 from uphill.errors import UphillError
+from uphill.learning.counting import Count, count_of
 from uphill.parts import Algorithm
 from uphill.trajectory import Array, Trajectory, narrow_on_host
 
@@ -80,7 +81,7 @@ class Population:
     algorithms: Algorithm
     """one, whose floats have a leading axis for the seeds"""
     keys: Key[jax.Array, " S"]
-    num_steps: Any
+    num_steps: Count
     """of each seed"""
 
     @property
@@ -119,7 +120,7 @@ def population_of(
 ) -> Population:
     """An algorithm and a key for each seed."""
     stacked = jax.tree.map(lambda *x: narrow_on_host(np.stack(x)), *algorithms)
-    return Population(stacked, seed_keys(seeds), np.uint32(num_steps))
+    return Population(stacked, seed_keys(seeds), count_of(num_steps))
 
 
 def act_by_seed(actors: PyTree, uniform: Array | None, num_seeds: int) -> Act:

@@ -1,7 +1,7 @@
 """The state of a training, and chunks: the updates of one call, and what they lead to."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from uphill.collecting.lanes import Lanes
 from uphill.learning.learner import Learner
+from uphill.training.guard import Stops
 from uphill.training.rows import PackedRows, Rows
 from uphill.trajectory import Trajectory
 
@@ -22,13 +23,16 @@ after it can be compiled beside it."""
 
 
 class Chunk(NamedTuple):
-    """What so many updates led to."""
+    """What so many updates led to. Of those in which a number is not finite, the first is the last
+    one or the one before."""
 
     learners: Learner
     lanes: Lanes | None
     rows: Rows
     before: tuple[Learner, Trajectory]
     """what the last update began with"""
+    earlier: tuple[Learner, Trajectory] | None = None
+    """and the one before it, where it is kept"""
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,26 @@ class TrainState:
     lanes: Lanes | None
     num_updates: int = 0
     num_transitions: tuple[int, ...] = (0,)
+    stops: Stops = field(default_factory=dict)
+    """the seeds that stopped since a number was not finite: they stay as they were before"""
 
-    def after(self, chunk: Chunk) -> "TrainState":
-        """The state that a chunk led to."""
+    @property
+    def steps_going_on(self) -> tuple[int, ...]:
+        """Transitions of the seeds that have not stopped; of all, if none is left."""
+        done = self.num_transitions
+        return tuple(n for s, n in enumerate(done) if s not in self.stops) or done
+
+    @property
+    def steps(self) -> int:
+        """Transitions of the seed that has the fewest of these."""
+        return min(self.steps_going_on)
+
+    def after(self, chunk: Chunk, stops: Stops) -> "TrainState":
+        """The state that a chunk led to, and the seeds that have stopped by then."""
         taken = chunk.rows["num_transitions"].sum(0)
         transitions = tuple(int(a + b) for a, b in zip(self.num_transitions, taken, strict=True))
         total = self.num_updates + int(chunk.rows["updated"].sum(0).max())
-        return TrainState(chunk.learners, chunk.lanes, total, transitions)
+        return TrainState(chunk.learners, chunk.lanes, total, transitions, stops)
 
 
 def idle_like(row: PackedRows) -> Callable[..., tuple]:

@@ -12,6 +12,7 @@ from jaxtyping import PyTree
 from uphill.collecting.compiled import collect
 from uphill.collecting.lanes import Keys, Lanes, start_lanes, statistics
 from uphill.envs.base import CompiledEnvironment
+from uphill.learning.counting import Count
 from uphill.learning.learner import Learner, networks_of
 from uphill.learning.objective import Metrics
 from uphill.learning.update import update
@@ -41,7 +42,7 @@ def fresh_lanes(env: CompiledEnvironment, key: Keys) -> Lanes:
 def collect_and_learn(
     env: CompiledEnvironment,
     algorithm: Algorithm,
-    num_steps: Array | int,
+    num_steps: Count | Array | int,
     learner: Learner,
     lanes: Lanes | None,
     key: Keys,
@@ -51,7 +52,7 @@ def collect_and_learn(
     `num_steps` are those of the whole training, by which schedules go; `key` is the seed's.
     """
     key_environment, key_act, key_update = keys_of(key, learner.num_updates)
-    now = algorithm_now(algorithm, num_steps, learner.num_transitions)
+    now = algorithm_now(algorithm, num_steps, learner.steps)
 
     def act(observation: Any, key: Keys) -> tuple[Array, Array, PyTree]:
         return learner.actor.act(observation, key, now.uniform)
@@ -81,13 +82,17 @@ def learn(
     return after, numbers_of(metrics, trajectory, episodes, networks, encoding)
 
 
-def algorithm_now(
-    algorithm: Algorithm, num_steps: Array | int, num_transitions: Array
-) -> Algorithm:
+def algorithm_now(algorithm: Algorithm, num_steps: Count | Array | int, done: Count) -> Algorithm:
     """The algorithm with its schedules where they are after so many transitions."""
-    return algorithm.at(
-        jnp.divide(num_transitions.astype(jnp.float32), jnp.asarray(num_steps).astype(jnp.float32))
-    )
+    return algorithm.at(jnp.divide(done.as_float(), _as_float(num_steps)))
+
+
+def _as_float(number: Count | Array | int) -> Array:
+    if isinstance(number, Count):
+        return number.as_float()
+    if isinstance(number, jax.Array):
+        return number.astype(jnp.float32)
+    return np.asarray(number, np.float32)  # of Python's, it may have more than 32 bits
 
 
 def zeros_like(shapes: Any) -> Any:

@@ -9,6 +9,7 @@ from copy import copy
 from typing import Any
 
 import jax
+import numpy as np
 
 from uphill.collecting.border import AsSeen
 from uphill.collecting.lanes import Keys
@@ -16,14 +17,22 @@ from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.base import CompiledEnvironment, World
 from uphill.envs.make import EnvironmentChoice, choose, make_env
 from uphill.errors import UphillError
-from uphill.learning.learner import Learner, make_learner, policy_of, stack, take
+from uphill.learning.learner import (
+    Learner,
+    make_learner,
+    policy_of,
+    seeds_where,
+    stack,
+    take,
+)
 from uphill.parts import Algorithm
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import Encoding
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.trained import TrainedPolicy
-from uphill.training.checks import check_episodes, check_numbers, check_policy
+from uphill.training.checks import check_episodes, check_numbers, check_policy, check_updates
 from uphill.training.evaluate import evaluate_actors, report
+from uphill.training.guard import Stop, Stops, at_rest, awake, faults, why, without
 from uphill.training.inside import Inside
 from uphill.training.measuring import FEW, Meter
 from uphill.training.outside import Host, Pool
@@ -32,7 +41,7 @@ from uphill.training.programs import Programs
 from uphill.training.rows import Rows, concatenate
 from uphill.training.seeds import one_for_each, population_of
 from uphill.training.spaces import action_kind_for, encoding_for
-from uphill.training.state import CAPACITY, TrainState
+from uphill.training.state import CAPACITY, Chunk, TrainState
 from uphill.trajectory import Trajectory
 
 
@@ -74,6 +83,7 @@ class Trainer:
         self.env, notice = make_env(choice, sampling.num_envs, seeds, resumed_at)
         self.notice = notice or turns_notice(len(seeds), is_python)
         check_episodes(choice.name, sampling, self.env.max_episode_steps)
+        check_updates(num_steps // sampling.most_transitions(self.env.max_episode_steps), sampling)
         if encoding is None and not resumed_at:  # older runs may have what says nothing
             check_policy(choice.name, self.env.action_space, algorithms[0].policy)
         dropped = choice.alterations.drop_observations
@@ -153,20 +163,46 @@ class Trainer:
         """The state `num_updates` (at most `CAPACITY`) updates later, and a row for each.
 
         A seed that has its steps waits for the others: nothing of it changes, and `updated` is 0.
+        So does one in whose update a number is not finite, as it was before: `state.stops`. Where
+        no other is left, there are fewer rows.
         """
+        check_updates(state.num_updates + num_updates, self.algorithms[0].sampling)
         started, every = time.perf_counter(), self.measure_every
         rows, left = None, num_updates
         while left:
             # Only the last update of a program's call can be measured.
             count = left if every is None else min(left, every - state.num_updates % every)
-            chunk = self._way.advance(state.learners, state.lanes, count)
-            state, new = state.after(chunk), chunk.rows
+            learners = at_rest(state.learners, state.stops, self.num_steps)
+            chunk = self._way.advance(learners, state.lanes, count)
+            left -= len(chunk.rows["updated"])
+            chunk, stops = self._guarded(chunk, state)
+            state, new = state.after(chunk, stops), chunk.rows
             if every is not None:
                 new |= self._meter.rows(chunk, state.num_updates % every == 0)
-            rows, left = concatenate(rows, new), left - count
+            rows = concatenate(rows, new)
+            if len(stops) == len(self.seeds):
+                break
         assert rows is not None
         self.seconds += time.perf_counter() - started
         return state, rows
+
+    def _guarded(self, chunk: Chunk, state: TrainState) -> tuple[Chunk, Stops]:
+        """The chunk without what updates made of seeds whose numbers are not finite, and all seeds
+        that have stopped by now; `state` is that before the chunk."""
+        rows, lanes, stops = chunk.rows, chunk.lanes, dict(state.stops)
+        learners, found = awake(chunk.learners, state.learners, stops), faults(rows, state.learners)
+        for s in np.flatnonzero(found.any(0)).tolist():
+            k = int(found[:, s].argmax())
+            is_last = k == len(found) - 1
+            before, trajectory = chunk.before if is_last else chunk.earlier or chunk.before
+            steps = state.num_transitions[s] + int(chunk.rows["num_transitions"][:k, s].sum())
+            reason = why(chunk.rows, k, s, int(np.asarray(before.num_updates)[s]) + 1, steps)
+            stops[s] = Stop(reason, jax.device_get(take(self._way.by_seed(trajectory), s)))
+            is_it = np.arange(len(self.seeds)) == s
+            learners, rows = seeds_where(is_it, before, learners), without(rows, k, s)
+            if isinstance(self.env, CompiledEnvironment):  # whose chunk is this update alone
+                lanes = seeds_where(is_it, state.lanes, lanes)
+        return chunk._replace(learners=learners, lanes=lanes, rows=rows), stops
 
     def policy(self, state: TrainState, seed_index: int = 0) -> TrainedPolicy:
         """What a seed has learned: a policy that acts, NumPy in, NumPy out.
@@ -199,8 +235,8 @@ class Trainer:
         return self._way.episodes(actor, key)
 
     def is_done(self, state: TrainState) -> bool:
-        """Whether every seed has its steps."""
-        return min(state.num_transitions) >= self.num_steps
+        """Whether every seed has its steps, or has stopped."""
+        return state.steps >= self.num_steps or len(state.stops) == len(self.seeds)
 
     def close(self) -> None:
         """Stop the environments."""

@@ -42,6 +42,8 @@ class Row:
     """transitions until then: the median over all seeds, None where half of them did not"""
     diverged: int = 0
     """seeds whose weights grew beyond all use"""
+    stopped: int = 0
+    """seeds that stopped, since a number was not finite"""
     fault: str = ""
     """what ended it before its steps were done"""
 
@@ -93,8 +95,9 @@ def _of_run(run: SavedRun, row: Row) -> Row:
     return Row(
         row.run,
         row.setting,
-        steps=min(facts.num_transitions),
+        steps=facts.steps_done,
         diverged=sum(x is not None for x in facts.diverged),
+        stopped=sum(x is not None for x in facts.not_finite),
         fault=row.fault,
         **known,
     )

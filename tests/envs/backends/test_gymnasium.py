@@ -1,7 +1,5 @@
 """Python environments: made from whatever the user names, stepped, and every fault told."""
 
-import gc
-import os
 import re
 import sys
 from functools import partial
@@ -13,7 +11,6 @@ import pytest
 import python_envs
 from uphill.envs.backends.gymnasium import (
     HostEnvironment,
-    make_vector,
     prepare,
     spec_of,
     suggestion,
@@ -262,73 +259,6 @@ def test_environments_that_differ_from_each_other_are_refused():
 
     with pytest.raises(UphillError, match=r"^varying raised RuntimeError in making it"):
         host(varying)
-
-
-def test_trap_19_processes_start_by_spawn_and_step_as_the_environments_in_this_one():
-    kinds = [("UphillTestLimited-v0", {"length": 3}), (python_envs.OldGym, {"end": 4})]
-    for env, env_kwargs in kinds:
-        sync, apart = (host(env, 2, 0, is_async, **env_kwargs) for is_async in (False, True))
-        assert apart.max_episode_steps == sync.max_episode_steps
-        assert apart.reward_threshold == sync.reward_threshold
-        contexts = {type(process).__name__ for process in apart._vector.processes}
-        assert contexts == {"SpawnProcess"}
-        np.testing.assert_array_equal(apart.reset(), sync.reset())
-        for t in range(6):
-            action = np.array([t % 2, 1])
-            for ours, theirs in zip(apart.step(action), sync.step(action), strict=True):
-                np.testing.assert_array_equal(ours, theirs)
-        apart.close()
-        assert not any(process.is_alive() for process in apart._vector.processes)
-
-
-@pytest.mark.parametrize(("fault", "words", "step"), [FAULTS[0], FAULTS[3], FAULTS[6]])
-def test_a_fault_in_another_process_is_told_the_same(fault, words, step):
-    env = host("UphillTestFaulty-v0", 2, is_async=True, fault=fault)
-    env.reset()
-    for _ in range(step - 1):
-        env.step(no_action(env))
-    with pytest.raises(UphillError) as caught:
-        env.step(no_action(env))
-    text = str(caught.value)
-    assert text.startswith(f"UphillTestFaulty-v0, at step {step} of each environment, {words}")
-    if fault == "raise":
-        assert_own_traceback_only(text)
-    env.close()
-    assert not any(process.is_alive() for process in env._vector.processes)
-
-
-def test_a_process_that_dies_is_told():
-    vector = make_vector(python_envs.Died, 1, is_async=True)
-    env = HostEnvironment("Died", vector, [1], None, None)
-    env.reset()
-    env.step(np.zeros(1, int))
-    with pytest.raises(UphillError, match=r"^Died, at step 2 .*, lost the process"):
-        env.step(np.zeros(1, int))
-    assert vector.closed
-    env.close()
-
-
-def test_processes_end_with_the_environment_even_while_an_answer_is_due():
-    env = host("UphillTestCounting-v0", 2, is_async=True)
-    env.reset()
-    env._vector.step_async(np.zeros(2, int))
-    processes = env._vector.processes
-    del env
-    gc.collect()
-    for process in processes:
-        process.join()
-    assert not any(process.is_alive() for process in processes)
-
-
-def test_an_environment_that_another_process_cannot_make_is_told():
-    parent = os.getpid()
-
-    def only_here():
-        assert os.getpid() == parent
-        return python_envs.Counting()
-
-    with pytest.raises(UphillError, match=r"^only_here could not be made in a process of its own"):
-        make_vector(only_here, 1, is_async=True, name="only_here")
 
 
 def test_a_missing_extra_gives_the_line_that_installs_it(monkeypatch):

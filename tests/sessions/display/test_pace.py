@@ -93,6 +93,9 @@ def test_a_run_that_goes_on_is_judged_by_what_it_does_now() -> None:
     # The first update may be slow: it is no measure yet.
     assert Pace().add(0.0, [0]).add(0.5, [10]).seconds_left(100) is None
     assert Pace().add(0.0, [0]).add(3.0, [10]).seconds_left(100) == 27.0
+    # A seed that stopped is not waited for.
+    alone = Pace().add(0.0, [0, 0]).add(3.0, [10, 10]).add(4.0, [20]).add(6.0, [40])
+    assert alone.seconds_left(100) == 6.0
 
 
 def test_however_often_it_is_asked_little_is_kept() -> None:

@@ -22,7 +22,7 @@ from uphill.views.sweeps import ranked, table_of
 from uphill.views.sweeps import rows_of as rows_of_sweep
 
 GRID = {"optimizer.learning_rate": [1e-2, 1e38], "estimator.gamma": [0.9, 0.99]}
-ASKED: dict[str, Any] = {"seeds": 2, "steps": 200, "episodes": 4, "quiet": True}
+ASKED: dict[str, Any] = {"seeds": 3, "steps": 200, "episodes": 4, "quiet": True}
 
 
 def sweep_into(out: Path, **changes: Any) -> Sweep:
@@ -37,7 +37,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
 
     def interrupted(*arguments: Any) -> Any:
         calls.append(1)
-        if len(calls) == 3:
+        if len(calls) == 4:
             raise KeyboardInterrupt
         return advance(*arguments)
 
@@ -46,14 +46,20 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
         with pytest.raises(Interrupted, match=r"Go on with: the same uphill\.sweep"):
             sweep_into(out)
     states = {row.state for row in rows_of_sweep(SavedSweep(out))}
-    assert states == {"training", "failed"}
+    assert "training" in states
+    assert "done" not in states
     return sweep_into(out)
 
 
+@pytest.mark.bits
 def test_each_setting_learns_what_it_would_alone(done: Sweep, tmp_path: Path) -> None:
     run = done.runs[1]
-    alone = train_small(tmp_path / "alone", run.experiment.composition, seeds=2, steps=200)
-    assert rows_of(run.path) == rows_of(alone.path)
+    alone = train_small(tmp_path / "alone", run.experiment.composition, seeds=3, steps=200)
+    for ours, theirs in zip(rows_of(run.path), rows_of(alone.path), strict=True):
+        measured = [(x.pop("gradient/snr"), x.pop("policy/kl")) for x in (ours, theirs)]
+        assert ours == theirs  # to the bit; what a program of its own measures to the last digits
+        numbers = [[float(x or "nan") for x in each] for each in measured]
+        np.testing.assert_allclose(*numbers, rtol=1e-4)
     for name in ("latest", "best"):
         ours, theirs = tensors_of(run.path, name), tensors_of(alone.path, name)
         assert ours.keys() == theirs.keys()
@@ -70,7 +76,7 @@ def test_each_setting_learns_what_it_would_alone(done: Sweep, tmp_path: Path) ->
 
 def test_one_that_fails_is_told_and_the_others_go_on(done: Sweep) -> None:
     assert [row.state for row in done.rows] == ["done", "done", "failed", "failed"]
-    assert "the networks hold NaN" in done.rows[2].fault
+    assert "is not finite" in done.rows[2].fault
     assert "Lower the optimizer's learning_rate" in done.rows[2].fault
     best = ranked(done.rows)[0]
     assert best.state == "done"
@@ -113,32 +119,14 @@ def test_the_folder_of_another_sweep_is_refused(done: Sweep, tmp_path: Path) -> 
         sweep_into(tmp_path)
 
 
-def test_what_a_killed_start_left_behind_is_made_anew_but_nothing_else(
-    done: Sweep, tmp_path: Path
-) -> None:
-    """Between the folder and its first checkpoint there is nothing to go on with."""
-    from uphill.studies.sweeps.plan import SweepRequest, plan_of, standing_of
-
-    plan = plan_of(SweepRequest("CartPole-v1", small_ppo(), grid=GRID, out=tmp_path / "s", **ASKED))
-    first = plan.settings[0]
-    first.path.mkdir()
-    (first.path / "experiment.json").write_text("{}")
-    assert standing_of(first, 200) == "new"
-    assert not first.path.exists()
-    first.path.mkdir()
-    (first.path / "notes.txt").write_text("mine")
-    with pytest.raises(UphillError, match="is no run directory: move it"):
-        standing_of(first, 200)
-
-
 def test_settings_train_one_after_another_elsewhere_and_from_the_command_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "sweep"
     words = ["sweep", "CartPole-v1", *SMALL, "--backend", "gymnasium", "--seeds", 1, "--quiet"]
     words += ["--grid", "entropy=0,0.1", "--out", out, "--json"]
     assert run_cli(*words) == 0
-    result = json.loads(capsys.readouterr().out)
+    result = json.loads(capfd.readouterr().out)
     assert (result["sweep"], result["picture"]) == (str(out), str(out / "sweep.png"))
     assert [row["run"] for row in result["settings"]] == ["entropy=0", "entropy=0.1"]
     assert [row["setting"] for row in result["settings"]] == [{"entropy": 0}, {"entropy": 0.1}]

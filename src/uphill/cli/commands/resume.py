@@ -18,6 +18,8 @@ class ResumeOptions:
     """Run directory: what `uphill train` shows as run."""
     steps: int | None = None
     """Train up to so many steps instead: extends a run, also a finished one."""
+    step_timeout: float | None = None
+    """Seconds that a step of an environment in a process of its own may take from now on."""
     allow_import: bool = False
     """Import the modules that a `module:ID` environment and parts of your own name."""
     quiet: bool = False
@@ -35,6 +37,7 @@ def command(argv: list[str]) -> None:
         run = resume(
             options.run,
             steps=options.steps,
+            step_timeout=options.step_timeout,
             allow_import=options.allow_import,
             quiet=options.quiet,
         )

@@ -7,9 +7,8 @@ from typing import Any
 
 from tyro.conf import UseAppendAction
 
-from uphill.cli.commands.train import TrainOptions, parse_train
+from uphill.cli.commands.train import TrainOptions, asked_for
 from uphill.cli.output import stdout_for
-from uphill.cli.parsing import take_env_kwargs
 from uphill.words import INTERVAL, count, fitted
 
 MOST_ROWS = 15
@@ -33,18 +32,16 @@ class SweepOptions(TrainOptions):
 
 def command(argv: list[str]) -> None:
     """Train a grid of settings, and show what each came to."""
-    argv, env_kwargs = take_env_kwargs(argv)
-    options, algorithm, start = parse_train(argv, SweepOptions, "sweep")
+    given, start = asked_for(argv, SweepOptions, "sweep")
     from uphill.studies.sweeps.grid import parse_grid
     from uphill.studies.sweeps.plan import SweepRequest
     from uphill.studies.sweeps.sweep import sweep_of
 
-    with stdout_for(options.json) as show:
-        given: dict[str, Any] = {name: x for name, x in vars(options).items() if name != "json"}
-        given |= {"algo": start.algo, "algorithm": algorithm, "env_kwargs": env_kwargs}
-        given["grid"] = parse_grid(options.grid)
+    is_json = given.pop("json")
+    given["grid"] = parse_grid(given["grid"])
+    with stdout_for(is_json) as show:
         sweep = sweep_of(SweepRequest(**given), start)
-        if options.json:
+        if is_json:
             show({"sweep": str(sweep.path), "picture": str(sweep.picture), "settings": sweep.table})
         else:
             _show(sweep)
@@ -65,6 +62,8 @@ def _show(sweep: Any) -> None:
         _say(f"{row.run} failed: {row.fault}")
     if lost := sum(row.diverged > 0 for row in rows):
         _say(f"Learning diverged on seeds of {count(lost, 'setting')}.")
+    if stopped := sum(row.stopped > 0 for row in rows if not row.fault):
+        _say(f"Seeds of {count(stopped, 'setting')} stopped: their numbers were not finite.")
     _say(
         f"Returns of final policies: interquartile mean over {count(seeds, 'seed')} and {INTERVAL}."
     )

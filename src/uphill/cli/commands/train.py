@@ -1,6 +1,6 @@
 """`uphill train`: its options, and the algorithm that its flags describe."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from tyro.conf import Positional, UseAppendAction, arg
 
 from uphill.cli.errors import WrongCommandLine
-from uphill.cli.flags import SCHEDULE, Flag, option_flags, setting_flags
+from uphill.cli.flags import NOTHING, SCHEDULE, Flag, option_flags, setting_flags
 from uphill.cli.help import Group
 from uphill.cli.output import stdout_for
 from uphill.cli.parsing import JSON_OBJECT, parse, take_env_kwargs
@@ -30,6 +30,7 @@ class TrainOptions(Settings, Options):
     steps: int | None = None
     eval_every: int | None = None
     out: Path | None = None
+    settings: Path | None = None
     init_from: Path | None = None
     is_async: Annotated[bool, arg(name="async-envs")] = Settings.is_async
     wrappers: Annotated[UseAppendAction[tuple[str, ...]], arg(name="wrapper")] = ()
@@ -42,39 +43,52 @@ class TrainOptions(Settings, Options):
 
 def command(argv: list[str]) -> None:
     """Train, and show how well the final policies do."""
-    argv, env_kwargs = take_env_kwargs(argv)
-    options, algorithm, start = parse_train(argv)
+    given, start = asked_for(argv, TrainOptions, "train")
     from uphill.run import run_of
     from uphill.sessions.launch import Request
 
-    with stdout_for(options.json) as show:
-        given = {name: x for name, x in vars(options).items() if name != "json"}
-        given |= {"algo": start.algo, "algorithm": algorithm, "env_kwargs": env_kwargs}
+    with stdout_for(given.pop("json")) as show:
         run = run_of(Request(**given), start)
         show(run.summary(), has_films=run.has_films())
 
 
-def environment_in(
-    argv: list[str], kind: type[TrainOptions] = TrainOptions, command: str = "train"
-) -> str:
+def asked_for(argv: list[str], kind: type[TrainOptions], name: str) -> tuple[dict[str, Any], Any]:
+    """What is asked for of a command of that name, by the names of a request's fields, and the
+    preset that its algorithm started from.
+
+    Raises:
+        WrongCommandLine: if there is no ENV.
+    """
+    argv, env_kwargs = take_env_kwargs(argv)
+    env = environment_in(argv, kind)
+    if env is None:
+        if flag := next(filter(names_environment, argv), None):
+            raise WrongCommandLine(without_flag(flag))
+        note = f"`uphill {name} ENV --algo ALGO --help` also shows the settings of the algorithm."
+        parse(kind, argv, f"uphill {name}", [*_option_groups(kind)], [note])
+        raise WrongCommandLine(f"ENV is missing: write `uphill {name} ENV`.")
+    file = settings_in(argv, env)
+    options, algorithm, start = parse_train(argv, env, file, kind, name)
+    if file is not None:
+        env_kwargs = file.others.get("env_kwargs", {}) | env_kwargs
+    changes = {"algo": start.algo, "algorithm": algorithm, "env_kwargs": env_kwargs}
+    return vars(options) | changes | {"settings": file}, start
+
+
+def environment_in(argv: list[str], kind: type[TrainOptions] = TrainOptions) -> str | None:
     """ENV: the first word that is no flag, nor the value of one.
 
     Raises:
-        WrongCommandLine: if there is none, or a flag before it has several values: nothing says
-            where they end.
+        WrongCommandLine: if a flag before it has several values: nothing says where they end.
     """
     before = ""
     for word in argv:
         if not word.startswith("-") and not _takes_value(before, argv, kind):
             if before and word.isdecimal():
-                raise WrongCommandLine(_env_first(command))
+                raise WrongCommandLine(_ENV_FIRST)
             return word
         before = word
-    if flag := next(filter(names_environment, argv), None):
-        raise WrongCommandLine(without_flag(flag))
-    note = f"`uphill {command} ENV --algo ALGO --help` also shows the settings of the algorithm."
-    parse(kind, argv, f"uphill {command}", [*_option_groups(kind)], [note])
-    raise WrongCommandLine(f"ENV is missing: write `uphill {command} ENV`.")
+    return None
 
 
 def _takes_value(word: str, argv: list[str], kind: type[TrainOptions]) -> bool:
@@ -87,21 +101,34 @@ def _takes_value(word: str, argv: list[str], kind: type[TrainOptions]) -> bool:
     return bool(known[flag].takes) if flag in known else flag not in switches_in(argv)
 
 
+def settings_in(argv: list[str], env: str) -> Any:
+    """The file of settings that a flag names; None without one."""
+    file = _value_of("--settings", argv)
+    if file is None:
+        return None
+    from uphill.sessions.settings_file import read_settings
+
+    return read_settings(file, env, _value_of("--algo", argv), "--allow-import" in argv)
+
+
 def parse_train(
-    argv: list[str], kind: type[TrainOptions] = TrainOptions, command: str = "train"
+    argv: list[str],
+    env: str,
+    file: Any = None,
+    kind: type[TrainOptions] = TrainOptions,
+    name: str = "train",
 ) -> tuple[Any, Any, Any]:
     """Options of a `kind`, the algorithm with all flags applied, and the preset that it started
-    from."""
+    from; the file of settings stands in the place of ours."""
     from uphill.parts import Algorithm
     from uphill.parts.algorithms import ALGORITHMS
     from uphill.sessions.presets import preset
 
-    env = environment_in(argv, kind, command)
     algo = _value_of("--algo", argv)
-    if algo is not None and algo not in ALGORITHMS:
+    if algo is not None and algo not in ALGORITHMS and file is None:
         known = ", ".join(ALGORITHMS)
         raise WrongCommandLine(f"There is no algorithm {algo!r}: use one of {known}.")
-    chosen = preset(env, algo)
+    chosen = preset(env, algo) if file is None else file.start
     argv, start = take_part_types(argv, chosen.algorithm)
     envs = _value_of("--envs", argv)
     if envs is not None and envs.isdecimal() and len(envs) < 20 and int(envs) > 0:
@@ -114,12 +141,14 @@ def parse_train(
         options: Annotated[kind, arg(name="")]  # pyright: ignore[reportInvalidTypeForm]
         algorithm: Annotated[Algorithm, arg(name="")]
 
-    default = Train(options=kind(env=env), algorithm=start)
-    groups = [*_option_groups(kind, chosen, start), *_algorithm_groups(start)]
-    program = f"uphill {command} {env}"
+    others = {} if file is None else file.others
+    others = {key: x for key, x in others.items() if key != "env_kwargs"}
+    default = Train(options=kind(env=env, **others), algorithm=start)
+    groups = [*_option_groups(kind, chosen, start, others), *_algorithm_groups(start)]
+    program = f"uphill {name} {env}"
     parsed = parse(Train, argv, program, groups, [_ABOUT_FLAGS], default, start)
     if parsed.options.env != env:
-        raise WrongCommandLine(_env_first(command))
+        raise WrongCommandLine(_ENV_FIRST)
     return parsed.options, parsed.algorithm, chosen
 
 
@@ -136,18 +165,25 @@ def _value_of(flag: str, argv: list[str]) -> str | None:
 
 _TITLES = {
     "what varies": ("grid", "yes"),
-    "what to train": ("env", "algo", "steps", "seed", "seeds", "envs", "init_from"),
+    "what to train": (
+        *("env", "algo", "steps", "seed", "seeds", "envs"),
+        *("settings", "init_from", "allow_import"),
+    ),
     "when and what to measure": ("stop_when_solved", "eval_every", "episodes"),
     "what to write and show": ("out", "log", "checkpoint_every", "quiet", "json"),
-    "what runs it": ("backend", "threads", "async_envs"),
+    "what runs it": ("backend", "threads", "async_envs", "step_timeout"),
 }
 
 
 def _option_groups(
-    kind: type[TrainOptions], chosen: Any = None, start: Any = None
+    kind: type[TrainOptions],
+    chosen: Any = None,
+    start: Any = None,
+    others: Mapping[str, Any] = NOTHING,
 ) -> Iterator[Group]:
-    """The options by what they are about, with the preset's numbers where they have none."""
-    known = {flag.path: flag for flag in option_flags(kind)}
+    """The options by what they are about, with the preset's numbers where they have none, and with
+    what a file of settings says."""
+    known = {flag.path: flag for flag in option_flags(kind, others)}
     if chosen is not None:
         del known["env"]  # it was given
         numbers = (chosen.algo, f"{chosen.steps:,}", str(start.sampling.num_envs))
@@ -195,7 +231,4 @@ _ABOUT_FLAGS = (
     "is chosen by its name (--surrogate clipped-ratio), one of your own by module:Name; then its "
     "own settings are flags."
 )
-
-
-def _env_first(command: str) -> str:
-    return f"Write ENV first, then the flags: `uphill {command} ENV --flag VALUE`."
+_ENV_FIRST = "Write ENV first, then the flags: `uphill train ENV --flag VALUE`."

@@ -5,6 +5,7 @@ predicate ("returned …", "raised …"): `HostEnvironment` puts the environment
 """
 
 import importlib
+import multiprocessing
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ _GYMNASIUM = Path(gymnasium.__file__).parent
 _NOT_THEIRS = (
     str(Path(__file__).parents[1]),
     *(str(Path(importlib.__file__).parent), "<frozen importlib"),
+    *(str(Path(multiprocessing.__file__).parent), "<string>"),
     *(str(_GYMNASIUM / part) for part in ("core.py", "vector", "wrappers", "envs/registration.py")),
 )
 
@@ -99,8 +101,9 @@ def _read(info: Any) -> dict[str, Any]:
     return {key: info[key] for key in READ_IN_INFO if key in info}
 
 
-def _is_theirs(frame: traceback.FrameSummary) -> bool:
-    return not frame.filename.startswith(_NOT_THEIRS)
+def is_theirs(filename: str) -> bool:
+    """Whether it is a file of the environment's, or of what that calls."""
+    return not filename.startswith(_NOT_THEIRS)
 
 
 def check_environment(env: Any) -> None:
@@ -157,7 +160,11 @@ def failure(where: str, error: BaseException) -> UphillError:
             f"instead, or end the episode. Where that was follows.\n{own_traceback(error)}"
         )
     frames = traceback.extract_tb(error.__traceback__)
-    if where in _RETURNS and "unpack" in str(error) and not any(map(_is_theirs, frames)):
+    if (
+        where in _RETURNS
+        and "unpack" in str(error)
+        and not any(is_theirs(frame.filename) for frame in frames)
+    ):
         # A wrapper of Gymnasium's got it first.
         return UphillError(f"returned from {where} something else than {_RETURNS[where]}: {error}.")
     return UphillError(
@@ -170,7 +177,7 @@ def own_traceback(error: BaseException) -> str:
     full = traceback.TracebackException.from_exception(error)
     exception: traceback.TracebackException | None = full
     while exception is not None:
-        own = [frame for frame in exception.stack if _is_theirs(frame)]
+        own = [frame for frame in exception.stack if is_theirs(frame.filename)]
         exception.stack = traceback.StackSummary.from_list(own)
         exception = exception.__cause__ or exception.__context__
     return "".join(full.format()).rstrip()

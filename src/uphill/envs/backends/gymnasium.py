@@ -1,9 +1,7 @@
 """Gymnasium: any Python environment, stepped from a Python loop."""
 
 import difflib
-import multiprocessing
 import re
-import signal
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +12,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
-from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
-from gymnasium.vector.async_vector_env import AsyncState
+from gymnasium.vector import SyncVectorEnv, VectorEnv
 from jaxtyping import PyTree
 
 from uphill.envs.alterations import UNALTERED, Alterations
@@ -29,6 +26,7 @@ from uphill.envs.backends.checks import (
     too_large,
 )
 from uphill.envs.backends.old_gym import accepts, adapt, has_old_signatures, takes_seeds
+from uphill.envs.backends.processes import Processes
 from uphill.envs.ids import OURS
 from uphill.envs.importing import imported
 from uphill.errors import UphillError
@@ -176,7 +174,8 @@ def _limited(
     env: EnvSpec | EnvironmentMaker, env_kwargs: dict[str, Any], is_old: bool, limit: int | None
 ) -> EnvironmentMaker:
     if not isinstance(env, EnvSpec):
-        make = partial(_create_adapted if is_old else _create, env, **env_kwargs)
+        # Nothing of ours around it if need be: a process that only steps it should not load JAX.
+        make = partial(*(_create_adapted, env) if is_old else (env,), **env_kwargs)
         return make if limit is None else partial(_create_limited, make, limit)
     if limit is not None:
         env_kwargs = env_kwargs | {"max_episode_steps": limit}
@@ -250,21 +249,21 @@ def checked_time_limit(env: Any, alterations: Alterations) -> int | None:
 
 
 def make_vector(
-    factory: EnvironmentMaker, num_envs: int, is_async: bool, name: str = "the environment"
+    factory: EnvironmentMaker,
+    num_envs: int,
+    is_async: bool,
+    name: str = "the environment",
+    step_timeout: float | None = None,
 ) -> VectorEnv:
-    """`num_envs` environments that step together.
-
-    Asynchronous ones run in processes of their own, started by spawn: a fork would copy JAX's
-    threads half alive.
+    """`num_envs` environments that step together; asynchronous ones in processes of their own.
 
     Raises:
         UphillError: if they can't be made.
     """
-    factories = [partial(_make_checked, factory)] * num_envs
     try:
         if is_async:
-            return AsyncVectorEnv(factories, copy=False, context="spawn")
-        return SyncVectorEnv(factories, copy=False)
+            return Processes(factory, num_envs, step_timeout)
+        return SyncVectorEnv([lambda: Checked(factory())] * num_envs, copy=False)
     except (EOFError, ConnectionError) as error:
         raise UphillError(
             f"{name} could not be made in a process of its own: the environment and what it is "
@@ -273,13 +272,6 @@ def make_vector(
         ) from error
     except (Exception, SystemExit) as error:
         raise UphillError(f"{name} {failure('making it', error)}") from error
-
-
-def _make_checked(factory: EnvironmentMaker) -> gymnasium.Env:
-    if multiprocessing.parent_process() is not None:
-        # Ctrl-C reaches every process of the terminal: the parent decides what it means.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return Checked(factory())
 
 
 class HostEnvironment:
@@ -308,7 +300,7 @@ class HostEnvironment:
         self.reward_threshold = reward_threshold
         # A pool calls itself a vector environment too, but was seeded when it was made, and its
         # spaces are those of one environment.
-        is_vector = isinstance(vector, SyncVectorEnv | AsyncVectorEnv)
+        is_vector = isinstance(vector, SyncVectorEnv | Processes)
         self.observation_space: gymnasium.Space = (
             vector.single_observation_space if is_vector else vector.observation_space
         )
@@ -318,10 +310,8 @@ class HostEnvironment:
         self._vector = vector
         self._action_dtype = action_dtype or self.action_space.dtype
         self._end: Callable[[], Any] = vector.close
-        if isinstance(vector, AsyncVectorEnv):
-            # However the training ends, and before the vector's own finaliser, which waits for an
-            # answer that may never come.
-            self._end = weakref.finalize(self, _end_processes, vector)
+        if isinstance(vector, Processes):
+            self._end = weakref.finalize(self, vector.close)  # however the training ends
         self._seeds: list[int] | None = lane_seeds if is_vector else None
         self._num_steps = 0
         self._watch = BoundsWatch(self.observation_space)
@@ -373,16 +363,10 @@ class HostEnvironment:
 
     def _guarded(self, what: str, call: Callable[[], Any]) -> Any:
         try:
-            if not isinstance(self._vector, AsyncVectorEnv):
+            if not isinstance(self._vector, Processes):
                 return call()
             with _quiet_gymnasium():
                 return call()
-        except (EOFError, ConnectionError) as error:
-            self.close()
-            raise self._error(
-                "lost the process of one of its environments: it ended without an error of its own "
-                "(killed, or out of memory?)."
-            ) from error
         except (Exception, SystemExit) as error:
             raise self._error(str(failure(what, error))) from error
 
@@ -415,16 +399,6 @@ class HostEnvironment:
             f"returned {value} in its {field} (environment {env} of "
             f"{self.num_envs}): mend the environment."
         )
-
-
-def _end_processes(vector: AsyncVectorEnv) -> None:
-    was_interrupted = vector._state is not AsyncState.DEFAULT
-    vector._state = AsyncState.DEFAULT  # no answer is waited for any more
-    with _quiet_gymnasium():
-        try:
-            vector.close(terminate=was_interrupted)
-        except (OSError, EOFError):
-            vector.close(terminate=True)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class Pace:
     def add(self, seconds: float, steps: Sequence[int]) -> "Pace":
         """With the place where training is now."""
         new = Mark(seconds, tuple(steps))
-        if not self.marks:
+        if not self.marks or len(steps) != len(self.marks[-1].steps):  # a seed has stopped
             return Pace(seconds, (new,))
         length = max(LEAST, SHARE * (seconds - self.start))
         kept = self.marks

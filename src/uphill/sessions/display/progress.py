@@ -137,8 +137,8 @@ class Progress:
     def show(
         self, steps: Sequence[int], returns: Sequence[float | None], ahead: float = 0.0
     ) -> None:
-        """Where training is: the steps of each seed, and the mean return of its last episodes (None
-        before the first). `ahead` are seconds of pauses that are known to come."""
+        """Where training is: the steps of each seed that goes on, and the mean return of each one's
+        last episodes (None before the first). `ahead` are seconds of pauses that are known of."""
         now = time.monotonic() - self._pause().total
         self._pace = self._pace.add(now, steps)
         left = self._pace.seconds_left(self._view.total)

@@ -55,7 +55,7 @@ class View:
     def fraction(self) -> float:
         """How much of the training is done."""
         done = sum(min(steps, self.total) for steps in self.steps)
-        return done / max(self.total * len(self.seeds), 1)
+        return done / max(self.total * len(self.steps), 1)
 
     def seconds_left(self, now: float, pause: Pause) -> float | None:
         """How long the rest takes. While training waits, it takes no less from one second to the
@@ -141,4 +141,4 @@ def progress(view: View) -> tuple[str, str]:
     speed = f"{short(view.steps_per_second, ' ')} steps/s"
     if len(view.seeds) == 1:
         return steps, speed
-    return f"{count(len(view.seeds), 'seed')} × {steps}", f"{speed} in all"
+    return f"{count(len(view.steps), 'seed')} × {steps}", f"{speed} in all"

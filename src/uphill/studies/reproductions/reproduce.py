@@ -139,7 +139,7 @@ def _trained(folder: Path, task: Task, quiet: bool) -> Run:
             f"{folder} holds a run with other settings, seeds or steps: choose another --out."
         )
     facts = read_manifest(folder / "checkpoint", "latest").facts
-    if min(facts.num_transitions) < task.steps:
+    if facts.steps_done < task.steps:
         return resume(folder, quiet=quiet)
     run = Run(folder)
     if run.evaluation is None:

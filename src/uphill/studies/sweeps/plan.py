@@ -1,6 +1,5 @@
 """What a sweep is to do: its settings, their run directories, and what of it is done already."""
 
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -13,8 +12,9 @@ from uphill.parts import Algorithm
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment, as_path
-from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE, make_folder, unused
+from uphill.runs.files import EVALUATION_FILE, make_folder, unused
 from uphill.runs.sweeps import SavedSweep, SweptRun, check_same, is_sweep, write_sweep
+from uphill.runs.unbegun import is_unbegun
 from uphill.sessions.launch import Request, chosen_for, environment_for, experiment_for
 from uphill.sessions.presets import Preset
 from uphill.studies.sweeps.grid import Grid, algorithms_of, folder_name, make_grid
@@ -169,23 +169,15 @@ def _folder(
 
 
 def standing_of(planned: Planned, steps: int) -> Standing:
-    """What of a setting is done. What a run that was killed before its first checkpoint left behind
-    is removed: nobody could go on with it.
+    """What of a setting is done.
 
     Raises:
         UphillError: if something else has its name, or its checkpoint is damaged.
     """
     path = planned.path
-    if not path.exists():
-        return "new"
-    if not (path / "checkpoint" / "latest.json").exists():
-        left = {x.relative_to(path).as_posix() for x in path.rglob("*")}
-        known = {EXPERIMENT_FILE, f"{EXPERIMENT_FILE}.tmp", "lock", "checkpoint"}
-        if not {x for x in left if not x.startswith("checkpoint/")} <= known:
-            raise UphillError(f"{path} is no run directory: move it, or choose another folder.")
-        shutil.rmtree(path)
+    if not path.exists() or is_unbegun(path):
         return "new"
     facts = read_manifest(path / "checkpoint", "latest").facts
-    if min(facts.num_transitions) < steps and not facts.stopped:
+    if facts.steps_done < steps and not facts.stopped:
         return "begun"
     return "done" if (path / EVALUATION_FILE).exists() else "trained"

@@ -17,6 +17,7 @@ from uphill.runs.sweeps import SavedSweep, write_faults
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.presets import Preset
+from uphill.sessions.settings_file import with_settings
 from uphill.studies.sweeps.groups import groups_of
 from uphill.studies.sweeps.plan import Plan, Planned, Standing, SweepRequest, plan_of, standing_of
 from uphill.studies.sweeps.together import Fault, Todo, session_for, trained_together
@@ -47,7 +48,7 @@ class Sweep:
         return f"{type(self).__name__}({str(self.path)!r}: {count(len(self.runs), 'setting')})"
 
 
-@taken_as(SweepRequest)
+@taken_as(SweepRequest, with_settings)
 def sweep(request: SweepRequest) -> Sweep:
     """Train every setting of a grid over several seeds, each into a run directory of its own in
     one folder, and compare them. In compiled worlds settings that differ in nothing but floats

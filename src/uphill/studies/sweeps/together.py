@@ -16,7 +16,7 @@ from uphill.runs.own_parts import own_parts_in
 from uphill.runs.saved import write_evaluation
 from uphill.sessions.display import Progress
 from uphill.sessions.evaluations import Evaluations
-from uphill.sessions.launch import begin
+from uphill.sessions.launch import begun
 from uphill.sessions.population import Member, train_together, trainer_together
 from uphill.sessions.resume import go_on
 from uphill.sessions.session import Session
@@ -71,8 +71,7 @@ def session_for(
     directory locked."""
     request = replace(plan.request_for(planned), quiet=quiet)
     if standing == "new":
-        session = begin(request, plan.start)
-        with RunLock(planned.path):
+        with begun(request, plan.start) as session:
             yield session
         return
     with RunLock(planned.path):

@@ -36,7 +36,7 @@ def state_of(run: Path, experiment: Experiment, facts: Standing) -> RunState:
     newest = max((path.stat().st_mtime for path in signs if path.exists()), default=0.0)
     if time.time() - newest < max(PATIENCE, 2 * experiment.checkpoint_every):
         return "training"
-    is_trained = facts.stopped or min(facts.num_transitions) >= experiment.steps
+    is_trained = facts.stopped or facts.steps_done >= experiment.steps
     return "not evaluated" if is_trained else "interrupted"
 
 
@@ -135,8 +135,8 @@ def _without_evaluation(
 
 
 def with_divergence(found: Verdict, divergence: str) -> Verdict:
-    """The verdict, with what is said of learning that diverged, if it did: a task that was solved
-    all the same is solved."""
+    """The verdict, with what is said of learning that diverged or of seeds that stopped, if any
+    did: a task that was solved all the same is solved."""
     if not divergence:
         return found
     if found.tone == "good":

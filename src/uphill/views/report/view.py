@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from uphill.runs import divergence, not_finite
 from uphill.runs.checkpoint import Standing, read_manifest
 from uphill.runs.configuration import encode
-from uphill.runs.divergence import told
 from uphill.runs.experiment import Experiment
 from uphill.runs.files import METRICS_FILE
 from uphill.runs.metrics import read_metrics
@@ -110,7 +110,7 @@ def view_of(run: SavedRun) -> RunView:
         state=state,
         verdict=with_divergence(
             verdict(state, experiment, threshold, evaluation, steps, recent, at_first),
-            told(checkpoint.diverged, experiment.all_seeds),
+            _what_went_wrong(checkpoint, experiment),
         ),
         threshold=threshold,
         metrics=metrics,
@@ -178,6 +178,13 @@ def recent_return(metrics: Metrics) -> float | None:
     """The return of the latest training episodes: where the learning curve ends."""
     curves = curves_of(metrics, RETURN)
     return float(curves[-1].y[-1]) if curves else None
+
+
+def _what_went_wrong(facts: Standing, experiment: Experiment) -> str:
+    """What is to be said of learning that diverged, and of seeds that stopped."""
+    seeds = experiment.all_seeds
+    said = divergence.told(facts.diverged, seeds), not_finite.told(facts.not_finite, seeds)
+    return " ".join(filter(None, said))
 
 
 def play_at_first(facts: Standing) -> float | None:
@@ -354,6 +361,7 @@ def _facts(experiment: Experiment, facts: Standing, metrics: Metrics) -> list[tu
         ("Training", _exact(trained)),
         ("Steps a second", f"{total / trained:,.0f}"),
         ("Compiling, apart", duration(facts.compile_seconds)),
+        *([("Machines", f"{len(facts.moved) + 1}, one after the other")] if facts.moved else []),
     ]
 
 

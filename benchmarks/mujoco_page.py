@@ -1,0 +1,120 @@
+"""docs/mujoco.md, written from the results of `benchmarks.mujoco`."""
+
+from collections.abc import Iterable
+from typing import Any
+
+# Tianshou's ten seeds, by algorithm in this order.
+ORDER = ("reinforce", "a2c", "ppo", "npg", "trpo")
+TIANSHOU = {
+    "HalfCheetah-v5": ("506 ± 212", "1,838 ± 1,068", "5,689 ± 1,297", "3,428 ± 699", "4,426 ± 735"),
+    "Hopper-v5": ("384", "1,186", "2,398 ± 742", "1,890", "1,954"),
+    "Walker2d-v5": ("355", "1,106", "3,473 ± 918", "2,403", "3,678"),
+    "Ant-v5": ("169", "3,450 ± 415", "3,185 ± 990", "2,293", "2,746"),
+    "Humanoid-v5": ("383", "1,608", "753", "748", "801"),
+}
+NAMES = {"ppo": "PPO", "trpo": "TRPO", "npg": "NPG", "a2c": "A2C", "reinforce": "REINFORCE"}
+
+HEAD = """\
+# MuJoCo, v5
+
+Nine tasks of Gymnasium, five algorithms, one setting for each algorithm, the same for every task.
+The settings are Tianshou's as near as ours come to them, and not tuned to a task. Seeds are 0 to 9
+(0 to 4 for Ant and Humanoid, whose steps take several times as long). What runs is the preset:
+`uphill train ENV --algo ALGO --seeds 10`. Each row is of the final policy after so many steps, over
+100 episodes a seed.
+
+`make mujoco` measures the rows that are missing, PPO's first, and writes this page and
+`benchmarks/mujoco.json`. It may be stopped at any time, and goes on where it was; after a change of
+a preset it measures that preset's rows again. `python -m benchmarks.mujoco Hopper-v5/trpo` measures
+one row.
+
+`sampled` draws actions, `deterministic` takes the most probable one; `mean` is over seeds, `IQM`
+the interquartile mean over seeds with its 95 % bootstrap interval, `worst` the worst seed.
+`minutes` are of all seeds together, compiling included, on as many cores as stand beside them,
+which other work shared. Where NPG and TRPO say max-kl, a step moves the policy by that divergence;
+Tianshou's NPG takes a fixed step along the natural gradient.
+
+`Tianshou` is the mean of its ten seeds at the step, not the best of the training, sampled, after
+1 M steps for every algorithm, with the deviation over seeds where it is known
+([Weng et al., 2022](https://jmlr.org/papers/v23/21-1127.html)). Its tasks are v3, whose rewards
+differ: a little for most; for Ant much, whose v5 also observes contact forces, 105 numbers in all.
+"""
+
+
+def page(rows: list[Any], results: dict[str, dict[str, Any]]) -> str:
+    """The whole page: a table for each algorithm, and the settings of each."""
+    algos = list(dict.fromkeys(row.algo for row in rows))
+    parts = [HEAD]
+    for algo in algos:
+        own = [row for row in rows if row.algo == algo]
+        parts += [f"## {NAMES[algo]}\n", *_settings(own), _table(own, results)]
+    missing = [row.name for row in rows if row.name not in results]
+    if missing:
+        parts.append(
+            "A row with dashes is not measured yet: `make mujoco` does what is missing, or "
+            "`python -m benchmarks.mujoco` with its name, the task and the algorithm.\n"
+        )
+    return "\n".join(parts)
+
+
+def _settings(rows: list[Any]) -> Iterable[str]:
+    """What the presets change of the algorithm, once for all tasks that share it."""
+    by_text: dict[str, list[str]] = {}
+    for row in rows:
+        by_text.setdefault(row.settings, []).append(row.env)
+    shared = max(by_text, key=lambda text: len(by_text[text]))
+    yield f"`uphill.{rows[0].algo}()` with\n\n    {_folded(shared)}\n"
+    for text, envs in by_text.items():
+        if text != shared:
+            yield f"and on {', '.join(envs)}\n\n    {_folded(text)}\n"
+
+
+def _folded(text: str) -> str:
+    """Flags, a few on each line."""
+    lines = [""]
+    for flag in text.split(" --"):
+        flag = flag if flag.startswith("--") else f"--{flag}"
+        if len(lines[-1]) + len(flag) > 90:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {flag}".strip()
+    return "\n    ".join(lines)
+
+
+def _table(rows: list[Any], results: dict[str, dict[str, Any]]) -> str:
+    head = (
+        *("task", "steps", "seeds", "sampled: mean", "IQM", "worst", "deterministic: IQM"),
+        *("worst", "Tianshou", "minutes (cores)"),
+    )
+    lines = [head, ("---",) * len(head), *(_cells(row, results.get(row.name)) for row in rows)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def _cells(row: Any, result: dict[str, Any] | None) -> tuple[str, ...]:
+    published = TIANSHOU.get(row.env, ("–",) * 5)[ORDER.index(row.algo)]
+    steps = f"{row.preset.steps / 1e6:g} M"
+    if result is None:
+        return (row.env, steps, str(row.seeds), *["–"] * 5, published, "–")
+    sampled, best = result["stochastic"], result["deterministic"]
+    note = "" if row.is_in({row.name: result}) else " (earlier settings)"
+    return (
+        row.env + note,
+        f"{result['steps'] / 1e6:g} M",
+        str(result["seeds"]),
+        f"**{_number(sampled['mean'])}**",
+        _with_interval(sampled),
+        _number(min(sampled["per_seed"])),
+        _with_interval(best),
+        _number(min(best["per_seed"])),
+        published,
+        f"{result['seconds'] / 60:.0f} ({result['cores']})",
+    )
+
+
+def _with_interval(numbers: dict[str, Any]) -> str:
+    low, high = numbers["ci95"]
+    return f"{_number(numbers['iqm'])} [{_number(low)}, {_number(high)}]"
+
+
+def _number(x: float) -> str:
+    text = f"{x:,.0f}" if abs(x) >= 100 else f"{x:.1f}"
+    return text.replace("-", "−")

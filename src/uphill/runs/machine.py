@@ -1,0 +1,78 @@
+"""Where a training runs: what its bits depend on beside its settings. It may go on elsewhere; where
+it was before stays in its checkpoint."""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import jax
+
+from uphill.errors import UphillError
+from uphill.training.process import processor_facts
+from uphill.words import listed
+
+Machine = dict[str, str]
+"""Names and values; older checkpoints have `platform` and `prng` alone."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A training went on on another machine."""
+
+    update: int
+    """updates by then"""
+    left: Machine
+    """where it ran until then"""
+
+
+def machine(num_seeds: int) -> Machine:
+    """What runs so many seeds here."""
+    devices, config = jax.devices(), _config()
+    kind = devices[0]
+    return {
+        "platform": kind.platform,
+        "prng": str(config.jax_default_prng_impl),
+        "devices": str(min(len(devices), num_seeds)),  # more have nothing to do
+        "processor": _processor() if kind.platform == "cpu" else kind.device_kind,
+        "jaxlib": version("jaxlib"),
+    }
+
+
+def differences(before: Mapping[str, str], now: Machine) -> str:
+    """What differs, in words; empty where nothing does.
+
+    >>> differences({"platform": "cpu"}, {"platform": "gpu", "devices": "1"})
+    'platform gpu in place of cpu'
+    """
+    return listed(
+        [
+            f"{name} {now.get(name, 'unknown')} in place of {value}"
+            for name, value in before.items()
+            if now.get(name) != value
+        ]
+    )
+
+
+def check_random_numbers(before: Mapping[str, str]) -> None:
+    """Raises:
+    UphillError: if the random numbers of this process are of another generator.
+    """
+    name = "jax_default_prng_impl"
+    here, there = str(getattr(_config(), name)), before.get("prng")
+    if there not in (None, here):
+        raise UphillError(
+            f"{name} is {here!r}, and the run was trained with {there!r}, whose keys are in its "
+            f"checkpoint: set {name.upper()}={there}."
+        )
+
+
+def _config() -> Any:
+    return jax.config  # its flags are attributes that it gets when JAX is imported
+
+
+def _processor() -> str:
+    """The model of the processor, as the system names it."""
+    facts = processor_facts("model name") or [platform.machine()]
+    return facts[0].rpartition(": ")[2].strip()

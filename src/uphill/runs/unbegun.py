@@ -1,0 +1,55 @@
+"""A run directory whose training was ended between the folder and the first checkpoint: nothing in
+it was learned, so whoever asks for the same may begin in it."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+from uphill.errors import UphillError
+from uphill.runs.checkpoint import read_manifest
+from uphill.runs.configuration import encode
+from uphill.runs.experiment import Experiment, read_experiment
+from uphill.runs.files import EXPERIMENT_FILE
+from uphill.runs.lock import LOCK_FILE
+from uphill.runs.own_parts import OwnParts, own_parts_in
+from uphill.words import listed, option
+
+_AT_FIRST = {EXPERIMENT_FILE, LOCK_FILE, "checkpoint", "tensorboard", "wandb"}
+"""What is written before the first checkpoint is whole."""
+_OF_THE_PROCESS = {"command", "versions", "platform", "settings"}
+"""Fields that say how and where it was asked for, and not what."""
+
+
+def is_unbegun(run: Path) -> bool:
+    """Whether the folder has nothing but what a training writes before its first checkpoint."""
+    try:
+        names = {name.removesuffix(".tmp") for name in os.listdir(run)}
+        saved = os.listdir(run / "checkpoint") if "checkpoint" in names else []
+    except OSError:
+        return False
+    if not names <= _AT_FIRST or "latest.json" in saved:
+        return False
+    try:
+        # The best learners are written first; those of no update are the ones that it began with.
+        best = read_manifest(run / "checkpoint", "best") if "best.json" in saved else None
+    except UphillError:
+        return False
+    return best is None or best.facts.num_updates == 0
+
+
+def check_same(run: Path, experiment: Experiment) -> None:
+    """Raises:
+    UphillError: if the folder was made for another experiment, or there are two different ones.
+    """
+    if not (run / EXPERIMENT_FILE).exists():
+        return
+    other = read_experiment(run, OwnParts(own_parts_in(experiment.algorithm)))
+    fields = [f.name for f in dataclasses.fields(Experiment) if f.name not in _OF_THE_PROCESS]
+    differ = [
+        name for name in fields if encode(getattr(other, name)) != encode(getattr(experiment, name))
+    ]
+    if differ:
+        raise UphillError(
+            f"{run} was made for another training, which was ended before it learned anything "
+            f"(other {listed(differ)}): choose another {option('out')}, or delete that folder."
+        )

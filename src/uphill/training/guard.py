@@ -1,0 +1,119 @@
+"""A seed whose numbers are not finite stops where they last were, and the others go on.
+
+That is asked on the host, of the rows that updates leave anyway: no program computes more for it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from jaxtyping import Bool
+
+from uphill.learning.counting import Count, count_of
+from uphill.learning.learner import Learner, with_steps
+from uphill.training.rows import Rows
+from uphill.trajectory import Trajectory
+
+LOSSES = ("policy/surrogate", "value/loss", "gradient/norm")
+"""Metrics that are finite in every update, where an algorithm has them."""
+NETWORKS = "networks"
+
+
+@dataclass(frozen=True)
+class NotFinite:
+    """Why a seed stopped."""
+
+    update: int
+    """number of the update, from 1; the seed has learned from those before it"""
+    steps: int
+    """the seed's transitions before it"""
+    quantity: str
+    """`reward`, `observation`, one of `LOSSES`, or `networks`: the first, in this order, that was
+    not finite"""
+    step: int | None = None
+    """of the batch, that of such a reward or observation"""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A seed that stopped, and the batch that it could not learn from; None after a resume."""
+
+    why: NotFinite
+    batch: Trajectory | None = None
+
+
+Stops = Mapping[int, Stop]
+"""By seed index"""
+
+
+def faults(rows: Rows, learners: Learner) -> Bool[np.ndarray, "U S"]:
+    """Where an update has a number that is not finite; `learners` are those before the first."""
+    bad, lost = _bad(rows), _lost(rows)
+    if lost.any():
+        # The very first batch may only fill the scales: it is not learned from, and is as it is.
+        lost[0] &= np.asarray(jax.device_get(learners.num_updates)) > 0
+    return (bad | lost) & (rows["updated"] > 0)
+
+
+def has_fault(row: Rows) -> bool:
+    """Whether an update may have such a number, by its row alone."""
+    return bool(((_bad(row) | _lost(row)) & (row["updated"] > 0)).any())
+
+
+def first_fault(rows: Rows, learners: Learner) -> int | None:
+    """The first update with such a number, if there is any."""
+    found = faults(rows, learners).any(1)
+    return int(found.argmax()) if found.any() else None
+
+
+def _bad(rows: Rows) -> np.ndarray:
+    return (rows["bad_reward"] >= 0) | (rows["bad_observation"] >= 0) | rows["bad_learner"]
+
+
+def _lost(rows: Rows) -> np.ndarray:
+    lost = np.zeros(rows["updated"].shape, bool)
+    for name in LOSSES:
+        if name in rows:
+            lost |= ~np.isfinite(rows[name])
+    return lost
+
+
+def why(rows: Rows, k: int, seed_index: int, update: int, steps: int) -> NotFinite:
+    """What was not finite in the k-th of these updates."""
+    row = {name: values[k, seed_index] for name, values in rows.items()}
+    for quantity in ("reward", "observation"):
+        if (step := int(row[f"bad_{quantity}"])) >= 0:
+            return NotFinite(update, steps, quantity, step)
+    lost = (name for name in LOSSES if not np.isfinite(row.get(name, 0.0)))
+    return NotFinite(update, steps, next(lost, NETWORKS))
+
+
+def without(rows: Rows, k: int, seed_index: int) -> Rows:
+    """The rows, of which those from the k-th on count for nothing of a seed: only `bad_…` tells of
+    the k-th."""
+    kept = {name: values.copy() for name, values in rows.items()}
+    for name, values in kept.items():
+        values[k + name.startswith("bad_") :, seed_index] = 0
+    return kept
+
+
+def at_rest(learners: Learner, stops: Stops, num_steps: int) -> Learner:
+    """The learners as programs get them: one that stopped seems to have its steps, and waits."""
+    return _with_steps_of(learners, stops, count_of(num_steps))
+
+
+def awake(learners: Learner, before: Learner, stops: Stops) -> Learner:
+    """The learners as a program returned them, with the true counters of those that stopped."""
+    return _with_steps_of(learners, stops, before.steps)
+
+
+def _with_steps_of(learners: Learner, stops: Stops, steps: Count) -> Learner:
+    if not stops:
+        return learners
+    is_stopped = np.isin(np.arange(len(np.asarray(learners.num_updates))), list(stops))
+    high, low = (
+        np.where(is_stopped, np.asarray(new), np.asarray(old))
+        for new, old in zip(steps, learners.steps, strict=True)
+    )
+    return with_steps(learners, Count(high, low))
