@@ -256,7 +256,7 @@ def test_summary_holds_what_scripts_rely_on(run: uphill.Run) -> None:
     summary = run.summary()
     assert list(summary) == [
         *("run", "env", "backend", "algo", "seeds", "steps", "seconds", "compile_seconds"),
-        *("steps_per_second", "solved", "diverged", "evaluation"),
+        *("steps_per_second", "solved", "diverged", "not_finite", "evaluation"),
     ]
     assert summary["steps_per_second"] == pytest.approx(
         sum(summary["steps"]) / (summary["seconds"] - summary["compile_seconds"])

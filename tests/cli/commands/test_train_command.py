@@ -27,7 +27,7 @@ def test_train_and_evaluate_print_exactly_one_json_object(
     result = json.loads(printed.out)
     assert list(result) == [
         *("run", "env", "backend", "algo", "seeds", "steps", "seconds", "compile_seconds"),
-        *("steps_per_second", "solved", "diverged", "evaluation"),
+        *("steps_per_second", "solved", "diverged", "not_finite", "evaluation"),
     ]
     assert (result["run"], result["env"], result["backend"], result["algo"], result["seeds"]) == (
         *(str(out), "CartPole-v1", "compiled", "ppo"),
@@ -122,6 +122,7 @@ def test_the_preset_is_asked_for_once(tmp_path: Path, monkeypatch: pytest.Monkey
     preset = presets.preset
     monkeypatch.setattr(presets, "preset", recording)
     monkeypatch.setattr(launch, "preset", recording)
+    (tmp_path / "somebody's").touch()
     # Refused when all of the algorithm is settled, and before anything is made.
     assert run_cli("train", "CartPole-v1", "--algo", "vpg", "--out", tmp_path) == 1
     assert asked == [("CartPole-v1", "vpg")]
