@@ -119,6 +119,16 @@ def test_the_folder_of_another_sweep_is_refused(done: Sweep, tmp_path: Path) -> 
         sweep_into(tmp_path)
 
 
+def test_what_does_not_fit_the_environment_is_told_before_anything_is_trained(
+    tmp_path: Path,
+) -> None:
+    grid = {"policy.distribution": ["gaussian", "beta"], "entropy": [0, 0.1]}
+    with pytest.raises(UphillError, match=r"beta, entropy 0 can't be: the policy's distribution is"):
+        sweep_into(tmp_path / "sweep", grid=grid)
+    with pytest.raises(UphillError, match="beta can't be"):  # what is asked for may be mended
+        sweep_into(tmp_path / "sweep", grid={"policy.distribution": ["gaussian", "beta"]})
+
+
 def test_settings_train_one_after_another_elsewhere_and_from_the_command_line(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -133,7 +133,7 @@ def _check_size(grid: Grid, experiment: Experiment) -> None:
     speed = _SPEED[experiment.backend]
     raise UphillError(
         f"The grid has {grid.size:,} settings: × {count(experiment.seeds, 'seed')} × "
-        f"{experiment.steps:,} steps are {short(steps, ' ')} steps, about {_long(steps / speed)} "
+        f"{experiment.steps:,} steps are {steps:.3g} steps, about {_long(steps / speed)} "
         f"at {short(speed, ' ')} steps/s. Leave values out, or add {option('yes', True)}."
     )
 
@@ -158,14 +158,20 @@ def _folder(
     else:
         folder = as_path(request.out, "out")
         other = f"choose another {option('out')}"
-        if is_sweep(folder):
+        if is_sweep(folder) and not _is_unbegun(SavedSweep(folder)):
             check_same(SavedSweep(folder), asked, runs, other)
             return folder
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        is_free = is_sweep(folder) or not folder.exists()
+        if not is_free and (not folder.is_dir() or any(folder.iterdir())):
             raise UphillError(f"{folder} exists already, and is no folder of a sweep: {other}.")
     make_folder(folder)
     write_sweep(folder, asked, runs)
     return folder
+
+
+def _is_unbegun(sweep: SavedSweep) -> bool:
+    """Whether it ended before any setting had a run directory."""
+    return not any(sweep.run_path(run).exists() for run in sweep.runs)
 
 
 def standing_of(planned: Planned, steps: int) -> Standing:

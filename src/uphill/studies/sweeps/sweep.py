@@ -2,8 +2,8 @@
 
 import shlex
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from uphill.runs.settings import taken_as
 from uphill.runs.sweeps import SavedSweep, write_faults
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
+from uphill.sessions.launch import trainer_of
 from uphill.sessions.presets import Preset
 from uphill.sessions.settings_file import with_settings
 from uphill.studies.sweeps.groups import groups_of
@@ -105,12 +106,14 @@ def _train(plan: Plan, progress: Progress) -> None:
 
 def _trained(plan: Plan, todo: Todo) -> Iterator[Fault]:
     """Train settings: in a compiled world side by side, elsewhere one after another."""
+    groups = groups_of(todo)
     if plan.choice.backend != "compiled":
+        _check(plan, groups)
         yield from _one_by_one(plan, todo)
         return
     use_cores(len(todo) * plan.experiment.seeds)
     jax.devices()  # they start with all that they need
-    groups = groups_of(todo)
+    _check(plan, groups)
     for k, group in enumerate(groups, 1):
         if len(groups) > 1:
             Progress(0, plan.request.quiet).say(
@@ -118,6 +121,20 @@ def _trained(plan: Plan, todo: Todo) -> Iterator[Fault]:
                 f"{setting_of(group[0][0].run.setting)} on."
             )
         yield from trained_together(plan, group)
+
+
+def _check(plan: Plan, groups: Sequence[Todo]) -> None:
+    """Raises:
+    UphillError: if a setting does not fit the environment: before any is trained.
+    """
+    for group in groups if len(groups) > 1 else ():  # of one, the first says so by itself
+        algorithm = group[0][0].algorithm
+        experiment = replace(plan.experiment, algorithm=algorithm)
+        try:
+            trainer_of(plan.choice, experiment, plan.request.network).close()
+        except UphillError as error:
+            setting = setting_of(group[0][0].run.setting)
+            raise UphillError(f"The setting {setting} can't be: {error}") from error
 
 
 def _one_by_one(plan: Plan, todo: Todo) -> Iterator[Fault]:

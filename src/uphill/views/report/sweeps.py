@@ -11,7 +11,7 @@ from uphill.runs.folder import read_regular
 from uphill.runs.sweeps import SavedSweep
 from uphill.views.labels import setting_names, setting_of
 from uphill.views.sweeps import Row, ranked, rows_of, table_of
-from uphill.words import listed, number
+from uphill.words import count, listed, number
 
 _LARGEST_PICTURE = 20 * 2**20  # bytes
 
@@ -58,7 +58,10 @@ def _best(rows: Sequence[Row]) -> str:
         return f"None is done yet.{waiting}"
     best = known[0]
     assert best.iqm is not None
-    return f"{setting_of(best.setting)} ended highest, at a return of {number(best.iqm)}.{waiting}"
+    equal = sum(row.iqm == best.iqm for row in known) - 1
+    others = f" and {count(equal, 'other')}" if equal else ""
+    where = f"ended highest, at a return of {number(best.iqm)}"
+    return f"{setting_of(best.setting)}{others} {where}.{waiting}"
 
 
 def _link(row: Row, name: str | None) -> str:
@@ -87,6 +90,7 @@ def _fixed(sweep: SavedSweep) -> list[tuple[str, str]]:
     }
     others = {path: x for path, x in flat.items() if not path.startswith("algorithm.")}
     found = others | {path: x for path, x in algorithm.items() if path not in swept}
+    found = {path: x for path, x in found.items() if path not in ("algorithm", "name")}
     return [(path, x) for path, x in found.items() if x not in ("", "None", "[]", "{}")]
 
 
