@@ -14,6 +14,7 @@ from benchmarks import (
     recording,
     sequential,
     startup,
+    sweeps,
     throughput,
     understand,
 )
@@ -32,12 +33,13 @@ MEASUREMENTS = {
     "first": first_second.first,
     "recording": recording.recording,
     "sequential": sequential.sequential,
+    "sweep": sweeps.sweep,
     "house": house.house,
     "understand": understand.understand,
     "sb3": peers.sb3,
     "sb3-car-race": peers.sb3_car_race,
 }
-QUICK = [name for name in MEASUREMENTS if not name.startswith(("sb3", "first"))]
+QUICK = [name for name in MEASUREMENTS if not name.startswith(("sb3", "first", "sweep"))]
 
 
 OF_CHECKOUTS = ("house", "understand", "first")

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from uphill.run import save as save
     from uphill.run import train as train
     from uphill.studies.comparisons.compare import compare as compare
+    from uphill.studies.sweeps.sweep import sweep as sweep
     from uphill.studies.variance.measure import measure_variance as measure_variance
     from uphill.training.trainer import Trainer as Trainer
     from uphill.training.trainer import iterate as iterate
@@ -60,6 +61,7 @@ _HOME = {
     "train": "uphill.run",
     "resume": "uphill.run",
     "save": "uphill.run",
+    "sweep": "uphill.studies.sweeps.sweep",
 }
 _ROOMS = ("doctor", "envs", "learning", "parts", "policies", "runs", "studies", "theory", "views")
 __all__ = [
@@ -78,6 +80,7 @@ __all__ = [
     "reinforce",
     "resume",
     "save",
+    "sweep",
     "train",
     "trpo",
     "vpg",
