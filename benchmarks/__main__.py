@@ -7,7 +7,17 @@ commands of this one and of that one in turn.
 import subprocess
 import sys
 
-from benchmarks import first_second, house, peers, recording, startup, throughput, understand
+from benchmarks import (
+    first_second,
+    house,
+    peers,
+    recording,
+    sequential,
+    startup,
+    sweeps,
+    throughput,
+    understand,
+)
 from benchmarks.checkpointing import checkpointing
 from benchmarks.compiled_worlds import worlds
 
@@ -24,12 +34,15 @@ MEASUREMENTS = {
     "startup": startup.startup,
     "first": first_second.first,
     "recording": recording.recording,
+    "sequential": sequential.sequential,
+    "sweep": sweeps.sweep,
     "house": house.house,
     "understand": understand.understand,
     "sb3": peers.sb3,
     "sb3-car-race": peers.sb3_car_race,
 }
-QUICK = [name for name in MEASUREMENTS if not name.startswith(("sb3", "first", "checkpointing"))]
+SLOW = ("sb3", "first", "sweep", "checkpointing")
+QUICK = [name for name in MEASUREMENTS if not name.startswith(SLOW)]
 
 
 OF_CHECKOUTS = ("house", "understand", "first")

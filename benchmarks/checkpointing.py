@@ -50,7 +50,7 @@ def _seconds_of(env: str, keywords: dict[str, Any]) -> tuple[list[float], float]
         with tempfile.TemporaryDirectory() as folder:
             uphill.train(
                 env,
-                steps=10**10,
+                steps=10**8,
                 out=Path(folder) / "run",
                 quiet=True,
                 on_point=is_over,

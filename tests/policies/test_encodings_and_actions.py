@@ -225,7 +225,7 @@ def test_other_spaces_are_refused_with_what_is_supported(make, space, words: str
 
 
 def test_a_box_action_needs_finite_bounds() -> None:
-    match = r"infinite bounds: give some, as in --policy\.action-bounds -1 1 .*, or declare .*\.$"
+    match = r"infinite bounds: .*, as in the policy's action_bounds=\(-1, 1\), or declare .*\.$"
     for space in (spaces.Box(-np.inf, 1, (2,)), spaces.Dict(a=spaces.Box(-np.inf, np.inf, (1,)))):
         with pytest.raises(UphillError, match=match):
             action_kind_of(space)

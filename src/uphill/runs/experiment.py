@@ -23,6 +23,7 @@ from uphill.runs.own_parts import (
     Withheld,
     own_parts_in,
 )
+from uphill.runs.place import Place
 from uphill.runs.settings import Settings, SinkName
 
 
@@ -160,15 +161,16 @@ def _to_json(experiment: Experiment) -> str:
         ) from error
 
 
-def as_path(path: str | PathLike[str], field: str = "path") -> Path:
-    """The path of a run directory.
+def as_path(path: str | PathLike[str], field: str = "path") -> Place:
+    """The path of a run directory, which leads where it leads now whatever is done to the current
+    folder later.
 
     Raises:
         UphillError: if it is no path at all.
     """
     if not isinstance(path, str | PathLike):
         raise UphillError(f"{field} is {path!r}: give the path of a run directory, or a Run.")
-    return Path(path)
+    return Place.of(path)
 
 
 def check_is_run(run: Path) -> None:

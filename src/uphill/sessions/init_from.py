@@ -159,7 +159,7 @@ class _Policies:
 def _network_mend(ours: PolicySettings, theirs: PolicySettings) -> str:
     """What makes this run's policy like that one's."""
     if encode(ours) == encode(theirs):
-        return f"give both the same {option('network')}, or neither"
+        return "give both the same network=… (in Python, uphill.train), or neither"
     if is_typed():
         return f"use {' '.join(flags(ours, theirs, '--policy.'))}"
     return f"use policy={' '.join(repr(theirs).split())}"

@@ -24,6 +24,7 @@ from uphill.runs.kept_policies import write_milestones
 from uphill.runs.machine import Moved, check_random_numbers, differences, machine
 from uphill.runs.metrics import MetricsFile, read_metrics
 from uphill.runs.own_parts import OwnPart, OwnParts
+from uphill.runs.place import Place
 from uphill.runs.saved import check_fits, read_learners
 from uphill.runs.unbegun import is_unbegun
 from uphill.sessions.display import Progress
@@ -61,7 +62,7 @@ def go_on(
         UphillError: if the run is finished or damaged, or drew its random numbers in another way.
     """
     folder = as_path(run, "run")
-    experiment = read_experiment(folder, OwnParts(parts, allow_import))
+    experiment = read_experiment(folder, OwnParts(parts, allow_import, folder.current))
     saved = None
     if not is_unbegun(folder):
         saved = read_manifest(folder / "checkpoint", "latest", experiment.seeds)
@@ -79,7 +80,7 @@ def go_on(
     progress = Progress(experiment.steps, quiet, experiment.all_seeds)
 
     def choice() -> EnvironmentChoice:
-        return environment_of(experiment, env, allow_import, wrappers)
+        return environment_of(experiment, env, allow_import, wrappers, folder.current)
 
     if saved is None:
         return _from_the_start(folder, experiment, choice(), network, progress)
@@ -93,7 +94,7 @@ def go_on(
 
 
 def _from_the_start(
-    folder: Path,
+    folder: Place,
     experiment: Experiment,
     choice: EnvironmentChoice,
     network: NetworkFactory | None,
@@ -107,12 +108,13 @@ def _from_the_start(
     """
     progress.say(f"{folder} was ended before its first checkpoint: it starts from the beginning.")
     source = experiment.init_from
-    encoding = None if source is None else encoding_in(source.run)
+    start = None if source is None else Place.of(source.run)
+    encoding = None if start is None else encoding_in(start)
     trainer = trainer_of(choice, experiment, network, encoding=encoding)
     state = trainer.start()
-    if source is not None:
+    if source is not None and start is not None:
         space = trainer.env.action_space
-        state, found, taken = initialized(state, experiment, source.run, network, space)
+        state, found, taken = initialized(state, experiment, start, network, space)
         progress.say(taken)
         if found != source:
             raise UphillError(
