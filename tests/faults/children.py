@@ -40,8 +40,6 @@ class Children:
     def __init__(self, folder: Path) -> None:
         self.cache = folder / "cache"  # of compiled programs, which all of them share
         self._folder, self._number = folder, 0
-        # As users compile: tests of one process have a quicker compiler.
-        environ = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
         here = Path(__file__).parent
         path = os.pathsep.join([str(here), *filter(None, [os.environ.get("PYTHONPATH")])])
         self._zygote = subprocess.Popen(
@@ -49,7 +47,7 @@ class Children:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environ | {"PYTHONPATH": path},
+            env=os.environ | {"PYTHONPATH": path},
         )
 
     def begin(self, *argv: Any, environ: dict[str, str] | None = None, **job: Any) -> int:

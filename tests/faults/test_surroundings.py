@@ -88,7 +88,7 @@ def test_damaged_compile_cache_and_a_clock_that_is_set_back(
     cache = shutil.copytree(children.cache, tmp_path / "cache")
     programs = [path for path in cache.rglob("*") if path.is_file()]
     assert programs
-    for k, path in enumerate(programs):
+    for k, path in enumerate(programs[::3]):
         content = path.read_bytes()
         path.write_bytes((b"", content[:50], content[::-1])[k % 3])
     ended_well(children.run(*TRAIN, "--out", run, cache=cache, clock_back=10**6))

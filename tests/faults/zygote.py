@@ -17,6 +17,7 @@ IMPORTED = (
     *(f"uphill.cli.commands.{x}" for x in ("train", "resume", "evaluate", "record", "report")),
     *("jax.experimental.compilation_cache.compilation_cache", "matplotlib.backends.backend_agg"),
     *("scipy.stats", "safetensors.numpy", "tyro", "rich.live", "operations"),
+    "encodings.unicode_escape",  # of Jinja's: another user may not read Python's own files
 )
 
 
