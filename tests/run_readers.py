@@ -107,7 +107,8 @@ def watch(run: Path) -> list[str]:
     shelf.close()
     others = [path.name for path in run.parent.iterdir() if path != run]
     assert all(f"/report?run={name}" in page for name in others)
-    return sorted(re.sub(r' data-newest="\d+"', "", page).splitlines())
+    page = re.sub(r' data-newest="\d+"', "", page)
+    return sorted(re.findall(r"<tr .*?</tr>", page, re.DOTALL))
 
 
 READERS: dict[str, Callable[[Path], Any]] = {
