@@ -7,7 +7,16 @@ commands of this one and of that one in turn.
 import subprocess
 import sys
 
-from benchmarks import first_second, house, peers, recording, startup, throughput, understand
+from benchmarks import (
+    determinism,
+    first_second,
+    house,
+    peers,
+    recording,
+    startup,
+    throughput,
+    understand,
+)
 from benchmarks.compiled_worlds import worlds
 
 MEASUREMENTS = {
@@ -22,12 +31,13 @@ MEASUREMENTS = {
     "startup": startup.startup,
     "first": first_second.first,
     "recording": recording.recording,
+    "determinism": determinism.determinism,
     "house": house.house,
     "understand": understand.understand,
     "sb3": peers.sb3,
     "sb3-car-race": peers.sb3_car_race,
 }
-QUICK = [name for name in MEASUREMENTS if not name.startswith(("sb3", "first"))]
+QUICK = [name for name in MEASUREMENTS if not name.startswith(("sb3", "first", "determinism"))]
 
 
 OF_CHECKOUTS = ("house", "understand", "first")

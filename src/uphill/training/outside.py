@@ -20,7 +20,7 @@ from uphill.policies.actor import Actor
 from uphill.training.guard import has_fault
 from uphill.training.keys import acting_keys, keys_of
 from uphill.training.programs import Programs
-from uphill.training.rows import PackedRows, Rows, pack, stacked_rows, unpack
+from uphill.training.rows import PackedRows, pack, stacked, unpack
 from uphill.training.seeds import (
     Population,
     act_by_seed,
@@ -67,8 +67,7 @@ class Outside(ABC):
         """Learners and lanes so many updates later, a row of each, and what the last two began
         with; or fewer, where one has a number that is not finite."""
         has_whole_episodes = self.seeds.algorithms.sampling.has_whole_episodes
-        packed: list[PackedRows] = []
-        rows: list[Rows] = []
+        rows: list[PackedRows] = []
         earlier = before = None
         for _ in range(num_updates):
             if has_whole_episodes:
@@ -86,15 +85,12 @@ class Outside(ABC):
             lanes, trajectory, finished = gathered(collected)
             earlier, before = before, (learners, trajectory)
             learners, row = self._programs.call(*self._program(learners, trajectory, finished))
-            packed.append(row)
-            while len(rows) < len(packed) - self.rows_ahead:
-                rows.append(unpack(packed[len(rows)]))
-            if rows and has_fault(rows[-1]):
+            rows.append(row)
+            if len(rows) > self.rows_ahead and has_fault(rows[-1 - self.rows_ahead]):
                 break
-        rows += map(unpack, packed[len(rows) :])
         assert before is not None
         lanes = None if has_whole_episodes else lanes
-        return Chunk(learners, lanes, stacked_rows(rows), before, earlier)
+        return Chunk(learners, lanes, unpack(stacked(rows)), before, earlier)
 
     def by_seed(self, trajectory: Trajectory) -> Trajectory:
         """A trajectory with a leading axis for the seeds."""
