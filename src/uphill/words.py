@@ -78,6 +78,16 @@ def count(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
+def quoted(value: Any) -> str:
+    """A value as sentences show it: of a long one, both ends.
+
+    >>> quoted("64"), len(quoted([0] * 10_000))
+    ("'64'", 203)
+    """
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:150]} … {text[-50:]}"
+
+
 def listed(names: Sequence[str], word: str = "and") -> str:
     """a, b and c."""
     return f" {word} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
-from uphill.runs.bounds import DEEPEST, check_counts, fault_in
+from uphill.runs.bounds import DEEPEST, MOST_SEEDS, check_counts, fault_in
 from uphill.runs.configuration import decode, encode
 from uphill.runs.files import EXPERIMENT_FILE, read_json, write_file
 from uphill.runs.own_parts import (
@@ -74,6 +74,10 @@ class Experiment(Settings):
         for name in ("seeds", "steps", "episodes"):
             if getattr(self, name) < 1:
                 raise UphillError(f"{name} is {getattr(self, name)}: use at least 1.")
+        if self.seeds > MOST_SEEDS:
+            raise UphillError(
+                f"seeds is {self.seeds}: use at most {MOST_SEEDS}, and several runs for more."
+            )
         if self.eval_every is not None and self.eval_every < 1:
             raise UphillError(f"eval_every is {self.eval_every}: use at least 1, or None.")
         if not 0 <= self.seed < 2**31 - self.seeds:

@@ -261,7 +261,8 @@ def read_learners(
         make_learner(algorithm, facts.encoding, facts.action_kind, seed, network)
         for seed in experiment.all_seeds
     ]
-    return jax.tree.map(jnp.asarray, restore(stack(learners), tensors, "learners."))
+    found = path / "checkpoint" / f"{name}.json"
+    return jax.tree.map(jnp.asarray, restore(stack(learners), tensors, "learners.", found))
 
 
 def check_fits(

@@ -142,7 +142,8 @@ class _Policies:
         skeleton = Actor(policy, normalizer, ours.encoding)
         if _shape(skeleton) != _shape(take(ours, 0)):
             raise self._differ("networks", _network_mend(experiment.composition.policy, settings))
-        return restore(_repeated(skeleton, self.experiment.seeds), tensors, "learners.actor.")
+        path, seeds = self.path / "checkpoint/latest.json", self.experiment.seeds
+        return restore(_repeated(skeleton, seeds), tensors, "learners.actor.", path)
 
     def _settings(self) -> PolicySettings:
         """Of its policy, which are ours also where its other parts are not."""

@@ -140,12 +140,13 @@ def _from_the_checkpoint(
             f"The spaces of {trainer.choice.name} are not those that the run {folder} was made "
             "with."
         )
-    state = _restored_state(trainer, facts, tensors)
+    path = folder / "checkpoint/latest.json"
+    state = _restored_state(trainer, facts, tensors, path)
     memory = Remembered(
         replace(_history(facts, best.history), moved=moved),
         best=best,
         pending=_pending(tensors),
-        untrained=_untrained(state, tensors),
+        untrained=_untrained(state, tensors, path),
     )
     milestones = memory.history.milestones
     metrics = MetricsFile(folder, facts.metrics_offset, facts.num_updates)
@@ -249,16 +250,16 @@ def _moved(facts: Standing, num_seeds: int) -> tuple[tuple[Moved, ...], str]:
 
 
 def _restored_state(
-    trainer: Trainer, facts: Standing, tensors: dict[str, np.ndarray]
+    trainer: Trainer, facts: Standing, tensors: dict[str, np.ndarray], path: Path
 ) -> TrainState:
     start = trainer.start()
-    learners = restore(start.learners, tensors, "learners.")
+    learners = restore(start.learners, tensors, "learners.", path)
     lanes = savable(trainer, start.lanes)
     if lanes is None:
         lanes = start.lanes
         learners = eqx.tree_at(lambda x: x.scales, learners, learners.scales.at_a_reset())
     else:
-        lanes = restore(lanes, tensors, "lanes.")
+        lanes = restore(lanes, tensors, "lanes.", path)
     stops = {s: Stop(why) for s, why in enumerate(facts.not_finite) if why is not None}
     if len(stops) == len(facts.num_transitions):  # what made an end of it may have been mended
         stops = {}
@@ -272,9 +273,9 @@ def _pending(tensors: dict[str, np.ndarray]) -> Rows | None:
     return {name.removeprefix(prefix): tensors[name] for name in names} or None
 
 
-def _untrained(state: TrainState, tensors: dict[str, np.ndarray]) -> Any:
+def _untrained(state: TrainState, tensors: dict[str, np.ndarray], path: Path) -> Any:
     """The actors that training began with, where they are still waited for."""
     prefix = "untrained."
     if not any(name.startswith(prefix) for name in tensors):
         return None
-    return restore(state.learners.actor, tensors, prefix)
+    return restore(state.learners.actor, tensors, prefix, path)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +54,7 @@ class Shelf:
     def index(self) -> Page:
         """The list of runs, the latest first."""
         with self._lock:
-            runs = find_runs(self.root)
+            runs = dict(_all_runs(self.root))
             newest = sorted(runs, key=lambda name: -_newest(runs[name]))
             rows = [self._row(name, runs[name]) for name in newest]
             return index_page(rows, str(self.root.resolve()), REFRESH)
@@ -98,6 +98,8 @@ class Shelf:
         self._maker.shutdown(wait=False, cancel_futures=True)
 
     def _row(self, name: str, run: Path) -> ListedRun:
+        if (link := _link_out(self.root.resolve(), run)) is not None:
+            return _damaged(name, f"{link} is a link that leads out of {self.root}: remove it.")
         state = _stamp(run)
         if name in self._rows and self._rows[name][0] == state:
             return self._rows[name][1]
@@ -106,6 +108,8 @@ class Shelf:
             row = ListedRun(name, f"/report?run={quote(name, safe='')}", seen)
         except UphillError as error:
             row = _damaged(name, str(error))
+            if _is_of_the_moment(error):
+                return row
         except Exception as error:  # whatever one run has, the others are listed
             row = _damaged(name, f"{run} can't be shown: {type(error).__name__}: {error}.")
         self._rows[name] = (state, row)
@@ -141,6 +145,13 @@ def _damaged(name: str, why: str) -> ListedRun:
     return ListedRun(name, "", Overview("", why, "unreadable", "bad", None, None))
 
 
+def _is_of_the_moment(error: BaseException | None) -> bool:
+    """Whether the system refused something, and may not the next time: too many open files, say."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    return error is not None
+
+
 def _result(made: Future[Page], run: Path) -> Page:
     """The page with films; one without where making them failed."""
     error = made.exception()
@@ -155,24 +166,30 @@ def _result(made: Future[Page], run: Path) -> Page:
 def find_runs(root: Path) -> dict[str, Path]:
     """Run directories in `root`, by their paths from there; those that lead out of it by a link
     are left out."""
-    found, home = {}, root.resolve()
+    home = root.resolve()
+    return {name: run for name, run in _all_runs(root) if _link_out(home, run) is None}
+
+
+def _all_runs(root: Path) -> Iterator[tuple[str, Path]]:
     for folder, inner, files in os.walk(root):
         inside = Path(folder).relative_to(os.fspath(root))
         path, depth, is_run = root / inside, len(inside.parts), EXPERIMENT_FILE in files
-        if is_run and _stays_in(home, path):
-            found[_as_text(inside.as_posix() if depth else home.name)] = path
+        if is_run:
+            yield _as_text(inside.as_posix() if depth else root.resolve().name), path
         if is_run or depth >= DEPTH:
             inner.clear()
-    return found
 
 
-def _stays_in(home: Path, run: Path) -> bool:
-    """Whether every file that a report could read lies in the watched folder."""
+def _link_out(home: Path, run: Path) -> Path | None:
+    """A link of a run through which a report would read outside of the watched folder."""
     paths = (Path(a, name) for a, inner, files in os.walk(run) for name in (*inner, *files))
     # Not `Path.resolve`, which raises where links lead in a circle.
-    return all(
-        Path(os.path.realpath(path)).is_relative_to(home) for path in paths if path.is_symlink()
+    outside = (
+        path
+        for path in paths
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home)
     )
+    return next(outside, None)
 
 
 def _as_text(name: str) -> str:
