@@ -57,14 +57,14 @@ def faults(rows: Rows, learners: Learner) -> Bool[np.ndarray, "U S"]:
     return (bad | lost) & (rows["updated"] > 0)
 
 
-def has_fault(row: PackedRows) -> bool:
-    """Whether an update may have such a number, by its row alone. It is asked after every update,
-    so the bits are looked at as they are: to unpack them all takes ten times as long."""
-    updated, steps, networks, losses = _places(row.columns)
-    words = np.asarray(row.words)
-    bad = (words[:, steps] < _NONE).any(1) | (words[:, networks] != 0)
-    bad |= (words[:, losses] & _EXPONENT == _EXPONENT).any(1)
-    return bool((bad & (words[:, updated] > 0)).any())
+def has_fault(rows: PackedRows) -> bool:
+    """Whether updates may have such a number, by their rows alone. That is asked all the time, so
+    the bits are looked at as they are packed."""
+    updated, steps, networks, losses = _places(rows.columns)
+    words = np.asarray(rows.words)
+    bad = (words[..., steps] < _NONE).any(-1) | (words[..., networks] != 0)
+    bad |= (words[..., losses] & _EXPONENT == _EXPONENT).any(-1)
+    return bool((bad & (words[..., updated] > 0)).any())
 
 
 _NONE = np.uint32(2**31)
