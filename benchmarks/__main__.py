@@ -13,7 +13,9 @@ from benchmarks import (
     house,
     peers,
     recording,
+    sequential,
     startup,
+    sweeps,
     throughput,
     understand,
 )
@@ -32,12 +34,16 @@ MEASUREMENTS = {
     "first": first_second.first,
     "recording": recording.recording,
     "determinism": determinism.determinism,
+    "sequential": sequential.sequential,
+    "sweep": sweeps.sweep,
     "house": house.house,
     "understand": understand.understand,
     "sb3": peers.sb3,
     "sb3-car-race": peers.sb3_car_race,
 }
-QUICK = [name for name in MEASUREMENTS if not name.startswith(("sb3", "first", "determinism"))]
+QUICK = [
+    name for name in MEASUREMENTS if not name.startswith(("sb3", "first", "sweep", "determinism"))
+]
 
 
 OF_CHECKOUTS = ("house", "understand", "first")

@@ -1,7 +1,7 @@
 """What repeats, and by how much what does not: the table of docs/determinism.md.
 
 `python -m benchmarks determinism`: each cell is two commands of `uphill train`, in processes of
-their own that compile for themselves, whose tensors are compared.
+their own with one compile cache, whose tensors are compared.
 """
 
 import os
@@ -30,7 +30,9 @@ TWO_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
 ONE = {"JAX_NUM_CPU_DEVICES": "1"}
 TWO = {"JAX_NUM_CPU_DEVICES": "2"}
 QUICK = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"}
+ANEW = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
 OTHERS = {
+    "each compiled anew": (ANEW, ANEW, ""),
     "1 device and 2": (ONE, TWO, ""),
     "1 device and 2, by XLA_FLAGS": (ONE, TWO_DEVICES, ""),
     "`--threads 1` and `--threads 2`": ({}, {}, "--threads"),
@@ -70,7 +72,9 @@ def _trained(out: Path, flags: list[str], environment: dict[str, str] | None = N
     command = [sys.executable, "-m", "uphill.cli", "train", "CartPole-v1", *SMALL, *flags]
     made = subprocess.run(
         [*command, "--out", str(out)],
-        env=os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"} | (environment or {}),
+        env=os.environ
+        | {"JAX_COMPILATION_CACHE_DIR": str(out.parent / "cache")}
+        | (environment or {}),
         capture_output=True,
         text=True,
         check=False,

@@ -174,7 +174,7 @@ def test_an_evaluation_counts_categories_too(categories: int, is_refused: bool) 
         r"larger category than .* \(of the policy with index 0, .* larger observation_categories"
     )
     with pytest.raises(UphillError, match=match) if is_refused else nullcontext():
-        assert evaluate_actors(choice, actors, 1, 2).mean() == 4
+        assert evaluate_actors(choice, actors, range(1), 2).mean() == 4
     trainer.close()
 
 

@@ -33,6 +33,8 @@ from uphill.runs.folder import Folder, mend_of, open_regular, read_regular
 from uphill.words import option
 
 EXPERIMENT_FILE = "experiment.json"
+SWEEP_FILE = "sweep.json"
+SWEEP_PICTURE = "sweep.png"
 METRICS_FILE = "metrics.csv"
 MILESTONES_FILE = "milestones.json"
 EVALUATION_FILE = "evaluation.json"

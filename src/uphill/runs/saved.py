@@ -28,7 +28,7 @@ from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE, read_json, resto
 from uphill.runs.given import EnvironmentFactory, check_network, environment_of
 from uphill.runs.kept_policies import read_milestones, read_policy
 from uphill.runs.milestones import Milestone
-from uphill.runs.own_parts import OwnPart, OwnParts
+from uphill.runs.own_parts import OwnPart, OwnParts, own_parts_in
 from uphill.training.evaluate import tell
 from uphill.words import call
 
@@ -79,6 +79,18 @@ class SavedRun:
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What it was opened with, and another run of the same experiment is to be: keywords of
+        `load` and of `resume`."""
+        return {
+            "env": self._env,
+            "network": self._network,
+            "parts": tuple(own_parts_in(self.experiment.algorithm)),
+            "allow_import": self._allow_import,
+            "wrappers": self._wrappers,
+        }
 
     @property
     def kind(self) -> Literal["final", "best"]:

@@ -123,24 +123,13 @@ def _planned(
     if isinstance(request.settings, SettingsFile):
         request.settings.check_network(network)
         start = start or request.settings.start
-    chosen, settings = _chosen(request, name, start)
+    chosen, settings = chosen_for(request, name, start)
     use_threads(decode(int | None, encode(request.threads), "threads"))
     # Before anything is made: a wrong number or a folder that exists should not cost a wait.
     folder = free_folder(request.out, name, chosen.algo, request.seed, may_be_unbegun=True)
     source = None if request.init_from is None else as_path(request.init_from, "init_from")
-    choice, bound = _environment(request, chosen.algorithm)
-    decided = {
-        **environment_settings(choice),
-        "algo": chosen.algo,
-        "algorithm": chosen.algorithm,
-        "steps": chosen.steps if request.steps is None else request.steps,
-        "log": _sinks(request.log),
-        "network": "" if network is None else getattr(network, "__name__", repr(network)),
-        "settings": settings,
-        "command": command_line(),
-        "versions": installed_versions(),
-    }
-    experiment = make_experiment(**kept(request) | decided)
+    choice, bound = environment_for(request, chosen.algorithm)
+    experiment = experiment_for(request, chosen, settings, choice)
     check_installed(experiment.log)
     progress = Progress(experiment.steps, request.quiet, experiment.all_seeds)
     progress.say(
@@ -167,7 +156,30 @@ def _planned(
     return folder, replace(experiment, platform=describe_platform()), trainer, state, progress
 
 
-def _environment(request: Request, algorithm: Algorithm) -> tuple[EnvironmentChoice, str | None]:
+def experiment_for(
+    request: Request, chosen: Preset, settings: str, choice: EnvironmentChoice
+) -> Experiment:
+    """What is asked for, checked; `settings` says where those of the algorithm come from.
+
+    Raises:
+        UphillError: if a field has not its type, or a value that it can't have.
+    """
+    network = request.network
+    decided = {
+        **environment_settings(choice),
+        "algo": chosen.algo,
+        "algorithm": chosen.algorithm,
+        "steps": chosen.steps if request.steps is None else request.steps,
+        "log": _sinks(request.log),
+        "network": "" if network is None else getattr(network, "__name__", repr(network)),
+        "settings": settings,
+        "command": command_line(),
+        "versions": installed_versions(),
+    }
+    return make_experiment(**kept(request) | decided)
+
+
+def environment_for(request: Request, algorithm: Algorithm) -> tuple[EnvironmentChoice, str | None]:
     """The environment that was asked for, and a notice where its episodes got a bound."""
     decode(BackendName, request.backend, "backend")
     env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
@@ -199,7 +211,9 @@ def session_of(
         UphillError: if a sink can't begin.
     """
     keeper = Keeper(folder, trainer, metrics)
-    evaluations = Evaluations(trainer.choice, experiment.seeds, experiment.episodes, progress.say)
+    evaluations = Evaluations(
+        trainer.choice, experiment.all_seeds, experiment.episodes, progress.say
+    )
     sinks = open_sinks(folder, experiment, state.num_transitions, progress.say)
     return Session(experiment, trainer, state, memory, keeper, progress, evaluations, sinks)
 
@@ -218,7 +232,7 @@ def trainer_of(
     return Trainer(choice, algorithm, seeds, steps, resumed_at, every, network, encoding)
 
 
-def _chosen(request: Request, env: str, start: Preset | None) -> tuple[Preset, str]:
+def chosen_for(request: Request, env: str, start: Preset | None) -> tuple[Preset, str]:
     """The algorithm that was given, else that of the preset, and how long to train; and where its
     settings come from, in words.
 

@@ -32,6 +32,9 @@ from uphill.training.rows import Rows
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
 
+OWN_LOOP = "your own loop"
+"""Where the settings of such a run come from, in words."""
+
 
 def save_run(
     trainer: Trainer,
@@ -105,7 +108,7 @@ def _experiment(trainer: Trainer) -> Experiment:
         seed=seeds[0],
         seeds=len(seeds),
         network="" if network is None else getattr(network, "__name__", repr(network)),
-        settings="your own",
+        settings=OWN_LOOP,
         command=command_line(),
         versions=installed_versions(),
         platform=describe_platform(),

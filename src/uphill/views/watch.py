@@ -112,8 +112,8 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one request: GET /, /report?run=NAME or /compare?run=NAME&run=NAME…, and refuses
-    everything else."""
+    """Answers one request: GET /, /report?run=NAME, /compare?run=NAME&run=NAME… or
+    /sweep?name=NAME, and refuses everything else."""
 
     timeout = TIMEOUT
     server_version, sys_version = "uphill", ""
@@ -154,6 +154,9 @@ class Handler(BaseHTTPRequestHandler):
         assert isinstance(self.server, Server)
         if path == "/":
             return self.server.shelf.index()
+        if path == "/sweep":
+            names = parse_qs(query).get("name", [])
+            return self.server.shelf.sweep(names[0]) if len(names) == 1 else None
         names = parse_qs(query).get("run", [])
         if path == "/report" and len(names) == 1:
             return self.server.shelf.report(names[0])

@@ -218,5 +218,5 @@ def _share(run: Run, threshold: float | None, env_kwargs: dict[str, Any]) -> lis
     """For each seed, the share of 100 deterministic episodes that reach the threshold."""
     assert threshold is not None
     choice = choose(run.experiment.env, "auto", env_kwargs)
-    returns = evaluate_actors(choice, run.learners.actor, run.experiment.seeds, 100)
+    returns = evaluate_actors(choice, run.learners.actor, run.experiment.all_seeds, 100)
     return [float(x) for x in (returns[0] >= threshold).mean(1)]

@@ -17,9 +17,11 @@ from uphill.errors import UphillError
 from uphill.runs.files import REPORT_FILE, make_folder, write_file
 from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun
+from uphill.runs.sweeps import SavedSweep
 from uphill.training.evaluate import tell
 from uphill.views.report.comparison import compare
 from uphill.views.report.films import EmbeddedFilm, films_of
+from uphill.views.report.sweeps import view_of_sweep
 from uphill.views.report.view import RunView, view_of
 from uphill.words import glued, number
 
@@ -121,9 +123,32 @@ def comparison_page(runs: Sequence[SavedRun], live: Live | None = None) -> Page:
     return _render("comparison.html", live, **compare(runs))
 
 
-def index_page(rows: Sequence[Any], folder: str, refresh: float) -> Page:
-    """The list of runs that `uphill watch` shows."""
-    return _render("index.html", Live(refresh), rows=rows, folder=folder)
+def sweep_page(sweep: SavedSweep, live: Live | None = None, name: str | None = None) -> Page:
+    """The page of a sweep; `name` is what a server knows it by.
+
+    Raises:
+        UphillError: if a file of it was altered.
+    """
+    return _render("sweep.html", live, **view_of_sweep(sweep, name))
+
+
+def write_sweep_report(sweep: SavedSweep, out: str | Path | None = None) -> Path:
+    """Write the page of a sweep, by default `report.html` in its folder; its path.
+
+    Raises:
+        UphillError: if a file of it was altered, or the page can't be written.
+    """
+    path = Path(out) if out else sweep.path / REPORT_FILE
+    make_folder(path.parent)
+    write_file(path, sweep_page(sweep).html.encode())
+    return path
+
+
+def index_page(
+    rows: Sequence[Any], folder: str, refresh: float, sweeps: Sequence[Any] = ()
+) -> Page:
+    """The list of runs, and of sweeps, that `uphill watch` shows."""
+    return _render("index.html", Live(refresh), rows=rows, folder=folder, sweeps=sweeps)
 
 
 def _story(view: RunView, films: Sequence[EmbeddedFilm | None]) -> dict[str, Any]:

@@ -11,10 +11,19 @@ from typing import Any
 from urllib.parse import quote
 
 from uphill.errors import UphillError
-from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE, METRICS_FILE
+from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE, METRICS_FILE, SWEEP_FILE
 from uphill.runs.saved import SavedRun
-from uphill.views.report.page import Live, Page, comparison_page, index_page, report_page
+from uphill.runs.sweeps import SavedSweep
+from uphill.views.report.page import (
+    Live,
+    Page,
+    comparison_page,
+    index_page,
+    report_page,
+    sweep_page,
+)
 from uphill.views.report.view import Overview, overview_of
+from uphill.words import count
 
 REFRESH = 3
 """Seconds after which pages renew themselves."""
@@ -24,6 +33,16 @@ KEPT = 8
 """Pages with films that are kept, and comparisons."""
 _MAKING = "The films are being made, and will appear here by themselves."
 _LATER = "The films are made when training is over."
+
+
+@dataclass(frozen=True)
+class ListedSweep:
+    """A sweep in the list."""
+
+    name: str
+    link: str
+    """to its page; none where it can't be read"""
+    about: str
 
 
 @dataclass(frozen=True)
@@ -54,10 +73,11 @@ class Shelf:
     def index(self) -> Page:
         """The list of runs, the latest first."""
         with self._lock:
-            runs = dict(_all_runs(self.root))
+            runs = dict(_found(self.root, EXPERIMENT_FILE))
             newest = sorted(runs, key=lambda name: -_newest(runs[name]))
             rows = [self._row(name, runs[name]) for name in newest]
-            return index_page(rows, str(self.root.resolve()), REFRESH)
+            sweeps = [_listed(name, path) for name, path in find_sweeps(self.root).items()]
+            return index_page(rows, str(self.root.resolve()), REFRESH, sweeps)
 
     def report(self, name: str) -> Page | None:
         """The report of a run of that name, or None if there is none.
@@ -93,6 +113,19 @@ class Shelf:
             for old in list(self._comparisons)[:-KEPT]:
                 del self._comparisons[old]
             return page
+
+    def sweep(self, name: str) -> Page | None:
+        """The page of a sweep of that name, or None if there is none.
+
+        Raises:
+            UphillError: if a file of the sweep was altered.
+        """
+        with self._lock:
+            path = find_sweeps(self.root).get(name)
+            if path is None:
+                return None
+            place = "" if path == self.root else name
+            return sweep_page(SavedSweep(path), Live(REFRESH), place)
 
     def close(self) -> None:
         self._maker.shutdown(wait=False, cancel_futures=True)
@@ -163,20 +196,39 @@ def _result(made: Future[Page], run: Path) -> Page:
     return report_page(SavedRun(run), films=False, live=Live(note=note))
 
 
+def _listed(name: str, path: Path) -> ListedSweep:
+    try:
+        sweep = SavedSweep(path)
+    except UphillError as error:
+        return ListedSweep(name, "", str(error))
+    about = f"{sweep.env} · {sweep.algo} · {count(len(sweep.runs), 'setting')}"
+    return ListedSweep(name, f"/sweep?name={quote(name, safe='')}", about)
+
+
 def find_runs(root: Path) -> dict[str, Path]:
     """Run directories in `root`, by their paths from there; those that lead out of it by a link
     are left out."""
+    return _inside(root, EXPERIMENT_FILE)
+
+
+def find_sweeps(root: Path) -> dict[str, Path]:
+    """Folders of sweeps in `root`, by their paths from there, in the same way."""
+    return _inside(root, SWEEP_FILE)
+
+
+def _inside(root: Path, file: str) -> dict[str, Path]:
     home = root.resolve()
-    return {name: run for name, run in _all_runs(root) if _link_out(home, run) is None}
+    return {name: path for name, path in _found(root, file) if _link_out(home, path) is None}
 
 
-def _all_runs(root: Path) -> Iterator[tuple[str, Path]]:
+def _found(root: Path, file: str) -> Iterator[tuple[str, Path]]:
+    """Folders that hold such a file; no other is looked for in them."""
     for folder, inner, files in os.walk(root):
         inside = Path(folder).relative_to(os.fspath(root))
-        path, depth, is_run = root / inside, len(inside.parts), EXPERIMENT_FILE in files
-        if is_run:
+        path, depth, is_one = root / inside, len(inside.parts), file in files
+        if is_one:
             yield _as_text(inside.as_posix() if depth else root.resolve().name), path
-        if is_run or depth >= DEPTH:
+        if is_one or depth >= DEPTH:
             inner.clear()
 
 
