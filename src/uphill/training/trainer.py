@@ -101,7 +101,7 @@ class Trainer:
         if isinstance(self.env, CompiledEnvironment):
             self._way = Inside(self.env, population, programs, self._foresee)
         elif isinstance(self.env, HostEnvironment):
-            if len(seeds) > 1:
+            if len(self.seeds) > 1:
                 self.env.let_through()
             seen = AsSeen(self.env, self.encoding)
             self._way = Host(seen, population, programs, self._foresee)
