@@ -200,7 +200,8 @@ def test_a_pool_is_not_reset_while_the_episodes_of_another_seed_run(
     def in_pool(most: int) -> Any:
         def one(env: Any, actor: Actor, key: Any, *shared: Any) -> tuple:
             assert all(result.is_over for result in started)
-            return Running(len(shared[0]), most), Running(len(shared[0]))
+            num_envs = len(shared[0])
+            return Running(num_envs, most), Running(num_envs), Running(num_envs)
 
         return one
 
