@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 from benchmarks import (
+    determinism,
     first_second,
     house,
     peers,
@@ -34,6 +35,7 @@ MEASUREMENTS = {
     "startup": startup.startup,
     "first": first_second.first,
     "recording": recording.recording,
+    "determinism": determinism.determinism,
     "sequential": sequential.sequential,
     "sweep": sweeps.sweep,
     "house": house.house,
@@ -41,7 +43,7 @@ MEASUREMENTS = {
     "sb3": peers.sb3,
     "sb3-car-race": peers.sb3_car_race,
 }
-SLOW = ("sb3", "first", "sweep", "checkpointing")
+SLOW = ("sb3", "first", "sweep", "checkpointing", "determinism", "sequential")
 QUICK = [name for name in MEASUREMENTS if not name.startswith(SLOW)]
 
 
