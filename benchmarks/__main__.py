@@ -19,6 +19,7 @@ from benchmarks import (
     throughput,
     understand,
 )
+from benchmarks.checkpointing import checkpointing
 from benchmarks.compiled_worlds import worlds
 
 MEASUREMENTS = {
@@ -30,6 +31,7 @@ MEASUREMENTS = {
     "envpool": throughput.envpool,
     "python": throughput.python,
     "pool-training": throughput.pool_training,
+    "checkpointing": checkpointing,
     "startup": startup.startup,
     "first": first_second.first,
     "recording": recording.recording,
@@ -41,9 +43,8 @@ MEASUREMENTS = {
     "sb3": peers.sb3,
     "sb3-car-race": peers.sb3_car_race,
 }
-QUICK = [
-    name for name in MEASUREMENTS if not name.startswith(("sb3", "first", "sweep", "determinism"))
-]
+SLOW = ("sb3", "first", "sweep", "checkpointing", "determinism", "sequential")
+QUICK = [name for name in MEASUREMENTS if not name.startswith(SLOW)]
 
 
 OF_CHECKOUTS = ("house", "understand", "first")
