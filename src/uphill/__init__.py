@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from uphill.run import resume as resume
     from uphill.run import save as save
     from uphill.run import train as train
+    from uphill.studies.comparisons.compare import compare as compare
     from uphill.studies.sweeps.sweep import sweep as sweep
     from uphill.studies.variance.measure import measure_variance as measure_variance
     from uphill.training.trainer import Trainer as Trainer
@@ -55,6 +56,7 @@ _HOME = {
     "Trainer": "uphill.training.trainer",
     "iterate": "uphill.training.trainer",
     "load": "uphill.run",
+    "compare": "uphill.studies.comparisons.compare",
     "measure_variance": "uphill.studies.variance.measure",
     "train": "uphill.run",
     "resume": "uphill.run",
@@ -67,6 +69,7 @@ __all__ = [
     "Trainer",
     "UphillError",
     "a2c",
+    "compare",
     "evaluate",
     "iterate",
     "load",

@@ -159,7 +159,7 @@ def test_trap_16_what_parts_remember_is_in_the_checkpoint(name: str, tmp_path: P
     write_checkpoint(tmp_path, "latest", jax.device_get(parts), facts)
     manifest = read_manifest(tmp_path, "latest")
     tensors = read_tensors(tmp_path, manifest)
-    again = resume._restored_state(trainer, manifest.facts, tensors)
+    again = resume._restored_state(trainer, manifest.facts, tensors, tmp_path)
     resumed, last = trainer.advance(again, 2)
     for state in (resumed, whole):
         assert state.num_updates == 4

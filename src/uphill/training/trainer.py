@@ -227,7 +227,7 @@ class Trainer:
         if episodes < 1:
             raise UphillError(f"episodes is {episodes}: use at least 1.")
         actors = state.learners.actor
-        return report(evaluate_actors(self.choice, actors, len(self.seeds), episodes))
+        return report(evaluate_actors(self.choice, actors, self.seeds, episodes))
 
     def episodes(self, actor: Actor, key: Keys) -> Trajectory:
         """Whole episodes of one actor, for a sampling by `Episodes`; `key` is not that of a seed,

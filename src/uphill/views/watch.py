@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from uphill.errors import UphillError
+from uphill.runs.place import Place
 from uphill.views.report.page import Page
 from uphill.views.report.shelf import Shelf
 from uphill.words import option
@@ -68,7 +69,7 @@ def make_server(
     Raises:
         UphillError: if there is no such folder, or the port is taken.
     """
-    root = Path(folder)
+    root = Place.of(folder)
     if not os.path.isdir(root):
         raise UphillError(f"{folder} is no folder: name the one that holds your runs.")
     if port is not None and not 0 <= port <= 65535:

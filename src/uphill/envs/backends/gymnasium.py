@@ -312,11 +312,17 @@ class HostEnvironment:
         self._end: Callable[[], Any] = vector.close
         if isinstance(vector, Processes):
             self._end = weakref.finalize(self, vector.close)  # however the training ends
+        self._is_seeded_by_reset = is_vector
         self._seeds: list[int] | None = lane_seeds if is_vector else None
         self._num_steps = 0
         self._watch = BoundsWatch(self.observation_space)
         self._remark: str | None = None
         self._first: PyTree[np.ndarray] | None = None
+
+    def seed(self, lane_seeds: list[int]) -> None:
+        """Have the next reset begin other random streams; those of a pool can't be changed."""
+        if self._is_seeded_by_reset:
+            self._seeds, self._first = lane_seeds, None
 
     def peek(self) -> PyTree[np.ndarray]:
         """The observations that the first reset is going to return."""

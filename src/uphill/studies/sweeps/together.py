@@ -93,7 +93,9 @@ def _trained(
     experiment, choice = sessions[0].experiment, sessions[0].trainer.choice
     prepare = _nothing
     if made.evaluations is None:
-        made.evaluations = Evaluations(choice, experiment.seeds, experiment.episodes, progress.say)
+        made.evaluations = Evaluations(
+            choice, experiment.all_seeds, experiment.episodes, progress.say
+        )
         prepare = _preparing(made.evaluations, helper)
     sessions = [replace(session, evaluations=made.evaluations) for session in sessions]
     made.trainer = trainer_together(sessions, made.trainer)

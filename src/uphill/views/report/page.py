@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 import uphill
 from uphill.errors import UphillError
 from uphill.runs.files import REPORT_FILE, make_folder, write_file
+from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun
 from uphill.runs.sweeps import SavedSweep
 from uphill.training.evaluate import tell
@@ -67,17 +68,25 @@ def write_report(
         raise UphillError("There is no run to report on: name at least one run directory.")
     for run in runs:
         run.check_final("A report")
+    path = _where(runs, out)
     if len(runs) == 1:
         page = report_page(runs[0], films, allow_import=allow_import)
         if films and page.why_no_films:
             tell(page.why_no_films)
-        path = Path(out) if out else runs[0].path / REPORT_FILE
     else:
         page = comparison_page(runs)
-        path = Path(out) if out else Path("runs", time.strftime("report-%Y%m%d-%H%M%S.html"))
     make_folder(path.parent)
     write_file(path, page.html.encode())
     return path
+
+
+def _where(runs: Sequence[SavedRun], out: str | Path | None) -> Place:
+    """The file to write."""
+    if out:
+        return Place.of(out)
+    if len(runs) == 1:
+        return runs[0].path / REPORT_FILE
+    return Place.of(Path("runs", time.strftime("report-%Y%m%d-%H%M%S.html")))
 
 
 def report_page(

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +73,7 @@ class Shelf:
     def index(self) -> Page:
         """The list of runs, the latest first."""
         with self._lock:
-            runs = find_runs(self.root)
+            runs = dict(_all_runs(self.root))
             newest = sorted(runs, key=lambda name: -_newest(runs[name]))
             rows = [self._row(name, runs[name]) for name in newest]
             sweeps = [_listed(name, path) for name, path in find_sweeps(self.root).items()]
@@ -131,6 +131,8 @@ class Shelf:
         self._maker.shutdown(wait=False, cancel_futures=True)
 
     def _row(self, name: str, run: Path) -> ListedRun:
+        if (link := _link_out(self.root.resolve(), run)) is not None:
+            return _damaged(name, f"{link} is a link that leads out of {self.root}: remove it.")
         state = _stamp(run)
         if name in self._rows and self._rows[name][0] == state:
             return self._rows[name][1]
@@ -139,6 +141,8 @@ class Shelf:
             row = ListedRun(name, f"/report?run={quote(name, safe='')}", seen)
         except UphillError as error:
             row = _damaged(name, str(error))
+            if _is_of_the_moment(error):
+                return row
         except Exception as error:  # whatever one run has, the others are listed
             row = _damaged(name, f"{run} can't be shown: {type(error).__name__}: {error}.")
         self._rows[name] = (state, row)
@@ -174,6 +178,13 @@ def _damaged(name: str, why: str) -> ListedRun:
     return ListedRun(name, "", Overview("", why, "unreadable", "bad", None, None))
 
 
+def _is_of_the_moment(error: BaseException | None) -> bool:
+    """Whether the system refused something, and may not the next time: too many open files, say."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    return error is not None
+
+
 def _result(made: Future[Page], run: Path) -> Page:
     """The page with films; one without where making them failed."""
     error = made.exception()
@@ -197,34 +208,44 @@ def _listed(name: str, path: Path) -> ListedSweep:
 def find_runs(root: Path) -> dict[str, Path]:
     """Run directories in `root`, by their paths from there; those that lead out of it by a link
     are left out."""
-    return _found(root, EXPERIMENT_FILE)
+    return _within(root, _all_runs(root))
 
 
 def find_sweeps(root: Path) -> dict[str, Path]:
     """Folders of sweeps in `root`, by their paths from there, in the same way."""
-    return _found(root, SWEEP_FILE)
+    return _within(root, _folders_with(SWEEP_FILE, root))
 
 
-def _found(root: Path, file: str) -> dict[str, Path]:
-    """Folders that hold such a file; no other is looked for in them."""
-    found, home = {}, root.resolve()
+def _within(root: Path, found: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    home = root.resolve()
+    return {name: path for name, path in found if _link_out(home, path) is None}
+
+
+def _all_runs(root: Path) -> Iterator[tuple[str, Path]]:
+    return _folders_with(EXPERIMENT_FILE, root)
+
+
+def _folders_with(file: str, root: Path) -> Iterator[tuple[str, Path]]:
+    """Folders that hold such a file, by their paths from there; none is looked for in them."""
     for folder, inner, files in os.walk(root):
-        path = Path(folder)
-        depth, is_one = len(path.relative_to(root).parts), file in files
-        if is_one and _stays_in(home, path):
-            found[_as_text(path.relative_to(root).as_posix() if depth else home.name)] = path
+        inside = Path(folder).relative_to(os.fspath(root))
+        path, depth, is_one = root / inside, len(inside.parts), file in files
+        if is_one:
+            yield _as_text(inside.as_posix() if depth else root.resolve().name), path
         if is_one or depth >= DEPTH:
             inner.clear()
-    return found
 
 
-def _stays_in(home: Path, run: Path) -> bool:
-    """Whether every file that a report could read lies in the watched folder."""
+def _link_out(home: Path, run: Path) -> Path | None:
+    """A link of a run through which a report would read outside of the watched folder."""
     paths = (Path(a, name) for a, inner, files in os.walk(run) for name in (*inner, *files))
     # Not `Path.resolve`, which raises where links lead in a circle.
-    return all(
-        Path(os.path.realpath(path)).is_relative_to(home) for path in paths if path.is_symlink()
+    outside = (
+        path
+        for path in paths
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home)
     )
+    return next(outside, None)
 
 
 def _as_text(name: str) -> str:
