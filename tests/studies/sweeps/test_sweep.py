@@ -123,7 +123,9 @@ def test_what_does_not_fit_the_environment_is_told_before_anything_is_trained(
     tmp_path: Path,
 ) -> None:
     grid = {"policy.distribution": ["gaussian", "beta"], "entropy": [0, 0.1]}
-    with pytest.raises(UphillError, match=r"beta, entropy 0 can't be: the policy's distribution"):
+    with pytest.raises(
+        UphillError, match=r"beta, entropy 0 can't be: the policy's distribution is"
+    ):
         sweep_into(tmp_path / "sweep", grid=grid)
     with pytest.raises(UphillError, match="beta can't be"):  # what is asked for may be mended
         sweep_into(tmp_path / "sweep", grid={"policy.distribution": ["gaussian", "beta"]})

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +73,7 @@ class Shelf:
     def index(self) -> Page:
         """The list of runs, the latest first."""
         with self._lock:
-            runs = dict(_all_runs(self.root))
+            runs = dict(_found(self.root, EXPERIMENT_FILE))
             newest = sorted(runs, key=lambda name: -_newest(runs[name]))
             rows = [self._row(name, runs[name]) for name in newest]
             sweeps = [_listed(name, path) for name, path in find_sweeps(self.root).items()]
@@ -208,25 +208,21 @@ def _listed(name: str, path: Path) -> ListedSweep:
 def find_runs(root: Path) -> dict[str, Path]:
     """Run directories in `root`, by their paths from there; those that lead out of it by a link
     are left out."""
-    return _within(root, _all_runs(root))
+    return _inside(root, EXPERIMENT_FILE)
 
 
 def find_sweeps(root: Path) -> dict[str, Path]:
     """Folders of sweeps in `root`, by their paths from there, in the same way."""
-    return _within(root, _folders_with(SWEEP_FILE, root))
+    return _inside(root, SWEEP_FILE)
 
 
-def _within(root: Path, found: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+def _inside(root: Path, file: str) -> dict[str, Path]:
     home = root.resolve()
-    return {name: path for name, path in found if _link_out(home, path) is None}
+    return {name: path for name, path in _found(root, file) if _link_out(home, path) is None}
 
 
-def _all_runs(root: Path) -> Iterator[tuple[str, Path]]:
-    return _folders_with(EXPERIMENT_FILE, root)
-
-
-def _folders_with(file: str, root: Path) -> Iterator[tuple[str, Path]]:
-    """Folders that hold such a file, by their paths from there; none is looked for in them."""
+def _found(root: Path, file: str) -> Iterator[tuple[str, Path]]:
+    """Folders that hold such a file; no other is looked for in them."""
     for folder, inner, files in os.walk(root):
         inside = Path(folder).relative_to(os.fspath(root))
         path, depth, is_one = root / inside, len(inside.parts), file in files
