@@ -23,7 +23,6 @@ from uphill.parts.checks import (
     check_number,
     check_schedule,
     require,
-    searched,
 )
 from uphill.parts.schedule import Schedule, is_number
 from uphill.trajectory import Array, Scalar
@@ -105,13 +104,9 @@ class _FromZeros(GradientOptimizer):
 class Adam(_FromZeros):
     """Adam (Kingma & Ba, 2015), after clipping the gradient's norm."""
 
-    learning_rate: Schedule = eqx.field(
-        converter=Schedule.of("learning_rate"),
-        default=3e-4,
-        metadata=searched(1e-5, 0.1, "log"),
-    )
+    learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=3e-4)
     """Step size."""
-    max_grad_norm: Scalar | None = eqx.field(default=0.5, metadata=searched(0.1, 10.0, "log"))
+    max_grad_norm: Scalar | None = 0.5
     """The gradient is scaled down to this norm if it is longer; None for never."""
     b1: Scalar = 0.9
     """Decay of the first moment."""
@@ -133,13 +128,9 @@ class Adam(_FromZeros):
 class RMSProp(_FromZeros):
     """RMSProp (Tieleman & Hinton, 2012), after clipping the gradient's norm."""
 
-    learning_rate: Schedule = eqx.field(
-        converter=Schedule.of("learning_rate"),
-        default=7e-4,
-        metadata=searched(1e-5, 0.1, "log"),
-    )
+    learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=7e-4)
     """Step size."""
-    max_grad_norm: Scalar | None = eqx.field(default=0.5, metadata=searched(0.1, 10.0, "log"))
+    max_grad_norm: Scalar | None = 0.5
     """The gradient is scaled down to this norm if it is longer; None for never."""
     decay: Scalar = 0.99
     """Decay of the second moment."""
@@ -159,13 +150,9 @@ class RMSProp(_FromZeros):
 class SGD(_FromZeros):
     """Plain gradient ascent, after clipping the gradient's norm."""
 
-    learning_rate: Schedule = eqx.field(
-        converter=Schedule.of("learning_rate"),
-        default=1e-2,
-        metadata=searched(1e-4, 1.0, "log"),
-    )
+    learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=1e-2)
     """Step size."""
-    max_grad_norm: Scalar | None = eqx.field(default=None, metadata=searched(0.1, 10.0, "log"))
+    max_grad_norm: Scalar | None = None
     """The gradient is scaled down to this norm if it is longer; None for never."""
 
     def __check_init__(self) -> None:
@@ -202,13 +189,9 @@ class Optax(GradientOptimizer):
 
     name: str = eqx.field(static=True, default="adamw")
     """Its name in Optax: adamw, lion, nadam, adabelief, yogi, …"""
-    learning_rate: Schedule = eqx.field(
-        converter=Schedule.of("learning_rate"),
-        default=3e-4,
-        metadata=searched(1e-5, 0.1, "log"),
-    )
+    learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=3e-4)
     """Step size."""
-    max_grad_norm: Scalar | None = eqx.field(default=0.5, metadata=searched(0.1, 10.0, "log"))
+    max_grad_norm: Scalar | None = 0.5
     """The gradient is scaled down to this norm if it is longer; None for never."""
     settings: dict[str, int | float] = eqx.field(converter=Settings, default_factory=dict)
     """Its other arguments: those that are numbers."""
