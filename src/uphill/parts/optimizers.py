@@ -23,6 +23,7 @@ from uphill.parts.checks import (
     check_number,
     check_schedule,
     require,
+    searched,
 )
 from uphill.parts.schedule import Schedule, is_number
 from uphill.trajectory import Array, Scalar
@@ -104,9 +105,13 @@ class _FromZeros(GradientOptimizer):
 class Adam(_FromZeros):
     """Adam (Kingma & Ba, 2015), after clipping the gradient's norm."""
 
-    learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=3e-4)
+    learning_rate: Schedule = eqx.field(
+        converter=Schedule.of("learning_rate"),
+        default=3e-4,
+        metadata=searched(1e-5, 0.1, "log"),
+    )
     """Step size."""
-    max_grad_norm: Scalar | None = 0.5
+    max_grad_norm: Scalar | None = eqx.field(default=0.5, metadata=searched(0.1, 10.0, "log"))
     """The gradient is scaled down to this norm if it is longer; None for never."""
     b1: Scalar = 0.9
     """Decay of the first moment."""
@@ -128,9 +133,13 @@ class Adam(_FromZeros):
 class RMSProp(_FromZeros):
     """RMSProp (Tieleman & Hinton, 2012), after clipping the gradient's norm."""
 
-    learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=7e-4)
+    learning_rate: Schedule = eqx.field(
+        converter=Schedule.of("learning_rate"),
+        default=7e-4,
+        metadata=searched(1e-5, 0.1, "log"),
+    )
     """Step size."""
-    max_grad_norm: Scalar | None = 0.5
+    max_grad_norm: Scalar | None = eqx.field(default=0.5, metadata=searched(0.1, 10.0, "log"))
     """The gradient is scaled down to this norm if it is longer; None for never."""
     decay: Scalar = 0.99
     """Decay of the second moment."""
@@ -150,9 +159,13 @@ class RMSProp(_FromZeros):
 class SGD(_FromZeros):
     """Plain gradient ascent, after clipping the gradient's norm."""
 
-    learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=1e-2)
+    learning_rate: Schedule = eqx.field(
+        converter=Schedule.of("learning_rate"),
+        default=1e-2,
+        metadata=searched(1e-4, 1.0, "log"),
+    )
     """Step size."""
-    max_grad_norm: Scalar | None = None
+    max_grad_norm: Scalar | None = eqx.field(default=None, metadata=searched(0.1, 10.0, "log"))
     """The gradient is scaled down to this norm if it is longer; None for never."""
 
     def __check_init__(self) -> None:
@@ -189,9 +202,13 @@ class Optax(GradientOptimizer):
 
     name: str = eqx.field(static=True, default="adamw")
     """Its name in Optax: adamw, lion, nadam, adabelief, yogi, …"""
-    learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=3e-4)
+    learning_rate: Schedule = eqx.field(
+        converter=Schedule.of("learning_rate"),
+        default=3e-4,
+        metadata=searched(1e-5, 0.1, "log"),
+    )
     """Step size."""
-    max_grad_norm: Scalar | None = 0.5
+    max_grad_norm: Scalar | None = eqx.field(default=0.5, metadata=searched(0.1, 10.0, "log"))
     """The gradient is scaled down to this norm if it is longer; None for never."""
     settings: dict[str, int | float] = eqx.field(converter=Settings, default_factory=dict)
     """Its other arguments: those that are numbers."""
