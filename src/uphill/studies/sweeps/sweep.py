@@ -115,6 +115,8 @@ def train_settings(plan: Plan, progress: Progress, kept: Programs | None = None)
 
 def _trained(plan: Plan, todo: Todo, kept: Programs | None) -> Iterator[Fault]:
     """Train settings: in a compiled world side by side, elsewhere one after another."""
+    if not todo:
+        return
     groups = groups_of(todo)
     if plan.choice.backend != "compiled":
         _check(plan, groups)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from uphill.errors import UphillError
 from uphill.run import Run
 from uphill.runs.configuration import decode, encode
-from uphill.runs.experiment import Experiment
+from uphill.runs.experiment import Experiment, as_path
 from uphill.runs.settings import taken_as
 from uphill.runs.sweeps import SavedSweep, SweptRun, is_sweep, write_sweep
 from uphill.sessions.display import Progress
@@ -110,8 +111,8 @@ def tune_of(request: TuneRequest, start: Preset | None = None) -> Tuning:
     algorithm = changed(common.experiment.composition, fixed)
     common = replace(common, experiment=replace(common.experiment, algorithm=algorithm))
     asked = common.asked | {"search": encode(dict(request.search))}
-    known = request.out is not None and is_sweep(Path(request.out))
-    runs = SavedSweep(Path(request.out)).runs if known and request.out is not None else []
+    out = None if request.out is None else as_path(request.out, "out")
+    runs = SavedSweep(out).runs if out is not None and is_sweep(out) else []
     folder = folder_for(common, asked, runs, "tune")
     progress = Progress(0, request.quiet)
     progress.say(
@@ -164,9 +165,12 @@ def _search(
     started, seed = time.monotonic(), common.experiment.seed
     while True:
         saved = SavedSweep(folder)
-        train_settings(_plan(common, folder, saved.runs), progress, kept)
         rows = rows_of(saved)
-        if rows:
+        is_open = [row.state in ("waiting", "training") for row in rows]
+        if any(is_open):
+            runs = list(compress(saved.runs, is_open))
+            train_settings(_plan(common, folder, runs), progress, kept)
+            rows = rows_of(saved)
             _tell(rows, request.trials, started, progress)
         is_late = request.minutes is not None and time.monotonic() - started > 60 * request.minutes
         left = request.trials - len(rows)
