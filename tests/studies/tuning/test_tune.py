@@ -80,6 +80,22 @@ def test_trials_that_are_done_are_not_trained_again(
         tune_into(done.path, 4, search={"entropy": "0:0.1"})
 
 
+def test_values_that_do_not_fit_together_are_a_failed_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    misfits, found = tune._misfits, []
+
+    def told(*arguments: Any) -> dict[str, str]:
+        found.append(misfits(*arguments))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tune, "_misfits", told)
+    with pytest.raises(Interrupted):
+        tune_into(tmp_path / "tuned", 8, search={"num_minibatches": [2, 3]})
+    assert found[0]
+    assert all("num_minibatches is 3" in fault for fault in found[0].values())
+
+
 def test_what_is_wrong_is_told_before_anything_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

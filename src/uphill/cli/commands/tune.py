@@ -65,7 +65,9 @@ def _show(tuning: Any) -> None:
         f"{tuning.settings}  (uphill train {tuning.runs[0].experiment.env} --settings "
         f"{tuning.settings})",
     ]
-    if low <= 0.5:
+    if tuning.winner.setting == tuning.default.setting:
+        said = ["No trial came to more than the default.", *said[2:]]
+    elif low <= 0.5:
         said.insert(1, "So the winner may be no better: more trials or steps may find one.")
     for line in said:
         print(fitted(line, sys.stdout))

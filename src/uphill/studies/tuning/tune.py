@@ -15,7 +15,7 @@ from uphill.run import Run
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment, as_path
 from uphill.runs.settings import taken_as
-from uphill.runs.sweeps import SavedSweep, SweptRun, is_sweep, write_sweep
+from uphill.runs.sweeps import SavedSweep, SweptRun, is_sweep, write_faults, write_sweep
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.presets import Preset
@@ -182,6 +182,20 @@ def _search(
         made = begin + proposals(space, told, min(BATCH, left) - len(begin), seed)
         runs = [SweptRun(f"trial-{k:04d}", x) for k, x in enumerate(made, len(rows))]
         write_sweep(folder, saved.asked, [*saved.runs, *runs])
+        faults = saved.faults | _misfits(common, runs)
+        if faults != saved.faults:
+            write_faults(folder, faults)
+
+
+def _misfits(common: Common, runs: list[SweptRun]) -> dict[str, str]:
+    """Trials whose values do not fit together, and why."""
+    found = {}
+    for run in runs:
+        try:
+            changed(common.experiment.composition, run.setting)
+        except UphillError as error:
+            found[run.folder] = str(error)
+    return found
 
 
 def _tell(rows: list[Row], most: int, started: float, progress: Progress) -> None:
