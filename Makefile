@@ -45,7 +45,8 @@ test-faults: $(DEV)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m 'faults and not faults_long' tests/faults
 
 test-faults-long: $(DEV)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m faults tests/faults
+	@# As users compile; the short form compiles quickly.
+	XLA_FLAGS= $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m faults tests/faults
 
 test-slow: $(DEV)
 	$(BIN)/python -m pytest -m slow

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 from benchmarks import (
+    determinism,
     first_second,
     house,
     peers,
@@ -18,6 +19,7 @@ from benchmarks import (
     throughput,
     understand,
 )
+from benchmarks.checkpointing import checkpointing
 from benchmarks.compiled_worlds import worlds
 
 MEASUREMENTS = {
@@ -29,9 +31,11 @@ MEASUREMENTS = {
     "envpool": throughput.envpool,
     "python": throughput.python,
     "pool-training": throughput.pool_training,
+    "checkpointing": checkpointing,
     "startup": startup.startup,
     "first": first_second.first,
     "recording": recording.recording,
+    "determinism": determinism.determinism,
     "sequential": sequential.sequential,
     "sweep": sweeps.sweep,
     "house": house.house,
@@ -39,7 +43,8 @@ MEASUREMENTS = {
     "sb3": peers.sb3,
     "sb3-car-race": peers.sb3_car_race,
 }
-QUICK = [name for name in MEASUREMENTS if not name.startswith(("sb3", "first", "sweep"))]
+SLOW = ("sb3", "first", "sweep", "checkpointing", "determinism", "sequential")
+QUICK = [name for name in MEASUREMENTS if not name.startswith(SLOW)]
 
 
 OF_CHECKOUTS = ("house", "understand", "first")

@@ -246,7 +246,7 @@ ALTERED: dict[str, tuple[Alter, str, str]] = {
     "milestone 1.7e308": (milestones(1, episode_return=1.7e308), "milestones.json", "episode_retu"),
     "milestone of seed 9": (milestones(1, seed_index=9), "milestones.json", "is no milestone"),
     "milestone elsewhere": (milestones(1, name="../x"), "milestones.json", "is no milestone"),
-    "milestones": (milestones(20_000), "milestones.json", "at most 256 milestones"),
+    "milestones": (milestones(5_000), "milestones.json", "at most 256 milestones"),
     "a mean": (document(EVALUATION, "deterministic.mean", 1.7e308), EVALUATION, "damaged"),
     "evaluated episodes": (document(EVALUATION, "episodes", 10**40), EVALUATION, "damaged"),
     "evaluated as true": (document(EVALUATION, "episodes", True), EVALUATION, "damaged"),

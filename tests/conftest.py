@@ -30,7 +30,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # The same examples wherever they run, however long that takes.
 hypothesis.settings.register_profile(
-    "uphill", max_examples=20, deadline=None, derandomize=True, database=None
+    "uphill", max_examples=10, deadline=None, derandomize=True, database=None
 )
 hypothesis.settings.load_profile("uphill")
 

@@ -1,6 +1,7 @@
 """Whatever reads a run directory, as functions from one to what it comes to."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,14 +100,15 @@ def compare(run: Path) -> str:
     return comparison_page([uphill.load(run), uphill.load(other)]).html
 
 
-def watch(run: Path) -> str:
-    """The list of runs; whatever one of them has, the other is there."""
+def watch(run: Path) -> list[str]:
+    """The list of runs, in no order; whatever one of them has, the other is there."""
     shelf = Shelf(run.parent)
     page = shelf.index().html
     shelf.close()
     others = [path.name for path in run.parent.iterdir() if path != run]
     assert all(f"/report?run={name}" in page for name in others)
-    return page
+    page = re.sub(r' data-newest="\d+"', "", page)
+    return sorted(re.findall(r"<tr .*?</tr>", page, re.DOTALL))
 
 
 READERS: dict[str, Callable[[Path], Any]] = {

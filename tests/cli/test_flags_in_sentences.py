@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+from importlib import import_module
 from pathlib import Path
 
 import gymnasium
@@ -12,8 +13,7 @@ from gymnasium import spaces
 
 import uphill
 from command_line import run_cli
-from uphill.cli.commands.train import TrainOptions
-from uphill.cli.commands.watch import WatchOptions
+from uphill.cli.entry import COMMANDS
 from uphill.cli.flags import option_flags, setting_flags
 from uphill.parts.algorithms import ALGORITHMS
 from uphill.studies.variance import measure
@@ -22,12 +22,15 @@ from uphill.words import option, typed
 SOURCES = Path(uphill.__file__).parent
 SPOKEN = ("cli", "doctor")
 """They say themselves which command takes a flag."""
-SPELLED = {"words.py", "configuration.py", "init_from.py", "make.py", "reproduce.py"}
+SPELLED = {"words.py", "configuration.py", "grid.py", "init_from.py", "make.py"}
+SPELLED |= {"reproduce.py", "sweep.py"}
 """Where flags are made of settings, and a command is written out."""
 
 
-def flags_of_train() -> set[str]:
-    options = option_flags(TrainOptions)
+def all_flags() -> set[str]:
+    modules = [vars(import_module(f"uphill.cli.commands.{name}")) for name in COMMANDS]
+    kinds = [x for found in modules for name, x in found.items() if name.endswith("Options")]
+    options = [flag for kind in kinds for flag in option_flags(kind)]
     settings = [flag for make in ALGORITHMS.values() for flag in setting_flags(make())]
     return {spelling for flag in (*options, *settings) for spelling in flag.spellings}
 
@@ -45,8 +48,7 @@ def sentences() -> list[tuple[str, ast.AST]]:
 
 
 def test_what_a_sentence_names_is_a_flag_of_some_command() -> None:
-    known = flags_of_train()
-    known |= {spelling for flag in option_flags(WatchOptions) for spelling in flag.spellings}
+    known = all_flags()
     named = {
         node.args[0].value
         for _, node in sentences()

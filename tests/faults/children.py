@@ -38,9 +38,8 @@ class Children:
     """Runs commands one after the other, each forked from a process that has imported all."""
 
     def __init__(self, folder: Path) -> None:
+        self.cache = folder / "cache"  # of compiled programs, which all of them share
         self._folder, self._number = folder, 0
-        # As users compile: tests of one process have a quicker compiler.
-        environ = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
         here = Path(__file__).parent
         path = os.pathsep.join([str(here), *filter(None, [os.environ.get("PYTHONPATH")])])
         self._zygote = subprocess.Popen(
@@ -48,14 +47,15 @@ class Children:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environ | {"PYTHONPATH": path},
+            env=os.environ | {"PYTHONPATH": path},
         )
 
     def begin(self, *argv: Any, environ: dict[str, str] | None = None, **job: Any) -> int:
         """Start `uphill` with these words; its process."""
         self._number += 1
         files = {x: str(self._folder / f"{self._number}.{x}") for x in ("stdout", "stderr")}
-        job = {"folder": os.getcwd(), "environ": environ or {}, **files, **job}
+        job = {"folder": os.getcwd(), "environ": environ or {}, "cache": self.cache, **files, **job}
+        job["cache"] = str(job["cache"])
         job["argv"] = [str(word) for word in argv]
         assert self._zygote.stdin is not None
         self._zygote.stdin.write(json.dumps(job) + "\n")

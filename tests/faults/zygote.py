@@ -17,6 +17,7 @@ IMPORTED = (
     *(f"uphill.cli.commands.{x}" for x in ("train", "resume", "evaluate", "record", "report")),
     *("jax.experimental.compilation_cache.compilation_cache", "matplotlib.backends.backend_agg"),
     *("scipy.stats", "safetensors.numpy", "tyro", "rich.live", "operations"),
+    "encodings.unicode_escape",  # of Jinja's: another user may not read Python's own files
 )
 
 
@@ -56,9 +57,8 @@ def child(job: dict[str, Any]) -> None:
         operations(*at, lambda: os.kill(os.getpid(), number)).installed()
     elif "target" in job:
         send_at(*job["target"], job["number"])
-    if (cache := job.get("cache")) is not None:  # in place of what the environment says
-        os.environ["XDG_CACHE_HOME"] = cache
-        importlib.import_module("jax").config.update("jax_compilation_cache_dir", None)
+    os.environ["XDG_CACHE_HOME"] = job["cache"]
+    importlib.import_module("jax").config.update("jax_compilation_cache_dir", None)
     if (user := job.get("user")) is not None:
         os.setgid(user)
         os.setuid(user)

@@ -145,7 +145,7 @@ def test_a_run_in_python_stays_where_it_is(home: Path) -> None:
     assert str(run.path) == "runs/a"
     assert run.evaluate(6)["episodes"] == 6  # nor is it asked again whether its module is trusted
     assert run.report(films=False) == Path("runs/a/report.html")
-    run = uphill.resume(run, steps=150, quiet=True)
-    assert run.summary()["steps"] == [164]
-    assert {"report.html", "evaluation.json"} <= {path.name for path in run.path.iterdir()}
     assert (home / "runs/a/report.html").exists()
+    run = uphill.resume(run, steps=150, quiet=True)
+    assert run.summary()["steps"][0] >= 150
+    assert run.evaluation == json.loads((home / "runs/a/evaluation.json").read_text())

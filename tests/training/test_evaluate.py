@@ -200,14 +200,15 @@ def test_a_pool_is_not_reset_while_the_episodes_of_another_seed_run(
     def in_pool(most: int) -> Any:
         def one(env: Any, actor: Actor, key: Any, *shared: Any) -> tuple:
             assert all(result.is_over for result in started)
-            return Running(len(shared[0]), most), Running(len(shared[0]))
+            lanes = len(shared[0])
+            return Running(lanes, most), Running(lanes), Running(lanes)
 
         return one
 
     monkeypatch.setattr(evaluate, "_episodes_in_pool", in_pool)
     choice = choose("CartPole-v1", "envpool")
     evaluate_actors(choice, actors_for(choice, 3), range(3), 2)
-    assert len(started) == 6
+    assert len(started) == 9
 
 
 class Graded(gymnasium.Env):

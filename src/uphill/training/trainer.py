@@ -101,6 +101,8 @@ class Trainer:
         if isinstance(self.env, CompiledEnvironment):
             self._way = Inside(self.env, population, programs, self._foresee)
         elif isinstance(self.env, HostEnvironment):
+            if len(self.seeds) > 1:
+                self.env.let_through()
             seen = AsSeen(self.env, self.encoding)
             self._way = Host(seen, population, programs, self._foresee)
         else:
@@ -193,8 +195,7 @@ class Trainer:
         learners, found = awake(chunk.learners, state.learners, stops), faults(rows, state.learners)
         for s in np.flatnonzero(found.any(0)).tolist():
             k = int(found[:, s].argmax())
-            is_last = k == len(found) - 1
-            before, trajectory = chunk.before if is_last else chunk.earlier or chunk.before
+            before, trajectory = chunk.befores[k - len(found)]
             steps = state.num_transitions[s] + int(chunk.rows["num_transitions"][:k, s].sum())
             reason = why(chunk.rows, k, s, int(np.asarray(before.num_updates)[s]) + 1, steps)
             stops[s] = Stop(reason, jax.device_get(take(self._way.by_seed(trajectory), s)))
