@@ -208,7 +208,7 @@ def test_a_pool_is_not_reset_while_the_episodes_of_another_seed_run(
     monkeypatch.setattr(evaluate, "_episodes_in_pool", in_pool)
     choice = choose("CartPole-v1", "envpool")
     evaluate_actors(choice, actors_for(choice, 3), range(3), 2)
-    assert len(started) == 6
+    assert len(started) == 9
 
 
 class Graded(gymnasium.Env):
