@@ -200,8 +200,8 @@ def test_a_pool_is_not_reset_while_the_episodes_of_another_seed_run(
     def in_pool(most: int) -> Any:
         def one(env: Any, actor: Actor, key: Any, *shared: Any) -> tuple:
             assert all(result.is_over for result in started)
-            num_envs = len(shared[0])
-            return Running(num_envs, most), Running(num_envs), Running(num_envs)
+            lanes = len(shared[0])
+            return Running(lanes, most), Running(lanes), Running(lanes)
 
         return one
 

@@ -23,7 +23,7 @@ Uphill trains policies by gradient ascent on expected return.
   uphill evaluate RUN     evaluate a run again: its final policies, or its best
   uphill record RUN       a film of the policy; --milestones: of how it learned
   uphill plot RUN …       draw learning curves; of several runs a comparison
-  uphill compare RUN RUN  which is better; --until-decided: with as many seeds as it takes
+  uphill compare RUN RUN  which is better; --until-decided trains more seeds
   uphill doctor ENV       why an agent may not learn there, and what mends it
   uphill report RUN …     a web page that shows a run, or compares several
   uphill watch [FOLDER]   runs and their reports in a browser, while they train
