@@ -7,6 +7,7 @@ import pytest
 import uphill
 from uphill.errors import UphillError
 from uphill.parts import Adam
+from uphill.runs.configuration import encode
 from uphill.studies.sweeps.changes import changed
 from uphill.studies.tuning.proposals import proposals
 from uphill.studies.tuning.space import Range, default_in, parse_search, space_of
@@ -43,7 +44,7 @@ def test_a_search_narrows_adds_and_fixes() -> None:
     default = default_in(space, RAMP)
     assert default is not None
     assert default["policy.hidden"] == [64, 64]
-    assert str(changed(RAMP, default)) == str(RAMP)
+    assert encode(changed(RAMP, default)) == encode(RAMP)
     assert default_in(space_of(RAMP, {"num_epochs": "8:16"})[0], RAMP) is None
 
 

@@ -182,7 +182,7 @@ def _range(path: str, value: Any, known: Range | None, algorithm: Algorithm) -> 
         UphillError: if it is none, or the field can't have its ends.
     """
     mend = "write LOW:HIGH or LOW:HIGH:log" if is_typed() else "give 'LOW:HIGH', or a list"
-    low, high, scale = (*str(value).split(":"), "")[:3]
+    low, high, scale = (*str(value).split(":"), "", "")[:3]
     try:
         ends = float(low), float(high)
     except ValueError:
