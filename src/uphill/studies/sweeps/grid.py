@@ -13,7 +13,7 @@ from uphill.parts import Algorithm
 from uphill.parts.meant import meant_by
 from uphill.runs.configuration import encode, is_part, part_types
 from uphill.runs.settings import Options, Settings
-from uphill.studies.sweeps.changes import changed
+from uphill.studies.sweeps.changes import changed, stands_in
 from uphill.views.labels import setting_names, setting_of, setting_shown
 from uphill.words import is_typed, listed, option
 
@@ -75,19 +75,28 @@ def parse_grid(texts: Sequence[str]) -> dict[str, list[Any]]:
     Raises:
         UphillError: if one is something else.
     """
-    found: dict[str, list[Any]] = {}
+    how = "write FIELD=VALUE,VALUE, as in --grid optimizer.learning-rate=1e-4,3e-4,1e-3"
+    words = words_of(texts, "--grid", how, "list all its values once")
+    return {path: [literal(word) for word in words] for path, words in words.items()}
+
+
+def words_of(texts: Sequence[str], flag: str, how: str, once: str) -> dict[str, list[str]]:
+    """What a flag such as `--grid FIELD=VALUE,VALUE` has for each field, by its path. `how` says
+    what to write, and `once` what to do where a field is given twice.
+
+    Raises:
+        UphillError: if a text is something else.
+    """
+    found: dict[str, list[str]] = {}
     for text in texts:
         name, is_given, values = text.partition("=")
-        words = [word.strip() for word in values.split(",")]
-        if not is_given or not name.strip() or not all(words):
-            raise UphillError(
-                f"--grid is {text!r}: write FIELD=VALUE,VALUE, as in "
-                "--grid optimizer.learning-rate=1e-4,3e-4,1e-3."
-            )
         path = name.strip().removeprefix("--").replace("-", "_")
+        words = [word.strip() for word in values.split(",")]
+        if not is_given or not path or not all(words):
+            raise UphillError(f"{flag} is {text!r}: {how}.")
         if path in found:
-            raise UphillError(f"--grid has {written(path)} twice: list all its values once.")
-        found[path] = [literal(word) for word in words]
+            raise UphillError(f"{flag} has {written(path)} twice: {once}.")
+        found[path] = words
     return found
 
 
@@ -178,10 +187,7 @@ def check_paths(axes: Mapping[str, Sequence[Any]], algorithm: Algorithm) -> None
 
 def _chooses(path: str, algorithm: Algorithm) -> bool:
     """Whether a field is one in which a part stands that could be another."""
-    part: Any = algorithm
-    *place, name = path.split(".")
-    for word in place:
-        part = getattr(part, word, None)
+    part, name = stands_in(algorithm, path)
     is_there = is_dataclass(part) and name in {field.name for field in fields(part)}
     return is_there and bool(part_types(part, [name]))
 

@@ -11,8 +11,8 @@ from uphill.parts import Algorithm
 from uphill.parts.checks import Scale
 from uphill.parts.schedule import Constant, Ramp, Schedule
 from uphill.runs.configuration import encode, is_part, members_of
-from uphill.studies.sweeps.changes import changed
-from uphill.studies.sweeps.grid import Setting, check_paths, literal, written
+from uphill.studies.sweeps.changes import changed, stands_in
+from uphill.studies.sweeps.grid import Setting, check_paths, literal, words_of, written
 from uphill.words import is_typed
 
 DIGITS = 4
@@ -120,22 +120,21 @@ def parse_search(texts: Sequence[str]) -> dict[str, Any]:
     Raises:
         UphillError: if one is something else.
     """
-    found: dict[str, Any] = {}
-    for text in texts:
-        name, is_given, value = text.partition("=")
-        path = name.strip().removeprefix("--").replace("-", "_")
-        words = [word.strip() for word in value.split(",")]
-        if not is_given or not path or not all(words):
-            raise UphillError(
-                f"--search is {text!r}: write FIELD=LOW:HIGH, FIELD=LOW:HIGH:log or "
-                "FIELD=VALUE,VALUE, as in --search optimizer.learning-rate=1e-5:1e-2:log."
-            )
-        if path in found:
-            raise UphillError(f"--search has {written(path)} twice: say it once.")
-        first = literal(value.partition(":")[0])  # linear:1e-3:0 is a schedule, and no range
-        is_range = ":" in value and len(words) == 1 and isinstance(first, int | float)
-        found[path] = value if is_range else [literal(word) for word in words]
-    return found
+    how = (
+        "write FIELD=LOW:HIGH, FIELD=LOW:HIGH:log or FIELD=VALUE,VALUE, as in "
+        "--search optimizer.learning-rate=1e-5:1e-2:log"
+    )
+    found = words_of(texts, "--search", how, "say it once")
+    return {path: _searched_in(words) for path, words in found.items()}
+
+
+def _searched_in(words: list[str]) -> Any:
+    """The text of a range, or a list of values."""
+    low, is_range, _ = words[0].partition(":")
+    # linear:1e-3:0 is a schedule, and no range
+    if len(words) == 1 and is_range and isinstance(literal(low), int | float):
+        return words[0]
+    return [literal(word) for word in words]
 
 
 def default_in(space: Space, algorithm: Algorithm) -> Setting | None:
@@ -150,10 +149,8 @@ def default_in(space: Space, algorithm: Algorithm) -> Setting | None:
 
 def value_at(algorithm: Algorithm, path: str) -> Any:
     """The setting of that path, as JSON has it."""
-    value: Any = algorithm
-    for name in path.split("."):
-        value = getattr(value, name, None)
-    return encode(value)
+    part, name = stands_in(algorithm, path)
+    return encode(getattr(part, name, None))
 
 
 def _annotated(part: Any, prefix: str = "") -> Iterator[tuple[str, Range]]:
@@ -207,9 +204,6 @@ def _range(path: str, value: Any, known: Range | None, algorithm: Algorithm) -> 
 
 
 def _is_whole(algorithm: Algorithm, path: str) -> bool:
-    part: Any = algorithm
-    *place, name = path.split(".")
-    for word in place:
-        part = getattr(part, word, None)
+    part, name = stands_in(algorithm, path)
     members = members_of(typing.get_type_hints(type(part)).get(name, Any))
     return int in members and float not in members
