@@ -11,12 +11,14 @@ DEV := $(VENV)/.dev-installed
 SCRIPTS := $(wildcard examples/*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-slow lint format bench mujoco notebooks clean
+.PHONY: help demo test test-browser test-faults test-faults-long test-slow lint format bench mujoco notebooks clean
 
 help:
 	@echo "make demo       train CartPole-v1, evaluate it and draw its learning curve"
 	@echo "make test       run the tests"
 	@echo "make test-browser  run the tests of reports and of uphill watch in Chromium"
+	@echo "make test-faults   kill trainings, fill disks and alter files (a minute)"
+	@echo "make test-faults-long  the same at hundreds of moments, with thousands of files"
 	@echo "make test-slow  run the learning tests that take minutes"
 	@echo "make lint       ruff, basedpyright and import-linter"
 	@echo "make format     let ruff mend what it can"
@@ -31,13 +33,20 @@ demo: $(CORE)
 test: $(DEV)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 	@# The first call compiles quickly; what repeats bit for bit must do so as users compile it.
-	XLA_FLAGS= $(BIN)/python -m pytest -m bits tests
+	XLA_FLAGS= $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m bits tests
 
 test-browser: $(DEV)
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { \
 	  echo "make test-browser needs Chromium: install it, on Debian with" \
 	    "\`apt-get install chromium\`." >&2; exit 1; }
 	$(BIN)/python -m pytest -m browser tests/browser
+
+test-faults: $(DEV)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m 'faults and not faults_long' tests/faults
+
+test-faults-long: $(DEV)
+	@# As users compile; the short form compiles quickly.
+	XLA_FLAGS= $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m faults tests/faults
 
 test-slow: $(DEV)
 	$(BIN)/python -m pytest -m slow

@@ -9,15 +9,19 @@ import sys
 
 from benchmarks import (
     beside,
+    determinism,
     first_second,
     house,
     limit,
     peers,
     recording,
+    sequential,
     startup,
+    sweeps,
     throughput,
     understand,
 )
+from benchmarks.checkpointing import checkpointing
 from benchmarks.compiled_worlds import worlds
 
 MEASUREMENTS = {
@@ -29,9 +33,13 @@ MEASUREMENTS = {
     "envpool": throughput.envpool,
     "python": throughput.python,
     "pool-training": throughput.pool_training,
+    "checkpointing": checkpointing,
     "startup": startup.startup,
     "first": first_second.first,
     "recording": recording.recording,
+    "determinism": determinism.determinism,
+    "sequential": sequential.sequential,
+    "sweep": sweeps.sweep,
     "house": house.house,
     "understand": understand.understand,
     "sb3": peers.sb3,
@@ -41,7 +49,8 @@ MEASUREMENTS = {
     "beside": beside.beside,
     "limit": limit.limit,
 }
-QUICK = [name for name in MEASUREMENTS if not name.startswith(("sb3", "first", "rejax", "beside"))]
+SLOW = ("sb3", "first", "rejax", "beside", "sweep", "checkpointing", "determinism", "sequential")
+QUICK = [name for name in MEASUREMENTS if not name.startswith(SLOW)]
 
 
 OF_CHECKOUTS = ("house", "understand", "first")

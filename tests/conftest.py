@@ -20,12 +20,19 @@ from jaxtyping import install_import_hook
 
 install_import_hook("uphill", "typechecker.typechecked")
 
+import hypothesis
 import jax
 import pytest
 
 import memory
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The same examples wherever they run, however long that takes.
+hypothesis.settings.register_profile(
+    "uphill", max_examples=10, deadline=None, derandomize=True, database=None
+)
+hypothesis.settings.load_profile("uphill")
 
 # No modules to look for doctests in: all have the same name, which only one module can have.
 collect_ignore_glob = ["conftest.py", "*/conftest.py"]

@@ -1,9 +1,14 @@
 """The documentation says what the code does."""
 
+import json
 import re
+import subprocess
+import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from benchmarks import mujoco, mujoco_page
 from worlds import Target
@@ -11,6 +16,8 @@ from worlds import Target
 import uphill
 from small_runs import small_ppo, small_trpo, train_small
 from uphill.envs.worlds import WORLDS
+from uphill.runs.checkpoint import Standing
+from uphill.runs.experiment import Experiment
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
@@ -119,3 +126,38 @@ def test_links_between_files_lead_somewhere(page: Path) -> None:
 
 def test_the_changelog_knows_the_version() -> None:
     assert uphill.__version__ in (ROOT / "CHANGELOG.md").read_text()
+
+
+WITHOUT_JAX = """
+import sys
+
+assert "jax" not in sys.modules
+print(json.dumps([probabilities(np.array(x)).tolist() for x in json.loads(sys.argv[1])]))
+print(len(rows), rows[-1]["steps"])
+"""
+
+
+def test_a_run_is_read_without_jax_as_its_page_says(tmp_path: Path) -> None:
+    page = (ROOT / "docs/run_directory.md").read_text()
+    code = page.partition("```python\n")[2].partition("```")[0]
+    lines = [line for line in code.splitlines() if line and "import" not in line]
+    assert len(lines) <= 20
+    run = train_small(tmp_path / "run", steps=64, episodes=1)
+    observations = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    code = code.replace("runs/CartPole-v1", str(run.path)) + WITHOUT_JAX
+    words = [sys.executable, "-c", code, json.dumps(observations.tolist())]
+    found = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    expected = [run.policy.distribution(x).probabilities for x in observations]
+    np.testing.assert_allclose(json.loads(found[0]), expected, rtol=1e-4)
+    lines = (run.path / "metrics.csv").read_text().splitlines()
+    assert found[1] == f"{len(lines) - 1} {lines[-1].split(',')[2]}"
+    for path in run.path.rglob("*.*"):
+        name = re.sub(r"-[0-9a-f]{16}", "-HASH", path.relative_to(run.path).as_posix())
+        name = re.sub(r"milestones/\d-[a-z_]+", "milestones/INDEX-NAME", name)
+        assert name in page, name
+
+
+def test_every_field_of_a_run_is_explained() -> None:
+    page = (ROOT / "docs/run_directory.md").read_text()
+    names = {field.name for kind in (Experiment, Standing) for field in fields(kind)}
+    assert names <= set(re.findall(r"`(\w+)`", page))

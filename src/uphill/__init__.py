@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from uphill.run import resume as resume
     from uphill.run import save as save
     from uphill.run import train as train
+    from uphill.studies.comparisons.compare import compare as compare
+    from uphill.studies.sweeps.sweep import sweep as sweep
+    from uphill.studies.tuning.tune import tune as tune
     from uphill.studies.variance.measure import measure_variance as measure_variance
     from uphill.training.trainer import Trainer as Trainer
     from uphill.training.trainer import iterate as iterate
@@ -54,10 +57,13 @@ _HOME = {
     "Trainer": "uphill.training.trainer",
     "iterate": "uphill.training.trainer",
     "load": "uphill.run",
+    "compare": "uphill.studies.comparisons.compare",
     "measure_variance": "uphill.studies.variance.measure",
     "train": "uphill.run",
     "resume": "uphill.run",
     "save": "uphill.run",
+    "sweep": "uphill.studies.sweeps.sweep",
+    "tune": "uphill.studies.tuning.tune",
 }
 _ROOMS = ("doctor", "envs", "learning", "parts", "policies", "runs", "studies", "theory", "views")
 __all__ = [
@@ -65,6 +71,7 @@ __all__ = [
     "Trainer",
     "UphillError",
     "a2c",
+    "compare",
     "evaluate",
     "iterate",
     "load",
@@ -75,8 +82,10 @@ __all__ = [
     "reinforce",
     "resume",
     "save",
+    "sweep",
     "train",
     "trpo",
+    "tune",
     "vpg",
 ]
 

@@ -59,11 +59,11 @@ class Run(SavedRun):
         if episodes < 1:
             raise UphillError(f"episodes is {episodes}: use at least 1.")
         changed = other_limit(max_episode_steps)
-        choice, seeds = self.choice(allow_import, **changed), self.experiment.seeds
-        use_cores(seeds, is_python=self.experiment.backend == "gymnasium")
+        choice, seeds = self.choice(allow_import, **changed), self.experiment.all_seeds
+        use_cores(len(seeds), is_python=self.experiment.backend == "gymnasium")
         use_compile_cache()
         result = report(evaluate_actors(choice, self.learners.actor, seeds, episodes))
-        is_as_trained = not changed or _limit_of(choice) == _limit_of(self.choice(allow_import))
+        is_as_trained = not changed or limit_of(choice) == limit_of(self.choice(allow_import))
         self._keep(result, is_as_trained)
         # A run that was interrupted before its first row has no curve yet.
         if (self.path / METRICS_FILE).exists() and not (self.path / CURVE_FILE).exists():
@@ -160,7 +160,7 @@ class Run(SavedRun):
         return views.report.write_report(self, out, films, allow_import)
 
 
-def _limit_of(choice: EnvironmentChoice) -> int | None:
+def limit_of(choice: EnvironmentChoice) -> int | None:
     """The time limit of the environment, whoever set it."""
     env, _ = make_env(choice)
     try:

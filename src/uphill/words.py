@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol, runtime_checkable
 
@@ -78,6 +78,16 @@ def count(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
+def quoted(value: Any) -> str:
+    """A value as sentences show it: of a long one, both ends.
+
+    >>> quoted("64"), len(quoted([0] * 10_000))
+    ("'64'", 203)
+    """
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:150]} … {text[-50:]}"
+
+
 def listed(names: Sequence[str], word: str = "and") -> str:
     """a, b and c."""
     return f" {word} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
@@ -91,17 +101,27 @@ def among(names: Sequence[str], most: int = 8) -> list[str]:
 # --- in the caller's language -------------------------------------------------------------------
 
 _is_typed = False
+_flags: frozenset[str] | None = None
+"""those of the command that runs, once it has said"""
 
 
 @contextmanager
 def typed() -> Iterator[None]:
     """While a command runs, settings are called as they are typed; else as Python has them."""
-    global _is_typed
-    before, _is_typed = _is_typed, True
+    global _is_typed, _flags
+    before, _is_typed, _flags = (_is_typed, _flags), True, None
     try:
         yield
     finally:
-        _is_typed = before
+        _is_typed, _flags = before
+
+
+def takes(flags: Iterable[str]) -> None:
+    """From now on, the command that runs has these flags: what else is named is `uphill train`'s,
+    and said to be."""
+    global _flags
+    if _is_typed:
+        _flags = frozenset(flags)
 
 
 _TYPED = {
@@ -118,7 +138,8 @@ def is_typed() -> bool:
 
 
 def option(name: str, value: Any = None) -> str:
-    """A setting, and its value if there is one, as the caller writes it.
+    """A setting, and its value if there is one, as the caller writes it; where the command that
+    runs has no such flag, with the one that has.
 
     >>> option("allow_import", True), option("optimizer.learning_rate")
     ('allow_import=True', "the optimizer's learning_rate")
@@ -128,7 +149,18 @@ def option(name: str, value: Any = None) -> str:
     >>> with typed():
     ...     option("normalize_observations", False)
     '--no-normalize-observations'
+    >>> with typed():
+    ...     takes(["--episodes"])
+    ...     option("episodes", 100), option("is_async", True)
+    ('--episodes 100', '--async-envs of `uphill train`')
     """
+    written = _written(name, value)
+    if not _is_typed or _flags is None or written.split()[0] in _flags:
+        return written
+    return f"{written} of `uphill train`"
+
+
+def _written(name: str, value: Any) -> str:
     if _is_typed:
         flag = "--" + _TYPED.get(name, name.replace("_", "-"))
         if value is False:
@@ -149,7 +181,7 @@ def call(command: str, run: Any, **settings: Any) -> str:
     ...     call("resume", "runs/a", steps="N")
     'uphill resume runs/a --steps N'
     """
-    options = [option(name, value) for name, value in settings.items()]
+    options = [_written(name, value) for name, value in settings.items()]
     if _is_typed:
         return " ".join([f"uphill {command}", shlex.quote(str(run)), *options])
     return f"uphill.{command}({', '.join([repr(str(run)), *options])})"

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from command_line import parsed
 from uphill.cli.errors import WrongCommandLine
@@ -43,3 +45,25 @@ def test_none_is_what_leaving_out_is() -> None:
 def test_what_is_no_whole_number_is_refused(word: str) -> None:
     with pytest.raises(WrongCommandLine, match=f"--steps is '{word}': use a whole number."):
         parse(Options, ["--steps", word], "uphill")
+
+
+WORDS = st.text(max_size=8) | st.sampled_from(
+    [
+        *("--seeds", "--steps=", "--seeds=1", "--help", "-h", "--", "-", "--no-such", "--STEPS"),
+        *("1", "-1", "1e3", "1e400", "nan", "inf", "True", "None", "٣", "\x00", "--steps\n"),
+    ]
+)
+
+
+@given(st.lists(WORDS, max_size=5))
+def test_any_words_are_options_or_a_sentence(words: list[str]) -> None:
+    ended: BaseException | None = None
+    found = Options()
+    try:
+        found = parse(Options, words, "uphill")
+    except (UphillError, SystemExit) as error:
+        ended = error
+    assert type(found.seeds) is int
+    assert type(found.steps) in (int, type(None))
+    assert not isinstance(ended, SystemExit) or ended.code == 0, words  # --help
+    assert ended is None or str(ended).strip()

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from uphill.errors import UphillError
 from uphill.policies.actions import action_kind_of, is_for
@@ -223,7 +225,7 @@ def test_other_spaces_are_refused_with_what_is_supported(make, space, words: str
 
 
 def test_a_box_action_needs_finite_bounds() -> None:
-    match = r"infinite bounds: give some, as in --policy\.action-bounds -1 1 .*, or declare .*\.$"
+    match = r"infinite bounds: .*, as in the policy's action_bounds=\(-1, 1\), or declare .*\.$"
     for space in (spaces.Box(-np.inf, 1, (2,)), spaces.Dict(a=spaces.Box(-np.inf, np.inf, (1,)))):
         with pytest.raises(UphillError, match=match):
             action_kind_of(space)
@@ -514,3 +516,50 @@ def test_an_empty_part_of_a_space_is_left_out():
     encoding = ignoring(encoding, ("a.x",))
     assert batch_shape(encoding, whole) == (4,)
     assert narrowed(encoding, whole)["a"] == {}
+
+
+SHAPES = st.lists(st.integers(1, 3), min_size=1, max_size=2).map(tuple)
+NAMES = st.text(min_size=1, max_size=5).filter(lambda name: name.isprintable())
+BOXES = st.builds(
+    lambda low, width, shape, dtype: spaces.Box(low, low + width, shape, dtype),
+    st.integers(-100, 100),
+    st.integers(1, 100),
+    SHAPES,
+    st.sampled_from([np.float32, np.float64, np.int16, np.int64]),
+)
+LEAVES = (
+    BOXES
+    | st.builds(spaces.Discrete, st.integers(1, 5), start=st.integers(-(2**40), 2**40))
+    | st.lists(st.integers(1, 4), min_size=1, max_size=3).map(spaces.MultiDiscrete)
+    | st.integers(1, 4).map(spaces.MultiBinary)
+)
+SPACES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3).map(spaces.Tuple)
+        | st.dictionaries(NAMES, inner, min_size=1, max_size=3).map(spaces.Dict)
+    ),
+    max_leaves=3,
+)
+
+
+@settings(max_examples=6)
+@given(SPACES, st.integers(0, 2**31 - 1))
+def test_any_space_can_be_observed_and_acted_in(space: gymnasium.Space, seed: int) -> None:
+    """What describes it survives being written, and actions lie in it."""
+    space.seed(seed)
+    encoding, observation = encoding_of(space), jax.tree.map(np.asarray, space.sample())
+    features = np.asarray(encoding.encode(narrowed(encoding, observation)))
+    assert features.shape == (encoding.size,)
+    assert np.isfinite(features).all()
+    kind = action_kind_of(space)
+    assert is_for(kind, space)
+    for described in (encoding, kind):
+        written = json.loads(json.dumps(encode(described)))
+        assert decode(type(encoding) | type(kind), written) == described
+    rng = np.random.default_rng(seed)
+    parameters = rng.normal(size=(1, kind.num_parameters)).astype(np.float32)
+    distribution = kind.distribution(parameters, np.zeros(kind.num_log_std, np.float32))
+    action = np.asarray(distribution.sample(jax.random.key(seed)))
+    as_given = jax.tree.map(np.asarray, kind.to_environment(jnp.asarray(action)))
+    assert space.contains(jax.tree.map(lambda x: x[0], kind.on_host(action, as_given)))

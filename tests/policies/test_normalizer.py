@@ -3,6 +3,9 @@
 import jax
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from uphill.policies.normalizer import Normalizer, fresh_normalizer
 
@@ -72,3 +75,24 @@ def test_outliers_are_clipped_and_constant_features_finite() -> None:
     np.testing.assert_array_equal(normalizer(far), [[10, 10], [-10, -10]])
     narrow = Normalizer(normalizer.moments, (True, True), clip=2.0)
     np.testing.assert_array_equal(narrow(far), [[2, 2], [-2, -2]])
+
+
+@given(
+    arrays(np.float32, (8, 2), elements=st.floats(-1e4, 1e4, width=32)),
+    arrays(bool, (8,)),
+    st.integers(0, 8),
+)
+def test_any_samples_may_be_seen_in_two_parts(samples, mask, cut) -> None:
+    """And what they are scaled to is finite and within the clip."""
+    fresh = fresh_normalizer((True, True))
+    whole = fresh.seen(samples, mask)
+    first = np.arange(8) < cut
+    parts = fresh.seen(samples, mask & first).seen(samples, mask & ~first)
+    assert parts.count == whole.count == mask.sum()
+    chosen = samples[mask].astype(float)
+    if len(chosen):
+        size = np.abs(chosen).max() + 1
+        for seen in (whole, parts):
+            np.testing.assert_allclose(seen.moments.mean, chosen.mean(0), atol=1e-5 * size)
+            np.testing.assert_allclose(seen.moments.variance, chosen.var(0), atol=1e-5 * size**2)
+        assert (np.abs(whole(samples)) <= whole.clip).all()

@@ -147,11 +147,11 @@ def test_who_trained_is_not_asked_by_the_next_command(
     document = json.loads((copy / "experiment.json").read_text())
     document["env"] = "another_one:Other-v0"
     (copy / "experiment.json").write_text(json.dumps(document))
-    record = imports._record("another_one:Other-v0")
+    record = imports._record("another_one:Other-v0", str(here))
     checksum = hashlib.sha256((here / "another_one.py").read_bytes()).hexdigest()
     assert record is not None
     assert list(record["files"].values()) == [checksum]
-    known = imports._path("another_one:Other-v0")
+    known = imports._path("another_one:Other-v0", str(here))
     assert known is not None
     for folder in (copy, copy / "uphill" / "imports", here / "uphill" / "imports"):
         folder.mkdir(parents=True, exist_ok=True)

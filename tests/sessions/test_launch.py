@@ -159,7 +159,7 @@ def test_trap_16_what_parts_remember_is_in_the_checkpoint(name: str, tmp_path: P
     write_checkpoint(tmp_path, "latest", jax.device_get(parts), facts)
     manifest = read_manifest(tmp_path, "latest")
     tensors = read_tensors(tmp_path, manifest)
-    again = resume._restored_state(trainer, manifest.facts, tensors)
+    again = resume._restored_state(trainer, manifest.facts, tensors, tmp_path)
     resumed, last = trainer.advance(again, 2)
     for state in (resumed, whole):
         assert state.num_updates == 4
@@ -465,15 +465,15 @@ def test_unknown_algorithm_is_refused() -> None:
 
 def test_run_is_called_what_its_algorithm_is_called() -> None:
     for make in (uphill.reinforce, uphill.vpg, uphill.a2c, uphill.ppo):
-        chosen, _ = launch._chosen(Request("_", make(num_epochs=1)), "CartPole-v1", None)
+        chosen, _ = launch.chosen_for(Request("_", make(num_epochs=1)), "CartPole-v1", None)
         assert chosen.algo == make.__name__
-    own, _ = launch._chosen(Request("_", uphill.ppo(name="mine")), "CartPole-v1", None)
+    own, _ = launch.chosen_for(Request("_", uphill.ppo(name="mine")), "CartPole-v1", None)
     assert (own.algo, own.algorithm.name) == ("mine", "mine")
 
 
 def test_settings_say_whether_they_are_a_preset() -> None:
     def said(env: str, algorithm: Algorithm | None = None) -> str:
-        return launch._chosen(Request(env, algorithm), env, None)[1]
+        return launch.chosen_for(Request(env, algorithm), env, None)[1]
 
     assert said("CartPole-v1") == "the preset of CartPole-v1 for ppo"
     chosen = preset("CartPole-v1").algorithm

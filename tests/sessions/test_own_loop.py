@@ -51,6 +51,8 @@ def test_it_leads_to_a_run_as_training_does(
     facts = read_manifest(run.path / "checkpoint", "latest").facts
     assert facts.seconds == pytest.approx(trainer.seconds)
     assert 0 < facts.compile_seconds < facts.seconds
+    best = uphill.load(run, checkpoint="best")
+    assert [best.moment(s) for s in (0, 1)] == [run.moment(s) for s in (0, 1)]
     assert run.report(films=False).exists()
 
 
@@ -62,6 +64,8 @@ def test_what_was_saved_half_way_is_resumed_bit_for_bit(
     assert 0 < min(middle.num_transitions) < STEPS
     run = uphill.save(trainer, middle, tmp_path / "run")  # without metrics
     assert not (run.path / "metrics.csv").exists()
+    assert uphill.load(run, checkpoint="best").moment(1) == run.moment(1)
+    assert run.moment(1) == (middle.num_transitions[1], trainer.seconds)
     uphill.resume(run.path, quiet=True, episodes=2)
     expected = np.asarray(state.learners.actor.policy.trunk.layers[0].weight)
     found = tensors_of(run.path)["learners.actor.policy.trunk.layers.0.weight"]

@@ -4,6 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from uphill.theory.means import (
     batch_mean,
@@ -158,3 +161,23 @@ def test_a_running_mean_is_the_weighted_mean_of_the_batches(decay: float) -> Non
         weights = decay ** np.arange(k, -1.0, -1.0)
         assert mean == pytest.approx(np.average(batches[: k + 1], weights=weights), rel=1e-5)
         assert weight == pytest.approx(weights.sum(), rel=1e-6)
+
+
+ANY = st.floats(allow_nan=True, allow_infinity=True, width=32)
+
+
+@given(
+    arrays(np.float32, (5, 3), elements=st.floats(-1e6, 1e6, width=32)),
+    arrays(np.float32, (5, 3), elements=ANY),
+    arrays(bool, (5, 3)),
+)
+def test_what_any_mask_leaves_out_changes_nothing(x, rubbish, mask) -> None:
+    """Be it infinite or no number."""
+    dirty = np.where(mask, x, rubbish)
+    chosen = x[mask].astype(float)
+    mean = chosen.mean() if chosen.size else 0.0
+    np.testing.assert_allclose(masked_mean(dirty, mask), mean, rtol=1e-5, atol=1)
+    for function in (leave_one_out, standardize):
+        found, clean = (np.asarray(function(y, mask)) for y in (dirty, np.where(mask, x, 0)))
+        np.testing.assert_array_equal(found[mask], clean[mask])
+        assert np.isfinite(found[mask]).all()

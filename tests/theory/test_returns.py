@@ -7,6 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from uphill.theory.returns import (
     discounted_sum,
@@ -364,3 +367,25 @@ def test_no_estimator_reads_beyond_the_filled_part(length: int) -> None:
 
     for found, expected in zip(every(long, length), every(short, None), strict=True):
         np.testing.assert_allclose(found[:length], expected, rtol=1e-6, atol=1e-6)
+
+
+SHARES = st.floats(0, 1, width=32)
+NUMBERS = arrays(np.float32, (6, 3), elements=st.floats(-100, 100, width=32))
+FLAGS = arrays(bool, (6, 3))
+
+
+@given(NUMBERS, NUMBERS, FLAGS, FLAGS, SHARES, SHARES)
+def test_any_episodes_have_the_returns_of_their_definition(
+    reward, value, terminated, truncated, gamma, lam
+) -> None:
+    """Whatever the rows hold that are no step: those after the end of an episode."""
+    mask = np.ones((6, 3), bool)
+    for t in range(1, 6):
+        mask[t] = ~(mask[t - 1] & (terminated | truncated)[t - 1])
+    r = {"reward": reward, "value": value, "mask": mask, "final_value": value[0]}
+    r |= {"terminated": terminated & mask, "truncated": truncated & mask}
+    expected = brute_force_lambda_return(r, gamma, lam)
+    np.testing.assert_allclose(estimate(r, gamma, lam)[mask], expected[mask], atol=5e-3)
+    rubbish = {name: np.where(mask, r[name], 1e30).astype(np.float32) for name in ("reward",)}
+    found = estimate(r, gamma, lam, **rubbish)
+    np.testing.assert_allclose(found[mask], expected[mask], atol=5e-3)

@@ -39,7 +39,7 @@ def actors_for(choice: EnvironmentChoice, num_seeds: int) -> Actor:
 def test_deterministic_returns_are_those_of_gymnasiums_cartpole(backend: Any) -> None:
     choice = choose("CartPole-v1", backend)
     actors = actors_for(choice, 2)
-    returns = evaluate_actors(choice, actors, 2, 12)
+    returns = evaluate_actors(choice, actors, range(2), 12)
     assert returns.shape == (2, 2, 12)
     # An independent evaluation, by hand, of the same policies in Gymnasium's own environment.
     env = gymnasium.make("CartPole-v1")
@@ -61,20 +61,33 @@ def test_deterministic_returns_are_those_of_gymnasiums_cartpole(backend: Any) ->
 def test_evaluation_repeats_itself() -> None:
     choice = choose("CartPole-v1")
     actors = actors_for(choice, 1)
-    evaluator = Evaluator(choice, 1, 5)
+    evaluator = Evaluator(choice, range(1), 5)
     np.testing.assert_array_equal(evaluator.returns(actors), evaluator.returns(actors))
-    np.testing.assert_array_equal(evaluate_actors(choice, actors, 1, 5), evaluator.returns(actors))
+    np.testing.assert_array_equal(
+        evaluate_actors(choice, actors, range(1), 5), evaluator.returns(actors)
+    )
+
+
+@pytest.mark.parametrize("backend", ["compiled", "gymnasium"])
+def test_a_seed_is_evaluated_alike_whichever_others_are_beside_it(backend: Any) -> None:
+    choice = choose("CartPole-v1", backend)
+    actors = actors_for(choice, 2)
+    both = evaluate_actors(choice, actors, (7, 8), 4)
+    alone = evaluate_actors(choice, jax.tree.map(lambda x: x[1:], actors), (8,), 4)
+    np.testing.assert_array_equal(both[:, 1:], alone)
+    other = evaluate_actors(choice, jax.tree.map(lambda x: x[1:], actors), (9,), 4)
+    assert (other != alone).any()
 
 
 def test_compiling_apart_changes_nothing_and_serves_every_evaluation() -> None:
     choice = choose("CartPole-v1")
     first, second = actors_for(choice, 2), jax.tree.map(lambda x: -x, actors_for(choice, 2))
-    evaluator = Evaluator(choice, 2, 5)
+    evaluator = Evaluator(choice, range(2), 5)
     evaluator.compile(first)
     took = evaluator.compile_seconds
     assert took > 0
     for actors in (first, second, jax.device_put(first, jax.devices()[-1])):
-        expected = evaluate_actors(choice, actors, 2, 5)
+        expected = evaluate_actors(choice, actors, range(2), 5)
         np.testing.assert_array_equal(evaluator.returns(actors), expected)
     assert evaluator.compile_seconds == took
 
@@ -102,7 +115,7 @@ class Alternating(gymnasium.Env):
 
 def test_quotas_are_fixed_so_long_episodes_count_as_much_as_short_ones() -> None:
     choice = choose(Alternating)
-    returns = evaluate_actors(choice, actors_for(choice, 1), 1, 25)
+    returns = evaluate_actors(choice, actors_for(choice, 1), range(1), 25)
     # 25 episodes of 10 environments: five of them run three episodes, five run two.
     for kind in returns[:, 0]:
         assert sorted(kind) == sorted([1.0, 2.0] * 10 + [3.0] * 5)
@@ -134,7 +147,7 @@ def test_episodes_without_an_end_are_cut_off_each_and_it_is_told(
 ) -> None:
     monkeypatch.setattr(evaluate, "LONGEST", 4)
     choice = choose(Counting)
-    returns = evaluate_actors(choice, actors_for(choice, 1), 1, 20)
+    returns = evaluate_actors(choice, actors_for(choice, 1), range(1), 20)
     # Each of ten environments fills two slots: steps 1 to 4, and as it goes on 5 to 8.
     for kind in returns[:, 0]:
         assert sorted(kind) == [10.0] * 10 + [26.0] * 10
@@ -144,7 +157,7 @@ def test_episodes_without_an_end_are_cut_off_each_and_it_is_told(
     assert "Counting has no time limit, and max_episode_steps gives it one" in told
     # Where an end comes after the cut, what is left until then is an episode, too.
     choice = choose(CountingTo9)
-    returns = evaluate_actors(choice, actors_for(choice, 1), 1, 40)
+    returns = evaluate_actors(choice, actors_for(choice, 1), range(1), 40)
     for kind in returns[:, 0]:
         assert sorted(kind) == [9.0] * 10 + [10.0] * 20 + [26.0] * 10
     assert "60 of 80 episodes" in capsys.readouterr().err
@@ -155,12 +168,12 @@ def test_cutting_off_is_the_same_in_the_pool(
 ) -> None:
     choice = choose("CartPole-v1", "envpool")
     actors = actors_for(choice, 1)
-    whole = evaluate_actors(choice, actors, 1, 8)
+    whole = evaluate_actors(choice, actors, range(1), 8)
     assert capsys.readouterr().err == ""
     assert whole.min() > 5
     monkeypatch.setattr(evaluate, "_longest", lambda _: 5)
     told: list[str] = []
-    cut = evaluate_actors(choice, actors, 1, 8, told.append)
+    cut = evaluate_actors(choice, actors, range(1), 8, told.append)
     np.testing.assert_array_equal(cut, np.full((2, 1, 8), 5.0))
     assert len(told) == 1
     assert "16 of 16 episodes" in told[0]
@@ -187,14 +200,15 @@ def test_a_pool_is_not_reset_while_the_episodes_of_another_seed_run(
     def in_pool(most: int) -> Any:
         def one(env: Any, actor: Actor, key: Any, *shared: Any) -> tuple:
             assert all(result.is_over for result in started)
-            return Running(len(shared[0]), most), Running(len(shared[0]))
+            lanes = len(shared[0])
+            return Running(lanes, most), Running(lanes), Running(lanes)
 
         return one
 
     monkeypatch.setattr(evaluate, "_episodes_in_pool", in_pool)
     choice = choose("CartPole-v1", "envpool")
-    evaluate_actors(choice, actors_for(choice, 3), 3, 2)
-    assert len(started) == 6
+    evaluate_actors(choice, actors_for(choice, 3), range(3), 2)
+    assert len(started) == 9
 
 
 class Graded(gymnasium.Env):
@@ -217,7 +231,7 @@ def test_deterministic_takes_the_mode_and_stochastic_samples() -> None:
     kind = action_kind_of(env.action_space)
     learner = make_learner(small_ppo(), encoding_of(env.observation_space), kind, 0)
     actors = stack([learner]).actor
-    returns = evaluate_actors(choice, actors, 1, 40)
+    returns = evaluate_actors(choice, actors, range(1), 40)
     probabilities = np.asarray(jax.nn.softmax(learner.actor.policy(jnp.ones(2)).logits))
     assert set(returns[0, 0]) == {float(probabilities.argmax())}
     assert len(set(returns[1, 0])) >= 4  # nearly uniform: all but surely
@@ -240,7 +254,7 @@ def test_world_that_breaks_in_an_evaluation_is_named(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(WORLDS, "CartPole-v1", Broken(500, 475.0))
     choice = choose("CartPole-v1")
     with pytest.raises(UphillError, match=r"a reward or an observation .*index 0,"):
-        evaluate_actors(choice, actors_for(choice, 1), 1, 2)
+        evaluate_actors(choice, actors_for(choice, 1), range(1), 2)
 
 
 def test_run_of_the_pool_is_trained_and_evaluated(tmp_path: Path) -> None:

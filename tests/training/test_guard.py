@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import equinox as eqx
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +12,7 @@ from worlds import Endless
 
 from uphill.envs.make import choose
 from uphill.envs.worlds import WORLDS
+from uphill.errors import UphillError
 from uphill.learning.learner import take
 from uphill.parts import Adam, Algorithm, Steps
 from uphill.parts.algorithms import a2c
@@ -99,6 +101,51 @@ def test_a_seed_that_stopped_is_as_it_was_wherever_chunks_end(monkeypatch) -> No
         assert not rows["updated"][reason.update - 1 :, s].any()
         assert rows["bad_reward"][reason.update - 1, s] == reason.step
         assert rows["num_transitions"][:, s].sum() == reason.steps
+
+
+class Spoiled(gymnasium.Env):
+    """One in three returns NaN at its fourth step, with its reward or in its observation; actions
+    are never anything but 1 to 2."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gymnasium.spaces.Box(1, 2, (1,), np.float32)
+
+    def __init__(self, what: str) -> None:
+        self.what, self.is_bad = what, None
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        if self.is_bad is None:
+            self.is_bad = self.np_random.uniform() < 1 / 3
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        self.t += 1
+        bad = np.nan if self.is_bad and self.t == 4 else 0.5
+        seen = np.full(2, bad if self.what == "observation" else 0.5, np.float32)
+        return seen, bad if self.what == "reward" else 0.5, self.t >= 6, False, {}
+
+
+@pytest.mark.parametrize("what", ["reward", "observation"])
+def test_an_environment_of_python_stops_only_its_seed(what: str) -> None:
+    seeds = (0, 1, 2, 3)
+    chosen = a2c(sampling=Steps(num_envs=1, num_steps=8), policy=PolicySettings(hidden=(8,)))
+    choice = choose(Spoiled, "gymnasium", {"what": what})
+    trainer = Trainer(choice, chosen, seeds, 60)
+    *_, (state, _) = iterate(trainer)
+    trainer.close()
+    assert 0 < len(state.stops) < len(seeds)
+    for stop in state.stops.values():
+        assert (stop.why.update, stop.why.quantity, stop.why.step) == (1, what, 3)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.learners))
+    assert state.steps >= 60
+    # Of one seed alone it ends the training, with the environment named.
+    alone = Trainer(choice, chosen, (min(state.stops),), 60)
+    with pytest.raises(UphillError, match=rf"returned nan in its {what}.*mend the environment"):
+        alone.advance(alone.start(), 1)
+    alone.close()
 
 
 def rows_with(**changes: float) -> dict[str, np.ndarray]:

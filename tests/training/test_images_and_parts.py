@@ -1,19 +1,27 @@
 """Spaces with parts and images, from the environment through training to `policy.act`."""
 
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import gymnasium
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium import spaces
+from worlds import Endless
 
 import uphill
 from small_runs import NETWORK, POLICY
+from uphill.envs.make import choose
 from uphill.errors import UphillError
 from uphill.parts import Algorithm, Steps, ValueFunction
 from uphill.policies.convolutions import ConvolutionalTrunk
 from uphill.policies.encodings import OneHot
+from uphill.training.evaluate import evaluate_actors
+from uphill.training.trainer import Trainer
 
 
 class Grid(gymnasium.Env):
@@ -143,6 +151,31 @@ def test_a_category_that_was_not_counted_is_told() -> None:
             env_kwargs={"largest": 5},
             quiet=True,
         )
+
+
+@dataclass(frozen=True)
+class Cells(Endless):
+    """A grid of bytes whose last cell counts the steps."""
+
+    max_episode_steps: int = 4
+    observation_space: ClassVar[gymnasium.Space] = spaces.Box(0, 255, (3, 3, 1), np.uint8)
+
+    def observation(self, state):
+        return jnp.zeros((3, 3, 1), jnp.uint8).at[2, 2].set(state.time.astype(jnp.uint8))
+
+
+@pytest.mark.parametrize(("categories", "is_refused"), [(4, False), (3, True)])
+def test_an_evaluation_counts_categories_too(categories: int, is_refused: bool) -> None:
+    """The last observation of an episode is acted upon by nobody, and may have any."""
+    choice, chosen = choose(Cells()), algorithm(observation_categories=categories)
+    trainer = Trainer(choice, chosen, (0,), 32)
+    actors = trainer.start().learners.actor
+    match = (
+        r"larger category than .* \(of the policy with index 0, .* larger observation_categories"
+    )
+    with pytest.raises(UphillError, match=match) if is_refused else nullcontext():
+        assert evaluate_actors(choice, actors, range(1), 2).mean() == 4
+    trainer.close()
 
 
 @pytest.mark.parametrize("categories", [1, 0, -3])

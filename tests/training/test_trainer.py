@@ -269,7 +269,7 @@ def test_what_is_measured_is_the_last_update() -> None:
     before, _ = trainer.advance(trainer.start(), 1)
     after, rows = trainer.advance(before, 1)
     old, new = (take(state.learners.actor, 0) for state in (before, after))
-    learner, trajectory = trainer._way.advance(before.learners, before.lanes, 1).before
+    learner, trajectory = trainer._way.advance(before.learners, before.lanes, 1).befores[-1]
     assert eqx.tree_equal(take(learner.actor, 0), old)
     features = old.encoding.encode(np.asarray(trajectory.observation)[0])
     p, q = (jax.nn.log_softmax(actor.policy(features).logits) for actor in (old, new))

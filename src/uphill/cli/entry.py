@@ -18,10 +18,13 @@ OVERVIEW = """\
 Uphill trains policies by gradient ascent on expected return.
 
   uphill train ENV        train, evaluate, draw: try `uphill train CartPole-v1`
+  uphill sweep ENV        train a grid of settings over seeds, and compare them
+  uphill tune ENV         search for settings, confirmed on fresh seeds
   uphill resume RUN       go on with a run; --steps N extends it
   uphill evaluate RUN     evaluate a run again: its final policies, or its best
   uphill record RUN       a film of the policy; --milestones: of how it learned
   uphill plot RUN …       draw learning curves; of several runs a comparison
+  uphill compare RUN RUN  which is better; --until-decided trains more seeds
   uphill doctor ENV       why an agent may not learn there, and what mends it
   uphill report RUN …     a web page that shows a run, or compares several
   uphill watch [FOLDER]   runs and their reports in a browser, while they train
@@ -38,10 +41,13 @@ ENV is an environment's ID, RUN the directory that a training wrote.
 
 COMMANDS = (
     "train",
+    "sweep",
+    "tune",
     "resume",
     "evaluate",
     "record",
     "plot",
+    "compare",
     "doctor",
     "report",
     "watch",

@@ -46,44 +46,45 @@ def _show(result: dict[str, Any], has_films: bool = True) -> None:
     for kind in ("deterministic", "stochastic"):
         e = evaluation[kind]
         mean, iqm, low, high = map(number, (e["mean"], e["iqm"], *e["ci95"]))
-        _line(
+        print_line(
             kind,
             f"mean return {mean} over {over}; interquartile mean {iqm}"
             f", {INTERVAL} {low} to {high} over {evaluation['interval_over']}",
         )
     if remark := few_seeds(len(evaluation["deterministic"]["per_seed"])):
-        _line("few seeds", remark)
+        print_line("few seeds", remark)
     if "run" not in result:
         return
     known = [solved for solved in result["solved"] if solved is not None]
     if known:
-        _line("solved", f"{sum(known)} of {count(len(known), 'seed')}")
+        print_line("solved", f"{sum(known)} of {count(len(known), 'seed')}")
     if lost := [x for x in result["diverged"] if x]:
         worst = max(lost, key=lambda x: x["largest"])
         who = f"{len(lost)} of {count(len(result['diverged']), 'seed')}"
         grew = f"the largest weight of the {worst['network']} grew to {number(worst['largest'])}"
-        _line("diverged", f"{who}: {grew}")
+        print_line("diverged", f"{who}: {grew}")
     if lost := [x for x in result["not_finite"] if x]:
         who = f"{len(lost)} of {count(len(result['not_finite']), 'seed')}"
         first = min(lost, key=lambda x: x["steps"])
         what = f"{first['quantity']} was not finite in update {first['update']:,}"
-        _line("stopped", f"{who}: {what}; the policy is that of before")
+        print_line("stopped", f"{who}: {what}; the policy is that of before")
     trained, compiling = duration(result["seconds"]), duration(result["compile_seconds"])
     each, all_seeds = (" each", " of all seeds") if result["seeds"] > 1 else ("", "")
-    _line(
+    print_line(
         "trained",
         f"{min(result['steps']):,} steps{each} in {trained}, of which {compiling} compiling; "
         f"{result['steps_per_second']:,.0f} steps/s{all_seeds}",
     )
     run = shlex.quote(result["run"])
-    _line("run", f"{run}  (curve.png shows the learning curve)")
-    _line("see more", f"uphill report {run}")
+    print_line("run", f"{run}  (curve.png shows the learning curve)")
+    print_line("see more", f"uphill report {run}")
     if has_films:
-        _line("", f"uphill record {run} --milestones")
+        print_line("", f"uphill record {run} --milestones")
 
 
 _INDENT = 14
 
 
-def _line(what: str, text: str) -> None:
+def print_line(what: str, text: str) -> None:
+    """A sentence beside what it is about, wrapped as the terminal needs it."""
     print(fitted(f"{what:{_INDENT}}{text}", sys.stdout, _INDENT))

@@ -14,6 +14,7 @@ from uphill.cli.flags import option_flags
 from uphill.cli.help import Group, help_text
 from uphill.cli.suggestions import no_such_flag
 from uphill.cli.values import check_values, whole
+from uphill.words import takes
 
 
 def parse(
@@ -41,6 +42,7 @@ def parse(
         print(help_text(program, kind.__doc__ or "", groups, notes), end="")
         raise SystemExit(0)
     flags = [flag for group in groups for flag in group.flags]
+    takes(spelling for flag in flags for spelling in flag.spellings)
     check_values(argv, flags, program)
     parsed, unknown = tyro.cli(
         kind,

@@ -66,7 +66,7 @@ def train_briefly(subject: Subject, seed: int, steps: int) -> Training:
     actors = take(state.learners, 0).actor
     if not all(np.isfinite(x).all() for x in _weights(actors)):
         raise UphillError("Learning diverged: the networks hold NaN.")
-    returns = evaluate_actors(choice, state.learners.actor, 1, _EPISODES, lambda _: None)
+    returns = evaluate_actors(choice, state.learners.actor, (0,), _EPISODES, lambda _: None)
     taken = min(state.num_transitions)
     speed = taken / max(seconds - trainer.compile_seconds, 1e-9)
     return Training(algorithm.name, taken, seconds, speed, returns[0, 0], returns[1, 0])

@@ -14,6 +14,7 @@ from uphill.parts.checks import (
     check_static,
     choices,
     require,
+    searched,
 )
 from uphill.parts.estimators import Estimator
 from uphill.parts.optimizers import Optimizer, as_optimizer
@@ -52,7 +53,9 @@ class Algorithm(eqx.Module):
     divides by a number that the batch itself gave.)"""
     mean_over: str = eqx.field(static=True, default="steps", metadata=choices(*_MEANS))
     """What the sum of gradients is divided by: steps, or episodes (the exact gradient of J)."""
-    entropy: Schedule = eqx.field(converter=Schedule.of("entropy"), default=0.0)
+    entropy: Schedule = eqx.field(
+        converter=Schedule.of("entropy"), default=0.0, metadata=searched(0.0, 0.05)
+    )
     """Weight of the policy's entropy in the objective: more of it, more exploration."""
     uniform_mixture: Schedule | None = eqx.field(converter=_parse_mixture, default=None)
     """Probability with which an action is drawn from all with equal chances, whatever the policy

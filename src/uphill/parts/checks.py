@@ -4,7 +4,7 @@ import math
 import typing
 from dataclasses import fields
 from types import NoneType
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import numpy as np
@@ -29,6 +29,22 @@ def require(condition: Any, field: str, value: object, mend: str) -> None:
 def choices(*names: str) -> dict[str, tuple[str, ...]]:
     """The metadata of a field that is one of these words, for the command line's help."""
     return {"choices": names}
+
+
+Scale = Literal["linear", "log", "log-to-one"]
+"""How the values of a setting are spread: evenly, by their logarithm, or by that of what they lack
+of 1."""
+
+
+def searched(low: float, high: float, scale: Scale = "linear") -> dict[str, tuple[Any, ...]]:
+    """The metadata of a field that a search varies, and between which values."""
+    return {"search": (low, high, scale)}
+
+
+DISCOUNTS = searched(0.9, 0.9999, "log-to-one")
+RATES = searched(1e-5, 0.1, "log")
+NORMS = searched(0.1, 10.0, "log")
+DIVERGENCES = searched(1e-3, 0.1, "log")
 
 
 def check_choice(choices: tuple[str, ...], **fields: str) -> None:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, PyTree
 
 from uphill.parts.checks import (
+    DIVERGENCES,
     check_count,
     check_not_negative,
     check_positive,
@@ -86,7 +87,9 @@ class NaturalGradient(NaturalStep):
     https://arxiv.org/abs/1703.02660
     """
 
-    max_kl: Schedule = eqx.field(converter=Schedule.of("max_kl"), default=0.01)
+    max_kl: Schedule = eqx.field(
+        converter=Schedule.of("max_kl"), default=0.01, metadata=DIVERGENCES
+    )
     """KL divergence between the old policy and the new one, as F predicts it."""
     damping: Scalar = 0.1
     """Added to F's diagonal: keeps directions that the batch says nothing about short."""
@@ -111,7 +114,9 @@ class TrustRegion(NaturalStep):
     Reference: Schulman et al. (2015), https://arxiv.org/abs/1502.05477
     """
 
-    max_kl: Schedule = eqx.field(converter=Schedule.of("max_kl"), default=0.01)
+    max_kl: Schedule = eqx.field(
+        converter=Schedule.of("max_kl"), default=0.01, metadata=DIVERGENCES
+    )
     """KL divergence between the old policy and the new one that is never exceeded."""
     damping: Scalar = 0.1
     """Added to F's diagonal: keeps directions that the batch says nothing about short."""

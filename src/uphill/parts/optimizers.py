@@ -18,11 +18,14 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, PyTree
 
 from uphill.parts.checks import (
+    NORMS,
+    RATES,
     check_below_one,
     check_not_negative,
     check_number,
     check_schedule,
     require,
+    searched,
 )
 from uphill.parts.schedule import Schedule, is_number
 from uphill.trajectory import Array, Scalar
@@ -104,9 +107,13 @@ class _FromZeros(GradientOptimizer):
 class Adam(_FromZeros):
     """Adam (Kingma & Ba, 2015), after clipping the gradient's norm."""
 
-    learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=3e-4)
+    learning_rate: Schedule = eqx.field(
+        converter=Schedule.of("learning_rate"),
+        default=3e-4,
+        metadata=RATES,
+    )
     """Step size."""
-    max_grad_norm: Scalar | None = 0.5
+    max_grad_norm: Scalar | None = eqx.field(default=0.5, metadata=NORMS)
     """The gradient is scaled down to this norm if it is longer; None for never."""
     b1: Scalar = 0.9
     """Decay of the first moment."""
@@ -128,9 +135,13 @@ class Adam(_FromZeros):
 class RMSProp(_FromZeros):
     """RMSProp (Tieleman & Hinton, 2012), after clipping the gradient's norm."""
 
-    learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=7e-4)
+    learning_rate: Schedule = eqx.field(
+        converter=Schedule.of("learning_rate"),
+        default=7e-4,
+        metadata=RATES,
+    )
     """Step size."""
-    max_grad_norm: Scalar | None = 0.5
+    max_grad_norm: Scalar | None = eqx.field(default=0.5, metadata=NORMS)
     """The gradient is scaled down to this norm if it is longer; None for never."""
     decay: Scalar = 0.99
     """Decay of the second moment."""
@@ -150,9 +161,13 @@ class RMSProp(_FromZeros):
 class SGD(_FromZeros):
     """Plain gradient ascent, after clipping the gradient's norm."""
 
-    learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=1e-2)
+    learning_rate: Schedule = eqx.field(
+        converter=Schedule.of("learning_rate"),
+        default=1e-2,
+        metadata=searched(1e-4, 1.0, "log"),
+    )
     """Step size."""
-    max_grad_norm: Scalar | None = None
+    max_grad_norm: Scalar | None = eqx.field(default=None, metadata=NORMS)
     """The gradient is scaled down to this norm if it is longer; None for never."""
 
     def __check_init__(self) -> None:
@@ -189,9 +204,13 @@ class Optax(GradientOptimizer):
 
     name: str = eqx.field(static=True, default="adamw")
     """Its name in Optax: adamw, lion, nadam, adabelief, yogi, …"""
-    learning_rate: Schedule = eqx.field(converter=Schedule.of("learning_rate"), default=3e-4)
+    learning_rate: Schedule = eqx.field(
+        converter=Schedule.of("learning_rate"),
+        default=3e-4,
+        metadata=RATES,
+    )
     """Step size."""
-    max_grad_norm: Scalar | None = 0.5
+    max_grad_norm: Scalar | None = eqx.field(default=0.5, metadata=NORMS)
     """The gradient is scaled down to this norm if it is longer; None for never."""
     settings: dict[str, int | float] = eqx.field(converter=Settings, default_factory=dict)
     """Its other arguments: those that are numbers."""

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PyTree
 
-from uphill.parts.checks import check_positive, check_schedule
+from uphill.parts.checks import DIVERGENCES, check_positive, check_schedule, searched
 from uphill.parts.part import Part, Setup
 from uphill.parts.schedule import Schedule
 from uphill.theory import surrogates
@@ -99,7 +99,9 @@ class ClippedRatio(Surrogate):
     is_ratio: ClassVar[bool] = True
     limits_step: ClassVar[bool] = True
 
-    epsilon: Schedule = eqx.field(converter=Schedule.of("epsilon"), default=0.2)
+    epsilon: Schedule = eqx.field(
+        converter=Schedule.of("epsilon"), default=0.2, metadata=searched(0.05, 0.4)
+    )
     """ε, how far the new policy's probabilities may move while it still pays."""
 
     def __check_init__(self) -> None:
@@ -127,7 +129,9 @@ class KLPenalty(Surrogate):
 
     coefficient: Scalar = 1.0
     """β before the first batch."""
-    target: Schedule = eqx.field(converter=Schedule.of("target"), default=0.01)
+    target: Schedule = eqx.field(
+        converter=Schedule.of("target"), default=0.01, metadata=DIVERGENCES
+    )
     """KL divergence between the old policy and the new one that β aims at."""
 
     def __check_init__(self) -> None:

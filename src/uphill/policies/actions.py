@@ -23,6 +23,7 @@ from uphill.policies.choices import Choice, Choices, Switches
 from uphill.policies.encodings import keys_of, whole_numbers
 from uphill.theory.distributions import Distribution, Product, columns
 from uphill.trajectory import Array
+from uphill.words import is_typed, option
 
 
 @dataclass(frozen=True)
@@ -256,7 +257,8 @@ def _boundless(space: gymnasium.Space, is_clipped: bool) -> str:
             f"The action space {space} has infinite bounds, since ClipAction hides those of the "
             "environment: leave ClipAction out, for actions are scaled and clipped to them anyway."
         )
+    bounds = "-1 1" if is_typed() else (-1, 1)
     return (
-        f"The action space {space} has infinite bounds: give some, as in --policy.action-bounds -1 "
-        "1 (in Python PolicySettings(action_bounds=(-1, 1))), or declare finite ones."
+        f"The action space {space} has infinite bounds: give some, as in "
+        f"{option('policy.action_bounds', bounds)}, or declare finite ones."
     )

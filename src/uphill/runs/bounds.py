@@ -21,10 +21,19 @@ from uphill.policies.choices import Choice, Choices
 from uphill.policies.encodings import Encoding, Group, Numbers, OneHot, images_in
 from uphill.policies.policy import NetworkSettings
 
-LARGEST_JSON = 2**26
+LARGEST_JSON = 2**25
 """Bytes of a file of JSON."""
+MOST_VALUES = 2**21
+"""Brackets and commas of such a file: each value that it has costs memory."""
 LARGEST_METRICS = 2**30
-"""Bytes of `metrics.csv`."""
+"""Bytes of `metrics.csv`, which is read line by line."""
+LONGEST_LINE = 2**20
+"""Bytes of a line of it."""
+MOST_SEEDS = 4096
+"""Seeds of a run: a checkpoint says some hundred numbers of each in its JSON."""
+MOST_HOLES, SURELY_READ = 64, 2**25
+"""A file of tensors must be on the disk to this part, unless it is as small as this in bytes: what
+is not there reads as zeros, as many as its length says."""
 LARGEST_HEADER = 2**20
 """Bytes of what a safetensors file says of its tensors: a few thousand of them."""
 DEEPEST = 64
@@ -43,23 +52,27 @@ _UNCHECKED = 10**7
 
 def fault_in(document: Any) -> str | None:
     """What a file of JSON has that none of ours has, with the field; None if there is nothing."""
-    waiting = [("", document, 0)]
-    while waiting:
-        field, value, depth = waiting.pop()
-        place = (field[:80] or "it").lstrip(".")
-        if depth > DEEPEST:
-            return f"{place} is nested more than {DEEPEST} deep"
-        if isinstance(value, str) and not value.isascii() and not _is_text(value):
-            return f"{place} is no text: it has half a character"
-        if isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
-            return f"{place} is no finite number of 64 bits"
-        if isinstance(value, dict):
-            if not all(map(_is_text, value)):
-                return f"{place} has a name that is no text: it has half a character"
-            waiting += [(f"{field}.{key}", x, depth + 1) for key, x in value.items()]
-        elif isinstance(value, list):
-            waiting += [(f"{field}[{k}]", x, depth + 1) for k, x in enumerate(value)]
-    return None
+    return next(_faults("", document, 0), None)
+
+
+def _faults(field: str, value: Any, depth: int) -> Iterator[str]:
+    place = (field or "it").lstrip(".")
+    if depth > DEEPEST:
+        yield f"{place} is nested more than {DEEPEST} deep"
+    elif isinstance(value, str):
+        if not value.isascii() and not _is_text(value):
+            yield f"{place} is no text: it has half a character"
+    elif isinstance(value, int | float):
+        if not abs(value) <= sys.float_info.max:
+            yield f"{place} is no finite number of 64 bits"
+    elif isinstance(value, dict):
+        if not all(map(_is_text, value)):
+            yield f"{place} has a name that is no text: it has half a character"
+        for key, x in value.items():
+            yield from _faults(f"{field}.{key}"[:81], x, depth + 1)
+    elif isinstance(value, list):
+        for k, x in enumerate(value):
+            yield from _faults(f"{field}[{k}]"[:81], x, depth + 1)
 
 
 def _is_text(value: str) -> bool:

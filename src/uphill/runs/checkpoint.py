@@ -216,7 +216,7 @@ def read_manifest(folder: Path, name: str, num_seeds: int | None = None) -> Mani
         manifest = decode(Manifest, document)
     except UphillError as error:
         raise damaged(path, error) from error
-    if not _PLAIN_NAME.fullmatch(manifest.tensors):
+    if not _PLAIN_NAME.fullmatch(manifest.tensors) or not manifest.tensors.startswith(f"{name}-"):
         raise damaged(path, "it names no tensors file of its own")
     found = len(manifest.facts.num_transitions)
     if num_seeds not in (None, found):
@@ -230,6 +230,8 @@ def read_tensors(folder: Path, manifest: Manifest) -> dict[str, np.ndarray]:
     Raises:
         UphillError: if they are missing, truncated or altered.
     """
-    tensors = renamed(from_tensors(folder / manifest.tensors, manifest.sha256), manifest.format)
+    path = folder / manifest.tensors
+    tensors = from_tensors(path, manifest.sha256, f"{path.name.partition('-')[0]}.json")
+    tensors = renamed(tensors, manifest.format)
     wraps = np.array([steps >> 32 for steps in manifest.facts.num_transitions], np.uint32)
     return tensors | {WRAPS: wraps}

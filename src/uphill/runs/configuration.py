@@ -33,7 +33,7 @@ from uphill.runs.own_parts import (
     transformation_name,
     type_name,
 )
-from uphill.words import among, listed
+from uphill.words import among, listed, quoted
 
 _SCHEDULE = "a finite number, linear:START:END or cosine:START:END"
 
@@ -95,7 +95,8 @@ def _decode_one(annotation: Any, value: Any, path: str, own: OwnParts) -> Any:
     if origin is dict:
         if not isinstance(value, dict):
             raise _mismatch(path, value, "an object")
-        return value
+        item = typing.get_args(annotation)[1]
+        return {k: decode(item, x, f"{path}.{k}", own) for k, x in value.items()}
     if origin is typing.Literal:
         if value not in typing.get_args(annotation):
             raise _mismatch(path, value, f"one of {typing.get_args(annotation)}")
@@ -286,4 +287,4 @@ def part_of(part: type, fields: dict[str, Any], path: str = "", own: OwnParts = 
 
 
 def _mismatch(path: str, value: Any, expected: str) -> UphillError:
-    return UphillError(f"{path or 'the value'} is {value!r}: expected {expected}.")
+    return UphillError(f"{path or 'the value'} is {quoted(value)}: expected {expected}.")

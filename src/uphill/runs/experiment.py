@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
-from uphill.runs.bounds import DEEPEST, check_counts, fault_in
+from uphill.runs.bounds import DEEPEST, MOST_SEEDS, check_counts, fault_in
 from uphill.runs.configuration import decode, encode
 from uphill.runs.files import EXPERIMENT_FILE, read_json, write_file
 from uphill.runs.own_parts import (
@@ -23,6 +23,7 @@ from uphill.runs.own_parts import (
     Withheld,
     own_parts_in,
 )
+from uphill.runs.place import Place
 from uphill.runs.settings import Settings, SinkName
 
 
@@ -73,6 +74,10 @@ class Experiment(Settings):
         for name in ("seeds", "steps", "episodes"):
             if getattr(self, name) < 1:
                 raise UphillError(f"{name} is {getattr(self, name)}: use at least 1.")
+        if self.seeds > MOST_SEEDS:
+            raise UphillError(
+                f"seeds is {self.seeds}: use at most {MOST_SEEDS}, and several runs for more."
+            )
         if self.eval_every is not None and self.eval_every < 1:
             raise UphillError(f"eval_every is {self.eval_every}: use at least 1, or None.")
         if not 0 <= self.seed < 2**31 - self.seeds:
@@ -156,15 +161,16 @@ def _to_json(experiment: Experiment) -> str:
         ) from error
 
 
-def as_path(path: str | PathLike[str], field: str = "path") -> Path:
-    """The path of a run directory.
+def as_path(path: str | PathLike[str], field: str = "path") -> Place:
+    """The path of a run directory, which leads where it leads now whatever is done to the current
+    folder later.
 
     Raises:
         UphillError: if it is no path at all.
     """
     if not isinstance(path, str | PathLike):
         raise UphillError(f"{field} is {path!r}: give the path of a run directory, or a Run.")
-    return Path(path)
+    return Place.of(path)
 
 
 def check_is_run(run: Path) -> None:

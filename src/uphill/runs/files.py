@@ -21,11 +21,20 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from uphill.errors import UphillError
-from uphill.runs.bounds import LARGEST_HEADER, LARGEST_JSON, fault_in
+from uphill.runs.bounds import (
+    LARGEST_HEADER,
+    LARGEST_JSON,
+    MOST_HOLES,
+    MOST_VALUES,
+    SURELY_READ,
+    fault_in,
+)
 from uphill.runs.folder import Folder, mend_of, open_regular, read_regular
 from uphill.words import option
 
 EXPERIMENT_FILE = "experiment.json"
+SWEEP_FILE = "sweep.json"
+SWEEP_PICTURE = "sweep.png"
 METRICS_FILE = "metrics.csv"
 MILESTONES_FILE = "milestones.json"
 EVALUATION_FILE = "evaluation.json"
@@ -116,7 +125,10 @@ def read_json(path: Path) -> Any:
         UphillError: if it can't be read, or is none.
     """
     try:
-        document = json.loads(read_regular(path, LARGEST_JSON))
+        content = read_regular(path, LARGEST_JSON)
+        if sum(map(content.count, (b",", b"[", b"{"))) > MOST_VALUES:
+            raise OSError(errno.EFBIG, f"it holds more than {MOST_VALUES:,} values")
+        document = json.loads(content)
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no JSON"
         raise UphillError(f"{path} can't be read: {reason}.") from error
@@ -145,8 +157,9 @@ def to_tensors(tree: PyTree, without: str = "") -> bytes:
     return save({name: np.asarray(_plain(leaf), order="C") for name, leaf in named.items()})
 
 
-def from_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
-    """The tensors of a safetensors file with this checksum, by name.
+def from_tensors(path: Path, sha256: str, named_in: str) -> dict[str, np.ndarray]:
+    """The tensors of a safetensors file with this checksum, by name. `named_in` is the file that
+    says both.
 
     Raises:
         UphillError: if they are missing, truncated or altered.
@@ -155,10 +168,11 @@ def from_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
         content = read_tensors_file(path)
     except OSError as error:
         raise UphillError(
-            f"The checkpoint {path} can't be read ({error.strerror}): {mend(path)}."
+            f"The checkpoint {path}, which {named_in} names, can't be read ({error.strerror}): "
+            f"{mend(path)}."
         ) from error
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise damaged(path, "its checksum does not match")
+        raise damaged(path, f"its checksum is not that in {named_in}")
     try:
         return load(content)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
@@ -167,35 +181,46 @@ def from_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
 
 def read_tensors_file(path: Path) -> bytes:
     """The contents of a safetensors file, whose header may be only so large: every tensor that it
-    names costs memory.
+    names costs memory. Nor may it be almost all holes, which cost whoever made it nothing.
 
     Raises:
         OSError: if it can't be read, or is none.
     """
     with open_regular(path) as file:
-        length = int.from_bytes(file.read(8), "little")
-        if LARGEST_HEADER < length < os.fstat(file.fileno()).st_size:  # else it is damaged anyway
+        found, length = os.fstat(file.fileno()), int.from_bytes(file.read(8), "little")
+        if LARGEST_HEADER < length < found.st_size:  # else it is damaged anyway
             raise OSError(errno.EFBIG, f"its header has more than {LARGEST_HEADER:,} bytes")
+        held = 512 * getattr(found, "st_blocks", found.st_size)
+        if found.st_size > max(SURELY_READ, MOST_HOLES * held):
+            raise OSError(
+                errno.EFBIG, f"of its {found.st_size:,} bytes only {held:,} are on the disk"
+            )
         file.seek(0)
         return file.read()
 
 
-def restore(skeleton: PyTree, tensors: dict[str, np.ndarray], prefix: str = "") -> PyTree:
-    """`skeleton`, with the numbers of the file.
+def restore(
+    skeleton: PyTree,
+    tensors: dict[str, np.ndarray],
+    prefix: str = "",
+    path: Path | None = None,
+) -> PyTree:
+    """`skeleton`, with the numbers of the checkpoint `path`.
 
     Raises:
         UphillError: if a tensor is missing or has another shape or type.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(skeleton)
     restored = []
-    for path, leaf in leaves:
-        name = prefix + _name(path)
+    for place, leaf in leaves:
+        name = prefix + _name(place)
         expected = _plain(leaf)
         found = tensors.get(name)
         if found is None or found.shape != expected.shape or found.dtype != expected.dtype:
             have = "none" if found is None else f"{found.dtype}{list(found.shape)}"
+            which = "The checkpoint" if path is None else f"The checkpoint {path}"
             raise UphillError(
-                f"The checkpoint does not fit: {name} should be "
+                f"{which} does not fit: {name} should be "
                 f"{expected.dtype}{list(expected.shape)}, and the file has {have}: give the "
                 "network of training, and leave experiment.json as training wrote it."
             )

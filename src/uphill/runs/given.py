@@ -33,8 +33,10 @@ def environment_of(
     env: EnvironmentFactory | None,
     allow_import: bool,
     wrappers: Iterable[Wrapper] = (),
+    current: str | None = None,
 ) -> EnvironmentChoice:
-    """The environment that an experiment names. Nothing is imported on a file's say-so.
+    """The environment that an experiment names. Nothing is imported on a file's say-so: what the
+    user allowed before is what they allowed from the folder `current` (`may_import`).
 
     Raises:
         UphillError: if a callable or a world is missing, or is given where none was trained in.
@@ -60,25 +62,24 @@ def environment_of(
             f"uphill.load(run, env={call})."
         )
     is_imported = ":" in experiment.env and env is None
-    if is_imported and not may_import(experiment.env, allow_import):
+    if is_imported and not may_import(experiment.env, allow_import, current):
         module = experiment.env.split(":")[0]
         raise UphillError(
             f"The run's environment {experiment.env!r} imports the module {module!r}: add "
             f"{option('allow_import', True)} if you trust it."
         )
     given = experiment.env if env is None else env
+    wrappings = _wrappings(experiment.wrappers, wrappings_of(wrappers), allow_import, current)
     choice = choose(
         given,
         experiment.backend,
         experiment.env_kwargs,
         experiment.is_async,
-        alterations_of(
-            experiment, _wrappings(experiment.wrappers, wrappings_of(wrappers), allow_import)
-        ),
+        alterations_of(experiment, wrappings),
         experiment.step_timeout,
     )
     if is_imported and allow_import:
-        remember(experiment.env)
+        remember(experiment.env, current)
     return choice
 
 
@@ -111,7 +112,7 @@ def environment_settings(choice: EnvironmentChoice) -> dict[str, Any]:
 
 
 def _wrappings(
-    texts: Sequence[Any], given: Sequence[Wrapping], allow_import: bool
+    texts: Sequence[Any], given: Sequence[Wrapping], allow_import: bool, current: str | None
 ) -> tuple[Wrapping, ...]:
     """The wrappers of a file: Gymnasium's, those that are given again, and if that is allowed those
     of the modules that it names.
@@ -133,11 +134,11 @@ def _wrappings(
                 "uphill.load(run, wrappers=[…])."
             )
         if again is None:
-            check_may_wrap(text, allow_import)
+            check_may_wrap(text, allow_import, current)
         found.append(again or wrapping_of(text))
         name = imported_name(text)
         if name is not None and allow_import:
-            remember(name)
+            remember(name, current)
     if left:
         wrapped = f"wrapped in {', '.join(texts)}" if texts else "not wrapped"
         raise UphillError(
@@ -146,12 +147,12 @@ def _wrappings(
     return tuple(found)
 
 
-def check_may_wrap(text: str, allow_import: bool) -> None:
+def check_may_wrap(text: str, allow_import: bool, current: str | None = None) -> None:
     """Raises:
     UphillError: if a file's wrapper would import a module that the user did not allow.
     """
     name = imported_name(text)
-    if name is not None and not may_import(name, allow_import):
+    if name is not None and not may_import(name, allow_import, current):
         raise UphillError(
             f"The run's environment is wrapped in {text!r}, which imports the module "
             f"{module_of(text)!r}: add {option('allow_import', True)} if you trust it."

@@ -16,17 +16,20 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from uphill.runs.files import write_atomically
+from uphill.runs.place import current_folder
 
 
-def may_import(name: str, is_allowed: bool) -> bool:
-    """Whether the module of `module:Name` may be imported: the user allows it, or did before."""
-    return is_allowed or _is_remembered(name)
+def may_import(name: str, is_allowed: bool, current: str | None = None) -> bool:
+    """Whether the module of `module:Name` may be imported: the user allows it, or did before, from
+    the folder `current` (by default the current one)."""
+    return is_allowed or _is_remembered(name, _folder(current))
 
 
-def remember(name: str) -> None:
+def remember(name: str, current: str | None = None) -> None:
     """Keep that this user trained with `module:Name`, or allowed it. Where that can't be kept, or
     there is no file to know again, they will be asked."""
-    record, path = _record(name), _path(name)
+    current = _folder(current)
+    record, path = _record(name, current), _path(name, current)
     if record is None or path is None:
         return
     with suppress(OSError):
@@ -34,34 +37,34 @@ def remember(name: str) -> None:
         write_atomically(path, json.dumps(record, indent=1).encode(), is_durable=False)
 
 
-def _is_remembered(name: str) -> bool:
-    path = _path(name)
+def _is_remembered(name: str, current: str) -> bool:
+    path = _path(name, current)
     try:
         if path is None or not (_is_private(path.parent) and _is_private(path)):
             return False
         kept = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return False
-    return kept == _record(name)
+    return kept == _record(name, current)
 
 
-def _record(name: str) -> dict | None:
+def _record(name: str, current: str) -> dict | None:
     """What is to be known again; None for what has no file of its own."""
     module, _, rest = name.partition(":")
     # Another colon would name another module; and what is local to a function nobody can import.
     is_whole = rest and ":" not in rest and "<locals>" not in rest and module != "__main__"
-    files = _files_of(module) if is_whole else None
-    return files and {"name": name, "folder": os.getcwd(), "files": files}
+    files = _files_of(module, current) if is_whole else None
+    return files and {"name": name, "folder": current, "files": files}
 
 
-def _path(name: str) -> Path | None:
+def _path(name: str, current: str) -> Path | None:
     """Where it is kept: a file for each name and folder."""
     try:
         state = Path(os.environ.get("XDG_STATE_HOME", ""))
         if not state.is_absolute():  # such as "", which says nothing
             state = Path.home() / ".local" / "state"
-        key = hashlib.sha256(f"{name}\n{os.getcwd()}".encode()).hexdigest()
-    except (OSError, RuntimeError):  # no home, or no current folder
+        key = hashlib.sha256(f"{name}\n{current}".encode()).hexdigest()
+    except RuntimeError:  # no home
         return None
     return state / "uphill" / "imports" / f"{key[:32]}.json"
 
@@ -73,12 +76,16 @@ def _is_private(path: Path) -> bool:
     return is_ours and not found.st_mode & 0o022
 
 
-def _files_of(module: str) -> dict[str, str] | None:
+def _folder(current: str | None) -> str:
+    return current_folder() if current is None else current
+
+
+def _files_of(module: str, current: str) -> dict[str, str] | None:
     """The files that an import runs first, those of the packages around it included, with their
     checksums. They are found without importing anything: to look for `a.b` as `importlib.util` does
     would import `a`. None where one of them is no file on the usual path."""
     files, names = {}, module.split(".")
-    here = [] if {"", os.getcwd()} & set(sys.path) else [os.getcwd()]
+    here = [] if {"", current} & set(sys.path) else [current]
     places: list[str] | None = [*sys.path, *here]
     for k in range(1, len(names) + 1):
         spec = PathFinder.find_spec(".".join(names[:k]), places)

@@ -111,7 +111,7 @@ def read_policy(run: Path, milestone: Milestone, skeleton: Actor) -> Actor:
         UphillError: if its file is missing, damaged, or of another policy.
     """
     path = _path(run, milestone)
-    return restore(skeleton, from_tensors(path, milestone.sha256))
+    return restore(skeleton, from_tensors(path, milestone.sha256, MILESTONES_FILE), path=path)
 
 
 def _path(run: Path, milestone: Milestone) -> Path:

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -66,26 +66,32 @@ class RunLock:
 
     def _locked(self, folder: Folder) -> IO[bytes] | None:
         """The file, locked; None if it was deleted meanwhile."""
-        file = folder.open(LOCK_FILE, "w+b")
+        with ExitStack() as stack:
+            file = stack.enter_context(folder.open(LOCK_FILE, "w+b"))
+            self._lock(file)
+            if not _is_there(file, folder):
+                return None
+            me = {"process": os.getpid(), "host": socket.gethostname()}
+            file.truncate(0)
+            file.write(json.dumps(me).encode())
+            file.flush()
+            stack.pop_all()  # it stays open
+            return file
+
+    def _lock(self, file: IO[bytes]) -> None:
+        """Raises:
+        UphillError: if another process has locked it.
+        """
+        if fcntl is None:
+            return
         try:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in _TAKEN:
-                holder = _holder(file)
-                file.close()
                 raise UphillError(
-                    f"{self._run} is being trained by {holder}: wait until that ends, or stop it "
-                    "with Ctrl-C there."
+                    f"{self._run} is being trained by {_holder(file)}: wait until that ends, or "
+                    "stop it with Ctrl-C there."
                 ) from error
-        if not _is_there(file, folder):
-            file.close()
-            return None
-        me = {"process": os.getpid(), "host": socket.gethostname()}
-        file.truncate(0)
-        file.write(json.dumps(me).encode())
-        file.flush()
-        return file
 
 
 def _is_there(file: IO[bytes], folder: Folder) -> bool:

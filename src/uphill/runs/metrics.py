@@ -4,15 +4,17 @@ import csv
 import io
 import math
 import os
+from array import array
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from uphill.errors import UphillError
-from uphill.runs.bounds import FARTHEST, LARGEST_METRICS, MOST_COUNTED
+from uphill.runs.bounds import FARTHEST, LARGEST_METRICS, LONGEST_LINE, MOST_COUNTED
 from uphill.runs.files import METRICS_FILE, write_file
-from uphill.runs.folder import Folder, mend_of, read_regular
+from uphill.runs.folder import Folder, mend_of, open_regular
 from uphill.training.rows import REACHED, Rows
 from uphill.words import call
 
@@ -97,14 +99,13 @@ class MetricsFile:
         all of the file was looked at."""
         try:
             with Folder(self._run) as folder, folder.open(METRICS_FILE, "r+b") as file:
-                content = file.read()
-                header = _header(content, self._path)
-                end = self.offset
+                header, end = _header(file, self._path), self.offset
                 if end and num_updates is not None:
-                    end = _end_of(content, header, num_updates, self._path)
-                if min(len(content), end) < self.offset:
+                    end = _end_of(file, header, num_updates, self._path)
+                held = os.fstat(file.fileno()).st_size
+                if min(held, end) < self.offset:
                     raise UphillError(
-                        f"{self._path} is damaged: it holds {len(content)} bytes, and had "
+                        f"{self._path} is damaged: it holds {held} bytes, and had "
                         f"{self.offset} when the checkpoint was written."
                     )
                 file.truncate(end)
@@ -124,17 +125,33 @@ def _as_csv(lines: list[list[str]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _header(content: bytes, path: Path) -> list[str]:
+def _lines(file: IO[bytes]) -> Iterator[bytes]:
+    """Line by line, so that a file is never held as a whole.
+
+    Raises:
+        ValueError: if a line, or the file, is longer than what training writes.
+    """
+    held = 0
+    for line in iter(lambda: file.readline(LONGEST_LINE + 1), b""):
+        held += len(line)
+        if len(line) > LONGEST_LINE:
+            raise ValueError(f"it has a line of more than {LONGEST_LINE:,} bytes")
+        if held > LARGEST_METRICS:
+            raise ValueError(f"it holds more than {LARGEST_METRICS:,} bytes")
+        yield line
+
+
+def _header(file: IO[bytes], path: Path) -> list[str]:
     """The columns of a file that training wrote, which may have been cut off in its first line.
 
     Raises:
         UphillError: if it is another file.
     """
-    line, end, _ = content.partition(b"\n")
     try:
+        line, end, _ = next(_lines(file), b"").partition(b"\n")
         header = next(csv.reader([line.decode()]), [])
     except (ValueError, csv.Error):
-        header = []
+        line, end, header = b"", b"\n", []
     is_ours = {*AXES} <= set(header) if end else AXES[0].encode().startswith(line[: len(AXES[0])])
     if not is_ours:
         raise UphillError(
@@ -143,23 +160,24 @@ def _header(content: bytes, path: Path) -> list[str]:
     return header
 
 
-def _end_of(content: bytes, header: list[str], num_updates: int, path: Path) -> int:
+def _end_of(file: IO[bytes], header: list[str], num_updates: int, path: Path) -> int:
     """Where the whole rows of so many updates end.
 
     Raises:
         UphillError: if a row does not say of which update it is.
     """
-    end = 0
-    for number, line in enumerate(content.splitlines(keepends=True), 1):
-        if not line.endswith(b"\n"):
-            break
-        try:
+    file.seek(0)
+    end, number = 0, 0
+    try:
+        for number, line in enumerate(_lines(file), 1):
+            if not line.endswith(b"\n"):
+                break
             update = 0 if number == 1 else int(line.split(b",")[header.index("update")])
-        except (ValueError, IndexError) as error:
-            raise UphillError(f"{path} is damaged: line {number} has no update.") from error
-        if update > num_updates:
-            break
-        end += len(line)
+            if update > num_updates:
+                break
+            end += len(line)
+    except (ValueError, IndexError) as error:
+        raise UphillError(f"{path} is damaged: line {number} has no update.") from error
     return end
 
 
@@ -201,16 +219,8 @@ def read_metrics(run: Path) -> dict[str, np.ndarray]:
         UphillError: if there is no such file, or it is not what training writes.
     """
     try:
-        text = read_regular(run / METRICS_FILE, LARGEST_METRICS).decode()
-        rows = list(csv.reader(io.StringIO(text, newline="")))
-        header = rows.pop(0) if rows else []
-        cut = next((k for k, row in enumerate(rows, 2) if len(row) != len(header)), None)
-        if not header or cut:
-            raise ValueError(f"line {cut or 1} is cut off")
-        table = [[float(cell) if cell else math.nan for cell in row] for row in rows]
-        columns = np.array(table, np.float64).reshape(len(table), len(header)).T
-        named = dict(zip(header, columns, strict=True))
-        _check_columns(named, header)
+        with open_regular(run / METRICS_FILE) as file:
+            named = _columns(csv.reader(line.decode() for line in _lines(file)))
     except FileNotFoundError as error:
         raise UphillError(
             f"{run / METRICS_FILE} is not there yet: training writes it from its first logging "
@@ -219,6 +229,23 @@ def read_metrics(run: Path) -> dict[str, np.ndarray]:
     except (OSError, ValueError, csv.Error) as error:
         reason = (isinstance(error, OSError) and error.strerror) or error
         raise UphillError(f"{run / METRICS_FILE} can't be read: {reason}.") from error
+    return named
+
+
+def _columns(rows: Iterator[list[str]]) -> dict[str, np.ndarray]:
+    """Raises:
+    ValueError: if a row is cut off, or no row of numbers, or the columns are not ours.
+    """
+    header, cells = next(rows, []), array("d")
+    if not header:
+        raise ValueError("line 1 is cut off")
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(header):
+            raise ValueError(f"line {number} is cut off")
+        cells.extend(float(cell) if cell else math.nan for cell in row)
+    columns = np.array(cells, np.float64).reshape(-1, len(header)).T
+    named = dict(zip(header, columns, strict=False))
+    _check_columns(named, header)
     return named
 
 

@@ -66,13 +66,19 @@ def checked(part: Any, name: str, kinds: tuple[type, ...], field: str) -> type:
 
 class OwnParts:
     """Where the parts of a user's own come from when a file is read: those that are given, each an
-    `OwnPart`, and if that is allowed the modules that it names.
+    `OwnPart`, and if that is allowed (or was before, from the folder `current`) the modules that it
+    names.
 
     Raises:
         UphillError: if something else is given.
     """
 
-    def __init__(self, given: Iterable[Any] = (), allow_import: bool = False) -> None:
+    def __init__(
+        self,
+        given: Iterable[Any] = (),
+        allow_import: bool = False,
+        current: str | None = None,
+    ) -> None:
         given = (given,) if isinstance(given, OwnPart) else tuple(given)
         for part in given:
             if not isinstance(part, OwnPart):
@@ -86,7 +92,7 @@ class OwnParts:
                 "each a name of its own, or make what differs a field."
             )
         self._transformations = iter([part for part in given if not isinstance(part, type)])
-        self._allow_import = allow_import
+        self._allow_import, self._current = allow_import, current
 
     def part(self, name: str, kinds: tuple[type, ...], field: str) -> type:
         """The class of that name: the one that was given, from whichever module it is now.
@@ -102,7 +108,7 @@ class OwnParts:
         if found is not None:
             return checked(found, name, kinds, field)
         is_importable = module != "__main__" and "<locals>" not in path
-        if is_importable and may_import(name, self._allow_import):
+        if is_importable and may_import(name, self._allow_import, self._current):
             return self._imported(name, kinds, field)
         short = path.rpartition(".")[2]
         allowing = option("allow_import", True)
@@ -124,7 +130,7 @@ class OwnParts:
         except OwnPartError as error:
             raise NotGivenError(str(error)) from error
         if self._allow_import:
-            remember(name)
+            remember(name, self._current)
         return part
 
     def transformation(self, name: object, field: str) -> optax.GradientTransformation:

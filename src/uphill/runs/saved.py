@@ -1,6 +1,7 @@
 """A run directory as it is read: what was asked for, what was learned, what it came to."""
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -27,7 +28,7 @@ from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE, read_json, resto
 from uphill.runs.given import EnvironmentFactory, check_network, environment_of
 from uphill.runs.kept_policies import read_milestones, read_policy
 from uphill.runs.milestones import Milestone
-from uphill.runs.own_parts import OwnPart, OwnParts
+from uphill.runs.own_parts import OwnPart, OwnParts, own_parts_in
 from uphill.training.evaluate import tell
 from uphill.words import call
 
@@ -60,7 +61,8 @@ class SavedRun:
         if checkpoint not in CHECKPOINTS:
             raise UphillError(f"checkpoint is {checkpoint!r}: use 'latest' or 'best'.")
         self.checkpoint = checkpoint
-        self.experiment: Experiment = read_experiment(self.path, OwnParts(parts, allow_import))
+        own = OwnParts(parts, allow_import, self.path.current)
+        self.experiment: Experiment = read_experiment(self.path, own)
         self._env, self._seed_index, self._network = env, seed_index, network
         self._allow_import, self._wrappers = allow_import, wrappings_of(wrappers)
         self._policies: dict[int, TrainedPolicy] = {}
@@ -76,7 +78,19 @@ class SavedRun:
         )
 
     def __fspath__(self) -> str:
-        return str(self.path)
+        return os.fspath(self.path)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What it was opened with, and another run of the same experiment is to be: keywords of
+        `load` and of `resume`."""
+        return {
+            "env": self._env,
+            "network": self._network,
+            "parts": tuple(own_parts_in(self.experiment.algorithm)),
+            "allow_import": self._allow_import,
+            "wrappers": self._wrappers,
+        }
 
     @property
     def kind(self) -> Literal["final", "best"]:
@@ -212,7 +226,8 @@ class SavedRun:
         """
         experiment = replace(self.experiment, **changes)
         is_allowed = allow_import or self._allow_import
-        return environment_of(experiment, self._env, is_allowed, self._wrappers)
+        current = self.path.current
+        return environment_of(experiment, self._env, is_allowed, self._wrappers, current)
 
     def summary(self) -> dict[str, Any]:
         """What `uphill train --json` prints."""
@@ -258,7 +273,8 @@ def read_learners(
         make_learner(algorithm, facts.encoding, facts.action_kind, seed, network)
         for seed in experiment.all_seeds
     ]
-    return jax.tree.map(jnp.asarray, restore(stack(learners), tensors, "learners."))
+    found = path / "checkpoint" / f"{name}.json"
+    return jax.tree.map(jnp.asarray, restore(stack(learners), tensors, "learners.", found))
 
 
 def check_fits(

@@ -1,7 +1,7 @@
 """The evaluations of a training: every so many steps, and at its end."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from uphill.envs.make import EnvironmentChoice
@@ -18,11 +18,11 @@ class Evaluations:
     def __init__(
         self,
         choice: EnvironmentChoice,
-        num_seeds: int,
+        seeds: Sequence[int],
         episodes: int,
         say: Callable[[str], None],
     ) -> None:
-        self._choice, self._num_seeds, self._episodes, self._say = choice, num_seeds, episodes, say
+        self._choice, self._seeds, self._episodes, self._say = choice, seeds, episodes, say
         self._evaluator: Evaluator | None = None
         self._final: Future[Evaluator] | None = None
         self.seconds = self.each = 0.0
@@ -53,7 +53,7 @@ class Evaluations:
         """The returns of the final policies."""
         if self._final is not None:
             return self._final.result().returns(actors)
-        return evaluate_actors(self._choice, actors, self._num_seeds, self._episodes, self._say)
+        return evaluate_actors(self._choice, actors, self._seeds, self._episodes, self._say)
 
     def close(self) -> None:
         """Stop the environments of evaluations while training."""
@@ -61,7 +61,7 @@ class Evaluations:
             self._evaluator.close()
 
     def _made(self, episodes: int) -> Evaluator:
-        return Evaluator(self._choice, self._num_seeds, episodes, self._say)
+        return Evaluator(self._choice, self._seeds, episodes, self._say)
 
     def _compiled(self, actors: Actor) -> Evaluator:
         evaluator = self._made(self._episodes)

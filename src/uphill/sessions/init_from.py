@@ -142,7 +142,8 @@ class _Policies:
         skeleton = Actor(policy, normalizer, ours.encoding)
         if _shape(skeleton) != _shape(take(ours, 0)):
             raise self._differ("networks", _network_mend(experiment.composition.policy, settings))
-        return restore(_repeated(skeleton, self.experiment.seeds), tensors, "learners.actor.")
+        path, seeds = self.path / "checkpoint/latest.json", self.experiment.seeds
+        return restore(_repeated(skeleton, seeds), tensors, "learners.actor.", path)
 
     def _settings(self) -> PolicySettings:
         """Of its policy, which are ours also where its other parts are not."""
@@ -158,7 +159,7 @@ class _Policies:
 def _network_mend(ours: PolicySettings, theirs: PolicySettings) -> str:
     """What makes this run's policy like that one's."""
     if encode(ours) == encode(theirs):
-        return f"give both the same {option('network')}, or neither"
+        return "give both the same network=… (in Python, uphill.train), or neither"
     if is_typed():
         return f"use {' '.join(flags(ours, theirs, '--policy.'))}"
     return f"use policy={' '.join(repr(theirs).split())}"

@@ -37,6 +37,7 @@ from uphill.runs.imports import remember
 from uphill.runs.lock import RunLock
 from uphill.runs.metrics import MetricsFile
 from uphill.runs.own_parts import own_parts_in, type_name
+from uphill.runs.place import Place
 from uphill.runs.settings import BackendName, Options, Settings, kept
 from uphill.runs.unbegun import check_same, is_unbegun
 from uphill.sessions.callback import OnPoint, check_callable
@@ -97,7 +98,7 @@ def begun(request: Request, start: Preset | None = None) -> Iterator[Session]:
 
 
 def fresh_session(
-    folder: Path,
+    folder: Place,
     experiment: Experiment,
     trainer: Trainer,
     state: TrainState,
@@ -107,14 +108,14 @@ def fresh_session(
     """The session that begins in a folder in which nothing was learned yet."""
     write_experiment(folder, experiment)
     memory, metrics = first_memory(state, experiment), MetricsFile(folder)
-    _remember_modules(experiment)
+    _remember_modules(experiment, folder.current)
     session = session_of(folder, experiment, trainer, state, memory, metrics, progress)
     return replace(session, on_point=on_point)
 
 
 def _planned(
     request: Request, start: Preset | None
-) -> tuple[Path, Experiment, Trainer, TrainState, Progress]:
+) -> tuple[Place, Experiment, Trainer, TrainState, Progress]:
     """Where it will be written, what is to be done, with what, from where; and who tells of it."""
     env, network = request.env, request.network
     name = name_of(env)
@@ -122,11 +123,48 @@ def _planned(
     if isinstance(request.settings, SettingsFile):
         request.settings.check_network(network)
         start = start or request.settings.start
-    chosen, settings = _chosen(request, name, start)
+    chosen, settings = chosen_for(request, name, start)
     use_threads(decode(int | None, encode(request.threads), "threads"))
     # Before anything is made: a wrong number or a folder that exists should not cost a wait.
     folder = free_folder(request.out, name, chosen.algo, request.seed, may_be_unbegun=True)
-    choice, bound = _environment(request, chosen.algorithm)
+    source = None if request.init_from is None else as_path(request.init_from, "init_from")
+    choice, bound = environment_for(request, chosen.algorithm)
+    experiment = experiment_for(request, chosen, settings, choice)
+    check_installed(experiment.log)
+    progress = Progress(experiment.steps, request.quiet, experiment.all_seeds)
+    progress.say(
+        f"{choice.name}: {experiment.algo}, {experiment.steps:,} steps, "
+        f"{count(experiment.seeds, 'seed')}; backend {choice.backend}, since {choice.reason}."
+    )
+    if bound:
+        progress.say(bound)
+    use_compile_cache()
+    encoding = None if source is None else encoding_in(source)
+    trainer = trainer_of(choice, experiment, network, encoding=encoding)
+    experiment = replace(experiment, settings=settings + _of_images(experiment, trainer.encoding))
+    progress.say(f"Settings: {experiment.settings}.")
+    state = trainer.start()
+    if source is not None:
+        space = trainer.env.action_space
+        state, origin, taken = initialized(state, experiment, source, network, space)
+        progress.say(taken)
+        experiment = replace(experiment, init_from=origin)
+    limit = trainer.env.max_episode_steps
+    for notice in (trainer.notice, rounding(chosen.algorithm.sampling, experiment.steps, limit)):
+        if notice:
+            progress.say(notice)
+    return folder, replace(experiment, platform=describe_platform()), trainer, state, progress
+
+
+def experiment_for(
+    request: Request, chosen: Preset, settings: str, choice: EnvironmentChoice
+) -> Experiment:
+    """What is asked for, checked; `settings` says where those of the algorithm come from.
+
+    Raises:
+        UphillError: if a field has not its type, or a value that it can't have.
+    """
+    network = request.network
     decided = {
         **environment_settings(choice),
         "algo": chosen.algo,
@@ -138,34 +176,10 @@ def _planned(
         "command": command_line(),
         "versions": installed_versions(),
     }
-    experiment = make_experiment(**kept(request) | decided)
-    check_installed(experiment.log)
-    progress = Progress(experiment.steps, request.quiet, experiment.all_seeds)
-    progress.say(
-        f"{choice.name}: {experiment.algo}, {experiment.steps:,} steps, "
-        f"{count(experiment.seeds, 'seed')}; backend {choice.backend}, since {choice.reason}."
-    )
-    if bound:
-        progress.say(bound)
-    use_compile_cache()
-    encoding = None if request.init_from is None else encoding_in(request.init_from)
-    trainer = trainer_of(choice, experiment, network, encoding=encoding)
-    experiment = replace(experiment, settings=settings + _of_images(experiment, trainer.encoding))
-    progress.say(f"Settings: {experiment.settings}.")
-    state = trainer.start()
-    if request.init_from is not None:
-        space = trainer.env.action_space
-        state, origin, taken = initialized(state, experiment, request.init_from, network, space)
-        progress.say(taken)
-        experiment = replace(experiment, init_from=origin)
-    limit = trainer.env.max_episode_steps
-    for notice in (trainer.notice, rounding(chosen.algorithm.sampling, experiment.steps, limit)):
-        if notice:
-            progress.say(notice)
-    return folder, replace(experiment, platform=describe_platform()), trainer, state, progress
+    return make_experiment(**kept(request) | decided)
 
 
-def _environment(request: Request, algorithm: Algorithm) -> tuple[EnvironmentChoice, str | None]:
+def environment_for(request: Request, algorithm: Algorithm) -> tuple[EnvironmentChoice, str | None]:
     """The environment that was asked for, and a notice where its episodes got a bound."""
     decode(BackendName, request.backend, "backend")
     env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
@@ -197,7 +211,9 @@ def session_of(
         UphillError: if a sink can't begin.
     """
     keeper = Keeper(folder, trainer, metrics)
-    evaluations = Evaluations(trainer.choice, experiment.seeds, experiment.episodes, progress.say)
+    evaluations = Evaluations(
+        trainer.choice, experiment.all_seeds, experiment.episodes, progress.say
+    )
     sinks = open_sinks(folder, experiment, state.num_transitions, progress.say)
     return Session(experiment, trainer, state, memory, keeper, progress, evaluations, sinks)
 
@@ -216,7 +232,7 @@ def trainer_of(
     return Trainer(choice, algorithm, seeds, steps, resumed_at, every, network, encoding)
 
 
-def _chosen(request: Request, env: str, start: Preset | None) -> tuple[Preset, str]:
+def chosen_for(request: Request, env: str, start: Preset | None) -> tuple[Preset, str]:
     """The algorithm that was given, else that of the preset, and how long to train; and where its
     settings come from, in words.
 
@@ -250,14 +266,14 @@ def _chosen(request: Request, env: str, start: Preset | None) -> tuple[Preset, s
     return chosen, settings_of(env, start, chosen.algorithm)
 
 
-def _remember_modules(experiment: Experiment) -> None:
-    """Keep which modules this user trained with: they won't be asked again whether they trust
-    them."""
+def _remember_modules(experiment: Experiment, current: str) -> None:
+    """Keep which modules this user trained with, from the folder `current`: they won't be asked
+    again whether they trust them."""
     parts = [type_name(x) for x in own_parts_in(experiment.algorithm) if isinstance(x, type)]
     wrappers = [name for text in experiment.wrappers if (name := imported_name(text))]
     for name in [experiment.env, *parts, *wrappers]:
         if ":" in name and not (name == experiment.env and experiment.is_callable):
-            remember(name)
+            remember(name, current)
 
 
 def _sinks(log: Any) -> Any:
@@ -282,7 +298,7 @@ def free_folder(
     algo: str,
     seed: int,
     may_be_unbegun: bool = False,
-) -> Path:
+) -> Place:
     """The run directory to be made, or (`may_be_unbegun`) one in which nothing was learned yet.
 
     Raises:
@@ -291,7 +307,7 @@ def free_folder(
     if out is None:
         stamp = time.strftime("%Y%m%d-%H%M%S")
         name = f"{re.sub('[^A-Za-z0-9_.-]+', '-', env)[:_LONGEST]}-{algo}-seed{seed}-{stamp}"
-        return unused(Path("runs", name))
+        return Place.of(unused(Path("runs", name)))
     folder = as_path(out, "out")
     _check_free(folder, may_be_unbegun)
     return folder

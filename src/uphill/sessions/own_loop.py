@@ -32,6 +32,9 @@ from uphill.training.rows import Rows
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
 
+OWN_LOOP = "your own loop"
+"""Where the settings of such a run come from, in words."""
+
 
 def save_run(
     trainer: Trainer,
@@ -62,8 +65,15 @@ def save_run(
         file.append(table_of(memory, stretch, experiment))
         memory = replace(memory, pending=None)
     memory, _ = with_divergences(memory, state, experiment)
-    memory = replace(memory, history=replace(memory.history, not_finite=reasons(state)))
-    memory = replace(memory, best=best_at(state, memory.history))
+    history = replace(
+        memory.history,
+        seconds=trainer.seconds,
+        compile_seconds=trainer.compile_seconds,
+        best_steps=state.num_transitions,
+        best_seconds=(trainer.seconds,) * len(trainer.seeds),
+        not_finite=reasons(state),
+    )
+    memory = replace(memory, history=history, best=best_at(state, history))
     for s, stop in state.stops.items():
         if stop.batch is not None:
             keep_batch(folder, experiment.all_seeds[s], stop.batch)
@@ -98,7 +108,7 @@ def _experiment(trainer: Trainer) -> Experiment:
         seed=seeds[0],
         seeds=len(seeds),
         network="" if network is None else getattr(network, "__name__", repr(network)),
-        settings="your own",
+        settings=OWN_LOOP,
         command=command_line(),
         versions=installed_versions(),
         platform=describe_platform(),

@@ -24,6 +24,7 @@ from uphill.runs.kept_policies import write_milestones
 from uphill.runs.machine import Moved, check_random_numbers, differences, machine
 from uphill.runs.metrics import MetricsFile, read_metrics
 from uphill.runs.own_parts import OwnPart, OwnParts
+from uphill.runs.place import Place
 from uphill.runs.saved import check_fits, read_learners
 from uphill.runs.unbegun import is_unbegun
 from uphill.sessions.display import Progress
@@ -61,7 +62,7 @@ def go_on(
         UphillError: if the run is finished or damaged, or drew its random numbers in another way.
     """
     folder = as_path(run, "run")
-    experiment = read_experiment(folder, OwnParts(parts, allow_import))
+    experiment = read_experiment(folder, OwnParts(parts, allow_import, folder.current))
     saved = None
     if not is_unbegun(folder):
         saved = read_manifest(folder / "checkpoint", "latest", experiment.seeds)
@@ -79,7 +80,7 @@ def go_on(
     progress = Progress(experiment.steps, quiet, experiment.all_seeds)
 
     def choice() -> EnvironmentChoice:
-        return environment_of(experiment, env, allow_import, wrappers)
+        return environment_of(experiment, env, allow_import, wrappers, folder.current)
 
     if saved is None:
         return _from_the_start(folder, experiment, choice(), network, progress)
@@ -93,7 +94,7 @@ def go_on(
 
 
 def _from_the_start(
-    folder: Path,
+    folder: Place,
     experiment: Experiment,
     choice: EnvironmentChoice,
     network: NetworkFactory | None,
@@ -107,12 +108,13 @@ def _from_the_start(
     """
     progress.say(f"{folder} was ended before its first checkpoint: it starts from the beginning.")
     source = experiment.init_from
-    encoding = None if source is None else encoding_in(source.run)
+    start = None if source is None else Place.of(source.run)
+    encoding = None if start is None else encoding_in(start)
     trainer = trainer_of(choice, experiment, network, encoding=encoding)
     state = trainer.start()
-    if source is not None:
+    if source is not None and start is not None:
         space = trainer.env.action_space
-        state, found, taken = initialized(state, experiment, source.run, network, space)
+        state, found, taken = initialized(state, experiment, start, network, space)
         progress.say(taken)
         if found != source:
             raise UphillError(
@@ -138,12 +140,13 @@ def _from_the_checkpoint(
             f"The spaces of {trainer.choice.name} are not those that the run {folder} was made "
             "with."
         )
-    state = _restored_state(trainer, facts, tensors)
+    path = folder / "checkpoint/latest.json"
+    state = _restored_state(trainer, facts, tensors, path)
     memory = Remembered(
         replace(_history(facts, best.history), moved=moved),
         best=best,
         pending=_pending(tensors),
-        untrained=_untrained(state, tensors),
+        untrained=_untrained(state, tensors, path),
     )
     milestones = memory.history.milestones
     metrics = MetricsFile(folder, facts.metrics_offset, facts.num_updates)
@@ -247,16 +250,16 @@ def _moved(facts: Standing, num_seeds: int) -> tuple[tuple[Moved, ...], str]:
 
 
 def _restored_state(
-    trainer: Trainer, facts: Standing, tensors: dict[str, np.ndarray]
+    trainer: Trainer, facts: Standing, tensors: dict[str, np.ndarray], path: Path
 ) -> TrainState:
     start = trainer.start()
-    learners = restore(start.learners, tensors, "learners.")
+    learners = restore(start.learners, tensors, "learners.", path)
     lanes = savable(trainer, start.lanes)
     if lanes is None:
         lanes = start.lanes
         learners = eqx.tree_at(lambda x: x.scales, learners, learners.scales.at_a_reset())
     else:
-        lanes = restore(lanes, tensors, "lanes.")
+        lanes = restore(lanes, tensors, "lanes.", path)
     stops = {s: Stop(why) for s, why in enumerate(facts.not_finite) if why is not None}
     if len(stops) == len(facts.num_transitions):  # what made an end of it may have been mended
         stops = {}
@@ -270,9 +273,9 @@ def _pending(tensors: dict[str, np.ndarray]) -> Rows | None:
     return {name.removeprefix(prefix): tensors[name] for name in names} or None
 
 
-def _untrained(state: TrainState, tensors: dict[str, np.ndarray]) -> Any:
+def _untrained(state: TrainState, tensors: dict[str, np.ndarray], path: Path) -> Any:
     """The actors that training began with, where they are still waited for."""
     prefix = "untrained."
     if not any(name.startswith(prefix) for name in tensors):
         return None
-    return restore(state.learners.actor, tensors, prefix)
+    return restore(state.learners.actor, tensors, prefix, path)

@@ -57,7 +57,7 @@ class Session:
                 was not finite, or `on_point` raised.
             Interrupted: on Ctrl-C, after a checkpoint was written.
         """
-        self.progress.start(self.state.steps_going_on, self._pause)
+        self.progress.start(self.state.steps_going_on, self.waiting(self.trainer))
         try:
             with Interrupts() as interrupts:
                 if self.state.num_updates == 0:
@@ -88,17 +88,21 @@ class Session:
     def _given_again(self) -> dict[str, str]:
         return {"env": "…"} if self.experiment.is_callable else {}
 
+    @property
+    def every(self) -> int:
+        """Updates between two logging points."""
+        limit = self.trainer.env.max_episode_steps
+        return logging_interval(self.experiment.composition, self.experiment.steps, limit)
+
     def _advance(
         self, interrupts: Interrupts, prepare: Callable[[TrainState], None]
     ) -> tuple[TrainState, Remembered, bool]:
         """Train, log and save until the steps are done; also whether it was stopped before that."""
-        algorithm, steps = self.experiment.composition, self.experiment.steps
         state, memory, is_prepared = self.state, self.memory, False
-        every = logging_interval(algorithm, steps, self.trainer.env.max_episode_steps)
-        chunks, saved_at = iterate(self.trainer, state, every), time.monotonic()
+        chunks, saved_at = iterate(self.trainer, state, self.every), time.monotonic()
         while True:
             try:
-                stretch = interrupts.allow(self._ahead, chunks, every, memory)
+                stretch = interrupts.allow(self._ahead, chunks, memory)
             except KeyboardInterrupt:
                 # Saved first: a terminal that was closed can't be written to any more.
                 self.keeper.save(state, memory, is_new=self._is_new(state))
@@ -106,22 +110,15 @@ class Session:
                     self.progress.stop()
                 raise Interrupted(self.advice(self.trainer.is_done(state))) from None
             except UphillError as error:
-                raise self._with_what_was_saved(error, state, memory) from error
+                raise self.with_what_was_saved(error, state, memory) from error
             if stretch is None:
                 return state, memory, False
-            stops = {s: x for s, x in stretch.state.stops.items() if s not in state.stops}
-            state, memory = stretch.state, recorded(memory, stretch)
-            if remark := self.trainer.remark():
-                self.progress.say(remark)
-            self._show(state, memory)
-            if stretch.is_logged:
-                memory = self._log(stretch, memory)
-            if stops:
-                self._tell(stops, state, memory)
+            memory = self.taken(stretch, state, memory)
+            state = stretch.state
             if not is_prepared:
                 prepare(state)
                 is_prepared = True
-            if stretch.answer.stop or (stretch.is_logged and self._is_over(state, memory)):
+            if self.is_stopped(stretch, memory):
                 return state, memory, True
             if time.monotonic() - saved_at > self.experiment.checkpoint_every:
                 self.keeper.save(state, memory)
@@ -141,14 +138,14 @@ class Session:
             if stop.batch is not None:
                 said += f" The batch is kept in {keep_batch(self.keeper.folder, seed, stop.batch)}."
             if is_over:
-                raise self._with_what_was_saved(UphillError(said), state, memory)
+                raise self.with_what_was_saved(UphillError(said), state, memory)
             self.progress.say(f"{said} Seed {seed} stops there, and the others go on.")
 
     def _is_new(self, state: TrainState) -> bool:
         """Whether anything was learned here; else what was written before is still true."""
         return state.num_updates > self.state.num_updates
 
-    def _with_what_was_saved(
+    def with_what_was_saved(
         self, error: UphillError, state: TrainState, memory: Remembered
     ) -> UphillError:
         """The error that ended training, and what became of what was learned before."""
@@ -165,7 +162,7 @@ class Session:
         )
 
     def _ahead(
-        self, chunks: Iterator[tuple[TrainState, Rows]], every: int, memory: Remembered
+        self, chunks: Iterator[tuple[TrainState, Rows]], memory: Remembered
     ) -> Stretch | None:
         """The next stretch, with nothing recorded yet: an interrupt may still throw it away."""
         started, compiled = time.monotonic(), self.trainer.compile_seconds
@@ -173,12 +170,26 @@ class Session:
         if following is None:
             return None
         seconds = time.monotonic() - started
-        state, rows = following
-        is_logged = state.num_updates % every == 0 or self.trainer.is_done(state)
+        return self.looked_at(*following, memory, seconds, self.trainer.compile_seconds - compiled)
+
+    def looked_at(
+        self,
+        state: TrainState,
+        rows: Rows,
+        memory: Remembered,
+        seconds: float,
+        compile_seconds: float,
+    ) -> Stretch:
+        """What came out of some updates: evaluated where that is due, and shown to the user's own
+        function.
+
+        Raises:
+            UphillError: if that function raised.
+        """
+        is_logged = state.num_updates % self.every == 0 or self.trainer.is_done(state)
         is_logged = is_logged and bool(concatenate(memory.pending, rows)["updated"].any())
         is_due = is_logged and self._is_evaluation_due(state, memory)
         evaluation = self.evaluations.now(state.learners.actor) if is_due else None
-        compile_seconds = self.trainer.compile_seconds - compiled
         stretch = Stretch(state, rows, is_logged, evaluation, seconds, compile_seconds)
         if is_logged and self.on_point is not None:
             table = table_of(recorded(memory, stretch), stretch, self.experiment)
@@ -186,6 +197,28 @@ class Session:
             answer = answer_of(self.on_point, table, algorithm, state.learners)
             stretch = replace(stretch, answer=answer)
         return stretch
+
+    def taken(self, stretch: Stretch, before: TrainState, memory: Remembered) -> Remembered:
+        """The memory after a stretch, which is shown, logged where that is due, and told of if a
+        seed stopped in it. `before` is the state before it.
+
+        Raises:
+            UphillError: if no seed is left, after a checkpoint was written.
+        """
+        state, memory = stretch.state, recorded(memory, stretch)
+        if remark := self.trainer.remark():
+            self.progress.say(remark)
+        self._show(state, memory)
+        if stretch.is_logged:
+            memory = self._log(stretch, memory)
+        if stops := {s: x for s, x in state.stops.items() if s not in before.stops}:
+            self._tell(stops, state, memory)
+        return memory
+
+    def is_stopped(self, stretch: Stretch, memory: Remembered) -> bool:
+        """Whether training ends after a stretch, whatever steps are left."""
+        is_over = stretch.is_logged and self._is_over(stretch.state, memory)
+        return stretch.answer.stop or is_over
 
     def _is_evaluation_due(self, state: TrainState, memory: Remembered) -> bool:
         every, last = self.experiment.eval_every, memory.history.evaluated_at
@@ -211,16 +244,20 @@ class Session:
         done = state.steps
         return (self.experiment.steps // every - done // every) * self.evaluations.each
 
-    def _pause(self) -> Pause:
-        """What training waits for just now; the display's thread asks."""
-        now, total = time.monotonic(), self.trainer.compile_seconds + self.evaluations.seconds
-        for what, since in (
-            ("compiling", self.trainer.compiling_since),
-            ("evaluating", self.evaluations.since),
-        ):
-            if since is not None:
-                return Pause(what, now - since, total + now - since)
-        return Pause(total=total)
+    def waiting(self, trainer: Trainer) -> Callable[[], Pause]:
+        """What training with a trainer waits for just now; the display's thread asks."""
+
+        def pause() -> Pause:
+            now, total = time.monotonic(), trainer.compile_seconds + self.evaluations.seconds
+            for what, since in (
+                ("compiling", trainer.compiling_since),
+                ("evaluating", self.evaluations.since),
+            ):
+                if since is not None:
+                    return Pause(what, now - since, total + now - since)
+            return Pause(total=total)
+
+        return pause
 
     def _log(self, stretch: Stretch, memory: Remembered) -> Remembered:
         """A row for each seed, the best learners so far, and what was reached."""

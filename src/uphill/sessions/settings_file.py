@@ -10,6 +10,7 @@ without changes the part that stands there. Nothing in a file is executed.
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from os import PathLike
@@ -47,7 +48,7 @@ class SettingsFile:
         self._is_of_env = _plain(experiment.env) == _plain(env)
 
     def __fspath__(self) -> str:
-        return str(self.path)
+        return os.fspath(self.path)
 
     @property
     def start(self) -> Preset:
@@ -95,7 +96,7 @@ def read_settings(
     if isinstance(source, SavedRun):
         experiment = source.experiment
     else:
-        experiment = _read(path, env, algo, OwnParts((), allow_import))
+        experiment = _read(path, env, algo, OwnParts((), allow_import, path.current))
     if algo is not None and algo != experiment.algo:
         raise UphillError(
             f"algo is {algo!r}, and {path} has the settings of {experiment.algo}: leave out "

@@ -204,7 +204,7 @@ class WeightsAndBiases:
         self._ids, self._steps = kept["ids"], kept["steps"]
         self._runs = [
             wandb.init(
-                dir=folder,
+                dir=os.fspath(folder),
                 project=os.environ.get("WANDB_PROJECT", "uphill"),
                 group=name if len(seeds) > 1 else None,
                 name=f"{name}-seed{seed}" if len(seeds) > 1 else name,

@@ -6,7 +6,7 @@ the environments take the distribution's mode, the other half samples; one progr
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,12 +20,12 @@ from uphill.collecting.episodes import Step, play, play_on_host
 from uphill.collecting.lanes import start_lanes
 from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.base import CompiledEnvironment
-from uphill.envs.make import EnvironmentChoice, make_env
+from uphill.envs.make import EnvironmentChoice, lane_seed, make_env
 from uphill.errors import UphillError
 from uphill.learning.learner import take
 from uphill.policies.actions import is_for
 from uphill.policies.actor import Actor
-from uphill.policies.encodings import is_of
+from uphill.policies.encodings import is_of, strangers
 from uphill.theory.statistics import summarize
 from uphill.training.programs import compiled
 from uphill.training.seeds import over_seeds, seed_keys
@@ -35,7 +35,8 @@ from uphill.words import fitted, option
 LONGEST = 10_000
 """Steps after which an evaluation cuts off an episode of an environment without a time limit."""
 FEW = 2_000
-"""Steps for which a program is rather compiled in a second less than run in a tenth less."""
+"""Steps of all seeds one after another for which a program is rather compiled in a second less than
+run in a tenth of the time."""
 _MOST_ENVS = {"compiled": 256, "envpool": 100, "gymnasium": 10}
 _EVALUATION_SEED = 2**31 - 1  # far from the seeds people train with
 
@@ -53,19 +54,21 @@ class Evaluator:
     def __init__(
         self,
         choice: EnvironmentChoice,
-        num_seeds: int,
+        seeds: Sequence[int],
         episodes: int,
         say: Callable[[str], None] = tell,
     ) -> None:
+        """The random numbers of a policy's evaluation depend on its seed, not on which others are
+        evaluated beside it."""
         self._say: Callable[[str], None] | None = say
         half = min(episodes, _MOST_ENVS[choice.backend])
-        self.name, self.num_seeds = choice.name, num_seeds
+        self.name, self.num_seeds = choice.name, len(seeds)
         self._deterministic = np.arange(2 * half) < half
         quota = np.tile(np.diff(np.linspace(0, episodes, half + 1).astype(int)), 2)
         self._quota = quota.astype(np.int32)
-        self._env, _ = make_env(choice, 2 * half, (_EVALUATION_SEED,))
-        seeds = range(_EVALUATION_SEED, _EVALUATION_SEED + num_seeds)
-        self._keys = seed_keys(tuple(seeds))
+        self._seeds = tuple((_EVALUATION_SEED + seed) % 2**32 for seed in seeds)
+        self._keys = seed_keys(self._seeds)
+        self._env, _ = make_env(choice, 2 * half, self._seeds[:1])
         self._run: Callable[[tuple, Actor, Array], tuple] | None = None
         self.compile_seconds = 0.0
 
@@ -87,20 +90,31 @@ class Evaluator:
 
         program = jax.jit(over_seeds(run, self.num_seeds))
         lowered = program.lower(self._shared, actors, self._keys)
-        self._run = compiled(lowered, is_quick=most * env.max_episode_steps <= FEW)
+        steps = self.num_seeds * most * env.max_episode_steps
+        self._run = compiled(lowered, is_quick=steps <= FEW)
         self.compile_seconds += time.perf_counter() - started
 
     def returns(self, actors: Actor) -> Returns:
         """Undiscounted returns of whole episodes: deterministic ones, then stochastic ones.
 
         Raises:
-            UphillError: if the environment returned a reward that is not finite.
+            UphillError: if the environment returned a number that is not finite, or what is no
+            category.
         """
         actors = jax.device_get(actors)
         if self._run is None:
             self.compile(actors)
         assert self._run is not None
-        grid, num_cut = map(np.asarray, self._run(self._shared, actors, self._keys))
+        found = self._run(self._shared, actors, self._keys)
+        grid, num_cut, has_strangers = map(np.asarray, found)
+        if has_strangers.any():
+            seed, lane = np.argwhere(has_strangers)[0]
+            raise UphillError(
+                f"{self.name} returned an observation with a larger category than those of "
+                f"training in an evaluation (of the policy with index {seed}, in environment "
+                f"{lane}): mend the environment, or train with a larger "
+                f"{option('observation_categories')}."
+            )
         valid = np.arange(grid.shape[-1]) < self._quota[:, None]
         bad = np.argwhere(~np.isfinite(grid) & valid)
         if len(bad):
@@ -148,17 +162,19 @@ class Evaluator:
     def _seed_by_seed(self, most: int) -> Callable[[tuple, Actor, Array], tuple]:
         """All seeds' `_episodes`, where the environments can't be part of a program."""
         env = self._env
-        is_host = isinstance(env, HostEnvironment)
-        one: Any = _episodes_on_host if is_host else _episodes_in_pool(most)
+        one: Any = (
+            _episodes_on_host if isinstance(env, HostEnvironment) else _episodes_in_pool(most)
+        )
+
+        def of_seed(s: int, actors: Actor, key: PRNGKeyArray, *shared: Array) -> tuple:
+            if isinstance(env, HostEnvironment):
+                env.seed([lane_seed(self._seeds[s], lane) for lane in range(env.num_envs)])
+            return one(env, take(actors, s), key, *shared)
 
         def each(shared: tuple, actors: Actor, keys: Array) -> tuple:
             # Waited for: a pool must not be reset while the program that steps it is still running.
-            found = [
-                jax.device_get(one(env, take(actors, s), key, *shared))
-                for s, key in enumerate(keys)
-            ]
-            returns, num_cut = zip(*found, strict=True)
-            return np.stack(returns), np.stack(num_cut)
+            found = [jax.device_get(of_seed(s, actors, key, *shared)) for s, key in enumerate(keys)]
+            return tuple(map(np.stack, zip(*found, strict=True)))
 
         return each
 
@@ -166,7 +182,7 @@ class Evaluator:
 def evaluate_actors(
     choice: EnvironmentChoice,
     actors: Actor,
-    num_seeds: int,
+    seeds: Sequence[int],
     episodes: int,
     say: Callable[[str], None] = tell,
 ) -> Returns:
@@ -175,7 +191,7 @@ def evaluate_actors(
     Raises:
         UphillError: if the environment has other spaces than the policies were trained on.
     """
-    evaluator = Evaluator(choice, num_seeds, episodes, say)
+    evaluator = Evaluator(choice, seeds, episodes, say)
     try:
         evaluator.check_spaces(actors)
         return evaluator.returns(actors)
@@ -207,8 +223,9 @@ def _episodes(
     *,
     most: int,
     start: tuple | None = None,
-) -> tuple[Float[Array, "N Q"], Int[Array, " N"]]:
-    """The returns of each environment's first episodes, and how many were cut off."""
+) -> tuple[Float[Array, "N Q"], Int[Array, " N"], Bool[Array, " N"]]:
+    """The returns of each environment's first episodes, how many were cut off, and whether it
+    showed what is no category (`strangers`)."""
     key_reset, key_act = jax.random.split(key)
     lanes = start_lanes(*(env.reset(key_reset) if start is None else start))
 
@@ -217,14 +234,18 @@ def _episodes(
         return action, None, env_action
 
     def note(notes: tuple, step: Step) -> tuple[tuple, None]:
-        returns, num_cut = notes
+        returns, num_cut, has_strangers = notes
         # An episode writes its slot at every step, and leaves it at its end.
         current = jnp.arange(most)[None] == step.number[:, None]
         running = jnp.broadcast_to(step.lanes.running_return[:, None], returns.shape)
         returns = jnp.where(current & step.row.mask[:, None], running, returns)
-        return (returns, num_cut + step.is_cut), None
+        for strange in strangers(actor.encoding, step.row.observation):
+            has_strangers |= step.row.mask & strange.reshape(len(quota), -1).any(1)
+        return (returns, num_cut + step.is_cut, has_strangers), None
 
-    nothing = jnp.zeros((len(quota), most), jnp.float32), jnp.zeros(len(quota), jnp.int32)
+    num_envs = len(quota)
+    returns = jnp.zeros((num_envs, most), jnp.float32)
+    nothing = returns, jnp.zeros(num_envs, jnp.int32), jnp.zeros(num_envs, bool)
     return play(
         env,
         act,
@@ -254,7 +275,7 @@ def _act_at(
 
 def _episodes_on_host(
     env: HostEnvironment, actor: Actor, key: PRNGKeyArray, deterministic: Array, quota: Array
-) -> tuple[Float[np.ndarray, "N Q"], Int[np.ndarray, " N"]]:
+) -> tuple[Float[np.ndarray, "N Q"], Int[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
     def act(observation: PyTree, t: int) -> tuple:
         acted = _act_at(actor, observation, key, np.int32(t), deterministic)
         action, env_action = jax.tree.map(np.asarray, acted)
@@ -268,7 +289,7 @@ def _episodes_on_host(
         counted = np.flatnonzero(step.mask)
         returns[counted, step.number[counted]] = step.running_return[counted]
         num_cut += step.is_cut
-    return returns, num_cut
+    return returns, num_cut, np.zeros(env.num_envs, bool)  # what is none was refused
 
 
 def report(returns: Returns) -> dict[str, Any]:

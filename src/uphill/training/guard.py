@@ -5,6 +5,7 @@ That is asked on the host, of the rows that updates leave anyway: no program com
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import jax
 import numpy as np
@@ -12,7 +13,7 @@ from jaxtyping import Bool
 
 from uphill.learning.counting import Count, count_of
 from uphill.learning.learner import Learner, with_steps
-from uphill.training.rows import Rows
+from uphill.training.rows import PackedRows, Rows
 from uphill.trajectory import Trajectory
 
 LOSSES = ("policy/surrogate", "value/loss", "gradient/norm")
@@ -56,9 +57,30 @@ def faults(rows: Rows, learners: Learner) -> Bool[np.ndarray, "U S"]:
     return (bad | lost) & (rows["updated"] > 0)
 
 
-def has_fault(row: Rows) -> bool:
-    """Whether an update may have such a number, by its row alone."""
-    return bool(((_bad(row) | _lost(row)) & (row["updated"] > 0)).any())
+def has_fault(rows: PackedRows) -> bool:
+    """Whether updates may have such a number, by their rows alone. That is asked all the time, so
+    the bits are looked at as they are packed."""
+    updated, steps, networks, losses = _places(rows.columns)
+    words = np.asarray(rows.words)
+    bad = (words[..., steps] < _NONE).any(-1) | (words[..., networks] != 0)
+    bad |= (words[..., losses] & _EXPONENT == _EXPONENT).any(-1)
+    return bool((bad & (words[..., updated] > 0)).any())
+
+
+_NONE = np.uint32(2**31)
+"""Where whole numbers below 0 begin, as bits"""
+_EXPONENT = np.uint32(0x7F800000)
+"""What is all ones in floats that are not finite"""
+
+
+@cache
+def _places(columns: tuple[tuple[str, str], ...]) -> tuple[int, list[int], int, list[int]]:
+    """Where in a packed row it says whether it counts, where a step was bad, whether the networks
+    are, and what the losses are."""
+    place = {name: k for k, (name, _) in enumerate(columns)}
+    steps = [place["bad_reward"], place["bad_observation"]]
+    losses = [place[name] for name in LOSSES if name in place]
+    return place["updated"], steps, place["bad_learner"], losses
 
 
 def first_fault(rows: Rows, learners: Learner) -> int | None:

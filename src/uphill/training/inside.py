@@ -49,7 +49,7 @@ class Inside:
         bad = first_fault(rows, start[0])
         if bad is not None and num_updates > 1:
             return self.advance(*start, max(bad, 1))
-        return Chunk(learners, lanes, rows, before)
+        return Chunk(learners, lanes, rows, (before,))
 
     def by_seed(self, trajectory: Trajectory) -> Trajectory:
         """A trajectory with a leading axis for the seeds: it has one already."""

@@ -53,7 +53,7 @@ class Meter:
 
     def _measured(self, chunk: Chunk) -> Rows:
         """The numbers of each seed."""
-        program = self._program(chunk.before, chunk.learners)
+        program = self._program(chunk.befores[-1], chunk.learners)
         return unpack(self._programs.call(*program, is_quick=self._is_quick))
 
     def _program(self, before: tuple[Learner, Trajectory], after: Learner) -> tuple:

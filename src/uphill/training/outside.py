@@ -1,6 +1,7 @@
 """Training in environments outside the program, pools and Python ones: collect, then update."""
 
 from abc import ABC, abstractmethod
+from collections import deque
 from typing import Any, ClassVar
 
 import jax
@@ -20,7 +21,7 @@ from uphill.policies.actor import Actor
 from uphill.training.guard import has_fault
 from uphill.training.keys import acting_keys, keys_of
 from uphill.training.programs import Programs
-from uphill.training.rows import PackedRows, Rows, pack, stacked_rows, unpack
+from uphill.training.rows import PackedRows, pack, stacked, unpack
 from uphill.training.seeds import (
     Population,
     act_by_seed,
@@ -33,6 +34,8 @@ from uphill.training.state import Chunk, Foresee, idle_like
 from uphill.training.step import algorithm_now, learn
 from uphill.trajectory import Array, Trajectory
 
+LARGEST_KEPT = 2**26
+"""Bytes of what updates began with that are kept until those are looked at."""
 Counters = tuple[Any, Count]
 """The updates and the transitions of every seed"""
 
@@ -41,8 +44,8 @@ class Outside(ABC):
     """Updates one by one. Seeds learn on devices of their own; their environments are one pool."""
 
     env: Any
-    rows_ahead: ClassVar[int]
-    """Updates that are begun before what one said of itself is looked at"""
+    most_ahead: ClassVar[int]
+    """Updates that may be begun before what one said of itself is looked at"""
 
     def __init__(self, seeds: Population, programs: Programs, foresee: Foresee) -> None:
         self.seeds, self._programs, self._foresee = seeds, programs, foresee
@@ -64,12 +67,14 @@ class Outside(ABC):
         return None if self.seeds.algorithms.sampling.has_whole_episodes else self.reset()
 
     def advance(self, learners: Learner, lanes: Lanes | None, num_updates: int) -> Chunk:
-        """Learners and lanes so many updates later, a row of each, and what the last two began
-        with; or fewer, where one has a number that is not finite."""
+        """Learners and lanes so many updates later, a row of each, and what the last of them began
+        with; or fewer, where one has a number that is not finite.
+
+        Rows are looked at in groups, each while the next one runs: to wait for an update, and be
+        woken, may take a tenth of the time of a small one."""
         has_whole_episodes = self.seeds.algorithms.sampling.has_whole_episodes
-        packed: list[PackedRows] = []
-        rows: list[Rows] = []
-        earlier = before = None
+        rows: list[PackedRows] = []
+        looked, group, befores = 0, 1, deque[tuple[Learner, Trajectory]]()
         for _ in range(num_updates):
             if has_whole_episodes:
                 # A pool must not be reset while the program that steps it is still running.
@@ -84,17 +89,20 @@ class Outside(ABC):
                 self._foresee((learners, trajectory), after)
             collected = self.collect(*collecting)
             lanes, trajectory, finished = gathered(collected)
-            earlier, before = before, (learners, trajectory)
+            befores.append((learners, trajectory))
+            if not rows and self.most_ahead:
+                group = max(1, min(self.most_ahead, LARGEST_KEPT // (2 * _size(befores[0]))))
             learners, row = self._programs.call(*self._program(learners, trajectory, finished))
-            packed.append(row)
-            while len(rows) < len(packed) - self.rows_ahead:
-                rows.append(unpack(packed[len(rows)]))
-            if rows and has_fault(rows[-1]):
+            rows.append(row)
+            if len(rows) - looked < group + min(group, self.most_ahead):
+                continue
+            if has_fault(stacked(rows[looked : looked + group])):
                 break
-        rows += map(unpack, packed[len(rows) :])
-        assert before is not None
+            looked += group
+            while len(befores) > max(1, len(rows) - looked):
+                befores.popleft()
         lanes = None if has_whole_episodes else lanes
-        return Chunk(learners, lanes, stacked_rows(rows), before, earlier)
+        return Chunk(learners, lanes, unpack(stacked(rows)), tuple(befores))
 
     def by_seed(self, trajectory: Trajectory) -> Trajectory:
         """A trajectory with a leading axis for the seeds."""
@@ -152,7 +160,7 @@ class Outside(ABC):
 class Pool(Outside):
     """Environments of EnvPool, which a compiled program steps."""
 
-    rows_ahead = 1  # so that the next program is begun while this one runs
+    most_ahead = 8  # so that the next programs are begun while this one runs
 
     def __init__(self, env: Any, seeds: Population, programs: Programs, foresee: Foresee) -> None:
         super().__init__(seeds, programs, foresee)
@@ -191,7 +199,7 @@ class Pool(Outside):
 class Host(Outside):
     """Environments of Python's: one call of a compiled policy for each step of all of them."""
 
-    rows_ahead = 0  # so that they get no action that is not finite
+    most_ahead = 0  # so that they get no action that is not finite
 
     def __init__(
         self, env: AsSeen, seeds: Population, programs: Programs, foresee: Foresee
@@ -252,3 +260,8 @@ def _uniform_by_seed(algorithms: Algorithm, num_steps: Count, done: Count) -> Ar
         return None if uniform is None else jnp.asarray(uniform, jnp.float32)
 
     return jax.vmap(one)(algorithms, done)
+
+
+def _size(tree: PyTree) -> int:
+    """In bytes."""
+    return sum(x.nbytes for x in jax.tree.leaves(tree))

@@ -61,9 +61,9 @@ def unpack(packed: PackedRows) -> Rows:
     return rows
 
 
-def stacked_rows(rows: list[Rows]) -> Rows:
-    """The rows of updates, one after the other."""
-    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+def stacked(rows: list[PackedRows]) -> PackedRows:
+    """The rows of updates, one after the other, on the host."""
+    return PackedRows(rows[0].columns, np.stack([np.asarray(row.words) for row in rows]))
 
 
 def concatenate(first: Rows | None, second: Rows) -> Rows:

@@ -18,21 +18,18 @@ CAPACITY = 64
 
 
 Foresee = Callable[[tuple[Learner, Trajectory], Learner], None]
-"""Told, before the first update, the shapes of `Chunk.before` and `Chunk.learners`: what is called
+"""Told, before the first update, the shapes of `Chunk.befores` and `Chunk.learners`: what is called
 after it can be compiled beside it."""
 
 
 class Chunk(NamedTuple):
-    """What so many updates led to. Of those in which a number is not finite, the first is the last
-    one or the one before."""
+    """What so many updates led to."""
 
     learners: Learner
     lanes: Lanes | None
     rows: Rows
-    before: tuple[Learner, Trajectory]
-    """what the last update began with"""
-    earlier: tuple[Learner, Trajectory] | None = None
-    """and the one before it, where it is kept"""
+    befores: tuple[tuple[Learner, Trajectory], ...]
+    """what the last updates began with: all from the first on in which a number is not finite"""
 
 
 @dataclass(frozen=True)

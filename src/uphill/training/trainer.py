@@ -5,6 +5,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from typing import Any
 
 import jax
@@ -90,17 +91,44 @@ class Trainer:
         self.action_kind = action_kind_for(self.env, algorithms[0])
         self.seconds = 0.0
         """seconds that updates took up to now, compiling included"""
-        self._programs = programs = Programs()
-        population = population_of(algorithms, seeds, num_steps)
+        self._programs = Programs()
+        self._lead_on()
+
+    def _lead_on(self) -> None:
+        """How updates are made and measured of these algorithms and seeds."""
+        programs, every = self._programs, self.measure_every
+        population = population_of(self.algorithms, self.seeds, self.num_steps)
         if isinstance(self.env, CompiledEnvironment):
             self._way = Inside(self.env, population, programs, self._foresee)
         elif isinstance(self.env, HostEnvironment):
+            if len(self.seeds) > 1:
+                self.env.let_through()
             seen = AsSeen(self.env, self.encoding)
             self._way = Host(seen, population, programs, self._foresee)
         else:
             self._way = Pool(self.env, population, programs, self._foresee)
-        is_quick = measure_every is not None and num_steps // measure_every <= FEW
+        is_quick = every is not None and self.num_steps // every <= FEW
         self._meter = Meter(population, self.action_kind, self._way.by_seed, programs, is_quick)
+
+    def again(self, algorithms: Sequence[Algorithm], seeds: tuple[int, ...]) -> "Trainer":
+        """The trainer of others in the same compiled world: as many as here, which differ from
+        these in nothing but floats and seeds, so that no program is compiled anew.
+
+        Raises:
+            UphillError: if they differ in more.
+        """
+        algorithms = one_for_each(algorithms, seeds)
+        kinds = {jax.tree.structure(x) for x in (algorithms[0], self.algorithms[0])}
+        is_inside = isinstance(self.env, CompiledEnvironment)
+        if not (is_inside and len(kinds) == 1 and len(seeds) == len(self.seeds)):
+            raise UphillError(
+                "algorithms differ from those of the trainer in more than floats and seeds, or "
+                "its environment is no compiled world: make another Trainer."
+            )
+        other = copy(self)
+        other.algorithms, other.seeds, other.seconds = algorithms, seeds, 0.0
+        other._lead_on()
+        return other
 
     @property
     def compile_seconds(self) -> float:
@@ -167,8 +195,7 @@ class Trainer:
         learners, found = awake(chunk.learners, state.learners, stops), faults(rows, state.learners)
         for s in np.flatnonzero(found.any(0)).tolist():
             k = int(found[:, s].argmax())
-            is_last = k == len(found) - 1
-            before, trajectory = chunk.before if is_last else chunk.earlier or chunk.before
+            before, trajectory = chunk.befores[k - len(found)]
             steps = state.num_transitions[s] + int(chunk.rows["num_transitions"][:k, s].sum())
             reason = why(chunk.rows, k, s, int(np.asarray(before.num_updates)[s]) + 1, steps)
             stops[s] = Stop(reason, jax.device_get(take(self._way.by_seed(trajectory), s)))
@@ -201,7 +228,7 @@ class Trainer:
         if episodes < 1:
             raise UphillError(f"episodes is {episodes}: use at least 1.")
         actors = state.learners.actor
-        return report(evaluate_actors(self.choice, actors, len(self.seeds), episodes))
+        return report(evaluate_actors(self.choice, actors, self.seeds, episodes))
 
     def episodes(self, actor: Actor, key: Keys) -> Trajectory:
         """Whole episodes of one actor, for a sampling by `Episodes`; `key` is not that of a seed,

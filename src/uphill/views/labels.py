@@ -1,7 +1,8 @@
 """What runs are called in pictures."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from uphill.runs.experiment import Experiment
 from uphill.runs.saved import SavedRun
@@ -61,3 +62,25 @@ def _folder_of(run: SavedRun) -> str:
 def label_of(column: str) -> str:
     """What a column of `metrics.csv` holds, in words where it has some."""
     return _WHAT.get(column, column)
+
+
+def setting_names(paths: Sequence[str]) -> dict[str, str]:
+    """What fields are called, by their paths: their last words, unless two have the same."""
+    last = [path.rpartition(".")[2] for path in paths]
+    return {
+        path: (word if last.count(word) == 1 else path).replace("_", "-")
+        for path, word in zip(paths, last, strict=True)
+    }
+
+
+def setting_shown(value: Any) -> str:
+    """The value of a field, as it is typed."""
+    if isinstance(value, list | tuple):
+        return " ".join(map(setting_shown, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def setting_of(values: Mapping[str, Any]) -> str:
+    """Values of fields in a sentence: `learning-rate 0.001, gamma 0.98`."""
+    names = setting_names(list(values))
+    return ", ".join(f"{names[path]} {setting_shown(x)}" for path, x in values.items())

@@ -54,6 +54,16 @@ def comparable(runs: Sequence[SavedRun]) -> tuple[list[Scores], list[str]]:
     return (found if len(found) > 1 else []), left_out
 
 
+def said(row: dict[str, Any]) -> str:
+    """What the interval of P(X > Y) says of a pair."""
+    low, high = row["ci95"]
+    if low > 0.5:
+        return f"{row['x']} is better than {row['y']}, more often than chance would have it"
+    if high < 0.5:
+        return f"{row['y']} is better than {row['x']}, more often than chance would have it"
+    return f"{row['x']} or {row['y']}: these seeds can't say which is better"
+
+
 def improvements(scores: Sequence[Scores]) -> list[dict[str, Any]]:
     """P(X > Y) of each pair of runs, in the order in which they are given."""
     rows = []

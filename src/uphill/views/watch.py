@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from uphill.errors import UphillError
+from uphill.runs.place import Place
 from uphill.views.report.page import Page
 from uphill.views.report.shelf import Shelf
 from uphill.words import option
@@ -68,7 +69,7 @@ def make_server(
     Raises:
         UphillError: if there is no such folder, or the port is taken.
     """
-    root = Path(folder)
+    root = Place.of(folder)
     if not os.path.isdir(root):
         raise UphillError(f"{folder} is no folder: name the one that holds your runs.")
     if port is not None and not 0 <= port <= 65535:
@@ -111,8 +112,8 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one request: GET /, /report?run=NAME or /compare?run=NAME&run=NAME…, and refuses
-    everything else."""
+    """Answers one request: GET /, /report?run=NAME, /compare?run=NAME&run=NAME… or
+    /sweep?name=NAME, and refuses everything else."""
 
     timeout = TIMEOUT
     server_version, sys_version = "uphill", ""
@@ -153,6 +154,9 @@ class Handler(BaseHTTPRequestHandler):
         assert isinstance(self.server, Server)
         if path == "/":
             return self.server.shelf.index()
+        if path == "/sweep":
+            names = parse_qs(query).get("name", [])
+            return self.server.shelf.sweep(names[0]) if len(names) == 1 else None
         names = parse_qs(query).get("run", [])
         if path == "/report" and len(names) == 1:
             return self.server.shelf.report(names[0])

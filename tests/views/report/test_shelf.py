@@ -32,6 +32,12 @@ def test_runs_are_found_in_folders_too_and_never_outside(
     assert set(find_runs(root)) == {"one", "study/two", "a/b/three", "linked_within"}
     assert set(find_runs(root / "one")) == {"one"}
     assert find_runs(tmp_path / "nowhere") == {}
+    shelf = Shelf(root)
+    page = shelf.index().html.replace("\u00a0", " ")
+    assert f"{linked}/metrics.csv is a link that leads out of {root}" in page
+    assert "/report?run=linked_within" in page
+    assert '/report?run=linked"' not in page
+    assert shelf.report("linked") is None
 
 
 def test_one_run_that_cannot_be_shown_leaves_the_others(

@@ -15,10 +15,10 @@ from uphill.cli.parsing import parse
 class ReportOptions:
     """Make one web page that shows all of a run: whether it is solved, its learning curve, films of
     its milestones, results, diagnostics, and how to repeat it. Several runs are compared. The page
-    needs no network, and no other file."""
+    needs no network, and no other file. Of the folder of a sweep it is a page about that."""
 
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN …]")]
-    """Run directories: what `uphill train` shows as run."""
+    """Run directories: what `uphill train` shows as run; or the folder of one sweep."""
     out: Path | None = None
     """The page; by default report.html in the run directory, and with several runs
     runs/report-TIME.html."""
@@ -35,14 +35,24 @@ def command(argv: list[str]) -> None:
     options = parse(ReportOptions, argv, "uphill report")
     if not options.runs:
         raise WrongCommandLine("RUN is missing: write `uphill report RUN`.")
-    from uphill.run import load
-    from uphill.views.report import write_report
+    from uphill.runs.sweeps import SavedSweep, is_sweep
+    from uphill.views.report.page import write_sweep_report
 
     with stdout_for(options.json) as show:
-        runs = [load(run, allow_import=options.allow_import) for run in options.runs]
-        path = write_report(runs, options.out, options.films, options.allow_import)
+        if len(options.runs) == 1 and is_sweep(options.runs[0]):
+            path = write_sweep_report(SavedSweep(options.runs[0]), options.out)
+        else:
+            path = _of_runs(options)
         size = path.stat().st_size
         if options.json:
             show({"report": str(path), "bytes": size, "runs": [str(run) for run in options.runs]})
         else:
             print(f"{path}  ({size / 1e6:.1f} MB; open it in any browser)")
+
+
+def _of_runs(options: ReportOptions) -> Path:
+    from uphill.run import load
+    from uphill.views.report import write_report
+
+    runs = [load(run, allow_import=options.allow_import) for run in options.runs]
+    return write_report(runs, options.out, options.films, options.allow_import)

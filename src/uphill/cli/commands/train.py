@@ -43,29 +43,39 @@ class TrainOptions(Settings, Options):
 
 def command(argv: list[str]) -> None:
     """Train, and show how well the final policies do."""
-    argv, env_kwargs = take_env_kwargs(argv)
-    env = environment_in(argv)
-    if env is None:
-        if flag := next(filter(names_environment, argv), None):
-            raise WrongCommandLine(without_flag(flag))
-        parse(TrainOptions, argv, "uphill train", [*_option_groups()], [_PARTS_NEED_ENV])
-        raise WrongCommandLine("ENV is missing: write `uphill train ENV`.")
-    file = settings_in(argv, env)
-    options, algorithm, start = parse_train(argv, env, file)
-    if file is not None:
-        env_kwargs = file.others.get("env_kwargs", {}) | env_kwargs
+    given, start = asked_for(argv, TrainOptions, "train")
     from uphill.run import run_of
     from uphill.sessions.launch import Request
 
-    with stdout_for(options.json) as show:
-        given = {name: x for name, x in vars(options).items() if name != "json"}
-        given |= {"algo": start.algo, "algorithm": algorithm, "env_kwargs": env_kwargs}
-        given["settings"] = file
+    with stdout_for(given.pop("json")) as show:
         run = run_of(Request(**given), start)
         show(run.summary(), has_films=run.has_films())
 
 
-def environment_in(argv: list[str]) -> str | None:
+def asked_for(argv: list[str], kind: type[TrainOptions], name: str) -> tuple[dict[str, Any], Any]:
+    """What is asked for of a command of that name, by the names of a request's fields, and the
+    preset that its algorithm started from.
+
+    Raises:
+        WrongCommandLine: if there is no ENV.
+    """
+    argv, env_kwargs = take_env_kwargs(argv)
+    env = environment_in(argv, kind)
+    if env is None:
+        if flag := next(filter(names_environment, argv), None):
+            raise WrongCommandLine(without_flag(flag))
+        note = f"`uphill {name} ENV --algo ALGO --help` also shows the settings of the algorithm."
+        parse(kind, argv, f"uphill {name}", [*_option_groups(kind)], [note])
+        raise WrongCommandLine(f"ENV is missing: write `uphill {name} ENV`.")
+    file = settings_in(argv, env)
+    options, algorithm, start = parse_train(argv, env, file, kind, name)
+    if file is not None:
+        env_kwargs = file.others.get("env_kwargs", {}) | env_kwargs
+    changes = {"algo": start.algo, "algorithm": algorithm, "env_kwargs": env_kwargs}
+    return vars(options) | changes | {"settings": file}, start
+
+
+def environment_in(argv: list[str], kind: type[TrainOptions] = TrainOptions) -> str | None:
     """ENV: the first word that is no flag, nor the value of one.
 
     Raises:
@@ -73,7 +83,7 @@ def environment_in(argv: list[str]) -> str | None:
     """
     before = ""
     for word in argv:
-        if not word.startswith("-") and not _takes_value(before, argv):
+        if not word.startswith("-") and not _takes_value(before, argv, kind):
             if before and word.isdecimal():
                 raise WrongCommandLine(_ENV_FIRST)
             return word
@@ -81,13 +91,13 @@ def environment_in(argv: list[str]) -> str | None:
     return None
 
 
-def _takes_value(word: str, argv: list[str]) -> bool:
+def _takes_value(word: str, argv: list[str], kind: type[TrainOptions]) -> bool:
     """Whether it is a flag whose value is the next word."""
     if not word.startswith("--") or "=" in word:
         return False
     *place, name = word[2:].split(".")
     flag = "--" + ".".join([*place, name.removeprefix("no-")])
-    known = {option.spellings[0]: option for option in option_flags(TrainOptions)}
+    known = {option.spellings[0]: option for option in option_flags(kind)}
     return bool(known[flag].takes) if flag in known else flag not in switches_in(argv)
 
 
@@ -101,9 +111,15 @@ def settings_in(argv: list[str], env: str) -> Any:
     return read_settings(file, env, _value_of("--algo", argv), "--allow-import" in argv)
 
 
-def parse_train(argv: list[str], env: str, file: Any = None) -> tuple[TrainOptions, Any, Any]:
-    """Options, the algorithm with all flags applied, and the preset that it started from; the file
-    of settings stands in the place of ours."""
+def parse_train(
+    argv: list[str],
+    env: str,
+    file: Any = None,
+    kind: type[TrainOptions] = TrainOptions,
+    name: str = "train",
+) -> tuple[Any, Any, Any]:
+    """Options of a `kind`, the algorithm with all flags applied, and the preset that it started
+    from; the file of settings stands in the place of ours."""
     from uphill.parts import Algorithm
     from uphill.parts.algorithms import ALGORITHMS
     from uphill.sessions.presets import preset
@@ -121,15 +137,15 @@ def parse_train(argv: list[str], env: str, file: Any = None) -> tuple[TrainOptio
 
     @dataclass(frozen=True)
     class Train:
-        __doc__ = TrainOptions.__doc__
-        options: Annotated[TrainOptions, arg(name="")]
+        __doc__ = kind.__doc__
+        options: Annotated[kind, arg(name="")]  # pyright: ignore[reportInvalidTypeForm]
         algorithm: Annotated[Algorithm, arg(name="")]
 
     others = {} if file is None else file.others
-    others = {name: x for name, x in others.items() if name != "env_kwargs"}
-    default = Train(options=TrainOptions(env=env, **others), algorithm=start)
-    groups = [*_option_groups(chosen, start, others), *_algorithm_groups(start)]
-    program = f"uphill train {env}"
+    others = {key: x for key, x in others.items() if key != "env_kwargs"}
+    default = Train(options=kind(env=env, **others), algorithm=start)
+    groups = [*_option_groups(kind, chosen, start, others), *_algorithm_groups(start)]
+    program = f"uphill {name} {env}"
     parsed = parse(Train, argv, program, groups, [_ABOUT_FLAGS], default, start)
     if parsed.options.env != env:
         raise WrongCommandLine(_ENV_FIRST)
@@ -148,6 +164,7 @@ def _value_of(flag: str, argv: list[str]) -> str | None:
 # --- help -----------------------------------------------------------------------------------------
 
 _TITLES = {
+    "what varies": ("grid", "yes", "search", "trials", "minutes", "fresh_seeds"),
     "what to train": (
         *("env", "algo", "steps", "seed", "seeds", "envs"),
         *("settings", "init_from", "allow_import"),
@@ -159,11 +176,14 @@ _TITLES = {
 
 
 def _option_groups(
-    chosen: Any = None, start: Any = None, others: Mapping[str, Any] = NOTHING
+    kind: type[TrainOptions],
+    chosen: Any = None,
+    start: Any = None,
+    others: Mapping[str, Any] = NOTHING,
 ) -> Iterator[Group]:
     """The options by what they are about, with the preset's numbers where they have none, and with
     what a file of settings says."""
-    known = {flag.path: flag for flag in option_flags(TrainOptions, others)}
+    known = {flag.path: flag for flag in option_flags(kind, others)}
     if chosen is not None:
         del known["env"]  # it was given
         numbers = (chosen.algo, f"{chosen.steps:,}", str(start.sampling.num_envs))
@@ -212,4 +232,3 @@ _ABOUT_FLAGS = (
     "own settings are flags."
 )
 _ENV_FIRST = "Write ENV first, then the flags: `uphill train ENV --flag VALUE`."
-_PARTS_NEED_ENV = "`uphill train ENV --algo ALGO --help` also shows the settings of the algorithm."

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from uphill.cli.output import stdout_for
-from uphill.cli.parsing import parse, take_env_kwargs
+from uphill.cli.parsing import JSON_OBJECT, parse, take_env_kwargs
 from uphill.runs.settings import BackendName
 
 
@@ -33,6 +33,14 @@ class VarianceOptions:
     """What runs the environment; the fastest that has it by default."""
     max_episode_steps: int | None = None
     """Cut episodes off after so many steps, in place of the environment's own time limit."""
+    wrappers: Annotated[UseAppendAction[tuple[str, ...]], arg(name="wrapper")] = ()
+    """Wrap the environment, as `uphill train` does; may be given twice."""
+    drop_observations: Annotated[
+        UseAppendAction[tuple[str, ...]], arg(name="drop-observation")
+    ] = ()
+    """Leave a key of a Dict observation out; may be given twice."""
+    reset_options: Annotated[dict[str, Any] | None, JSON_OBJECT] = None
+    """What every reset of the environment is given as its options."""
     out: Path | None = None
     """Folder for variance.json and variance.png; by default the run's, or one in ./runs."""
     allow_import: bool = False
@@ -60,6 +68,9 @@ def command(argv: list[str]) -> None:
             backend=options.backend,
             env_kwargs=env_kwargs,
             max_episode_steps=options.max_episode_steps,
+            wrappers=options.wrappers,
+            drop_observations=options.drop_observations,
+            reset_options=options.reset_options,
             out=options.out,
             allow_import=options.allow_import,
             quiet=options.quiet,

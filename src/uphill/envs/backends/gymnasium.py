@@ -5,11 +5,13 @@ import re
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import gymnasium
+import jax
 import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import SyncVectorEnv, VectorEnv
@@ -312,11 +314,25 @@ class HostEnvironment:
         self._end: Callable[[], Any] = vector.close
         if isinstance(vector, Processes):
             self._end = weakref.finalize(self, vector.close)  # however the training ends
+        self._is_seeded_by_reset = is_vector
         self._seeds: list[int] | None = lane_seeds if is_vector else None
         self._num_steps = 0
         self._watch = BoundsWatch(self.observation_space)
         self._remark: str | None = None
         self._first: PyTree[np.ndarray] | None = None
+        self._harmless: PyTree[Any] | None = None
+
+    def let_through(self) -> None:
+        """From now on a number that is not finite ends nothing: whoever trains several seeds stops
+        those that see one. What their policies make of it is no action, and another is taken."""
+        space = deepcopy(self.action_space)
+        space.seed(0)
+        self._harmless = space.sample()
+
+    def seed(self, lane_seeds: list[int]) -> None:
+        """Have the next reset begin other random streams; those of a pool can't be changed."""
+        if self._is_seeded_by_reset:
+            self._seeds, self._first = lane_seeds, None
 
     def peek(self) -> PyTree[np.ndarray]:
         """The observations that the first reset is going to return."""
@@ -348,11 +364,13 @@ class HostEnvironment:
         self._num_steps += 1
         if self._action_dtype is not None:  # a Dict or a Tuple has none of its own
             action = np.asarray(action, self._action_dtype)
+        if self._harmless is not None:
+            action = jax.tree.map(_finite, action, self._harmless)
         observation, reward, terminated, truncated, _ = self._guarded(
             "step", lambda: self._vector.step(action)
         )
         if not fits_32_bits(reward):
-            raise self._complaint("reward", reward)
+            self._complain("reward", reward)
         self._check_observation(observation)
         self._look(observation)
         return observation, reward, terminated, truncated
@@ -387,18 +405,26 @@ class HostEnvironment:
             for k, part in enumerate(observation):
                 self._check_observation(part, f"{path}[{k}]")
         elif not fits_32_bits(observation):
-            raise self._complaint(path, observation)
+            self._complain(path, observation)
 
-    def _complaint(self, field: str, array: np.ndarray) -> UphillError:
+    def _complain(self, field: str, array: np.ndarray) -> None:
         with np.errstate(over="ignore"):
             env, *index = np.argwhere(~np.isfinite(array.astype(np.float32)))[0]
         value = array[(env, *index)]
         if np.isfinite(value):
-            return self._error(str(too_large(value, field + entry(index), np.dtype(np.float32))))
-        return self._error(
-            f"returned {value} in its {field} (environment {env} of "
-            f"{self.num_envs}): mend the environment."
-        )
+            raise self._error(str(too_large(value, field + entry(index), np.dtype(np.float32))))
+        if self._harmless is None:
+            raise self._error(
+                f"returned {value} in its {field} (environment {env} of "
+                f"{self.num_envs}): mend the environment."
+            )
+
+
+def _finite(action: np.ndarray, other: Any) -> np.ndarray:
+    """The actions of all environments, with another one where they have no number."""
+    if action.dtype.kind != "f":
+        return action
+    return np.where(np.isfinite(action), action, np.asarray(other, action.dtype))
 
 
 @contextmanager

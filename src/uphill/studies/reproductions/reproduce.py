@@ -20,6 +20,7 @@ from uphill.runs.configuration import encode
 from uphill.runs.experiment import describe_platform, installed_versions, read_experiment
 from uphill.runs.files import make_folder, write_file
 from uphill.runs.metrics import read_metrics
+from uphill.runs.place import Place
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.presets import preset
@@ -112,8 +113,8 @@ def tasks(source: Source, seeds: int | None = None, steps: int | None = None) ->
 
 
 def _folder(out: str | Path | None, name: str) -> Path:
-    folder = Path(out or Path("runs") / f"reproduce-{name}-{time.strftime('%Y%m%d-%H%M%S')}")
-    return make_folder(folder)
+    folder = out or Path("runs", f"reproduce-{name}-{time.strftime('%Y%m%d-%H%M%S')}")
+    return make_folder(Place.of(folder))
 
 
 def _trained(folder: Path, task: Task, quiet: bool) -> Run:
@@ -217,5 +218,5 @@ def _share(run: Run, threshold: float | None, env_kwargs: dict[str, Any]) -> lis
     """For each seed, the share of 100 deterministic episodes that reach the threshold."""
     assert threshold is not None
     choice = choose(run.experiment.env, "auto", env_kwargs)
-    returns = evaluate_actors(choice, run.learners.actor, run.experiment.seeds, 100)
+    returns = evaluate_actors(choice, run.learners.actor, run.experiment.all_seeds, 100)
     return [float(x) for x in (returns[0] >= threshold).mean(1)]

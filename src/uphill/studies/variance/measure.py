@@ -7,7 +7,7 @@ episodes of the same policy.
 import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from uphill.envs.alterations import Alterations
 from uphill.envs.base import CompiledEnvironment
 from uphill.envs.make import EnvironmentChoice, choose
+from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError
 from uphill.learning.learner import take
 from uphill.runs.configuration import decode
 from uphill.runs.experiment import command_line, describe_platform, installed_versions
 from uphill.runs.files import make_folder, write_file
-from uphill.runs.given import other_limit
+from uphill.runs.given import alterations_of, other_limit
+from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun
-from uphill.runs.settings import BackendName
+from uphill.runs.settings import BackendName, Settings
 from uphill.sessions.display import Progress
 from uphill.sessions.presets import preset
 from uphill.studies.variance.gradients import (
@@ -46,6 +47,7 @@ from uphill.training.process import use_compile_cache, use_cores
 from uphill.training.seeds import over_seeds, seed_keys
 from uphill.training.trainer import Trainer
 from uphill.trajectory import Array
+from uphill.words import option
 
 FIT_BATCHES = 96
 """Batches that the value functions are fitted to."""
@@ -71,6 +73,9 @@ def measure_variance(
     backend: BackendName = "auto",
     env_kwargs: dict[str, Any] | None = None,
     max_episode_steps: int | None = None,
+    wrappers: Sequence[Wrapper] = (),
+    drop_observations: Sequence[str] = (),
+    reset_options: dict[str, Any] | None = None,
     out: str | Path | None = None,
     allow_import: bool = False,
     quiet: bool = False,
@@ -91,14 +96,26 @@ def measure_variance(
     if not 0 <= gamma <= 1:
         raise UphillError(f"gamma is {gamma}: use a number from 0 to 1.")
     started, progress = time.perf_counter(), Progress(batches, quiet)
-    limit = other_limit(max_episode_steps)
+    place = _place(out, run, env)
+    asked = Settings(
+        max_episode_steps=max_episode_steps,
+        drop_observations=drop_observations,
+        reset_options=reset_options,
+    )
+    alterations, limit = alterations_of(asked, wrappers), other_limit(max_episode_steps)
     if run is None:
-        choice = choose(env, backend, env_kwargs, alterations=Alterations(**limit))
+        choice = choose(env, backend, env_kwargs, alterations=alterations)
         measured = _Measurement(choice, None, gamma, envs, seed)
     else:
+        for name in ("wrappers", "drop_observations", "reset_options"):
+            if getattr(alterations, name):
+                raise UphillError(
+                    f"run is {run}, whose environment stays as it was in training: leave out "
+                    f"{option(name)}."
+                )
         trained = _trained(env, run, allow_import)
         measured = _Measurement(trained.choice(allow_import, **limit), trained, gamma, envs, seed)
-    folder = _folder(out, run, env)
+    folder = make_folder(place) if out is not None or run is None else place
     try:
         progress.say(f"Fitting value functions to {FIT_BATCHES * envs} episodes …")
         explained = measured.fit()
@@ -124,11 +141,10 @@ def measure_variance(
     return result
 
 
-def _folder(out: str | Path | None, run: str | Path | None, env: str) -> Path:
-    if out is None and run is not None:
-        return Path(run)
-    folder = Path(out or Path("runs") / f"variance-{env.replace('/', '-').replace(':', '-')}")
-    return make_folder(folder)
+def _place(out: str | Path | None, run: str | Path | None, env: str) -> Place:
+    """The folder to write to: that of the run, where no other is given."""
+    name = f"variance-{env.replace('/', '-').replace(':', '-')}"
+    return Place.of(out or run or Path("runs", name))
 
 
 def _trained(env: str, run: str | Path, allow_import: bool) -> SavedRun:

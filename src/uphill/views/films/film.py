@@ -31,6 +31,7 @@ from uphill.runs.configuration import decode, encode
 from uphill.runs.files import make_folder, write_file
 from uphill.runs.given import other_limit
 from uphill.runs.milestones import Milestone, title
+from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun
 from uphill.training.evaluate import tell
 from uphill.training.process import use_compile_cache, use_cores
@@ -243,7 +244,7 @@ def _files(run: SavedRun, milestones: bool, out: Path | None) -> tuple[Path, ...
         return tuple(run.path / f"{name}{suffix}" for suffix in (".mp4", ".gif"))
     if out.suffix.lower() not in (".mp4", ".gif"):
         raise UphillError(f"out is {out}: give a file that ends in .mp4 or .gif.")
-    return (out,)
+    return (Place.of(out),)
 
 
 # --- which episodes, and how fast ---------------------------------------------------------------

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from uphill.errors import UphillError
 from uphill.runs.files import CURVE_FILE, make_folder, unused, write_file
+from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun
 from uphill.views.curves import RETURN, Against
 from uphill.views.plots.curves import curves_figure
@@ -59,7 +60,7 @@ def plot_runs(
     curves = curves_figure(opened, against, column)
     kind = _kind(out)
     if kind:
-        path = Path(str(out))
+        path = Place.of(str(out))
         make_folder(path.parent)
         write_file(path, _CONTENT[kind](curves))
         return {"pictures": [str(path)], "improvements": [], "left_out": []}
@@ -109,10 +110,10 @@ def _stem(against: Against, column: str) -> str:
 def _folder(runs: Sequence[SavedRun], out: str | Path | None) -> Path:
     """Not in ./runs by default: `uphill plot runs/*` should find nothing there but runs."""
     if out is not None:
-        return Path(out)
+        return Place.of(out)
     if len(runs) == 1:
         return runs[0].path
-    return unused(Path("plots", time.strftime("%Y%m%d-%H%M%S")))
+    return unused(Place.of(Path("plots", time.strftime("%Y%m%d-%H%M%S"))))
 
 
 def _written(folder: Path, figures: dict[str, Figure]) -> list[Path]:

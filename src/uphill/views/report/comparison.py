@@ -13,7 +13,7 @@ from uphill.views.curves import RETURN, Against
 from uphill.views.labels import names_of, title_of
 from uphill.views.report.charts import Chart, Line, line_chart
 from uphill.views.report.view import RunView, curves_of, view_of
-from uphill.views.scores import Scores, comparable, improvements
+from uphill.views.scores import Scores, comparable, improvements, said
 from uphill.words import listed, number, percent
 
 LOOKS = 6
@@ -143,14 +143,8 @@ def _best(views: Sequence[RunView], names: Sequence[str]) -> str:
 
 def _improvement(row: dict[str, Any]) -> Improvement:
     low, high = row["ci95"]
-    if low > 0.5:
-        says = f"{row['x']} is better than {row['y']}, more often than chance would have it"
-    elif high < 0.5:
-        says = f"{row['y']} is better than {row['x']}, more often than chance would have it"
-    else:
-        says = f"{row['x']} or {row['y']}: these seeds can't say which is better"
     interval = f"{percent(low)} to {percent(high)}"
-    return Improvement(says, percent(row["probability"]), interval)
+    return Improvement(said(row), percent(row["probability"]), interval)
 
 
 def _profile(scores: Sequence[Scores]) -> Chart:

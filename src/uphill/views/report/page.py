@@ -15,10 +15,13 @@ from markupsafe import Markup, escape
 import uphill
 from uphill.errors import UphillError
 from uphill.runs.files import REPORT_FILE, make_folder, write_file
+from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun
+from uphill.runs.sweeps import SavedSweep
 from uphill.training.evaluate import tell
 from uphill.views.report.comparison import compare
 from uphill.views.report.films import EmbeddedFilm, films_of
+from uphill.views.report.sweeps import view_of_sweep
 from uphill.views.report.view import RunView, view_of
 from uphill.words import glued, number
 
@@ -65,17 +68,29 @@ def write_report(
         raise UphillError("There is no run to report on: name at least one run directory.")
     for run in runs:
         run.check_final("A report")
+    path = _where(runs, out)
     if len(runs) == 1:
         page = report_page(runs[0], films, allow_import=allow_import)
         if films and page.why_no_films:
             tell(page.why_no_films)
-        path = Path(out) if out else runs[0].path / REPORT_FILE
     else:
         page = comparison_page(runs)
-        path = Path(out) if out else Path("runs", time.strftime("report-%Y%m%d-%H%M%S.html"))
+    return _written(page, path)
+
+
+def _written(page: Page, path: Path) -> Path:
     make_folder(path.parent)
     write_file(path, page.html.encode())
     return path
+
+
+def _where(runs: Sequence[SavedRun], out: str | Path | None) -> Place:
+    """The file to write."""
+    if out:
+        return Place.of(out)
+    if len(runs) == 1:
+        return runs[0].path / REPORT_FILE
+    return Place.of(Path("runs", time.strftime("report-%Y%m%d-%H%M%S.html")))
 
 
 def report_page(
@@ -112,9 +127,29 @@ def comparison_page(runs: Sequence[SavedRun], live: Live | None = None) -> Page:
     return _render("comparison.html", live, **compare(runs))
 
 
-def index_page(rows: Sequence[Any], folder: str, refresh: float) -> Page:
-    """The list of runs that `uphill watch` shows."""
-    return _render("index.html", Live(refresh), rows=rows, folder=folder)
+def sweep_page(sweep: SavedSweep, live: Live | None = None, name: str | None = None) -> Page:
+    """The page of a sweep; `name` is what a server knows it by.
+
+    Raises:
+        UphillError: if a file of it was altered.
+    """
+    return _render("sweep.html", live, **view_of_sweep(sweep, name))
+
+
+def write_sweep_report(sweep: SavedSweep, out: str | Path | None = None) -> Path:
+    """Write the page of a sweep, by default `report.html` in its folder; its path.
+
+    Raises:
+        UphillError: if a file of it was altered, or the page can't be written.
+    """
+    return _written(sweep_page(sweep), Place.of(out or sweep.path / REPORT_FILE))
+
+
+def index_page(
+    rows: Sequence[Any], folder: str, refresh: float, sweeps: Sequence[Any] = ()
+) -> Page:
+    """The list of runs, and of sweeps, that `uphill watch` shows."""
+    return _render("index.html", Live(refresh), rows=rows, folder=folder, sweeps=sweeps)
 
 
 def _story(view: RunView, films: Sequence[EmbeddedFilm | None]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +11,19 @@ from typing import Any
 from urllib.parse import quote
 
 from uphill.errors import UphillError
-from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE, METRICS_FILE
+from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE, METRICS_FILE, SWEEP_FILE
 from uphill.runs.saved import SavedRun
-from uphill.views.report.page import Live, Page, comparison_page, index_page, report_page
+from uphill.runs.sweeps import SavedSweep
+from uphill.views.report.page import (
+    Live,
+    Page,
+    comparison_page,
+    index_page,
+    report_page,
+    sweep_page,
+)
 from uphill.views.report.view import Overview, overview_of
+from uphill.words import count
 
 REFRESH = 3
 """Seconds after which pages renew themselves."""
@@ -24,6 +33,16 @@ KEPT = 8
 """Pages with films that are kept, and comparisons."""
 _MAKING = "The films are being made, and will appear here by themselves."
 _LATER = "The films are made when training is over."
+
+
+@dataclass(frozen=True)
+class ListedSweep:
+    """A sweep in the list."""
+
+    name: str
+    link: str
+    """to its page; none where it can't be read"""
+    about: str
 
 
 @dataclass(frozen=True)
@@ -54,10 +73,11 @@ class Shelf:
     def index(self) -> Page:
         """The list of runs, the latest first."""
         with self._lock:
-            runs = find_runs(self.root)
+            runs = dict(_found(self.root, EXPERIMENT_FILE))
             newest = sorted(runs, key=lambda name: -_newest(runs[name]))
             rows = [self._row(name, runs[name]) for name in newest]
-            return index_page(rows, str(self.root.resolve()), REFRESH)
+            sweeps = [_listed(name, path) for name, path in find_sweeps(self.root).items()]
+            return index_page(rows, str(self.root.resolve()), REFRESH, sweeps)
 
     def report(self, name: str) -> Page | None:
         """The report of a run of that name, or None if there is none.
@@ -94,10 +114,25 @@ class Shelf:
                 del self._comparisons[old]
             return page
 
+    def sweep(self, name: str) -> Page | None:
+        """The page of a sweep of that name, or None if there is none.
+
+        Raises:
+            UphillError: if a file of the sweep was altered.
+        """
+        with self._lock:
+            path = find_sweeps(self.root).get(name)
+            if path is None:
+                return None
+            place = "" if path == self.root else name
+            return sweep_page(SavedSweep(path), Live(REFRESH), place)
+
     def close(self) -> None:
         self._maker.shutdown(wait=False, cancel_futures=True)
 
     def _row(self, name: str, run: Path) -> ListedRun:
+        if (link := _link_out(self.root.resolve(), run)) is not None:
+            return _damaged(name, f"{link} is a link that leads out of {self.root}: remove it.")
         state = _stamp(run)
         if name in self._rows and self._rows[name][0] == state:
             return self._rows[name][1]
@@ -106,6 +141,8 @@ class Shelf:
             row = ListedRun(name, f"/report?run={quote(name, safe='')}", seen)
         except UphillError as error:
             row = _damaged(name, str(error))
+            if _is_of_the_moment(error):
+                return row
         except Exception as error:  # whatever one run has, the others are listed
             row = _damaged(name, f"{run} can't be shown: {type(error).__name__}: {error}.")
         self._rows[name] = (state, row)
@@ -141,6 +178,13 @@ def _damaged(name: str, why: str) -> ListedRun:
     return ListedRun(name, "", Overview("", why, "unreadable", "bad", None, None))
 
 
+def _is_of_the_moment(error: BaseException | None) -> bool:
+    """Whether the system refused something, and may not the next time: too many open files, say."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    return error is not None
+
+
 def _result(made: Future[Page], run: Path) -> Page:
     """The page with films; one without where making them failed."""
     error = made.exception()
@@ -152,27 +196,52 @@ def _result(made: Future[Page], run: Path) -> Page:
     return report_page(SavedRun(run), films=False, live=Live(note=note))
 
 
+def _listed(name: str, path: Path) -> ListedSweep:
+    try:
+        sweep = SavedSweep(path)
+    except UphillError as error:
+        return ListedSweep(name, "", str(error))
+    about = f"{sweep.env} · {sweep.algo} · {count(len(sweep.runs), 'setting')}"
+    return ListedSweep(name, f"/sweep?name={quote(name, safe='')}", about)
+
+
 def find_runs(root: Path) -> dict[str, Path]:
     """Run directories in `root`, by their paths from there; those that lead out of it by a link
     are left out."""
-    found, home = {}, root.resolve()
+    return _inside(root, EXPERIMENT_FILE)
+
+
+def find_sweeps(root: Path) -> dict[str, Path]:
+    """Folders of sweeps in `root`, by their paths from there, in the same way."""
+    return _inside(root, SWEEP_FILE)
+
+
+def _inside(root: Path, file: str) -> dict[str, Path]:
+    home = root.resolve()
+    return {name: path for name, path in _found(root, file) if _link_out(home, path) is None}
+
+
+def _found(root: Path, file: str) -> Iterator[tuple[str, Path]]:
+    """Folders that hold such a file; no other is looked for in them."""
     for folder, inner, files in os.walk(root):
-        path = Path(folder)
-        depth, is_run = len(path.relative_to(root).parts), EXPERIMENT_FILE in files
-        if is_run and _stays_in(home, path):
-            found[_as_text(path.relative_to(root).as_posix() if depth else home.name)] = path
-        if is_run or depth >= DEPTH:
+        inside = Path(folder).relative_to(os.fspath(root))
+        path, depth, is_one = root / inside, len(inside.parts), file in files
+        if is_one:
+            yield _as_text(inside.as_posix() if depth else root.resolve().name), path
+        if is_one or depth >= DEPTH:
             inner.clear()
-    return found
 
 
-def _stays_in(home: Path, run: Path) -> bool:
-    """Whether every file that a report could read lies in the watched folder."""
+def _link_out(home: Path, run: Path) -> Path | None:
+    """A link of a run through which a report would read outside of the watched folder."""
     paths = (Path(a, name) for a, inner, files in os.walk(run) for name in (*inner, *files))
     # Not `Path.resolve`, which raises where links lead in a circle.
-    return all(
-        Path(os.path.realpath(path)).is_relative_to(home) for path in paths if path.is_symlink()
+    outside = (
+        path
+        for path in paths
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home)
     )
+    return next(outside, None)
 
 
 def _as_text(name: str) -> str:

@@ -1,0 +1,160 @@
+"""`uphill compare`."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from uphill.cli.errors import WrongCommandLine
+from uphill.cli.output import print_line, stdout_for
+from uphill.cli.parsing import parse
+from uphill.studies.comparisons import ERROR, MAX_SEEDS
+from uphill.words import INTERVAL, fitted, number, percent
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Compare runs of one environment by the final policies of their seeds: the interquartile mean
+    (IQM) of each, the difference of each pair, and the probability that a seed of one scores above
+    one of the other, with 95 % intervals. `uphill report RUN RUN` makes a page of the same runs,
+    with curves and settings; this prints the numbers, and adds seeds where those that there are
+    can't decide."""
+
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN RUN [RUN …]")]
+    """Run directories: what `uphill train` shows as run."""
+    until_decided: bool = False
+    """Train further seeds of each run, in run directories beside, until a sequential test says
+    which is better. The same command goes on after Ctrl-C."""
+    max_seeds: int = MAX_SEEDS
+    """Seeds of each run at which --until-decided gives up."""
+    error: float = ERROR
+    """The probability with which --until-decided may tell any two runs apart that are alike."""
+    allow_import: bool = False
+    """Import the modules that a `module:ID` environment and parts of your own name, to train
+    further seeds."""
+    quiet: bool = False
+    """Show nothing while training."""
+    json: bool = False
+    """Print the result as one JSON object on stdout."""
+
+
+def command(argv: list[str]) -> None:
+    """Compare runs, and show what that says."""
+    options = parse(CompareOptions, argv, "uphill compare")
+    if len(options.runs) < 2:
+        missing = "RUN RUN is" if not options.runs else "A second RUN is"
+        raise WrongCommandLine(f"{missing} missing: write `uphill compare RUN RUN`.")
+    from uphill.run import load
+    from uphill.studies.comparisons.compare import compare
+
+    with stdout_for(options.json) as show:
+        result = compare(
+            *(load(run, allow_import=options.allow_import) for run in options.runs),
+            until_decided=options.until_decided,
+            max_seeds=options.max_seeds,
+            error=options.error,
+            quiet=options.quiet,
+        )
+        if options.json:
+            show(result)
+        else:
+            _show(result)
+
+
+def _show(result: dict[str, Any]) -> None:
+    rows = result["runs"]
+    names = [_short(row["name"]) for row in rows]
+    print(f"{result['env']}: final policies, {result['episodes']} episodes of each seed\n")
+    for line in _table(rows, names):
+        print(line)
+    for pair in result["pairs"]:
+        print()
+        for what, text in _said(pair, result["until_decided"]):
+            print_line(what, text)
+    print()
+    for line in _per_seed(rows, names):
+        print(line)
+    if result["remarks"]:
+        print()
+    for remark in result["remarks"]:
+        print(fitted(remark, sys.stdout, 0))
+
+
+def _table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Iterator[str]:
+    width = max(map(len, names))
+    head = ("seeds", "steps", "IQM", INTERVAL, "worst seed", "best seed")
+    cells = [
+        (
+            str(len(row["per_seed"])),
+            f"{row['steps']:,}",
+            number(row["iqm"]),
+            " to ".join(map(number, row["ci95"])),
+            number(min(row["per_seed"].values())),
+            number(max(row["per_seed"].values())),
+        )
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    for name, each in zip(("", *names), (head, *cells), strict=True):
+        columns = (f"{cell:>{size}}" for cell, size in zip(each, widths, strict=True))
+        yield f"{name:{width}}  {'  '.join(columns)}".rstrip()
+
+
+def _said(pair: dict[str, Any], plan: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    from uphill.views.scores import said  # with NumPy, for which --help shouldn't wait
+
+    x, y = pair["x"], pair["y"]
+    iqm, better = pair["difference"], pair["improvement"]
+    difference = _with_interval(iqm["iqm"], iqm["ci95"], number)
+    yield "difference", f"IQM of {x} − IQM of {y} = {difference}"
+    probability = _with_interval(better["probability"], better["ci95"], "{:.2f}".format)
+    yield "better", f"P({x} > {y}) = {probability}"
+    if plan is None:
+        yield "", f"{said({'x': x, 'y': y, **better})}."
+    elif pair["decided"]:
+        found = pair["decided"]
+        yield (
+            "decided",
+            f"{found['better']} is better, which {found['seeds']} seeds of each decided (with an "
+            f"error of at most {percent(plan['error'])})",
+        )
+    else:
+        yield (
+            "undecided",
+            f"{pair['seeds']} seeds of each don't tell them apart; --max-seeds {plan['next_look']} "
+            "goes on",
+        )
+
+
+def _with_interval(value: float, interval: Sequence[float], show: Callable[[float], str]) -> str:
+    low, high = map(show, interval)
+    return f"{show(value)}, {INTERVAL} {low} to {high}"
+
+
+def _per_seed(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Iterator[str]:
+    """A column for each seed, in as many tables as the width needs."""
+    seeds = sorted({int(seed) for row in rows for seed in row["per_seed"]})
+    texts = [[_score(row["per_seed"].get(str(seed))) for seed in seeds] for row in rows]
+    lines = [("seed", [str(seed) for seed in seeds]), *zip(names, texts, strict=True)]
+    first = max(len(name) for name, _ in lines)
+    each = max(len(text) for _, row in lines for text in row) + 2
+    at_once = max(1, (_WIDTH - first) // each)
+    for start in range(0, len(seeds), at_once):
+        for name, row in lines:
+            columns = (f"{text:>{each}}" for text in row[start : start + at_once])
+            yield f"{name:{first}}{''.join(columns)}"
+
+
+def _score(score: float | None) -> str:
+    return "–" if score is None else number(score)
+
+
+def _short(name: str) -> str:
+    """A name in a table: of a long one the end, which tells it from others."""
+    return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"
+
+
+_WIDTH, _LONGEST = 79, 22

@@ -1,0 +1,86 @@
+"""`uphill sweep`: a grid of settings, and the table of what each came to."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tyro.conf import UseAppendAction
+
+from uphill.cli.commands.train import TrainOptions, asked_for
+from uphill.cli.output import stdout_for
+from uphill.words import INTERVAL, count, fitted
+
+MOST_ROWS = 15
+"""Rows of the table in a terminal: what else is on its screen fits beside them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions(TrainOptions):
+    """Train every setting of a grid over several seeds, and compare them: a run directory for each
+    in one folder, a table and a picture. In compiled worlds the settings train side by side. The
+    same command with the same --out goes on where it ended."""
+
+    seeds: int = 8
+    """How many seeds to train of each setting."""
+    grid: UseAppendAction[tuple[str, ...]] = ()
+    """FIELD=VALUE,VALUE: a setting that varies, by the name of its flag, and its values; may be
+    given for several, of which all combinations are trained."""
+    yes: bool = False
+    """Sweep however many settings there are."""
+
+
+def command(argv: list[str]) -> None:
+    """Train a grid of settings, and show what each came to."""
+    given, start = asked_for(argv, SweepOptions, "sweep")
+    from uphill.studies.sweeps.grid import parse_grid
+    from uphill.studies.sweeps.plan import SweepRequest
+    from uphill.studies.sweeps.sweep import sweep_of
+
+    is_json = given.pop("json")
+    given["grid"] = parse_grid(given["grid"])
+    with stdout_for(is_json) as show:
+        sweep = sweep_of(SweepRequest(**given), start)
+        if is_json:
+            show({"sweep": str(sweep.path), "picture": str(sweep.picture), "settings": sweep.table})
+        else:
+            _show(sweep)
+
+
+def _show(sweep: Any) -> None:
+    """The best settings, and where the rest is to be found."""
+    from uphill.theory.statistics import few_seeds
+    from uphill.views.sweeps import ranked, table_of
+
+    rows = ranked(sweep.rows)
+    seeds = max((len(row.per_seed) for row in rows), default=0)
+    for line in aligned(table_of(rows[:MOST_ROWS])):
+        print(line)
+    if len(rows) > MOST_ROWS:
+        print(f"… and {count(len(rows) - MOST_ROWS, 'setting')} below, in the report.")
+    for row in [row for row in rows if row.fault][:3]:
+        _say(f"{row.run} failed: {row.fault}")
+    if lost := sum(row.diverged > 0 for row in rows):
+        _say(f"Learning diverged on seeds of {count(lost, 'setting')}.")
+    if stopped := sum(row.stopped > 0 for row in rows if not row.fault):
+        _say(f"Seeds of {count(stopped, 'setting')} stopped: their numbers were not finite.")
+    _say(
+        f"Returns of final policies: interquartile mean over {count(seeds, 'seed')} and {INTERVAL}."
+    )
+    if remark := few_seeds(seeds):
+        _say(remark)
+    _say(f"{sweep.path}  (sweep.png shows how returns depend on the settings)")
+    _say(f"uphill report {sweep.path}")
+
+
+def _say(text: str) -> None:
+    print(fitted(text, sys.stdout))
+
+
+def aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """Columns of one width, what they hold at their right ends."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+        for cells in table
+    ]

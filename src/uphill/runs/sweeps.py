@@ -1,0 +1,138 @@
+"""A sweep on disk: a folder of run directories, one for each setting, and `sweep.json`."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from uphill.errors import UphillError
+from uphill.runs.experiment import as_path
+from uphill.runs.files import SWEEP_FILE, read_json, write_file
+from uphill.words import listed
+
+FORMAT = 1
+FAULTS_FILE = "faults.json"
+
+
+@dataclass(frozen=True)
+class SweptRun:
+    """One setting of a sweep."""
+
+    folder: str
+    """its run directory, in the sweep's folder"""
+    setting: dict[str, Any]
+    """values by the paths of their fields, as JSON has them"""
+
+
+class SavedSweep:
+    """What is in the folder of a sweep.
+
+    Raises:
+        UphillError: if `path` is no such folder, or `sweep.json` was altered.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = as_path(path)
+        if not is_sweep(self.path):
+            raise UphillError(f"{self.path} is no folder of a sweep: it has no {SWEEP_FILE}.")
+        document = read_json(self.path / SWEEP_FILE)
+        try:
+            if document["format"] != FORMAT:
+                raise UphillError(
+                    f"{self.path / SWEEP_FILE} has format {document['format']!r}, and this version "
+                    f"reads {FORMAT}: use the version that wrote it."
+                )
+            self.asked: dict[str, Any] = dict(document["asked"])
+            self.runs = [_swept(run) for run in document["runs"]]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UphillError(
+                f"{self.path / SWEEP_FILE} is damaged ({error}): copy the folder again."
+            ) from error
+
+    @property
+    def env(self) -> str:
+        return str(self.asked.get("env"))
+
+    @property
+    def algo(self) -> str:
+        return str(self.asked.get("algo"))
+
+    @cached_property
+    def varied(self) -> list[str]:
+        """The paths of the fields that differ between settings; the first one where none does."""
+        paths = list(dict.fromkeys(path for run in self.runs for path in run.setting))
+        found = [path for path in paths if len(self.values_of(path)) > 1]
+        return found or paths[:1]
+
+    def values_of(self, path: str) -> list[Any]:
+        """The values of a field, in the order of the settings."""
+        values = (run.setting.get(path) for run in self.runs)
+        return list({json.dumps(value): value for value in values}.values())
+
+    def run_path(self, run: SweptRun) -> Path:
+        return self.path / run.folder
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """What ended settings before their steps were done, by their folders."""
+        path = self.path / FAULTS_FILE
+        document = read_json(path) if path.exists() else {}
+        is_text = isinstance(document, dict) and all(isinstance(x, str) for x in document.values())
+        if not is_text:
+            raise UphillError(f"{path} is damaged: remove it, and sweep again.")
+        return document
+
+
+def _swept(run: Any) -> SweptRun:
+    folder, setting = run["folder"], dict(run["setting"])
+    if not isinstance(folder, str) or Path(folder).name != folder or folder in ("", ".", ".."):
+        raise ValueError(f"folder is {folder!r}")
+    return SweptRun(folder, {str(path): value for path, value in setting.items()})
+
+
+def is_sweep(path: Path) -> bool:
+    """Whether a folder is one of a sweep."""
+    return (path / SWEEP_FILE).is_file()
+
+
+def write_sweep(path: Path, asked: Mapping[str, Any], runs: list[SweptRun]) -> None:
+    """Write `sweep.json`.
+
+    Raises:
+        UphillError: if it can't be written.
+    """
+    document = {"format": FORMAT, "asked": asked, "runs": [vars(run) for run in runs]}
+    write_file(path / SWEEP_FILE, f"{_json(document)}\n".encode())
+
+
+def check_same(
+    sweep: SavedSweep, asked: Mapping[str, Any], runs: list[SweptRun], mend: str
+) -> None:
+    """Raises:
+    UphillError: if the folder is of another sweep; it says what differs.
+    """
+    old, new = sweep.asked, json.loads(_json(dict(asked)))
+    differ = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    if json.loads(_json([vars(run) for run in runs])) != [vars(run) for run in sweep.runs]:
+        differ.append("grid")
+    if differ:
+        raise UphillError(
+            f"{sweep.path} is of a sweep with another {listed(differ)}: give what was given then, "
+            f"or {mend}."
+        )
+
+
+def write_faults(path: Path, faults: Mapping[str, str]) -> None:
+    """Write what ended settings.
+
+    Raises:
+        UphillError: if it can't be written.
+    """
+    write_file(path / FAULTS_FILE, f"{_json(dict(faults))}\n".encode())
+
+
+def _json(document: Any) -> str:
+    return json.dumps(document, indent=1, allow_nan=False)

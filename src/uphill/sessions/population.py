@@ -1,0 +1,234 @@
+"""Several runs trained as one: the seeds of all are lanes of one compiled program.
+
+Each run is logged, saved and stopped as if it were trained alone, and learns the same to the bit.
+Only its times are other ones: a share of those of the whole.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int, PyTree
+
+from uphill.errors import UphillError
+from uphill.sessions.display import Progress
+from uphill.sessions.history import Remembered, recent_mean
+from uphill.sessions.interrupts import Interrupted, Interrupts
+from uphill.sessions.session import Session
+from uphill.training.rows import Rows
+from uphill.training.state import TrainState
+from uphill.training.trainer import Trainer, iterate
+
+MOST_SAVING = 0.05
+"""The share of the time that checkpoints may take: there is one for every run."""
+Lanes = Int[np.ndarray, " S"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the runs that train together, and where it is."""
+
+    session: Session
+    lanes: Lanes
+    """where its seeds are among those of all"""
+    state: TrainState
+    memory: Remembered
+    is_over: bool = False
+    fault: str = ""
+    """what ended it before its steps were done"""
+
+
+def trainer_together(sessions: Sequence[Session], like: Trainer | None = None) -> Trainer:
+    """The trainer of all seeds of several sessions in one compiled world, whose algorithms differ
+    in nothing but floats. Where one was made of as many like them, nothing is compiled anew."""
+    pairs = [
+        (algorithm, seed)
+        for session in sessions
+        for algorithm, seed in zip(session.trainer.algorithms, session.trainer.seeds, strict=True)
+    ]
+    dealt = [pairs[k] for k in _dealing(len(pairs))]
+    algorithms, seeds = [pair[0] for pair in dealt], tuple(pair[1] for pair in dealt)
+    if like is not None and len(like.seeds) == len(seeds):
+        return like.again(algorithms, seeds)
+    first = sessions[0].trainer
+    return Trainer(
+        first.choice,
+        algorithms,
+        seeds,
+        first.num_steps,
+        sessions[0].state.num_updates,
+        first.measure_every,
+        first.network,
+        first.encoding,
+    )
+
+
+def train_together(
+    sessions: Sequence[Session],
+    trainer: Trainer,
+    progress: Progress,
+    prepare: Callable[[TrainState], None] = lambda _: None,
+) -> list[Member]:
+    """Train sessions that stand at the same update to their ends, and save them. One that fails
+    says so in its member, and the others go on. `prepare` is called with the state of one of them
+    once training is compiled and under way.
+
+    Raises:
+        Interrupted: on Ctrl-C, after checkpoints were written.
+    """
+    members, state = _members(sessions), _joined(sessions)
+    progress.start(state.num_transitions, sessions[0].waiting(trainer))
+    try:
+        with Interrupts() as interrupts:
+            for member in members:
+                _begin(member)
+            return _advance(members, state, trainer, progress, prepare, interrupts)
+    finally:
+        progress.stop()
+        for session in sessions:
+            session.evaluations.close()
+            session.trainer.close()
+
+
+def _members(sessions: Sequence[Session]) -> list[Member]:
+    counts = [len(session.trainer.seeds) for session in sessions]
+    places = np.argsort(_dealing(sum(counts)))
+    ends = accumulate(counts)
+    return [
+        Member(session, places[end - count : end], session.state, session.memory)
+        for session, count, end in zip(sessions, counts, ends, strict=True)
+    ]
+
+
+def _begin(member: Member) -> None:
+    """Write the first checkpoint of what is new."""
+    if member.state.num_updates == 0:
+        member.session.keeper.save(member.state, member.memory)
+
+
+def _dealing(num_lanes: int) -> Lanes:
+    """Lanes in the order of devices, which get them as players get cards: each has of every
+    setting, since some learn to live longer than others, and all wait for the slowest device."""
+    devices = jax.devices()
+    num_devices = len(devices) if devices[0].platform == "cpu" else 1
+    return np.concatenate([np.arange(k, num_lanes, num_devices) for k in range(num_devices)])
+
+
+def _joined(sessions: Sequence[Session]) -> TrainState:
+    """The states of all, lane by lane."""
+    states = [session.state for session in sessions]
+    taken = [steps for state in states for steps in state.num_transitions]
+    order = _dealing(len(taken))
+    learners, lanes = jax.tree.map(
+        lambda *x: (jnp if isinstance(x[0], jax.Array) else np).concatenate(x)[order],
+        *((jax.device_get(state.learners), state.lanes) for state in states),
+    )
+    places, stops, first = np.argsort(order), {}, 0
+    for state in states:
+        stops |= {int(places[first + s]): stop for s, stop in state.stops.items()}
+        first += len(state.num_transitions)
+    transitions = tuple(taken[k] for k in order)
+    return TrainState(learners, lanes, states[0].num_updates, transitions, stops)
+
+
+def _advance(
+    members: list[Member],
+    state: TrainState,
+    trainer: Trainer,
+    progress: Progress,
+    prepare: Callable[[TrainState], None],
+    interrupts: Interrupts,
+) -> list[Member]:
+    chunks = iterate(trainer, state, members[0].session.every)
+    saved_at, seconds_to_save, is_prepared = time.monotonic(), 0.0, False
+    while not all(member.is_over for member in members):
+        started, compiled = time.monotonic(), trainer.compile_seconds
+        try:
+            state, rows = interrupts.allow(chunks.__next__)
+        except KeyboardInterrupt:
+            # Saved first: a terminal that was closed can't be written to any more.
+            _save(members)
+            with suppress(OSError):
+                progress.stop()
+            raise Interrupted("Saved.") from None
+        took = (time.monotonic() - started, trainer.compile_seconds - compiled)
+        members = _taken(members, state, rows, took)
+        _show(members, state, progress)
+        if not is_prepared:
+            prepare(members[0].state)
+            is_prepared = True
+        every = members[0].session.experiment.checkpoint_every
+        if time.monotonic() - saved_at > max(every, seconds_to_save / MOST_SAVING):
+            started = time.monotonic()
+            _save(members)
+            saved_at = time.monotonic()
+            seconds_to_save = saved_at - started
+    return members
+
+
+def _taken(
+    members: list[Member], state: TrainState, rows: Rows, took: tuple[float, float]
+) -> list[Member]:
+    """The members after some updates of all lanes, whose time those share that are not over."""
+    num_open = sum(not member.is_over for member in members)
+    share = (took[0] / num_open, took[1] / num_open)
+    learners, lanes = jax.device_get((state.learners, state.lanes))
+    state = replace(state, learners=learners, lanes=lanes)
+    return [member if member.is_over else _moved(member, state, rows, share) for member in members]
+
+
+def _moved(member: Member, all_lanes: TrainState, rows: Rows, took: tuple[float, float]) -> Member:
+    """A member after some updates of all lanes; saved, if it is over by then."""
+    session, lanes, memory = member.session, member.lanes, member.memory
+    own = {name: x[:, lanes] for name, x in rows.items()}
+    count = int(own["updated"].any(1).sum())  # then it has its steps, and waits
+    state = TrainState(
+        _of(all_lanes.learners, lanes),
+        _of(all_lanes.lanes, lanes),
+        member.state.num_updates + count,
+        tuple(all_lanes.num_transitions[k] for k in lanes),
+        {s: all_lanes.stops[k] for s, k in enumerate(lanes.tolist()) if k in all_lanes.stops},
+    )
+    own = {name: x[:count] for name, x in own.items()}
+    try:
+        stretch = session.looked_at(state, own, memory, *took)
+    except UphillError as error:  # of the user's own function
+        saved = session.with_what_was_saved(error, member.state, memory)
+        return replace(member, is_over=True, fault=str(saved))
+    try:
+        memory = session.taken(stretch, member.state, memory)
+    except UphillError as error:  # no seed is left, and the checkpoint is written
+        return replace(member, state=state, is_over=True, fault=str(error))
+    is_stopped = session.is_stopped(stretch, memory)
+    is_over = is_stopped or session.trainer.is_done(state)
+    member = replace(member, state=state, memory=memory, is_over=is_over)
+    if is_over:
+        session.keeper.save(state, memory, is_stopped)
+    return member
+
+
+def _save(members: Sequence[Member]) -> None:
+    """Write the checkpoints of all that are not over."""
+    for member in members:
+        if not member.is_over:
+            is_new = member.state.num_updates > member.session.state.num_updates
+            member.session.keeper.save(member.state, member.memory, is_new=is_new)
+
+
+def _of(tree: PyTree, lanes: Lanes) -> Any:
+    return jax.tree.map(lambda x: x[lanes], tree)
+
+
+def _show(members: Sequence[Member], state: TrainState, progress: Progress) -> None:
+    means: list[float | None] = [None] * len(state.num_transitions)
+    for member in members:
+        for lane, recent in zip(member.lanes, member.memory.history.recent, strict=True):
+            means[lane] = recent_mean(recent)
+    progress.show(state.num_transitions, means)
+    progress.point(means)

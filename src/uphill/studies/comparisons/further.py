@@ -1,0 +1,101 @@
+"""Further seeds of a run: its experiment again, in a run directory beside."""
+
+from uphill.envs.wrappers import is_importable
+from uphill.errors import UphillError
+from uphill.run import Run, resume, run_of
+from uphill.runs.checkpoint import read_manifest
+from uphill.runs.given import check_network
+from uphill.runs.saved import SavedRun
+from uphill.runs.settings import kept
+from uphill.sessions.launch import Request
+from uphill.sessions.own_loop import OWN_LOOP
+from uphill.sessions.settings_file import SettingsFile
+from uphill.studies.comparisons.samples import Sample, episodes_of
+from uphill.words import option
+
+
+def check_repeatable(run: Run) -> None:
+    """Raises:
+    UphillError: if further seeds of it would not be seeds of the same experiment, or something has
+        to be given again for it.
+    """
+    experiment = run.experiment
+    check_network(experiment, run.given["network"])
+    _ = experiment.composition, run.choice()
+    if experiment.stop_when_solved:
+        raise UphillError(
+            f"{run.path} was to stop when all its seeds had solved the task, and further seeds "
+            f"would stop at other moments: compare runs without {option('stop_when_solved')}."
+        )
+    if experiment.settings == OWN_LOOP:
+        raise UphillError(
+            f"{run.path} was trained in a loop of your own, which can't be repeated from here: "
+            "train it with more seeds there."
+        )
+    origin = experiment.init_from
+    if origin is None:
+        return
+    other = SavedRun(origin.run)
+    seed = other.experiment.all_seeds[other.best_seed_index]
+    sha256 = read_manifest(other.path / "checkpoint", "latest").sha256
+    if (sha256, seed) != (origin.sha256, origin.seed):
+        raise UphillError(
+            f"{run.path} started from seed {origin.seed} of {origin.run}, which has changed since: "
+            "further seeds would start elsewhere, so train it again with more seeds."
+        )
+
+
+def with_seeds(sample: Sample, count: int, quiet: bool = False) -> Sample:
+    """The sample, with at least so many seeds: further ones are trained, or gone on with where
+    their training was interrupted.
+
+    Raises:
+        UphillError: if one can't be trained.
+        Interrupted: on Ctrl-C, after a checkpoint was written.
+    """
+    while len(sample.seeds) < count:
+        path = sample.following
+        if path is None:
+            run = run_of(_request(sample, count - len(sample.seeds), quiet))
+        else:
+            run = _completed(Run(path, **sample.run.given), episodes_of(sample.run), quiet)
+        sample = sample.joined(Run(run.path, **sample.run.given))
+    return sample
+
+
+def _request(sample: Sample, count: int, quiet: bool) -> Request:
+    """The training of so many more seeds."""
+    run, experiment = sample.run, sample.run.experiment
+    choice = run.choice()
+    wrappings = choice.alterations.wrappers
+    own = {
+        "seed": sample.seeds[-1] + 1,
+        "seeds": count,
+        "episodes": episodes_of(run),
+        "wrappers": [w.text if is_importable(w.text) else w.wrap for w in wrappings],
+        "log": (),
+    }
+    origin = experiment.init_from
+    return Request(
+        choice.env,
+        experiment.composition,
+        **kept(experiment) | own,
+        algo=experiment.algo,
+        steps=experiment.steps,
+        backend=experiment.backend,
+        env_kwargs=experiment.env_kwargs,
+        network=run.given["network"],
+        init_from=origin and origin.run,
+        settings=SettingsFile(run.path, experiment, experiment.env),
+        out=sample.folder_for(count),
+        quiet=quiet,
+    )
+
+
+def _completed(run: Run, episodes: int, quiet: bool) -> Run:
+    """The run, trained to its end and evaluated."""
+    facts = read_manifest(run.path / "checkpoint", "latest").facts
+    if min(facts.num_transitions) < run.experiment.steps:
+        return resume(run, **run.given, episodes=episodes, quiet=quiet)
+    run.evaluate(episodes)
+    return run

@@ -1,0 +1,1 @@
+"""Many settings of one algorithm, each over several seeds: trained, compared, drawn."""

@@ -1,0 +1,215 @@
+"""What a sweep is to do: its settings, their run directories, and what of it is done already."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from uphill.envs.make import EnvironmentChoice, name_of
+from uphill.errors import UphillError
+from uphill.parts import Algorithm
+from uphill.runs.checkpoint import read_manifest
+from uphill.runs.configuration import decode, encode
+from uphill.runs.experiment import Experiment, as_path
+from uphill.runs.files import EVALUATION_FILE, make_folder, unused
+from uphill.runs.sweeps import SavedSweep, SweptRun, check_same, is_sweep, write_sweep
+from uphill.runs.unbegun import is_unbegun
+from uphill.sessions.launch import Request, chosen_for, environment_for, experiment_for
+from uphill.sessions.presets import Preset
+from uphill.studies.sweeps.grid import Grid, algorithms_of, folder_name, make_grid
+from uphill.training.cores import use_threads
+from uphill.words import count, duration, option, short
+
+Standing = Literal["new", "begun", "trained", "done"]
+MANY = 1000
+"""Settings from which on a sweep must be asked for twice."""
+_SPEED = {"compiled": 1e6, "envpool": 5e4, "gymnasium": 1e4}
+"""Steps a second, for a guess at how long that takes."""
+_NOT_COMPARED = ("command", "versions", "platform", "settings", "checkpoint_every", "init_from")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRequest(Request):
+    """What a training of many settings is asked for."""
+
+    # A name is replaced before the request is anyone else's.
+    algorithm: Algorithm | str | None = field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default=None, kw_only=False
+    )
+    """What `uphill.ppo()` and the like make, or its name; without it, the preset of the environment
+    is used."""
+    seeds: int = 8
+    """How many seeds to train of each setting."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRequest(StudyRequest):
+    """What a sweep is asked for: the arguments of `uphill.sweep`."""
+
+    grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """The values of each setting that varies, by the path of its field:
+    `{"optimizer.learning_rate": [1e-4, 3e-4]}`; all their combinations are trained."""
+    yes: bool = False
+    """Sweep however many settings there are."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One setting, and how it is trained."""
+
+    run: SweptRun
+    path: Path
+    algorithm: Algorithm
+
+
+@dataclass(frozen=True)
+class Common:
+    """What all settings have in common."""
+
+    request: StudyRequest
+    start: Preset | None
+    """the preset that the algorithm was made from, where that is known"""
+    experiment: Experiment
+    """what all settings have in common, and the algorithm that they change"""
+    choice: EnvironmentChoice
+    notice: str
+    """what is to be told of the environment"""
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What `sweep.json` keeps of it: what the settings depend on."""
+        init_from = self.request.init_from
+        return {
+            name: value
+            for name, value in encode(self.experiment).items()
+            if name not in _NOT_COMPARED and not name.startswith("$")
+        } | {"init_from": None if init_from is None else str(init_from)}
+
+
+@dataclass(frozen=True)
+class Plan(Common):
+    """A sweep, ready to begin."""
+
+    folder: Path
+    settings: list[Planned]
+
+    def request_for(self, planned: Planned) -> Request:
+        """What `uphill train` would be asked for of one setting."""
+        given = {f.name: getattr(self.request, f.name) for f in fields(Request)}
+        algo = self.experiment.algo
+        changes = {"algorithm": planned.algorithm, "algo": algo, "out": planned.path}
+        return Request(**given | changes)
+
+
+def common_of(request: StudyRequest, start: Preset | None = None) -> Common:
+    """What is asked for, but for what varies.
+
+    Raises:
+        UphillError: for anything about the request that can be mended.
+    """
+    if isinstance(request.algorithm, str):  # sweep("CartPole-v1", "ppo", …)
+        request = replace(request, algo=request.algorithm, algorithm=None)
+    chosen, said = chosen_for(request, name_of(request.env), start)
+    use_threads(decode(int | None, encode(request.threads), "threads"))
+    choice, notice = environment_for(request, chosen.algorithm)
+    experiment = experiment_for(request, chosen, said, choice)
+    return Common(request, start, experiment, choice, notice or "")
+
+
+def plan_of(request: SweepRequest, start: Preset | None = None) -> Plan:
+    """The plan of a sweep, whose folder is made, or found to be its own.
+
+    Raises:
+        UphillError: for anything about the request that can be mended.
+    """
+    common = common_of(request, start)
+    algorithm = common.experiment.composition
+    grid = make_grid(request.grid, algorithm)
+    if not request.yes:
+        _check_size(grid, common.experiment)
+    made = algorithms_of(grid, algorithm)
+    runs = [SweptRun(name, encode(setting)) for name, (setting, _) in _named(made)]
+    folder = folder_for(common, common.asked, runs, "sweep")
+    settings = [
+        Planned(run, folder / run.folder, algorithm)
+        for run, (_, algorithm) in zip(runs, made, strict=True)
+    ]
+    return Plan(**vars(common), folder=folder, settings=settings)
+
+
+def _named(made: list[tuple[dict[str, Any], Algorithm]]) -> list[tuple[str, Any]]:
+    """Each setting with the name of its folder: of several that would be one, each has a number."""
+    names: dict[str, Any] = {}
+    for setting, algorithm in made:
+        name = stem = folder_name(setting)
+        number = 2
+        while name.lower() in {known.lower() for known in names}:
+            name, number = f"{stem}-{number}", number + 1
+        names[name] = (setting, algorithm)
+    return list(names.items())
+
+
+def _check_size(grid: Grid, experiment: Experiment) -> None:
+    """Raises:
+    UphillError: if the grid is so large that it must be asked for twice; it says how long it takes.
+    """
+    if grid.size <= MANY:
+        return
+    steps = grid.size * experiment.seeds * experiment.steps
+    speed = _SPEED[experiment.backend]
+    raise UphillError(
+        f"The grid has {grid.size:,} settings: × {count(experiment.seeds, 'seed')} × "
+        f"{experiment.steps:,} steps are {steps:.3g} steps, about {_long(steps / speed)} "
+        f"at {short(speed, ' ')} steps/s. Leave values out, or add {option('yes', True)}."
+    )
+
+
+def _long(seconds: float) -> str:
+    days = seconds / 86400
+    return f"{days:,.0f} days" if days >= 2 else duration(seconds)
+
+
+def folder_for(common: Common, asked: Mapping[str, Any], runs: list[SweptRun], kind: str) -> Path:
+    """The folder of a study of that kind, with its `sweep.json`.
+
+    Raises:
+        UphillError: if it is of something else, or can't be made.
+    """
+    experiment, out = common.experiment, common.request.out
+    if out is None:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        env = "".join(x if x.isalnum() or x in "_.-" else "-" for x in experiment.env)[:100]
+        folder = unused(Path("runs", f"{kind}-{env}-{experiment.algo}-{stamp}"))
+    else:
+        folder = as_path(out, "out")
+        other = f"choose another {option('out')}"
+        if is_sweep(folder) and not _is_unbegun(SavedSweep(folder)):
+            check_same(SavedSweep(folder), asked, runs, other)
+            return folder
+        is_free = is_sweep(folder) or not folder.exists()
+        if not is_free and (not folder.is_dir() or any(folder.iterdir())):
+            raise UphillError(f"{folder} exists already, and is no folder of a sweep: {other}.")
+    make_folder(folder)
+    write_sweep(folder, asked, runs)
+    return folder
+
+
+def _is_unbegun(sweep: SavedSweep) -> bool:
+    """Whether it ended before any setting had a run directory."""
+    return not any(sweep.run_path(run).exists() for run in sweep.runs)
+
+
+def standing_of(planned: Planned, steps: int) -> Standing:
+    """What of a setting is done.
+
+    Raises:
+        UphillError: if something else has its name, or its checkpoint is damaged.
+    """
+    path = planned.path
+    if not path.exists() or is_unbegun(path):
+        return "new"
+    facts = read_manifest(path / "checkpoint", "latest").facts
+    if facts.steps_done < steps and not facts.stopped:
+        return "begun"
+    return "done" if (path / EVALUATION_FILE).exists() else "trained"

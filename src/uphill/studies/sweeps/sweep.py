@@ -1,0 +1,194 @@
+"""A sweep from its start to its end: settings are trained, compared and drawn."""
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from uphill.errors import UphillError
+from uphill.run import Run, finish
+from uphill.runs.own_parts import own_parts_in
+from uphill.runs.settings import taken_as
+from uphill.runs.sweeps import SavedSweep, write_faults
+from uphill.sessions.display import Progress
+from uphill.sessions.interrupts import Interrupted
+from uphill.sessions.launch import trainer_of
+from uphill.sessions.presets import Preset
+from uphill.sessions.settings_file import with_settings
+from uphill.studies.sweeps.groups import groups_of
+from uphill.studies.sweeps.plan import (
+    Plan,
+    Planned,
+    Standing,
+    StudyRequest,
+    SweepRequest,
+    plan_of,
+    standing_of,
+)
+from uphill.studies.sweeps.together import Fault, Programs, Todo, session_for, trained_together
+from uphill.training.process import use_cores
+from uphill.views.labels import setting_of
+from uphill.views.sweeps import Row, rows_of
+from uphill.words import count, is_typed
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that is done."""
+
+    path: Path
+    """its folder"""
+    runs: list[Run]
+    """of all settings, in the order of the grid"""
+    rows: list[Row]
+    """what each came to"""
+    picture: Path
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """What each setting came to, as plain data: the fields of `uphill.views.sweeps.Row`."""
+        return [asdict(row) for row in self.rows]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r}: {count(len(self.runs), 'setting')})"
+
+
+@taken_as(SweepRequest, with_settings)
+def sweep(request: SweepRequest) -> Sweep:
+    """Train every setting of a grid over several seeds, each into a run directory of its own in
+    one folder, and compare them. In compiled worlds settings that differ in nothing but floats
+    train side by side, as one program. Asked for again with the same folder as `out`, it goes on
+    where it ended.
+
+    Raises:
+        UphillError: for anything about the arguments or the environment that can be mended.
+        Interrupted: on Ctrl-C, after checkpoints were written.
+    """
+    return sweep_of(request)
+
+
+def sweep_of(request: SweepRequest, start: Preset | None = None) -> Sweep:
+    """`sweep`; `start` is the preset that the request's algorithm was made from, where that is
+    known."""
+    plan = plan_of(request, start)
+    experiment, progress = plan.experiment, Progress(0, request.quiet)
+    progress.say(
+        f"{plan.choice.name}: {experiment.algo}, {count(len(plan.settings), 'setting')} × "
+        f"{count(experiment.seeds, 'seed')} × {experiment.steps:,} steps; backend "
+        f"{plan.choice.backend}, since {plan.choice.reason}."
+    )
+    if plan.notice:
+        progress.say(plan.notice)
+    try:
+        train_settings(plan, progress)
+    except KeyboardInterrupt:
+        raise Interrupted(going_on(plan.request, plan.folder, "sweep")) from None
+    return _result(plan)
+
+
+def train_settings(plan: Plan, progress: Progress, kept: Programs | None = None) -> None:
+    """Train and evaluate what is not done yet; what fails is told, and the others go on. `kept` has
+    what was compiled for other settings."""
+    saved = SavedSweep(plan.folder)
+    faults, steps = saved.faults, plan.experiment.steps
+    standing: list[tuple[Planned, Standing]] = [
+        (planned, standing_of(planned, steps))
+        for planned in plan.settings
+        if planned.run.folder not in faults
+    ]
+    todo = [one for one in standing if one[1] in ("new", "begun")]
+    if len(todo) < len(plan.settings):
+        done = count(len(plan.settings) - len(todo), "setting")
+        progress.say(f"{done} of {len(plan.settings)} in {plan.folder} are trained already.")
+    for planned, fault in _trained(plan, todo, kept):
+        faults |= {planned.run.folder: fault}
+        write_faults(plan.folder, faults)
+        progress.say(f"{setting_of(planned.run.setting)} failed: {fault}")
+    for planned, state in standing:
+        if state == "trained":
+            opened(plan, planned).evaluate(plan.experiment.episodes)
+
+
+def _trained(plan: Plan, todo: Todo, kept: Programs | None) -> Iterator[Fault]:
+    """Train settings: in a compiled world side by side, elsewhere one after another."""
+    if not todo:
+        return
+    groups = groups_of(todo)
+    if plan.choice.backend != "compiled":
+        _check(plan, groups)
+        yield from _one_by_one(plan, todo)
+        return
+    use_cores(len(todo) * plan.experiment.seeds)
+    jax.devices()  # they start with all that they need
+    _check(plan, groups)
+    for k, group in enumerate(groups, 1):
+        if len(groups) > 1:
+            Progress(0, plan.request.quiet).say(
+                f"Program {k} of {len(groups)}: {count(len(group), 'setting')}, from "
+                f"{setting_of(group[0][0].run.setting)} on."
+            )
+        yield from trained_together(plan, group, kept)
+
+
+def _check(plan: Plan, groups: Sequence[Todo]) -> None:
+    """Raises:
+    UphillError: if a setting does not fit the environment: before any is trained.
+    """
+    for group in groups if len(groups) > 1 else ():  # of one, the first says so by itself
+        algorithm = group[0][0].algorithm
+        experiment = replace(plan.experiment, algorithm=algorithm)
+        try:
+            trainer_of(plan.choice, experiment, plan.request.network).close()
+        except UphillError as error:
+            setting = setting_of(group[0][0].run.setting)
+            raise UphillError(f"The setting {setting} can't be: {error}") from error
+
+
+def _one_by_one(plan: Plan, todo: Todo) -> Iterator[Fault]:
+    for k, (planned, standing) in enumerate(todo, 1):
+        Progress(0, plan.request.quiet).say(
+            f"\nSetting {k} of {len(todo)}: {setting_of(planned.run.setting)}"
+        )
+        with session_for(plan, planned, standing, plan.request.quiet) as session:
+            try:
+                finish(session, plan.request.env)
+            except UphillError as error:
+                yield planned, str(error)
+
+
+def opened(plan: Plan, planned: Planned) -> Run:
+    """The run of a setting, with what it was trained with."""
+    request = plan.request
+    return Run(
+        planned.path,
+        None if isinstance(request.env, str) else request.env,
+        network=request.network,
+        parts=own_parts_in(planned.algorithm),
+        allow_import=True,
+        wrappers=request.wrappers,
+    )
+
+
+def _result(plan: Plan) -> Sweep:
+    from uphill.views.plots.sweeps import plot_sweep  # drawing takes long to load
+
+    rows = rows_of(SavedSweep(plan.folder))
+    return Sweep(
+        plan.folder,
+        [opened(plan, planned) for planned in plan.settings],
+        rows,
+        plot_sweep(SavedSweep(plan.folder)),
+    )
+
+
+def going_on(request: StudyRequest, folder: Path, name: str) -> str:
+    """How to go on with a study of that name, after Ctrl-C."""
+    again = f"the same uphill.{name}(…, out={str(folder)!r})"
+    if is_typed():
+        out = [] if request.out is not None else ["--out", str(folder)]
+        again = f"uphill {shlex.join([*sys.argv[1:], *out])}"
+    return f"What was trained is saved. Go on with: {again}"

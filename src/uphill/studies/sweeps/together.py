@@ -1,0 +1,158 @@
+"""Settings that train side by side, as one compiled program, and are evaluated one by one.
+
+Their learning curves are drawn when they are asked for (`uphill plot`): to draw those of many takes
+as long as to evaluate them.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any
+
+import jax
+
+from uphill.errors import UphillError
+from uphill.runs.lock import RunLock
+from uphill.runs.own_parts import own_parts_in
+from uphill.runs.saved import write_evaluation
+from uphill.sessions.display import Progress
+from uphill.sessions.evaluations import Evaluations
+from uphill.sessions.launch import begun
+from uphill.sessions.population import Member, train_together, trainer_together
+from uphill.sessions.resume import go_on
+from uphill.sessions.session import Session
+from uphill.studies.sweeps.groups import batches_of
+from uphill.studies.sweeps.plan import Plan, Planned, Standing
+from uphill.training.evaluate import report
+from uphill.training.state import TrainState
+from uphill.training.trainer import Trainer
+
+Todo = Sequence[tuple[Planned, Standing]]
+Fault = tuple[Planned, str]
+
+
+@dataclass
+class Made:
+    """What the batches of a group share: the program of their training, and of their evaluation."""
+
+    trainer: Trainer | None = None
+    evaluations: Evaluations | None = None
+
+
+Programs = dict[Any, Made]
+"""What was compiled, by the structure of the algorithms that it is for."""
+
+
+def trained_together(plan: Plan, group: Todo, kept: Programs | None = None) -> Iterator[Fault]:
+    """Train a group of settings that differ in nothing but floats; those that failed, and why.
+    What is compiled is looked up in `kept`, and stays there for groups to come.
+
+    Raises:
+        Interrupted: on Ctrl-C, after checkpoints were written.
+    """
+    key = jax.tree.structure(group[0][0].algorithm)
+    made = Made() if kept is None else kept.setdefault(key, Made())
+    experiment, done = plan.experiment, 0
+    helper = ThreadPoolExecutor(1, thread_name_prefix="uphill")
+    try:
+        for batch in batches_of(list(group), experiment.seeds):
+            lanes = range(len(batch) * experiment.seeds)
+            progress = Progress(experiment.steps, plan.request.quiet, lanes)
+            if len(batch) < len(group):
+                progress.say(f"Settings {done + 1} to {done + len(batch)} of {len(group)}.")
+            done += len(batch)
+            with ExitStack() as held:
+                sessions = [held.enter_context(session_for(plan, *one)) for one in batch]
+                members = _trained(sessions, made, progress, helper)
+                yield from _finished(members, [one[0] for one in batch], made, progress)
+    finally:
+        helper.shutdown(wait=False, cancel_futures=True)
+        if kept is None:
+            close(made)
+
+
+def close(made: Made) -> None:
+    """End what was made."""
+    if made.trainer is not None:
+        made.trainer.close()
+
+
+@contextmanager
+def session_for(
+    plan: Plan, planned: Planned, standing: Standing, quiet: bool = True
+) -> Iterator[Session]:
+    """The session of one setting, as `uphill train` or `uphill resume` would have it, with its run
+    directory locked."""
+    request = replace(plan.request_for(planned), quiet=quiet)
+    if standing == "new":
+        with begun(request, plan.start) as session:
+            yield session
+        return
+    with RunLock(planned.path):
+        session = go_on(
+            planned.path,
+            None if isinstance(request.env, str) else request.env,
+            request.network,
+            allow_import=True,  # it was allowed when the sweep was asked for
+            quiet=quiet,
+            parts=own_parts_in(planned.algorithm),
+            wrappers=request.wrappers,
+        )
+        yield replace(session, on_point=request.on_point)
+
+
+def _trained(
+    sessions: list[Session], made: Made, progress: Progress, helper: ThreadPoolExecutor
+) -> list[Member]:
+    experiment, choice = sessions[0].experiment, sessions[0].trainer.choice
+    prepare = _nothing
+    if made.evaluations is None:
+        made.evaluations = Evaluations(
+            choice, experiment.all_seeds, experiment.episodes, progress.say
+        )
+        prepare = _preparing(made.evaluations, helper)
+    sessions = [replace(session, evaluations=made.evaluations) for session in sessions]
+    made.trainer = trainer_together(sessions, made.trainer)
+    return train_together(sessions, made.trainer, progress, prepare)
+
+
+def _nothing(state: TrainState) -> None:
+    pass
+
+
+def _preparing(
+    evaluations: Evaluations, helper: ThreadPoolExecutor
+) -> Callable[[TrainState], None]:
+    """What only the end needs is made ready by a thread while training leaves it a core."""
+
+    def prepare(state: TrainState) -> None:
+        evaluations.prepare(state.learners.actor, helper)
+        helper.submit(import_module, "uphill.views.plots")
+
+    return prepare
+
+
+def _finished(
+    members: Sequence[Member], settings: Sequence[Planned], made: Made, progress: Progress
+) -> Iterator[Fault]:
+    """Evaluate each run; those that failed, and why."""
+    assert made.evaluations is not None
+    with progress.doing("evaluating"):
+        for member, planned in zip(members, settings, strict=True):
+            if fault := member.fault or _evaluated(member, made.evaluations):
+                member.session.sinks.finish(None)
+                yield planned, fault
+
+
+def _evaluated(member: Member, evaluations: Evaluations) -> str:
+    """Write the evaluation of a run; what failed, if something did."""
+    session = member.session
+    try:
+        evaluation = report(evaluations.final(member.state.learners.actor))
+        write_evaluation(session.keeper.folder, evaluation)
+    except UphillError as error:
+        return str(error)
+    session.sinks.finish(evaluation)
+    return ""

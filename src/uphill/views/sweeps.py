@@ -1,0 +1,129 @@
+"""A sweep as numbers: what each setting came to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any, Literal
+
+import numpy as np
+
+from uphill.errors import UphillError
+from uphill.runs.checkpoint import read_manifest
+from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE
+from uphill.runs.milestones import SOLVED
+from uphill.runs.saved import SavedRun
+from uphill.runs.sweeps import SavedSweep, SweptRun
+from uphill.views.labels import setting_names, setting_shown
+from uphill.words import INTERVAL, number, short
+
+State = Literal["waiting", "training", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one setting came to; returns are those of the final policies' most probable actions."""
+
+    run: str
+    """its run directory, in the sweep's folder"""
+    setting: dict[str, Any]
+    state: State
+    steps: int = 0
+    """of each seed"""
+    iqm: float | None = None
+    """interquartile mean over seeds"""
+    ci95: tuple[float, float] | None = None
+    worst: float | None = None
+    """the seed with the lowest mean return"""
+    per_seed: tuple[float, ...] = ()
+    threshold: float | None = None
+    solved: int | None = None
+    """seeds whose last 100 training episodes reached the threshold; None where there is none"""
+    steps_to_solve: int | None = None
+    """transitions until then: the median over all seeds, None where half of them did not"""
+    diverged: int = 0
+    """seeds whose weights grew beyond all use"""
+    stopped: int = 0
+    """seeds that stopped, since a number was not finite"""
+    fault: str = ""
+    """what ended it before its steps were done"""
+
+    @property
+    def is_known(self) -> bool:
+        return self.iqm is not None
+
+
+def rows_of(sweep: SavedSweep) -> list[Row]:
+    """A row for each setting, in the order of the grid."""
+    faults = sweep.faults
+    return [_row(sweep, run, faults.get(run.folder, "")) for run in sweep.runs]
+
+
+def _row(sweep: SavedSweep, run: SweptRun, fault: str) -> Row:
+    path = sweep.run_path(run)
+    state: State = "failed" if fault else "waiting"
+    row = Row(run.folder, run.setting, state, fault=fault)
+    if not (path / EXPERIMENT_FILE).exists() or not (path / "checkpoint" / "latest.json").exists():
+        return row
+    try:
+        return _of_run(SavedRun(path), row)
+    except UphillError as error:
+        return replace(row, state="failed", fault=str(error))
+
+
+def _of_run(run: SavedRun, row: Row) -> Row:
+    facts = read_manifest(run.path / "checkpoint", "latest", run.experiment.seeds).facts
+    evaluation = run.evaluation if (run.path / EVALUATION_FILE).exists() else None
+    known: dict[str, Any] = {"state": row.state if row.fault else "training"}
+    if evaluation is not None and not row.fault:
+        result = evaluation["deterministic"]
+        known = {
+            "state": "done",
+            "iqm": result["iqm"],
+            "ci95": tuple(result["ci95"]),
+            "worst": min(result["per_seed"]),
+            "per_seed": tuple(result["per_seed"]),
+        }
+    if facts.reward_threshold is not None:
+        when = [m.steps for m in facts.milestones if m.name == SOLVED]
+        never = [np.inf] * (run.experiment.seeds - len(when))
+        middle = median([*when, *never])
+        known |= {
+            "threshold": facts.reward_threshold,
+            "solved": len(when),
+            "steps_to_solve": None if middle == np.inf else int(middle),
+        }
+    return replace(
+        row,
+        steps=facts.steps_done,
+        diverged=sum(x is not None for x in facts.diverged),
+        stopped=sum(x is not None for x in facts.not_finite),
+        **known,
+    )
+
+
+def ranked(rows: Sequence[Row]) -> list[Row]:
+    """The rows, those that ended highest first; those that are not known yet come last."""
+    return sorted(rows, key=lambda row: np.inf if row.iqm is None else -row.iqm)
+
+
+def table_of(rows: Sequence[Row]) -> list[list[str]]:
+    """The cells of a table, its heads first."""
+    paths = list(dict.fromkeys(path for row in rows for path in row.setting))
+    names = setting_names(paths)
+    threshold = next((row.threshold for row in rows if row.threshold is not None), None)
+    heads = [*(names[path] for path in paths), "IQM", INTERVAL, "worst seed"]
+    heads += [] if threshold is None else [f"steps to {number(threshold)}", "solved"]
+    table = [heads]
+    for row in rows:
+        cells = [setting_shown(row.setting[path]) for path in paths]
+        if row.iqm is not None and row.ci95 is not None and row.worst is not None:
+            low, high = map(number, row.ci95)
+            cells += [number(row.iqm), f"{low} to {high}", number(row.worst)]
+        else:
+            cells += [row.state, "", ""]
+        if threshold is not None:
+            steps = row.steps_to_solve
+            cells += ["–" if steps is None else short(steps, " ")]
+            cells += ["–" if row.solved is None else f"{row.solved} of {len(row.per_seed)}"]
+        table.append(cells)
+    return table

@@ -1,0 +1,147 @@
+"""Sweeps: what each setting learns, what is written, and how they go on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import uphill
+from command_line import SMALL, run_cli
+from small_runs import rows_of, small_ppo, tensors_of, train_small
+from uphill.errors import UphillError
+from uphill.runs.experiment import read_experiment
+from uphill.runs.sweeps import SavedSweep
+from uphill.sessions.interrupts import Interrupted
+from uphill.studies.sweeps.sweep import Sweep
+from uphill.training.trainer import Trainer
+from uphill.views.report.page import sweep_page
+from uphill.views.report.shelf import Shelf
+from uphill.views.sweeps import ranked, table_of
+from uphill.views.sweeps import rows_of as rows_of_sweep
+
+GRID = {"optimizer.learning_rate": [1e-2, 1e38], "estimator.gamma": [0.9, 0.99]}
+ASKED: dict[str, Any] = {"seeds": 3, "steps": 200, "episodes": 4, "quiet": True}
+
+
+def sweep_into(out: Path, **changes: Any) -> Sweep:
+    given: dict[str, Any] = {"grid": GRID, **ASKED, **changes}
+    return uphill.sweep("CartPole-v1", small_ppo(), out=out, **given)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    """A sweep that was interrupted, and went on; two of its settings can't but fail."""
+    out, advance, calls = tmp_path_factory.mktemp("sweeps") / "sweep", Trainer.advance, []
+
+    def interrupted(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return advance(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "advance", interrupted)
+        with pytest.raises(Interrupted, match=r"Go on with: the same uphill\.sweep"):
+            sweep_into(out)
+    states = {row.state for row in rows_of_sweep(SavedSweep(out))}
+    assert "training" in states
+    assert "done" not in states
+    return sweep_into(out)
+
+
+@pytest.mark.bits
+def test_each_setting_learns_what_it_would_alone(done: Sweep, tmp_path: Path) -> None:
+    run = done.runs[1]
+    alone = train_small(tmp_path / "alone", run.experiment.composition, seeds=3, steps=200)
+    for ours, theirs in zip(rows_of(run.path), rows_of(alone.path), strict=True):
+        measured = [(x.pop("gradient/snr"), x.pop("policy/kl")) for x in (ours, theirs)]
+        assert ours == theirs  # to the bit; what a program of its own measures to the last digits
+        numbers = [[float(x or "nan") for x in each] for each in measured]
+        np.testing.assert_allclose(*numbers, rtol=1e-4)
+    for name in ("latest", "best"):
+        ours, theirs = tensors_of(run.path, name), tensors_of(alone.path, name)
+        assert ours.keys() == theirs.keys()
+        for tensor, values in theirs.items():
+            np.testing.assert_array_equal(ours[tensor], values, err_msg=tensor)
+    assert run.evaluation == alone.evaluation
+    assert [vars(m) | {"seconds": 0} for m in run.milestones] == [
+        vars(m) | {"seconds": 0} for m in alone.milestones
+    ]
+    differ = {"command"}
+    ours, theirs = vars(read_experiment(run.path)), vars(read_experiment(alone.path))
+    assert {name for name in ours if repr(ours[name]) != repr(theirs[name])} <= differ
+
+
+def test_one_that_fails_is_told_and_the_others_go_on(done: Sweep) -> None:
+    assert [row.state for row in done.rows] == ["done", "done", "failed", "failed"]
+    assert "is not finite" in done.rows[2].fault
+    assert "Lower the optimizer's learning_rate" in done.rows[2].fault
+    best = ranked(done.rows)[0]
+    assert best.state == "done"
+    heads, first, *_, last = table_of(ranked(done.rows))
+    assert heads[:3] == ["learning-rate", "gamma", "IQM"]
+    assert heads[-3:] == ["worst seed", "steps to 475", "solved"]
+    assert first[0] == "0.01"
+    assert last[:3] == ["1e+38", last[1], "failed"]
+    assert done.table[0]["worst"] == min(done.table[0]["per_seed"])
+
+
+def test_it_has_a_picture_and_a_page_also_while_it_is_watched(done: Sweep) -> None:
+    assert done.picture.read_bytes().startswith(b"\x89PNG")
+    html = sweep_page(SavedSweep(done.path)).html
+    assert "4 settings swept" in html
+    assert "data:image/png;base64," in html
+    assert "1e+38" in html
+    assert "failed" in html
+    shelf = Shelf(done.path.parent)
+    assert f"/sweep?name={done.path.name}" in shelf.index().html
+    page = shelf.sweep(done.path.name)
+    assert page is not None
+    assert f"/report?run={done.path.name}%2F" in page.html
+    assert shelf.sweep("nothing") is None
+    shelf.close()
+
+
+def test_what_is_done_is_not_trained_again(done: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trainer, "advance", None)
+    assert sweep_into(done.path).table == done.table
+
+
+def test_the_folder_of_another_sweep_is_refused(done: Sweep, tmp_path: Path) -> None:
+    with pytest.raises(UphillError, match="is of a sweep with another steps"):
+        sweep_into(done.path, steps=300)
+    with pytest.raises(UphillError, match="with another grid: give what was given then, or choo"):
+        sweep_into(done.path, grid={"estimator.gamma": [0.5, 0.9]})
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UphillError, match="exists already, and is no folder of a sweep"):
+        sweep_into(tmp_path)
+
+
+def test_what_does_not_fit_the_environment_is_told_before_anything_is_trained(
+    tmp_path: Path,
+) -> None:
+    grid = {"policy.distribution": ["gaussian", "beta"], "entropy": [0, 0.1]}
+    with pytest.raises(
+        UphillError, match=r"beta, entropy 0 can't be: the policy's distribution is"
+    ):
+        sweep_into(tmp_path / "sweep", grid=grid)
+    with pytest.raises(UphillError, match="beta can't be"):  # what is asked for may be mended
+        sweep_into(tmp_path / "sweep", grid={"policy.distribution": ["gaussian", "beta"]})
+
+
+def test_settings_train_one_after_another_elsewhere_and_from_the_command_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "sweep"
+    words = ["sweep", "CartPole-v1", *SMALL, "--backend", "gymnasium", "--seeds", 1, "--quiet"]
+    words += ["--grid", "entropy=0,0.1", "--out", out, "--json"]
+    assert run_cli(*words) == 0
+    result = json.loads(capfd.readouterr().out)
+    assert (result["sweep"], result["picture"]) == (str(out), str(out / "sweep.png"))
+    assert [row["run"] for row in result["settings"]] == ["entropy=0", "entropy=0.1"]
+    assert [row["setting"] for row in result["settings"]] == [{"entropy": 0}, {"entropy": 0.1}]
+    assert all(row["state"] == "done" and row["iqm"] > 0 for row in result["settings"])
+    assert run_cli("report", out) == 0
+    assert (out / "report.html").exists()
