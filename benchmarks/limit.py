@@ -45,7 +45,7 @@ def _update(algorithm: eqx.Module, size: int) -> Callable[[], None]:
     trainer = Trainer("CartPole-v1", algorithm, (0,), 2**32 - 1)
     state = trainer.start()
     chunk = trainer._way.advance(state.learners, state.lanes, 1)
-    learner, trajectory = take(jax.device_get(chunk.before), 0)
+    learner, trajectory = take(jax.device_get(chunk.befores[-1]), 0)
     batch = jax.jit(lambda a, t: make_batch(algorithm, a, t)[0])(learner, trajectory)
     assert batch.mask.size == algorithm.num_minibatches * size
     run = jax.jit(lambda a, t, b, key: ascend(algorithm, a, t, b, key))
