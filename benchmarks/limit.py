@@ -3,7 +3,6 @@
 import statistics
 from collections.abc import Callable
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -12,7 +11,7 @@ from benchmarks.timing import seconds
 from uphill.learning.advantages import make_batch
 from uphill.learning.learner import take
 from uphill.learning.update import ascend
-from uphill.parts import Steps
+from uphill.parts import Algorithm, Steps
 from uphill.parts.algorithms import ppo
 from uphill.training.trainer import Trainer
 from uphill.trajectory import Array
@@ -27,7 +26,8 @@ def limit(rounds: int = 9) -> None:
         algorithm = ppo(sampling=Steps(8, size // 2))  # 4 × 4 minibatches of this size
         update, num_flops = _update(algorithm, size), _flops(algorithm, size)
         product = _products(size)
-        update(), product()
+        update()
+        product()
         shares, rates = [], []
         for _ in range(rounds):
             rates.append(PRODUCTS * 2 * size * WIDTH * WIDTH / seconds(product))
@@ -40,7 +40,7 @@ def limit(rounds: int = 9) -> None:
         )
 
 
-def _update(algorithm: eqx.Module, size: int) -> Callable[[], None]:
+def _update(algorithm: Algorithm, size: int) -> Callable[[], None]:
     """All epochs over one batch, shuffles and optimiser included."""
     trainer = Trainer("CartPole-v1", algorithm, (0,), 2**32 - 1)
     state = trainer.start()
@@ -52,7 +52,7 @@ def _update(algorithm: eqx.Module, size: int) -> Callable[[], None]:
     return lambda: jax.block_until_ready(run(learner, trajectory, batch, jax.random.key(0)))
 
 
-def _flops(algorithm: eqx.Module, size: int) -> int:
+def _flops(algorithm: Algorithm, size: int) -> int:
     """Of the matrix products of actor and critic, forwards and backwards: three for each layer but
     the first, whose input needs no gradient."""
     steps = algorithm.num_epochs * algorithm.num_minibatches

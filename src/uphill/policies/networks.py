@@ -48,7 +48,7 @@ def over_columns(
 
     Weights then multiply from the left, which CPUs do in two thirds of the time.
     """
-    y = layer(x.reshape(-1, x.shape[-1]).T)
+    y = layer(jnp.asarray(x).reshape(-1, x.shape[-1]).T)
     return y.T.reshape(*x.shape[:-1], y.shape[0])
 
 
@@ -59,7 +59,7 @@ def affine(
     return over_columns(lambda columns: _affine(layer, columns), x)
 
 
-def _affine(layer: eqx.nn.Linear, x: Float[Array, "inputs B"]) -> Float[Array, "outputs B"]:
+def _affine(layer: eqx.nn.Linear, x: Float[jax.Array, "inputs B"]) -> Float[jax.Array, "outputs B"]:
     assert layer.bias is not None
     return layer.weight @ x + layer.bias[:, None]
 
@@ -79,7 +79,7 @@ class MLP(eqx.Module):
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
         return over_columns(self._hidden, x) if self.layers else x
 
-    def _hidden(self, x: Float[Array, "inputs B"]) -> Float[Array, "outputs B"]:
+    def _hidden(self, x: Float[jax.Array, "inputs B"]) -> Float[jax.Array, "outputs B"]:
         for layer in self.layers:
             x = ACTIVATIONS[self.activation](_affine(layer, x))
         return x
