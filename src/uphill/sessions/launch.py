@@ -88,7 +88,7 @@ def begun(request: Request, start: Preset | None = None) -> Iterator[Session]:
     Raises:
         UphillError: for anything about the request or the environment that can be mended.
     """
-    folder, experiment, trainer, state, progress = _planned(request, start)
+    folder, experiment, trainer, state, progress = planned(request, start)
     make_run_folder(folder, may_exist=True)
     with RunLock(folder, is_new=True):
         # Asked again: another process may have begun here while this one compiled.
@@ -113,10 +113,15 @@ def fresh_session(
     return replace(session, on_point=on_point)
 
 
-def _planned(
-    request: Request, start: Preset | None
+def planned(
+    request: Request, start: Preset | None, is_elsewhere: bool = False
 ) -> tuple[Place, Experiment, Trainer, TrainState, Progress]:
-    """Where it will be written, what is to be done, with what, from where; and who tells of it."""
+    """Where it will be written, what is to be done, with what, from where; and who tells of it. Of
+    seeds that will be trained elsewhere, one is made to see that all fits.
+
+    Raises:
+        UphillError: for anything about the request or the environment that can be mended.
+    """
     env, network = request.env, request.network
     name = name_of(env)
     check_callable(request.on_point)
@@ -126,7 +131,9 @@ def _planned(
     chosen, settings = chosen_for(request, name, start)
     use_threads(decode(int | None, encode(request.threads), "threads"))
     # Before anything is made: a wrong number or a folder that exists should not cost a wait.
-    folder = free_folder(request.out, name, chosen.algo, request.seed, may_be_unbegun=True)
+    folder = free_folder(
+        request.out, name, chosen.algo, request.seed, may_be_unbegun=not is_elsewhere
+    )
     source = None if request.init_from is None else as_path(request.init_from, "init_from")
     choice, bound = environment_for(request, chosen.algorithm)
     experiment = experiment_for(request, chosen, settings, choice)
@@ -140,7 +147,8 @@ def _planned(
         progress.say(bound)
     use_compile_cache()
     encoding = None if source is None else encoding_in(source)
-    trainer = trainer_of(choice, experiment, network, encoding=encoding)
+    here = replace(experiment, seeds=1) if is_elsewhere else experiment
+    trainer = trainer_of(choice, here, network, encoding=encoding)
     experiment = replace(experiment, settings=settings + _of_images(experiment, trainer.encoding))
     progress.say(f"Settings: {experiment.settings}.")
     state = trainer.start()

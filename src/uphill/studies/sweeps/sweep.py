@@ -1,7 +1,5 @@
 """A sweep from its start to its end: settings are trained, compared and drawn."""
 
-import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -33,7 +31,7 @@ from uphill.studies.sweeps.together import Fault, Programs, Todo, session_for, t
 from uphill.training.process import use_cores
 from uphill.views.labels import setting_of
 from uphill.views.sweeps import Row, rows_of
-from uphill.words import count, is_typed
+from uphill.words import again, count
 
 
 @dataclass(frozen=True)
@@ -187,8 +185,5 @@ def _result(plan: Plan) -> Sweep:
 
 def going_on(request: StudyRequest, folder: Path, name: str) -> str:
     """How to go on with a study of that name, after Ctrl-C."""
-    again = f"the same uphill.{name}(…, out={str(folder)!r})"
-    if is_typed():
-        out = [] if request.out is not None else ["--out", str(folder)]
-        again = f"uphill {shlex.join([*sys.argv[1:], *out])}"
-    return f"What was trained is saved. Go on with: {again}"
+    how = again(name, folder, request.out is not None)
+    return f"What was trained is saved. Go on with: {how}"
