@@ -20,7 +20,10 @@ from uphill.words import option
 PATIENCE = 5.0
 """Seconds that an address has to answer in. Ray itself waits two minutes, and ends the process."""
 _ADDRESS = re.compile(r"(ray://)?(?P<host>[^\s/:]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "error"}
+_WRONG_TOKEN = "InvalidAuthToken"
+_FEW_TRIES = {"RAY_NUM_REDIS_GET_RETRIES": "5"}
+"""One a second, at a cluster that answers, but does not let this process in; else it is 20."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,13 @@ def connected(address: str, log: Path) -> Iterator[Cluster]:
     """
     if importlib.util.find_spec("ray") is None:
         raise UphillError(f"{option('ray', address)} needs Ray: pip install 'uphill[ray]'.")
-    for name, value in _QUIET.items():
+    variables = _QUIET if address == "local" else _QUIET | _FEW_TRIES
+    for name, value in variables.items():
         os.environ.setdefault(name, value)
     import ray  # heavy, and an extra
 
     is_ours = not ray.is_initialized()
-    with log.open("a") as file, redirect_stdout(file):
+    with log.open("a+") as file, redirect_stdout(file):
         if is_ours:
             _begin(ray, address, file)
         try:
@@ -81,12 +85,24 @@ def _begin(ray: Any, address: str, log: IO[str]) -> None:
         given |= {"num_cpus": usable_cores(), "include_dashboard": False}
     else:
         _check_answers(_running_here() if address == "auto" else address)
+    before = log.tell()
     try:
         with _errors_to(log):
             ray.init(address, **given)
     except (Exception, SystemExit) as error:
+        if _WRONG_TOKEN in _new_in(log, before):
+            raise UphillError(
+                f"The Ray cluster at {address} asks for its token: set RAY_AUTH_MODE=token, with "
+                "the token where Ray looks for it (docs/clusters.md)."
+            ) from error
         why = str(error).strip().split("\n")[0] or type(error).__name__
-        raise UphillError(f"{_no_cluster(address, why)}") from error
+        raise UphillError(_no_cluster(address, why)) from error
+
+
+def _new_in(log: IO[str], before: int) -> str:
+    log.flush()
+    log.seek(before)
+    return log.read()
 
 
 def _running_here() -> str:
@@ -116,10 +132,22 @@ def _check_answers(address: str) -> None:
         )
     try:
         place = (found["host"].strip("[]"), int(found["port"]))
-        socket.create_connection(place, timeout=PATIENCE).close()
+        with socket.create_connection(place, timeout=PATIENCE) as connection:
+            is_one = _speaks_grpc(connection)
     except OSError as error:
-        why = error.strerror or str(error) or "no answer"
+        why = error.strerror or str(error)
         raise UphillError(_no_cluster(address, why)) from error
+    if not is_one:
+        raise UphillError(_no_cluster(address, "what listens there is none"))
+
+
+def _speaks_grpc(connection: socket.socket) -> bool:
+    """Whether the other side greets as Ray's does, in HTTP/2; with certificates, nobody knows."""
+    if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
+        return True
+    settings = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # a frame that holds none
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings)
+    return connection.recv(len(settings))[3:4] == settings[3:4]
 
 
 def _no_cluster(address: str, why: str) -> str:

@@ -109,7 +109,7 @@ class Dispatch:
                 lost = count(sent.losses + 1, "time")
                 self._fail(name, f"its process was lost {lost} ({_first_line(error)})")
                 return
-            self._progress.say(f"{_begun(name)} lost their process: they go on elsewhere.")
+            self._progress.say(f"{_begun(name)}: the process was lost, and another one goes on.")
             self._send(sent.job, sent.attempt.number + 1, sent.losses + 1)
         else:
             if outcome.parcel is not None:

@@ -62,6 +62,9 @@ def train_on_cluster(request: Request, start: Preset | None = None) -> Place:
         except KeyboardInterrupt:
             how = again("train", folder, request.out is not None)
             raise Interrupted(f"What was trained is saved. Go on with: {how}") from None
+        finally:
+            if not (aside / SPLIT_FILE).exists():  # nothing was sent anywhere
+                shutil.rmtree(aside, ignore_errors=True)
         with progress.doing("merging"):
             _merge(jobs, experiment, trainer, aside, folder)
         shutil.rmtree(aside, ignore_errors=True)
@@ -84,7 +87,7 @@ def _check(request: Request) -> None:
         value = getattr(request, name)
         if value:
             shown = option(name, None if name == "on_point" else value)
-            raise UphillError(f"{shown} {why}: leave it out, or {option('ray', request.ray)}.")
+            raise UphillError(f"{shown} {why}: leave it out, or train without {option('ray')}.")
 
 
 def _trained(
