@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
@@ -53,8 +54,7 @@ def connected(address: str, log: Path) -> Iterator[Cluster]:
     variables = _QUIET if address == "local" else _QUIET | _FEW_TRIES
     for name, value in variables.items():
         os.environ.setdefault(name, value)
-    import ray  # heavy, and an extra
-
+    ray: Any = import_module("ray")  # heavy, and an extra
     is_ours = not ray.is_initialized()
     with log.open("a+") as file, redirect_stdout(file):
         if is_ours:
@@ -84,7 +84,7 @@ def _begin(ray: Any, address: str, log: IO[str]) -> None:
     if address == "local":
         given |= {"num_cpus": usable_cores(), "include_dashboard": False}
     else:
-        _check_answers(_running_here() if address == "auto" else address)
+        _check_answers(address)
     before = log.tell()
     try:
         with _errors_to(log):
@@ -106,25 +106,22 @@ def _new_in(log: IO[str], before: int) -> str:
 
 
 def _running_here() -> str:
-    """The address of the cluster that this machine is part of.
-
-    Raises:
-        UphillError: if there is none.
-    """
-    found = os.environ.get("RAY_ADDRESS", "")
-    if not found:
-        try:
-            found = (Path(tempfile.gettempdir()) / "ray/ray_current_cluster").read_text().strip()
-        except OSError:
-            raise UphillError(_no_cluster("auto", "none runs on this machine")) from None
-    return found
+    """The address of the cluster that this machine is part of, where Ray keeps it."""
+    if here := os.environ.get("RAY_ADDRESS"):
+        return here
+    try:
+        return (Path(tempfile.gettempdir()) / "ray/ray_current_cluster").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _check_answers(address: str) -> None:
     """Raises:
     UphillError: if nobody listens there.
     """
-    found = _ADDRESS.fullmatch(address)
+    found = _ADDRESS.fullmatch(_running_here() if address == "auto" else address)
+    if found is None and address == "auto":
+        return  # Ray knows whether it runs at all
     if found is None or not 0 < int(found["port"]) < 2**16:
         raise UphillError(
             f"ray is {address!r}: use local for this machine alone, auto for the cluster that it "

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
+
 from uphill.clusters.connection import Cluster
 from uphill.clusters.jobs import Attempt, Job, Outcome, attempted
 from uphill.clusters.post import Post
@@ -57,9 +59,7 @@ class Dispatch:
             KeyboardInterrupt: on Ctrl-C, after what they have was saved.
         """
         self._post = self._ray.remote(num_cpus=0)(Post).remote()
-        self._task = self._ray.remote(
-            num_cpus=1, max_calls=1, max_retries=0, runtime_env={"env_vars": _environment()}
-        )(attempted)
+        self._task = self._task_of_one()
         with Interrupts() as interrupts, self._progress.rows(self._rows):
             for job in jobs:
                 self._send(job)
@@ -71,9 +71,13 @@ class Dispatch:
                 raise
         return self._faults
 
-    def _send(self, job: Job, number: int = 0, losses: int = 0) -> None:
-        from ray import cloudpickle  # an extra, which is installed if we came here
+    def _task_of_one(self) -> Any:
+        """What does a job: in a process that begins with it, since JAX starts only once."""
+        environment = {"env_vars": _environment()}
+        given = {"num_cpus": 1, "max_calls": 1, "max_retries": 0, "runtime_env": environment}
+        return self._ray.remote(**given)(attempted)
 
+    def _send(self, job: Job, number: int = 0, losses: int = 0) -> None:
         work = cloudpickle.dumps(job.work)
         parcel = parcel_of(self._folder, job)
         attempt = Attempt(job.name, number, work, parcel, installed_versions(), self._every)
@@ -82,7 +86,10 @@ class Dispatch:
 
     def _look(self) -> None:
         """Take in what has come."""
-        ended, _ = self._ray.wait([*self._sent], num_returns=1, timeout=_GLANCE)
+        refs = [*self._sent]
+        ended, _ = self._ray.wait(refs, num_returns=1, timeout=_GLANCE)
+        if ended:  # and all others that have ended by now
+            ended, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0)
         self._take_news()
         for ref in ended:
             self._take(ref)
@@ -139,7 +146,7 @@ class Dispatch:
                     self._keep(self._sent[ref].job, outcome.parcel)
 
     def _keep(self, job: Job, parcel: bytes) -> None:
-        write_file(_place(self._folder, job), parcel)
+        write_file(place_of(self._folder, job), parcel)
 
     def _rows(self) -> Iterator[str]:
         """A row for each job that is under way, and the rest as a number."""
@@ -158,12 +165,13 @@ class Dispatch:
 def parcel_of(folder: Path, job: Job) -> bytes | None:
     """What a job sent home last, if it did."""
     try:
-        return _place(folder, job).read_bytes()
+        return place_of(folder, job).read_bytes()
     except FileNotFoundError:
         return None
 
 
-def _place(folder: Path, job: Job) -> Path:
+def place_of(folder: Path, job: Job) -> Path:
+    """Where that is kept."""
     return folder / f"{job.file}.zip"
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import cloudpickle
+
 from uphill.clusters.parcels import packed, unpack
 from uphill.errors import UphillError
 from uphill.runs.experiment import installed_versions
@@ -69,8 +71,6 @@ def attempted(attempt: Attempt, post: Any) -> Outcome:
     host = socket.gethostname()
     if fault := _differences(attempt.versions, host):
         return Outcome(host, fault=fault)
-    from ray import cloudpickle  # here it is installed
-
     fault, is_cut = "", False
     with TemporaryDirectory(prefix="uphill-", ignore_cleanup_errors=True) as place:
         folder = Path(place)

@@ -4,7 +4,7 @@ import io
 import json
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from uphill.errors import UphillError
@@ -13,16 +13,16 @@ _TRIES = 20
 _LEFT_OUT = ("lock",)
 
 
-def packed(folder: Path) -> bytes:
-    """All files of a folder. A training may be writing in it: then it is packed again, until each
-    checkpoint is there with its tensors.
+def packed(folder: Path, among: Collection[str] | None = None) -> bytes:
+    """All files of a folder, or of those folders in it that are `among` these. A training may be
+    writing in it: then it is packed again, until each checkpoint is there with its tensors.
 
     Raises:
         UphillError: if that does not come about.
     """
     for _ in range(_TRIES):
         try:
-            found = {name: (folder / name).read_bytes() for name in _names(folder)}
+            found = {name: (folder / name).read_bytes() for name in _names(folder, among)}
         except FileNotFoundError:
             found = None
         if found is not None and _is_whole(found):
@@ -31,11 +31,12 @@ def packed(folder: Path) -> bytes:
     raise UphillError(f"{folder} can't be packed: its checkpoint does not name files that it has.")
 
 
-def _names(folder: Path) -> list[str]:
+def _names(folder: Path, among: Collection[str] | None) -> list[str]:
     """Its files, in the order in which they are to be read: a checkpoint may be older than what it
     goes by (the best learners, metrics.csv), as after a crash, and never newer."""
     paths = (path for path in folder.rglob("*") if path.is_file())
     names = [path.relative_to(folder).as_posix() for path in paths]
+    names = [x for x in names if among is None or x.split("/")[0] in among]
     kept = [x for x in names if not x.endswith(".tmp") and Path(x).name not in _LEFT_OUT]
 
     def place(name: str) -> tuple[int, bool]:

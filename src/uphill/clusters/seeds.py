@@ -16,12 +16,12 @@ from uphill.clusters.dispatch import Dispatch, parcel_of
 from uphill.clusters.jobs import Job
 from uphill.clusters.parcels import names_in, unpack
 from uphill.errors import UphillError
-from uphill.learning.learner import make_learner, stack
+from uphill.policies.own_network import NetworkFactory
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.experiment import Experiment, write_experiment
-from uphill.runs.files import named_leaves, not_written, read_json, write_file
+from uphill.runs.files import not_written, read_json, write_file
 from uphill.runs.lock import RunLock
-from uphill.runs.merged import Tensors, merge
+from uphill.runs.merged import merge
 from uphill.runs.own_parts import OwnParts, own_parts_in
 from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun, write_evaluation
@@ -32,7 +32,6 @@ from uphill.sessions.launch import Request, make_run_folder, planned
 from uphill.sessions.presets import Preset
 from uphill.sessions.resume import begun_or_resumed
 from uphill.training.evaluate import evaluate_actors, report
-from uphill.training.trainer import Trainer
 from uphill.words import again, count, option
 
 SPLIT_FILE = "split.json"
@@ -66,7 +65,7 @@ def train_on_cluster(request: Request, start: Preset | None = None) -> Place:
             if not (aside / SPLIT_FILE).exists():  # nothing was sent anywhere
                 shutil.rmtree(aside, ignore_errors=True)
         with progress.doing("merging"):
-            _merge(jobs, experiment, trainer, aside, folder)
+            _merge(jobs, experiment, request.network, aside, folder)
         shutil.rmtree(aside, ignore_errors=True)
     return folder
 
@@ -178,7 +177,7 @@ def train_part(request: Request, elsewhere: int, folder: Path) -> None:
                 session.run()
         except UphillError:
             # Seeds whose numbers are not finite stop, and others go on elsewhere.
-            if is_unbegun(run) or not _has_stopped(run):
+            if not (run / "checkpoint/latest.json").exists() or not _has_stopped(run):
                 raise
     saved = SavedRun(
         run,
@@ -212,7 +211,11 @@ def _has_stopped(run: Path) -> bool:
 
 
 def _merge(
-    jobs: Sequence[Job], experiment: Experiment, trainer: Trainer, aside: Path, folder: Path
+    jobs: Sequence[Job],
+    experiment: Experiment,
+    network: NetworkFactory | None,
+    aside: Path,
+    folder: Path,
 ) -> None:
     """Make one run directory of what all jobs sent, and put it in its place in one step.
 
@@ -230,19 +233,9 @@ def _merge(
             unpack(parcel, place / job.file)
         paths = [place / job.file / _RUN for job in jobs]
         own = OwnParts(own_parts_in(experiment.algorithm))
-        merge(paths, experiment, partial(_untrained, experiment, trainer), whole, own)
+        merge(paths, experiment, whole, network, own)
         returns = [np.load(place / job.file / _RETURNS) for job in jobs]
         write_evaluation(whole, report(np.concatenate(returns, axis=1)))
         whole.rename(folder)
     except OSError as error:
         raise not_written(folder, error) from error
-
-
-def _untrained(experiment: Experiment, trainer: Trainer) -> Tensors:
-    """The policies of all seeds before training."""
-    kinds = (trainer.encoding, trainer.action_kind)
-    learners = [
-        make_learner(experiment.composition, *kinds, seed, trainer.network)
-        for seed in experiment.all_seeds
-    ]
-    return {f"untrained.{name}": np.asarray(x) for name, x in named_leaves(stack(learners).actor)}

@@ -7,7 +7,7 @@ the parts ran side by side, so what the merged run has taken is what the slowest
 import csv
 import io
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from uphill.errors import UphillError
+from uphill.learning.learner import make_learner, stack
+from uphill.policies.own_network import NetworkFactory
 from uphill.runs.checkpoint import (
     Manifest,
     Standing,
@@ -25,12 +27,12 @@ from uphill.runs.checkpoint import (
     write_checkpoint,
 )
 from uphill.runs.experiment import Experiment, read_experiment, write_experiment
-from uphill.runs.files import METRICS_FILE, make_inner, write_file
+from uphill.runs.files import METRICS_FILE, make_inner, named_leaves, write_file
 from uphill.runs.kept_policies import copy_policy, write_milestones
 from uphill.runs.metrics import MetricsFile
 from uphill.runs.milestones import AT_FIRST, UNTRAINED, Milestone
 from uphill.runs.not_finite import FOLDER as NOT_FINITE
-from uphill.runs.own_parts import OwnParts
+from uphill.runs.own_parts import NOTHING_OWN, OwnParts
 
 Row = dict[str, str]
 Tensors = dict[str, np.ndarray]
@@ -69,13 +71,12 @@ class Part:
 def merge(
     paths: Sequence[Path],
     experiment: Experiment,
-    untrained: Callable[[], Tensors],
     out: Path,
-    own: OwnParts,
+    network: NetworkFactory | None = None,
+    own: OwnParts = NOTHING_OWN,
 ) -> None:
     """Write the run directory of all parts, in the order of their seeds, into the folder `out`: all
-    but its evaluation. `untrained` makes the policies of all seeds before training, as a checkpoint
-    has them.
+    but its evaluation. `network` and the parts that are the user's `own` are those of training.
 
     Raises:
         UphillError: if a part is damaged, or was trained in other spaces than the first.
@@ -94,8 +95,10 @@ def merge(
     latest = _joined([part.latest.facts for part in parts])
     latest = replace(latest, milestones=milestones, metrics_offset=metrics.offset)
     folder = out / "checkpoint"
-    write_checkpoint(folder, "best", _tensors(parts, [x.best for x in parts], untrained), best)
-    tensors = _tensors(parts, [x.latest for x in parts], untrained)
+    write_checkpoint(folder, "best", _tensors([(x, x.best) for x in parts]), best)
+    tensors = _tensors([(x, x.latest) for x in parts])
+    if any(name.startswith(_UNTRAINED) for name in tensors):
+        tensors |= _untrained(experiment, latest, network)
     write_checkpoint(folder, "latest", tensors, latest)
     _copy_batches(parts, out)
 
@@ -160,16 +163,21 @@ def _times(last: Sequence[Sequence[Row]]) -> Row:
 # --- what the checkpoints hold -------------------------------------------------------------------
 
 
-def _tensors(
-    parts: Sequence[Part], manifests: Sequence[Manifest], untrained: Callable[[], Tensors]
-) -> Tensors:
-    """Seed after seed. The untrained policies of all are kept while one seed has still to show how
-    it played with its own."""
-    each = [part.tensors(manifest) for part, manifest in zip(parts, manifests, strict=True)]
-    names = {name for tensors in each for name in tensors}
-    kept = [name for name in each[0] if not name.startswith(_UNTRAINED)]
-    found = {name: np.concatenate([tensors[name] for tensors in each]) for name in kept}
-    return found | (untrained() if any(x.startswith(_UNTRAINED) for x in names) else {})
+def _tensors(parts: Iterable[tuple[Part, Manifest]]) -> Tensors:
+    """Seed after seed; what not all parts have any more is what one still has."""
+    each = [part.tensors(manifest) for part, manifest in parts]
+    names = dict.fromkeys(name for tensors in each for name in tensors)
+    return {name: np.concatenate([x[name] for x in each if name in x]) for name in names}
+
+
+def _untrained(experiment: Experiment, facts: Standing, network: NetworkFactory | None) -> Tensors:
+    """The policies of all seeds before training: they are kept while one has still to show how it
+    played with its own."""
+    learners = [
+        make_learner(experiment.composition, facts.encoding, facts.action_kind, seed, network)
+        for seed in experiment.all_seeds
+    ]
+    return {_UNTRAINED + name: np.asarray(x) for name, x in named_leaves(stack(learners).actor)}
 
 
 def _joined(each: Sequence[Standing]) -> Standing:
