@@ -20,6 +20,7 @@ from benchmarks import (
     understand,
 )
 from benchmarks.checkpointing import checkpointing
+from benchmarks.clusters import cluster
 from benchmarks.compiled_worlds import worlds
 
 MEASUREMENTS = {
@@ -38,12 +39,13 @@ MEASUREMENTS = {
     "determinism": determinism.determinism,
     "sequential": sequential.sequential,
     "sweep": sweeps.sweep,
+    "cluster": cluster,
     "house": house.house,
     "understand": understand.understand,
     "sb3": peers.sb3,
     "sb3-car-race": peers.sb3_car_race,
 }
-SLOW = ("sb3", "first", "sweep", "checkpointing", "determinism", "sequential")
+SLOW = ("cluster", "sb3", "first", "sweep", "checkpointing", "determinism", "sequential")
 QUICK = [name for name in MEASUREMENTS if not name.startswith(SLOW)]
 
 

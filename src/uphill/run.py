@@ -9,8 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from uphill import views  # whose rooms are imported when first used: drawing takes long to load
-from uphill.clusters.seeds import train_on_cluster
+from uphill import clusters, views  # whose rooms are imported when first used: they take long
 from uphill.envs.drawing import backend_to_draw, can_draw
 from uphill.envs.make import EnvironmentChoice, make_env
 from uphill.envs.wrappers import Wrapper
@@ -220,7 +219,7 @@ def evaluate(
 def run_of(request: Request, start: Preset | None = None) -> Run:
     """`train`; `start` is what `begun` says."""
     if request.ray is not None:
-        return _from_cluster(request, train_on_cluster(request, start))
+        return _from_cluster(request, clusters.seeds.train_on_cluster(request, start))
     with begun(request, start) as session:
         return finish(session, request.env)
 

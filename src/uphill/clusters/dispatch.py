@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import cloudpickle
 from uphill.clusters.connection import Cluster
 from uphill.clusters.jobs import Attempt, Job, Outcome, attempted
 from uphill.clusters.post import Post
+from uphill.errors import UphillError
 from uphill.runs.experiment import installed_versions
 from uphill.runs.files import write_file
 from uphill.sessions.display import Progress
@@ -58,7 +60,7 @@ class Dispatch:
         Raises:
             KeyboardInterrupt: on Ctrl-C, after what they have was saved.
         """
-        self._post = self._ray.remote(num_cpus=0)(Post).remote()
+        self._post = self._post_here()
         self._task = self._task_of_one()
         with Interrupts() as interrupts, self._progress.rows(self._rows):
             for job in jobs:
@@ -69,7 +71,19 @@ class Dispatch:
             except KeyboardInterrupt:
                 self._end()
                 raise
+            except self._ray.exceptions.RayError as error:
+                raise UphillError(
+                    f"The Ray cluster was lost ({_first_line(error)}). What tasks had sent is "
+                    f"saved in {self._folder}: the same command goes on from there."
+                ) from error
         return self._faults
+
+    def _post_here(self) -> Any:
+        """On the node of this process: it is lost with that alone."""
+        strategies = import_module("ray.util.scheduling_strategies")
+        node = self._ray.get_runtime_context().get_node_id()
+        here = strategies.NodeAffinitySchedulingStrategy(node, soft=True)
+        return self._ray.remote(num_cpus=0, scheduling_strategy=here)(Post).remote()
 
     def _task_of_one(self) -> Any:
         """What does a job: in a process that begins with it, since JAX starts only once."""

@@ -58,14 +58,16 @@ def train_on_cluster(request: Request, start: Preset | None = None) -> Place:
         write_experiment(aside, experiment)
         try:
             jobs = _trained(request, experiment, aside, progress)
+            with progress.doing("merging"):
+                told = _merge(jobs, experiment, request.network, aside, folder)
         except KeyboardInterrupt:
             how = again("train", folder, request.out is not None)
             raise Interrupted(f"What was trained is saved. Go on with: {how}") from None
         finally:
             if not (aside / SPLIT_FILE).exists():  # nothing was sent anywhere
                 shutil.rmtree(aside, ignore_errors=True)
-        with progress.doing("merging"):
-            _merge(jobs, experiment, request.network, aside, folder)
+        if told:
+            progress.say(told)
         shutil.rmtree(aside, ignore_errors=True)
     return folder
 
@@ -216,8 +218,9 @@ def _merge(
     network: NetworkFactory | None,
     aside: Path,
     folder: Path,
-) -> None:
-    """Make one run directory of what all jobs sent, and put it in its place in one step.
+) -> str:
+    """Make one run directory of what all jobs sent, and put it in its place in one step; what is to
+    be told of it.
 
     Raises:
         UphillError: if that can't be.
@@ -239,3 +242,15 @@ def _merge(
         whole.rename(folder)
     except OSError as error:
         raise not_written(folder, error) from error
+    return _on_different_processors(paths)
+
+
+def _on_different_processors(paths: Sequence[Path]) -> str:
+    standings = [read_manifest(path / "checkpoint", "latest").facts for path in paths]
+    found = sorted({facts.device.get("processor", "unknown") for facts in standings})
+    if len(found) == 1:
+        return ""
+    return (
+        f"Seeds were trained on different processors ({listed(found)}): their last bits may not be "
+        "those of one machine."
+    )
