@@ -18,6 +18,7 @@ from uphill.clusters.dispatch import Dispatch
 from uphill.clusters.jobs import Attempt, Job, Outcome
 from uphill.clusters.parcels import packed
 from uphill.runs.experiment import write_experiment
+from uphill.runs.files import CURVE_FILE
 from uphill.runs.merged import merge
 from uphill.sessions.display import Progress
 
@@ -51,6 +52,7 @@ def cluster() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         run = uphill.train("CartPole-v1", seeds=1, steps=20_000, out=folder / "run", quiet=True)
+        (run.path / CURVE_FILE).unlink()  # tasks draw nothing
         size = len(packed(run.path))
         print(f"parcel of one seed of CartPole-v1 ({run.experiment.algo}): {size:,} bytes")
         _dispatching(folder, size)

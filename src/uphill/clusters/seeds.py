@@ -28,7 +28,7 @@ from uphill.runs.saved import SavedRun, write_evaluation
 from uphill.runs.unbegun import check_same, is_unbegun
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
-from uphill.sessions.launch import Request, make_run_folder, planned
+from uphill.sessions.launch import Request, make_run_folder, outlined
 from uphill.sessions.presets import Preset
 from uphill.sessions.resume import begun_or_resumed
 from uphill.training.evaluate import evaluate_actors, report
@@ -49,8 +49,8 @@ def train_on_cluster(request: Request, start: Preset | None = None) -> Place:
         Interrupted: on Ctrl-C, after what they have was saved.
     """
     _check(request)
-    folder, experiment, trainer, _, progress = planned(request, start, is_elsewhere=True)
-    trainer.close()
+    folder, experiment, _, progress = outlined(request, start)
+    progress.say(f"Settings: {experiment.settings}.")
     aside = folder.with_name(f"{folder.name}.parts")
     make_run_folder(aside, may_exist=True)
     with RunLock(aside, is_new=True):

@@ -88,7 +88,7 @@ def begun(request: Request, start: Preset | None = None) -> Iterator[Session]:
     Raises:
         UphillError: for anything about the request or the environment that can be mended.
     """
-    folder, experiment, trainer, state, progress = planned(request, start)
+    folder, experiment, trainer, state, progress = _planned(request, start)
     make_run_folder(folder, may_exist=True)
     with RunLock(folder, is_new=True):
         # Asked again: another process may have begun here while this one compiled.
@@ -113,17 +113,17 @@ def fresh_session(
     return replace(session, on_point=on_point)
 
 
-def planned(
-    request: Request, start: Preset | None, is_elsewhere: bool = False
-) -> tuple[Place, Experiment, Trainer, TrainState, Progress]:
-    """Where it will be written, what is to be done, with what, from where; and who tells of it. Of
-    seeds that will be trained elsewhere, one is made to see that all fits.
+def outlined(
+    request: Request, start: Preset | None, may_be_unbegun: bool = False
+) -> tuple[Place, Experiment, EnvironmentChoice, Progress]:
+    """Where it will be written, what is to be done, in which environment; and who tells of it.
+    Nothing is made, and JAX does not start.
 
     Raises:
-        UphillError: for anything about the request or the environment that can be mended.
+        UphillError: for anything about the request that can be mended.
     """
-    env, network = request.env, request.network
-    name = name_of(env)
+    network = request.network
+    name = name_of(request.env)
     check_callable(request.on_point)
     if isinstance(request.settings, SettingsFile):
         request.settings.check_network(network)
@@ -131,10 +131,7 @@ def planned(
     chosen, settings = chosen_for(request, name, start)
     use_threads(decode(int | None, encode(request.threads), "threads"))
     # Before anything is made: a wrong number or a folder that exists should not cost a wait.
-    folder = free_folder(
-        request.out, name, chosen.algo, request.seed, may_be_unbegun=not is_elsewhere
-    )
-    source = None if request.init_from is None else as_path(request.init_from, "init_from")
+    folder = free_folder(request.out, name, chosen.algo, request.seed, may_be_unbegun)
     choice, bound = environment_for(request, chosen.algorithm)
     experiment = experiment_for(request, chosen, settings, choice)
     check_installed(experiment.log)
@@ -145,10 +142,19 @@ def planned(
     )
     if bound:
         progress.say(bound)
+    return folder, experiment, choice, progress
+
+
+def _planned(
+    request: Request, start: Preset | None
+) -> tuple[Place, Experiment, Trainer, TrainState, Progress]:
+    """Where it will be written, what is to be done, with what, from where; and who tells of it."""
+    source = None if request.init_from is None else as_path(request.init_from, "init_from")
+    folder, experiment, choice, progress = outlined(request, start, may_be_unbegun=True)
+    network = request.network
     use_compile_cache()
     encoding = None if source is None else encoding_in(source)
-    here = replace(experiment, seeds=1) if is_elsewhere else experiment
-    trainer = trainer_of(choice, here, network, encoding=encoding)
+    trainer = trainer_of(choice, experiment, network, encoding=encoding)
     experiment = replace(experiment, settings=settings + _of_images(experiment, trainer.encoding))
     progress.say(f"Settings: {experiment.settings}.")
     state = trainer.start()
@@ -158,7 +164,8 @@ def planned(
         progress.say(taken)
         experiment = replace(experiment, init_from=origin)
     limit = trainer.env.max_episode_steps
-    for notice in (trainer.notice, rounding(chosen.algorithm.sampling, experiment.steps, limit)):
+    sampling = experiment.composition.sampling
+    for notice in (trainer.notice, rounding(sampling, experiment.steps, limit)):
         if notice:
             progress.say(notice)
     return folder, replace(experiment, platform=describe_platform()), trainer, state, progress
