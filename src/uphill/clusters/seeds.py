@@ -32,7 +32,7 @@ from uphill.sessions.launch import Request, make_run_folder, outlined
 from uphill.sessions.presets import Preset
 from uphill.sessions.resume import begun_or_resumed
 from uphill.training.evaluate import evaluate_actors, report
-from uphill.words import again, count, option
+from uphill.words import again, count, listed, option
 
 SPLIT_FILE = "split.json"
 LOG_FILE = "ray.log"

@@ -44,16 +44,12 @@ class Part:
     """A run directory with some of the seeds, and which of all its first one is."""
 
     path: Path
-    seeds: tuple[int, ...]
     first: int
-
-    @cached_property
-    def latest(self) -> Manifest:
-        return read_manifest(self.path / "checkpoint", "latest", len(self.seeds))
+    latest: Manifest
 
     @cached_property
     def best(self) -> Manifest:
-        return read_manifest(self.path / "checkpoint", "best", len(self.seeds))
+        return read_manifest(self.path / "checkpoint", "best", _number(self.latest.facts))
 
     def tensors(self, manifest: Manifest) -> Tensors:
         return read_tensors(self.path / "checkpoint", manifest)
@@ -81,7 +77,7 @@ def merge(
     Raises:
         UphillError: if a part is damaged, or was trained in other spaces than the first.
     """
-    parts = _parts(paths, own)
+    parts = _parts(paths, experiment)
     experiment = replace(experiment, platform=read_experiment(paths[0], own).platform)
     write_experiment(out, experiment)
     points = _points(parts)
@@ -103,19 +99,22 @@ def merge(
     _copy_batches(parts, out)
 
 
-def _parts(paths: Sequence[Path], own: OwnParts) -> list[Part]:
+def _parts(paths: Sequence[Path], experiment: Experiment) -> list[Part]:
     """Raises:
-    UphillError: if they were trained in different spaces.
+    UphillError: if one is damaged, they have not as many seeds as the experiment, or were trained
+        in different spaces.
     """
-    seeds = [read_experiment(path, own).all_seeds for path in paths]
-    firsts = accumulate(map(len, seeds[:-1]), initial=0)
-    parts = [Part(*part) for part in zip(paths, seeds, firsts, strict=True)]
+    manifests = [read_manifest(path / "checkpoint", "latest") for path in paths]
+    firsts = [*accumulate((_number(x.facts) for x in manifests), initial=0)]
+    if firsts.pop() != experiment.seeds:
+        raise UphillError(f"The parts of a run of {experiment.seeds} seeds have another number.")
+    parts = [Part(*part) for part in zip(paths, firsts, manifests, strict=True)]
     spaces = [(x.latest.facts.encoding, x.latest.facts.action_kind) for x in parts]
     for part, found in zip(parts, spaces, strict=True):
         if found != spaces[0]:
             raise UphillError(
-                f"The environment has other spaces for seed {part.seeds[0]} than for seed "
-                f"{parts[0].seeds[0]}, so their runs can't be one: train them as several runs."
+                f"The environment has other spaces for seed {experiment.seed + part.first} than "
+                f"for seed {experiment.seed}, so their runs can't be one: train them as several."
             )
     return parts
 
@@ -140,8 +139,8 @@ def _table(parts: Sequence[Part], points: Sequence[int]) -> Iterable[list[Row]]:
     for point in points:
         for k, own in enumerate(found):
             last[k] = own.get(point) or [_idle(row) for row in last[k]]
-        table = [row | {"update": str(point)} for rows in last for row in rows]
-        yield [row | _times(last) for row in table]
+        shared = {"update": str(point)} | _times(last)
+        yield [row | shared for rows in last for row in rows]
 
 
 def _idle(row: Row) -> Row:

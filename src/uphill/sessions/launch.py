@@ -155,7 +155,8 @@ def _planned(
     use_compile_cache()
     encoding = None if source is None else encoding_in(source)
     trainer = trainer_of(choice, experiment, network, encoding=encoding)
-    experiment = replace(experiment, settings=settings + _of_images(experiment, trainer.encoding))
+    settings = experiment.settings + _of_images(experiment, trainer.encoding)
+    experiment = replace(experiment, settings=settings)
     progress.say(f"Settings: {experiment.settings}.")
     state = trainer.start()
     if source is not None:
