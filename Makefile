@@ -33,7 +33,7 @@ demo: $(CORE)
 test: $(DEV)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 	@# The first call compiles quickly; what repeats bit for bit must do so as users compile it.
-	XLA_FLAGS= $(BIN)/python -m pytest -m bits tests
+	XLA_FLAGS= $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m bits tests
 
 test-browser: $(DEV)
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { \

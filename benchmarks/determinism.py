@@ -99,5 +99,10 @@ def _compared(first: Path, second: Path) -> str:
     networks = [name for name in one if name.startswith("learners.actor.policy.")]
     distance = sum(float(np.square(one[x] - other[x]).sum()) for x in networks) ** 0.5
     length = sum(float(np.square(one[x]).sum()) for x in networks) ** 0.5
-    returns = [read_metrics(run)["rollout/episode_return"][-2:].mean() for run in (first, second)]
-    return f"{distance / length:.0e}; {returns[0]:.0f} and {returns[1]:.0f}"
+    returns = [read_metrics(run)["rollout/episode_return"] for run in (first, second)]
+    return f"{distance / length:.0e}; {_last(returns[0])} and {_last(returns[1])}"
+
+
+def _last(returns: np.ndarray) -> str:
+    """Of the last rows in which an episode ended."""
+    return f"{returns[np.isfinite(returns)][-10:].mean():.0f}"

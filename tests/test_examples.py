@@ -24,12 +24,18 @@ SMALL = {
     "step_by_step": {"STEPS": 500, "SEEDS": 2},
     "vanilla_policy_gradient": {"STEPS": 500, "SEEDS": 2},
 }
+QUICK = {"car_race", "reinforce_from_scratch"}
+"""Scripts that are run every time; the others with what takes minutes."""
 QUICK_TO_COMPILE = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 every_script = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 
 
-@every_script
+@pytest.mark.parametrize(
+    "script",
+    [pytest.param(path, marks=() if path.stem in QUICK else pytest.mark.slow) for path in SCRIPTS],
+    ids=lambda path: path.stem,
+)
 def test_the_script_runs_and_ends_with_a_film(script: Path, tmp_path: Path) -> None:
     done = run_small(script, tmp_path)
     assert done.returncode == 0, done.stderr

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -298,9 +299,9 @@ def test_the_best_checkpoint_acts_and_is_evaluated_in_place_of_the_final_policie
 ) -> None:
     evaluated = []
 
-    def returns_of(choice: Any, actors: Any, num_seeds: int, episodes: int) -> np.ndarray:
+    def returns_of(choice: Any, actors: Any, seeds: Sequence[int], episodes: int) -> np.ndarray:
         evaluated.append(actors)
-        return np.full((2, num_seeds, episodes), 77.0)
+        return np.full((2, len(seeds), episodes), 77.0)
 
     monkeypatch.setattr(run_module, "evaluate_actors", returns_of)
     path, written = lately_worse.path, (lately_worse.path / "evaluation.json").read_bytes()

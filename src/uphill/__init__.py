@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from uphill.run import train as train
     from uphill.studies.comparisons.compare import compare as compare
     from uphill.studies.sweeps.sweep import sweep as sweep
+    from uphill.studies.tuning.tune import tune as tune
     from uphill.studies.variance.measure import measure_variance as measure_variance
     from uphill.training.trainer import Trainer as Trainer
     from uphill.training.trainer import iterate as iterate
@@ -62,6 +63,7 @@ _HOME = {
     "resume": "uphill.run",
     "save": "uphill.run",
     "sweep": "uphill.studies.sweeps.sweep",
+    "tune": "uphill.studies.tuning.tune",
 }
 _ROOMS = ("doctor", "envs", "learning", "parts", "policies", "runs", "studies", "theory", "views")
 __all__ = [
@@ -83,6 +85,7 @@ __all__ = [
     "sweep",
     "train",
     "trpo",
+    "tune",
     "vpg",
 ]
 

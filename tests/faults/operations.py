@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 from uphill.runs import folder
 
@@ -23,14 +24,17 @@ class Operations:
         self.like, self.at, self.happen = re.compile(like), at, happen
         self.done: list[str] = []
         self._opened = ""
+        self._installed = patch.object(folder, "os", self)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
 
-    def installed(self) -> "Operations":
-        """From now on, in this process."""
-        folder.os = self  # type: ignore[assignment]
+    def __enter__(self) -> "Operations":
+        self._installed.start()
         return self
+
+    def __exit__(self, *_: object) -> None:
+        self._installed.stop()
 
     def come(self, what: str, meanwhile: Callable[[], object] = lambda: None) -> None:
         if not self.like.match(what):

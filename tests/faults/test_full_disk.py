@@ -5,7 +5,8 @@ import errno
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from operations import Operations
 import uphill
 from small_runs import train_small
 from uphill.errors import UphillError
-from uphill.runs import folder
 from uphill.runs.folder import mend_of
 
 pytestmark = pytest.mark.faults
@@ -26,19 +26,12 @@ WRITES = "(write|fsync|replace|mkdir) "
 LEARNED = "checkpoint/latest.json"
 
 
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    yield
-    folder.os = os  # type: ignore[assignment]
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], int]:
     """What the run comes to where all can be written, and how many writes that takes."""
     run = tmp_path_factory.mktemp("whole") / "run"
-    operations = Operations(WRITES).installed()
-    go_on(run)
-    folder.os = os  # type: ignore[assignment]
+    with Operations(WRITES) as operations:
+        go_on(run)
     return essence(run), len(operations.done)
 
 
@@ -62,17 +55,15 @@ def failing(number: int) -> Callable[[], None]:
 
 def fails(run: Path, like: str, at: int, number: int = errno.ENOSPC) -> bool:
     """Whether something failed; if so with a sentence, and what was saved before is there."""
-    operations = Operations(like, at, failing(number)).installed()
     had = (run / LEARNED).exists()
     try:
-        go_on(run)
+        with Operations(like, at, failing(number)) as operations:
+            go_on(run)
     except UphillError as error:
         sentence = str(error).partition("\n")[0]
         assert os.strerror(number) in sentence
         assert mend_of(OSError(number, "")) in sentence, sentence
         assert len(operations.done) == at + 1
-    finally:
-        folder.os = os  # type: ignore[assignment]
     if had or (run / LEARNED).exists():
         check_whole(run)
     return len(operations.done) > at
@@ -126,13 +117,12 @@ def test_small_disk(whole: tuple[dict[str, Any], int], tmp_path: Path) -> None:
                 ballast.write_bytes(bytes(1024 * (200 - kilobytes)))
             except OSError:
                 refused += 1
-            if not is_mounted:
-                Operations(WRITES, kilobytes // 4, failing(errno.ENOSPC)).installed()
+            full = Operations(WRITES, kilobytes // 4, failing(errno.ENOSPC))
             try:
-                go_on(run)
+                with nullcontext() if is_mounted else full:
+                    go_on(run)
             except UphillError as error:
                 refused += "No space left" in str(error)
-            folder.os = os  # type: ignore[assignment]
             ballast.unlink(missing_ok=True)
             if (run / LEARNED).exists():
                 check_whole(run)

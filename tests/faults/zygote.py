@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 import warnings
+from contextlib import ExitStack
 from functools import wraps
 from typing import Any
 
@@ -54,7 +55,8 @@ def child(job: dict[str, Any]) -> None:
     if (at := job.get("operation")) is not None:
         number = job["number"]
         operations = importlib.import_module("operations").Operations
-        operations(*at, lambda: os.kill(os.getpid(), number)).installed()
+        # As long as the process lives.
+        ExitStack().enter_context(operations(*at, lambda: os.kill(os.getpid(), number)))
     elif "target" in job:
         send_at(*job["target"], job["number"])
     os.environ["XDG_CACHE_HOME"] = job["cache"]

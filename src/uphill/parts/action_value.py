@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray, PyTree
 
 from uphill.batch import Batch
-from uphill.parts.checks import check_count, check_parts, check_unit, searched
+from uphill.parts.checks import DISCOUNTS, check_count, check_parts, check_unit
 from uphill.parts.estimators import Estimator, to_go
 from uphill.parts.fitting import descend, least_squares
 from uphill.parts.optimizers import Adam, GradientOptimizer, as_optimizer
@@ -33,7 +33,7 @@ class ActionValue(Estimator):
     needs_episodes: ClassVar[bool] = True
     is_learned: ClassVar[bool] = True
 
-    gamma: Scalar = eqx.field(default=0.99, metadata=searched(0.9, 0.9999, "log-to-one"))
+    gamma: Scalar = eqx.field(default=0.99, metadata=DISCOUNTS)
     """Discount factor."""
     network: NetworkSettings = NetworkSettings()
     optimizer: GradientOptimizer = eqx.field(

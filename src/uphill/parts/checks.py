@@ -41,6 +41,12 @@ def searched(low: float, high: float, scale: Scale = "linear") -> dict[str, tupl
     return {"search": (low, high, scale)}
 
 
+DISCOUNTS = searched(0.9, 0.9999, "log-to-one")
+RATES = searched(1e-5, 0.1, "log")
+NORMS = searched(0.1, 10.0, "log")
+DIVERGENCES = searched(1e-3, 0.1, "log")
+
+
 def check_choice(choices: tuple[str, ...], **fields: str) -> None:
     """Each field is one of the choices."""
     for name, value in fields.items():

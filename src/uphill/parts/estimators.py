@@ -11,7 +11,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Float, PRNGKeyArray, PyTree
 
-from uphill.parts.checks import check_count, check_unit, require, searched
+from uphill.parts.checks import DISCOUNTS, check_count, check_unit, require, searched
 from uphill.parts.part import Part
 from uphill.parts.seen import Seen, Served
 from uphill.theory import returns
@@ -55,7 +55,7 @@ class TotalReturn(Estimator):
 
     needs_episodes: ClassVar[bool] = True
 
-    gamma: Scalar = eqx.field(default=0.99, metadata=searched(0.9, 0.9999, "log-to-one"))
+    gamma: Scalar = eqx.field(default=0.99, metadata=DISCOUNTS)
     """Discount factor."""
 
     def __check_init__(self) -> None:
@@ -69,7 +69,7 @@ class TotalReturn(Estimator):
 class RewardToGo(Estimator):
     """G_t, the discounted sum of the rewards that follow: unbiased, and noisy."""
 
-    gamma: Scalar = eqx.field(default=0.99, metadata=searched(0.9, 0.9999, "log-to-one"))
+    gamma: Scalar = eqx.field(default=0.99, metadata=DISCOUNTS)
     """Discount factor."""
 
     def __check_init__(self) -> None:
@@ -97,7 +97,7 @@ class DiscountedRewardToGo(Estimator):
 
     needs_episodes: ClassVar[bool] = True
 
-    gamma: Scalar = eqx.field(default=0.99, metadata=searched(0.9, 0.9999, "log-to-one"))
+    gamma: Scalar = eqx.field(default=0.99, metadata=DISCOUNTS)
     """Discount factor."""
 
     def __check_init__(self) -> None:
@@ -117,7 +117,7 @@ class NStep(Estimator):
 
     needs_value: ClassVar[bool] = True
 
-    gamma: Scalar = eqx.field(default=0.99, metadata=searched(0.9, 0.9999, "log-to-one"))
+    gamma: Scalar = eqx.field(default=0.99, metadata=DISCOUNTS)
     """Discount factor."""
     num_steps: int = eqx.field(static=True, default=5)
     """Rewards before V stands for the rest."""
@@ -136,7 +136,7 @@ class TDResidual(Estimator):
 
     needs_value: ClassVar[bool] = True
 
-    gamma: Scalar = eqx.field(default=0.99, metadata=searched(0.9, 0.9999, "log-to-one"))
+    gamma: Scalar = eqx.field(default=0.99, metadata=DISCOUNTS)
     """Discount factor."""
 
     def __check_init__(self) -> None:
@@ -155,7 +155,7 @@ class GAE(Estimator):
 
     needs_value: ClassVar[bool] = True
 
-    gamma: Scalar = eqx.field(default=0.99, metadata=searched(0.9, 0.9999, "log-to-one"))
+    gamma: Scalar = eqx.field(default=0.99, metadata=DISCOUNTS)
     """Discount factor."""
     lam: Scalar = eqx.field(default=0.95, metadata=searched(0.5, 0.999, "log-to-one"))
     """λ: 0 trusts the value function after one step, 1 never does."""

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from jaxtyping import Float, PyTree
 
 from uphill.parts.checks import (
+    DIVERGENCES,
     check_count,
     check_not_negative,
     check_positive,
     check_schedule,
     require,
-    searched,
 )
 from uphill.parts.optimizers import Metrics, Optimizer, Problem
 from uphill.parts.schedule import Schedule
@@ -88,7 +88,7 @@ class NaturalGradient(NaturalStep):
     """
 
     max_kl: Schedule = eqx.field(
-        converter=Schedule.of("max_kl"), default=0.01, metadata=searched(1e-3, 0.1, "log")
+        converter=Schedule.of("max_kl"), default=0.01, metadata=DIVERGENCES
     )
     """KL divergence between the old policy and the new one, as F predicts it."""
     damping: Scalar = 0.1
@@ -115,7 +115,7 @@ class TrustRegion(NaturalStep):
     """
 
     max_kl: Schedule = eqx.field(
-        converter=Schedule.of("max_kl"), default=0.01, metadata=searched(1e-3, 0.1, "log")
+        converter=Schedule.of("max_kl"), default=0.01, metadata=DIVERGENCES
     )
     """KL divergence between the old policy and the new one that is never exceeded."""
     damping: Scalar = 0.1

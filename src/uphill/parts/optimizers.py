@@ -18,6 +18,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, PyTree
 
 from uphill.parts.checks import (
+    NORMS,
+    RATES,
     check_below_one,
     check_not_negative,
     check_number,
@@ -108,10 +110,10 @@ class Adam(_FromZeros):
     learning_rate: Schedule = eqx.field(
         converter=Schedule.of("learning_rate"),
         default=3e-4,
-        metadata=searched(1e-5, 0.1, "log"),
+        metadata=RATES,
     )
     """Step size."""
-    max_grad_norm: Scalar | None = eqx.field(default=0.5, metadata=searched(0.1, 10.0, "log"))
+    max_grad_norm: Scalar | None = eqx.field(default=0.5, metadata=NORMS)
     """The gradient is scaled down to this norm if it is longer; None for never."""
     b1: Scalar = 0.9
     """Decay of the first moment."""
@@ -136,10 +138,10 @@ class RMSProp(_FromZeros):
     learning_rate: Schedule = eqx.field(
         converter=Schedule.of("learning_rate"),
         default=7e-4,
-        metadata=searched(1e-5, 0.1, "log"),
+        metadata=RATES,
     )
     """Step size."""
-    max_grad_norm: Scalar | None = eqx.field(default=0.5, metadata=searched(0.1, 10.0, "log"))
+    max_grad_norm: Scalar | None = eqx.field(default=0.5, metadata=NORMS)
     """The gradient is scaled down to this norm if it is longer; None for never."""
     decay: Scalar = 0.99
     """Decay of the second moment."""
@@ -165,7 +167,7 @@ class SGD(_FromZeros):
         metadata=searched(1e-4, 1.0, "log"),
     )
     """Step size."""
-    max_grad_norm: Scalar | None = eqx.field(default=None, metadata=searched(0.1, 10.0, "log"))
+    max_grad_norm: Scalar | None = eqx.field(default=None, metadata=NORMS)
     """The gradient is scaled down to this norm if it is longer; None for never."""
 
     def __check_init__(self) -> None:
@@ -205,10 +207,10 @@ class Optax(GradientOptimizer):
     learning_rate: Schedule = eqx.field(
         converter=Schedule.of("learning_rate"),
         default=3e-4,
-        metadata=searched(1e-5, 0.1, "log"),
+        metadata=RATES,
     )
     """Step size."""
-    max_grad_norm: Scalar | None = eqx.field(default=0.5, metadata=searched(0.1, 10.0, "log"))
+    max_grad_norm: Scalar | None = eqx.field(default=0.5, metadata=NORMS)
     """The gradient is scaled down to this norm if it is longer; None for never."""
     settings: dict[str, int | float] = eqx.field(converter=Settings, default_factory=dict)
     """Its other arguments: those that are numbers."""

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PyTree
 
-from uphill.parts.checks import check_positive, check_schedule, searched
+from uphill.parts.checks import DIVERGENCES, check_positive, check_schedule, searched
 from uphill.parts.part import Part, Setup
 from uphill.parts.schedule import Schedule
 from uphill.theory import surrogates
@@ -130,7 +130,7 @@ class KLPenalty(Surrogate):
     coefficient: Scalar = 1.0
     """β before the first batch."""
     target: Schedule = eqx.field(
-        converter=Schedule.of("target"), default=0.01, metadata=searched(1e-3, 0.1, "log")
+        converter=Schedule.of("target"), default=0.01, metadata=DIVERGENCES
     )
     """KL divergence between the old policy and the new one that β aims at."""
 

@@ -34,7 +34,7 @@ from uphill.training.state import Chunk, Foresee, idle_like
 from uphill.training.step import algorithm_now, learn
 from uphill.trajectory import Array, Trajectory
 
-LARGEST_KEPT = 2**25
+LARGEST_KEPT = 2**26
 """Bytes of what updates began with that are kept until those are looked at."""
 Counters = tuple[Any, Count]
 """The updates and the transitions of every seed"""
@@ -91,7 +91,7 @@ class Outside(ABC):
             lanes, trajectory, finished = gathered(collected)
             befores.append((learners, trajectory))
             if not rows and self.most_ahead:
-                group = max(1, min(self.most_ahead, LARGEST_KEPT // _size(befores[0])))
+                group = max(1, min(self.most_ahead, LARGEST_KEPT // (2 * _size(befores[0]))))
             learners, row = self._programs.call(*self._program(learners, trajectory, finished))
             rows.append(row)
             if len(rows) - looked < group + min(group, self.most_ahead):

@@ -1,7 +1,7 @@
 """A sweep as numbers: what each setting came to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Literal
 
@@ -67,7 +67,7 @@ def _row(sweep: SavedSweep, run: SweptRun, fault: str) -> Row:
     try:
         return _of_run(SavedRun(path), row)
     except UphillError as error:
-        return Row(run.folder, run.setting, "failed", fault=str(error))
+        return replace(row, state="failed", fault=str(error))
 
 
 def _of_run(run: SavedRun, row: Row) -> Row:
@@ -92,13 +92,11 @@ def _of_run(run: SavedRun, row: Row) -> Row:
             "solved": len(when),
             "steps_to_solve": None if middle == np.inf else int(middle),
         }
-    return Row(
-        row.run,
-        row.setting,
+    return replace(
+        row,
         steps=facts.steps_done,
         diverged=sum(x is not None for x in facts.diverged),
         stopped=sum(x is not None for x in facts.not_finite),
-        fault=row.fault,
         **known,
     )
 

@@ -54,7 +54,7 @@ def _show(sweep: Any) -> None:
 
     rows = ranked(sweep.rows)
     seeds = max((len(row.per_seed) for row in rows), default=0)
-    for line in _aligned(table_of(rows[:MOST_ROWS])):
+    for line in aligned(table_of(rows[:MOST_ROWS])):
         print(line)
     if len(rows) > MOST_ROWS:
         print(f"… and {count(len(rows) - MOST_ROWS, 'setting')} below, in the report.")
@@ -77,7 +77,7 @@ def _say(text: str) -> None:
     print(fitted(text, sys.stdout))
 
 
-def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
+def aligned(table: Sequence[Sequence[str]]) -> list[str]:
     """Columns of one width, what they hold at their right ends."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return [

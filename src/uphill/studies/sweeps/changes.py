@@ -28,6 +28,15 @@ def changed(algorithm: Algorithm, setting: Mapping[str, Any], is_whole: bool = T
     return replace(algorithm) if is_whole else algorithm
 
 
+def stands_in(algorithm: Algorithm, path: str) -> tuple[Any, str]:
+    """The part in which a field of that path stands, if there is one, and its name there."""
+    part: Any = algorithm
+    *place, name = path.split(".")
+    for word in place:
+        part = getattr(part, word, None)
+    return part, name
+
+
 def _changed(part: Any, field: str, inner: Sequence[str], value: Any, path: str) -> Any:
     """What stands in a field of a part once the change is made."""
     old: Any = getattr(part, field, None)

@@ -13,7 +13,7 @@ from uphill.parts import Algorithm
 from uphill.parts.meant import meant_by
 from uphill.runs.configuration import encode, is_part, part_types
 from uphill.runs.settings import Options, Settings
-from uphill.studies.sweeps.changes import changed
+from uphill.studies.sweeps.changes import changed, stands_in
 from uphill.views.labels import setting_names, setting_of, setting_shown
 from uphill.words import is_typed, listed, option
 
@@ -49,17 +49,17 @@ def make_grid(grid: object, algorithm: Algorithm) -> Grid:
     """
     if not isinstance(grid, Mapping) or not grid:
         mend = "use --grid FIELD=VALUE,VALUE" if is_typed() else "give grid={'FIELD': [VALUE, …]}"
-        raise UphillError(f"The grid is empty: {mend}, as for {_written(_EXAMPLE)}.")
+        raise UphillError(f"The grid is empty: {mend}, as for {written(_EXAMPLE)}.")
     axes: dict[str, tuple[Any, ...]] = {}
     for name, values in grid.items():
         path = str(name).replace("-", "_")
         values = getattr(values, "tolist", lambda same=values: same)()  # of an array
         if not isinstance(values, Sequence) or isinstance(values, str) or not len(values):
-            raise UphillError(f"The grid has {values!r} for {_written(path)}: give it a list.")
+            raise UphillError(f"The grid has {values!r} for {written(path)}: give it a list.")
         if path in axes:
-            raise UphillError(f"The grid has {_written(path)} twice: list all its values once.")
+            raise UphillError(f"The grid has {written(path)} twice: list all its values once.")
         axes[path] = tuple(_plain(value) for value in values)
-    _check_paths(axes, algorithm)
+    check_paths(axes, algorithm)
     return Grid(axes)
 
 
@@ -75,19 +75,28 @@ def parse_grid(texts: Sequence[str]) -> dict[str, list[Any]]:
     Raises:
         UphillError: if one is something else.
     """
-    found: dict[str, list[Any]] = {}
+    how = "write FIELD=VALUE,VALUE, as in --grid optimizer.learning-rate=1e-4,3e-4,1e-3"
+    words = words_of(texts, "--grid", how, "list all its values once")
+    return {path: [literal(word) for word in words] for path, words in words.items()}
+
+
+def words_of(texts: Sequence[str], flag: str, how: str, once: str) -> dict[str, list[str]]:
+    """What a flag such as `--grid FIELD=VALUE,VALUE` has for each field, by its path. `how` says
+    what to write, and `once` what to do where a field is given twice.
+
+    Raises:
+        UphillError: if a text is something else.
+    """
+    found: dict[str, list[str]] = {}
     for text in texts:
         name, is_given, values = text.partition("=")
-        words = [word.strip() for word in values.split(",")]
-        if not is_given or not name.strip() or not all(words):
-            raise UphillError(
-                f"--grid is {text!r}: write FIELD=VALUE,VALUE, as in "
-                "--grid optimizer.learning-rate=1e-4,3e-4,1e-3."
-            )
         path = name.strip().removeprefix("--").replace("-", "_")
+        words = [word.strip() for word in values.split(",")]
+        if not is_given or not path or not all(words):
+            raise UphillError(f"{flag} is {text!r}: {how}.")
         if path in found:
-            raise UphillError(f"--grid has {_written(path)} twice: list all its values once.")
-        found[path] = [literal(word) for word in words]
+            raise UphillError(f"{flag} has {written(path)} twice: {once}.")
+        found[path] = words
     return found
 
 
@@ -158,7 +167,11 @@ def paths_of(part: Any, prefix: str = "") -> Iterator[str]:
             yield path
 
 
-def _check_paths(axes: Mapping[str, Any], algorithm: Algorithm) -> None:
+def check_paths(axes: Mapping[str, Sequence[Any]], algorithm: Algorithm) -> None:
+    """Raises:
+    UphillError: if a path is none of a setting, also with the parts that are swept themselves; it
+        says what may be meant.
+    """
     # With the parts that are swept themselves, whose settings may be swept, too.
     chosen: set[str] = set(paths_of(algorithm))
     parts = {path: values for path, values in axes.items() if _chooses(path, algorithm)}
@@ -174,10 +187,7 @@ def _check_paths(axes: Mapping[str, Any], algorithm: Algorithm) -> None:
 
 def _chooses(path: str, algorithm: Algorithm) -> bool:
     """Whether a field is one in which a part stands that could be another."""
-    part: Any = algorithm
-    *place, name = path.split(".")
-    for word in place:
-        part = getattr(part, word, None)
+    part, name = stands_in(algorithm, path)
     is_there = is_dataclass(part) and name in {field.name for field in fields(part)}
     return is_there and bool(part_types(part, [name]))
 
@@ -185,30 +195,31 @@ def _chooses(path: str, algorithm: Algorithm) -> bool:
 def _no_such(path: str, known: Sequence[str], algorithm: Algorithm) -> str:
     if path.startswith("env."):
         return (
-            f"{_written(path)} can't be swept: only settings of the algorithm can, so make a sweep "
+            f"{written(path)} can't be swept: only settings of the algorithm can, so make a sweep "
             "for each environment."
         )
     if path in {field.name for kind in (Settings, Options) for field in fields(kind)}:
         if path == "envs":
-            return f"{_written(path)} is {_written('sampling.num_envs')} in a grid: write that."
+            return f"{written(path)} is {written('sampling.num_envs')} in a grid: write that."
         return (
-            f"{_written(path)} can't be swept: it is the same for all settings, so use "
+            f"{written(path)} can't be swept: it is the same for all settings, so use "
             f"{option(path)}."
         )
     place, _, name = path.rpartition(".")
     if place in known and not any(x.startswith(f"{place}.{name[:3]}") for x in known):
         part = getattr(algorithm, place, None)
         return (
-            f"There is no setting {_written(path)} to sweep: the {place} is {type(part).__name__}, "
-            f"which has no {_written(name)}; choose another {option(place)}."
+            f"There is no setting {written(path)} to sweep: the {place} is {type(part).__name__}, "
+            f"which has no {written(name)}; choose another {option(place)}."
         )
     if meant := meant_by(path, known):
-        mend = f"did you mean {listed([_written(x) for x in meant], 'or')}?"
+        mend = f"did you mean {listed([written(x) for x in meant], 'or')}?"
     else:
         near = [x for x in known if x.rpartition(".")[0] == place] or known
-        mend = f"use one of {', '.join(map(_written, near))}."
-    return f"There is no setting {_written(path)} to sweep: {mend}"
+        mend = f"use one of {', '.join(map(written, near))}."
+    return f"There is no setting {written(path)} to sweep: {mend}"
 
 
-def _written(path: str) -> str:
+def written(path: str) -> str:
+    """The path of a field, as it is typed or as Python has it."""
     return path.replace("_", "-") if is_typed() else path

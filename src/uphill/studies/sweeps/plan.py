@@ -30,8 +30,8 @@ _NOT_COMPARED = ("command", "versions", "platform", "settings", "checkpoint_ever
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepRequest(Request):
-    """What a sweep is asked for: the arguments of `uphill.sweep`."""
+class StudyRequest(Request):
+    """What a training of many settings is asked for."""
 
     # A name is replaced before the request is anyone else's.
     algorithm: Algorithm | str | None = field(  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -41,6 +41,12 @@ class SweepRequest(Request):
     is used."""
     seeds: int = 8
     """How many seeds to train of each setting."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRequest(StudyRequest):
+    """What a sweep is asked for: the arguments of `uphill.sweep`."""
+
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """The values of each setting that varies, by the path of its field:
     `{"optimizer.learning_rate": [1e-4, 3e-4]}`; all their combinations are trained."""
@@ -58,10 +64,10 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A sweep, ready to begin."""
+class Common:
+    """What all settings have in common."""
 
-    request: SweepRequest
+    request: StudyRequest
     start: Preset | None
     """the preset that the algorithm was made from, where that is known"""
     experiment: Experiment
@@ -69,6 +75,22 @@ class Plan:
     choice: EnvironmentChoice
     notice: str
     """what is to be told of the environment"""
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What `sweep.json` keeps of it: what the settings depend on."""
+        init_from = self.request.init_from
+        return {
+            name: value
+            for name, value in encode(self.experiment).items()
+            if name not in _NOT_COMPARED and not name.startswith("$")
+        } | {"init_from": None if init_from is None else str(init_from)}
+
+
+@dataclass(frozen=True)
+class Plan(Common):
+    """A sweep, ready to begin."""
+
     folder: Path
     settings: list[Planned]
 
@@ -80,8 +102,8 @@ class Plan:
         return Request(**given | changes)
 
 
-def plan_of(request: SweepRequest, start: Preset | None = None) -> Plan:
-    """The plan of a sweep, whose folder is made, or found to be its own.
+def common_of(request: StudyRequest, start: Preset | None = None) -> Common:
+    """What is asked for, but for what varies.
 
     Raises:
         UphillError: for anything about the request that can be mended.
@@ -90,25 +112,30 @@ def plan_of(request: SweepRequest, start: Preset | None = None) -> Plan:
         request = replace(request, algo=request.algorithm, algorithm=None)
     chosen, said = chosen_for(request, name_of(request.env), start)
     use_threads(decode(int | None, encode(request.threads), "threads"))
-    grid = make_grid(request.grid, chosen.algorithm)
     choice, notice = environment_for(request, chosen.algorithm)
     experiment = experiment_for(request, chosen, said, choice)
+    return Common(request, start, experiment, choice, notice or "")
+
+
+def plan_of(request: SweepRequest, start: Preset | None = None) -> Plan:
+    """The plan of a sweep, whose folder is made, or found to be its own.
+
+    Raises:
+        UphillError: for anything about the request that can be mended.
+    """
+    common = common_of(request, start)
+    algorithm = common.experiment.composition
+    grid = make_grid(request.grid, algorithm)
     if not request.yes:
-        _check_size(grid, experiment)
-    made = algorithms_of(grid, chosen.algorithm)
+        _check_size(grid, common.experiment)
+    made = algorithms_of(grid, algorithm)
     runs = [SweptRun(name, encode(setting)) for name, (setting, _) in _named(made)]
-    asked = {
-        name: value
-        for name, value in encode(experiment).items()
-        if name not in _NOT_COMPARED and not name.startswith("$")
-    }
-    asked |= {"init_from": None if request.init_from is None else str(request.init_from)}
-    folder = _folder(request, experiment, asked, runs)
+    folder = folder_for(common, common.asked, runs, "sweep")
     settings = [
         Planned(run, folder / run.folder, algorithm)
         for run, (_, algorithm) in zip(runs, made, strict=True)
     ]
-    return Plan(request, start, experiment, choice, notice or "", folder, settings)
+    return Plan(**vars(common), folder=folder, settings=settings)
 
 
 def _named(made: list[tuple[dict[str, Any], Algorithm]]) -> list[tuple[str, Any]]:
@@ -143,20 +170,19 @@ def _long(seconds: float) -> str:
     return f"{days:,.0f} days" if days >= 2 else duration(seconds)
 
 
-def _folder(
-    request: SweepRequest, experiment: Experiment, asked: Mapping[str, Any], runs: list[SweptRun]
-) -> Path:
-    """The sweep's folder, with its `sweep.json`.
+def folder_for(common: Common, asked: Mapping[str, Any], runs: list[SweptRun], kind: str) -> Path:
+    """The folder of a study of that kind, with its `sweep.json`.
 
     Raises:
         UphillError: if it is of something else, or can't be made.
     """
-    if request.out is None:
+    experiment, out = common.experiment, common.request.out
+    if out is None:
         stamp = time.strftime("%Y%m%d-%H%M%S")
         env = "".join(x if x.isalnum() or x in "_.-" else "-" for x in experiment.env)[:100]
-        folder = unused(Path("runs", f"sweep-{env}-{experiment.algo}-{stamp}"))
+        folder = unused(Path("runs", f"{kind}-{env}-{experiment.algo}-{stamp}"))
     else:
-        folder = as_path(request.out, "out")
+        folder = as_path(out, "out")
         other = f"choose another {option('out')}"
         if is_sweep(folder) and not _is_unbegun(SavedSweep(folder)):
             check_same(SavedSweep(folder), asked, runs, other)

@@ -20,8 +20,16 @@ from uphill.sessions.launch import trainer_of
 from uphill.sessions.presets import Preset
 from uphill.sessions.settings_file import with_settings
 from uphill.studies.sweeps.groups import groups_of
-from uphill.studies.sweeps.plan import Plan, Planned, Standing, SweepRequest, plan_of, standing_of
-from uphill.studies.sweeps.together import Fault, Todo, session_for, trained_together
+from uphill.studies.sweeps.plan import (
+    Plan,
+    Planned,
+    Standing,
+    StudyRequest,
+    SweepRequest,
+    plan_of,
+    standing_of,
+)
+from uphill.studies.sweeps.together import Fault, Programs, Todo, session_for, trained_together
 from uphill.training.process import use_cores
 from uphill.views.labels import setting_of
 from uphill.views.sweeps import Row, rows_of
@@ -76,14 +84,15 @@ def sweep_of(request: SweepRequest, start: Preset | None = None) -> Sweep:
     if plan.notice:
         progress.say(plan.notice)
     try:
-        _train(plan, progress)
+        train_settings(plan, progress)
     except KeyboardInterrupt:
-        raise Interrupted(f"What was trained is saved. Go on with: {_again(plan)}") from None
+        raise Interrupted(going_on(plan.request, plan.folder, "sweep")) from None
     return _result(plan)
 
 
-def _train(plan: Plan, progress: Progress) -> None:
-    """Train and evaluate what is not done yet; what fails is told, and the others go on."""
+def train_settings(plan: Plan, progress: Progress, kept: Programs | None = None) -> None:
+    """Train and evaluate what is not done yet; what fails is told, and the others go on. `kept` has
+    what was compiled for other settings."""
     saved = SavedSweep(plan.folder)
     faults, steps = saved.faults, plan.experiment.steps
     standing: list[tuple[Planned, Standing]] = [
@@ -95,17 +104,19 @@ def _train(plan: Plan, progress: Progress) -> None:
     if len(todo) < len(plan.settings):
         done = count(len(plan.settings) - len(todo), "setting")
         progress.say(f"{done} of {len(plan.settings)} in {plan.folder} are trained already.")
-    for planned, fault in _trained(plan, todo):
+    for planned, fault in _trained(plan, todo, kept):
         faults |= {planned.run.folder: fault}
         write_faults(plan.folder, faults)
         progress.say(f"{setting_of(planned.run.setting)} failed: {fault}")
     for planned, state in standing:
         if state == "trained":
-            _opened(plan, planned).evaluate(plan.experiment.episodes)
+            opened(plan, planned).evaluate(plan.experiment.episodes)
 
 
-def _trained(plan: Plan, todo: Todo) -> Iterator[Fault]:
+def _trained(plan: Plan, todo: Todo, kept: Programs | None) -> Iterator[Fault]:
     """Train settings: in a compiled world side by side, elsewhere one after another."""
+    if not todo:
+        return
     groups = groups_of(todo)
     if plan.choice.backend != "compiled":
         _check(plan, groups)
@@ -120,7 +131,7 @@ def _trained(plan: Plan, todo: Todo) -> Iterator[Fault]:
                 f"Program {k} of {len(groups)}: {count(len(group), 'setting')}, from "
                 f"{setting_of(group[0][0].run.setting)} on."
             )
-        yield from trained_together(plan, group)
+        yield from trained_together(plan, group, kept)
 
 
 def _check(plan: Plan, groups: Sequence[Todo]) -> None:
@@ -149,7 +160,7 @@ def _one_by_one(plan: Plan, todo: Todo) -> Iterator[Fault]:
                 yield planned, str(error)
 
 
-def _opened(plan: Plan, planned: Planned) -> Run:
+def opened(plan: Plan, planned: Planned) -> Run:
     """The run of a setting, with what it was trained with."""
     request = plan.request
     return Run(
@@ -168,17 +179,16 @@ def _result(plan: Plan) -> Sweep:
     rows = rows_of(SavedSweep(plan.folder))
     return Sweep(
         plan.folder,
-        [_opened(plan, planned) for planned in plan.settings],
+        [opened(plan, planned) for planned in plan.settings],
         rows,
         plot_sweep(SavedSweep(plan.folder)),
     )
 
 
-def _again(plan: Plan) -> str:
-    """How to go on."""
-    if not is_typed():
-        return f"the same uphill.sweep(…, out={str(plan.folder)!r})"
-    words = [*sys.argv[1:]]
-    if plan.request.out is None:
-        words += ["--out", str(plan.folder)]
-    return f"uphill {shlex.join(words)}"
+def going_on(request: StudyRequest, folder: Path, name: str) -> str:
+    """How to go on with a study of that name, after Ctrl-C."""
+    again = f"the same uphill.{name}(…, out={str(folder)!r})"
+    if is_typed():
+        out = [] if request.out is not None else ["--out", str(folder)]
+        again = f"uphill {shlex.join([*sys.argv[1:], *out])}"
+    return f"What was trained is saved. Go on with: {again}"

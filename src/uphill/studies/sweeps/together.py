@@ -9,6 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
+from typing import Any
+
+import jax
 
 from uphill.errors import UphillError
 from uphill.runs.lock import RunLock
@@ -38,13 +41,20 @@ class Made:
     evaluations: Evaluations | None = None
 
 
-def trained_together(plan: Plan, group: Todo) -> Iterator[Fault]:
+Programs = dict[Any, Made]
+"""What was compiled, by the structure of the algorithms that it is for."""
+
+
+def trained_together(plan: Plan, group: Todo, kept: Programs | None = None) -> Iterator[Fault]:
     """Train a group of settings that differ in nothing but floats; those that failed, and why.
+    What is compiled is looked up in `kept`, and stays there for groups to come.
 
     Raises:
         Interrupted: on Ctrl-C, after checkpoints were written.
     """
-    made, experiment, done = Made(), plan.experiment, 0
+    key = jax.tree.structure(group[0][0].algorithm)
+    made = Made() if kept is None else kept.setdefault(key, Made())
+    experiment, done = plan.experiment, 0
     helper = ThreadPoolExecutor(1, thread_name_prefix="uphill")
     try:
         for batch in batches_of(list(group), experiment.seeds):
@@ -59,8 +69,14 @@ def trained_together(plan: Plan, group: Todo) -> Iterator[Fault]:
                 yield from _finished(members, [one[0] for one in batch], made, progress)
     finally:
         helper.shutdown(wait=False, cancel_futures=True)
-        if made.trainer is not None:
-            made.trainer.close()
+        if kept is None:
+            close(made)
+
+
+def close(made: Made) -> None:
+    """End what was made."""
+    if made.trainer is not None:
+        made.trainer.close()
 
 
 @contextmanager

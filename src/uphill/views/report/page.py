@@ -75,6 +75,10 @@ def write_report(
             tell(page.why_no_films)
     else:
         page = comparison_page(runs)
+    return _written(page, path)
+
+
+def _written(page: Page, path: Path) -> Path:
     make_folder(path.parent)
     write_file(path, page.html.encode())
     return path
@@ -138,10 +142,7 @@ def write_sweep_report(sweep: SavedSweep, out: str | Path | None = None) -> Path
     Raises:
         UphillError: if a file of it was altered, or the page can't be written.
     """
-    path = Path(out) if out else sweep.path / REPORT_FILE
-    make_folder(path.parent)
-    write_file(path, sweep_page(sweep).html.encode())
-    return path
+    return _written(sweep_page(sweep), Place.of(out or sweep.path / REPORT_FILE))
 
 
 def index_page(

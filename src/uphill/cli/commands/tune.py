@@ -1,0 +1,73 @@
+"""`uphill tune`: a search for settings, and what the winner comes to on fresh seeds."""
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from tyro.conf import UseAppendAction
+
+from uphill.cli.commands.sweep import aligned
+from uphill.cli.commands.train import TrainOptions, asked_for
+from uphill.cli.output import stdout_for
+from uphill.words import INTERVAL, count, fitted, number
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneOptions(TrainOptions):
+    """Search for better settings of an algorithm: each trial is trained over several seeds, and the
+    winner is trained on fresh ones beside the default. The same command with the same --out goes on
+    where it ended. Needs Optuna: pip install 'uphill[tune]'."""
+
+    seeds: int = 4
+    """How many seeds to train of each trial."""
+    trials: int = 32
+    """How many settings to try."""
+    minutes: float | None = None
+    """Propose no more after so many minutes."""
+    search: UseAppendAction[tuple[str, ...]] = ()
+    """FIELD=LOW:HIGH, FIELD=LOW:HIGH:log or FIELD=VALUE,VALUE: what is searched of a setting, in
+    the place of what is searched of it anyway; one VALUE keeps it at that. May be given several
+    times."""
+    fresh_seeds: int = 16
+    """How many other seeds the winner and the default are trained on at the end."""
+
+
+def command(argv: list[str]) -> None:
+    """Search, and show what the winner comes to."""
+    given, start = asked_for(argv, TuneOptions, "tune")
+    from uphill.studies.tuning.space import parse_search
+    from uphill.studies.tuning.tune import TuneRequest, tune_of
+
+    is_json = given.pop("json")
+    given["search"] = parse_search(given["search"])
+    with stdout_for(is_json) as show:
+        tuning = tune_of(TuneRequest(**given), start)
+        if is_json:
+            show(tuning.summary())
+        else:
+            _show(tuning)
+
+
+def _show(tuning: Any) -> None:
+    from uphill.views.labels import setting_of
+
+    table = [["", "IQM", INTERVAL, "worst seed"]]
+    for row in (tuning.winner, tuning.default):
+        low, high = map(number, row.ci95)
+        table.append([row.run, number(row.iqm), f"{low} to {high}", number(row.worst)])
+    for line in aligned(table):
+        print(line)
+    probability, (low, high) = tuning.p_better
+    said = [
+        f"P(winner > default) {probability:.2f} ({low:.2f} to {high:.2f}), over "
+        f"{count(len(tuning.winner.per_seed), 'seed')} that no trial had.",
+        f"Winner of {count(len(tuning.trials), 'trial')}: {setting_of(tuning.setting)}.",
+        f"{tuning.settings}  (uphill train {tuning.runs[0].experiment.env} --settings "
+        f"{tuning.settings})",
+    ]
+    if tuning.winner.setting == tuning.default.setting:
+        said = ["No trial came to more than the default.", *said[2:]]
+    elif low <= 0.5:
+        said.insert(1, "So the winner may be no better: more trials or steps may find one.")
+    for line in said:
+        print(fitted(line, sys.stdout))

@@ -1,0 +1,1 @@
+"""The search for settings: proposals by Optuna, each trained over several seeds."""

@@ -1,0 +1,263 @@
+"""A search from its start to its end: batches of proposals, then the best on fresh seeds."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from itertools import compress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uphill.errors import UphillError
+from uphill.run import Run
+from uphill.runs.configuration import decode, encode
+from uphill.runs.experiment import Experiment, as_path
+from uphill.runs.settings import taken_as
+from uphill.runs.sweeps import SavedSweep, SweptRun, is_sweep, write_faults, write_sweep
+from uphill.sessions.display import Progress
+from uphill.sessions.interrupts import Interrupted
+from uphill.sessions.presets import Preset
+from uphill.sessions.settings_file import with_settings, write_settings
+from uphill.studies.sweeps.changes import changed
+from uphill.studies.sweeps.plan import Common, Plan, Planned, StudyRequest, common_of, folder_for
+from uphill.studies.sweeps.sweep import going_on, opened, train_settings
+from uphill.studies.sweeps.together import Programs, close
+from uphill.studies.tuning.proposals import check_optuna, proposals
+from uphill.studies.tuning.space import Space, default_in, space_of, value_at
+from uphill.theory.statistics import probability_of_improvement
+from uphill.views.labels import setting_of
+from uphill.views.sweeps import Row, ranked, rows_of
+from uphill.words import count, duration
+
+BATCH = 8
+"""Proposals that are made, and trained, at once."""
+SETTINGS_FILE = "settings.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneRequest(StudyRequest):
+    """What a search is asked for: the arguments of `uphill.tune`."""
+
+    seeds: int = 4
+    """How many seeds to train of each trial."""
+    trials: int = 32
+    """How many settings to try."""
+    minutes: float | None = None
+    """Propose no more after so many minutes."""
+    search: Mapping[str, Any] = field(default_factory=dict)
+    """What is searched in the place of what the parts say: `{"optimizer.learning_rate":
+    "1e-5:1e-2:log", "num_epochs": [1, 4, 10]}`; a list of one value keeps a setting at that."""
+    fresh_seeds: int = 16
+    """How many other seeds the winner and the default are trained on at the end."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A search that is done. What it found is what it came to on seeds that no trial had."""
+
+    path: Path
+    """its folder"""
+    trials: list[Row]
+    setting: dict[str, Any]
+    """the winner's values, by the paths of their fields"""
+    settings: Path
+    """a file that `uphill train ENV --settings FILE` takes: the winner's"""
+    winner: Row
+    default: Row
+    p_better: tuple[float, tuple[float, float]]
+    """the probability that a seed of the winner ends above one of the default, with its interval"""
+    runs: list[Run]
+    """the winner and the default on fresh seeds"""
+
+    def summary(self) -> dict[str, Any]:
+        """All of it as plain data."""
+        probability, interval = self.p_better
+        return {
+            "tuning": str(self.path),
+            "settings": str(self.settings),
+            "winner": asdict(self.winner),
+            "default": asdict(self.default),
+            "p_better": probability,
+            "p_better_ci95": interval,
+            "trials": [asdict(row) for row in self.trials],
+        }
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r}: {count(len(self.trials), 'trial')})"
+
+
+@taken_as(TuneRequest, with_settings)
+def tune(request: TuneRequest) -> Tuning:
+    """Search for settings of an algorithm by which its final policies collect more: the
+    interquartile mean over seeds. The winner is then trained on fresh seeds beside the default.
+    Asked for again with the same folder as `out`, it goes on where it ended.
+
+    Raises:
+        UphillError: for anything about the arguments or the environment that can be mended; if
+            every trial failed.
+        Interrupted: on Ctrl-C, after checkpoints were written.
+    """
+    return tune_of(request)
+
+
+def tune_of(request: TuneRequest, start: Preset | None = None) -> Tuning:
+    """`tune`; `start` is the preset that the request's algorithm was made from, where that is
+    known."""
+    _check(request)
+    common = common_of(request, start)
+    space, fixed = space_of(common.experiment.composition, request.search)
+    algorithm = changed(common.experiment.composition, fixed)
+    common = replace(common, experiment=replace(common.experiment, algorithm=algorithm))
+    asked = common.asked | {"search": encode(dict(request.search))}
+    out = None if request.out is None else as_path(request.out, "out")
+    runs = SavedSweep(out).runs if out is not None and is_sweep(out) else []
+    folder = folder_for(common, asked, runs, "tune")
+    progress = Progress(0, request.quiet)
+    progress.say(
+        f"{common.choice.name}: {common.experiment.algo}, up to {count(request.trials, 'trial')} × "
+        f"{count(common.experiment.seeds, 'seed')} × {common.experiment.steps:,} steps; backend "
+        f"{common.choice.backend}, since {common.choice.reason}."
+    )
+    progress.say(f"Searched: {', '.join(space)}.")
+    try:
+        with _programs() as kept:
+            _search(request, common, space, folder, progress, kept)
+        return _confirmed(request, common, folder, progress)
+    except KeyboardInterrupt:
+        raise Interrupted(going_on(request, folder, "tune")) from None
+
+
+def _check(request: TuneRequest) -> None:
+    """Raises:
+    UphillError: if a number is none that a search can have.
+    """
+    check_optuna()
+    for name, least in (("trials", 1), ("fresh_seeds", 2)):
+        value = decode(int, encode(getattr(request, name)), name)
+        if value < least:
+            raise UphillError(f"{name} is {value}: use at least {least}.")
+    minutes = decode(float | None, encode(request.minutes), "minutes")
+    if minutes is not None and not minutes > 0:
+        raise UphillError(f"minutes is {minutes}: use a number above 0.")
+
+
+@contextmanager
+def _programs() -> Iterator[Programs]:
+    kept: Programs = {}
+    try:
+        yield kept
+    finally:
+        for made in kept.values():
+            close(made)
+
+
+def _search(
+    request: TuneRequest,
+    common: Common,
+    space: Space,
+    folder: Path,
+    progress: Progress,
+    kept: Programs,
+) -> None:
+    """Train batches of proposals until there are as many trials as were asked for."""
+    started, seed = time.monotonic(), common.experiment.seed
+    while True:
+        saved = SavedSweep(folder)
+        rows = rows_of(saved)
+        is_open = [row.state in ("waiting", "training") for row in rows]
+        if any(is_open):
+            runs = list(compress(saved.runs, is_open))
+            train_settings(_plan(common, folder, runs), progress, kept)
+            rows = rows_of(saved)
+            _tell(rows, request.trials, started, progress)
+        is_late = request.minutes is not None and time.monotonic() - started > 60 * request.minutes
+        left = request.trials - len(rows)
+        if left <= 0 or (is_late and rows):
+            return
+        told = [(row.setting, row.iqm) for row in rows]
+        first = default_in(space, common.experiment.composition) if not rows else None
+        begin = [] if first is None else [first]
+        made = begin + proposals(space, told, min(BATCH, left) - len(begin), seed)
+        runs = [SweptRun(f"trial-{k:04d}", x) for k, x in enumerate(made, len(rows))]
+        write_sweep(folder, saved.asked, [*saved.runs, *runs])
+        faults = saved.faults | _misfits(common, runs)
+        if faults != saved.faults:
+            write_faults(folder, faults)
+
+
+def _misfits(common: Common, runs: list[SweptRun]) -> dict[str, str]:
+    """Trials whose values do not fit together, and why."""
+    found = {}
+    for run in runs:
+        try:
+            changed(common.experiment.composition, run.setting)
+        except UphillError as error:
+            found[run.folder] = str(error)
+    return found
+
+
+def _tell(rows: list[Row], most: int, started: float, progress: Progress) -> None:
+    done = [row for row in rows if row.is_known]
+    failed = f", {len(rows) - len(done)} failed" if len(done) < len(rows) else ""
+    best = f"; {setting_of(ranked(rows)[0].setting)} leads" if done else ""
+    took = duration(time.monotonic() - started)
+    progress.say(f"{len(rows)} of {count(most, 'trial')} after {took}{failed}{best}.")
+
+
+def _plan(common: Common, folder: Path, runs: list[SweptRun]) -> Plan:
+    """The plan of trials."""
+    settings = [
+        Planned(run, folder / run.folder, changed(common.experiment.composition, run.setting))
+        for run in runs
+    ]
+    return Plan(**vars(common), folder=folder, settings=settings)
+
+
+def _confirmed(request: TuneRequest, common: Common, folder: Path, progress: Progress) -> Tuning:
+    """Train the best of the trials on fresh seeds, beside the default.
+
+    Raises:
+        UphillError: if there is none.
+    """
+    trials = rows_of(SavedSweep(folder))
+    best = ranked(trials)[0]
+    if not best.is_known:
+        raise UphillError(
+            f"All of {count(len(trials), 'trial')} failed, the first so: {trials[0].fault} Choose "
+            "another search, and another out."
+        )
+    fresh = _on_fresh_seeds(request, common)
+    progress.say(
+        f"The winner, {setting_of(best.setting)}, and the default train on "
+        f"{count(fresh.experiment.seeds, 'fresh seed')}."
+    )
+    place = folder / f"fresh-{best.run}"
+    usual = {path: value_at(common.experiment.composition, path) for path in best.setting}
+    runs = [SweptRun("winner", best.setting), SweptRun("default", usual)]
+    place.mkdir(exist_ok=True)
+    write_sweep(place, fresh.asked, runs)
+    plan = _plan(fresh, place, runs)
+    train_settings(plan, progress)
+    winner, default = rows_of(SavedSweep(place))
+    for row in (winner, default):
+        if not row.is_known:
+            raise UphillError(f"The {row.run} failed on fresh seeds: {row.fault}")
+    found: Experiment = replace(common.experiment, algorithm=plan.settings[0].algorithm)
+    write_settings(folder / SETTINGS_FILE, found)
+    better = probability_of_improvement(np.array(winner.per_seed), np.array(default.per_seed))
+    opened_runs = [opened(plan, planned) for planned in plan.settings]
+    return Tuning(
+        folder, trials, best.setting, folder / SETTINGS_FILE, winner, default, better, opened_runs
+    )
+
+
+def _on_fresh_seeds(request: TuneRequest, common: Common) -> Common:
+    """The same training, on seeds that no trial had."""
+    seeds = {"seed": common.experiment.seed + common.experiment.seeds, "seeds": request.fresh_seeds}
+    return replace(
+        common,
+        request=replace(common.request, **seeds),
+        experiment=replace(common.experiment, **seeds),
+    )

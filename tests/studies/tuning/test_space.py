@@ -1,0 +1,85 @@
+"""What is searched, and what is proposed."""
+
+from typing import Any
+
+import pytest
+
+import uphill
+from uphill.errors import UphillError
+from uphill.parts import Adam
+from uphill.runs.configuration import encode
+from uphill.studies.sweeps.changes import changed
+from uphill.studies.tuning.proposals import proposals
+from uphill.studies.tuning.space import Range, default_in, parse_search, space_of
+
+RAMP = uphill.ppo(optimizer=Adam("linear:1e-3:1e-4"))
+
+
+def test_parts_say_what_is_searched_of_them() -> None:
+    space, _ = space_of(uphill.ppo(), {})
+    assert [*space] == [
+        *("estimator.gamma", "estimator.lam", "surrogate.epsilon"),
+        *("optimizer.learning_rate", "optimizer.max_grad_norm", "entropy"),
+    ]
+    gamma = space["estimator.gamma"]
+    assert isinstance(gamma, Range)
+    assert gamma.ends == pytest.approx((1e-4, 0.1))
+    assert gamma.value(0.01234567) == 0.98765
+    assert gamma.coordinate(0.99) == pytest.approx(0.01)
+    assert gamma.coordinate(1.0) is None
+    assert "optimizer.max_kl" in space_of(uphill.trpo(), {})[0]
+
+
+def test_a_search_narrows_adds_and_fixes() -> None:
+    texts = ["num-epochs=1:16:log", "policy.hidden=8 8,64 64", "entropy=0.01"]
+    space, fixed = space_of(RAMP, parse_search([*texts, "estimator.gamma=0.95:0.99"]))
+    assert fixed == {"entropy": 0.01}
+    assert "entropy" not in space
+    epochs = space["num_epochs"]
+    assert isinstance(epochs, Range)
+    assert (epochs.ends, epochs.value(3)) == ((0, 4), 8)
+    rate = space["optimizer.learning_rate"]
+    assert isinstance(rate, Range)
+    assert rate.value(0.02) == "linear:0.02:0.002"
+    default = default_in(space, RAMP)
+    assert default is not None
+    assert default["policy.hidden"] == [64, 64]
+    assert encode(changed(RAMP, default)) == encode(RAMP)
+    assert default_in(space_of(RAMP, {"num_epochs": "8:16"})[0], RAMP) is None
+
+
+def test_the_same_trials_are_followed_by_the_same_proposals() -> None:
+    space, _ = space_of(RAMP, {"num_epochs": [1, 4]})
+    first = proposals(space, [], 4, seed=0)
+    assert first != proposals(space, [], 4, seed=1)
+    assert first[2:] != first[:2]
+    values = [*map(float, range(15)), None]
+    told = [*zip(first * 4, values, strict=True)]
+    assert proposals(space, told, 3, seed=0) == proposals(space, told, 3, seed=0)
+    for setting in first:
+        changed(RAMP, setting)
+
+
+@pytest.mark.parametrize(
+    ("search", "sentence"),
+    [
+        ({"gama": "0:1"}, "did you mean estimator.gamma?"),
+        ({"estimator.gamma": "0.99:0.9"}, "must be below the second, so write 0.9:0.99"),
+        ({"estimator.gamma": "0.9:1.5"}, "gamma is 1.5: use a number from 0 to 1"),
+        ({"optimizer.learning_rate": "0:1:log"}, "a logarithm needs LOW > 0"),
+        ({"optimizer.learning_rate": "1:2:lin"}, "give 'LOW:HIGH', or a list"),
+        ({"optimizer.learning_rate": 3}, "give 'LOW:HIGH', or a list"),
+        ({"num_epochs": "1:2.5"}, "use whole numbers"),
+    ],
+)
+def test_what_can_not_be_searched_is_a_sentence(search: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UphillError) as error:
+        space_of(uphill.ppo(), search)
+    assert sentence in str(error.value)
+
+
+def test_a_search_without_a_range_is_a_sentence() -> None:
+    with pytest.raises(UphillError, match="write FIELD=LOW:HIGH"):
+        parse_search(["gamma"])
+    with pytest.raises(UphillError, match="twice"):
+        parse_search(["a-b=1:2", "a_b=1:3"])

@@ -1,0 +1,110 @@
+"""A search: its trials, its going on, and what is said of the winner."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import uphill
+from command_line import run_cli
+from small_runs import small_ppo
+from uphill.errors import UphillError
+from uphill.runs.sweeps import SavedSweep
+from uphill.sessions.interrupts import Interrupted
+from uphill.studies.tuning import proposals, tune
+from uphill.training.trainer import Trainer
+from uphill.views.report.page import sweep_page
+
+ASKED: dict[str, Any] = {"seeds": 2, "steps": 200, "episodes": 4, "fresh_seeds": 2, "quiet": True}
+SEARCH = {"optimizer.learning_rate": "1e-3:1e-1:log", "entropy": [0.0]}
+
+
+def tune_into(out: Path, trials: int, **changes: Any) -> tune.Tuning:
+    given: dict[str, Any] = {"search": SEARCH, **ASKED, **changes}
+    return uphill.tune("CartPole-v1", small_ppo(), trials=trials, out=out, **given)
+
+
+def settings_in(out: Path) -> list[dict[str, Any]]:
+    return [run.setting for run in SavedSweep(out).runs]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tune.Tuning:
+    """A search in batches of two, that was interrupted in its second one, and went on."""
+    out, ask, calls = tmp_path_factory.mktemp("tuning") / "tuned", proposals.proposals, []
+
+    def interrupted(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return ask(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tune, "BATCH", 2)
+        patch.setattr(tune, "proposals", interrupted)
+        with pytest.raises(Interrupted, match=r"Go on with: the same uphill\.tune"):
+            tune_into(out, 4)
+        assert len(settings_in(out)) == 2
+        patch.setattr(tune, "proposals", ask)
+        return tune_into(out, 4)
+
+
+def test_the_winner_is_confirmed_on_fresh_seeds(done: tune.Tuning) -> None:
+    assert [row.state for row in done.trials] == ["done"] * 4
+    best = max(row.iqm for row in done.trials if row.iqm is not None)
+    assert done.setting in [row.setting for row in done.trials if row.iqm == best]
+    winner, default = (run.experiment for run in done.runs)
+    assert winner.all_seeds == default.all_seeds == (2, 3)
+    assert default.composition.optimizer == small_ppo().optimizer
+    assert 0 <= done.p_better[0] <= 1
+    assert json.dumps(done.summary())
+    assert "4 settings swept" in sweep_page(SavedSweep(done.path)).html
+
+
+def test_its_settings_can_be_trained_with(done: tune.Tuning, tmp_path: Path) -> None:
+    given = {"settings": done.settings, "seeds": 2, "seed": 2, "quiet": True}
+    again = uphill.train("CartPole-v1", out=tmp_path / "again", **given)
+    assert again.experiment.composition == done.runs[0].experiment.composition
+    assert again.experiment.steps == 200
+    assert again.evaluation == done.runs[0].evaluation
+
+
+def test_trials_that_are_done_are_not_trained_again(
+    done: tune.Tuning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "advance", None)
+    again = tune_into(done.path, 4)
+    assert (again.trials, again.winner) == (done.trials, done.winner)
+    with pytest.raises(UphillError, match=r"is of a sweep with another .*search"):
+        tune_into(done.path, 4, search={"entropy": "0:0.1"})
+
+
+def test_values_that_do_not_fit_together_are_a_failed_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    misfits, found = tune._misfits, []
+
+    def told(*arguments: Any) -> dict[str, str]:
+        found.append(misfits(*arguments))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tune, "_misfits", told)
+    with pytest.raises(Interrupted):
+        tune_into(tmp_path / "tuned", 8, search={"num_minibatches": [2, 3]})
+    assert found[0]
+    assert all("num_minibatches is 3" in fault for fault in found[0].values())
+
+
+def test_what_is_wrong_is_told_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["tune", "CartPole-v1", "--out", tmp_path / "tuned"]
+    assert run_cli(*words, "--trials", 0) == 1
+    assert "trials is 0: use at least 1" in capfd.readouterr().err
+    assert run_cli(*words, "--search", "estimator.gamma=1:0") == 1
+    assert "so write 0:1" in capfd.readouterr().err
+    monkeypatch.setattr(proposals.importlib.util, "find_spec", lambda name: None)
+    assert run_cli(*words) == 1
+    assert "pip install 'uphill[tune]'" in capfd.readouterr().err
+    assert not (tmp_path / "tuned").exists()
