@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from uphill.theory.statistics import RESAMPLES, middle_95
 
@@ -37,6 +37,10 @@ class Sensitivity(NamedTuple):
     """how many settings must be tuned for each environment to have 95 % of `tuned`"""
     best: int
     """which values are best for all environments together, by their index"""
+    reached: tuple[float, ...]
+    """the score with 0, 1, 2, … settings tuned for each environment, those that are worth most"""
+    to_tune: tuple[int, ...]
+    """the settings that the effective dimension counts, by their index"""
 
 
 def sensitivities(
@@ -69,16 +73,33 @@ def sensitivities(
     generator = np.random.default_rng(0)
     means = [x.mean(-1)[None] for x in scores]
     drawn = [_resampled(x, generator) for x in scores]
-    values = _measures(_normalised(means), levels)
-    resampled = _measures(_normalised(drawn), levels)
-    found = []
-    for value, draws in zip(values, resampled, strict=True):
-        estimates = (
-            Estimate(float(x[0]), (float(low), float(high)))
-            for x, (low, high) in zip(value[:4], map(middle_95, draws[:4]), strict=True)
-        )
-        found.append(Sensitivity(*estimates, best=int(value[4][0])))
-    return found
+    if not spread_in(means).all():
+        raise ValueError("In one of the environments all values have the same score.")
+    is_spread = spread_in(drawn).all(-1)  # a resample may tell nothing apart where the seeds do
+    normalised = zip(_normalised(means), _normalised([x[is_spread] for x in drawn]), strict=True)
+    return [_of_one(*gammas, each) for gammas, each in zip(normalised, levels, strict=True)]
+
+
+def normalised_score(
+    fresh: Float[np.ndarray, "E S"], scores: Sequence[Float[np.ndarray, "E _H _T"]]
+) -> Estimate:
+    """The normalised score of one setting, averaged over environments, on seeds that are in none of
+    `scores`, which say what the percentiles are. The interval is over these fresh seeds."""
+    low, high = _percentiles([x.mean(-1)[None] for x in scores])[:, 0]
+    normalised = (fresh - low[:, None]) / (high - low)[:, None]
+    drawn = _resampled(normalised[:, None], np.random.default_rng(0))[:, :, 0].mean(1)
+    left, right = middle_95(drawn)
+    return Estimate(float(normalised.mean()), (float(left), float(right)))
+
+
+def spread_in(means: Sequence[Float[np.ndarray, "R E _H"]]) -> Bool[np.ndarray, "R E"]:
+    """Whether an environment tells values apart: whether its 5th and 95th percentiles differ."""
+    low, high = _percentiles(means)
+    return high > low
+
+
+def _percentiles(means: Sequence[Float[np.ndarray, "R E _H"]]) -> Float[np.ndarray, "2 R E"]:
+    return np.percentile(np.concatenate(means, -1), (5, 95), axis=-1)
 
 
 def _resampled(
@@ -93,36 +114,50 @@ def _resampled(
 
 
 def _normalised(means: Sequence[Float[np.ndarray, "R E _H"]]) -> list[Float[np.ndarray, "R E _H"]]:
-    low, high = np.percentile(np.concatenate(means, -1), (5, 95), axis=-1)[..., None]
-    if not (high > low).all():
-        raise ValueError("In one of the environments all values have the same score.")
+    low, high = _percentiles(means)[..., None]
     return [(x - low) / (high - low) for x in means]
 
 
-def _measures(
-    normalised: Sequence[Float[np.ndarray, "R E _H"]], levels: Sequence[Int[np.ndarray, "_H _D"]]
-) -> list[tuple[np.ndarray, ...]]:
-    found = []
-    for gamma, each in zip(normalised, levels, strict=True):
-        over_all = gamma.mean(1)
-        best = over_all.argmax(-1)
-        tuned, shared = gamma.max(-1).mean(-1), over_all.max(-1)
-        dimension = _dimensions(gamma, each, best)
-        found.append((tuned, shared, tuned - shared, dimension, best))
-    return found
+def _of_one(
+    gamma: Float[np.ndarray, "1 E H"],
+    resampled: Float[np.ndarray, "R E H"],
+    levels: Int[np.ndarray, "H D"],
+) -> Sensitivity:
+    best = gamma.mean(1).argmax(-1)
+    reached, sets = _reached(gamma, levels, best)
+    drawn, _ = _reached(resampled, levels, resampled.mean(1).argmax(-1))
+    estimates = [
+        Estimate(float(value[0]), (float(low), float(high)))
+        for value, draws in zip(_measures(reached), _measures(drawn), strict=True)
+        for low, high in [middle_95(draws)]
+    ]
+    tuned, shared, phi, dimension = estimates
+    score = tuple(float(x) for x in reached[0])
+    to_tune = sets[round(dimension.value)]
+    return Sensitivity(tuned, shared, phi, dimension, int(best[0]), score, to_tune)
 
 
-def _dimensions(
+def _measures(reached: Float[np.ndarray, "R _"]) -> tuple[Float[np.ndarray, " R"], ...]:
+    """Tuned, shared, Φ and effective dimension of the scores with 0, 1, … settings tuned."""
+    shared, tuned = reached[:, 0], reached[:, -1]
+    enough = tuned - (1 - SHARE) * np.abs(tuned)  # also where all of it is below the 5th percentile
+    dimension = (reached >= enough[:, None]).argmax(-1).astype(np.float64)
+    return tuned, shared, tuned - shared, dimension
+
+
+def _reached(
     gamma: Float[np.ndarray, "R E H"], levels: Int[np.ndarray, "H D"], best: Int[np.ndarray, " R"]
-) -> Int[np.ndarray, " R"]:
-    """The effective dimension of each resample."""
-    num_settings = levels.shape[1]
-    enough = SHARE * gamma.max(-1).mean(-1)
-    found = np.full(len(gamma), num_settings)
+) -> tuple[Float[np.ndarray, "R _"], list[tuple[int, ...]]]:
+    """The score with 0 to D settings tuned in each environment, the others at what is best for all;
+    and which ones these are in the first resample."""
     is_same = levels[None] == levels[best][:, None]  # [R, H, D]
-    for size in reversed(range(num_settings)):
-        for tuned in itertools.combinations(range(num_settings), size):
+    scores, sets = [], []
+    for size in range(levels.shape[1] + 1):
+        candidates = list(itertools.combinations(range(levels.shape[1]), size))
+        each = []
+        for tuned in candidates:
             is_open = np.delete(is_same, tuned, axis=-1).all(-1)
-            reached = np.where(is_open[:, None], gamma, -np.inf).max(-1).mean(-1)
-            found = np.where(reached >= enough, size, found)
-    return found
+            each.append(np.where(is_open[:, None], gamma, -np.inf).max(-1).mean(-1))
+        scores.append(np.max(each, 0))
+        sets.append(candidates[int(np.argmax([x[0] for x in each]))])
+    return np.stack(scores, -1), sets

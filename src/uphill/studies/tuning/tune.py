@@ -21,7 +21,14 @@ from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.presets import Preset
 from uphill.sessions.settings_file import with_settings, write_settings
 from uphill.studies.sweeps.changes import changed
-from uphill.studies.sweeps.plan import Common, Plan, Planned, StudyRequest, common_of, folder_for
+from uphill.studies.sweeps.plan import (
+    Common,
+    StudyRequest,
+    common_of,
+    folder_for,
+    on_fresh_seeds,
+    plan_for,
+)
 from uphill.studies.sweeps.sweep import going_on, opened, train_settings
 from uphill.studies.sweeps.together import Programs, close
 from uphill.studies.tuning.proposals import check_optuna, proposals
@@ -169,7 +176,7 @@ def _search(
         is_open = [row.state in ("waiting", "training") for row in rows]
         if any(is_open):
             runs = list(compress(saved.runs, is_open))
-            train_settings(_plan(common, folder, runs), progress, kept)
+            train_settings(plan_for(common, folder, runs), progress, kept)
             rows = rows_of(saved)
             _tell(rows, request.trials, started, progress)
         is_late = request.minutes is not None and time.monotonic() - started > 60 * request.minutes
@@ -206,15 +213,6 @@ def _tell(rows: list[Row], most: int, started: float, progress: Progress) -> Non
     progress.say(f"{len(rows)} of {count(most, 'trial')} after {took}{failed}{best}.")
 
 
-def _plan(common: Common, folder: Path, runs: list[SweptRun]) -> Plan:
-    """The plan of trials."""
-    settings = [
-        Planned(run, folder / run.folder, changed(common.experiment.composition, run.setting))
-        for run in runs
-    ]
-    return Plan(**vars(common), folder=folder, settings=settings)
-
-
 def _confirmed(request: TuneRequest, common: Common, folder: Path, progress: Progress) -> Tuning:
     """Train the best of the trials on fresh seeds, beside the default.
 
@@ -228,7 +226,7 @@ def _confirmed(request: TuneRequest, common: Common, folder: Path, progress: Pro
             f"All of {count(len(trials), 'trial')} failed, the first so: {trials[0].fault} Choose "
             "another search, and another out."
         )
-    fresh = _on_fresh_seeds(request, common)
+    fresh = on_fresh_seeds(common, request.fresh_seeds)
     progress.say(
         f"The winner, {setting_of(best.setting)}, and the default train on "
         f"{count(fresh.experiment.seeds, 'fresh seed')}."
@@ -238,7 +236,7 @@ def _confirmed(request: TuneRequest, common: Common, folder: Path, progress: Pro
     runs = [SweptRun("winner", best.setting), SweptRun("default", usual)]
     place.mkdir(exist_ok=True)
     write_sweep(place, fresh.asked, runs)
-    plan = _plan(fresh, place, runs)
+    plan = plan_for(fresh, place, runs)
     train_settings(plan, progress)
     winner, default = rows_of(SavedSweep(place))
     for row in (winner, default):
@@ -250,14 +248,4 @@ def _confirmed(request: TuneRequest, common: Common, folder: Path, progress: Pro
     opened_runs = [opened(plan, planned) for planned in plan.settings]
     return Tuning(
         folder, trials, best.setting, folder / SETTINGS_FILE, winner, default, better, opened_runs
-    )
-
-
-def _on_fresh_seeds(request: TuneRequest, common: Common) -> Common:
-    """The same training, on seeds that no trial had."""
-    seeds = {"seed": common.experiment.seed + common.experiment.seeds, "seeds": request.fresh_seeds}
-    return replace(
-        common,
-        request=replace(common.request, **seeds),
-        experiment=replace(common.experiment, **seeds),
     )
