@@ -8,9 +8,11 @@ import subprocess
 import sys
 
 from benchmarks import (
+    beside,
     determinism,
     first_second,
     house,
+    limit,
     peers,
     recording,
     sequential,
@@ -41,9 +43,13 @@ MEASUREMENTS = {
     "house": house.house,
     "understand": understand.understand,
     "sb3": peers.sb3,
+    "sb3-cartpole": peers.sb3_cartpole,
     "sb3-car-race": peers.sb3_car_race,
+    "rejax": peers.rejax,
+    "beside": beside.beside,
+    "limit": limit.limit,
 }
-SLOW = ("sb3", "first", "sweep", "checkpointing", "determinism", "sequential")
+SLOW = ("sb3", "first", "rejax", "beside", "sweep", "checkpointing", "determinism", "sequential")
 QUICK = [name for name in MEASUREMENTS if not name.startswith(SLOW)]
 
 

@@ -1,14 +1,19 @@
 """The same work in another library. Needs an environment of its own:
 
 python3 -m venv peer && peer/bin/pip install torch==2.13.0 stable-baselines3 'gymnasium[box2d]'
-PEER=peer/bin/python python -m benchmarks sb3
+PEER=peer/bin/python python -m benchmarks sb3 sb3-cartpole
 peer/bin/pip install . && PEER=peer/bin/python python -m benchmarks sb3-car-race
+python3 -m venv rejax && rejax/bin/pip install rejax==0.1.3
+PEER=rejax/bin/python python -m benchmarks rejax
 """
 
 import os
 import re
+import statistics
 import subprocess
 import sys
+import tempfile
+import time
 
 from uphill.parts import GAE, Adam, Steps
 from uphill.parts.algorithms import ppo
@@ -50,6 +55,117 @@ env = gymnasium.make("uphill/CarRace-v0")
 mean, deviation = evaluate_policy(model, env, n_eval_episodes=20, warn=False)
 print(f"{steps:,} steps in {{seconds:.0f}} s; mean return {{mean:.1f}} over 20 episodes")
 """
+
+
+_SB3_CARTPOLE = """
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
+rate = lambda left: 1e-3 * left
+clip = lambda left: 0.2 * left
+env = make_vec_env("CartPole-v1", n_envs=8, seed={seed})
+model = PPO("MlpPolicy", env, n_steps=32, batch_size=256, gae_lambda=0.8, gamma=0.98, n_epochs=20,
+            ent_coef=0.0, learning_rate=rate, clip_range=clip, seed={seed}, device="cpu")
+model.learn(100_000)
+print(evaluate_policy(model, env, n_eval_episodes=100, warn=False)[0])
+"""
+"""rl-zoo3's settings of PPO for CartPole-v1"""
+
+_REJAX = """
+import sys, time
+start = time.perf_counter()
+import jax
+from rejax import get_algo
+num_seeds, steps = int(sys.argv[1]), int(sys.argv[2])
+algo = get_algo("ppo").create(
+    env="CartPole-v1", num_envs=8, num_steps=128, num_epochs=4, num_minibatches=4,
+    agent_kwargs=dict(activation="tanh", hidden_layer_sizes=(64, 64)),
+    learning_rate=3e-4, total_timesteps=steps, eval_freq=steps, skip_initial_evaluation=True)
+keys = jax.random.split(jax.random.key(0), num_seeds)
+train = jax.jit(jax.vmap(algo.train)).lower(keys).compile()
+ready = time.perf_counter() - start
+jax.block_until_ready(train(keys))
+start = time.perf_counter()
+jax.block_until_ready(train(keys))
+print(ready, num_seeds * steps / (time.perf_counter() - start))
+"""
+"""Seconds of import and compilation, and steps a second, an evaluation of 128 episodes included"""
+
+_OURS = """
+import sys, time
+start = time.perf_counter()
+import uphill
+from uphill.training.process import use_cores
+num_seeds, steps = int(sys.argv[1]), int(sys.argv[2])
+use_cores(num_seeds)
+from uphill.training.trainer import Trainer
+trainer = Trainer("CartPole-v1", uphill.ppo(), tuple(range(num_seeds)), 2**32 - 1)
+state, _ = trainer.advance(trainer.start(), 1)
+ready = time.perf_counter() - start
+num_updates, measured = max(1, steps // 1024), 0.0
+done, start = 0, time.perf_counter()
+while done < num_updates:
+    count = min(64, num_updates - done)
+    state, _ = trainer.advance(state, count)
+    done += count
+print(ready, num_seeds * 1024 * num_updates / (time.perf_counter() - start))
+"""
+
+
+def rejax(rounds: int = 5) -> None:
+    """PPO on CartPole, 8 × 128, 4 × 4 minibatches, 64-64 tanh: ours and Rejax's, alternating."""
+    peer = _peer()
+    for num_seeds in (1, 8):
+        pairs = []
+        for _ in range(rounds):
+            arguments = [str(num_seeds), "500000"]
+            with tempfile.TemporaryDirectory() as cache:
+                ours = _numbers([sys.executable, "-c", _OURS, *arguments], XDG_CACHE_HOME=cache)
+                theirs = _numbers([peer, "-c", _REJAX, *arguments], XDG_CACHE_HOME=cache)
+            pairs.append((ours, theirs))
+        print(f"{num_seeds} seed(s): import and compilation,", _ratio(pairs, 0, "{:.1f} s"))
+        print(f"{num_seeds} seed(s): steps a second,", _ratio(pairs, 1, "{:,.0f}"), flush=True)
+
+
+def sb3_cartpole(rounds: int = 5) -> None:
+    """From the start of the process to an evaluated policy, CartPole-v1: ours and SB3's PPO."""
+    peer = _peer()
+    pairs: dict[str, list] = {"cold": [], "warm": []}
+    for seed in range(rounds):
+        theirs, score = _timed([peer, "-c", _SB3_CARTPOLE.format(seed=seed)])
+        with tempfile.TemporaryDirectory() as folder:
+            for state in pairs:
+                command = [sys.executable, "-m", "uphill.cli", "train", "CartPole-v1"]
+                command += ["--seed", str(seed), "--quiet", "--out", f"{folder}/{state}"]
+                ours, _ = _timed(command, XDG_CACHE_HOME=folder)
+                pairs[state].append(([ours], [theirs]))
+        print(f"seed {seed}: SB3 {theirs:.0f} s, mean return {score.strip()}", flush=True)
+    for state, measured in pairs.items():
+        print(f"uphill train CartPole-v1, {state}:", _ratio(measured, 0, "{:.1f} s"))
+
+
+def _ratio(pairs: list, k: int, form: str) -> str:
+    """The k-th numbers of both, and the ratio ours / theirs of each pair."""
+    ours = statistics.median(a[k] for a, _ in pairs)
+    theirs = statistics.median(b[k] for _, b in pairs)
+    ratios = sorted(a[k] / b[k] for a, b in pairs)
+    middle = statistics.median(ratios)
+    spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
+    return f"{form.format(ours)} against {form.format(theirs)}: ratio {middle:.2f} ({spread})"
+
+
+def _numbers(command: list[str], **variables: str) -> list[float]:
+    """The numbers of the last line that a command prints."""
+    return [float(word) for word in _timed(command, **variables)[1].splitlines()[-1].split()]
+
+
+def _timed(command: list[str], **variables: str) -> tuple[float, str]:
+    """Seconds that a command takes, and what it prints."""
+    started = time.perf_counter()
+    done = subprocess.run(
+        command, env=os.environ | variables, capture_output=True, check=True, text=True
+    )
+    return time.perf_counter() - started, done.stdout
 
 
 def sb3_car_race(steps: int = 200_000) -> None:

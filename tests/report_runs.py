@@ -15,14 +15,14 @@ from uphill.runs.experiment import Experiment, make_experiment
 def an_experiment(**changes: Any) -> Experiment:
     """What training CartPole is, as experiment.json says it."""
     settings = {"env": "CartPole-v1", "is_callable": False, "env_kwargs": {}, "seed": 0, "seeds": 1}
-    settings |= {"backend": "compiled", "is_async": False, "steps": 3000}
+    settings |= {"backend": "compiled", "is_async": False, "steps": 2000}
     return make_experiment(**settings | {"algo": "ppo", "algorithm": small_ppo()} | changes)
 
 
 def train_pair(folder: Path) -> tuple[Path, Path]:
     """A run of CartPole with two seeds and two milestones each, and one that looks as if it had
     trained for a shorter time and came half as far."""
-    first = train_small(folder / "first", steps=3000, seeds=2, episodes=100).path
+    first = train_small(folder / "first", steps=2000, seeds=2, episodes=100).path
     second = copied(first, folder / "second", steps=600)
     evaluation = json.loads((second / "evaluation.json").read_text())
     for kind in ("deterministic", "stochastic"):

@@ -9,7 +9,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import Int, PRNGKeyArray, PyTree
 
 from uphill.batch import Batch
 from uphill.learning.advantages import make_batch
@@ -150,12 +150,27 @@ def _until(
 
 def minibatches_of(batch: Batch, num_minibatches: int, key: PRNGKeyArray) -> Batch:
     """The samples in random order, every one once, in `num_minibatches` equal parts."""
-    order = jax.random.permutation(key, batch.mask.shape[1])
+    order = shuffled(key, batch.mask.shape[1])
 
     def parts(x: Array) -> Array:
         return x[0, order].reshape(num_minibatches, 1, -1, *x.shape[2:])
 
     return jax.tree.map(parts, batch)
+
+
+def shuffled(key: PRNGKeyArray, count: int) -> Int[Array, " {count}"]:
+    """The numbers below `count` in random order.
+
+    Words are sorted that have random bits above and the number below, which takes a quarter to a
+    ninth of the time of sorting pairs. Where few bits are left for chance, it is done twice.
+    """
+    width = (count - 1).bit_length()
+    numbers = jnp.arange(count, dtype=jnp.uint32)
+    order = numbers
+    for one in jax.random.split(key, 1 if width <= 16 else 2):
+        chance = jax.random.bits(one, (count,), jnp.uint32) >> width << width
+        order = order[jnp.sort(chance | numbers, stable=False) & jnp.uint32(2**width - 1)]
+    return order.astype(jnp.int32)
 
 
 def learned(

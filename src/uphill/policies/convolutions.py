@@ -111,9 +111,10 @@ class ConvolutionalTrunk(eqx.Module):
     """what the layers of each image are"""
 
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
-        return over_vectors(self._one, x)
+        return self.hidden(over_vectors(self._seen, x))
 
-    def _one(self, x: Float[jax.Array, " inputs"]) -> Float[jax.Array, " outputs"]:
+    def _seen(self, x: Float[jax.Array, " inputs"]) -> Float[jax.Array, " features"]:
+        """What the hidden layers get to see."""
         layers, units, start = iter(self.layers), iter(self.units), 0
         seen, others = [], []
         for image, convolution in zip(self.images, self.convolutions, strict=True):
@@ -126,7 +127,7 @@ class ConvolutionalTrunk(eqx.Module):
             others.append(x[start : image.start])
             start = image.stop
         parts = [part for part in (*seen, *others, x[start:]) if part.size]
-        return self.hidden.one(jnp.concatenate(parts) if len(parts) > 1 else parts[0])
+        return jnp.concatenate(parts) if len(parts) > 1 else parts[0]
 
 
 def convolutional(

@@ -40,6 +40,30 @@ def over_vectors(
     return jnp.vectorize(layer, signature="(i)->(o)")(x)
 
 
+def over_columns(
+    layer: Callable[[jax.Array], jax.Array], x: Float[Array, "*batch inputs"]
+) -> Float[Array, "*batch outputs"]:
+    """`layer`, a function of vectors that are the columns of a matrix, of every vector along the
+    last axis.
+
+    Weights then multiply from the left, which CPUs do in two thirds of the time.
+    """
+    y = layer(jnp.asarray(x).reshape(-1, x.shape[-1]).T)
+    return y.T.reshape(*x.shape[:-1], y.shape[0])
+
+
+def affine(
+    layer: eqx.nn.Linear, x: Float[Array, "*batch inputs"]
+) -> Float[Array, "*batch outputs"]:
+    """W x + b of every vector along the last axis."""
+    return over_columns(lambda columns: _affine(layer, columns), x)
+
+
+def _affine(layer: eqx.nn.Linear, x: Float[jax.Array, "inputs B"]) -> Float[jax.Array, "outputs B"]:
+    assert layer.bias is not None
+    return layer.weight @ x + layer.bias[:, None]
+
+
 # --- multilayer perceptrons ---------------------------------------------------------------------
 
 
@@ -53,12 +77,11 @@ class MLP(eqx.Module):
     activation: str = eqx.field(static=True)
 
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
-        return over_vectors(self.one, x) if self.layers else x
+        return over_columns(self._hidden, x) if self.layers else x
 
-    def one(self, x: Float[jax.Array, " inputs"]) -> Float[jax.Array, " outputs"]:
-        """The hidden units of a single vector."""
+    def _hidden(self, x: Float[jax.Array, "inputs B"]) -> Float[jax.Array, "outputs B"]:
         for layer in self.layers:
-            x = ACTIVATIONS[self.activation](layer(x))
+            x = ACTIVATIONS[self.activation](_affine(layer, x))
         return x
 
 

@@ -22,7 +22,7 @@ from uphill.policies.convolutions import (
 )
 from uphill.policies.encodings import Encoding, images_in
 from uphill.policies.images import Image
-from uphill.policies.networks import MLP, check_activation, linear, mlp, over_vectors
+from uphill.policies.networks import MLP, affine, check_activation, linear, mlp
 from uphill.policies.own_network import NetworkFactory, OwnTrunk, own_trunk
 from uphill.theory.distributions import Distribution
 from uphill.trajectory import Array
@@ -139,7 +139,7 @@ class Network(eqx.Module):
     head: eqx.nn.Linear
 
     def __call__(self, features: Float[Array, "*batch D"]) -> Float[Array, "*batch outputs"]:
-        return over_vectors(self.head, self.trunk(features))
+        return affine(self.head, self.trunk(features))
 
 
 class Policy(eqx.Module):
@@ -163,10 +163,10 @@ class Policy(eqx.Module):
         """The distribution that the heads make of the hidden units."""
         log_std = self.log_std
         if isinstance(log_std, eqx.nn.Linear):
-            log_std = jnp.clip(over_vectors(log_std, hidden), *LOG_STD_BOUNDS)
+            log_std = jnp.clip(affine(log_std, hidden), *LOG_STD_BOUNDS)
         elif isinstance(log_std, Network):
             log_std = jnp.clip(log_std(features), *LOG_STD_BOUNDS)
-        return self.action_kind.distribution(over_vectors(self.head, hidden), log_std)
+        return self.action_kind.distribution(affine(self.head, hidden), log_std)
 
 
 class Critic(eqx.Module):
@@ -190,7 +190,7 @@ class Critic(eqx.Module):
         if self.trunk is not None:
             hidden = self.trunk(features)
         assert hidden is not None, "a critic on the policy's trunk needs its hidden units"
-        return over_vectors(self.head, hidden)[..., 0]
+        return affine(self.head, hidden)[..., 0]
 
 
 def values(

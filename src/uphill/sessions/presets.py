@@ -116,7 +116,7 @@ def _cartpole() -> dict[str, Preset]:
             "ppo",
             ppo(
                 sampling=Steps(num_envs=8, num_steps=32),
-                estimator=GAE(gamma=0.98, lam=0.8),
+                estimator=GAE(gamma=0.98, lam=0.9),
                 surrogate=ClippedRatio(epsilon="linear:0.2:0"),
                 optimizer=Adam(learning_rate="linear:1.2e-3:0"),
             ),

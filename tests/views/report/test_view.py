@@ -165,7 +165,7 @@ def test_without_a_threshold_returns_are_compared_with_the_first_ones(
 def test_an_overview(pair: tuple[Path, Path], tmp_path: Path) -> None:
     seen = overview_of(load(pair[0]))
     assert (seen.about, seen.state) == (
-        *("CartPole-v1, ppo, 2 seeds: 3,000 of 3,000 steps", "finished"),
+        *("CartPole-v1, ppo, 2 seeds: 2,000 of 2,000 steps", "finished"),
     )
     assert seen.curve is not None
     assert len(seen.curve.lines) == 1
