@@ -213,3 +213,10 @@ def test_variants_have_names_of_their_own_and_a_folder_of_something_else_is_refu
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UphillError, match="exists already, and is no study of sensitivity: choose"):
         study_into(tmp_path)
+
+
+def test_what_does_not_fit_an_environment_is_told_before_any_is_trained(tmp_path: Path) -> None:
+    grid = {"policy.distribution": ["gaussian", "beta"], "entropy": [0, 0.1]}
+    for steps in (100, 200):  # in a folder in which nothing was trained yet another study may begin
+        with pytest.raises(UphillError, match=r"beta, entropy 0 can't be: the policy's distribut"):
+            uphill.sensitivity(ENVS[::-1], ALGORITHMS, out=tmp_path, grid=grid, steps=steps)

@@ -25,9 +25,17 @@ from uphill.runs.sensitivity import (
     write_sensitivity,
 )
 from uphill.runs.settings import BackendName
+from uphill.runs.sweeps import SavedSweep, is_sweep
 from uphill.studies.sensitivity.around import grid_around
 from uphill.studies.sweeps.grid import algorithms_of, make_grid, paths_of, written
-from uphill.studies.sweeps.plan import Plan, SweepRequest, check_size, common_of, plan_of
+from uphill.studies.sweeps.plan import (
+    Plan,
+    SweepRequest,
+    check_size,
+    common_of,
+    is_unbegun_sweep,
+    plan_of,
+)
 from uphill.words import listed, option
 
 AnyEnv = str | Callable[..., Any] | World
@@ -278,11 +286,19 @@ def _folder(
     else:
         folder = as_path(request.out, "out")
         other = f"choose another {option('out')}"
-        if is_sensitivity(folder):
+        is_study = is_sensitivity(folder)
+        if is_study and not _is_unbegun(SavedSensitivity(folder)):
             check_same_study(SavedSensitivity(folder), asked, other)
             return folder
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        is_free = is_study or not folder.exists()
+        if not is_free and (not folder.is_dir() or any(folder.iterdir())):
             raise UphillError(f"{folder} exists already, and is no study of sensitivity: {other}.")
     make_folder(folder)
     write_sensitivity(folder, asked, pairs)
     return folder
+
+
+def _is_unbegun(study: SavedSensitivity) -> bool:
+    """Whether it ended before any setting had a run directory."""
+    sweeps = [study.path / pair.sweep for pair in study.pairs]
+    return all(is_unbegun_sweep(SavedSweep(sweep)) for sweep in sweeps if is_sweep(sweep))

@@ -14,9 +14,11 @@ from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.settings_file import write_settings
 from uphill.studies.sensitivity.plan import SensitivityRequest, Study, Task, study_of
 from uphill.studies.sweeps.changes import changed
+from uphill.studies.sweeps.groups import groups_of
 from uphill.studies.sweeps.plan import Common, Plan, folder_for, on_fresh_seeds, plan_for
-from uphill.studies.sweeps.sweep import going_on, train_settings
+from uphill.studies.sweeps.sweep import check_fits, going_on, train_settings
 from uphill.studies.tuning.space import value_at
+from uphill.training.process import use_cores
 from uphill.views.labels import setting_of
 from uphill.views.sensitivity import Result, Studied, result_of
 from uphill.words import count
@@ -69,6 +71,7 @@ def sensitivity(request: SensitivityRequest) -> SensitivityStudy:
     """
     study = study_of(request)
     progress = Progress(0, request.quiet)
+    _check_fits(study)
     try:
         for k, task in enumerate(study.tasks, 1):
             progress.say(f"\n{_said(task, study)} ({k} of {len(study.tasks)})")
@@ -85,6 +88,17 @@ def sensitivity(request: SensitivityRequest) -> SensitivityStudy:
         asked = replace(study.tasks[0].plan.request, out=request.out)
         raise Interrupted(going_on(asked, study.folder, "sensitivity")) from None
     return _result(study)
+
+
+def _check_fits(study: Study) -> None:
+    """Raises:
+    UphillError: if a setting does not fit one of the environments: before any is trained.
+    """
+    plans = [task.plan for task in study.tasks]
+    lanes = max(len(plan.settings) * plan.experiment.seeds for plan in plans)
+    use_cores(lanes, all(plan.choice.backend == "gymnasium" for plan in plans))
+    for plan in plans:
+        check_fits(plan, groups_of([(planned, "new") for planned in plan.settings]))
 
 
 def _said(task: Task, study: Study) -> str:

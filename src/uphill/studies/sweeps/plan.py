@@ -208,7 +208,7 @@ def folder_for(common: Common, asked: Mapping[str, Any], runs: list[SweptRun], k
     else:
         folder = as_path(out, "out")
         other = f"choose another {option('out')}"
-        if is_sweep(folder) and not _is_unbegun(SavedSweep(folder)):
+        if is_sweep(folder) and not is_unbegun_sweep(SavedSweep(folder)):
             check_same(SavedSweep(folder), asked, runs, other)
             return folder
         is_free = is_sweep(folder) or not folder.exists()
@@ -219,7 +219,7 @@ def folder_for(common: Common, asked: Mapping[str, Any], runs: list[SweptRun], k
     return folder
 
 
-def _is_unbegun(sweep: SavedSweep) -> bool:
+def is_unbegun_sweep(sweep: SavedSweep) -> bool:
     """Whether it ended before any setting had a run directory."""
     return not any(sweep.run_path(run).exists() for run in sweep.runs)
 
