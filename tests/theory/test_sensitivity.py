@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from uphill.theory.sensitivity import sensitivities
+from uphill.theory.sensitivity import normalised_score, sensitivities
 
 GRID = np.array(list(itertools.product(range(3), repeat=2)))
 """The levels of two settings with three values each."""
@@ -43,6 +43,8 @@ def test_one_setting_that_each_environment_wants_otherwise() -> None:
     assert found.best == 3
     assert found.phi.value == pytest.approx(2 / high)
     assert found.dimension.value == 1
+    assert found.to_tune == (0,)
+    assert found.reached == pytest.approx((8 / high, 10 / high, 10 / high))
 
 
 def test_two_settings_that_each_environment_wants_otherwise() -> None:
@@ -73,6 +75,26 @@ def test_intervals_are_of_the_noise_of_seeds() -> None:
         assert low <= found.phi.value <= high
         widths.append(high - low)
     assert 4 < widths[1] / widths[0] < 20
+
+
+def test_an_algorithm_whose_best_is_below_the_percentiles_has_a_dimension_too() -> None:
+    large = np.array(list(itertools.product(range(3), repeat=4)))
+    good = scores_of([[*map(float, range(81))]], [[*map(float, range(81))]])
+    bad = scores_of([[-1000.0, -990.0]], [[-990.0, -1000.0]])
+    _, found = sensitivities([good, bad], [large, np.array([[0], [1]])])
+    assert found.reached[0] < found.reached[1] < 0
+    assert found.dimension.value == 0  # both settings are within 5 % of the best
+
+
+def test_fresh_seeds_are_scored_as_the_others() -> None:
+    scores = scores_of(PEAK_AT_START, PEAK_AT_START[::-1])
+    low, high = np.percentile(scores[0, :, 0], (5, 95))
+    fresh = np.array([[8.0, 10.0, 12.0], [4.0, 4.0, 4.0]])
+    score, interval = normalised_score(fresh, [scores])
+    assert score == pytest.approx((10 / high + 4 / high) / 2)
+    assert interval[0] == pytest.approx((8 + 4) / 2 / high, abs=0.3 / high)
+    assert interval[1] == pytest.approx((12 + 4) / 2 / high, abs=0.3 / high)
+    assert low == 0
 
 
 def test_an_environment_that_tells_nothing_apart_is_refused() -> None:
