@@ -387,7 +387,8 @@ class TwoParts(zoo.Healthy):
         return (*answer, self.t >= 20, info)
 
 
-def test_spaces_are_told_whole_in_80_columns() -> None:
+def test_spaces_are_told_whole_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EXAMINE, "_RANDOM", Limits(episodes=4, steps=80, seconds=AGES))
     kitchen = {f"sensor number {k}": spaces.Box(-1, 1, (k + 1,)) for k in range(6)}
 
     class Kitchen(zoo.Healthy):
