@@ -67,7 +67,10 @@ class Dispatch:
                 self._send(job)
             try:
                 while self._sent:
-                    interrupts.allow(self._look)
+                    ended = interrupts.allow(self._ended)
+                    self._take_news()
+                    for ref in ended:
+                        self._take(ref)
             except KeyboardInterrupt:
                 self._end()
                 raise
@@ -98,15 +101,13 @@ class Dispatch:
         self._sent[self._task.remote(attempt, self._post)] = _Sent(job, attempt, losses)
         self._lines[job.name] = "waits for a processor" if number == 0 else "waits to go on"
 
-    def _look(self) -> None:
-        """Take in what has come."""
+    def _ended(self) -> list[Any]:
+        """What has ended by now, after a while in which nothing may have."""
         refs = [*self._sent]
         ended, _ = self._ray.wait(refs, num_returns=1, timeout=_GLANCE)
         if ended:  # and all others that have ended by now
             ended, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0)
-        self._take_news()
-        for ref in ended:
-            self._take(ref)
+        return ended
 
     def _take_news(self) -> None:
         lines, parcels = self._ray.get(self._post.news.remote())
