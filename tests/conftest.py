@@ -1,8 +1,10 @@
 """Every test runs with shapes and types checked, rank promotion refused, warnings as errors."""
 
+import inspect
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before JAX starts: two devices, as training several seeds on two cores asks for. And a compiler
@@ -25,6 +27,7 @@ import jax
 import pytest
 
 import memory
+from uphill.training import programs
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -36,6 +39,17 @@ hypothesis.settings.load_profile("uphill")
 
 # No modules to look for doctests in: all have the same name, which only one module can have.
 collect_ignore_glob = ["conftest.py", "*/conftest.py"]
+
+
+@pytest.fixture(autouse=True)
+def _of_the_patched_alone(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What is traced of patched functions serves no other test, nor what was traced before."""
+    is_patched = "monkeypatch" in inspect.signature(request.function).parameters
+    if is_patched:
+        programs.forget()
+    yield
+    if is_patched:
+        programs.forget()
 
 
 @pytest.fixture(autouse=True)

@@ -1,12 +1,18 @@
 """Functions that are compiled once, and what is said of the time that takes."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+from counting_world import CountingWorld
+from uphill.envs.worlds.cartpole import CartPole
+from uphill.parts.algorithms import ppo
 from uphill.training import programs as module
-from uphill.training.programs import Programs, quickly
+from uphill.training.programs import Built, Programs, is_ours, quickly
 from uphill.trajectory import Array
 
 
@@ -63,6 +69,42 @@ def test_what_was_begun_takes_arguments_from_any_device() -> None:
     for device in devices:
         x = jax.device_put(np.ones(3, np.float32), device)
         assert programs.call("double", None, x).sum() == 6
+
+
+@pytest.mark.parametrize("is_quick", [False, True])
+def test_what_is_built_alike_is_traced_once(
+    is_quick: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traced = []
+
+    def times(factor: int) -> Any:
+        def function(x: Array) -> Array:
+            traced.append(factor)
+            return factor * x
+
+        return function
+
+    def tripled(like: Any, factor: int = 3, size: int = 2) -> None:
+        function = Built(times, (factor,))
+        found = Programs(like).call("times", function, np.ones(size, "f"), is_quick=is_quick)
+        assert (found == factor).all()
+
+    for _ in range(2):
+        tripled("ppo")
+    assert traced == [3]
+    tripled("ppo", factor=4)
+    tripled("ppo", size=5)
+    tripled("a2c")
+    assert traced == [3, 4, 3, 3]
+    tripled(None)
+    tripled(None)
+    assert len(traced) == 6
+
+
+def test_a_users_own_parts_and_worlds_are_not_known_by_their_fields() -> None:
+    assert is_ours((CartPole(500, 475.0), ppo()))
+    assert not is_ours(CountingWorld())
+    assert not is_ours(ppo(optimizer=optax.adam(1e-3)))
 
 
 def test_options_that_xla_does_not_know_are_done_without(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from gymnasium.envs.classic_control import CartPoleEnv, PendulumEnv
 from gymnasium.wrappers import TimeLimit
 from worlds import Endless, Target
 
+from counting_world import CountingWorld
 from uphill.envs.alterations import Alterations
 from uphill.envs.make import choose
 from uphill.envs.worlds import WORLDS
@@ -19,6 +20,7 @@ from uphill.learning.learner import take, with_steps
 from uphill.parts import GAE, SGD, Adam, Episodes, Steps, ValueFunction
 from uphill.parts.algorithms import a2c, ppo, reinforce
 from uphill.policies.policy import NetworkSettings, PolicySettings
+from uphill.training import inside
 from uphill.training.process import is_short_of_devices
 from uphill.training.trainer import Trainer, iterate
 
@@ -275,3 +277,22 @@ def test_what_is_measured_is_the_last_update() -> None:
     p, q = (jax.nn.log_softmax(actor.policy(features).logits) for actor in (old, new))
     kl = (np.exp(p) * (p - q)).sum(-1)[np.asarray(trajectory.mask)[0]].mean()
     np.testing.assert_allclose(rows["policy/kl"][0, 0], kl, rtol=1e-3)
+
+
+def test_the_next_training_alike_is_not_traced_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced, real = [], inside.collect_and_learn
+
+    def counted(*arguments):
+        traced.append(arguments[0].world)
+        return real(*arguments)
+
+    monkeypatch.setattr(inside, "collect_and_learn", counted)
+    first = trained(small_ppo(optimizer=Adam(learning_rate=1e-3)), (0,), 100)
+    faster = trained(small_ppo(optimizer=Adam(learning_rate=1e-2)), (0,), 100)
+    other = trained(small_ppo(optimizer=Adam(learning_rate=1e-3)), (1,), 100)
+    assert len(traced) == 1
+    assert len({leaves(x.learners.actor.policy)[0].tobytes() for x in (first, faster, other)}) == 3
+    # A world of one's own may read what is no field of it.
+    for seed in range(2):
+        trained(small_ppo(), (seed,), 100, env=CountingWorld())
+    assert len(traced) == 3

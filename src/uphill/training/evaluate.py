@@ -27,7 +27,7 @@ from uphill.policies.actions import is_for
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import is_of, strangers
 from uphill.theory.statistics import summarize
-from uphill.training.programs import compiled
+from uphill.training.programs import Built, built, compiled, is_ours
 from uphill.training.seeds import over_seeds, seed_keys
 from uphill.trajectory import Array
 from uphill.words import fitted, option
@@ -87,13 +87,11 @@ class Evaluator:
             self._run = self._seed_by_seed(most)
             return
 
-        def run(shared: tuple, actor: Actor, key: PRNGKeyArray) -> tuple:
-            return _episodes(env, actor, key, *shared, most=most)
-
-        program = jax.jit(over_seeds(run, self.num_seeds))
-        lowered = program.lower(self._shared, actors, self._keys)
         steps = self._num_in_all * most * env.max_episode_steps
-        self._run = compiled(lowered, is_quick=steps <= FEW)
+        like = "evaluation" if is_ours((env.world, actors)) else None
+        program = built(Built(_evaluation, (env, most, self.num_seeds)), steps <= FEW, like)
+        arguments = (self._shared, actors, self._keys)
+        self._run = compiled(program.lower(*arguments), program, *arguments)
         self.compile_seconds += time.perf_counter() - started
 
     def returns(self, actors: Actor) -> Returns:
@@ -210,6 +208,15 @@ def _act(
     sampled, mode = distribution.sample(key), distribution.mode()
     action = jax.vmap(jnp.where)(deterministic, mode, sampled)
     return action, actor.policy.action_kind.to_environment(action)
+
+
+def _evaluation(env: CompiledEnvironment, most: int, num_seeds: int) -> Callable[..., tuple]:
+    """All seeds' `_episodes`."""
+
+    def run(shared: tuple, actor: Actor, key: PRNGKeyArray) -> tuple:
+        return _episodes(env, actor, key, *shared, most=most)
+
+    return over_seeds(run, num_seeds)
 
 
 def _longest(env: Any) -> int:

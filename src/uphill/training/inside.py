@@ -1,5 +1,9 @@
 """Training in a compiled world: environment, policy and learner are one program."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +16,7 @@ from uphill.learning.learner import Learner
 from uphill.parts import Algorithm
 from uphill.policies.actor import Actor
 from uphill.training.guard import first_fault
-from uphill.training.programs import Programs
+from uphill.training.programs import Built, Programs
 from uphill.training.rows import pack, unpack
 from uphill.training.seeds import Population, over_seeds
 from uphill.training.state import CAPACITY, Chunk, Foresee, idle_like
@@ -40,7 +44,7 @@ class Inside:
         seeds, start = self.seeds, (learners, lanes)
         shared = (seeds.num_steps, np.int32(num_updates))
         own = (seeds.algorithms, learners, lanes, seeds.keys)
-        program = ("chunk", over_seeds(self._chunk, seeds.num_seeds), shared, *own)
+        program = ("chunk", Built(_chunks, (self.env, seeds.num_seeds)), shared, *own)
         if "chunk" not in self._programs:
             after, _, _, before = self._programs.begin(*program)
             self._foresee(before, after)
@@ -51,7 +55,8 @@ class Inside:
             return self.advance(*start, max(bad, 1))
         return Chunk(learners, lanes, rows, (before,))
 
-    def by_seed(self, trajectory: Trajectory) -> Trajectory:
+    @staticmethod
+    def by_seed(trajectory: Trajectory, num_seeds: int) -> Trajectory:
         """A trajectory with a leading axis for the seeds: it has one already."""
         return trajectory
 
@@ -65,36 +70,42 @@ class Inside:
     def close(self) -> None:
         """Nothing runs besides the program."""
 
-    def _chunk(
-        self,
-        shared: tuple,
-        algorithm: Algorithm,
-        learner: Learner,
-        lanes: Lanes | None,
-        key: Keys,
-    ) -> tuple:
-        """The updates of one seed; one that has its steps waits for the others."""
-        num_steps, num_updates = shared
 
-        @jax.jit  # traced once, though its shape is asked for before it is used
-        def one(learner: Learner, lanes: Lanes | None) -> tuple:
-            after, new_lanes, trajectory, numbers = collect_and_learn(
-                self.env, algorithm, num_steps, learner, lanes, key
-            )
-            return after, new_lanes, (learner, trajectory), pack(numbers)
+def _chunks(env: CompiledEnvironment, num_seeds: int) -> Callable[..., Any]:
+    """The updates of every seed."""
+    return over_seeds(partial(_chunk, env), num_seeds)
 
-        def body(i: Array, carry: tuple) -> tuple:
-            *now, rows = carry
-            is_unfinished = now[0].steps.is_below(num_steps)
-            *now, row = lax.cond(is_unfinished, lambda *now: one(*now[:2]), idle, *now)
-            rows = jax.tree.map(
-                lambda rows, x: lax.dynamic_update_index_in_dim(rows, x, i, 0), rows, row
-            )
-            return *now, rows
 
-        *_, (_, trajectory), row = jax.eval_shape(one, learner, lanes)
-        idle, before = idle_like(row), (learner, zeros_like(trajectory))
-        rows = jax.tree.map(lambda x: jnp.zeros((CAPACITY, *x.shape), x.dtype), row)
-        carry = (learner, lanes, before, rows)
-        learner, lanes, before, rows = lax.fori_loop(0, num_updates, body, carry)
-        return learner, lanes, rows, before
+def _chunk(
+    env: CompiledEnvironment,
+    shared: tuple,
+    algorithm: Algorithm,
+    learner: Learner,
+    lanes: Lanes | None,
+    key: Keys,
+) -> tuple:
+    """The updates of one seed; one that has its steps waits for the others."""
+    num_steps, num_updates = shared
+
+    @jax.jit  # traced once, though its shape is asked for before it is used
+    def one(learner: Learner, lanes: Lanes | None) -> tuple:
+        after, new_lanes, trajectory, numbers = collect_and_learn(
+            env, algorithm, num_steps, learner, lanes, key
+        )
+        return after, new_lanes, (learner, trajectory), pack(numbers)
+
+    def body(i: Array, carry: tuple) -> tuple:
+        *now, rows = carry
+        is_unfinished = now[0].steps.is_below(num_steps)
+        *now, row = lax.cond(is_unfinished, lambda *now: one(*now[:2]), idle, *now)
+        rows = jax.tree.map(
+            lambda rows, x: lax.dynamic_update_index_in_dim(rows, x, i, 0), rows, row
+        )
+        return *now, rows
+
+    *_, (_, trajectory), row = jax.eval_shape(one, learner, lanes)
+    idle, before = idle_like(row), (learner, zeros_like(trajectory))
+    rows = jax.tree.map(lambda x: jnp.zeros((CAPACITY, *x.shape), x.dtype), row)
+    carry = (learner, lanes, before, rows)
+    learner, lanes, before, rows = lax.fori_loop(0, num_updates, body, carry)
+    return learner, lanes, rows, before

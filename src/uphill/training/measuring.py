@@ -11,7 +11,7 @@ from uphill.learning.learner import Learner
 from uphill.parts import Algorithm
 from uphill.policies.actions import ActionKind
 from uphill.policies.policy import Policy
-from uphill.training.programs import Programs
+from uphill.training.programs import Built, Programs
 from uphill.training.rows import PackedRows, Rows, pack, unpack
 from uphill.training.seeds import Population, over_seeds
 from uphill.training.state import Chunk
@@ -30,7 +30,7 @@ class Meter:
         self,
         seeds: Population,
         action_kind: ActionKind,
-        by_seed: Callable[[Trajectory], Trajectory],
+        by_seed: Callable[[Trajectory, int], Trajectory],
         programs: Programs,
         is_quick: bool,
     ) -> None:
@@ -59,22 +59,29 @@ class Meter:
     def _program(self, before: tuple[Learner, Trajectory], after: Learner) -> tuple:
         """Its name, the function, and what it is called with."""
         seeds = self._seeds
-
-        def one(
-            num_steps: Count,
-            algorithm: Algorithm,
-            before: Learner,
-            trajectory: Trajectory,
-            after: Policy,
-        ) -> PackedRows:
-            now = algorithm_now(algorithm, num_steps, before.steps)
-            return pack(measure(now, before, trajectory, after))
-
-        def of_seeds(
-            num_steps: Count, algorithms: Algorithm, before: Learner, trajectory: Any, after: Policy
-        ) -> PackedRows:
-            own = (algorithms, before, self._by_seed(trajectory), after)
-            return over_seeds(one, seeds.num_seeds)(num_steps, *own)
-
         own = (seeds.algorithms, *before, after.actor.policy)
-        return "measure", of_seeds, seeds.num_steps, *own
+        return "measure", Built(_measures, (seeds.num_seeds, self._by_seed)), seeds.num_steps, *own
+
+
+def _measures(
+    num_seeds: int, by_seed: Callable[[Trajectory, int], Trajectory]
+) -> Callable[..., Any]:
+    """The numbers of every seed."""
+
+    def one(
+        num_steps: Count,
+        algorithm: Algorithm,
+        before: Learner,
+        trajectory: Trajectory,
+        after: Policy,
+    ) -> PackedRows:
+        now = algorithm_now(algorithm, num_steps, before.steps)
+        return pack(measure(now, before, trajectory, after))
+
+    def of_seeds(
+        num_steps: Count, algorithms: Algorithm, before: Learner, trajectory: Any, after: Policy
+    ) -> PackedRows:
+        own = (algorithms, before, by_seed(trajectory, num_seeds), after)
+        return over_seeds(one, num_seeds)(num_steps, *own)
+
+    return of_seeds

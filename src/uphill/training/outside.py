@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
@@ -20,7 +21,7 @@ from uphill.parts import Algorithm
 from uphill.policies.actor import Actor
 from uphill.training.guard import has_fault
 from uphill.training.keys import acting_keys, keys_of
-from uphill.training.programs import Programs
+from uphill.training.programs import Built, Programs
 from uphill.training.rows import PackedRows, pack, stacked, unpack
 from uphill.training.seeds import (
     Population,
@@ -104,9 +105,10 @@ class Outside(ABC):
         lanes = None if has_whole_episodes else lanes
         return Chunk(learners, lanes, unpack(stacked(rows)), tuple(befores))
 
-    def by_seed(self, trajectory: Trajectory) -> Trajectory:
+    @staticmethod
+    def by_seed(trajectory: Trajectory, num_seeds: int) -> Trajectory:
         """A trajectory with a leading axis for the seeds."""
-        return split_lanes(trajectory, self.seeds.num_seeds)
+        return split_lanes(trajectory, num_seeds)
 
     def episodes(self, actor: Actor, key: Keys) -> Trajectory:
         """Whole episodes of one actor, or whatever the sampling asks for."""
@@ -122,39 +124,8 @@ class Outside(ABC):
     def _program(self, learners: Learner, trajectory: Trajectory, finished: Any) -> tuple:
         """Every seed's update: its name, the function, and what it is called with."""
         seeds = self.seeds
-
-        def one(
-            num_steps: Count,
-            algorithm: Algorithm,
-            learner: Learner,
-            trajectory: Trajectory,
-            episodes: Any,
-            key: Keys,
-        ) -> tuple:
-            @jax.jit
-            def update(learner: Learner) -> tuple:
-                now = algorithm_now(algorithm, num_steps, learner.steps)
-                key_update = keys_of(key, learner.num_updates)[2]
-                after, numbers = learn(now, learner, trajectory, episodes, key_update)
-                return after, pack(numbers)
-
-            idle = idle_like(jax.eval_shape(update, learner)[-1])
-            return lax.cond(learner.steps.is_below(num_steps), update, idle, learner)
-
-        def all_seeds(
-            num_steps: Count,
-            algorithms: Algorithm,
-            learners: Learner,
-            trajectory: Trajectory,
-            finished: Any,
-            keys: Keys,
-        ) -> tuple:
-            episodes = jax.vmap(statistics)(lanes_by_seed(finished, seeds.num_seeds, axis=0))
-            own = (algorithms, learners, self.by_seed(trajectory), episodes, keys)
-            return over_seeds(one, seeds.num_seeds)(num_steps, *own)
-
         own = (seeds.algorithms, learners, trajectory, finished, seeds.keys)
-        return "update", all_seeds, seeds.num_steps, *own
+        return "update", Built(_updates, (seeds.num_seeds,)), seeds.num_steps, *own
 
 
 class Pool(Outside):
@@ -212,7 +183,8 @@ class Host(Outside):
 
     def shapes(self, actors: Actor, counters: Counters, lanes: Lanes, keys: Keys) -> tuple:
         drawn = self._programs.begin(*self._before(counters, keys), is_quick=True)
-        acted = jax.eval_shape(self._act, actors, drawn[1], lanes.observation, drawn[0], 0)
+        act = _acts(self.seeds.num_seeds)
+        acted = jax.eval_shape(act, actors, drawn[1], lanes.observation, drawn[0], 0)
         whole = self.seeds.algorithms.sampling.has_whole_episodes
         return shapes_on_host(lanes, acted, self._num_rows, whole)
 
@@ -221,7 +193,7 @@ class Host(Outside):
         actors = jax.tree.map(jnp.asarray, actors)  # once, and not at every step
         keys, uniform = self._programs.call(*self._before(counters, keys), is_quick=True)
         first = (actors, uniform, lanes.observation, keys, np.int32(0))
-        policy = self._programs.fast("act", self._act, *first)
+        policy = self._programs.fast("act", Built(_acts, (self.seeds.num_seeds,)), *first)
 
         def act_on_host(observation: PyTree, t: int) -> tuple:
             acted = policy(actors, uniform, observation, keys, np.int32(t))
@@ -237,19 +209,65 @@ class Host(Outside):
 
     def _before(self, counters: Counters, keys: Keys) -> tuple:
         """What is known before the first step: its name, the function, and its arguments."""
-        num_rows = self._num_rows
+        about = (self._num_rows,)
+        own = (self.seeds.num_steps, self.seeds.algorithms, counters, keys)
+        return "before", Built(_before, about), *own
 
-        def before(
-            num_steps: Count, algorithms: Algorithm, counters: Counters, keys: Keys
-        ) -> tuple:
-            num_updates, done = counters
-            keys = split_keys(acting_keys(keys, num_updates), (num_rows,))
-            return keys, _uniform_by_seed(algorithms, num_steps, done)
 
-        return "before", before, self.seeds.num_steps, self.seeds.algorithms, counters, keys
+def _updates(num_seeds: int) -> Callable[..., Any]:
+    """The update of every seed."""
 
-    def _act(self, actors: Any, uniform: Any, observation: PyTree, keys: Keys, t: Array) -> tuple:
-        return act_by_seed(actors, uniform, self.seeds.num_seeds)(observation, keys[t])
+    def one(
+        num_steps: Count,
+        algorithm: Algorithm,
+        learner: Learner,
+        trajectory: Trajectory,
+        episodes: Any,
+        key: Keys,
+    ) -> tuple:
+        @jax.jit
+        def update(learner: Learner) -> tuple:
+            now = algorithm_now(algorithm, num_steps, learner.steps)
+            key_update = keys_of(key, learner.num_updates)[2]
+            after, numbers = learn(now, learner, trajectory, episodes, key_update)
+            return after, pack(numbers)
+
+        idle = idle_like(jax.eval_shape(update, learner)[-1])
+        return lax.cond(learner.steps.is_below(num_steps), update, idle, learner)
+
+    def all_seeds(
+        num_steps: Count,
+        algorithms: Algorithm,
+        learners: Learner,
+        trajectory: Trajectory,
+        finished: Any,
+        keys: Keys,
+    ) -> tuple:
+        episodes = jax.vmap(statistics)(lanes_by_seed(finished, num_seeds, axis=0))
+        own = (algorithms, learners, split_lanes(trajectory, num_seeds), episodes, keys)
+        return over_seeds(one, num_seeds)(num_steps, *own)
+
+    return all_seeds
+
+
+def _before(num_rows: int) -> Callable[..., Any]:
+    """What of a batch is known before its first step: keys, and how often to act at random."""
+
+    def before(num_steps: Count, algorithms: Algorithm, counters: Counters, keys: Keys) -> tuple:
+        num_updates, done = counters
+        keys = split_keys(acting_keys(keys, num_updates), (num_rows,))
+        return keys, _uniform_by_seed(algorithms, num_steps, done)
+
+    return before
+
+
+def _acts(num_seeds: int) -> Callable[..., Any]:
+    """One step of every seed's policy."""
+
+    def act(actors: Any, uniform: Any, observation: PyTree, keys: Keys, t: Array) -> tuple:
+        return act_by_seed(actors, uniform, num_seeds)(observation, keys[t])
+
+    return act
 
 
 def _uniform_by_seed(algorithms: Algorithm, num_steps: Count, done: Count) -> Array | None:

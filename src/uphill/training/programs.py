@@ -2,13 +2,15 @@
 waits for that is counted apart."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import wraps
+from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import jax
+import numpy as np
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -18,14 +20,30 @@ QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": Fal
 times as long."""
 
 
+@dataclass(frozen=True)
+class Built:
+    """A function by how it is built: `make(*about)`. Trainings that are alike share its program."""
+
+    make: Callable[..., Callable[..., Any]]
+    about: tuple[Hashable, ...]
+
+    def __call__(self) -> Callable[..., Any]:
+        return self.make(*self.about)
+
+
 class Programs:
     """Compiled functions by name, and how long the training waited for them.
+
+    What is `Built` is compiled once for all that have an equal `like` (all that it depends on,
+    beside its arguments and what it is built of), so that the next training in a process starts at
+    once; None shares nothing.
 
     `seconds` is all of that time before now, and `waiting_since` when it began to wait for one (by
     `time.monotonic`), or None: other threads may ask for both.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, like: Hashable | None = None) -> None:
+        self._like = like
         self.seconds = 0.0
         self.waiting_since: float | None = None
         self._compiled: dict[str, Any] = {}
@@ -58,7 +76,7 @@ class Programs:
         Python could."""
         if name not in self._compiled:
             with self._waiting():
-                self._compiled[name] = jax.jit(function)
+                self._compiled[name] = self._jitted(function, is_quick=False)
                 jax.block_until_ready(self._compiled[name](*arguments))
         return self._compiled[name]
 
@@ -67,9 +85,15 @@ class Programs:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self, name: str, function: Any, arguments: Any, is_quick: bool) -> Any:
-        lowered = jax.jit(function).lower(*arguments)
-        self._begun[name] = self._threads.submit(compiled, lowered, is_quick)
+        jitted = self._jitted(function, is_quick)
+        lowered = jitted.lower(*arguments)
+        self._begun[name] = self._threads.submit(compiled, lowered, jitted, *arguments)
         return lowered.out_info
+
+    def _jitted(self, function: Any, is_quick: bool) -> jax.stages.Wrapped:
+        if not isinstance(function, Built):
+            return jitted(function, is_quick)
+        return built(function, is_quick, self._like)
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -98,11 +122,42 @@ def quickly(function: Callable[P, T], static_argnums: tuple[int, ...] = ()) -> C
     return call
 
 
-def compiled(lowered: jax.stages.Lowered, is_quick: bool) -> jax.stages.Compiled:
-    """The program; on CPUs with `QUICK` options, if it is to be had quickly."""
-    if not is_quick or jax.default_backend() != "cpu":
-        return lowered.compile()
+def jitted(function: Callable[..., Any], is_quick: bool) -> jax.stages.Wrapped:
+    """`jax.jit` of a function; on CPUs with `QUICK` options, if it is to be had quickly."""
+    options = QUICK if is_quick and jax.default_backend() == "cpu" else None
+    return jax.jit(function, compiler_options=options)
+
+
+def built(function: Built, is_quick: bool, like: Hashable | None) -> jax.stages.Wrapped:
+    """The same function for all that have an equal `like`, but for None: JAX then knows what it
+    has traced and compiled."""
+    return jitted(function(), is_quick) if like is None else _kept(function, is_quick, like)
+
+
+@lru_cache(maxsize=32)  # of the last eight trainings or so: programs take some megabytes each
+def _kept(function: Built, is_quick: bool, like: Hashable) -> jax.stages.Wrapped:
+    return jitted(function(), is_quick)
+
+
+def forget() -> None:
+    """Share nothing with what was built before."""
+    _kept.cache_clear()
+
+
+def compiled(lowered: jax.stages.Lowered, function: Any, *arguments: Any) -> jax.stages.Compiled:
+    """The program of a jitted function that was lowered for these arguments."""
     try:
-        return lowered.compile(compiler_options=QUICK)
-    except jax.errors.JaxRuntimeError:  # another version of XLA, which lacks one of them
         return lowered.compile()
+    except jax.errors.JaxRuntimeError:  # another version of XLA, which lacks one of the options
+        return jax.jit(function.__wrapped__).lower(*arguments).compile()
+
+
+def is_ours(part: Any) -> bool:
+    """Whether what it computes is known by its types and fields, since all of them are Uphill's; a
+    user's own class may read what changes between two trainings."""
+    if isinstance(part, tuple | list):
+        return all(map(is_ours, part))
+    if is_dataclass(part):
+        of_uphill = type(part).__module__.partition(".")[0] == "uphill"
+        return of_uphill and all(is_ours(getattr(part, field.name)) for field in fields(part))
+    return part is None or isinstance(part, str | int | float | np.generic | np.ndarray | jax.Array)

@@ -4,7 +4,7 @@
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from copy import copy
 from typing import Any
 
@@ -37,7 +37,7 @@ from uphill.training.inside import Inside
 from uphill.training.measuring import FEW, Meter
 from uphill.training.outside import Host, Pool
 from uphill.training.process import turns_notice, use_compile_cache, use_cores
-from uphill.training.programs import Programs
+from uphill.training.programs import Programs, is_ours
 from uphill.training.rows import Rows, concatenate
 from uphill.training.seeds import one_for_each, population_of
 from uphill.training.spaces import action_kind_for, encoding_for
@@ -91,8 +91,14 @@ class Trainer:
         self.action_kind = action_kind_for(self.env, algorithms[0])
         self.seconds = 0.0
         """seconds that updates took up to now, compiling included"""
-        self._programs = Programs()
+        self._programs = Programs(self._like())
         self._lead_on()
+
+    def _like(self) -> Hashable | None:
+        """What programs depend on beside the numbers they are given, if nothing is a user's own."""
+        own = [self.algorithms[0], *([self.network] if self.network else [])]
+        own += [self.env.world] if isinstance(self.env, CompiledEnvironment) else []
+        return jax.tree.structure(self.algorithms[0]) if is_ours(own) else None
 
     def _lead_on(self) -> None:
         """How updates are made and measured of these algorithms and seeds."""
@@ -198,7 +204,9 @@ class Trainer:
             before, trajectory = chunk.befores[k - len(found)]
             steps = state.num_transitions[s] + int(chunk.rows["num_transitions"][:k, s].sum())
             reason = why(chunk.rows, k, s, int(np.asarray(before.num_updates)[s]) + 1, steps)
-            stops[s] = Stop(reason, jax.device_get(take(self._way.by_seed(trajectory), s)))
+            stops[s] = Stop(
+                reason, jax.device_get(take(self._way.by_seed(trajectory, len(self.seeds)), s))
+            )
             is_it = np.arange(len(self.seeds)) == s
             learners, rows = seeds_where(is_it, before, learners), without(rows, k, s)
             if isinstance(self.env, CompiledEnvironment):  # whose chunk is this update alone
