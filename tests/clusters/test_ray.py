@@ -69,7 +69,6 @@ def test_a_killed_worker_costs_time_alone(ray: Any, alone: Path, tmp_path: Path)
     check_same(run.path, alone)
     assert not (tmp_path / "run.parts").exists()
     assert run.experiment.seeds == 3
-    assert uphill.resume(run, steps=30_200, quiet=True).experiment.steps == 30_200
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(ray: Any, alone: Path, tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ class Dispatch:
         self._faults: dict[str, str] = {}
         self._post: Any = None
         self._task: Any = None
+        self._versions: dict[str, str] = {}
 
     def run(self, jobs: Sequence[Job]) -> dict[str, str]:
         """Do all; what ended those that could not be done, by their names.
@@ -61,13 +62,13 @@ class Dispatch:
             KeyboardInterrupt: on Ctrl-C, after what they have was saved.
         """
         self._post = self._post_here()
-        self._task = self._task_of_one()
+        self._task, self._versions = self._task_of_one(), installed_versions()
         with Interrupts() as interrupts, self._progress.rows(self._rows):
             for job in jobs:
                 self._send(job)
             try:
                 while self._sent:
-                    interrupts.allow(self._look)
+                    self._take_all(interrupts.allow(self._ended))
             except KeyboardInterrupt:
                 self._end()
                 raise
@@ -94,16 +95,20 @@ class Dispatch:
     def _send(self, job: Job, number: int = 0, losses: int = 0) -> None:
         work = cloudpickle.dumps(job.work)
         parcel = parcel_of(self._folder, job)
-        attempt = Attempt(job.name, number, work, parcel, installed_versions(), self._every)
+        attempt = Attempt(job.name, number, work, parcel, self._versions, self._every)
         self._sent[self._task.remote(attempt, self._post)] = _Sent(job, attempt, losses)
         self._lines[job.name] = "waits for a processor" if number == 0 else "waits to go on"
 
-    def _look(self) -> None:
-        """Take in what has come."""
+    def _ended(self) -> list[Any]:
+        """What has ended by now, after a while in which nothing may have."""
         refs = [*self._sent]
         ended, _ = self._ray.wait(refs, num_returns=1, timeout=_GLANCE)
         if ended:  # and all others that have ended by now
             ended, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0)
+        return ended
+
+    def _take_all(self, ended: Sequence[Any]) -> None:
+        """Take in what has come, and what has ended."""
         self._take_news()
         for ref in ended:
             self._take(ref)
