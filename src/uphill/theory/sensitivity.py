@@ -65,7 +65,8 @@ def sensitivities(
 
     Intervals are 95 % percentile-bootstrap intervals over the seeds of each cell, percentiles and
     choices included. The best of many noisy means looks better than it is, so both maxima are too
-    high with few seeds, `tuned` the more so, and with it Φ; the bootstrap adds as much again.
+    high with few seeds, `tuned` the more so, and with it Φ. Means over resampled seeds are noisier
+    still, which lifts maxima and p₉₅, so an interval may lie to one side of its number.
 
     Raises:
         ValueError: if an environment tells no values apart.
