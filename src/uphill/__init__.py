@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from uphill.run import save as save
     from uphill.run import train as train
     from uphill.studies.comparisons.compare import compare as compare
+    from uphill.studies.sensitivity.study import sensitivity as sensitivity
     from uphill.studies.sweeps.sweep import sweep as sweep
     from uphill.studies.tuning.tune import tune as tune
     from uphill.studies.variance.measure import measure_variance as measure_variance
@@ -62,6 +63,7 @@ _HOME = {
     "train": "uphill.run",
     "resume": "uphill.run",
     "save": "uphill.run",
+    "sensitivity": "uphill.studies.sensitivity.study",
     "sweep": "uphill.studies.sweeps.sweep",
     "tune": "uphill.studies.tuning.tune",
 }
@@ -82,6 +84,7 @@ __all__ = [
     "reinforce",
     "resume",
     "save",
+    "sensitivity",
     "sweep",
     "train",
     "trpo",

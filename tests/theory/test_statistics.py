@@ -9,6 +9,7 @@ from uphill.theory.statistics import (
     confidence_interval,
     few_seeds,
     interquartile_mean,
+    mean_probability_of_improvement,
     performance_profile,
     probability_of_improvement,
     summarize,
@@ -115,6 +116,13 @@ def test_improvement_of_what_is_always_better_is_wilsons_interval(n: int, m: int
     assert probability_of_improvement(y, x) == (0, pytest.approx((1 - high, 1 - low)))
     # It tells X from Y only where the exact test does.
     assert low < 0.5 or mannwhitneyu(x, y, method="exact").pvalue < 0.05
+
+
+def test_improvement_over_environments_is_the_mean_with_an_interval_of_all_seeds() -> None:
+    better, worse = np.arange(8.0) + 100, np.arange(8.0)
+    probability, interval = mean_probability_of_improvement([(better, worse), (worse, worse)])
+    assert probability == pytest.approx(0.75)
+    assert interval == pytest.approx(binomtest(12, 16).proportion_ci(method="wilson"))
 
 
 def test_improvement_of_what_is_the_same_may_be_either() -> None:

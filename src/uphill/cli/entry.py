@@ -20,6 +20,7 @@ Uphill trains policies by gradient ascent on expected return.
   uphill train ENV        train, evaluate, draw: try `uphill train CartPole-v1`
   uphill sweep ENV        train a grid of settings over seeds, and compare them
   uphill tune ENV         search for settings, confirmed on fresh seeds
+  uphill sensitivity ENV… how much an algorithm depends on tuning
   uphill resume RUN       go on with a run; --steps N extends it
   uphill evaluate RUN     evaluate a run again: its final policies, or its best
   uphill record RUN       a film of the policy; --milestones: of how it learned
@@ -43,6 +44,7 @@ COMMANDS = (
     "train",
     "sweep",
     "tune",
+    "sensitivity",
     "resume",
     "evaluate",
     "record",

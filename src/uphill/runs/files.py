@@ -35,6 +35,8 @@ from uphill.words import option
 EXPERIMENT_FILE = "experiment.json"
 SWEEP_FILE = "sweep.json"
 SWEEP_PICTURE = "sweep.png"
+SENSITIVITY_FILE = "sensitivity.json"
+SENSITIVITY_PICTURE = "sensitivity.png"
 METRICS_FILE = "metrics.csv"
 MILESTONES_FILE = "milestones.json"
 EVALUATION_FILE = "evaluation.json"

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int, PyTree
+from jaxtyping import Int, Key, PyTree
 
 from uphill.errors import UphillError
 from uphill.sessions.display import Progress
@@ -172,13 +172,28 @@ def _advance(
     return members
 
 
+class _Keys:
+    """Random keys, of which some are taken again and again: JAX itself takes 30 times as long."""
+
+    def __init__(self, keys: Key[jax.Array, " S"]) -> None:
+        self._kind = jax.random.key_impl(keys)
+        self._data: Any = np.asarray(jax.random.key_data(keys))
+
+    def __getitem__(self, lanes: Lanes) -> Key[jax.Array, " _T"]:
+        return jax.random.wrap_key_data(self._data[lanes], impl=self._kind)
+
+
+def _on_host(x: Any) -> Any:
+    return _Keys(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+
+
 def _taken(
     members: list[Member], state: TrainState, rows: Rows, took: tuple[float, float]
 ) -> list[Member]:
     """The members after some updates of all lanes, whose time those share that are not over."""
     num_open = sum(not member.is_over for member in members)
     share = (took[0] / num_open, took[1] / num_open)
-    learners, lanes = jax.device_get((state.learners, state.lanes))
+    learners, lanes = jax.tree.map(_on_host, jax.device_get((state.learners, state.lanes)))
     state = replace(state, learners=learners, lanes=lanes)
     return [member if member.is_over else _moved(member, state, rows, share) for member in members]
 

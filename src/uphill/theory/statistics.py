@@ -97,6 +97,18 @@ def probability_of_improvement(
     return probability, _wilson(probability, min(len(x), len(y)))
 
 
+def mean_probability_of_improvement(
+    pairs: Sequence[tuple[Float[np.ndarray, " _n"], Float[np.ndarray, " _m"]]],
+) -> tuple[float, tuple[float, float]]:
+    """The mean over environments of P(X > Y), of which `pairs` has the seeds of X and of Y in each,
+    and its 95 % interval: Wilson's, with E min(n, m) in the place of min(n, m), since the mean of
+    θ (1 − θ) over environments is at most that of their mean θ.
+    """
+    probability = float(np.mean([probability_of_improvement(x, y)[0] for x, y in pairs]))
+    fewest = min(min(len(x), len(y)) for x, y in pairs)
+    return probability, _wilson(probability, len(pairs) * fewest)
+
+
 def _wilson(share: float, count: int) -> tuple[float, float]:
     """Wilson's 95 % score interval of a probability."""
     z2 = NormalDist().inv_cdf(0.975) ** 2 / count

@@ -52,6 +52,14 @@ def learning_curve(
     return grid, _at(grid, points)
 
 
+def area_under_curve(metrics: Metrics, column: str = RETURN) -> Float[np.ndarray, " S"]:
+    """Each seed's curve averaged over its steps, which is the area below it over their number: it
+    says how soon something was learned, too. A seed with less than two points has none."""
+    points = _points(metrics, column, "steps")
+    areas = [np.trapezoid(y, x) / (x[-1] - x[0]) for x, y in points if len(x) > 1]
+    return np.array(areas, np.float64)
+
+
 def smoothed(curve: Float[np.ndarray, " G"], window: float = WINDOW) -> Float[np.ndarray, " G"]:
     """The moving mean over a share of the points; at both ends over those that there are."""
     kernel = np.ones(2 * round(window * len(curve) / 2) + 1)

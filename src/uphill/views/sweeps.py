@@ -10,9 +10,12 @@ import numpy as np
 from uphill.errors import UphillError
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE
+from uphill.runs.metrics import read_metrics
 from uphill.runs.milestones import SOLVED
 from uphill.runs.saved import SavedRun
 from uphill.runs.sweeps import SavedSweep, SweptRun
+from uphill.theory.statistics import confidence_interval, interquartile_mean
+from uphill.views.curves import area_under_curve
 from uphill.views.labels import setting_names, setting_shown
 from uphill.words import INTERVAL, number, short
 
@@ -98,6 +101,24 @@ def _of_run(run: SavedRun, row: Row) -> Row:
         diverged=sum(x is not None for x in facts.diverged),
         stopped=sum(x is not None for x in facts.not_finite),
         **known,
+    )
+
+
+def by_area(sweep: SavedSweep, row: Row) -> Row:
+    """The row of the areas under the learning curves in the place of what the final policies
+    collect."""
+    if not row.is_known:
+        return row
+    areas = area_under_curve(read_metrics(sweep.path / row.run))
+    if len(areas) < len(row.per_seed):
+        fault = "no episode ended early enough for a learning curve: train for more steps."
+        return Row(row.run, row.setting, "failed", row.steps, fault=fault)
+    return replace(
+        row,
+        iqm=float(interquartile_mean(areas)),
+        ci95=confidence_interval(areas),
+        worst=float(areas.min()),
+        per_seed=tuple(map(float, areas)),
     )
 
 

@@ -59,6 +59,7 @@ def test_the_command_line_says_the_same() -> None:
         ({"steps": [1]}, "steps can't be swept: it is the same for all settings"),
         ({"env.g": [1]}, "env.g can't be swept: only settings of the algorithm can"),
         ({"envs": [1]}, "envs is sampling.num_envs in a grid: write that"),
+        ({"optimizer.lr": [1]}, "to sweep: did you mean optimizer.learning_rate?"),
         ({"surrogate.epsilon": [1]}, "the surrogate is ScoreFunction, which has no epsilon"),
         ({"estimator.gamma": 0.9}, "has 0.9 for estimator.gamma: give it a list"),
         ({"estimator.gamma": []}, "give it a list"),

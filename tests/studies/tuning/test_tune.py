@@ -4,17 +4,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import uphill
 from command_line import run_cli
 from small_runs import small_ppo
 from uphill.errors import UphillError
+from uphill.runs.metrics import read_metrics
 from uphill.runs.sweeps import SavedSweep
 from uphill.sessions.interrupts import Interrupted
 from uphill.studies.tuning import proposals, tune
 from uphill.training.trainer import Trainer
 from uphill.views.report.page import sweep_page
+from uphill.views.sweeps import by_area
 
 ASKED: dict[str, Any] = {"seeds": 2, "steps": 200, "episodes": 4, "fresh_seeds": 2, "quiet": True}
 SEARCH = {"optimizer.learning_rate": "1e-3:1e-1:log", "entropy": [0.0]}
@@ -59,7 +62,26 @@ def test_the_winner_is_confirmed_on_fresh_seeds(done: tune.Tuning) -> None:
     assert default.composition.optimizer == small_ppo().optimizer
     assert 0 <= done.p_better[0] <= 1
     assert json.dumps(done.summary())
-    assert "4 settings swept" in sweep_page(SavedSweep(done.path)).html
+    html = sweep_page(SavedSweep(done.path)).html
+    assert "4 settings swept" in html
+    assert "data:image/png;base64," in html  # sweep.png shows the trials
+
+
+def test_trials_may_be_judged_by_the_area_under_their_curves(done: tune.Tuning) -> None:
+    row = by_area(SavedSweep(done.path), done.trials[0])
+    metrics = read_metrics(done.path / row.run)
+    areas = []
+    for seed in (0, 1):
+        own = (metrics["seed"] == seed) & np.isfinite(metrics["rollout/episode_return"])
+        steps, returns = metrics["steps"][own], metrics["rollout/episode_return"][own]
+        pieces = np.diff(steps) * (returns[1:] + returns[:-1]) / 2
+        areas.append(pieces.sum() / (steps[-1] - steps[0]))
+    assert row.per_seed == pytest.approx(areas)
+    assert row.worst == min(row.per_seed)
+    assert row.iqm == pytest.approx(np.mean(areas))
+    assert row.per_seed != done.trials[0].per_seed
+    with pytest.raises(UphillError, match="is of a sweep with another objective"):
+        tune_into(done.path, 4, objective="curve")
 
 
 def test_its_settings_can_be_trained_with(done: tune.Tuning, tmp_path: Path) -> None:
@@ -104,6 +126,8 @@ def test_what_is_wrong_is_told_before_anything_is_made(
     assert "trials is 0: use at least 1" in capfd.readouterr().err
     assert run_cli(*words, "--search", "estimator.gamma=1:0") == 1
     assert "so write 0:1" in capfd.readouterr().err
+    assert run_cli(*words, "--objective", "last") != 0
+    assert "--objective is 'last': choose final or curve" in capfd.readouterr().err
     monkeypatch.setattr(proposals.importlib.util, "find_spec", lambda name: None)
     assert run_cli(*words) == 1
     assert "pip install 'uphill[tune]'" in capfd.readouterr().err

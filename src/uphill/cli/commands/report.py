@@ -15,10 +15,12 @@ from uphill.cli.parsing import parse
 class ReportOptions:
     """Make one web page that shows all of a run: whether it is solved, its learning curve, films of
     its milestones, results, diagnostics, and how to repeat it. Several runs are compared. The page
-    needs no network, and no other file. Of the folder of a sweep it is a page about that."""
+    needs no network, and no other file. Of the folder of a sweep, or of a study of sensitivity, it
+    is a page about that."""
 
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN …]")]
-    """Run directories: what `uphill train` shows as run; or the folder of one sweep."""
+    """Run directories: what `uphill train` shows as run; or the folder of one sweep
+    or study."""
     out: Path | None = None
     """The page; by default report.html in the run directory, and with several runs
     runs/report-TIME.html."""
@@ -35,12 +37,15 @@ def command(argv: list[str]) -> None:
     options = parse(ReportOptions, argv, "uphill report")
     if not options.runs:
         raise WrongCommandLine("RUN is missing: write `uphill report RUN`.")
+    from uphill.runs.sensitivity import SavedSensitivity, is_sensitivity
     from uphill.runs.sweeps import SavedSweep, is_sweep
-    from uphill.views.report.page import write_sweep_report
+    from uphill.views.report.page import write_sensitivity_report, write_sweep_report
 
     with stdout_for(options.json) as show:
         if len(options.runs) == 1 and is_sweep(options.runs[0]):
             path = write_sweep_report(SavedSweep(options.runs[0]), options.out)
+        elif len(options.runs) == 1 and is_sensitivity(options.runs[0]):
+            path = write_sensitivity_report(SavedSensitivity(options.runs[0]), options.out)
         else:
             path = _of_runs(options)
         size = path.stat().st_size

@@ -2,7 +2,7 @@
 
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tyro.conf import UseAppendAction
 
@@ -28,6 +28,9 @@ class TuneOptions(TrainOptions):
     """FIELD=LOW:HIGH, FIELD=LOW:HIGH:log or FIELD=VALUE,VALUE: what is searched of a setting, in
     the place of what is searched of it anyway; one VALUE keeps it at that. May be given several
     times."""
+    objective: Literal["final", "curve"] = "final"
+    """What a trial is judged by: the interquartile mean over seeds of what its final policies
+    collect, or of the area under its learning curve."""
     fresh_seeds: int = 16
     """How many other seeds the winner and the default are trained on at the end."""
 
@@ -58,10 +61,11 @@ def _show(tuning: Any) -> None:
     for line in aligned(table):
         print(line)
     probability, (low, high) = tuning.p_better
+    by = ", by the areas under learning curves" if tuning.objective == "curve" else ""
     said = [
         f"P(winner > default) {probability:.2f} ({low:.2f} to {high:.2f}), over "
         f"{count(len(tuning.winner.per_seed), 'seed')} that no trial had.",
-        f"Winner of {count(len(tuning.trials), 'trial')}: {setting_of(tuning.setting)}.",
+        f"Winner of {count(len(tuning.trials), 'trial')}{by}: {setting_of(tuning.setting)}.",
         f"{tuning.settings}  (uphill train {tuning.runs[0].experiment.env} --settings "
         f"{tuning.settings})",
     ]

@@ -206,6 +206,8 @@ def _no_such(path: str, known: Sequence[str], algorithm: Algorithm) -> str:
             f"{option(path)}."
         )
     place, _, name = path.rpartition(".")
+    if meant := [x for x in meant_by(path, known) if x.startswith(f"{place}.")]:
+        return f"There is no setting {written(path)} to sweep: did you mean {written(meant[0])}?"
     if place in known and not any(x.startswith(f"{place}.{name[:3]}") for x in known):
         part = getattr(algorithm, place, None)
         return (

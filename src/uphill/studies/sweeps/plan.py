@@ -17,6 +17,7 @@ from uphill.runs.sweeps import SavedSweep, SweptRun, check_same, is_sweep, write
 from uphill.runs.unbegun import is_unbegun
 from uphill.sessions.launch import Request, chosen_for, environment_for, experiment_for
 from uphill.sessions.presets import Preset
+from uphill.studies.sweeps.changes import changed
 from uphill.studies.sweeps.grid import Grid, algorithms_of, folder_name, make_grid
 from uphill.training.cores import use_threads
 from uphill.words import count, duration, option, short
@@ -117,6 +118,29 @@ def common_of(request: StudyRequest, start: Preset | None = None) -> Common:
     return Common(request, start, experiment, choice, notice or "")
 
 
+def plan_for(common: Common, folder: Path, runs: Sequence[SweptRun]) -> Plan:
+    """The plan of settings that are in the folder of a study already.
+
+    Raises:
+        UphillError: if one does not fit together.
+    """
+    settings = [
+        Planned(run, folder / run.folder, changed(common.experiment.composition, run.setting))
+        for run in runs
+    ]
+    return Plan(**vars(common), folder=folder, settings=settings)
+
+
+def on_fresh_seeds(common: Common, fresh_seeds: int) -> Common:
+    """The same training, on so many seeds that none of its settings had."""
+    seeds = {"seed": common.experiment.seed + common.experiment.seeds, "seeds": fresh_seeds}
+    return replace(
+        common,
+        request=replace(common.request, **seeds),
+        experiment=replace(common.experiment, **seeds),
+    )
+
+
 def plan_of(request: SweepRequest, start: Preset | None = None) -> Plan:
     """The plan of a sweep, whose folder is made, or found to be its own.
 
@@ -127,7 +151,7 @@ def plan_of(request: SweepRequest, start: Preset | None = None) -> Plan:
     algorithm = common.experiment.composition
     grid = make_grid(request.grid, algorithm)
     if not request.yes:
-        _check_size(grid, common.experiment)
+        check_size(grid, common.experiment)
     made = algorithms_of(grid, algorithm)
     runs = [SweptRun(name, encode(setting)) for name, (setting, _) in _named(made)]
     folder = folder_for(common, common.asked, runs, "sweep")
@@ -150,7 +174,7 @@ def _named(made: list[tuple[dict[str, Any], Algorithm]]) -> list[tuple[str, Any]
     return list(names.items())
 
 
-def _check_size(grid: Grid, experiment: Experiment) -> None:
+def check_size(grid: Grid, experiment: Experiment) -> None:
     """Raises:
     UphillError: if the grid is so large that it must be asked for twice; it says how long it takes.
     """
@@ -184,7 +208,7 @@ def folder_for(common: Common, asked: Mapping[str, Any], runs: list[SweptRun], k
     else:
         folder = as_path(out, "out")
         other = f"choose another {option('out')}"
-        if is_sweep(folder) and not _is_unbegun(SavedSweep(folder)):
+        if is_sweep(folder) and not is_unbegun_sweep(SavedSweep(folder)):
             check_same(SavedSweep(folder), asked, runs, other)
             return folder
         is_free = is_sweep(folder) or not folder.exists()
@@ -195,7 +219,7 @@ def folder_for(common: Common, asked: Mapping[str, Any], runs: list[SweptRun], k
     return folder
 
 
-def _is_unbegun(sweep: SavedSweep) -> bool:
+def is_unbegun_sweep(sweep: SavedSweep) -> bool:
     """Whether it ended before any setting had a run directory."""
     return not any(sweep.run_path(run).exists() for run in sweep.runs)
 

@@ -122,16 +122,16 @@ def _trained(plan: Plan, todo: Todo, progress: Progress, kept: Programs | None) 
         return
     groups = groups_of(todo)
     if plan.request.ray is not None:
-        _check(plan, groups)
+        check_fits(plan, groups)
         yield from trained_by_tasks(plan, groups, train_settings, progress)
         return
     if plan.choice.backend != "compiled":
-        _check(plan, groups)
+        check_fits(plan, groups)
         yield from _one_by_one(plan, todo)
         return
     use_cores(len(todo) * plan.experiment.seeds)
     jax.devices()  # they start with all that they need
-    _check(plan, groups)
+    check_fits(plan, groups)
     for k, group in enumerate(groups, 1):
         if len(groups) > 1:
             Progress(0, plan.request.quiet).say(
@@ -141,16 +141,18 @@ def _trained(plan: Plan, todo: Todo, progress: Progress, kept: Programs | None) 
         yield from trained_together(plan, group, kept)
 
 
-def _check(plan: Plan, groups: Sequence[Todo]) -> None:
+def check_fits(plan: Plan, groups: Sequence[Todo]) -> None:
     """Raises:
     UphillError: if a setting does not fit the environment: before any is trained.
     """
-    for group in groups if len(groups) > 1 else ():  # of one, the first says so by itself
+    for group in groups:
         algorithm = group[0][0].algorithm
         experiment = replace(plan.experiment, algorithm=algorithm)
         try:
             trainer_of(plan.choice, experiment, plan.request.network).close()
         except UphillError as error:
+            if len(groups) == 1:
+                raise
             setting = setting_of(group[0][0].run.setting)
             raise UphillError(f"The setting {setting} can't be: {error}") from error
 

@@ -60,7 +60,7 @@ class Range:
 
     def coordinate(self, value: Any) -> float | None:
         """The coordinate of a setting; None where it lies outside."""
-        number = float(Schedule.parse(value).value)
+        number = number_of(value)
         if not self.low <= number <= self.high:
             return None
         low, high = self.ends
@@ -96,7 +96,7 @@ def space_of(algorithm: Algorithm, search: Mapping[str, Any]) -> tuple[Space, Se
     asked = {str(name).replace("-", "_"): value for name, value in search.items()}
     choices = {path: tuple(x) for path, x in asked.items() if isinstance(x, list | tuple)}
     check_paths({path: choices.get(path, ()) for path in asked}, algorithm)
-    known = dict(_annotated(algorithm))
+    known = dict(annotated(algorithm))
     space: Space = {path: found for path, found in known.items() if path not in asked}
     fixed: Setting = {}
     for path, value in asked.items():
@@ -153,14 +153,19 @@ def value_at(algorithm: Algorithm, path: str) -> Any:
     return encode(getattr(part, name, None))
 
 
-def _annotated(part: Any, prefix: str = "") -> Iterator[tuple[str, Range]]:
+def annotated(part: Any, prefix: str = "") -> Iterator[tuple[str, Range]]:
     """The ranges that fields say of themselves, where they hold a number."""
     for field in fields(part):
         value, path = getattr(part, field.name), prefix + field.name
         if is_part(type(value)) and not isinstance(value, Schedule):
-            yield from _annotated(value, f"{path}.")
+            yield from annotated(value, f"{path}.")
         elif (search := field.metadata.get("search")) and _is_number(value):
             yield path, Range(*search, ramp=_ramp(value))
+
+
+def number_of(value: Any) -> float:
+    """A setting that is a number, or the one that its schedule starts from."""
+    return float(Schedule.parse(value).value)
 
 
 def _is_number(value: Any) -> bool:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -21,7 +21,14 @@ from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.presets import Preset
 from uphill.sessions.settings_file import with_settings, write_settings
 from uphill.studies.sweeps.changes import changed
-from uphill.studies.sweeps.plan import Common, Plan, Planned, StudyRequest, common_of, folder_for
+from uphill.studies.sweeps.plan import (
+    Common,
+    StudyRequest,
+    common_of,
+    folder_for,
+    on_fresh_seeds,
+    plan_for,
+)
 from uphill.studies.sweeps.sweep import going_on, opened, train_settings
 from uphill.studies.sweeps.tasks import cluster_of
 from uphill.studies.sweeps.together import Programs, close
@@ -29,9 +36,10 @@ from uphill.studies.tuning.proposals import check_optuna, proposals
 from uphill.studies.tuning.space import Space, default_in, space_of, value_at
 from uphill.theory.statistics import probability_of_improvement
 from uphill.views.labels import setting_of
-from uphill.views.sweeps import Row, ranked, rows_of
+from uphill.views.sweeps import Row, by_area, ranked, rows_of
 from uphill.words import count, duration
 
+Objective = Literal["final", "curve"]
 BATCH = 8
 """Proposals that are made, and trained, at once."""
 SETTINGS_FILE = "settings.json"
@@ -50,6 +58,9 @@ class TuneRequest(StudyRequest):
     search: Mapping[str, Any] = field(default_factory=dict)
     """What is searched in the place of what the parts say: `{"optimizer.learning_rate":
     "1e-5:1e-2:log", "num_epochs": [1, 4, 10]}`; a list of one value keeps a setting at that."""
+    objective: Objective = "final"
+    """What a trial is judged by: the interquartile mean over seeds of what its final policies
+    collect, or of the area under its learning curve."""
     fresh_seeds: int = 16
     """How many other seeds the winner and the default are trained on at the end."""
 
@@ -71,6 +82,8 @@ class Tuning:
     """the probability that a seed of the winner ends above one of the default, with its interval"""
     runs: list[Run]
     """the winner and the default on fresh seeds"""
+    objective: Objective = "final"
+    """what all of them were judged by"""
 
     def summary(self) -> dict[str, Any]:
         """All of it as plain data."""
@@ -82,6 +95,7 @@ class Tuning:
             "default": asdict(self.default),
             "p_better": probability,
             "p_better_ci95": interval,
+            "objective": self.objective,
             "trials": [asdict(row) for row in self.trials],
         }
 
@@ -112,6 +126,8 @@ def tune_of(request: TuneRequest, start: Preset | None = None) -> Tuning:
     algorithm = changed(common.experiment.composition, fixed)
     common = replace(common, experiment=replace(common.experiment, algorithm=algorithm))
     asked = common.asked | {"search": encode(dict(request.search))}
+    if request.objective != "final":
+        asked |= {"objective": request.objective}
     out = None if request.out is None else as_path(request.out, "out")
     runs = SavedSweep(out).runs if out is not None and is_sweep(out) else []
     folder = folder_for(common, asked, runs, "tune")
@@ -140,6 +156,8 @@ def _check(request: TuneRequest) -> None:
         value = decode(int, encode(getattr(request, name)), name)
         if value < least:
             raise UphillError(f"{name} is {value}: use at least {least}.")
+    if request.objective not in get_args(Objective):
+        raise UphillError(f"objective is {request.objective!r}: choose final or curve.")
     minutes = decode(float | None, encode(request.minutes), "minutes")
     if minutes is not None and not minutes > 0:
         raise UphillError(f"minutes is {minutes}: use a number above 0.")
@@ -167,12 +185,12 @@ def _search(
     started, seed = time.monotonic(), common.experiment.seed
     while True:
         saved = SavedSweep(folder)
-        rows = rows_of(saved)
+        rows = _rows(saved, request)
         is_open = [row.state in ("waiting", "training") for row in rows]
         if any(is_open):
             runs = list(compress(saved.runs, is_open))
-            train_settings(_plan(common, folder, runs), progress, kept)
-            rows = rows_of(saved)
+            train_settings(plan_for(common, folder, runs), progress, kept)
+            rows = _rows(saved, request)
             _tell(rows, request.trials, started, progress)
         is_late = request.minutes is not None and time.monotonic() - started > 60 * request.minutes
         left = request.trials - len(rows)
@@ -187,6 +205,12 @@ def _search(
         faults = saved.faults | _misfits(common, runs)
         if faults != saved.faults:
             write_faults(folder, faults)
+
+
+def _rows(sweep: SavedSweep, request: TuneRequest) -> list[Row]:
+    """What the trials came to, by the objective."""
+    rows = rows_of(sweep)
+    return rows if request.objective == "final" else [by_area(sweep, row) for row in rows]
 
 
 def _misfits(common: Common, runs: list[SweptRun]) -> dict[str, str]:
@@ -208,29 +232,22 @@ def _tell(rows: list[Row], most: int, started: float, progress: Progress) -> Non
     progress.say(f"{len(rows)} of {count(most, 'trial')} after {took}{failed}{best}.")
 
 
-def _plan(common: Common, folder: Path, runs: list[SweptRun]) -> Plan:
-    """The plan of trials."""
-    settings = [
-        Planned(run, folder / run.folder, changed(common.experiment.composition, run.setting))
-        for run in runs
-    ]
-    return Plan(**vars(common), folder=folder, settings=settings)
-
-
 def _confirmed(request: TuneRequest, common: Common, folder: Path, progress: Progress) -> Tuning:
     """Train the best of the trials on fresh seeds, beside the default.
 
     Raises:
         UphillError: if there is none.
     """
-    trials = rows_of(SavedSweep(folder))
+    trials = _rows(SavedSweep(folder), request)
     best = ranked(trials)[0]
     if not best.is_known:
         raise UphillError(
             f"All of {count(len(trials), 'trial')} failed, the first so: {trials[0].fault} Choose "
             "another search, and another out."
         )
-    fresh = _on_fresh_seeds(request, common)
+    from uphill.views.plots.tuning import plot_tuning  # drawing takes long to load
+
+    fresh = on_fresh_seeds(common, request.fresh_seeds)
     progress.say(
         f"The winner, {setting_of(best.setting)}, and the default train on "
         f"{count(fresh.experiment.seeds, 'fresh seed')}."
@@ -240,26 +257,24 @@ def _confirmed(request: TuneRequest, common: Common, folder: Path, progress: Pro
     runs = [SweptRun("winner", best.setting), SweptRun("default", usual)]
     place.mkdir(exist_ok=True)
     write_sweep(place, fresh.asked, runs)
-    plan = _plan(fresh, place, runs)
+    plan = plan_for(fresh, place, runs)
     train_settings(plan, progress)
-    winner, default = rows_of(SavedSweep(place))
+    winner, default = _rows(SavedSweep(place), request)
     for row in (winner, default):
         if not row.is_known:
             raise UphillError(f"The {row.run} failed on fresh seeds: {row.fault}")
     found: Experiment = replace(common.experiment, algorithm=plan.settings[0].algorithm)
     write_settings(folder / SETTINGS_FILE, found)
     better = probability_of_improvement(np.array(winner.per_seed), np.array(default.per_seed))
-    opened_runs = [opened(plan, planned) for planned in plan.settings]
+    plot_tuning(SavedSweep(folder), trials)
     return Tuning(
-        folder, trials, best.setting, folder / SETTINGS_FILE, winner, default, better, opened_runs
-    )
-
-
-def _on_fresh_seeds(request: TuneRequest, common: Common) -> Common:
-    """The same training, on seeds that no trial had."""
-    seeds = {"seed": common.experiment.seed + common.experiment.seeds, "seeds": request.fresh_seeds}
-    return replace(
-        common,
-        request=replace(common.request, **seeds),
-        experiment=replace(common.experiment, **seeds),
+        path=folder,
+        trials=trials,
+        setting=best.setting,
+        settings=folder / SETTINGS_FILE,
+        winner=winner,
+        default=default,
+        p_better=better,
+        runs=[opened(plan, planned) for planned in plan.settings],
+        objective=request.objective,
     )

@@ -84,7 +84,7 @@ def _slice(axes: Axes, path: str, rows: Sequence[Row]) -> None:
         axes.set(xticks=[], yticks=[])
         return
     values = [row.setting[path] for row in rows]
-    places, is_log = _places(values)
+    places, is_log = places_of(values)
     order = np.argsort(places)
     places = places[order]
     rows = [rows[k] for k in order]
@@ -104,7 +104,7 @@ def _slice(axes: Axes, path: str, rows: Sequence[Row]) -> None:
     axes.margins(x=0.06)
 
 
-def _places(values: Sequence[Any]) -> tuple[np.ndarray, bool]:
+def places_of(values: Sequence[Any]) -> tuple[np.ndarray, bool]:
     """Where values stand, and whether on a logarithmic axis: that of most numbers that are swept;
     what is no number stands in a row."""
     is_number = all(type(x) in (int, float) for x in values)

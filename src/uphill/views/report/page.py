@@ -17,10 +17,12 @@ from uphill.errors import UphillError
 from uphill.runs.files import REPORT_FILE, make_folder, write_file
 from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun
+from uphill.runs.sensitivity import SavedSensitivity
 from uphill.runs.sweeps import SavedSweep
 from uphill.training.evaluate import tell
 from uphill.views.report.comparison import compare
 from uphill.views.report.films import EmbeddedFilm, films_of
+from uphill.views.report.sensitivity import view_of_sensitivity
 from uphill.views.report.sweeps import view_of_sweep
 from uphill.views.report.view import RunView, view_of
 from uphill.words import glued, number
@@ -143,6 +145,24 @@ def write_sweep_report(sweep: SavedSweep, out: str | Path | None = None) -> Path
         UphillError: if a file of it was altered, or the page can't be written.
     """
     return _written(sweep_page(sweep), Place.of(out or sweep.path / REPORT_FILE))
+
+
+def sensitivity_page(study: SavedSensitivity, live: Live | None = None) -> Page:
+    """The page of a study of sensitivity.
+
+    Raises:
+        UphillError: if a file of it was altered.
+    """
+    return _render("sensitivity.html", live, **view_of_sensitivity(study))
+
+
+def write_sensitivity_report(study: SavedSensitivity, out: str | Path | None = None) -> Path:
+    """Write the page of a study of sensitivity, by default `report.html` in its folder; its path.
+
+    Raises:
+        UphillError: if a file of it was altered, or the page can't be written.
+    """
+    return _written(sensitivity_page(study), Place.of(out or study.path / REPORT_FILE))
 
 
 def index_page(

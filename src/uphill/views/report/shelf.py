@@ -11,8 +11,15 @@ from typing import Any
 from urllib.parse import quote
 
 from uphill.errors import UphillError
-from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE, METRICS_FILE, SWEEP_FILE
+from uphill.runs.files import (
+    EVALUATION_FILE,
+    EXPERIMENT_FILE,
+    METRICS_FILE,
+    SENSITIVITY_FILE,
+    SWEEP_FILE,
+)
 from uphill.runs.saved import SavedRun
+from uphill.runs.sensitivity import SavedSensitivity, is_sensitivity
 from uphill.runs.sweeps import SavedSweep
 from uphill.views.report.page import (
     Live,
@@ -20,10 +27,11 @@ from uphill.views.report.page import (
     comparison_page,
     index_page,
     report_page,
+    sensitivity_page,
     sweep_page,
 )
 from uphill.views.report.view import Overview, overview_of
-from uphill.words import count
+from uphill.words import count, listed
 
 REFRESH = 3
 """Seconds after which pages renew themselves."""
@@ -76,7 +84,8 @@ class Shelf:
             runs = dict(_found(self.root, EXPERIMENT_FILE))
             newest = sorted(runs, key=lambda name: -_newest(runs[name]))
             rows = [self._row(name, runs[name]) for name in newest]
-            sweeps = [_listed(name, path) for name, path in find_sweeps(self.root).items()]
+            found = {**find_studies(self.root), **find_sweeps(self.root)}
+            sweeps = [_listed(name, path) for name, path in found.items()]
             return index_page(rows, str(self.root.resolve()), REFRESH, sweeps)
 
     def report(self, name: str) -> Page | None:
@@ -115,16 +124,19 @@ class Shelf:
             return page
 
     def sweep(self, name: str) -> Page | None:
-        """The page of a sweep of that name, or None if there is none.
+        """The page of a sweep, or of a study of sensitivity, of that name; None if there is none.
 
         Raises:
-            UphillError: if a file of the sweep was altered.
+            UphillError: if a file of it was altered.
         """
         with self._lock:
+            if study := find_studies(self.root).get(name):
+                return sensitivity_page(SavedSensitivity(study), Live(REFRESH))
             path = find_sweeps(self.root).get(name)
             if path is None:
                 return None
-            place = "" if path == self.root else name
+            depth = len(path.relative_to(self.root).parts)
+            place = None if depth >= DEPTH else name if depth else ""  # as deep, no run is found
             return sweep_page(SavedSweep(path), Live(REFRESH), place)
 
     def close(self) -> None:
@@ -198,11 +210,18 @@ def _result(made: Future[Page], run: Path) -> Page:
 
 def _listed(name: str, path: Path) -> ListedSweep:
     try:
-        sweep = SavedSweep(path)
+        about = _about(path)
     except UphillError as error:
         return ListedSweep(name, "", str(error))
-    about = f"{sweep.env} · {sweep.algo} · {count(len(sweep.runs), 'setting')}"
     return ListedSweep(name, f"/sweep?name={quote(name, safe='')}", about)
+
+
+def _about(path: Path) -> str:
+    if is_sensitivity(path):
+        study = SavedSensitivity(path)
+        return f"sensitivity of {listed(study.algos)} in {count(len(study.envs), 'environment')}"
+    sweep = SavedSweep(path)
+    return f"{sweep.env} · {sweep.algo} · {count(len(sweep.runs), 'setting')}"
 
 
 def find_runs(root: Path) -> dict[str, Path]:
@@ -214,6 +233,11 @@ def find_runs(root: Path) -> dict[str, Path]:
 def find_sweeps(root: Path) -> dict[str, Path]:
     """Folders of sweeps in `root`, by their paths from there, in the same way."""
     return _inside(root, SWEEP_FILE)
+
+
+def find_studies(root: Path) -> dict[str, Path]:
+    """Folders of studies of sensitivity in `root`, by their paths from there, in the same way."""
+    return _inside(root, SENSITIVITY_FILE)
 
 
 def _inside(root: Path, file: str) -> dict[str, Path]:

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -39,7 +40,7 @@ def view_of_sweep(sweep: SavedSweep, name: str | None = None) -> dict[str, Any]:
         "title": f"{sweep.env} · {sweep.algo}",
         "best": _best(rows),
         "seeds": asked.get("seeds", 0),
-        "picture": _picture(sweep),
+        "picture": picture_in(sweep.path / SWEEP_PICTURE),
         "varied": listed(list(names.values())),
         "heads": heads,
         "rows": [
@@ -70,10 +71,10 @@ def _link(row: Row, name: str | None) -> str:
     return f"/report?run={quote(f'{name}/{row.run}' if name else row.run, safe='')}"
 
 
-def _picture(sweep: SavedSweep) -> str:
-    """The sweep's picture as data, if it was drawn."""
+def picture_in(path: Path) -> str:
+    """A picture as data, if it was drawn."""
     try:
-        content = read_regular(sweep.path / SWEEP_PICTURE, _LARGEST_PICTURE)
+        content = read_regular(path, _LARGEST_PICTURE)
     except OSError:
         return ""
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,102 @@
+"""`uphill sensitivity`: how much algorithms depend on tuning, over several environments."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from uphill.cli.commands.sweep import aligned
+from uphill.cli.errors import WrongCommandLine
+from uphill.cli.output import stdout_for
+from uphill.cli.parsing import parse
+from uphill.runs.settings import BackendName
+from uphill.words import fitted
+
+
+@dataclass(frozen=True)
+class SensitivityOptions:
+    """How much algorithms depend on tuning: every setting of a grid is trained in every
+    environment. What scores best in each is compared with the one setting that is best for all
+    (hyperparameter sensitivity and effective dimension, docs/sensitivity.md), which is trained
+    again on fresh seeds beside the default. The same command with the same --out goes on where it
+    ended."""
+
+    envs: Annotated[Positional[tuple[str, ...]], arg(metavar="ENV ENV [ENV …]")]
+    """Environments, at least two: IDs, or module:ID to import a module that registers one."""
+    algo: UseAppendAction[tuple[str, ...]] = ()
+    """Algorithm (`uphill algos`); may be given several times."""
+    grid: UseAppendAction[tuple[str, ...]] = ()
+    """FIELD=VALUE,VALUE: a setting that varies, by the name of its flag, and its values; may be
+    given for several. Without it, up to four settings of each algorithm vary, with the default and
+    two values about it for each."""
+    steps: int = 100_000
+    """Transitions to learn from, for each seed."""
+    seed: int = 0
+    """First seed."""
+    seeds: int = 4
+    """How many seeds to train of each setting."""
+    fresh_seeds: int = 16
+    """How many other seeds what was chosen and the default are trained on at the end."""
+    episodes: int = 20
+    """Episodes of the evaluation at the end, for each seed."""
+    out: Path | None = None
+    """Folder to make; by default one in ./runs."""
+    yes: bool = False
+    """Train however many settings there are."""
+    backend: BackendName = "auto"
+    """What runs the environments; the fastest that has them by default."""
+    threads: int | None = None
+    """Threads of the processor to use; by default one for each core that the process may use."""
+    quiet: bool = False
+    """Show nothing while training."""
+    json: bool = False
+    """Print the result as one JSON object on stdout; everything else goes to stderr."""
+
+
+def command(argv: list[str]) -> None:
+    """Study how much algorithms depend on tuning, and show what that says."""
+    options = parse(SensitivityOptions, argv, "uphill sensitivity")
+    if len(options.envs) < 2 or not options.algo:
+        missing = "--algo" if len(options.envs) >= 2 else "A second ENV" if options.envs else "ENV"
+        how = "uphill sensitivity ENV ENV --algo ALGO"
+        raise WrongCommandLine(f"{missing} is missing: write `{how}`.")
+    from uphill.studies.sensitivity.study import sensitivity
+    from uphill.studies.sweeps.grid import parse_grid
+
+    given = vars(options) | {"grid": parse_grid(options.grid), "algorithms": options.algo}
+    is_json = given.pop("json")
+    del given["algo"]
+    with stdout_for(is_json) as show:
+        study = sensitivity(**given)
+        if is_json:
+            show(study.summary())
+        else:
+            _show(study)
+
+
+def _show(study: Any) -> None:
+    from uphill.views.sensitivity import fresh_table_of, said_of, table_of
+
+    algorithms = study.result.algorithms
+    _print_table(table_of(algorithms))
+    for one in algorithms:
+        print()
+        _say(f"{one.algo}: {said_of(one)}")
+        _print_table(fresh_table_of(one))
+        _say(f"uphill train ENV --settings {study.settings[one.algo]}")
+    print()
+    for remark in study.result.remarks:
+        _say(remark)
+    _say(f"{study.path}  (sensitivity.png shows it)")
+    _say(f"uphill report {study.path}")
+
+
+def _print_table(table: list[list[str]]) -> None:
+    for line in aligned(table):
+        print(line)
+
+
+def _say(text: str) -> None:
+    print(fitted(text, sys.stdout))

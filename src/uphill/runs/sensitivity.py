@@ -1,0 +1,121 @@
+"""A study of sensitivity on disk: a sweep for each algorithm in each environment, and what was
+chosen, on fresh seeds; `sensitivity.json` says where."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from uphill.errors import UphillError
+from uphill.runs.experiment import as_path
+from uphill.runs.files import SENSITIVITY_FILE, read_json, write_file
+from uphill.runs.sweeps import SavedSweep, is_sweep
+from uphill.words import listed
+
+FORMAT = 1
+CHOICE, DEFAULT = "choice", "default"
+"""The run directories of a sweep on fresh seeds."""
+
+
+@dataclass(frozen=True)
+class StudiedPair:
+    """One algorithm in one environment."""
+
+    algo: str
+    env: str
+    sweep: str
+    """its folder in that of the study: a sweep over the grid"""
+    fresh: str
+    """another one: of the choice for all environments, and of the default"""
+
+
+class SavedSensitivity:
+    """What is in the folder of a study.
+
+    Raises:
+        UphillError: if `path` is no such folder, or `sensitivity.json` was altered.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = as_path(path)
+        file = self.path / SENSITIVITY_FILE
+        if not is_sensitivity(self.path):
+            raise UphillError(f"{self.path} is no study of sensitivity: it has no {file.name}.")
+        document = read_json(file)
+        try:
+            if document["format"] != FORMAT:
+                raise UphillError(
+                    f"{file} has format {document['format']!r}, and this version reads {FORMAT}: "
+                    "use the version that wrote it."
+                )
+            self.asked: dict[str, Any] = dict(document["asked"])
+            self.pairs = [_pair(each) for each in document["pairs"]]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UphillError(f"{file} is damaged ({error}): copy the folder again.") from error
+
+    @property
+    def algos(self) -> list[str]:
+        """The algorithms, as they are called in this study."""
+        return list(dict.fromkeys(pair.algo for pair in self.pairs))
+
+    @property
+    def envs(self) -> list[str]:
+        return list(dict.fromkeys(pair.env for pair in self.pairs))
+
+    def pair(self, algo: str, env: str) -> StudiedPair:
+        return next(pair for pair in self.pairs if (pair.algo, pair.env) == (algo, env))
+
+    def sweep(self, algo: str, env: str) -> SavedSweep:
+        """The sweep over the grid.
+
+        Raises:
+            UphillError: if it is not there.
+        """
+        return SavedSweep(self.path / self.pair(algo, env).sweep)
+
+    def fresh(self, algo: str, env: str) -> SavedSweep | None:
+        """The choice and the default on fresh seeds, if that has begun."""
+        path = self.path / self.pair(algo, env).fresh
+        return SavedSweep(path) if is_sweep(path) else None
+
+
+def _pair(document: Any) -> StudiedPair:
+    pair = StudiedPair(*(document[name] for name in ("algo", "env", "sweep", "fresh")))
+    for text in (pair.algo, pair.env, pair.sweep, pair.fresh):
+        if not isinstance(text, str):
+            raise TypeError(f"{text!r} is no text")
+    for folder in (pair.sweep, pair.fresh):
+        if not folder or Path(folder).is_absolute() or ".." in Path(folder).parts:
+            raise ValueError(f"the folder is {folder!r}")
+    return pair
+
+
+def is_sensitivity(path: Path) -> bool:
+    """Whether a folder is one of a study of sensitivity."""
+    return (path / SENSITIVITY_FILE).is_file()
+
+
+def write_sensitivity(path: Path, asked: Mapping[str, Any], pairs: Sequence[StudiedPair]) -> None:
+    """Write `sensitivity.json`.
+
+    Raises:
+        UphillError: if it can't be written.
+    """
+    document = {"format": FORMAT, "asked": asked, "pairs": [vars(pair) for pair in pairs]}
+    text = json.dumps(document, indent=1, allow_nan=False)
+    write_file(path / SENSITIVITY_FILE, f"{text}\n".encode())
+
+
+def check_same_study(saved: SavedSensitivity, asked: Mapping[str, Any], mend: str) -> None:
+    """Raises:
+    UphillError: if the folder is of another study; it says what differs.
+    """
+    old, new = saved.asked, json.loads(json.dumps(dict(asked)))
+    differ = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    if differ:
+        raise UphillError(
+            f"{saved.path} is of a study with other {listed(differ)}: give what was given then, "
+            f"or {mend}."
+        )

@@ -1,0 +1,1 @@
+"""How much algorithms depend on tuning, measured over several environments."""

@@ -1,0 +1,93 @@
+"""The picture of a search: its trials in their order, and over each setting that was searched."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from uphill.errors import UphillError
+from uphill.parts.schedule import Schedule
+from uphill.runs.files import SWEEP_PICTURE, write_file
+from uphill.runs.sweeps import SavedSweep
+from uphill.views.labels import setting_names, setting_shown
+from uphill.views.plots.style import (
+    GREY,
+    clear_spines,
+    line_style,
+    new_figure,
+    png_of,
+    set_title,
+    settled,
+)
+from uphill.views.plots.sweeps import places_of
+from uphill.views.sweeps import Row
+from uphill.words import count
+
+ACROSS = 3
+_BEST = {"marker": "*", "ms": 15, "color": "#d55e00", "ls": "", "zorder": 3}
+
+
+def plot_tuning(sweep: SavedSweep, trials: Sequence[Row]) -> Path:
+    """Draw what the trials of a search came to, as `sweep.png` in its folder; its path.
+
+    Raises:
+        UphillError: if the picture can't be written.
+    """
+    known = [(k, row) for k, row in enumerate(trials) if row.iqm is not None]
+    paths = sweep.varied
+    down = -(-(1 + len(paths)) // ACROSS)
+    figure = new_figure(3.6 * ACROSS, 3.9 if down == 1 else 3.1 * down)
+    panels = list(figure.subplots(down, ACROSS, squeeze=False, sharey=True).flat)
+    scores = np.array([row.iqm for _, row in known])
+    best = int(scores.argmax())
+    _in_order(panels[0], [k for k, _ in known], scores, best)
+    for axes, path in zip(panels[1:], paths, strict=False):
+        _over(axes, path, [row.setting[path] for _, row in known], scores, best)
+    for axes in panels[1 + len(paths) :]:
+        axes.set_visible(False)
+    for axes in panels[::ACROSS]:
+        axes.set_ylabel("interquartile mean over seeds")
+    failed = len(trials) - len(known)
+    lost = f", {failed} failed" if failed else ""
+    set_title(figure, f"{sweep.env} · {sweep.algo} · {count(len(trials), 'trial')}{lost}")
+    path = sweep.path / SWEEP_PICTURE
+    write_file(path, png_of(settled(figure)))
+    return path
+
+
+def _in_order(axes: Axes, numbers: Sequence[int], scores: np.ndarray, best: int) -> None:
+    """Each trial, and the best so far."""
+    color = line_style(0)["color"]
+    axes.plot(numbers, scores, "o", color=color, alpha=0.7, ms=5)
+    axes.step(numbers, np.maximum.accumulate(scores), where="post", color=GREY, lw=1.2)
+    axes.plot(numbers[best], scores[best], **_BEST)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("trial; the line is the best so far")
+    clear_spines(axes)
+
+
+def _over(axes: Axes, path: str, values: Sequence[Any], scores: np.ndarray, best: int) -> None:
+    """Each trial over one setting; of a schedule, over what it starts from."""
+    numbers = [_number(value) for value in values]
+    if None in numbers:
+        names = list(dict.fromkeys(map(setting_shown, values)))
+        places = np.array([names.index(setting_shown(value)) for value in values], np.float64)
+        axes.set_xticks(range(len(names)), names)
+    else:
+        places, is_log = places_of(numbers)
+        if is_log:
+            axes.set_xscale("log")
+    axes.plot(places, scores, "o", color=line_style(0)["color"], alpha=0.7, ms=5)
+    axes.plot(places[best], scores[best], **_BEST)
+    axes.set_xlabel(setting_names([path])[path])
+    clear_spines(axes)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(Schedule.parse(value).value)
+    except UphillError:
+        return None
