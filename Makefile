@@ -8,10 +8,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORE := $(VENV)/.core-installed
 DEV := $(VENV)/.dev-installed
+RAY := $(VENV)/.ray-installed
 SCRIPTS := $(wildcard examples/*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-faults test-faults-long test-slow lint format bench mujoco notebooks clean
+.PHONY: help demo test test-browser test-faults test-faults-long test-ray test-ray-long test-slow lint format bench mujoco notebooks clean
 
 help:
 	@echo "make demo       train CartPole-v1, evaluate it and draw its learning curve"
@@ -19,6 +20,8 @@ help:
 	@echo "make test-browser  run the tests of reports and of uphill watch in Chromium"
 	@echo "make test-faults   kill trainings, fill disks and alter files (a minute)"
 	@echo "make test-faults-long  the same at hundreds of moments, with thousands of files"
+	@echo "make test-ray   train on a Ray cluster of two nodes, both of this machine (a minute)"
+	@echo "make test-ray-long  the same, with a killed node and addresses where no cluster is"
 	@echo "make test-slow  run the learning tests that take minutes"
 	@echo "make lint       ruff, basedpyright and import-linter"
 	@echo "make format     let ruff mend what it can"
@@ -47,6 +50,13 @@ test-faults: $(DEV)
 test-faults-long: $(DEV)
 	@# As users compile; the short form compiles quickly.
 	XLA_FLAGS= $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m faults tests/faults
+
+test-ray: $(RAY)
+	@# As users compile: what tasks come to is compared bit for bit.
+	XLA_FLAGS= $(BIN)/python -m pytest -m 'ray and not ray_long' tests/clusters
+
+test-ray-long: $(RAY)
+	XLA_FLAGS= $(BIN)/python -m pytest -m ray tests/clusters
 
 test-slow: $(DEV)
 	$(BIN)/python -m pytest -m slow
@@ -91,3 +101,7 @@ $(CORE): pyproject.toml | $(BIN)/python
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
 	@touch $@ $(CORE)
+
+$(RAY): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev,ray]' --constraint constraints.txt
+	@touch $@ $(CORE) $(DEV)

@@ -22,6 +22,7 @@ from benchmarks import (
     understand,
 )
 from benchmarks.checkpointing import checkpointing
+from benchmarks.clusters import cluster
 from benchmarks.compiled_worlds import worlds
 
 MEASUREMENTS = {
@@ -40,6 +41,7 @@ MEASUREMENTS = {
     "determinism": determinism.determinism,
     "sequential": sequential.sequential,
     "sweep": sweeps.sweep,
+    "cluster": cluster,
     "house": house.house,
     "understand": understand.understand,
     "sb3": peers.sb3,
@@ -49,7 +51,10 @@ MEASUREMENTS = {
     "beside": beside.beside,
     "limit": limit.limit,
 }
-SLOW = ("sb3", "first", "rejax", "beside", "sweep", "checkpointing", "determinism", "sequential")
+SLOW = (
+    *("cluster", "sb3", "first", "rejax", "beside", "sweep", "checkpointing", "determinism"),
+    "sequential",
+)
 QUICK = [name for name in MEASUREMENTS if not name.startswith(SLOW)]
 
 

@@ -44,7 +44,8 @@ collect_ignore_glob = ["conftest.py", "*/conftest.py"]
 @pytest.fixture(autouse=True)
 def _of_the_patched_alone(request: pytest.FixtureRequest) -> Iterator[None]:
     """What is traced of patched functions serves no other test, nor what was traced before."""
-    is_patched = "monkeypatch" in inspect.signature(request.function).parameters
+    test = request.function  # None for a page's code
+    is_patched = test is not None and "monkeypatch" in inspect.signature(test).parameters
     if is_patched:
         programs.forget()
     yield

@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from uphill import views  # whose rooms are imported when first used: drawing takes long to load
+from uphill import clusters, views  # whose rooms are imported when first used: they take long
 from uphill.envs.drawing import backend_to_draw, can_draw
 from uphill.envs.make import EnvironmentChoice, make_env
 from uphill.envs.wrappers import Wrapper
@@ -21,6 +21,7 @@ from uphill.runs.files import CURVE_FILE, EVALUATION_FILE, METRICS_FILE
 from uphill.runs.given import EnvironmentFactory, other_limit
 from uphill.runs.lock import RunLock
 from uphill.runs.own_parts import OwnPart, own_parts_in
+from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun, write_evaluation
 from uphill.runs.settings import taken_as
 from uphill.sessions.callback import OnPoint, check_callable
@@ -217,8 +218,18 @@ def evaluate(
 
 def run_of(request: Request, start: Preset | None = None) -> Run:
     """`train`; `start` is what `begun` says."""
+    if request.ray is not None:
+        return _from_cluster(request, clusters.seeds.train_on_cluster(request, start))
     with begun(request, start) as session:
         return finish(session, request.env)
+
+
+def _from_cluster(request: Request, path: Place) -> Run:
+    """The run that a cluster trained, with its picture."""
+    given = None if isinstance(request.env, str) else request.env
+    run = Run(path, given, network=request.network, allow_import=True, wrappers=request.wrappers)
+    run.plot()
+    return run
 
 
 @taken_as(Request, with_settings)

@@ -5,6 +5,7 @@ import math
 import os
 import re
 import shlex
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -185,6 +186,19 @@ def call(command: str, run: Any, **settings: Any) -> str:
     if _is_typed:
         return " ".join([f"uphill {command}", shlex.quote(str(run)), *options])
     return f"uphill.{command}({', '.join([repr(str(run)), *options])})"
+
+
+def again(command: str, folder: Any, is_given: bool) -> str:
+    """The command that runs, once more, as the caller writes it; with its folder, where that was
+    not given.
+
+    >>> again("sweep", "runs/a", is_given=False)
+    "the same uphill.sweep(…, out='runs/a')"
+    """
+    if _is_typed:
+        out = [] if is_given else ["--out", str(folder)]
+        return f"uphill {shlex.join([*sys.argv[1:], *out])}"
+    return f"the same uphill.{command}(…, out={str(folder)!r})"
 
 
 def _shown(value: Any) -> str:

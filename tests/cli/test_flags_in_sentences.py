@@ -23,7 +23,7 @@ SOURCES = Path(uphill.__file__).parent
 SPOKEN = ("cli", "doctor")
 """They say themselves which command takes a flag."""
 SPELLED = {"words.py", "configuration.py", "grid.py", "init_from.py", "make.py"}
-SPELLED |= {"reproduce.py", "sweep.py", "space.py"}
+SPELLED |= {"reproduce.py", "sweep.py", "space.py", "connection.py"}  # the last: Ray's own
 """Where flags are made of settings, and a command is written out."""
 
 

@@ -14,8 +14,10 @@ from uphill.runs.configuration import decode, encode
 from uphill.runs.files import (
     MILESTONES_FILE,
     from_tensors,
+    make_inner,
     not_written,
     read_json,
+    read_tensors_file,
     restore,
     to_tensors,
     write_file,
@@ -47,6 +49,22 @@ def keep_policy(run: Path, milestone: Milestone, actor: Actor) -> Milestone:
     try:
         with Folder(run) as folder, folder.inner(FOLDER) as inner:
             inner.write(path.name, content, is_durable=False)
+    except OSError as error:
+        raise not_written(path, error) from error
+    return replace(milestone, sha256=hashlib.sha256(content).hexdigest())
+
+
+def copy_policy(source: Path, run: Path, known: Milestone, milestone: Milestone) -> Milestone:
+    """Write the policy of a milestone of another run, which is `known` there; the milestone, with
+    the file's checksum.
+
+    Raises:
+        UphillError: if it can't be read or written.
+    """
+    path = _path(run, milestone)
+    try:
+        content = read_tensors_file(_path(source, known))
+        write_file(make_inner(run, FOLDER) / path.name, content, is_durable=False)
     except OSError as error:
         raise not_written(path, error) from error
     return replace(milestone, sha256=hashlib.sha256(content).hexdigest())

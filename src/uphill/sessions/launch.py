@@ -113,12 +113,17 @@ def fresh_session(
     return replace(session, on_point=on_point)
 
 
-def _planned(
-    request: Request, start: Preset | None
-) -> tuple[Place, Experiment, Trainer, TrainState, Progress]:
-    """Where it will be written, what is to be done, with what, from where; and who tells of it."""
-    env, network = request.env, request.network
-    name = name_of(env)
+def outlined(
+    request: Request, start: Preset | None, may_be_unbegun: bool = False
+) -> tuple[Place, Experiment, EnvironmentChoice, Progress]:
+    """Where it will be written, what is to be done, in which environment; and who tells of it.
+    Nothing is made, and JAX does not start.
+
+    Raises:
+        UphillError: for anything about the request that can be mended.
+    """
+    network = request.network
+    name = name_of(request.env)
     check_callable(request.on_point)
     if isinstance(request.settings, SettingsFile):
         request.settings.check_network(network)
@@ -126,8 +131,7 @@ def _planned(
     chosen, settings = chosen_for(request, name, start)
     use_threads(decode(int | None, encode(request.threads), "threads"))
     # Before anything is made: a wrong number or a folder that exists should not cost a wait.
-    folder = free_folder(request.out, name, chosen.algo, request.seed, may_be_unbegun=True)
-    source = None if request.init_from is None else as_path(request.init_from, "init_from")
+    folder = free_folder(request.out, name, chosen.algo, request.seed, may_be_unbegun)
     choice, bound = environment_for(request, chosen.algorithm)
     experiment = experiment_for(request, chosen, settings, choice)
     check_installed(experiment.log)
@@ -138,10 +142,21 @@ def _planned(
     )
     if bound:
         progress.say(bound)
+    return folder, experiment, choice, progress
+
+
+def _planned(
+    request: Request, start: Preset | None
+) -> tuple[Place, Experiment, Trainer, TrainState, Progress]:
+    """Where it will be written, what is to be done, with what, from where; and who tells of it."""
+    source = None if request.init_from is None else as_path(request.init_from, "init_from")
+    folder, experiment, choice, progress = outlined(request, start, may_be_unbegun=True)
+    network = request.network
     use_compile_cache()
     encoding = None if source is None else encoding_in(source)
     trainer = trainer_of(choice, experiment, network, encoding=encoding)
-    experiment = replace(experiment, settings=settings + _of_images(experiment, trainer.encoding))
+    settings = experiment.settings + _of_images(experiment, trainer.encoding)
+    experiment = replace(experiment, settings=settings)
     progress.say(f"Settings: {experiment.settings}.")
     state = trainer.start()
     if source is not None:
@@ -150,7 +165,8 @@ def _planned(
         progress.say(taken)
         experiment = replace(experiment, init_from=origin)
     limit = trainer.env.max_episode_steps
-    for notice in (trainer.notice, rounding(chosen.algorithm.sampling, experiment.steps, limit)):
+    sampling = experiment.composition.sampling
+    for notice in (trainer.notice, rounding(sampling, experiment.steps, limit)):
         if notice:
             progress.say(notice)
     return folder, replace(experiment, platform=describe_platform()), trainer, state, progress

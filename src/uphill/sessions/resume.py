@@ -1,6 +1,7 @@
 """A training goes on: its session, as the latest checkpoint left it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -21,9 +22,10 @@ from uphill.runs.experiment import Experiment, as_path, read_experiment, whole, 
 from uphill.runs.files import restore
 from uphill.runs.given import EnvironmentFactory, check_network, environment_of
 from uphill.runs.kept_policies import write_milestones
+from uphill.runs.lock import RunLock
 from uphill.runs.machine import Moved, check_random_numbers, differences, machine
 from uphill.runs.metrics import MetricsFile, read_metrics
-from uphill.runs.own_parts import OwnPart, OwnParts
+from uphill.runs.own_parts import OwnPart, OwnParts, own_parts_in
 from uphill.runs.place import Place
 from uphill.runs.saved import check_fits, read_learners
 from uphill.runs.unbegun import is_unbegun
@@ -31,7 +33,8 @@ from uphill.sessions.display import Progress
 from uphill.sessions.history import Best, Remembered
 from uphill.sessions.init_from import encoding_in, initialized
 from uphill.sessions.keeping import savable
-from uphill.sessions.launch import fresh_session, session_of, trainer_of
+from uphill.sessions.launch import Request, begun, fresh_session, session_of, trainer_of
+from uphill.sessions.presets import Preset
 from uphill.sessions.session import Session
 from uphill.sessions.sinks import check_installed
 from uphill.training.guard import Stop
@@ -91,6 +94,34 @@ def go_on(
         choice(), experiment, network, saved.facts.num_updates, saved.facts.encoding
     )
     return _from_the_checkpoint(folder, experiment, trainer, saved.facts, tensors, best, progress)
+
+
+@contextmanager
+def begun_or_resumed(
+    request: Request, is_new: bool, start: Preset | None = None
+) -> Iterator[Session]:
+    """The session of a request that names its run directory: as `uphill train` would have it, or of
+    one that is there as `uphill resume` would. The directory is locked meanwhile.
+
+    Raises:
+        UphillError: as these do.
+    """
+    if is_new:
+        with begun(request, start) as session:
+            yield session
+        return
+    assert request.out is not None
+    with RunLock(as_path(request.out, "out")):
+        session = go_on(
+            request.out,
+            None if isinstance(request.env, str) else request.env,
+            request.network,
+            allow_import=True,  # it was allowed when it was asked for
+            quiet=request.quiet,
+            parts=own_parts_in(request.algorithm),
+            wrappers=request.wrappers,
+        )
+        yield replace(session, on_point=request.on_point)
 
 
 def _from_the_start(

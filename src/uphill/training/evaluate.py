@@ -57,12 +57,14 @@ class Evaluator:
         seeds: Sequence[int],
         episodes: int,
         say: Callable[[str], None] = tell,
+        elsewhere: int = 0,
     ) -> None:
         """The random numbers of a policy's evaluation depend on its seed, not on which others are
-        evaluated beside it."""
+        evaluated beside it. So many more are evaluated `elsewhere`, to the same bits as here."""
         self._say: Callable[[str], None] | None = say
         half = min(episodes, _MOST_ENVS[choice.backend])
         self.name, self.num_seeds = choice.name, len(seeds)
+        self._num_in_all = len(seeds) + elsewhere
         self._deterministic = np.arange(2 * half) < half
         quota = np.tile(np.diff(np.linspace(0, episodes, half + 1).astype(int)), 2)
         self._quota = quota.astype(np.int32)
@@ -85,7 +87,7 @@ class Evaluator:
             self._run = self._seed_by_seed(most)
             return
 
-        steps = self.num_seeds * most * env.max_episode_steps
+        steps = self._num_in_all * most * env.max_episode_steps
         like = "evaluation" if is_ours((env.world, actors)) else None
         program = built(Built(_evaluation, (env, most, self.num_seeds)), steps <= FEW, like)
         arguments = (self._shared, actors, self._keys)
@@ -183,13 +185,14 @@ def evaluate_actors(
     seeds: Sequence[int],
     episodes: int,
     say: Callable[[str], None] = tell,
+    elsewhere: int = 0,
 ) -> Returns:
     """Undiscounted returns of whole episodes: deterministic ones, then stochastic ones.
 
     Raises:
         UphillError: if the environment has other spaces than the policies were trained on.
     """
-    evaluator = Evaluator(choice, seeds, episodes, say)
+    evaluator = Evaluator(choice, seeds, episodes, say, elsewhere)
     try:
         evaluator.check_spaces(actors)
         return evaluator.returns(actors)

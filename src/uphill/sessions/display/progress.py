@@ -80,6 +80,25 @@ class Progress:
         finally:
             self._end()
 
+    @contextmanager
+    def rows(self, lines: Callable[[], Iterable[str]]) -> Iterator[None]:
+        """Show lines that change, such as one for each task."""
+
+        def picture() -> Any:
+            from rich.text import Text
+
+            return Text("\n".join(lines()), "dim", no_wrap=True, overflow="ellipsis")
+
+        def tell() -> None:
+            for line in lines():
+                self._line(line)
+
+        self._begin(picture, tell)
+        try:
+            yield
+        finally:
+            self._end()
+
     def _begin(self, picture: Callable[[], Any], tell: Callable[[], None]) -> bool:
         """Begin to draw a picture that changes, or to tell lines; whether it is a picture."""
         if self._quiet:

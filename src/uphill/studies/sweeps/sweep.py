@@ -1,7 +1,5 @@
 """A sweep from its start to its end: settings are trained, compared and drawn."""
 
-import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,11 +27,12 @@ from uphill.studies.sweeps.plan import (
     plan_of,
     standing_of,
 )
+from uphill.studies.sweeps.tasks import take_in, trained_by_tasks
 from uphill.studies.sweeps.together import Fault, Programs, Todo, session_for, trained_together
 from uphill.training.process import use_cores
 from uphill.views.labels import setting_of
 from uphill.views.sweeps import Row, rows_of
-from uphill.words import count, is_typed
+from uphill.words import again, count
 
 
 @dataclass(frozen=True)
@@ -95,6 +94,9 @@ def train_settings(plan: Plan, progress: Progress, kept: Programs | None = None)
     what was compiled for other settings."""
     saved = SavedSweep(plan.folder)
     faults, steps = saved.faults, plan.experiment.steps
+    if plan.request.ray is not None and (taken := take_in(plan)):  # of a process that was killed
+        faults |= taken
+        write_faults(plan.folder, faults)
     standing: list[tuple[Planned, Standing]] = [
         (planned, standing_of(planned, steps))
         for planned in plan.settings
@@ -104,7 +106,7 @@ def train_settings(plan: Plan, progress: Progress, kept: Programs | None = None)
     if len(todo) < len(plan.settings):
         done = count(len(plan.settings) - len(todo), "setting")
         progress.say(f"{done} of {len(plan.settings)} in {plan.folder} are trained already.")
-    for planned, fault in _trained(plan, todo, kept):
+    for planned, fault in _trained(plan, todo, progress, kept):
         faults |= {planned.run.folder: fault}
         write_faults(plan.folder, faults)
         progress.say(f"{setting_of(planned.run.setting)} failed: {fault}")
@@ -113,11 +115,16 @@ def train_settings(plan: Plan, progress: Progress, kept: Programs | None = None)
             opened(plan, planned).evaluate(plan.experiment.episodes)
 
 
-def _trained(plan: Plan, todo: Todo, kept: Programs | None) -> Iterator[Fault]:
-    """Train settings: in a compiled world side by side, elsewhere one after another."""
+def _trained(plan: Plan, todo: Todo, progress: Progress, kept: Programs | None) -> Iterator[Fault]:
+    """Train settings: in a compiled world side by side, elsewhere one after another; or both as
+    tasks of a cluster."""
     if not todo:
         return
     groups = groups_of(todo)
+    if plan.request.ray is not None:
+        check_fits(plan, groups)
+        yield from trained_by_tasks(plan, groups, train_settings, progress)
+        return
     if plan.choice.backend != "compiled":
         check_fits(plan, groups)
         yield from _one_by_one(plan, todo)
@@ -189,8 +196,5 @@ def _result(plan: Plan) -> Sweep:
 
 def going_on(request: StudyRequest, folder: Path, name: str) -> str:
     """How to go on with a study of that name, after Ctrl-C."""
-    again = f"the same uphill.{name}(…, out={str(folder)!r})"
-    if is_typed():
-        out = [] if request.out is not None else ["--out", str(folder)]
-        again = f"uphill {shlex.join([*sys.argv[1:], *out])}"
-    return f"What was trained is saved. Go on with: {again}"
+    how = again(name, folder, request.out is not None)
+    return f"What was trained is saved. Go on with: {how}"

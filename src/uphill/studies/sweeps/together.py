@@ -6,7 +6,7 @@ as long as to evaluate them.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
@@ -14,14 +14,11 @@ from typing import Any
 import jax
 
 from uphill.errors import UphillError
-from uphill.runs.lock import RunLock
-from uphill.runs.own_parts import own_parts_in
 from uphill.runs.saved import write_evaluation
 from uphill.sessions.display import Progress
 from uphill.sessions.evaluations import Evaluations
-from uphill.sessions.launch import begun
 from uphill.sessions.population import Member, train_together, trainer_together
-from uphill.sessions.resume import go_on
+from uphill.sessions.resume import begun_or_resumed
 from uphill.sessions.session import Session
 from uphill.studies.sweeps.groups import batches_of
 from uphill.studies.sweeps.plan import Plan, Planned, Standing
@@ -79,28 +76,13 @@ def close(made: Made) -> None:
         made.trainer.close()
 
 
-@contextmanager
 def session_for(
     plan: Plan, planned: Planned, standing: Standing, quiet: bool = True
-) -> Iterator[Session]:
+) -> AbstractContextManager[Session]:
     """The session of one setting, as `uphill train` or `uphill resume` would have it, with its run
     directory locked."""
     request = replace(plan.request_for(planned), quiet=quiet)
-    if standing == "new":
-        with begun(request, plan.start) as session:
-            yield session
-        return
-    with RunLock(planned.path):
-        session = go_on(
-            planned.path,
-            None if isinstance(request.env, str) else request.env,
-            request.network,
-            allow_import=True,  # it was allowed when the sweep was asked for
-            quiet=quiet,
-            parts=own_parts_in(planned.algorithm),
-            wrappers=request.wrappers,
-        )
-        yield replace(session, on_point=request.on_point)
+    return begun_or_resumed(request, standing == "new", plan.start)
 
 
 def _trained(

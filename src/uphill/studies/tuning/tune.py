@@ -30,6 +30,7 @@ from uphill.studies.sweeps.plan import (
     plan_for,
 )
 from uphill.studies.sweeps.sweep import going_on, opened, train_settings
+from uphill.studies.sweeps.tasks import cluster_of
 from uphill.studies.sweeps.together import Programs, close
 from uphill.studies.tuning.proposals import check_optuna, proposals
 from uphill.studies.tuning.space import Space, default_in, space_of, value_at
@@ -138,9 +139,10 @@ def tune_of(request: TuneRequest, start: Preset | None = None) -> Tuning:
     )
     progress.say(f"Searched: {', '.join(space)}.")
     try:
-        with _programs() as kept:
-            _search(request, common, space, folder, progress, kept)
-        return _confirmed(request, common, folder, progress)
+        with cluster_of(common, folder):
+            with _programs() as kept:
+                _search(request, common, space, folder, progress, kept)
+            return _confirmed(request, common, folder, progress)
     except KeyboardInterrupt:
         raise Interrupted(going_on(request, folder, "tune")) from None
 

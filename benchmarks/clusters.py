@@ -1,0 +1,106 @@
+"""What a cluster of many nodes would ask of the machine where `uphill` was typed: jobs that sleep.
+
+Workers are used again, so that their start (two seconds of a processor each) is not measured.
+"""
+
+import os
+import resource
+import tempfile
+import time
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import uphill
+from uphill.clusters.connection import Cluster, connected
+from uphill.clusters.dispatch import Dispatch
+from uphill.clusters.jobs import Attempt, Job, Outcome
+from uphill.clusters.parcels import packed
+from uphill.runs.experiment import write_experiment
+from uphill.runs.files import CURVE_FILE
+from uphill.runs.merged import merge
+from uphill.sessions.display import Progress
+
+JOBS = 2_000
+WORKERS = 16
+PARTS = 200
+SLEEP = 0.2
+
+
+def _asleep(attempt: Attempt, post: Any) -> Outcome:
+    """A job that says something, sends a parcel and ends with another."""
+    assert attempt.parcel is None
+    parcel = os.urandom(int(attempt.name.split()[1]))
+    post.tell.remote(attempt.name, attempt.number, "sleeps")
+    time.sleep(SLEEP)
+    post.keep.remote(attempt.name, attempt.number, parcel)
+    return Outcome("", parcel)
+
+
+class _Sleeping(Dispatch):
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        super().__init__(cluster, folder, 10.0, Progress(0, quiet=True))
+        self._workers = cluster.ray.remote(num_cpus=1, max_retries=0)(_asleep)
+
+    def _task_of_one(self) -> Any:
+        return self._workers
+
+
+def cluster() -> None:
+    """Tasks a second, bytes and memory of the driver; and how long merging takes."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        run = uphill.train("CartPole-v1", seeds=1, steps=20_000, out=folder / "run", quiet=True)
+        (run.path / CURVE_FILE).unlink()  # tasks draw nothing
+        size = len(packed(run.path))
+        print(f"parcel of one seed of CartPole-v1 ({run.experiment.algo}): {size:,} bytes")
+        _dispatching(folder, size)
+        _merging(run, folder)
+
+
+def _memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _dispatching(folder: Path, size: int) -> None:
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray: Any = import_module("ray")  # an extra
+    ray.init("local", num_cpus=WORKERS, include_dashboard=False, log_to_driver=False)
+    (folder / "jobs").mkdir()
+    for number in (JOBS // 4, JOBS):
+        jobs = [Job(f"job {size} {k}", f"job-{k}", print) for k in range(number)]
+        before, started, processor = _memory(), time.perf_counter(), time.process_time()
+        with connected("local", folder / "ray.log") as found:
+            _Sleeping(found, folder / "jobs").run(jobs)
+        took = time.perf_counter() - started
+        print(
+            f"{number:,} jobs: {number / took:.0f} a second (of at most {WORKERS / SLEEP:.0f}), "
+            f"{1e3 * (time.process_time() - processor) / number:.1f} ms of the driver each; it "
+            f"holds {before:.0f} MiB before, {_memory():.0f} MiB after"
+        )
+    ray.shutdown()
+
+
+def _merging(run: uphill.Run, folder: Path) -> None:
+    parts = []
+    for k in range(PARTS):
+        path = folder / f"part-{k}"
+        for file in run.path.rglob("*"):
+            if file.is_file():
+                copy = path / file.relative_to(run.path)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(file.read_bytes())
+        write_experiment(path, replace(run.experiment, seed=k))
+        metrics = (path / "metrics.csv").read_text().splitlines()
+        lines = [metrics[0], *(f"{k},{line.partition(',')[2]}" for line in metrics[1:])]
+        (path / "metrics.csv").write_text("\n".join(lines) + "\n")
+        parts.append(path)
+    out = folder / "merged"
+    out.mkdir()
+    before, started = _memory(), time.perf_counter()
+    merge(parts, replace(run.experiment, seeds=PARTS), out)
+    print(
+        f"merging {PARTS} parts of one seed: {time.perf_counter() - started:.1f} s; "
+        f"{before:.0f} MiB before, {_memory():.0f} MiB after"
+    )

@@ -1,0 +1,16 @@
+"""Work that is spread over the machines of a Ray cluster: what is sent there, what comes back, and
+how that becomes the run directory that one machine would have written.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from uphill.clusters import seeds as seeds
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when first used: who has one machine waits for none of it.
+    if name == "seeds":
+        return import_module("uphill.clusters.seeds")
+    raise AttributeError(f"module 'uphill.clusters' has no attribute {name!r}")

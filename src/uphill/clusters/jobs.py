@@ -1,0 +1,158 @@
+"""Jobs: work on a folder, done by a process of its own on whichever node has a place for it.
+
+A job is the same work as on one machine. While it runs, what its folder holds is sent home, so that
+another attempt can go on from there; at the end all of it is. Each attempt has a folder of its own:
+one on a node that was given up may write as long as it likes.
+"""
+
+import socket
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import cloudpickle
+
+from uphill.clusters.parcels import packed, unpack
+from uphill.errors import UphillError
+from uphill.runs.experiment import installed_versions
+from uphill.words import listed
+
+Work = Callable[[Path], None]
+SHORTEST = 1.0
+"""Seconds between two parcels, at least."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one task does."""
+
+    name: str
+    """what people call it: "seeds 0 to 3"; no two have the same"""
+    file: str
+    """what its parcel is called, at home"""
+    work: Work
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A job, once more, as it is sent."""
+
+    name: str
+    number: int
+    work: bytes
+    """pickled, since it may need what only a node of our version has"""
+    parcel: bytes | None
+    """what the folder held when the last attempt was heard of"""
+    versions: Mapping[str, str]
+    """of home"""
+    every: float
+    """seconds between two parcels"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended that was not killed."""
+
+    host: str
+    parcel: bytes | None = None
+    fault: str = ""
+    """what a person can mend"""
+    is_cut: bool = False
+    """whether it was asked to end before its work was done"""
+
+
+def attempted(attempt: Attempt, post: Any) -> Outcome:
+    """Do the work, in the process of a task."""
+    host = socket.gethostname()
+    if fault := _differences(attempt.versions, host):
+        return Outcome(host, fault=fault)
+    fault, is_cut = "", False
+    with TemporaryDirectory(prefix="uphill-", ignore_cleanup_errors=True) as place:
+        folder = Path(place)
+        try:
+            if attempt.parcel is not None:
+                unpack(attempt.parcel, folder)
+            work = cloudpickle.loads(attempt.work)
+            with _told(attempt, post, host), _sent(attempt, post, folder):
+                work(folder)
+        except KeyboardInterrupt:
+            is_cut = True
+        except UphillError as error:
+            fault = str(error)
+        return Outcome(host, packed(folder), fault, is_cut)
+
+
+def _differences(versions: Mapping[str, str], host: str) -> str:
+    here = installed_versions()
+    differ = [
+        f"{name} {here.get(name, 'missing')} in place of {version}"
+        for name, version in versions.items()
+        if here.get(name) != version
+    ]
+    if not differ:
+        return ""
+    return f"the node {host} has {listed(differ)}: install the same versions on all nodes."
+
+
+class _Lines:
+    """A stream whose lines are sent home."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say, self._open = say, ""
+
+    def write(self, text: str) -> int:
+        *lines, self._open = (self._open + text).split("\n")
+        for line in filter(str.strip, lines):
+            self._say(line)
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+    def isatty(self) -> bool:
+        return False
+
+    def fileno(self) -> int:
+        return 2
+
+
+@contextmanager
+def _told(attempt: Attempt, post: Any, host: str) -> Iterator[None]:
+    """What is said on the way is sent home, with the node's name."""
+
+    def say(line: str) -> None:
+        post.tell.remote(attempt.name, attempt.number, f"{host} · {line}")
+
+    say("begins")
+    with warnings.catch_warnings(), redirect_stderr(_Lines(say)):
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def _sent(attempt: Attempt, post: Any, folder: Path) -> Iterator[None]:
+    """Every so many seconds, the folder is sent home."""
+    is_over = threading.Event()
+
+    def send() -> None:
+        last = None
+        while not is_over.wait(max(attempt.every, SHORTEST)):
+            try:
+                parcel = packed(folder)
+            except (UphillError, OSError):
+                continue  # the next one will do
+            if parcel != last:
+                post.keep.remote(attempt.name, attempt.number, parcel)
+                last = parcel
+
+    thread = threading.Thread(target=send, name="uphill-parcels", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()

@@ -1,0 +1,256 @@
+"""The seeds of a training, spread over the tasks of a cluster, and merged into one run."""
+
+import io
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from uphill.clusters.connection import connected
+from uphill.clusters.dispatch import Dispatch, parcel_of
+from uphill.clusters.jobs import Job
+from uphill.clusters.parcels import names_in, unpack
+from uphill.errors import UphillError
+from uphill.policies.own_network import NetworkFactory
+from uphill.runs.checkpoint import read_manifest
+from uphill.runs.experiment import Experiment, write_experiment
+from uphill.runs.files import not_written, read_json, write_file
+from uphill.runs.lock import RunLock
+from uphill.runs.merged import merge
+from uphill.runs.own_parts import OwnParts, own_parts_in
+from uphill.runs.place import Place
+from uphill.runs.saved import SavedRun, write_evaluation
+from uphill.runs.unbegun import check_same, is_unbegun
+from uphill.sessions.display import Progress
+from uphill.sessions.interrupts import Interrupted
+from uphill.sessions.launch import Request, make_run_folder, outlined
+from uphill.sessions.presets import Preset
+from uphill.sessions.resume import begun_or_resumed
+from uphill.training.evaluate import evaluate_actors, report
+from uphill.words import again, count, listed, option
+
+SPLIT_FILE = "split.json"
+LOG_FILE = "ray.log"
+_RUN, _RETURNS = "run", "returns.npy"
+
+
+def train_on_cluster(request: Request, start: Preset | None = None) -> Place:
+    """Train the seeds of a request as tasks of a Ray cluster; the run directory. While they train,
+    what they have sent is in the folder beside it whose name ends in `.parts`, from which the same
+    request goes on.
+
+    Raises:
+        UphillError: for anything about the request or the cluster that can be mended.
+        Interrupted: on Ctrl-C, after what they have was saved.
+    """
+    _check(request)
+    folder, experiment, _, progress = outlined(request, start)
+    progress.say(f"Settings: {experiment.settings}.")
+    aside = folder.with_name(f"{folder.name}.parts")
+    make_run_folder(aside, may_exist=True)
+    with RunLock(aside, is_new=True):
+        check_same(aside, experiment)
+        write_experiment(aside, experiment)
+        try:
+            jobs = _trained(request, experiment, aside, progress)
+            with progress.doing("merging"):
+                told = _merge(jobs, experiment, request.network, aside, folder)
+        except KeyboardInterrupt:
+            how = again("train", folder, request.out is not None)
+            raise Interrupted(f"What was trained is saved. Go on with: {how}") from None
+        finally:
+            if not (aside / SPLIT_FILE).exists():  # nothing was sent anywhere
+                shutil.rmtree(aside, ignore_errors=True)
+        if told:
+            progress.say(told)
+        shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def _check(request: Request) -> None:
+    """Raises:
+    UphillError: if something is asked for that all seeds decide together, or that only this machine
+        has.
+    """
+    together = "is asked of all seeds together while they train, and tasks know their own alone"
+    for name, why in (
+        ("eval_every", together),
+        ("stop_when_solved", together),
+        ("on_point", together),
+        ("log", "follows a training on this machine"),
+        ("init_from", "names a run on this machine"),
+    ):
+        value = getattr(request, name)
+        if value:
+            shown = option(name, None if name == "on_point" else value)
+            raise UphillError(f"{shown} {why}: leave it out, or train without {option('ray')}.")
+
+
+def _trained(
+    request: Request, experiment: Experiment, aside: Place, progress: Progress
+) -> list[Job]:
+    """The jobs, all of them done.
+
+    Raises:
+        UphillError: if one failed.
+    """
+    progress.say(f"Connecting to Ray ({request.ray}); what it prints is in {aside / LOG_FILE}.")
+    with connected(str(request.ray), aside / LOG_FILE) as cluster:
+        split = _split(experiment, cluster.cpus, aside)
+        jobs = [_job(request, experiment, *ends) for ends in split]
+        todo = [job for job in jobs if not _is_done(aside, job)]
+        progress.say(
+            f"{count(experiment.seeds, 'seed')} in {count(len(jobs), 'task')} on "
+            f"{count(cluster.cpus, 'processor')}; {len(jobs) - len(todo)} done."
+        )
+        every = experiment.checkpoint_every
+        faults = Dispatch(cluster, aside, every, progress).run(todo)
+    if faults:
+        name, fault = next(iter(faults.items()))
+        others = "" if len(faults) == 1 else f" (and {count(len(faults) - 1, 'task')} more)"
+        raise UphillError(
+            f"Training {name}{others} failed: {fault}\nWhat the others trained is saved in {aside}:"
+            " the same command goes on from there."
+        )
+    return jobs
+
+
+def _split(experiment: Experiment, cpus: int, aside: Path) -> list[tuple[int, int]]:
+    """The first seed of each task, and the one after its last: as it was, if this goes on."""
+    path, seeds = aside / SPLIT_FILE, experiment.all_seeds
+    if path.exists():
+        ends = read_json(path)
+        if not isinstance(ends, list) or [*ends[:1], *ends[-1:]] != [seeds[0], seeds[-1] + 1]:
+            raise UphillError(f"{path} is damaged: delete {aside}, and train again.")
+    else:
+        number = min(cpus, len(seeds))
+        ends = [seeds[0] + k * len(seeds) // number for k in range(number + 1)]
+        write_file(path, json.dumps(ends).encode())
+    return [*pairwise(ends)]
+
+
+def _job(request: Request, experiment: Experiment, first: int, end: int) -> Job:
+    name = f"seed {first}" if end == first + 1 else f"seeds {first} to {end - 1}"
+    own = replace(
+        request,
+        algorithm=experiment.composition,
+        algo=experiment.algo,
+        backend=experiment.backend,
+        steps=experiment.steps,
+        seed=first,
+        seeds=end - first,
+        settings=None,
+        threads=None,
+        quiet=False,
+        ray=None,
+        out=None,
+    )
+    elsewhere = experiment.seeds - own.seeds
+    return Job(name, f"seeds-{first}-{end - 1}", partial(train_part, own, elsewhere))
+
+
+def _is_done(aside: Path, job: Job) -> bool:
+    parcel = parcel_of(aside, job)
+    return parcel is not None and _RETURNS in names_in(parcel)
+
+
+# --- on a node -----------------------------------------------------------------------------------
+
+
+def train_part(request: Request, elsewhere: int, folder: Path) -> None:
+    """Train some of the seeds in a folder, or go on there, and evaluate them; so many more are
+    trained elsewhere.
+
+    Raises:
+        UphillError: for anything that can be mended.
+        KeyboardInterrupt: when it is to end, after a checkpoint was written.
+    """
+    run = Place.of(folder / _RUN)
+    request = replace(request, out=run)
+    is_new = not run.exists() or is_unbegun(run)
+    if is_new or not _is_over(run, request):
+        try:
+            with begun_or_resumed(request, is_new) as session:
+                session.run()
+        except UphillError:
+            # Seeds whose numbers are not finite stop, and others go on elsewhere.
+            if not (run / "checkpoint/latest.json").exists() or not _has_stopped(run):
+                raise
+    saved = SavedRun(
+        run,
+        None if isinstance(request.env, str) else request.env,
+        network=request.network,
+        parts=own_parts_in(request.algorithm),
+        allow_import=True,
+        wrappers=request.wrappers,
+    )
+    e = saved.experiment
+    choice, actors = saved.choice(), saved.learners.actor
+    print_nothing = Progress(0, quiet=True).say
+    returns = evaluate_actors(choice, actors, e.all_seeds, e.episodes, print_nothing, elsewhere)
+    content = io.BytesIO()
+    np.save(content, returns)
+    write_file(folder / _RETURNS, content.getvalue())
+
+
+def _is_over(run: Path, request: Request) -> bool:
+    facts = read_manifest(run / "checkpoint", "latest").facts
+    assert request.steps is not None
+    return facts.steps_done >= request.steps or _has_stopped(run)
+
+
+def _has_stopped(run: Path) -> bool:
+    """Whether none of its seeds has finite numbers any more."""
+    return all(read_manifest(run / "checkpoint", "latest").facts.not_finite or [None])
+
+
+# --- the whole -----------------------------------------------------------------------------------
+
+
+def _merge(
+    jobs: Sequence[Job],
+    experiment: Experiment,
+    network: NetworkFactory | None,
+    aside: Path,
+    folder: Path,
+) -> str:
+    """Make one run directory of what all jobs sent, and put it in its place in one step; what is to
+    be told of it.
+
+    Raises:
+        UphillError: if that can't be.
+    """
+    place, whole = aside / "unpacked", aside / "whole"
+    try:
+        for old in (place, whole):
+            shutil.rmtree(old, ignore_errors=True)
+            old.mkdir()
+        for job in jobs:
+            parcel = parcel_of(aside, job)
+            assert parcel is not None
+            unpack(parcel, place / job.file)
+        paths = [place / job.file / _RUN for job in jobs]
+        own = OwnParts(own_parts_in(experiment.algorithm))
+        merge(paths, experiment, whole, network, own)
+        returns = [np.load(place / job.file / _RETURNS) for job in jobs]
+        write_evaluation(whole, report(np.concatenate(returns, axis=1)))
+        whole.rename(folder)
+    except OSError as error:
+        raise not_written(folder, error) from error
+    return _on_different_processors(paths)
+
+
+def _on_different_processors(paths: Sequence[Path]) -> str:
+    standings = [read_manifest(path / "checkpoint", "latest").facts for path in paths]
+    found = sorted({facts.device.get("processor", "unknown") for facts in standings})
+    if len(found) == 1:
+        return ""
+    return (
+        f"Seeds were trained on different processors ({listed(found)}): their last bits may not be "
+        "those of one machine."
+    )

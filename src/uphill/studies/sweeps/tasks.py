@@ -1,0 +1,131 @@
+"""Settings that train as tasks of a cluster: each task has some that are one program, as a sweep of
+its own, whose run directories come home."""
+
+import math
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from uphill.clusters.connection import connected
+from uphill.clusters.dispatch import Dispatch, place_of
+from uphill.clusters.jobs import Job
+from uphill.clusters.parcels import packed, unpack
+from uphill.errors import UphillError
+from uphill.runs.files import make_folder, not_written, write_file
+from uphill.runs.place import Place
+from uphill.runs.sweeps import SavedSweep, is_sweep, write_sweep
+from uphill.sessions.display import Progress
+from uphill.studies.sweeps.plan import Common, Plan
+from uphill.studies.sweeps.together import Fault, Todo
+from uphill.words import count
+
+FOLDER = "tasks"
+"""In the folder of a sweep, while it trains on a cluster: what tasks have sent."""
+LOG_FILE = "ray.log"
+Train = Callable[[Plan, Progress], None]
+"""Trains what is not done yet of a plan."""
+
+
+@contextmanager
+def cluster_of(plan: Common, folder: Path) -> Iterator[None]:
+    """Connected to the cluster that a request names, if it names one, over all that is trained
+    meanwhile.
+
+    Raises:
+        UphillError: if there is no such cluster.
+    """
+    if plan.request.ray is None:
+        yield
+        return
+    with connected(plan.request.ray, make_folder(folder / FOLDER) / LOG_FILE):
+        yield
+
+
+def trained_by_tasks(
+    plan: Plan, groups: Sequence[Todo], train: Train, progress: Progress
+) -> Iterator[Fault]:
+    """Train groups of settings on the cluster that the plan's request names; those that failed, and
+    why.
+
+    Raises:
+        UphillError: if there is no such cluster, or a task could not do its work at all.
+        KeyboardInterrupt: on Ctrl-C, after what they have was saved.
+    """
+    aside = make_folder(plan.folder / FOLDER)
+    address, number = str(plan.request.ray), sum(map(len, groups))
+    progress.say(f"Connecting to Ray ({address}); what it prints is in {aside / LOG_FILE}.")
+    with connected(address, aside / LOG_FILE) as cluster:
+        parts = [part for group in groups for part in _parts(group, number, cluster.cpus)]
+        jobs = [_job(plan, part, k, train) for k, part in enumerate(parts, 1)]
+        for job, part in zip(jobs, parts, strict=True):
+            begun = {planned.run.folder for planned, standing in part if standing != "new"}
+            if begun:
+                write_file(place_of(aside, job), packed(plan.folder, begun))
+        progress.say(
+            f"{count(number, 'setting')} in {count(len(jobs), 'task')} on "
+            f"{count(cluster.cpus, 'processor')}."
+        )
+        try:
+            ended = Dispatch(cluster, aside, plan.experiment.checkpoint_every, progress).run(jobs)
+        finally:
+            faults = take_in(plan)
+    for name, fault in ended.items():
+        raise UphillError(
+            f"Training {name} failed: {fault}\nWhat the others trained is saved in {plan.folder}: "
+            "the same command goes on from there."
+        )
+    shutil.rmtree(aside, ignore_errors=True)
+    for planned, _ in (one for group in groups for one in group):
+        if planned.run.folder in faults:
+            yield planned, faults[planned.run.folder]
+
+
+def _parts(group: Todo, number: int, cpus: int) -> list[Todo]:
+    """A group in parts, its share of as many as there are processors for all settings."""
+    share = max(1, min(len(group), round(cpus * len(group) / number)))
+    size = math.ceil(len(group) / share)
+    return [group[k : k + size] for k in range(0, len(group), size)]
+
+
+def _job(plan: Plan, part: Todo, number: int, train: Train) -> Job:
+    name = f"task {number}, {count(len(part), 'setting')}"
+    request = replace(plan.request, ray=None, quiet=False, threads=None)
+    own = replace(plan, settings=[planned for planned, _ in part], request=request)
+    return Job(name, f"task-{number}", partial(train_part, own, train))
+
+
+def train_part(plan: Plan, train: Train, folder: Path) -> None:
+    """Train the settings of a plan in another folder, or go on there: on a node."""
+    here = Place.of(folder)
+    settings = [replace(planned, path=here / planned.run.folder) for planned in plan.settings]
+    if not is_sweep(here):
+        write_sweep(here, plan.asked, [planned.run for planned in settings])
+    train(replace(plan, folder=here, settings=settings), Progress(0))
+
+
+def take_in(plan: Plan) -> dict[str, str]:
+    """Put what tasks have sent into the sweep's folder; what failed among their settings.
+
+    Raises:
+        UphillError: if it can't be written.
+    """
+    faults: dict[str, str] = {}
+    for parcel in sorted((plan.folder / FOLDER).glob("*.zip")):
+        place = parcel.with_suffix("")
+        try:
+            shutil.rmtree(place, ignore_errors=True)
+            unpack(parcel.read_bytes(), place)
+            sent = [planned for planned in plan.settings if (place / planned.run.folder).is_dir()]
+            for planned in sent:
+                shutil.rmtree(planned.path, ignore_errors=True)
+                (place / planned.run.folder).rename(planned.path)
+            if is_sweep(place):
+                faults |= SavedSweep(place).faults
+            shutil.rmtree(place, ignore_errors=True)
+            parcel.unlink()
+        except OSError as error:
+            raise not_written(plan.folder, error) from error
+    return faults

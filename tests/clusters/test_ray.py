@@ -1,0 +1,179 @@
+"""Seeds trained on a Ray cluster of two nodes, both of this machine: `make test-ray`."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import pytest
+
+import uphill
+from command_line import SMALL, parsed
+from small_runs import rows_of, small_ppo, tensors_of
+from uphill.clusters import jobs
+from uphill.errors import UphillError
+from uphill.runs.saved import SavedRun
+from uphill.sessions.interrupts import Interrupted
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+ALONE = {"JAX_NUM_CPU_DEVICES": "1", "NPROC": "1"}
+"""What a task has. With two devices last digits of diagnostics are other ones."""
+NETWORK = SMALL[: SMALL.index("--steps")]
+GIVEN: dict[str, Any] = {"seeds": 3, "steps": 30_000, "episodes": 4, "checkpoint_every": 1}
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Any]:
+    """A cluster that this process is connected to, of two nodes with a processor each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))  # of this cluster alone
+        import ray  # which reads these
+        from ray.cluster_utils import Cluster
+
+        cluster = Cluster(True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        try:
+            cluster.add_node(num_cpus=1)
+            ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
+            yield cluster
+        finally:
+            ray.shutdown()
+            cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of one machine."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    flags = [str(x) for name, value in GIVEN.items() for x in (f"--{name}", value)]
+    words = ["train", "CartPole-v1", *NETWORK, *flags, "--out", str(out), "--quiet"]
+    words = [word.replace("_", "-") if word.startswith("--") else word for word in words]
+    command = [sys.executable, "-m", "uphill.cli", *words]
+    subprocess.run(command, env=os.environ | ALONE, check=True, stdout=subprocess.DEVNULL)
+    return out
+
+
+def test_a_killed_worker_costs_time_alone(ray: Any, alone: Path, tmp_path: Path) -> None:
+    """Its job goes on elsewhere from what it had sent home, and all come to the same bytes."""
+    with at_the_first_parcel(tmp_path, lambda: os.kill(worker(), signal.SIGKILL)):
+        run = train(tmp_path / "run")
+    check_same(run.path, alone)
+    assert not (tmp_path / "run.parts").exists()
+    assert run.experiment.seeds == 3
+    assert uphill.resume(run, steps=30_200, quiet=True).experiment.steps == 30_200
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(ray: Any, alone: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with (
+        at_the_first_parcel(tmp_path, lambda: os.kill(os.getpid(), signal.SIGINT)),
+        pytest.raises(Interrupted, match=r"Go on with: the same uphill\.train\(…, out="),
+    ):
+        train(out)
+    assert not out.exists()
+    with pytest.raises(UphillError, match="other steps"):
+        train(out, steps=100)
+    check_same(train(out).path, alone)
+
+
+def test_what_a_task_can_not_do_is_one_sentence(
+    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {"out": tmp_path / "run", "ray": "auto", "quiet": True, "seeds": 2}
+    for field, value in (("eval_every", 100), ("stop_when_solved", True), ("on_point", print)):
+        with pytest.raises(UphillError, match=f"^{field}.*leave it out, or train without ray"):
+            uphill.train("CartPole-v1", small_ppo(), **given, **{field: value})
+
+    def broken() -> Any:
+        """An environment whose maker raises on a node, but not here."""
+        assert "RAY_RAYLET_PID" not in os.environ, "there is no such device"
+        return gymnasium.make("CartPole-v1")
+
+    with pytest.raises(UphillError, match="AssertionError: there is no such device") as raised:
+        uphill.train(broken, small_ppo(), backend="gymnasium", steps=100, **given)
+    assert "RayTaskError" not in str(raised.value)
+    given["out"] = tmp_path / "other"
+    versions = jobs.installed_versions() | {"uphill": "9.9"}
+    monkeypatch.setattr("uphill.clusters.dispatch.installed_versions", lambda: versions)
+    with pytest.raises(UphillError, match=r"has uphill .* in place of 9\.9: install the same"):
+        uphill.train("CartPole-v1", small_ppo(), steps=100, **given)
+
+
+@pytest.mark.ray_long
+def test_a_killed_node_costs_time_alone(ray: Any, alone: Path, tmp_path: Path) -> None:
+    """What ran there goes on on the node that is left."""
+    lost = ray.add_node(num_cpus=1)
+    with at_the_first_parcel(tmp_path, lambda: ray.remove_node(lost, allow_graceful=False)):
+        run = train(tmp_path / "run")
+    check_same(run.path, alone)
+
+
+@pytest.mark.ray_long
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:6379", "elsewhere"])
+def test_an_address_where_no_cluster_is(address: str, tmp_path: Path) -> None:
+    """In a process of its own: this one is connected."""
+    words = ["train", "CartPole-v1", "--out", str(tmp_path / "run"), "--ray", address, "--quiet"]
+    started = time.monotonic()
+    command = [sys.executable, "-m", "uphill.cli", *words]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert time.monotonic() - started < 60  # Ray itself waits for two minutes
+    assert ended.returncode == 1
+    assert len(ended.stderr.strip().splitlines()) == 1
+    assert [*tmp_path.iterdir()] == []
+
+
+def train(out: Path, **changes: Any) -> uphill.Run:
+    given = GIVEN | {"out": out, "ray": "auto", "quiet": True} | changes
+    _, algorithm, _ = parsed("CartPole-v1", *NETWORK)
+    return uphill.train("CartPole-v1", algorithm, **given)
+
+
+@contextmanager
+def at_the_first_parcel(folder: Path, act: Callable[[], object]) -> Iterator[None]:
+    """Act once, when a job has sent home what it has."""
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(0.05):
+            if [*folder.glob("*.parts/*.zip")]:
+                act()
+                return
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def worker() -> int:
+    """The process of a task."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        if path.read_bytes().startswith(b"ray::attempted"):
+            return int(path.parent.name)
+    raise AssertionError("no task is running")
+
+
+def check_same(run: Path, other: Path) -> None:
+    """Last digits of what programs of their own measure may depend on how many seeds there are."""
+    for found, expected in zip(rows_of(run), rows_of(other), strict=True):
+        for name in ("gradient/snr", "policy/kl"):
+            measured = [float(row.pop(name) or "nan") for row in (found, expected)]
+            assert measured[0] == pytest.approx(measured[1], rel=1e-3, nan_ok=True)
+        assert found == expected
+    assert SavedRun(run).evaluation == SavedRun(other).evaluation
+    for name in ("latest", "best"):
+        found, expected = tensors_of(run, name), tensors_of(other, name)
+        assert found.keys() == expected.keys()
+        assert all((found[x] == expected[x]).all() for x in found)
