@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Bool, Float, Int, PyTree, Shaped
 
-from uphill.trajectory import Array
+from uphill.trajectory import Array, divided
 
 Model = TypeVar("Model")
 
@@ -48,7 +48,7 @@ def summed(function: Callable[[Batch], PyTree], batch: Batch) -> PyTree:
 def averaged(function: Callable[[Batch], PyTree], batch: Batch) -> PyTree:
     """The mean over the valid samples of what `function` sums over those of a block."""
     count = jnp.maximum(batch.mask.sum(), 1)
-    return jax.tree.map(lambda total: total / count, summed(function, batch))
+    return jax.tree.map(lambda total: divided(total, count), summed(function, batch))
 
 
 def mean_of(function: Callable[[Batch], PyTree], batch: Batch) -> PyTree:

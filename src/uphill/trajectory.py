@@ -31,6 +31,15 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
 
 
+def divided(x: Float[Array, "*shape"], divisor: Any) -> Float[Array, "*shape"]:
+    """`x / divisor` by one number: x · (1 / divisor).
+
+    XLA turns the one into the other in some programs and not in others; a seed learns the same bits
+    alone and beside others only where there is nothing to turn.
+    """
+    return x * (1 / divisor)
+
+
 def narrow(dtype: Any) -> np.dtype:
     """The type that a compiled program uses for numbers of type `dtype`: 32 bits at most.
 

@@ -1,5 +1,6 @@
 """The seed axis: over devices, each with floats of its own, and back from flat lanes."""
 
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -149,6 +150,18 @@ def test_each_seed_learns_by_floats_of_its_own_as_it_would_alone(backend: Any) -
         small_ppo("linear:3e-2:1e-2", 0.5),
     ]
     assert_lanes_are_as_alone(algorithms, backend)
+
+
+@pytest.mark.bits
+def test_what_is_divided_by_deviations_is_as_alone() -> None:
+    """XLA divides in one program where it multiplies in another: unless it is given no choice."""
+    ours = replace(
+        small_ppo(1e-2, 0.9),
+        normalize_observations=True,
+        normalize_rewards=True,
+        scale_advantages="batch",
+    )
+    assert_lanes_are_as_alone([ours, ours], "compiled")
 
 
 @pytest.mark.bits

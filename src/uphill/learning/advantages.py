@@ -9,7 +9,7 @@ from uphill.learning.learner import Learner
 from uphill.parts import Algorithm, Seen
 from uphill.theory.means import masked_mean, standardize
 from uphill.theory.moments import varies
-from uphill.trajectory import BLOCK, Array, Trajectory
+from uphill.trajectory import BLOCK, Array, Trajectory, divided
 
 Metrics = dict[str, Float[Array, ""]]
 
@@ -30,9 +30,9 @@ def make_batch(
         known = target if estimator.is_learned else returns
         metrics["value/explained_variance"] = explained_variance(known, seen.value, seen.mask)
     t, scale = trajectory, learner.scales.deviation
-    own = target / (scale * baseline.unit(learner.parts.baseline))
+    own = divided(target, scale * baseline.unit(learner.parts.baseline))
     rows = (seen.features, t.action, t.log_prob, advantage, own, seen.mask)
-    return batch_of(t, (*rows, learned / scale if estimator.is_learned else None)), metrics
+    return batch_of(t, (*rows, divided(learned, scale) if estimator.is_learned else None)), metrics
 
 
 def look_at(algorithm: Algorithm, learner: Learner, trajectory: Trajectory) -> Seen:
@@ -67,7 +67,7 @@ def advantage_of(
     weight = algorithm.estimator.weight(seen)
     if weight is not None:
         advantage = weight * advantage
-    advantage = advantage / seen.deviation
+    advantage = divided(advantage, seen.deviation)
     return standardize(advantage, seen.mask) if algorithm.scale_advantages == "batch" else advantage
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, PyTree
 
 from uphill.batch import Batch, accumulate
 from uphill.parts.optimizers import GradientOptimizer
-from uphill.trajectory import Array
+from uphill.trajectory import Array, divided
 
 Network = TypeVar("Network")
 
@@ -48,6 +48,6 @@ def least_squares(
 
     def gradient(network: Network, step: Array) -> Network:
         total, _ = accumulate(loss, network, batch)
-        return jax.tree.map(lambda x: x / jnp.maximum(batch.mask.sum(), 1), total)
+        return jax.tree.map(lambda x: divided(x, jnp.maximum(batch.mask.sum(), 1)), total)
 
     return gradient

@@ -25,9 +25,10 @@ class Normalizer(eqx.Module):
 
     def __call__(self, x: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
         mean = jnp.broadcast_to(self.moments.mean, x.shape)
-        std = jnp.broadcast_to(jnp.sqrt(self.moments.variance + self.epsilon), x.shape)
+        # Multiplied, as in `divided`: what XLA makes of a division depends on the program.
+        scale = jnp.broadcast_to(1 / jnp.sqrt(self.moments.variance + self.epsilon), x.shape)
         applies = jnp.broadcast_to(np.asarray(self.is_scaled) & (self.count > 0), x.shape)
-        return jnp.where(applies, jnp.clip((x - mean) / std, -self.clip, self.clip), x)
+        return jnp.where(applies, jnp.clip((x - mean) * scale, -self.clip, self.clip), x)
 
     def seen(self, x: Float[Array, "*batch D"], mask: Bool[Array, "*batch"]) -> "Normalizer":
         """The normaliser after these samples; masked ones don't count."""

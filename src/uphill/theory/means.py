@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from uphill.theory.returns import elapsed
-from uphill.trajectory import Array, Scalar
+from uphill.trajectory import Array, Scalar, divided
 
 
 def masked_sum(x: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> Float[Array, ""]:
@@ -93,7 +93,7 @@ def update_running_mean(
     5.0
     """
     weight = decay * weight + 1
-    return mean + (batch_mean - mean) / weight, weight
+    return mean + divided(batch_mean - mean, weight), weight
 
 
 def standardize(
@@ -109,4 +109,4 @@ def standardize(
     shifted = x - jnp.where(mask, x, jnp.inf).min()
     centred = jnp.where(mask, shifted - masked_mean(shifted, mask), 0.0)
     variance = (centred**2).sum() / jnp.maximum(mask.sum() - 1, 1)
-    return centred / (jnp.sqrt(variance) + epsilon)
+    return divided(centred, jnp.sqrt(variance) + epsilon)

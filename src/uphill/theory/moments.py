@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, UInt32
 
-from uphill.trajectory import Array
+from uphill.trajectory import Array, divided
 
 _LARGEST_COUNT = np.uint32(2**32 - 1)
 
@@ -37,10 +37,10 @@ def batch_moments(x: Float[Array, "*batch D"], mask: Bool[Array, "*batch"]) -> M
     mask_of_features = jnp.broadcast_to(mask[..., None], x.shape)
     count = jnp.sum(mask, dtype=jnp.uint32)
     divisor = jnp.maximum(count, 1).astype(x.dtype)
-    mean = jnp.where(mask_of_features, x, 0.0).sum(axes) / divisor
+    mean = divided(jnp.where(mask_of_features, x, 0.0).sum(axes), divisor)
     centred = jnp.where(mask_of_features, x - jnp.broadcast_to(mean, x.shape), 0.0)
-    rest = centred.sum(axes) / divisor
-    variance = jnp.maximum((centred**2).sum(axes) / divisor - rest**2, 0.0)
+    rest = divided(centred.sum(axes), divisor)
+    variance = jnp.maximum(divided((centred**2).sum(axes), divisor) - rest**2, 0.0)
     return Moments(count, mean + rest, variance)
 
 

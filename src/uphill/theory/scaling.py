@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 
 from uphill.theory.moments import Moments, batch_moments, merge, varies
 from uphill.theory.returns import over_rows
-from uphill.trajectory import Array, Scalar
+from uphill.trajectory import Array, Scalar, divided
 
 
 def discounted_running_return(
@@ -87,4 +87,4 @@ def scaled(
 
     clip(x / σ, −c, c)
     """
-    return jnp.where(moments.count > 0, jnp.clip(x / deviation(moments), -clip, clip), x)
+    return jnp.where(moments.count > 0, jnp.clip(divided(x, deviation(moments)), -clip, clip), x)
