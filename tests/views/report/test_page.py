@@ -174,7 +174,7 @@ def test_the_pages_parts_are_in_the_package() -> None:
     folder = ROOT / "src/uphill/views/report"
     names = {path.name for path in folder.rglob("*") if path.suffix in (".html", ".svg")}
     assert names == {"page.html", "run.html", "comparison.html", "sweep.html", "index.html"} | {
-        *("parts.html", "chart.svg")
+        *("sensitivity.html", "parts.html", "chart.svg")
     }
     ignored = (ROOT / ".gitignore").read_text()
     assert "*.html" not in ignored
