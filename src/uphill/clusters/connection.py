@@ -18,6 +18,8 @@ from uphill.errors import UphillError
 from uphill.training.cores import usable_cores
 from uphill.words import option
 
+LOG_FILE = "ray.log"
+"""What Ray prints while a command is connected to it."""
 PATIENCE = 5.0
 """Seconds that an address has to answer in. Ray itself waits two minutes, and ends the process."""
 _ADDRESS = re.compile(r"(ray://)?(?P<host>[^\s/:]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")

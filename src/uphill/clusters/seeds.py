@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from uphill.clusters.connection import connected
+from uphill.clusters.connection import LOG_FILE, connected
 from uphill.clusters.dispatch import Dispatch, parcel_of
 from uphill.clusters.jobs import Job
 from uphill.clusters.parcels import names_in, unpack
@@ -35,7 +35,6 @@ from uphill.training.evaluate import evaluate_actors, report
 from uphill.words import again, count, listed, option
 
 SPLIT_FILE = "split.json"
-LOG_FILE = "ray.log"
 _RUN, _RETURNS = "run", "returns.npy"
 
 

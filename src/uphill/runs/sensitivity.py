@@ -11,7 +11,7 @@ from typing import Any
 from uphill.errors import UphillError
 from uphill.runs.experiment import as_path
 from uphill.runs.files import SENSITIVITY_FILE, read_json, write_file
-from uphill.runs.sweeps import SavedSweep, is_sweep
+from uphill.runs.sweeps import SavedSweep, differing, is_sweep
 from uphill.words import listed
 
 FORMAT = 1
@@ -112,8 +112,7 @@ def check_same_study(saved: SavedSensitivity, asked: Mapping[str, Any], mend: st
     """Raises:
     UphillError: if the folder is of another study; it says what differs.
     """
-    old, new = saved.asked, json.loads(json.dumps(dict(asked)))
-    differ = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    differ = differing(saved.asked, asked)
     if differ:
         raise UphillError(
             f"{saved.path} is of a study with other {listed(differ)}: give what was given then, "

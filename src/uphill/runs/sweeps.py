@@ -114,8 +114,7 @@ def check_same(
     """Raises:
     UphillError: if the folder is of another sweep; it says what differs.
     """
-    old, new = sweep.asked, json.loads(_json(dict(asked)))
-    differ = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    differ = differing(sweep.asked, asked)
     if json.loads(_json([vars(run) for run in runs])) != [vars(run) for run in sweep.runs]:
         differ.append("grid")
     if differ:
@@ -123,6 +122,12 @@ def check_same(
             f"{sweep.path} is of a sweep with another {listed(differ)}: give what was given then, "
             f"or {mend}."
         )
+
+
+def differing(old: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """The names of what is asked for now and was not, or otherwise, as JSON has it."""
+    new = json.loads(_json(dict(asked)))
+    return [name for name in {**old, **new} if old.get(name) != new.get(name)]
 
 
 def write_faults(path: Path, faults: Mapping[str, str]) -> None:

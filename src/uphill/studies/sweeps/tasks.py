@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from uphill.clusters.connection import connected
+from uphill.clusters.connection import LOG_FILE, connected
 from uphill.clusters.dispatch import Dispatch, place_of
 from uphill.clusters.jobs import Job
 from uphill.clusters.parcels import packed, unpack
@@ -24,7 +24,6 @@ from uphill.words import count
 
 FOLDER = "tasks"
 """In the folder of a sweep, while it trains on a cluster: what tasks have sent."""
-LOG_FILE = "ray.log"
 Train = Callable[[Plan, Progress], None]
 """Trains what is not done yet of a plan."""
 
