@@ -3,7 +3,7 @@
 python3 -m venv peer && peer/bin/pip install torch==2.13.0 stable-baselines3 'gymnasium[box2d]'
 PEER=peer/bin/python python -m benchmarks sb3 sb3-cartpole
 peer/bin/pip install . && PEER=peer/bin/python python -m benchmarks sb3-car-race
-python3 -m venv rejax && rejax/bin/pip install rejax==0.1.3
+python3 -m venv rejax && rejax/bin/pip install rejax==0.1.3 gymnax==0.0.9
 PEER=rejax/bin/python python -m benchmarks rejax
 """
 

@@ -49,24 +49,20 @@ def _fading(learning_rate: float) -> Adam:
 def _windows(
     num_envs: int, num_steps: int, gamma: float, lam: float = 0.95, **changes: Any
 ) -> dict[str, Any]:
-    """Windows, and observations and rewards of scale 1: for A2C and PPO."""
+    """Windows: for A2C and PPO, which scale observations and rewards."""
     return {
         "sampling": Steps(num_envs=num_envs, num_steps=num_steps),
         "estimator": GAE(gamma=gamma, lam=lam),
-        "normalize_observations": True,
-        "normalize_rewards": True,
         **changes,
     }
 
 
 def _episodes(num_envs: int, gamma: float, learning_rate: float, **changes: Any) -> dict[str, Any]:
-    """Whole episodes, and observations and returns of scale 1: for REINFORCE and VPG."""
+    """Whole episodes: for REINFORCE and VPG, which scale observations and returns."""
     return {
         "sampling": Episodes(num_envs=num_envs),
         "estimator": RewardToGo(gamma=gamma),
         "optimizer": _fading(learning_rate),
-        "normalize_observations": True,
-        "normalize_returns": True,
         **changes,
     }
 
