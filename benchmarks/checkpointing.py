@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import uphill
+from benchmarks.compositions import plain_ppo
 from uphill.policies.policy import PolicySettings
 from uphill.sessions.keeping import Keeper
 
@@ -15,7 +16,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "CartPole-v1, 8 seeds": {"seeds": 8},
     "Pendulum-v1, 8 seeds, layers of 256": {
         "seeds": 8,
-        "algorithm": uphill.ppo(policy=PolicySettings(hidden=(256, 256))),
+        "algorithm": plain_ppo(policy=PolicySettings(hidden=(256, 256))),
     },
 }
 

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from benchmarks.compositions import plain_ppo
 from benchmarks.timing import seconds
 from uphill.learning.advantages import make_batch
 from uphill.learning.learner import take
 from uphill.learning.update import ascend
 from uphill.parts import Algorithm, Steps
-from uphill.parts.algorithms import ppo
 from uphill.training.trainer import Trainer
 from uphill.trajectory import Array
 
@@ -23,7 +23,7 @@ PRODUCTS = 1_000
 def limit(rounds: int = 9) -> None:
     """The time of an update's matrix products alone, by the time of the update: 64-64 tanh."""
     for size in (256, 1024):
-        algorithm = ppo(sampling=Steps(8, size // 2))  # 4 × 4 minibatches of this size
+        algorithm = plain_ppo(sampling=Steps(8, size // 2))  # 4 × 4 minibatches of this size
         update, num_flops = _update(algorithm, size), _flops(algorithm, size)
         product = _products(size)
         update()

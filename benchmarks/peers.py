@@ -15,10 +15,10 @@ import sys
 import tempfile
 import time
 
+from benchmarks.compositions import plain_ppo
 from uphill.parts import GAE, Adam, Steps
-from uphill.parts.algorithms import ppo
 
-ZOO_LUNAR_LANDER = ppo(
+ZOO_LUNAR_LANDER = plain_ppo(
     sampling=Steps(num_envs=16, num_steps=1024),
     estimator=GAE(gamma=0.999, lam=0.98),
     optimizer=Adam(learning_rate=3e-4),
@@ -94,12 +94,12 @@ print(ready, num_seeds * steps / (time.perf_counter() - start))
 _OURS = """
 import sys, time
 start = time.perf_counter()
-import uphill
+from benchmarks.compositions import plain_ppo
 from uphill.training.process import use_cores
 num_seeds, steps = int(sys.argv[1]), int(sys.argv[2])
 use_cores(num_seeds)
 from uphill.training.trainer import Trainer
-trainer = Trainer("CartPole-v1", uphill.ppo(), tuple(range(num_seeds)), 2**32 - 1)
+trainer = Trainer("CartPole-v1", plain_ppo(), tuple(range(num_seeds)), 2**32 - 1)
 state, _ = trainer.advance(trainer.start(), 1)
 ready = time.perf_counter() - start
 num_updates, measured = max(1, steps // 1024), 0.0

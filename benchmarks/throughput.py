@@ -9,10 +9,11 @@ import jax
 import numpy as np
 from gymnasium.vector import SyncVectorEnv
 
+from benchmarks.compositions import plain_ppo
 from benchmarks.timing import alternate, rates
 from uphill.envs.make import choose
 from uphill.parts import Adam, Algorithm, Episodes, Steps
-from uphill.parts.algorithms import ppo, reinforce
+from uphill.parts.algorithms import reinforce
 from uphill.sessions.intervals import measuring_interval
 from uphill.sessions.presets import preset
 from uphill.training.outside import Outside
@@ -87,7 +88,7 @@ def episodes() -> None:
 def ppo_seeds() -> None:
     """PPO, 8 × 128, 4 epochs × 4 minibatches, 64-64 tanh: one seed, and eight at once."""
     for seeds in (8, 1):  # in this order: the first says how many devices JAX starts with
-        trainer = _trainer("CartPole-v1", ppo(), seeds)
+        trainer = _trainer("CartPole-v1", plain_ppo(), seeds)
         state = trainer.start()
         print(f"PPO, {seeds} seed(s):", _training(trainer, state, CAPACITY))
 

@@ -51,8 +51,7 @@ class SPO(Surrogate):
         return r * advantage - jnp.abs(advantage) * (r - 1) ** 2 / (2 * self.epsilon)
 
 
-ppo = uphill.ppo(normalize_observations=True)
-runs = {"PPO": train(ppo), "SPO": train(uphill.ppo(surrogate=SPO(), normalize_observations=True))}
+runs = {"PPO": train(uphill.ppo()), "SPO": train(uphill.ppo(surrogate=SPO()))}
 
 # %% [markdown]
 # ## A baseline that remembers
@@ -133,7 +132,7 @@ def ratio(seen):
     return jnp.minimum(1.0, jnp.exp(seen.log_prob - seen.trajectory.log_prob))
 
 
-renewed = uphill.ppo(estimator=VTrace(), recompute_advantages=True, normalize_observations=True)
+renewed = uphill.ppo(estimator=VTrace(), recompute_advantages=True)
 runs["PPO with V-trace"] = train(renewed)
 
 # %% [markdown]

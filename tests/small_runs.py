@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 import uphill
+from plain import trpo
 from uphill.parts import Adam, Algorithm, ClippedRatio, Episodes, Steps, ValueFunction
-from uphill.parts.algorithms import trpo
 from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.runs.checkpoint import read_manifest, read_tensors
 from uphill.runs.experiment import Experiment, write_experiment
@@ -33,6 +33,7 @@ def small_ppo(**changes: Any) -> Algorithm:
         "num_epochs": 2,
         "num_minibatches": 2,
         "normalize_observations": True,
+        "normalize_rewards": False,
     }
     return uphill.ppo(**parts | changes)
 

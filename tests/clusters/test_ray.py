@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,38 @@ def test_an_address_where_no_cluster_is(address: str, tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert len(ended.stderr.strip().splitlines()) == 1
     assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.ray_long
+def test_a_sweep_on_a_cluster_is_that_of_one_machine(ray: Any, tmp_path: Path) -> None:
+    grid = {"optimizer.learning_rate": [1e-3, 3e-3]}
+    given: dict[str, Any] = {"grid": grid, "seeds": 2, "steps": 2000, "episodes": 4, "quiet": True}
+    here, there = (
+        uphill.sweep("CartPole-v1", small_ppo(), out=tmp_path / name, ray=address, **given)
+        for name, address in (("here", None), ("there", "auto"))
+    )
+    check_same_runs(there.runs, here.runs)
+    assert [row["iqm"] for row in there.table] == [row["iqm"] for row in here.table]
+
+
+@pytest.mark.ray_long
+def test_a_search_on_a_cluster_is_that_of_one_machine(ray: Any, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"trials": 2, "seeds": 2, "fresh_seeds": 2, "steps": 2000}
+    given |= {"search": {"optimizer.learning_rate": "1e-4:1e-2:log"}, "episodes": 4, "quiet": True}
+    here, there = (
+        uphill.tune("CartPole-v1", small_ppo(), out=tmp_path / name, ray=address, **given)
+        for name, address in (("here", None), ("there", "auto"))
+    )
+    check_same_runs(there.runs, here.runs)
+    assert there.setting == here.setting
+    assert there.p_better == here.p_better
+    assert [row.iqm for row in there.trials] == [row.iqm for row in here.trials]
+
+
+def check_same_runs(found: Sequence[uphill.Run], expected: Sequence[uphill.Run]) -> None:
+    assert len(found) == len(expected) > 1
+    for run, other in zip(found, expected, strict=True):
+        check_same(run.path, other.path)
 
 
 def train(out: Path, **changes: Any) -> uphill.Run:

@@ -14,10 +14,10 @@ import pytest
 from gymnasium import spaces
 from steps import descent_direction
 
+from plain import a2c, ppo
 from uphill.batch import Batch
 from uphill.learning.learner import joint_model, make_learner
 from uphill.parts import Algorithm, Steps, ValueFunction
-from uphill.parts.algorithms import a2c, ppo
 from uphill.policies.actions import action_kind_of
 from uphill.policies.encodings import encoding_of
 from uphill.policies.policy import Critic, NetworkSettings, Policy, PolicySettings

@@ -9,11 +9,11 @@ import pytest
 from gymnasium import spaces
 from steps import natural_step, problem_at
 
+from plain import npg, trpo
 from uphill.batch import Batch
 from uphill.learning.learner import make_learner
 from uphill.learning.objective import distribution_of
 from uphill.parts import Algorithm, NaturalGradient, TrustRegion
-from uphill.parts.algorithms import npg, trpo
 from uphill.policies.actions import action_kind_of
 from uphill.policies.encodings import encoding_of
 from uphill.policies.policy import Policy, PolicySettings

@@ -21,6 +21,7 @@ from trajectories import (
     values_after,
 )
 
+from plain import a2c, ppo
 from uphill.learning import advantages
 from uphill.learning.advantages import explained_variance
 from uphill.parts import (
@@ -39,7 +40,7 @@ from uphill.parts import (
     TotalReturn,
     ValueFunction,
 )
-from uphill.parts.algorithms import a2c, ppo, reinforce
+from uphill.parts.algorithms import reinforce
 from uphill.parts.value_function import ValueState
 from uphill.theory.moments import Moments
 

@@ -11,10 +11,11 @@ from jax.flatten_util import ravel_pytree
 from steps import descent_direction
 from trajectories import LINEAR, LINEAR_POLICY, WINDOW, episodes_of, learner_of, trajectory_of
 
+from plain import ppo
 from uphill.learning import advantages, diagnostics, objective
 from uphill.learning.diagnostics import clipped_actions, num_groups
 from uphill.parts import Episodes, NoBaseline, RewardToGo, Steps, ValueFunction
-from uphill.parts.algorithms import ppo, reinforce
+from uphill.parts.algorithms import reinforce
 from uphill.policies.actions import Bounded
 from uphill.theory.means import standardize
 

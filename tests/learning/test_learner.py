@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from trajectories import ACTIONS, ENCODING, LINEAR, LINEAR_POLICY, learner_of
 
+from plain import ppo, trpo
 from uphill.errors import UphillError
 from uphill.learning.learner import make_learner
 from uphill.parts import ActionValue, Optax
-from uphill.parts.algorithms import ppo, reinforce, trpo, vpg
+from uphill.parts.algorithms import reinforce, vpg
 from uphill.policies.actions import Bounded, Switches
 
 

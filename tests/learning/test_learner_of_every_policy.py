@@ -10,11 +10,11 @@ from jax.flatten_util import ravel_pytree
 from steps import descent_direction
 from trajectories import ENCODING, trajectory_of
 
+from plain import ppo
 from uphill.learning.advantages import look_at, make_batch
 from uphill.learning.learner import make_learner, networks_of
 from uphill.learning.update import update
 from uphill.parts import GAE, SGD, Algorithm, Steps, ValueFunction
-from uphill.parts.algorithms import ppo
 from uphill.policies.actions import action_kind_of
 from uphill.policies.convolutions import Convolution
 from uphill.policies.encodings import encoding_of

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from trajectories import LINEAR, LINEAR_POLICY, WINDOW, learner_of, trajectory_of
 
+from plain import ppo, trpo
 from uphill.learning.update import update
 from uphill.parts import GAE, SGD, TrustRegion, ValueFunction
-from uphill.parts.algorithms import ppo, trpo
 from uphill.theory.moments import Moments
 from uphill.theory.scaling import scaled
 

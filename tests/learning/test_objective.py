@@ -11,11 +11,12 @@ import pytest
 from steps import descent_direction
 from trajectories import LINEAR, LINEAR_POLICY, SMALL, WINDOW, learner_of, trajectory_of
 
+from plain import ppo
 from uphill.learning import advantages
 from uphill.learning.learner import joint_model
 from uphill.learning.objective import distribution_of, per_sample
 from uphill.parts import KLPenalty, ValueFunction
-from uphill.parts.algorithms import ppo, reinforce
+from uphill.parts.algorithms import reinforce
 from uphill.policies.actions import Bounded
 from uphill.theory.means import standardize
 

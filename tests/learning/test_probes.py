@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from probes import ACTED, STATES, Probes, best_action, observations, true_values
 
+from plain import ALGORITHMS
 from uphill.envs.make import choose
 from uphill.envs.worlds import WORLDS
 from uphill.learning.learner import take
@@ -18,7 +19,6 @@ from uphill.parts import (
     TrustRegion,
     ValueFunction,
 )
-from uphill.parts.algorithms import ALGORITHMS
 from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.training.trainer import Trainer, iterate
 

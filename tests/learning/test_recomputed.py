@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from trajectories import LINEAR, LINEAR_POLICY, WINDOW, learner_of, trajectory_of
 
+from plain import ppo
 from uphill.errors import UphillError
 from uphill.learning import advantages
 from uphill.learning.learner import joint_model, with_model
 from uphill.learning.objective import mean_gradient
 from uphill.learning.update import update
 from uphill.parts import SGD, ValueFunction
-from uphill.parts.algorithms import ppo
 
 RATE = 0.2
 make_batch, jitted = jax.jit(advantages.make_batch), jax.jit(update)

@@ -20,11 +20,12 @@ from trajectories import (
     trajectory_of,
 )
 
+from plain import ppo
 from uphill.learning import advantages
 from uphill.learning.scales import Scales, fresh_scales
 from uphill.learning.update import update
 from uphill.parts import GAE, SGD, RewardToGo, TDResidual, ValueFunction
-from uphill.parts.algorithms import ppo, reinforce, vpg
+from uphill.parts.algorithms import reinforce, vpg
 
 GAMMA = 0.9
 make_batch = jax.jit(advantages.make_batch)

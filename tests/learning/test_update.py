@@ -22,6 +22,7 @@ from trajectories import (
     trajectory_of,
 )
 
+from plain import ppo
 from uphill.learning.advantages import make_batch
 from uphill.learning.learner import joint_model
 from uphill.learning.objective import mean_kl
@@ -39,7 +40,7 @@ from uphill.parts import (
     Steps,
     ValueFunction,
 )
-from uphill.parts.algorithms import ppo, reinforce, vpg
+from uphill.parts.algorithms import reinforce, vpg
 from uphill.trajectory import BLOCK
 
 jitted = jax.jit(update)

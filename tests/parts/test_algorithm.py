@@ -124,7 +124,7 @@ REFUSED = [
     ),
     (
         ppo,
-        {"normalize_returns": True},
+        {"normalize_rewards": False, "normalize_returns": True},
         "normalize_returns is True: a window cuts the rewards that follow, so use "
         "normalize_rewards, or Episodes as the sampling",
     ),

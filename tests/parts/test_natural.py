@@ -12,9 +12,9 @@ from steps import descent_direction, natural_step
 from trajectories import LINEAR, LINEAR_POLICY, QUOTA, WINDOW, episodes_of, learner_of
 from trajectories import trajectory_of as window_of
 
+from plain import npg, trpo
 from uphill.learning import advantages, objective
 from uphill.parts import SGD, NaturalGradient, TrustRegion, ValueFunction
-from uphill.parts.algorithms import npg, trpo
 
 DAMPING, MAX_KL = 0.05, 0.02
 BASELINE = ValueFunction(network=LINEAR, optimizer=SGD(0.1))

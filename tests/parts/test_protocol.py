@@ -22,6 +22,7 @@ from trajectories import (
     trajectory_of,
 )
 
+from plain import a2c, npg, ppo, trpo
 from uphill.envs.make import choose
 from uphill.errors import UphillError
 from uphill.learning import advantages
@@ -40,7 +41,7 @@ from uphill.parts import (
     TrustRegion,
     ValueFunction,
 )
-from uphill.parts.algorithms import a2c, npg, ppo, reinforce, trpo, vpg
+from uphill.parts.algorithms import reinforce, vpg
 from uphill.training.trainer import Trainer, iterate
 
 make_batch, jitted = jax.jit(advantages.make_batch), jax.jit(update)

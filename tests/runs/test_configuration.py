@@ -317,17 +317,17 @@ def test_flags_are_what_differs() -> None:
     changed = ppo(
         optimizer=SGD(learning_rate="linear:1:0"),
         policy=PolicySettings(hidden=(32, 16)),
-        normalize_observations=True,
+        normalize_observations=False,
     )
     there = [
         "--optimizer sgd",
         "--optimizer.learning-rate linear:1.0:0.0",
         "--policy.hidden 32 16",
-        "--normalize-observations",
+        "--no-normalize-observations",
     ]
     assert list(flags(ppo(), changed)) == there
     back = list(flags(changed, ppo()))
-    assert "--no-normalize-observations" in back
+    assert "--normalize-observations" in back
     assert "--optimizer adam" in back
     images = ppo(policy=PolicySettings(convolution=Convolution(kernels=(4, 3, 3))))
     convolution = ["--policy.convolution convolution", "--policy.convolution.kernels 4 3 3"]
@@ -335,7 +335,7 @@ def test_flags_are_what_differs() -> None:
     assert list(flags(images, ppo())) == ["--policy.convolution auto-convolution"]
     without = vpg(baseline=ValueFunction(optimizer=None))
     assert "--baseline.optimizer none" in flags(vpg(), without)
-    never = ppo(optimizer=Adam(learning_rate=3e-4, max_grad_norm=None))
+    never = ppo(optimizer=Adam(learning_rate="linear:5e-4:0", max_grad_norm=None))
     assert list(flags(ppo(), never)) == ["--optimizer.max-grad-norm None"]
 
 

@@ -195,5 +195,5 @@ def test_what_a_part_needs_is_asked_of_ones_own_too() -> None:
     class Once(Own):
         is_ratio: ClassVar[bool] = False
 
-    with pytest.raises(UphillError, match=r"^num_epochs is 4: after the first epoch the batch"):
+    with pytest.raises(UphillError, match=r"^num_epochs is 10: after the first epoch the batch"):
         uphill.ppo(surrogate=Once())

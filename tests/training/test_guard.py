@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from worlds import Endless
 
+from plain import a2c
 from uphill.envs.make import choose
 from uphill.envs.worlds import WORLDS
 from uphill.errors import UphillError
 from uphill.learning.learner import take
 from uphill.parts import Adam, Algorithm, Steps
-from uphill.parts.algorithms import a2c
 from uphill.policies.policy import PolicySettings
 from uphill.runs import not_finite
 from uphill.runs.files import named_leaves, to_tensors

@@ -9,8 +9,8 @@ import optax
 import pytest
 
 from counting_world import CountingWorld
+from plain import ppo
 from uphill.envs.worlds.cartpole import CartPole
-from uphill.parts.algorithms import ppo
 from uphill.training import programs as module
 from uphill.training.programs import Built, Programs, is_ours, quickly
 from uphill.trajectory import Array

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from plain import ppo
 from uphill.envs.make import choose
 from uphill.errors import UphillError
 from uphill.learning.learner import take
 from uphill.parts import GAE, Adam, Algorithm, Episodes, PolicySettings, Steps
-from uphill.parts.algorithms import ppo, reinforce
+from uphill.parts.algorithms import reinforce
 from uphill.training.seeds import act_by_seed, over_seeds, padding_of, seed_keys, split_lanes
 from uphill.training.trainer import Trainer, iterate
 from uphill.trajectory import Trajectory

@@ -3,8 +3,8 @@ from dataclasses import replace
 import gymnasium
 import numpy as np
 
+from plain import ppo
 from uphill.envs.make import choose, make_env
-from uphill.parts.algorithms import ppo
 from uphill.policies.actions import action_kind_of
 from uphill.policies.encodings import encoding_of
 from uphill.policies.policy import PolicySettings

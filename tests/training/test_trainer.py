@@ -11,6 +11,7 @@ from gymnasium.wrappers import TimeLimit
 from worlds import Endless, Target
 
 from counting_world import CountingWorld
+from plain import a2c, ppo
 from uphill.envs.alterations import Alterations
 from uphill.envs.make import choose
 from uphill.envs.worlds import WORLDS
@@ -18,7 +19,7 @@ from uphill.errors import UphillError
 from uphill.learning.counting import count_of
 from uphill.learning.learner import take, with_steps
 from uphill.parts import GAE, SGD, Adam, Episodes, Steps, ValueFunction
-from uphill.parts.algorithms import a2c, ppo, reinforce
+from uphill.parts.algorithms import reinforce
 from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.training import inside
 from uphill.training.process import is_short_of_devices

@@ -56,8 +56,6 @@ def _lacks_limit(names: set[Name]) -> bool:
 
 def _call(facts: EnvironmentFacts, algo: str, changes: dict[str, Any], names: set[Name]) -> str:
     """The same for a Python callable or a world, which no command line can name."""
-    # Which `uphill.ppo()` by itself is without.
-    changes = {"normalize_observations": True} | changes
     settings = ", ".join(f"{name}={value}" for name, value in changes.items())
     env = facts.choice.name + ("()" if facts.choice.backend == "compiled" else "")
     given = [env, f"uphill.{algo}({settings})"]

@@ -36,8 +36,6 @@ def brief_ppo() -> Algorithm:
         optimizer=Adam(learning_rate="linear:1e-3:0"),
         num_epochs=8,
         num_minibatches=8,
-        normalize_observations=True,
-        normalize_rewards=True,
     )
 
 

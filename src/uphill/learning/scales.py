@@ -60,8 +60,7 @@ class Scales(eqx.Module):
         """The scales when environments begin anew: no rewards of the episodes that were open."""
         if self.rewards is None:
             return self
-        fresh = Scale(self.rewards.moments, jnp.zeros_like(self.rewards.running))
-        return Scales(fresh, self.returns)
+        return eqx.tree_at(lambda x: x.rewards.running, self, jnp.zeros_like(self.rewards.running))
 
 
 def fresh_scales(algorithm: Algorithm) -> Scales:

@@ -2,8 +2,8 @@
 
 Each takes any field of `Algorithm` as a keyword, to change that part:
 
->>> ppo(num_epochs=10, surrogate=ClippedRatio(epsilon=0.1)).num_epochs
-10
+>>> ppo(num_epochs=4, surrogate=ClippedRatio(epsilon=0.1)).num_epochs
+4
 """
 
 from typing import Any
@@ -68,11 +68,13 @@ def a2c(**changes: Any) -> Algorithm:
     """
     parts: dict[str, Any] = {
         "name": "a2c",
-        "sampling": Steps(num_envs=8, num_steps=16),
-        "estimator": GAE(gamma=0.99, lam=1.0),
+        "sampling": Steps(num_envs=16, num_steps=16),
+        "estimator": GAE(gamma=0.99, lam=0.95),
         "baseline": ValueFunction(coefficient=0.5),
         "surrogate": ScoreFunction(),
-        "optimizer": RMSProp(learning_rate=7e-4),
+        "optimizer": RMSProp(learning_rate="linear:2e-3:0"),
+        "normalize_observations": True,
+        "normalize_rewards": True,
     }
     return Algorithm(**parts | known(parts, changes))
 
@@ -88,10 +90,12 @@ def ppo(**changes: Any) -> Algorithm:
         "estimator": GAE(gamma=0.99, lam=0.95),
         "baseline": ValueFunction(coefficient=0.5),
         "surrogate": ClippedRatio(epsilon=0.2),
-        "optimizer": Adam(learning_rate=3e-4),
-        "num_epochs": 4,
-        "num_minibatches": 4,
+        "optimizer": Adam(learning_rate="linear:5e-4:0"),
+        "num_epochs": 10,
+        "num_minibatches": 16,
         "scale_advantages": "minibatch",
+        "normalize_observations": True,
+        "normalize_rewards": True,
     }
     return Algorithm(**parts | known(parts, changes))
 
@@ -109,6 +113,8 @@ def npg(**changes: Any) -> Algorithm:
         "surrogate": ScoreFunction(),
         "optimizer": NaturalGradient(max_kl=0.01),
         "scale_advantages": "batch",
+        "normalize_observations": True,
+        "normalize_rewards": True,
     }
     return Algorithm(**parts | known(parts, changes))
 
@@ -126,6 +132,8 @@ def trpo(**changes: Any) -> Algorithm:
         "surrogate": ImportanceRatio(),
         "optimizer": TrustRegion(max_kl=0.01),
         "scale_advantages": "batch",
+        "normalize_observations": True,
+        "normalize_rewards": True,
     }
     return Algorithm(**parts | known(parts, changes))
 

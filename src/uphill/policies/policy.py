@@ -79,7 +79,7 @@ def _is_finite(x: object) -> bool:
 class PolicySettings(NetworkSettings):
     """The policy's network, what its outputs mean, and how it explores at first."""
 
-    initial_log_std: float = eqx.field(static=True, default=0.0)
+    initial_log_std: float = eqx.field(static=True, default=-0.5)
     """Logarithm of σ before training, for continuous actions (as a fraction of half the range)."""
     log_std: str = eqx.field(static=True, default="free", metadata=_LOG_STDS)
     """Where log σ comes from: free (a parameter, the same for every observation), head (of the

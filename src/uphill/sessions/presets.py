@@ -58,18 +58,25 @@ def _windows(
 
 
 def _episodes(num_envs: int, gamma: float, learning_rate: float, **changes: Any) -> dict[str, Any]:
-    """Whole episodes: for REINFORCE and VPG, which scale observations and returns."""
+    """Whole episodes, and observations and returns of scale 1: for REINFORCE and VPG."""
     return {
         "sampling": Episodes(num_envs=num_envs),
         "estimator": RewardToGo(gamma=gamma),
         "optimizer": _fading(learning_rate),
+        "normalize_observations": True,
+        "normalize_returns": True,
         **changes,
     }
 
 
+_FEW: dict[str, Any] = {"num_epochs": 4, "num_minibatches": 4}
+"""Passes over a batch, and parts of it: of a policy that learns fast, and has steps enough."""
+
+
 def _ppo(steps: float, learning_rate: float, **settings: Any) -> Preset:
     optimizer = Adam(learning_rate=f"linear:{learning_rate}:0")
-    return Preset("ppo", ppo(optimizer=optimizer, **_windows(**settings)), int(steps))
+    windows = _windows(**_FEW | settings)
+    return Preset("ppo", ppo(optimizer=optimizer, **windows), int(steps))
 
 
 def _a2c(steps: float, learning_rate: float, **settings: Any) -> Preset:
@@ -105,6 +112,10 @@ def _reinforce(steps: float, **settings: Any) -> Preset:
     return Preset("reinforce", reinforce(baseline=TimeMean(), **_episodes(**settings)), int(steps))
 
 
+_UNSCALED: dict[str, Any] = {"normalize_observations": False, "normalize_rewards": False}
+"""Numbers of CartPole are of scale 1 as they are, and each step counts."""
+
+
 @cache
 def _cartpole() -> dict[str, Preset]:
     return {
@@ -115,15 +126,14 @@ def _cartpole() -> dict[str, Preset]:
                 estimator=GAE(gamma=0.98, lam=0.9),
                 surrogate=ClippedRatio(epsilon="linear:0.2:0"),
                 optimizer=Adam(learning_rate="linear:1.2e-3:0"),
+                **_FEW,
+                **_UNSCALED,
             ),
             80_000,
         ),
         "a2c": Preset(
             "a2c",
-            a2c(
-                estimator=GAE(gamma=0.99, lam=0.95),
-                optimizer=RMSProp(learning_rate="linear:2e-3:0"),
-            ),
+            a2c(sampling=Steps(num_envs=8, num_steps=16), **_UNSCALED),
             500_000,
         ),
         "vpg": Preset("vpg", vpg(optimizer=_fading(1e-2)), 500_000),
@@ -132,8 +142,12 @@ def _cartpole() -> dict[str, Preset]:
             reinforce(sampling=Episodes(num_envs=32), baseline=TimeMean(), optimizer=_fading(1e-2)),
             500_000,
         ),
-        "npg": Preset("npg", npg(optimizer=NaturalGradient(max_kl="linear:0.02:0.001")), 200_000),
-        "trpo": Preset("trpo", trpo(), 200_000),
+        "npg": Preset(
+            "npg",
+            npg(optimizer=NaturalGradient(max_kl="linear:0.02:0.001"), **_UNSCALED),
+            200_000,
+        ),
+        "trpo": Preset("trpo", trpo(**_UNSCALED), 200_000),
     }
 
 
@@ -157,7 +171,7 @@ def _acrobot() -> dict[str, Preset]:
 
 _BOLD = PolicySettings(initial_log_std=0.5)
 
-_SQUASHED = PolicySettings(distribution="tanh-gaussian")
+_SQUASHED = PolicySettings(distribution="tanh-gaussian", initial_log_std=0.0)
 """Samples within the bounds. The bonus for the entropy of a clipped Gaussian only widens σ, until
 the mean that is evaluated is an action that was hardly ever tried."""
 
@@ -246,9 +260,10 @@ def _swing_up() -> dict[str, Preset]:
                 # Rewards as they are: with scaled ones some seeds settle for leaving the track. V's
                 # gradient is then hundreds of times the policy's, which a common norm would stifle.
                 optimizer=Adam(learning_rate="linear:1e-3:0", max_grad_norm=None),
+                num_epochs=4,
                 num_minibatches=8,
                 entropy="linear:0.03:0",
-                normalize_observations=True,
+                normalize_rewards=False,
                 policy=_SQUASHED,
             ),
             3_000_000,
@@ -262,7 +277,7 @@ def _swing_up() -> dict[str, Preset]:
                 baseline=ValueFunction(optimizer=Adam(learning_rate=5e-3), num_steps=4),
                 optimizer=RMSProp(learning_rate="linear:2e-3:0", max_grad_norm=None),
                 entropy="linear:0.03:0",
-                normalize_observations=True,
+                normalize_rewards=False,
                 policy=_SQUASHED,
             ),
             5_000_000,
@@ -333,7 +348,7 @@ def _lunar_lander() -> dict[str, Preset]:
                 num_epochs=6,
                 num_minibatches=32,
                 entropy=0.005,
-                normalize_observations=True,
+                normalize_rewards=False,
             ),
             1_000_000,
         ),
@@ -347,7 +362,7 @@ def _lunar_lander() -> dict[str, Preset]:
                 baseline=ValueFunction(optimizer=Adam(learning_rate=1e-2), num_steps=5),
                 optimizer=RMSProp(learning_rate="linear:3e-3:0"),
                 scale_advantages="batch",
-                normalize_observations=True,
+                normalize_rewards=False,
             ),
             3_000_000,
         ),
@@ -388,16 +403,11 @@ PRESETS: dict[str, Callable[[], dict[str, Preset]]] = {
 def preset(env: str, algo: str | None = None) -> Preset:
     """What a training of an environment starts from, on the command line as in Python, where no
     algorithm is given whole: its preset, or for an environment without one `uphill.ppo()` and the
-    like, of which PPO and A2C then scale observations."""
+    like."""
     presets = _presets(env)
     if algo is None:
         algo = next(iter(presets), "ppo")
-    return presets[algo] if algo in presets else _without_preset(algo)
-
-
-def _without_preset(algo: str) -> Preset:
-    settings = {"normalize_observations": True} if algo in ("ppo", "a2c") else {}
-    return Preset(algo, ALGORITHMS[algo](**settings), DEFAULT_STEPS)
+    return presets[algo] if algo in presets else Preset(algo, ALGORITHMS[algo](), DEFAULT_STEPS)
 
 
 def _presets(env: str) -> dict[str, Preset]:
@@ -414,7 +424,7 @@ def settings_of(env: str, start: Preset, algorithm: Algorithm) -> str:
     elif algo in _presets(env):
         source = f"the preset of {env} for {algo}"
     else:
-        source = f"{_call(algo, start.algorithm)}, since {env} has no preset for {algo}"
+        source = f"uphill.{algo}(), since {env} has no preset for {algo}"
     changes = " ".join(flags(start.algorithm, algorithm))
     return f"{source}, changed by {changes}" if changes else source
 

@@ -71,9 +71,12 @@ def check_policy(name: str, space: gymnasium.Space, policy: PolicySettings) -> N
     if any(isinstance(part, spaces.Box) for part in components(space)):
         return
     usual = PolicySettings()
-    for field in ("distribution", "log_std", "initial_log_std"):
+    meaningless = {name: [getattr(usual, name)] for name in ("distribution", "log_std")}
+    # 0 was the default once, and stands in run directories.
+    meaningless["initial_log_std"] = [usual.initial_log_std, 0.0]
+    for field, values in meaningless.items():
         value = getattr(policy, field)
-        if value != getattr(usual, field):
+        if value not in values:
             raise UphillError(
                 f"{option(f'policy.{field}')} is {value!r}, a setting for continuous actions, and "
                 f"those of {name} are {space}: leave it out."

@@ -100,8 +100,8 @@ def badly_scaled_numbers(facts: EnvironmentFacts) -> list[Finding]:
             "observation-scale",
             "advice",
             f"{seen} Networks learn best from numbers around 1.",
-            "Train with --normalize-observations, as the command below does, or divide each number "
-            "by its usual size in the environment.",
+            "Train with --normalize-observations, as PPO does by itself, or divide each number by "
+            "its usual size in the environment.",
         )
     ]
 

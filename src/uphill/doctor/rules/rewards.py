@@ -84,7 +84,7 @@ def badly_scaled_rewards(facts: EnvironmentFacts) -> list[Finding]:
             "advice",
             f"Rewards are {word}: their root mean square is {number(size)}, the largest "
             f"{number(most)}.",
-            "Train with --normalize-rewards, as the command below does, or scale them in the "
+            "Train with --normalize-rewards, as PPO does by itself, or scale them in the "
             "environment: learning rates suit rewards around 1.",
         )
     ]

@@ -53,8 +53,8 @@ class SensitivityRequest:
         kw_only=False
     )
     """Names such as "ppo", or what `uphill.ppo()` and the like make; variants of one algorithm by
-    names of your own: `{"ppo": uphill.ppo(), "normalised":
-    uphill.ppo(normalize_observations=True)}`."""
+    names of your own: `{"ppo": uphill.ppo(), "unscaled":
+    uphill.ppo(normalize_rewards=False)}`."""
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """The values of each setting that varies, by the path of its field; without it, up to four
     settings of each algorithm, with the default and two values about it for each."""

@@ -1,0 +1,313 @@
+"""`python -m benchmarks.defaults [ALGO …]`: what the settings of `uphill.ppo()` and the like are
+worth, in environments of many kinds, and docs/defaults.md.
+
+A row is one training: an environment of the suite, settings, and seeds. Rows are kept in
+defaults.jsonl, beside this file, and measured once; so a command that was stopped goes on, and two
+may run beside each other. Settings are told apart by what they are, not by their names.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+import uphill
+from benchmarks import defaults_page as page
+from benchmarks import suite_environments
+from uphill.parts import GAE, Adam, Algorithm, RMSProp, Steps, ValueFunction
+from uphill.parts.algorithms import ALGORITHMS, a2c, npg, ppo, trpo
+from uphill.policies.policy import PolicySettings
+from uphill.runs.configuration import encode
+
+ROWS = Path(__file__).with_suffix(".jsonl")
+PAGE = Path(__file__).parents[1] / "docs/defaults.md"
+TUNING, FRESH = (1000, 1001, 1002), (0, 1, 2, 3, 4)
+"""Seeds that settings were chosen by, and others that show what they are worth."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """An environment: how long to train, and what the best that is known collects there."""
+
+    steps: int
+    best: float
+
+
+OWN = suite_environments.__name__
+SUITE = {
+    "CartPole-v1": Task(100_000, 500),
+    "Acrobot-v1": Task(200_000, -80),
+    "MountainCar-v0": Task(300_000, -105),
+    "Pendulum-v1": Task(200_000, -150),
+    "MountainCarContinuous-v0": Task(200_000, 94),
+    "CartPoleSwingUp-v1": Task(500_000, 430),
+    "CarRace-v0": Task(300_000, 100),
+    "CarRaceContinuous-v0": Task(300_000, 100),
+    "FrozenLake-v1": Task(100_000, 0.74),
+    "CliffWalking-v1": Task(100_000, -13),
+    "LunarLander-v3": Task(300_000, 281),
+    "LunarLanderContinuous-v3": Task(300_000, 281),
+    "BipedalWalker-v3": Task(300_000, 300),
+    "InvertedPendulum-v5": Task(100_000, 1_000),
+    "InvertedDoublePendulum-v5": Task(200_000, 9_300),
+    "Reacher-v5": Task(200_000, -4),
+    "Swimmer-v5": Task(200_000, 350),
+    "HalfCheetah-v5": Task(200_000, 6_000),
+    "Hopper-v5": Task(200_000, 3_000),
+    "Walker2d-v5": Task(200_000, 4_000),
+    f"{OWN}:Errand-v0": Task(100_000, 3),
+    f"{OWN}:Oven-v0": Task(100_000, -1_500),
+    f"{OWN}:Bricks-v0": Task(40_000, 30),
+}
+
+
+def key(algorithm: Algorithm) -> str:
+    """The same for the same settings, whatever they are called."""
+    text = json.dumps(encode(algorithm), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def rows() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in ROWS.read_text().splitlines()] if ROWS.exists() else []
+
+
+def keep(row: dict[str, Any]) -> None:
+    with ROWS.open("a") as file:  # one write: several processes may add rows
+        file.write(json.dumps(row) + "\n")
+
+
+def identity(env: str, algorithm: Algorithm | None, seeds: tuple[int, ...]) -> dict[str, Any]:
+    found = {"env": env, "steps": SUITE[env].steps, "seeds": list(seeds)}
+    return found | {"settings": "random" if algorithm is None else key(algorithm)}
+
+
+def row_of(
+    found: Iterable[dict[str, Any]], env: str, algorithm: Algorithm | None, seeds: tuple[int, ...]
+) -> dict[str, Any] | None:
+    """What was measured of this."""
+    wanted = identity(env, algorithm, seeds)
+    return next((row for row in found if all(row[k] == x for k, x in wanted.items())), None)
+
+
+def measured(env: str, algorithm: Algorithm, seeds: tuple[int, ...]) -> dict[str, Any]:
+    """What the final policies of these seeds collect, 20 episodes each."""
+    began = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="defaults-"))
+    try:
+        run = uphill.train(
+            env,
+            algorithm,
+            seed=seeds[0],
+            seeds=len(seeds),
+            steps=SUITE[env].steps,
+            out=folder / "run",
+            quiet=True,
+            episodes=20,
+            checkpoint_every=1e6,
+        )
+        assert run.evaluation is not None
+        sampled, sure = (run.evaluation[x]["per_seed"] for x in ("stochastic", "deterministic"))
+    finally:
+        shutil.rmtree(folder)
+    return {
+        **identity(env, algorithm, seeds),
+        "algo": algorithm.name,
+        "sampled": [round(x, 4) for x in sampled],
+        "deterministic": [round(x, 4) for x in sure],
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def random_play(env: str, episodes: int = 50) -> dict[str, Any]:
+    """What actions that are all alike likely collect."""
+    name = env if env in gymnasium.registry or ":" in env else f"uphill/{env}"
+    made = gymnasium.make(name)
+    made.action_space.seed(0)
+    returns = []
+    for episode in range(episodes):
+        made.reset(seed=episode)
+        done, total = False, 0.0
+        while not done:
+            _, reward, terminated, truncated, _ = made.step(made.action_space.sample())
+            done, total = terminated or truncated, total + float(reward)
+        returns.append(total)
+    return {**identity(env, None, ()), "sampled": [round(float(np.mean(returns)), 4)]}
+
+
+# --- what is compared ---------------------------------------------------------------------------
+
+_LOUD = PolicySettings(initial_log_std=0.0)
+_UNSCALED: dict[str, Any] = {
+    "normalize_observations": False,
+    "normalize_rewards": False,
+    "policy": _LOUD,
+}
+FORMER: dict[str, Callable[[], Algorithm]] = {
+    "ppo": lambda: ppo(
+        optimizer=Adam(learning_rate=3e-4),
+        num_epochs=4,
+        num_minibatches=4,
+        normalize_rewards=False,
+        policy=_LOUD,
+    ),
+    "a2c": lambda: a2c(
+        sampling=Steps(num_envs=8, num_steps=16),
+        estimator=GAE(gamma=0.99, lam=1.0),
+        optimizer=RMSProp(learning_rate=7e-4),
+        normalize_rewards=False,
+        policy=_LOUD,
+    ),
+    "trpo": lambda: trpo(**_UNSCALED),
+    "npg": lambda: npg(**_UNSCALED),
+}
+"""What `uphill train ENV --algo ALGO` started from before, in an environment without a preset."""
+
+_STAYS, _LESS = Adam(learning_rate=3e-4), PolicySettings(initial_log_std=-0.5)
+START: dict[str, Any] = {"optimizer": _STAYS, "policy": _LOUD}
+"""Of PPO, on the way: scales and epochs as they are now, step size and σ as they were."""
+CHOICES: dict[str, dict[str, Any]] = {
+    "nothing scaled but observations, 4 epochs, 4 minibatches: the defaults before": {
+        "normalize_rewards": False,
+        "num_epochs": 4,
+        "num_minibatches": 4,
+    },
+    "4 epochs": {"num_epochs": 4},
+    "32 environments × 64 steps, 32 minibatches": {
+        "sampling": Steps(num_envs=32, num_steps=64),
+        "num_minibatches": 32,
+    },
+    "σ of 0.6 at first (continuous actions)": {"policy": _LESS},
+    "a learning rate of 1e-3 that fades": {"optimizer": Adam(learning_rate="linear:1e-3:0")},
+    "the same with 4 epochs": {
+        "optimizer": Adam(learning_rate="linear:1e-3:0"),
+        "num_epochs": 4,
+    },
+    "rewards as they are": {"normalize_rewards": False},
+    "observations as they are": {"normalize_observations": False},
+    "advantages as they are": {"scale_advantages": "none"},
+    "advantages recomputed before each epoch": {"recompute_advantages": True},
+    "rewards as they are, targets of V scaled": {
+        "normalize_rewards": False,
+        "baseline": ValueFunction(scale_targets=True),
+    },
+    "an entropy bonus of 0.01": {"entropy": 0.01},
+    "the policy's last layer as large as the others": {
+        "policy": PolicySettings(head_gain=1.0, initial_log_std=0.0)
+    },
+}
+"""What was tried of PPO: `START` with one choice changed, or two."""
+CHOICES_SAID = """\
+What was tried on the way, on the seeds 1000 to 1002: PPO as it is now, but with a learning rate of
+3e-4 that stays and σ = 1 at first, and that with other choices. Differences are means over those
+environments in which both were measured.
+"""
+FEW = (
+    *("CartPole-v1", "Acrobot-v1", "Pendulum-v1", "FrozenLake-v1", "LunarLander-v3"),
+    *("LunarLanderContinuous-v3", "InvertedPendulum-v5", "HalfCheetah-v5", "Hopper-v5"),
+    *(f"{OWN}:Errand-v0", f"{OWN}:Oven-v0"),
+)
+"""Where single choices are measured: some of each kind."""
+
+
+def jobs(names: Iterable[str]) -> Iterator[tuple[str, Algorithm, tuple[int, ...]]]:
+    """What the page is made of: algorithms beside what they were, fresh seeds; single choices."""
+    for name in names:
+        if name == "choices":
+            for changes in ({}, *CHOICES.values()):
+                yield from ((env, ppo(**START | changes), TUNING) for env in FEW)
+            continue
+        for env in SUITE if name == "ppo" else FEW:
+            yield from ((env, made(), FRESH) for made in (FORMER[name], ALGORITHMS[name]))
+
+
+def scores_of(
+    found: list[dict[str, Any]], algorithm: Algorithm, seeds: tuple[int, ...]
+) -> dict[str, np.ndarray]:
+    """Of each environment that was measured, the seeds' scores."""
+    scores = {}
+    for env, task in SUITE.items():
+        row, random = row_of(found, env, algorithm, seeds), row_of(found, env, None, ())
+        if row is not None and random is not None:
+            scores[env] = page.normalised(row["sampled"], random["sampled"][0], task.best)
+    return scores
+
+
+def written(found: list[dict[str, Any]]) -> str:
+    """docs/defaults.md, as far as it is measured."""
+    head = page.HEAD.format(number=len(SUITE), lowest=page.number(page.LOWEST))
+    parts = [head, "## Six algorithms\n", _algorithms(found)]
+    parts += ["## PPO, environment by environment\n", _by_environment(found)]
+    parts += ["## What each choice of PPO is worth\n", CHOICES_SAID, _choices(found)]
+    return "\n".join(parts)
+
+
+def _algorithms(found: list[dict[str, Any]]) -> str:
+    lines = []
+    for algo, former in FORMER.items():
+        now, before = (scores_of(found, x(), FRESH) for x in (ALGORITHMS[algo], former))
+        common = [env for env in now if env in before]
+        if common:
+            now, before = ({env: x[env] for env in common} for x in (now, before))
+            means = (page.with_interval(page.suite_mean(x)) for x in (now, before))
+            lines.append((f"`uphill.{algo}()`", len(common), *means, page.better(now, before)))
+    head = ("", "environments", "score", "score of the defaults before", "P(now > before)")
+    return page.table(head, lines)
+
+
+def _by_environment(found: list[dict[str, Any]]) -> str:
+    lines = []
+    now, before = (scores_of(found, x(), FRESH) for x in (ppo, FORMER["ppo"]))
+    for env, task in SUITE.items():
+        rows = [row_of(found, env, x, FRESH) for x in (ppo(), FORMER["ppo"]())]
+        random = row_of(found, env, None, ())
+        if random is None or None in rows:
+            continue
+        means = [page.number(float(np.mean(row["sampled"]))) for row in rows if row]
+        name, steps = env.rpartition(":")[2], f"{task.steps // 1000} k"
+        ends = [page.number(x) for x in (random["sampled"][0], task.best)]
+        scores = [page.number(float(x[env].mean())) for x in (now, before)]
+        lines.append((name, steps, *ends, *means, *scores))
+    head = ("environment", "steps", "random", "best known", "PPO", "before", "score", "before")
+    return page.table(head, lines)
+
+
+def _choices(found: list[dict[str, Any]]) -> str:
+    start, lines = scores_of(found, ppo(**START), TUNING), []
+    for name, changes in CHOICES.items():
+        changed = scores_of(found, ppo(**START | changes), TUNING)
+        number = len(set(changed) & set(start))
+        if number:
+            difference = page.difference(changed, start)
+            lines.append((name, number, page.with_interval(difference, "{:+.2f}")))
+    return page.table(("with", "environments", "score, less that without"), lines)
+
+
+def main(arguments: list[str]) -> int:
+    names = [*FORMER, "choices"]
+    unknown = [name for name in arguments if name not in names and name != "--write"]
+    if unknown:
+        print(f"There is no {unknown[0]!r}: use {', '.join(names)}, or --write.")
+        return 2
+    if "--write" not in arguments:
+        for env in SUITE:
+            if row_of(rows(), env, None, ()) is None:
+                keep(random_play(env))
+        for env, algorithm, seeds in jobs(arguments or names):
+            if row_of(rows(), env, algorithm, seeds) is None:
+                print(f"{env}, {algorithm.name}, seeds {seeds[0]} to {seeds[-1]}", flush=True)
+                keep(measured(env, algorithm, seeds))
+    PAGE.write_text(written(rows()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,86 @@
+"""docs/defaults.md, written from the rows of `benchmarks.defaults`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from uphill.theory.statistics import RESAMPLES, mean_probability_of_improvement, middle_95
+
+LOWEST = -0.5
+"""A score is cut here: below random play, how far says little."""
+Scores = Mapping[str, np.ndarray]
+"""Of each environment, the seeds' normalised scores."""
+
+
+def normalised(returns: Sequence[float], random: float, best: float) -> np.ndarray:
+    """0 for random play, 1 for the best that is known."""
+    return np.maximum((np.asarray(returns) - random) / (best - random), LOWEST)
+
+
+def suite_mean(scores: Scores) -> tuple[float, tuple[float, float]]:
+    """The mean over environments of the mean over seeds, and its 95 % percentile-bootstrap
+    interval: seeds are drawn anew within each environment."""
+    drawn = _drawn(scores, np.random.default_rng(0))
+    low, high = middle_95(drawn)
+    return float(np.mean([x.mean() for x in scores.values()])), (float(low), float(high))
+
+
+def difference(x: Scores, y: Scores) -> tuple[float, tuple[float, float]]:
+    """By how much the suite's mean of X is above that of Y, where both were measured."""
+    common = [env for env in x if env in y]
+    x, y = ({env: z[env] for env in common} for z in (x, y))
+    generator = np.random.default_rng(0)
+    low, high = middle_95(_drawn(x, generator) - _drawn(y, generator))
+    return suite_mean(x)[0] - suite_mean(y)[0], (float(low), float(high))
+
+
+def _drawn(scores: Scores, generator: np.random.Generator) -> np.ndarray:
+    means = [
+        x[generator.integers(len(x), size=(RESAMPLES, len(x)))].mean(-1) for x in scores.values()
+    ]
+    return np.mean(means, axis=0)
+
+
+def better(x: Scores, y: Scores) -> str:
+    """P(a seed of X scores above one of Y), averaged over environments."""
+    pairs = [(x[env], y[env]) for env in x if env in y]
+    probability, (low, high) = mean_probability_of_improvement(pairs)
+    return f"{probability:.2f} ({low:.2f} to {high:.2f})"
+
+
+def with_interval(found: tuple[float, tuple[float, float]], form: str = "{:.2f}") -> str:
+    value, (low, high) = found
+    text = f"{form.format(value)} ({form.format(low)} to {form.format(high)})"
+    return text.replace("-", "−")
+
+
+def number(x: float) -> str:
+    text = f"{x:,.0f}" if abs(x) >= 100 else f"{x:.3g}"
+    return text.replace("-", "−")
+
+
+def table(head: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
+    every = [head, ["---"] * len(head), *lines]
+    return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in every)
+
+
+HEAD = """\
+# Defaults, and what each choice is worth
+
+`uphill train ENV` starts from the preset of its environment, if it has one, and else from
+`uphill.ppo()`, `uphill.a2c()` and so on: one setting for each algorithm, whatever the environment.
+They were chosen by what they learn in {number} environments of many kinds, on the seeds 1000 to
+1002; this page shows what they come to on the seeds 0 to 4. Environments that have a preset take
+part as if they had none.
+
+A *score* is what the final policy collects, sampling its actions, over 20 episodes: 0 is random
+play, 1 the best that is known of the environment, and below {lowest} it is cut. The trainings are
+short, as a first try is; how long they are stands in the table. Means are over seeds, then over
+environments; in brackets stand 95 % percentile-bootstrap intervals over seeds.
+
+`python -m benchmarks.defaults` measures what is missing of this page, and writes it. It may be
+stopped at any time; `python -m benchmarks.defaults ppo` measures one algorithm, and `--write` only
+writes. All rows are in `benchmarks/defaults.jsonl`.
+"""
+"""What the page begins with; `number` and `lowest` are filled in."""
