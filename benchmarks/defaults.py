@@ -210,6 +210,22 @@ What was tried on the way, on the seeds 1000 to 1002: PPO as it is now, but with
 3e-4 that stays and σ = 1 at first, and that with other choices. Differences are means over those
 environments in which both were measured.
 """
+LEARNED = """\
+Scaled rewards, with more and smaller steps on each batch, make nearly all of the difference.
+
+- σ of 0.6 at first is worth much to MuJoCo's robots, and in MountainCarContinuous-v0 most seeds
+  then learn to save their strength before they find the goal: `--policy.initial-log-std 0.5`
+  finds it (the seeds 1000 to 1004: 93.5 to 93.8), and so does the preset.
+- A learning rate of 1e-3 that fades loses that environment, too, and gains nothing elsewhere.
+  After 1 M steps of HalfCheetah-v5 it had 2,781 on the seeds 1000 to 1002, where 5e-4 had 4,955
+  and 3e-4 4,532. With 64 environments × 32 steps, 32 minibatches and 3e-4 that stays it was
+  5,431: MuJoCo's preset is near to that.
+- REINFORCE and VPG are as textbooks have them. `--normalize-observations --normalize-returns`
+  gave REINFORCE 488 in place of 481 on CartPole-v1, and 111 in place of 72 on LunarLander-v3.
+- Of A2C a learning rate of 5e-3, standardised advantages and an entropy bonus of 0.01 were
+  tried, too, and were no better over six environments. Pendulum-v1 and the errand it does not
+  learn in so few steps, whatever was tried.
+"""
 FEW = (
     *("CartPole-v1", "Acrobot-v1", "Pendulum-v1", "FrozenLake-v1", "LunarLander-v3"),
     *("LunarLanderContinuous-v3", "InvertedPendulum-v5", "HalfCheetah-v5", "Hopper-v5"),
@@ -246,7 +262,7 @@ def written(found: list[dict[str, Any]]) -> str:
     head = page.HEAD.format(number=len(SUITE), lowest=page.number(page.LOWEST))
     parts = [head, "## Six algorithms\n", _algorithms(found)]
     parts += ["## PPO, environment by environment\n", _by_environment(found)]
-    parts += ["## What each choice of PPO is worth\n", CHOICES_SAID, _choices(found)]
+    parts += ["## What each choice of PPO is worth\n", CHOICES_SAID, _choices(found), LEARNED]
     return "\n".join(parts)
 
 

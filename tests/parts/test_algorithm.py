@@ -241,7 +241,7 @@ def test_an_algorithm_at_a_time_has_its_schedules_evaluated() -> None:
     assert (
         trpo(optimizer=TrustRegion(max_kl="linear:0.02:0")).at(0.5).optimizer.max_kl.value == 0.01
     )
-    for constant in (reinforce(), ppo()):
+    for constant in (reinforce(), vpg()):
         assert eqx.tree_equal(constant.at(0.3), constant)
 
 

@@ -8,14 +8,15 @@ import pytest
 
 from uphill import parts
 from uphill.errors import UphillError
-from uphill.parts.algorithms import ALGORITHMS, a2c, ppo, reinforce, vpg
+from uphill.parts.algorithms import ALGORITHMS, a2c, npg, ppo, reinforce, vpg
 
 MISPLACED = [
     (ppo, {"learning_rate": 1e-3}, "optimizer=Adam(learning_rate=0.001)"),
     (reinforce, {"learning_rate": 1e-2}, "optimizer=Adam(learning_rate=0.01, max_grad_norm=None)"),
     (ppo, {"learning_rate": "linear:1:0"}, "optimizer=Adam(learning_rate='linear:1.0:0.0')"),
     (ppo, {"gamma": 0.9}, "estimator=GAE(gamma=0.9)"),
-    (a2c, {"gamma": 0.9}, "estimator=GAE(gamma=0.9, lam=1.0)"),
+    (a2c, {"gamma": 0.9}, "estimator=GAE(gamma=0.9)"),
+    (npg, {"gamma": 0.9}, "estimator=GAE(gamma=0.9, lam=0.97)"),
     (ppo, {"num_steps": 64}, "sampling=Steps(num_steps=64)"),
     (
         vpg,

@@ -134,7 +134,7 @@ def built(function: Built, is_quick: bool, like: Hashable | None) -> jax.stages.
     return jitted(function(), is_quick) if like is None else _kept(function, is_quick, like)
 
 
-@lru_cache(maxsize=32)  # of the last eight trainings or so: programs take some megabytes each
+@lru_cache(maxsize=12)  # of the last six trainings: their programs take some 40 MB each
 def _kept(function: Built, is_quick: bool, like: Hashable) -> jax.stages.Wrapped:
     return jitted(function(), is_quick)
 
