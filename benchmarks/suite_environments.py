@@ -66,7 +66,8 @@ class Oven(gymnasium.Env):
         return self.seen(), -float(cost), False, False, {}
 
     def seen(self) -> dict[str, Any]:
-        temperature, target = np.float32([self.temperature]), np.float32([self.target])
+        temperature = np.array([self.temperature], np.float32)
+        target = np.array([self.target], np.float32)
         return {"temperature": temperature, "target": target, "last": self.last}
 
 
@@ -118,6 +119,6 @@ class Bricks(gymnasium.Env):
         return image
 
 
-gymnasium.register("Errand-v0", Errand, max_episode_steps=60)
-gymnasium.register("Oven-v0", Oven, max_episode_steps=100)
-gymnasium.register("Bricks-v0", Bricks, max_episode_steps=1000)
+gymnasium.register("Errand-v0", f"{__name__}:Errand", max_episode_steps=60)
+gymnasium.register("Oven-v0", f"{__name__}:Oven", max_episode_steps=100)
+gymnasium.register("Bricks-v0", f"{__name__}:Bricks", max_episode_steps=1000)
