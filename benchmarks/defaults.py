@@ -260,7 +260,7 @@ def scores_of(
 def written(found: list[dict[str, Any]]) -> str:
     """docs/defaults.md, as far as it is measured."""
     head = page.HEAD.format(number=len(SUITE), lowest=page.number(page.LOWEST))
-    parts = [head, "## Six algorithms\n", _algorithms(found)]
+    parts = [head, "## The algorithms\n", _algorithms(found)]
     parts += ["## PPO, environment by environment\n", _by_environment(found)]
     parts += ["## What each choice of PPO is worth\n", CHOICES_SAID, _choices(found), LEARNED]
     return "\n".join(parts)
@@ -276,7 +276,9 @@ def _algorithms(found: list[dict[str, Any]]) -> str:
             means = (page.with_interval(page.suite_mean(x)) for x in (now, before))
             lines.append((f"`uphill.{algo}()`", len(common), *means, page.better(now, before)))
     head = ("", "environments", "score", "score of the defaults before", "P(now > before)")
-    return page.table(head, lines)
+    missing = [f"`uphill.{algo}()`" for algo in FORMER if not any(algo in x[0] for x in lines)]
+    said = f"\nNot measured yet: {', '.join(missing)}.\n" if missing else ""
+    return page.table(head, lines) + said
 
 
 def _by_environment(found: list[dict[str, Any]]) -> str:
@@ -293,7 +295,9 @@ def _by_environment(found: list[dict[str, Any]]) -> str:
         scores = [page.number(float(x[env].mean())) for x in (now, before)]
         lines.append((name, steps, *ends, *means, *scores))
     head = ("environment", "steps", "random", "best known", "PPO", "before", "score", "before")
-    return page.table(head, lines)
+    missing = [env.rpartition(":")[2] for env in SUITE if env not in now or env not in before]
+    said = f"\nNot measured yet: {', '.join(missing)}.\n" if missing else ""
+    return page.table(head, lines) + said
 
 
 def _choices(found: list[dict[str, Any]]) -> str:
