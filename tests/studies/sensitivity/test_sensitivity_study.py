@@ -12,7 +12,7 @@ import uphill
 from command_line import run_cli
 from small_runs import POLICY
 from uphill.errors import UphillError
-from uphill.parts import Episodes
+from uphill.parts import GAE, Episodes
 from uphill.runs.sensitivity import SavedSensitivity
 from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.settings_file import read_settings
@@ -163,10 +163,13 @@ def test_a_setting_that_failed_counts_as_the_worst(done: SensitivityStudy, tmp_p
 def test_the_grid_has_the_default_between_two_values() -> None:
     grid = grid_around(uphill.ppo())
     assert list(map(len, grid.values())) == [3, 3, 3, 3]
-    assert grid["optimizer.learning_rate"] == [3e-5, 3e-4, 3e-3]
+    rates = ["linear:5e-05:0.0", "linear:0.0005:0.0", "linear:0.005:0.0"]
+    assert grid["optimizer.learning_rate"] == rates
+    assert grid_around(uphill.vpg())["optimizer.learning_rate"] == [3e-4, 3e-3, 3e-2]
     assert grid["estimator.gamma"] == [0.944, 0.99, 0.9982]
     assert grid["entropy"] == [0.0, 0.017, 0.033]  # no room below
-    assert grid_around(uphill.a2c())["estimator.lam"] == [0.937, 0.9921, 1.0]  # outside
+    outside = uphill.a2c(estimator=GAE(gamma=0.99, lam=1.0))
+    assert grid_around(outside)["estimator.lam"] == [0.937, 0.9921, 1.0]
     assert grid_around(uphill.reinforce())["sampling.num_envs"] == [8, 16, 32]
     assert values_around(Range(1, 5), 3.0) == [2, 3, 4]
 
