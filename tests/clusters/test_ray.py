@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -132,34 +132,43 @@ def test_an_address_where_no_cluster_is(address: str, tmp_path: Path) -> None:
 
 @pytest.mark.ray_long
 def test_a_sweep_on_a_cluster_is_that_of_one_machine(ray: Any, tmp_path: Path) -> None:
-    grid = {"optimizer.learning_rate": [1e-3, 3e-3]}
-    given: dict[str, Any] = {"grid": grid, "seeds": 2, "steps": 2000, "episodes": 4, "quiet": True}
-    here, there = (
-        uphill.sweep("CartPole-v1", small_ppo(), out=tmp_path / name, ray=address, **given)
-        for name, address in (("here", None), ("there", "auto"))
-    )
-    check_same_runs(there.runs, here.runs)
-    assert [row["iqm"] for row in there.table] == [row["iqm"] for row in here.table]
+    grid = ("--grid", "optimizer.learning-rate=1e-3,3e-3", "--steps", "2000")
+    by_itself("sweep", *grid, out=tmp_path / "here")
+    _, algorithm, _ = parsed("CartPole-v1", *NETWORK)
+    given = FEW | {"grid": {"optimizer.learning_rate": [1e-3, 3e-3]}, "steps": 2000}
+    there = uphill.sweep("CartPole-v1", algorithm, out=tmp_path / "there", ray="auto", **given)
+    assert len(there.runs) == 2
+    for run in there.runs:
+        check_same(run.path, tmp_path / "here" / run.path.name)
 
 
 @pytest.mark.ray_long
 def test_a_search_on_a_cluster_is_that_of_one_machine(ray: Any, tmp_path: Path) -> None:
-    given: dict[str, Any] = {"trials": 2, "seeds": 2, "fresh_seeds": 2, "steps": 2000}
-    given |= {"search": {"optimizer.learning_rate": "1e-4:1e-2:log"}, "episodes": 4, "quiet": True}
-    here, there = (
-        uphill.tune("CartPole-v1", small_ppo(), out=tmp_path / name, ray=address, **given)
-        for name, address in (("here", None), ("there", "auto"))
-    )
-    check_same_runs(there.runs, here.runs)
-    assert there.setting == here.setting
-    assert there.p_better == here.p_better
-    assert [row.iqm for row in there.trials] == [row.iqm for row in here.trials]
+    asked = {"trials": 2, "fresh_seeds": 2, "steps": 2000}
+    flags = [
+        str(x) for name, value in asked.items() for x in (f"--{name.replace('_', '-')}", value)
+    ]
+    search = "optimizer.learning-rate=1e-4:1e-2:log"
+    by_itself("tune", *flags, "--search", search, out=tmp_path / "here")
+    _, algorithm, _ = parsed("CartPole-v1", *NETWORK)
+    given = FEW | asked | {"search": {"optimizer.learning_rate": "1e-4:1e-2:log"}}
+    there = uphill.tune("CartPole-v1", algorithm, out=tmp_path / "there", ray="auto", **given)
+    found = [*there.path.rglob("evaluation.json")]
+    assert len(found) == 4  # two trials, the winner and the default
+    for evaluation in found:
+        run = evaluation.parent
+        check_same(run, tmp_path / "here" / run.relative_to(there.path))
 
 
-def check_same_runs(found: Sequence[uphill.Run], expected: Sequence[uphill.Run]) -> None:
-    assert len(found) == len(expected) > 1
-    for run, other in zip(found, expected, strict=True):
-        check_same(run.path, other.path)
+FEW: dict[str, Any] = {"seeds": 2, "episodes": 4, "quiet": True}
+
+
+def by_itself(command: str, *words: str, out: Path) -> None:
+    """The same by a process that has no cluster, and one device."""
+    flags = ("--seeds", "2", "--episodes", "4", "--quiet", "--out", str(out))
+    program = [sys.executable, "-m", "uphill.cli", command, "CartPole-v1"]
+    whole = [*program, *NETWORK, *words, *flags]
+    subprocess.run(whole, env=os.environ | ALONE, check=True, stdout=subprocess.DEVNULL)
 
 
 def train(out: Path, **changes: Any) -> uphill.Run:
