@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import mujoco, mujoco_page
+from benchmarks import defaults, mujoco, mujoco_page
 from worlds import Target
 
 import uphill
@@ -101,6 +101,11 @@ def drawn_paths(text: str) -> list[str]:
         if name.endswith("/"):
             above.append((indent, name))
     return paths
+
+
+def test_the_page_of_the_defaults_is_what_was_measured() -> None:
+    """`python -m benchmarks.defaults --write` writes it anew."""
+    assert defaults.PAGE.read_text() == defaults.written(defaults.rows())
 
 
 def test_the_table_of_mujoco_is_what_was_measured() -> None:
