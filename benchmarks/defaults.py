@@ -8,7 +8,6 @@ may run beside each other. Settings are told apart by what they are, not by thei
 
 import hashlib
 import json
-import shutil
 import sys
 import tempfile
 import time
@@ -23,10 +22,13 @@ import numpy as np
 import uphill
 from benchmarks import defaults_page as page
 from benchmarks import suite_environments
+from benchmarks.compositions import plain_ppo
+from benchmarks.markdown import table
 from uphill.parts import GAE, Adam, Algorithm, RMSProp, Steps, ValueFunction
 from uphill.parts.algorithms import ALGORITHMS, a2c, npg, ppo, trpo
 from uphill.policies.policy import PolicySettings
 from uphill.runs.configuration import encode
+from uphill.words import number
 
 ROWS = Path(__file__).with_suffix(".jsonl")
 PAGE = Path(__file__).parents[1] / "docs/defaults.md"
@@ -64,7 +66,7 @@ SUITE = {
     "HalfCheetah-v5": Task(200_000, 6_000),
     "Hopper-v5": Task(200_000, 3_000),
     "Walker2d-v5": Task(200_000, 4_000),
-    f"{OWN}:Errand-v0": Task(100_000, 3),
+    f"{OWN}:Errand-v0": Task(100_000, 8.1),
     f"{OWN}:Oven-v0": Task(100_000, -1_500),
     f"{OWN}:Bricks-v0": Task(40_000, 30),
 }
@@ -101,23 +103,20 @@ def row_of(
 def measured(env: str, algorithm: Algorithm, seeds: tuple[int, ...]) -> dict[str, Any]:
     """What the final policies of these seeds collect, 20 episodes each."""
     began = time.monotonic()
-    folder = Path(tempfile.mkdtemp(prefix="defaults-"))
-    try:
+    with tempfile.TemporaryDirectory() as folder:
         run = uphill.train(
             env,
             algorithm,
             seed=seeds[0],
             seeds=len(seeds),
             steps=SUITE[env].steps,
-            out=folder / "run",
+            out=f"{folder}/run",
             quiet=True,
             episodes=20,
             checkpoint_every=1e6,
         )
-        assert run.evaluation is not None
-        sampled, sure = (run.evaluation[x]["per_seed"] for x in ("stochastic", "deterministic"))
-    finally:
-        shutil.rmtree(folder)
+    assert run.evaluation is not None
+    sampled, sure = (run.evaluation[x]["per_seed"] for x in ("stochastic", "deterministic"))
     return {
         **identity(env, algorithm, seeds),
         "algo": algorithm.name,
@@ -152,13 +151,7 @@ _UNSCALED: dict[str, Any] = {
     "policy": _LOUD,
 }
 FORMER: dict[str, Callable[[], Algorithm]] = {
-    "ppo": lambda: ppo(
-        optimizer=Adam(learning_rate=3e-4),
-        num_epochs=4,
-        num_minibatches=4,
-        normalize_rewards=False,
-        policy=_LOUD,
-    ),
+    "ppo": lambda: plain_ppo(normalize_observations=True, policy=_LOUD),
     "a2c": lambda: a2c(
         sampling=Steps(num_envs=8, num_steps=16),
         estimator=GAE(gamma=0.99, lam=1.0),
@@ -171,8 +164,7 @@ FORMER: dict[str, Callable[[], Algorithm]] = {
 }
 """What `uphill train ENV --algo ALGO` started from before, in an environment without a preset."""
 
-_STAYS, _LESS = Adam(learning_rate=3e-4), PolicySettings(initial_log_std=-0.5)
-START: dict[str, Any] = {"optimizer": _STAYS, "policy": _LOUD}
+START: dict[str, Any] = {"optimizer": Adam(learning_rate=3e-4), "policy": _LOUD}
 """Of PPO, on the way: scales and epochs as they are now, step size and σ as they were."""
 CHOICES: dict[str, dict[str, Any]] = {
     "nothing scaled but observations, 4 epochs, 4 minibatches: the defaults before": {
@@ -185,7 +177,7 @@ CHOICES: dict[str, dict[str, Any]] = {
         "sampling": Steps(num_envs=32, num_steps=64),
         "num_minibatches": 32,
     },
-    "σ of 0.6 at first (continuous actions)": {"policy": _LESS},
+    "σ of 0.6 at first (continuous actions)": {"policy": PolicySettings(initial_log_std=-0.5)},
     "a learning rate of 1e-3 that fades": {"optimizer": Adam(learning_rate="linear:1e-3:0")},
     "the same with 4 epochs": {
         "optimizer": Adam(learning_rate="linear:1e-3:0"),
@@ -259,7 +251,7 @@ def scores_of(
 
 def written(found: list[dict[str, Any]]) -> str:
     """docs/defaults.md, as far as it is measured."""
-    head = page.HEAD.format(number=len(SUITE), lowest=page.number(page.LOWEST))
+    head = page.HEAD.format(number=len(SUITE), lowest=number(page.LOWEST))
     parts = [head, "## The algorithms\n", _algorithms(found)]
     parts += ["## PPO, environment by environment\n", _by_environment(found)]
     parts += ["## What each choice of PPO is worth\n", CHOICES_SAID, _choices(found), LEARNED]
@@ -276,9 +268,7 @@ def _algorithms(found: list[dict[str, Any]]) -> str:
             means = (page.with_interval(page.suite_mean(x)) for x in (now, before))
             lines.append((f"`uphill.{algo}()`", len(common), *means, page.better(now, before)))
     head = ("", "environments", "score", "score of the defaults before", "P(now > before)")
-    missing = [f"`uphill.{algo}()`" for algo in FORMER if not any(algo in x[0] for x in lines)]
-    said = f"\nNot measured yet: {', '.join(missing)}.\n" if missing else ""
-    return page.table(head, lines) + said
+    return table(head, lines)
 
 
 def _by_environment(found: list[dict[str, Any]]) -> str:
@@ -289,26 +279,26 @@ def _by_environment(found: list[dict[str, Any]]) -> str:
         random = row_of(found, env, None, ())
         if random is None or None in rows:
             continue
-        means = [page.number(float(np.mean(row["sampled"]))) for row in rows if row]
+        means = [number(float(np.mean(row["sampled"]))) for row in rows if row]
         name, steps = env.rpartition(":")[2], f"{task.steps // 1000} k"
-        ends = [page.number(x) for x in (random["sampled"][0], task.best)]
-        scores = [page.number(float(x[env].mean())) for x in (now, before)]
+        ends = [number(x) for x in (random["sampled"][0], task.best)]
+        scores = [number(float(x[env].mean())) for x in (now, before)]
         lines.append((name, steps, *ends, *means, *scores))
     head = ("environment", "steps", "random", "best known", "PPO", "before", "score", "before")
     missing = [env.rpartition(":")[2] for env in SUITE if env not in now or env not in before]
     said = f"\nNot measured yet: {', '.join(missing)}.\n" if missing else ""
-    return page.table(head, lines) + said
+    return table(head, lines) + said
 
 
 def _choices(found: list[dict[str, Any]]) -> str:
     start, lines = scores_of(found, ppo(**START), TUNING), []
     for name, changes in CHOICES.items():
         changed = scores_of(found, ppo(**START | changes), TUNING)
-        number = len(set(changed) & set(start))
-        if number:
+        common = len(set(changed) & set(start))
+        if common:
             difference = page.difference(changed, start)
-            lines.append((name, number, page.with_interval(difference, "{:+.2f}")))
-    return page.table(("with", "environments", "score, less that without"), lines)
+            lines.append((name, common, page.with_interval(difference, "{:+.2f}")))
+    return table(("with", "environments", "score, less that without"), lines)
 
 
 def main(arguments: list[str]) -> int:

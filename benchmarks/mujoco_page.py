@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+from benchmarks.markdown import table
+
 # Tianshou's ten seeds, by algorithm in this order.
 ORDER = ("reinforce", "a2c", "ppo", "npg", "trpo")
 TIANSHOU = {
@@ -85,8 +87,7 @@ def _table(rows: list[Any], results: dict[str, dict[str, Any]]) -> str:
         *("task", "steps", "seeds", "sampled: mean", "IQM", "worst", "deterministic: IQM"),
         *("worst", "Tianshou", "minutes (cores)"),
     )
-    lines = [head, ("---",) * len(head), *(_cells(row, results.get(row.name)) for row in rows)]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    return table(head, (_cells(row, results.get(row.name)) for row in rows))
 
 
 def _cells(row: Any, result: dict[str, Any] | None) -> tuple[str, ...]:

@@ -3,7 +3,9 @@ can be worked out by hand; the defaults are in `uphill.parts.algorithms`."""
 
 from typing import Any
 
-from uphill.parts import GAE, Adam, Algorithm, RMSProp, Steps, algorithms
+from benchmarks.compositions import plain_ppo as ppo
+
+from uphill.parts import GAE, Algorithm, RMSProp, Steps, algorithms
 
 _UNSCALED: dict[str, Any] = {"normalize_observations": False, "normalize_rewards": False}
 
@@ -15,11 +17,6 @@ def a2c(**changes: Any) -> Algorithm:
         "optimizer": RMSProp(learning_rate=7e-4),
     }
     return algorithms.a2c(**_UNSCALED | parts | changes)
-
-
-def ppo(**changes: Any) -> Algorithm:
-    parts = {"optimizer": Adam(learning_rate=3e-4), "num_epochs": 4, "num_minibatches": 4}
-    return algorithms.ppo(**_UNSCALED | parts | changes)
 
 
 def npg(**changes: Any) -> Algorithm:
