@@ -198,6 +198,11 @@ FACTS: dict[str, tuple[str, Any, str]] = {
     "shape 2^16 squared": ("encoding.shape", [2**16, 2**16], r"encoding\.shape is \(65536, 65536"),
     "shape 2^25": ("encoding.shape", [2**25], "hidden is .*, for 33554432 numbers"),
     "shape 5": ("encoding.shape", [5], "checkpoint.* does not fit: "),
+    "an image without pixels": (
+        "encoding.is_image",
+        True,
+        r"encoding\.is_image is true, and encoding\.shape is \(4,\): expected two to four axes",
+    ),
     "shape as text": ("encoding.shape", "4", r"encoding\.shape is '4'"),
     "another encoding": ("encoding.$type", "Standing", "encoding is"),
     "dtype object": ("action_kind.dtype", "object", r"action_kind\.dtype is 'object'"),

@@ -16,7 +16,7 @@ import gymnasium
 import pytest
 
 import uphill
-from command_line import SMALL, parsed
+from command_line import SMALL, parsed, run_cli
 from small_runs import rows_of, small_ppo, tensors_of
 from uphill.clusters import jobs
 from uphill.errors import UphillError
@@ -54,11 +54,7 @@ def ray() -> Iterator[Any]:
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of one machine."""
     out = tmp_path_factory.mktemp("alone") / "run"
-    flags = [str(x) for name, value in GIVEN.items() for x in (f"--{name}", value)]
-    words = ["train", "CartPole-v1", *NETWORK, *flags, "--out", str(out), "--quiet"]
-    words = [word.replace("_", "-") if word.startswith("--") else word for word in words]
-    command = [sys.executable, "-m", "uphill.cli", *words]
-    subprocess.run(command, env=os.environ | ALONE, check=True, stdout=subprocess.DEVNULL)
+    program_alone("train", "CartPole-v1", *NETWORK, *flags_of(GIVEN), "--out", str(out), "--quiet")
     return out
 
 
@@ -145,30 +141,53 @@ def test_a_sweep_on_a_cluster_is_that_of_one_machine(ray: Any, tmp_path: Path) -
 @pytest.mark.ray_long
 def test_a_search_on_a_cluster_is_that_of_one_machine(ray: Any, tmp_path: Path) -> None:
     asked = {"trials": 2, "fresh_seeds": 2, "steps": 2000}
-    flags = [
-        str(x) for name, value in asked.items() for x in (f"--{name.replace('_', '-')}", value)
-    ]
     search = "optimizer.learning-rate=1e-4:1e-2:log"
-    by_itself("tune", *flags, "--search", search, out=tmp_path / "here")
+    by_itself("tune", *flags_of(asked), "--search", search, out=tmp_path / "here")
     _, algorithm, _ = parsed("CartPole-v1", *NETWORK)
     given = FEW | asked | {"search": {"optimizer.learning_rate": "1e-4:1e-2:log"}}
     there = uphill.tune("CartPole-v1", algorithm, out=tmp_path / "there", ray="auto", **given)
-    found = [*there.path.rglob("evaluation.json")]
-    assert len(found) == 4  # two trials, the winner and the default
-    for evaluation in found:
-        run = evaluation.parent
-        check_same(run, tmp_path / "here" / run.relative_to(there.path))
+    check_all_same(there.path, tmp_path / "here", 4)  # two trials, the winner and the default
+
+
+@pytest.mark.ray_long
+def test_a_study_of_sensitivity_on_a_cluster_is_that_of_one_machine(
+    ray: Any, tmp_path: Path
+) -> None:
+    asked = ["CartPole-v1", "CartPole-v0", "--algo", "vpg", "--steps", "2000", "--fresh-seeds", "2"]
+    asked += ["--grid", "optimizer.learning-rate=1e-3,3e-3", *flags_of(FEW)]
+    program_alone("sensitivity", *asked, "--out", str(tmp_path / "here"))
+    assert run_cli("sensitivity", *asked, "--out", tmp_path / "there", "--ray", "auto") == 0
+    fresh = len([*(tmp_path / "here/vpg-fresh").rglob("evaluation.json")])
+    assert fresh >= 2
+    check_all_same(tmp_path / "there", tmp_path / "here", 4 + fresh)
+
+
+@pytest.mark.ray_long
+def test_a_reproduction_on_a_cluster_is_that_of_one_machine(ray: Any, tmp_path: Path) -> None:
+    asked = ["step-by-step", "--seeds", "2", "--steps", "1000", "--quiet"]
+    program_alone("reproduce", *asked, "--out", str(tmp_path / "here"))
+    assert run_cli("reproduce", *asked, "--out", tmp_path / "there", "--ray", "auto") == 0
+    check_all_same(tmp_path / "there", tmp_path / "here", 2)  # the source's and ours
 
 
 FEW: dict[str, Any] = {"seeds": 2, "episodes": 4, "quiet": True}
 
 
 def by_itself(command: str, *words: str, out: Path) -> None:
-    """The same by a process that has no cluster, and one device."""
-    flags = ("--seeds", "2", "--episodes", "4", "--quiet", "--out", str(out))
-    program = [sys.executable, "-m", "uphill.cli", command, "CartPole-v1"]
-    whole = [*program, *NETWORK, *words, *flags]
-    subprocess.run(whole, env=os.environ | ALONE, check=True, stdout=subprocess.DEVNULL)
+    """The same of CartPole-v1 by a process that has no cluster, and one device."""
+    program_alone(command, "CartPole-v1", *NETWORK, *words, *flags_of(FEW), "--out", str(out))
+
+
+def program_alone(*words: str) -> None:
+    program = [sys.executable, "-m", "uphill.cli", *words]
+    subprocess.run(program, env=os.environ | ALONE, check=True, stdout=subprocess.DEVNULL)
+
+
+def flags_of(given: dict[str, Any]) -> list[str]:
+    words: list[str] = []
+    for name, value in given.items():
+        words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return words
 
 
 def train(out: Path, **changes: Any) -> uphill.Run:
@@ -205,11 +224,19 @@ def worker() -> int:
     raise AssertionError("no task is running")
 
 
+def check_all_same(study: Path, other: Path, number: int) -> None:
+    """All runs of a folder, and those of another one."""
+    found = [evaluation.parent for evaluation in study.rglob("evaluation.json")]
+    assert len(found) == number
+    for run in found:
+        check_same(run, other / run.relative_to(study))
+
+
 def check_same(run: Path, other: Path) -> None:
     """Last digits of what programs of their own measure may depend on how many seeds there are."""
     for found, expected in zip(rows_of(run), rows_of(other), strict=True):
         for name in ("gradient/snr", "policy/kl"):
-            measured = [float(row.pop(name) or "nan") for row in (found, expected)]
+            measured = [float(row.pop(name, "") or "nan") for row in (found, expected)]
             assert measured[0] == pytest.approx(measured[1], rel=1e-3, nan_ok=True)
         assert found == expected
     assert SavedRun(run).evaluation == SavedRun(other).evaluation

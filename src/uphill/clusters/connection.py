@@ -69,6 +69,23 @@ def connected(address: str, log: Path) -> Iterator[Cluster]:
 
 
 @contextmanager
+def cluster_of(address: str | None, folder: Path) -> Iterator[None]:
+    """Connected to a cluster, if one is asked for, over all that is trained meanwhile. What Ray
+    prints stays in the folder if that fails.
+
+    Raises:
+        UphillError: as `connected`.
+    """
+    if address is None:
+        yield
+        return
+    log = folder / LOG_FILE
+    with connected(address, log):
+        yield
+    log.unlink(missing_ok=True)
+
+
+@contextmanager
 def _errors_to(file: IO[str]) -> Iterator[None]:
     """What is written to stderr, also by what is not Python, goes to a file."""
     sys.stderr.flush()

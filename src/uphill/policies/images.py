@@ -66,6 +66,11 @@ def rows_axis(shape: tuple[int, ...]) -> int:
     return max(range(len(shape) - 1), key=lambda k: min(shape[k], shape[k + 1]))
 
 
+def can_be_image(shape: tuple[int, ...]) -> bool:
+    """Whether numbers of this shape have pixels: two axes, and perhaps colours and frames."""
+    return 2 <= len(shape) <= 4 and 0 not in shape
+
+
 def least_side(shape: tuple[int, ...]) -> int:
     """The pixels of an image along its shorter side."""
     rows = rows_axis(shape)
@@ -79,7 +84,7 @@ def white_of(space: spaces.Box) -> int | None:
     Its numbers go from 0 to 255 in bytes, from 0 to 1 in flags, to one of the two in floats.
     """
     shape, kind = space.shape, space.dtype.kind
-    if not 2 <= len(shape) <= 4 or 0 in shape or kind not in "buf":
+    if not can_be_image(shape) or kind not in "buf":
         return None
     high = space.high.ravel()[0]
     if (space.low != 0).any() or (space.high != high).any():

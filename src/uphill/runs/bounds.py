@@ -19,6 +19,7 @@ from uphill.policies.actions import ActionKind, Composite
 from uphill.policies.bounded import BOX_DISTRIBUTIONS, Bounded
 from uphill.policies.choices import Choice, Choices
 from uphill.policies.encodings import Encoding, Group, Numbers, OneHot, images_in
+from uphill.policies.images import can_be_image
 from uphill.policies.policy import NetworkSettings
 
 LARGEST_JSON = 2**25
@@ -110,6 +111,11 @@ def check_encoding(encoding: Encoding, field: str = "encoding") -> None:
             _check_shape(encoding.shape, f"{field}.shape")
             if encoding.white < 1:
                 raise UphillError(f"{field}.white is {encoding.white}: expected at least 1.")
+            if encoding.is_image and not can_be_image(encoding.shape):
+                raise UphillError(
+                    f"{field}.is_image is true, and {field}.shape is {encoding.shape}: expected "
+                    "two to four axes."
+                )
         case OneHot():
             _check_choices(encoding, field)
         case Group(keys=keys, parts=parts):

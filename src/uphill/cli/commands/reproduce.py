@@ -30,6 +30,9 @@ class ReproduceOptions:
     out: Path | None = None
     """Folder for the runs and reproduction.json; by default one in ./runs. Runs that are there
     already are used, and gone on with."""
+    ray: str | None = None
+    """Train as tasks of Ray: on this machine (local), on the cluster that it is part of (auto), or
+    on the one at HOST:PORT (docs/clusters.md); needs pip install 'uphill[ray]'."""
     quiet: bool = False
     """Show nothing while training."""
     json: bool = False
@@ -60,6 +63,7 @@ def command(argv: list[str]) -> None:
             seeds=options.seeds,
             steps=options.steps,
             out=options.out,
+            ray=options.ray,
             quiet=options.quiet,
         )
         if options.json:

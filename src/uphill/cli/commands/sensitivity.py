@@ -49,6 +49,9 @@ class SensitivityOptions:
     """What runs the environments; the fastest that has them by default."""
     threads: int | None = None
     """Threads of the processor to use; by default one for each core that the process may use."""
+    ray: str | None = None
+    """Train as tasks of Ray: on this machine (local), on the cluster that it is part of (auto), or
+    on the one at HOST:PORT (docs/clusters.md); needs pip install 'uphill[ray]'."""
     quiet: bool = False
     """Show nothing while training."""
     json: bool = False

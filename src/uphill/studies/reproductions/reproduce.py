@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from uphill.clusters.connection import cluster_of
 from uphill.envs.make import choose
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
@@ -50,13 +51,15 @@ def reproduce(
     seeds: int | None = None,
     steps: int | None = None,
     out: str | Path | None = None,
+    ray: str | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """A source's method and our preset, trained and evaluated; also written to
     `reproduction.json`.
 
-    `env` keeps to one of its environments; `steps` shortens every training that is longer. Runs
-    that lie in `out` already are used, and gone on with where they were interrupted.
+    `env` keeps to one of its environments; `steps` shortens every training that is longer; seeds
+    train as tasks of the cluster that `ray` names, as in `uphill.train`. Runs that lie in `out`
+    already are used, and gone on with where they were interrupted.
 
     Raises:
         UphillError: for an unknown name or environment, or a folder that holds other runs.
@@ -72,11 +75,12 @@ def reproduce(
     planned = [task for task in tasks(source, seeds, steps) if env in (None, task.study.env)]
     rows = []
     try:
-        for task in planned:
-            Progress(0, quiet).say(f"\n{task.study.env}, {task.method}")
-            rows.append(_row(task, _trained(folder / task.folder, task, quiet)))
+        with cluster_of(ray, folder):
+            for task in planned:
+                Progress(0, quiet).say(f"\n{task.study.env}, {task.method}")
+                rows.append(_row(task, _trained(folder / task.folder, task, ray, quiet)))
     except KeyboardInterrupt:
-        given = {"--env": env, "--seeds": seeds, "--steps": steps, "--out": folder}
+        given = {"--env": env, "--seeds": seeds, "--steps": steps, "--ray": ray, "--out": folder}
         flags = [f"{flag} {shlex.quote(str(x))}" for flag, x in given.items() if x is not None]
         advice = f"uphill reproduce {name} {' '.join(flags)}"
         raise Interrupted(f"What was trained is saved. Go on with: {advice}") from None
@@ -117,7 +121,7 @@ def _folder(out: str | Path | None, name: str) -> Path:
     return make_folder(Place.of(folder))
 
 
-def _trained(folder: Path, task: Task, quiet: bool) -> Run:
+def _trained(folder: Path, task: Task, ray: str | None, quiet: bool) -> Run:
     """The run of a task: made, gone on with, or found complete.
 
     Raises:
@@ -131,6 +135,7 @@ def _trained(folder: Path, task: Task, quiet: bool) -> Run:
             seeds=task.seeds,
             steps=task.steps,
             out=folder,
+            ray=ray,
             quiet=quiet,
         )
     found = read_experiment(folder)

@@ -72,6 +72,9 @@ class SensitivityRequest:
     """What runs the environments; the fastest that has them by default."""
     threads: int | None = None
     """Threads of the processor to use; by default one for each core that the process may use."""
+    ray: str | None = None
+    """Train as tasks of Ray: on this machine (local), on the cluster that it is part of (auto), or
+    on the one at HOST:PORT (docs/clusters.md); needs pip install 'uphill[ray]'."""
     out: str | PathLike[str] | None = None
     """Folder to make; by default one in ./runs."""
     yes: bool = False
@@ -248,7 +251,7 @@ def _sweep(
     return SweepRequest(env, algorithm, grid=grid, **common)
 
 
-_OF_SWEEP = ("seed", "seeds", "steps", "episodes", "backend", "threads", "quiet")
+_OF_SWEEP = ("seed", "seeds", "steps", "episodes", "backend", "threads", "ray", "quiet")
 
 
 def _pairs(algos: Sequence[str], envs: Sequence[str]) -> Iterator[StudiedPair]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from uphill.clusters.connection import cluster_of
 from uphill.errors import UphillError
 from uphill.runs.files import SWEEP_PICTURE
 from uphill.runs.sensitivity import CHOICE, DEFAULT, SavedSensitivity
@@ -73,21 +74,26 @@ def sensitivity(request: SensitivityRequest) -> SensitivityStudy:
     progress = Progress(0, request.quiet)
     _check_fits(study)
     try:
-        for k, task in enumerate(study.tasks, 1):
-            progress.say(f"\n{_said(task, study)} ({k} of {len(study.tasks)})")
-            train_settings(task.plan, progress)
-        found = _found(study)
-        for one in found.algorithms:
-            progress.say(
-                f"\n{one.algo}: {setting_of(one.choice)} is best for all, and trains on "
-                f"{count(study.fresh_seeds, 'fresh seed')} in each environment, beside the default."
-            )
-            for env in one.envs:
-                _train_fresh(study.task(one.algo, env.env), one, study.fresh_seeds, progress)
+        with cluster_of(request.ray, study.folder):
+            _train(study, progress)
     except KeyboardInterrupt:
         asked = replace(study.tasks[0].plan.request, out=request.out)
         raise Interrupted(going_on(asked, study.folder, "sensitivity")) from None
     return _result(study)
+
+
+def _train(study: Study, progress: Progress) -> None:
+    """Train what is not done yet of the sweeps, and then of what was chosen, on fresh seeds."""
+    for k, task in enumerate(study.tasks, 1):
+        progress.say(f"\n{_said(task, study)} ({k} of {len(study.tasks)})")
+        train_settings(task.plan, progress)
+    for one in _found(study).algorithms:
+        progress.say(
+            f"\n{one.algo}: {setting_of(one.choice)} is best for all, and trains on "
+            f"{count(study.fresh_seeds, 'fresh seed')} in each environment, beside the default."
+        )
+        for env in one.envs:
+            _train_fresh(study.task(one.algo, env.env), one, study.fresh_seeds, progress)
 
 
 def _check_fits(study: Study) -> None:

@@ -4,7 +4,6 @@ its own, whose run directories come home."""
 import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from uphill.runs.files import make_folder, not_written, write_file
 from uphill.runs.place import Place
 from uphill.runs.sweeps import SavedSweep, is_sweep, write_sweep
 from uphill.sessions.display import Progress
-from uphill.studies.sweeps.plan import Common, Plan
+from uphill.studies.sweeps.plan import Plan
 from uphill.studies.sweeps.together import Fault, Todo
 from uphill.words import count
 
@@ -26,21 +25,6 @@ FOLDER = "tasks"
 """In the folder of a sweep, while it trains on a cluster: what tasks have sent."""
 Train = Callable[[Plan, Progress], None]
 """Trains what is not done yet of a plan."""
-
-
-@contextmanager
-def cluster_of(plan: Common, folder: Path) -> Iterator[None]:
-    """Connected to the cluster that a request names, if it names one, over all that is trained
-    meanwhile.
-
-    Raises:
-        UphillError: if there is no such cluster.
-    """
-    if plan.request.ray is None:
-        yield
-        return
-    with connected(plan.request.ray, make_folder(folder / FOLDER) / LOG_FILE):
-        yield
 
 
 def trained_by_tasks(

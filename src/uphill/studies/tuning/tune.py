@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from uphill.clusters.connection import cluster_of
 from uphill.errors import UphillError
 from uphill.run import Run
 from uphill.runs.configuration import decode, encode
@@ -30,7 +31,6 @@ from uphill.studies.sweeps.plan import (
     plan_for,
 )
 from uphill.studies.sweeps.sweep import going_on, opened, train_settings
-from uphill.studies.sweeps.tasks import cluster_of
 from uphill.studies.sweeps.together import Programs, close
 from uphill.studies.tuning.proposals import check_optuna, proposals
 from uphill.studies.tuning.space import Space, default_in, space_of, value_at
@@ -139,7 +139,7 @@ def tune_of(request: TuneRequest, start: Preset | None = None) -> Tuning:
     )
     progress.say(f"Searched: {', '.join(space)}.")
     try:
-        with cluster_of(common, folder):
+        with cluster_of(common.request.ray, folder):
             with _programs() as kept:
                 _search(request, common, space, folder, progress, kept)
             return _confirmed(request, common, folder, progress)
