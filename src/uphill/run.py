@@ -19,7 +19,7 @@ from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import as_path
 from uphill.runs.files import CURVE_FILE, EVALUATION_FILE, METRICS_FILE
 from uphill.runs.given import EnvironmentFactory, other_limit
-from uphill.runs.lock import RunLock
+from uphill.runs.lock import RunLock, tidy
 from uphill.runs.own_parts import OwnPart, own_parts_in
 from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun, write_evaluation
@@ -85,6 +85,7 @@ class Run(SavedRun):
                 "of that of training."
             )
         elif episodes >= kept:
+            tidy(self.path)
             write_evaluation(self.path, evaluation)
         else:
             tell(

@@ -15,6 +15,8 @@ from typing import IO, Any
 
 _HAS_DESCRIPTORS = os.open in os.supports_dir_fd and hasattr(os, "O_DIRECTORY")
 _FLAGS = sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+HALF = ".tmp"
+"""What ends the name of a file that is not written to its end."""
 _MENDS = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some of your quota",
@@ -115,7 +117,7 @@ class Folder:
 
     def write(self, name: str, content: bytes, is_durable: bool = True) -> None:
         """Write a file in one step: whatever happens, it holds the old content or the new one."""
-        temporary = f"{name}.tmp"
+        temporary = name + HALF
         self.delete(temporary)  # of a process that was killed
         try:
             with self.open(temporary, "xb") as file:

@@ -19,6 +19,7 @@ from uphill.errors import UphillError
 from uphill.runs.experiment import check_is_run
 from uphill.runs.files import not_written
 from uphill.runs.folder import Folder
+from uphill.runs.half_written import delete_half_written, has_half_written
 
 try:
     import fcntl
@@ -32,6 +33,7 @@ _MOST = 1000  # bytes that name a process
 
 class RunLock:
     """Held while a process trains in a run directory, or (`is_new`) in a folder that will be one.
+    What one that was killed left half-written there is deleted.
 
     Raises:
         UphillError: on entering, if another process holds it, whom it names; or `run` is no run
@@ -75,6 +77,8 @@ class RunLock:
             file.truncate(0)
             file.write(json.dumps(me).encode())
             file.flush()
+            with suppress(OSError):  # whatever is wrong there, training will say
+                delete_half_written(folder)
             stack.pop_all()  # it stays open
             return file
 
@@ -92,6 +96,16 @@ class RunLock:
                     f"{self._run} is being trained by {_holder(file)}: wait until that ends, or "
                     "stop it with Ctrl-C there."
                 ) from error
+
+
+def tidy(run: Path) -> None:
+    """Delete what a process that was killed left half-written, unless one trains there now."""
+    with suppress(OSError, UphillError):
+        with Folder(run) as folder:
+            is_tidy = not has_half_written(folder)
+        if not is_tidy:
+            with RunLock(run):
+                pass
 
 
 def _is_there(file: IO[bytes], folder: Folder) -> bool:

@@ -10,6 +10,7 @@ from uphill.runs.checkpoint import read_manifest
 from uphill.runs.configuration import encode
 from uphill.runs.experiment import Experiment, read_experiment
 from uphill.runs.files import EXPERIMENT_FILE
+from uphill.runs.folder import HALF
 from uphill.runs.lock import LOCK_FILE
 from uphill.runs.own_parts import OwnParts, own_parts_in
 from uphill.words import listed, option
@@ -23,7 +24,7 @@ _OF_THE_PROCESS = {"command", "versions", "platform", "settings"}
 def is_unbegun(run: Path) -> bool:
     """Whether the folder has nothing but what a training writes before its first checkpoint."""
     try:
-        names = {name.removesuffix(".tmp") for name in os.listdir(run)}
+        names = {name.removesuffix(HALF) for name in os.listdir(run)}
         saved = os.listdir(run / "checkpoint") if "checkpoint" in names else []
     except OSError:
         return False
