@@ -186,6 +186,11 @@ EXPERIMENTS: dict[str, tuple[str, Any, str]] = {
     "a sink": ("log", ["syslog"], "log"),
     "an origin": ("init_from", {"$type": "Origin", "run": 1}, "init_from"),
     "hidden as text": ("algorithm.policy.hidden", "64", "hidden is '64'"),
+    "a long text": (
+        "algorithm.policy.activation",
+        "x" * 10_000,
+        "activation is 'x{100,700} … x*': choose one of tanh, ",
+    ),
     "gamma": ("algorithm.gamma", 1e300, "gamma"),
     "epochs": ("algorithm.num_epochs", -1, "num_epochs"),
     "environments": ("algorithm.sampling.num_envs", 2**33, r"sampling\.num_envs is 8589934592"),

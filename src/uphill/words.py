@@ -85,8 +85,18 @@ def quoted(value: Any) -> str:
     >>> quoted("64"), len(quoted([0] * 10_000))
     ("'64'", 203)
     """
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:150]} … {text[-50:]}"
+    return abridged(repr(value), 200)
+
+
+def abridged(text: object, most: int = 800) -> str:
+    """A text, or what an error says; of a long one both ends. For what quotes a file of anyone's.
+
+    >>> abridged("hidden is " + 5000 * "9" + ": use a whole number.", 40)
+    'hidden is 99999999999999999999 … le number.'
+    """
+    whole = str(text)
+    first = 3 * most // 4
+    return whole if len(whole) <= most else f"{whole[:first]} … {whole[first - most :]}"
 
 
 def listed(names: Sequence[str], word: str = "and") -> str:

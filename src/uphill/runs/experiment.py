@@ -25,6 +25,7 @@ from uphill.runs.own_parts import (
 )
 from uphill.runs.place import Place
 from uphill.runs.settings import Settings, SinkName
+from uphill.words import abridged
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def read_experiment(run: Path, own: OwnParts = NOTHING_OWN) -> Experiment:
     except OwnPartError:
         raise
     except UphillError as error:
-        raise UphillError(f"{run / EXPERIMENT_FILE} is damaged: {error}") from error
+        raise UphillError(f"{run / EXPERIMENT_FILE} is damaged: {abridged(error)}") from error
 
 
 def installed_versions() -> dict[str, str]:

@@ -30,7 +30,7 @@ from uphill.runs.bounds import (
     fault_in,
 )
 from uphill.runs.folder import Folder, mend_of, open_regular, read_regular
-from uphill.words import option
+from uphill.words import abridged, option
 
 EXPERIMENT_FILE = "experiment.json"
 SWEEP_FILE = "sweep.json"
@@ -141,7 +141,9 @@ def read_json(path: Path) -> Any:
 
 def damaged(path: Path, why: object) -> UphillError:
     """What to raise where a file of a checkpoint is not what was written."""
-    return UphillError(f"The checkpoint {path} is damaged ({str(why).rstrip('.')}): {mend(path)}.")
+    return UphillError(
+        f"The checkpoint {path} is damaged ({abridged(why).rstrip('.')}): {mend(path)}."
+    )
 
 
 def mend(path: Path) -> str:

@@ -24,6 +24,7 @@ from uphill.runs.files import (
 )
 from uphill.runs.folder import Folder
 from uphill.runs.milestones import Milestone
+from uphill.words import abridged
 
 FOLDER = "milestones"
 _PLAIN_NAME = re.compile(r"[a-z0-9_]+")
@@ -95,7 +96,7 @@ def read_milestones(run: Path, num_seeds: int) -> tuple[Milestone, ...]:
         _check_number(document, num_seeds)
         milestones = decode(Milestones, document).milestones
     except UphillError as error:
-        raise UphillError(f"{path} is damaged: {error}") from error
+        raise UphillError(f"{path} is damaged: {abridged(error)}") from error
     for m in milestones:
         if not _PLAIN_NAME.fullmatch(m.name) or not 0 <= m.seed_index < num_seeds:
             raise UphillError(
@@ -105,7 +106,7 @@ def read_milestones(run: Path, num_seeds: int) -> tuple[Milestone, ...]:
             check_counts(update=m.update, steps=m.steps)
             check_returns(episode_return=m.episode_return, seconds=m.seconds)
         except UphillError as error:
-            raise UphillError(f"{path} is damaged: {m.name}'s {error}") from error
+            raise UphillError(f"{path} is damaged: {m.name}'s {abridged(error)}") from error
     if len({(m.seed_index, m.name) for m in milestones}) < len(milestones):
         raise UphillError(f"{path} was altered: a seed has a milestone twice.")
     return milestones

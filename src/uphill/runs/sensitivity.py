@@ -12,7 +12,7 @@ from uphill.errors import UphillError
 from uphill.runs.experiment import as_path
 from uphill.runs.files import SENSITIVITY_FILE, read_json, write_file
 from uphill.runs.sweeps import SavedSweep, differing, is_sweep
-from uphill.words import listed
+from uphill.words import abridged, listed
 
 FORMAT = 1
 CHOICE, DEFAULT = "choice", "default"
@@ -53,7 +53,9 @@ class SavedSensitivity:
             self.asked: dict[str, Any] = dict(document["asked"])
             self.pairs = [_pair(each) for each in document["pairs"]]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UphillError(f"{file} is damaged ({error}): copy the folder again.") from error
+            raise UphillError(
+                f"{file} is damaged ({abridged(error)}): copy the folder again."
+            ) from error
 
     @property
     def algos(self) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from uphill.errors import UphillError
 from uphill.runs.experiment import as_path
 from uphill.runs.files import SWEEP_FILE, read_json, write_file
-from uphill.words import listed
+from uphill.words import abridged, listed
 
 FORMAT = 1
 FAULTS_FILE = "faults.json"
@@ -49,7 +49,7 @@ class SavedSweep:
             self.runs = [_swept(run) for run in document["runs"]]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UphillError(
-                f"{self.path / SWEEP_FILE} is damaged ({error}): copy the folder again."
+                f"{self.path / SWEEP_FILE} is damaged ({abridged(error)}): copy the folder again."
             ) from error
 
     @property

@@ -31,7 +31,7 @@ from uphill.runs.own_parts import NotGivenError, OwnPartError, OwnParts, Withhel
 from uphill.runs.saved import SavedRun
 from uphill.runs.settings import Options, Settings
 from uphill.sessions.presets import Preset, preset
-from uphill.words import listed, option
+from uphill.words import abridged, listed, option
 
 _OF_LEARNING = ("eval_every", "stop_when_solved", "episodes")
 _OF_ENVIRONMENT = (
@@ -168,7 +168,7 @@ def _read(path: Path, env: str, algo: str | None, own: OwnParts) -> Experiment:
     except OwnPartError:
         raise
     except UphillError as error:
-        raise UphillError(f"{path} can't be used as settings: {error}") from error
+        raise UphillError(f"{path} can't be used as settings: {abridged(error)}") from error
 
 
 def _completed(document: dict[str, Any], env: str, algo: str | None) -> dict[str, Any]:
