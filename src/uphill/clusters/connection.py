@@ -79,10 +79,14 @@ def cluster_of(address: str | None, folder: Path) -> Iterator[None]:
     if address is None:
         yield
         return
-    log = folder / LOG_FILE
-    with connected(address, log):
-        yield
-    log.unlink(missing_ok=True)
+    log, is_done = folder / LOG_FILE, False
+    try:
+        with connected(address, log):
+            yield
+        is_done = True
+    finally:
+        if is_done or not (log.exists() and log.stat().st_size):
+            log.unlink(missing_ok=True)
 
 
 @contextmanager
