@@ -160,6 +160,9 @@ def _advance(
         took = (time.monotonic() - started, trainer.compile_seconds - compiled)
         members = _taken(members, state, rows, took)
         _show(members, state, progress)
+        if (resting := _ended_early(members)) != state.resting:
+            state = replace(state, resting=resting)
+            chunks = iterate(trainer, state, members[0].session.every)
         if not is_prepared:
             prepare(members[0].state)
             is_prepared = True
@@ -234,6 +237,12 @@ def _save(members: Sequence[Member]) -> None:
         if not member.is_over:
             is_new = member.state.num_updates > member.session.state.num_updates
             member.session.keeper.save(member.state, member.memory, is_new=is_new)
+
+
+def _ended_early(members: Sequence[Member]) -> frozenset[int]:
+    """The lanes of runs that are over, and have steps left."""
+    over = [x for x in members if x.is_over and not x.session.trainer.is_done(x.state)]
+    return frozenset(lane for member in over for lane in member.lanes.tolist())
 
 
 def _of(tree: PyTree, lanes: Lanes) -> Any:

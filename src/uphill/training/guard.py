@@ -3,7 +3,7 @@
 That is asked on the host, of the rows that updates leave anyway: no program computes more for it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -120,22 +120,22 @@ def without(rows: Rows, k: int, seed_index: int) -> Rows:
     return kept
 
 
-def at_rest(learners: Learner, stops: Stops, num_steps: int) -> Learner:
-    """The learners as programs get them: one that stopped seems to have its steps, and waits."""
-    return _with_steps_of(learners, stops, count_of(num_steps))
+def at_rest(learners: Learner, idle: Collection[int], num_steps: int) -> Learner:
+    """The learners as programs get them: one that is idle seems to have its steps, and waits."""
+    return _with_steps_of(learners, idle, count_of(num_steps))
 
 
-def awake(learners: Learner, before: Learner, stops: Stops) -> Learner:
-    """The learners as a program returned them, with the true counters of those that stopped."""
-    return _with_steps_of(learners, stops, before.steps)
+def awake(learners: Learner, before: Learner, idle: Collection[int]) -> Learner:
+    """The learners as a program returned them, with the true counters of those that are idle."""
+    return _with_steps_of(learners, idle, before.steps)
 
 
-def _with_steps_of(learners: Learner, stops: Stops, steps: Count) -> Learner:
-    if not stops:
+def _with_steps_of(learners: Learner, idle: Collection[int], steps: Count) -> Learner:
+    if not idle:
         return learners
-    is_stopped = np.isin(np.arange(len(np.asarray(learners.num_updates))), list(stops))
+    is_idle = np.isin(np.arange(len(np.asarray(learners.num_updates))), list(idle))
     high, low = (
-        np.where(is_stopped, np.asarray(new), np.asarray(old))
+        np.where(is_idle, np.asarray(new), np.asarray(old))
         for new, old in zip(steps, learners.steps, strict=True)
     )
     return with_steps(learners, Count(high, low))

@@ -42,12 +42,19 @@ class TrainState:
     num_transitions: tuple[int, ...] = (0,)
     stops: Stops = field(default_factory=dict)
     """the seeds that stopped since a number was not finite: they stay as they were before"""
+    resting: frozenset[int] = frozenset()
+    """seeds of which no more is wanted: nothing is computed for them"""
+
+    @property
+    def idle(self) -> frozenset[int]:
+        """The seeds that stay as they are, whatever steps they have left."""
+        return self.resting | frozenset(self.stops)
 
     @property
     def steps_going_on(self) -> tuple[int, ...]:
-        """Transitions of the seeds that have not stopped; of all, if none is left."""
-        done = self.num_transitions
-        return tuple(n for s, n in enumerate(done) if s not in self.stops) or done
+        """Transitions of the seeds that are not idle; of all, if none is left."""
+        done, idle = self.num_transitions, self.idle
+        return tuple(n for s, n in enumerate(done) if s not in idle) or done
 
     @property
     def steps(self) -> int:
@@ -59,7 +66,7 @@ class TrainState:
         taken = chunk.rows["num_transitions"].sum(0)
         transitions = tuple(int(a + b) for a, b in zip(self.num_transitions, taken, strict=True))
         total = self.num_updates + int(chunk.rows["updated"].sum(0).max())
-        return TrainState(chunk.learners, chunk.lanes, total, transitions, stops)
+        return TrainState(chunk.learners, chunk.lanes, total, transitions, stops, self.resting)
 
 
 def idle_like(row: PackedRows) -> Callable[..., tuple]:

@@ -171,8 +171,8 @@ class Trainer:
         """The state `num_updates` (at most `CAPACITY`) updates later, and a row for each.
 
         A seed that has its steps waits for the others: nothing of it changes, and `updated` is 0.
-        So does one in whose update a number is not finite, as it was before: `state.stops`. Where
-        no other is left, there are fewer rows.
+        So does one in whose update a number is not finite, as it was before: `state.stops`; and
+        `state.resting`. Where no other is left, there are fewer rows.
         """
         check_updates(state.num_updates + num_updates, self.algorithms[0].sampling)
         started, every = time.perf_counter(), self.measure_every
@@ -180,7 +180,7 @@ class Trainer:
         while left:
             # Only the last update of a program's call can be measured.
             count = left if every is None else min(left, every - state.num_updates % every)
-            learners = at_rest(state.learners, state.stops, self.num_steps)
+            learners = at_rest(state.learners, state.idle, self.num_steps)
             chunk = self._way.advance(learners, state.lanes, count)
             left -= len(chunk.rows["updated"])
             chunk, stops = self._guarded(chunk, state)
@@ -188,7 +188,7 @@ class Trainer:
             if every is not None:
                 new |= self._meter.rows(chunk, state.num_updates % every == 0)
             rows = concatenate(rows, new)
-            if len(stops) == len(self.seeds):
+            if len(state.idle) == len(self.seeds):
                 break
         assert rows is not None
         self.seconds += time.perf_counter() - started
@@ -198,7 +198,8 @@ class Trainer:
         """The chunk without what updates made of seeds whose numbers are not finite, and all seeds
         that have stopped by now; `state` is that before the chunk."""
         rows, lanes, stops = chunk.rows, chunk.lanes, dict(state.stops)
-        learners, found = awake(chunk.learners, state.learners, stops), faults(rows, state.learners)
+        learners = awake(chunk.learners, state.learners, state.idle)
+        found = faults(rows, state.learners)
         for s in np.flatnonzero(found.any(0)).tolist():
             k = int(found[:, s].argmax())
             before, trajectory = chunk.befores[k - len(found)]
@@ -244,8 +245,8 @@ class Trainer:
         return self._way.episodes(actor, key)
 
     def is_done(self, state: TrainState) -> bool:
-        """Whether every seed has its steps, or has stopped."""
-        return state.steps >= self.num_steps or len(state.stops) == len(self.seeds)
+        """Whether every seed has its steps, or is idle."""
+        return state.steps >= self.num_steps or len(state.idle) == len(self.seeds)
 
     def close(self) -> None:
         """Stop the environments."""

@@ -31,6 +31,9 @@ class TuneOptions(TrainOptions):
     objective: Literal["final", "curve"] = "final"
     """What a trial is judged by: the interquartile mean over seeds of what its final policies
     collect, or of the area under its learning curve."""
+    prune: bool = False
+    """End a trial early whose return is below the median of what earlier trials had at as many
+    steps, once it has a third of its steps."""
     fresh_seeds: int = 16
     """How many other seeds the winner and the default are trained on at the end."""
 

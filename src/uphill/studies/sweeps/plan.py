@@ -15,6 +15,7 @@ from uphill.runs.experiment import Experiment, as_path
 from uphill.runs.files import EVALUATION_FILE, make_folder, unused
 from uphill.runs.sweeps import SavedSweep, SweptRun, check_same, is_sweep, write_sweep
 from uphill.runs.unbegun import is_unbegun
+from uphill.sessions.callback import OnPoint
 from uphill.sessions.launch import Request, chosen_for, environment_for, experiment_for
 from uphill.sessions.presets import Preset
 from uphill.studies.sweeps.changes import changed
@@ -62,6 +63,8 @@ class Planned:
     run: SweptRun
     path: Path
     algorithm: Algorithm
+    on_point: OnPoint | None = None
+    """in the place of the request's"""
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,10 @@ class Plan(Common):
     def request_for(self, planned: Planned) -> Request:
         """What `uphill train` would be asked for of one setting."""
         given = {f.name: getattr(self.request, f.name) for f in fields(Request)}
-        algo = self.experiment.algo
-        changes = {"algorithm": planned.algorithm, "algo": algo, "out": planned.path}
-        return Request(**given | changes)
+        given |= {"algo": self.experiment.algo, "algorithm": planned.algorithm, "out": planned.path}
+        if planned.on_point is not None:
+            given["on_point"] = planned.on_point
+        return Request(**given)
 
 
 def common_of(request: StudyRequest, start: Preset | None = None) -> Common:

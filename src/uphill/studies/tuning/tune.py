@@ -24,6 +24,8 @@ from uphill.sessions.settings_file import with_settings, write_settings
 from uphill.studies.sweeps.changes import changed
 from uphill.studies.sweeps.plan import (
     Common,
+    Plan,
+    Planned,
     StudyRequest,
     common_of,
     folder_for,
@@ -33,6 +35,7 @@ from uphill.studies.sweeps.plan import (
 from uphill.studies.sweeps.sweep import going_on, opened, train_settings
 from uphill.studies.sweeps.together import Programs, close
 from uphill.studies.tuning.proposals import check_optuna, proposals
+from uphill.studies.tuning.pruning import pruner_of
 from uphill.studies.tuning.space import Space, default_in, space_of, value_at
 from uphill.theory.statistics import probability_of_improvement
 from uphill.views.labels import setting_of
@@ -61,6 +64,9 @@ class TuneRequest(StudyRequest):
     objective: Objective = "final"
     """What a trial is judged by: the interquartile mean over seeds of what its final policies
     collect, or of the area under its learning curve."""
+    prune: bool = False
+    """End a trial early whose return is below the median of what earlier trials had at as many
+    steps, once it has a third of its steps."""
     fresh_seeds: int = 16
     """How many other seeds the winner and the default are trained on at the end."""
 
@@ -128,6 +134,8 @@ def tune_of(request: TuneRequest, start: Preset | None = None) -> Tuning:
     asked = common.asked | {"search": encode(dict(request.search))}
     if request.objective != "final":
         asked |= {"objective": request.objective}
+    if request.prune:
+        asked |= {"prune": True}
     out = None if request.out is None else as_path(request.out, "out")
     runs = SavedSweep(out).runs if out is not None and is_sweep(out) else []
     folder = folder_for(common, asked, runs, "tune")
@@ -189,9 +197,10 @@ def _search(
         is_open = [row.state in ("waiting", "training") for row in rows]
         if any(is_open):
             runs = list(compress(saved.runs, is_open))
-            train_settings(plan_for(common, folder, runs), progress, kept)
+            plan = plan_for(common, folder, runs)
+            train_settings(_pruned(plan, saved, rows) if request.prune else plan, progress, kept)
             rows = _rows(saved, request)
-            _tell(rows, request.trials, started, progress)
+            _tell(rows, request.trials, common.experiment.steps, started, progress)
         is_late = request.minutes is not None and time.monotonic() - started > 60 * request.minutes
         left = request.trials - len(rows)
         if left <= 0 or (is_late and rows):
@@ -205,6 +214,19 @@ def _search(
         faults = saved.faults | _misfits(common, runs)
         if faults != saved.faults:
             write_faults(folder, faults)
+
+
+def _pruned(plan: Plan, saved: SavedSweep, rows: list[Row]) -> Plan:
+    """The plan of trials, of which some may end early. Each is judged by those that were done when
+    its batch began, whatever came to an end since."""
+    own, steps = plan.request.on_point, plan.experiment.steps
+    numbers = {row.run: k for k, row in enumerate(rows)}
+
+    def judged(planned: Planned) -> Planned:
+        earlier = rows[: max(0, numbers[planned.run.folder] - BATCH + 1)]
+        return replace(planned, on_point=pruner_of(saved, earlier, steps, own))
+
+    return replace(plan, settings=[judged(planned) for planned in plan.settings])
 
 
 def _rows(sweep: SavedSweep, request: TuneRequest) -> list[Row]:
@@ -224,9 +246,11 @@ def _misfits(common: Common, runs: list[SweptRun]) -> dict[str, str]:
     return found
 
 
-def _tell(rows: list[Row], most: int, started: float, progress: Progress) -> None:
+def _tell(rows: list[Row], most: int, steps: int, started: float, progress: Progress) -> None:
     done = [row for row in rows if row.is_known]
     failed = f", {len(rows) - len(done)} failed" if len(done) < len(rows) else ""
+    pruned = sum(row.steps < steps for row in done)
+    failed += f", {pruned} ended early" if pruned else ""
     best = f"; {setting_of(ranked(rows)[0].setting)} leads" if done else ""
     took = duration(time.monotonic() - started)
     progress.say(f"{len(rows)} of {count(most, 'trial')} after {took}{failed}{best}.")
