@@ -90,8 +90,17 @@ def test_hidden_sizes_may_be_a_list() -> None:
     [
         ({"activation": "sigmoidal"}, "activation is 'sigmoidal': choose one of tanh, relu, .*"),
         ({"hidden": (64, 0)}, r"hidden is \(64, 0\): every layer needs at least 1 unit"),
-        ({"initial_log_std": float("nan")}, "initial_log_std is nan: use a finite number, .*"),
-        ({"head_gain": -0.1}, r"head_gain is -0\.1: use a finite number that is 0 or more"),
+        (
+            {"initial_log_std": float("nan")},
+            "initial_log_std is nan: use a number from -20 to 20.*",
+        ),
+        ({"initial_log_std": -20.5}, r"initial_log_std is -20\.5: use a number from -20 to 20.*"),
+        (
+            {"initial_log_std": 1e300},
+            r"initial_log_std is 1e\+300: use a number from -20 to 20.*",
+        ),
+        ({"head_gain": -0.1}, r"head_gain is -0\.1: use a number from 0 to 1,000,000"),
+        ({"head_gain": 1e300}, r"head_gain is 1e\+300: use a number from 0 to 1,000,000"),
         ({"log_std": "fixed"}, "log_std is 'fixed': choose free, head or network"),
         (
             {"log_std": "head", "initial_log_std": 3.0},

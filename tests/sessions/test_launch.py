@@ -438,7 +438,7 @@ def test_wrong_types_from_python_are_one_sentence_each(tmp_path: Path) -> None:
             "replay is True: use Replay of uphill.parts.",
             "hidden is 64: give a number for each layer",
             "hidden is (64.0,): use a whole number",
-            "initial_log_std is '0': use a finite number",
+            "initial_log_std is '0': use a number from",
             "name is 3: Optax has no optimiser",
         ),
         strict=True,

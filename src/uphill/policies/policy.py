@@ -33,6 +33,8 @@ Trunk = MLP | ConvolutionalTrunk | OwnTrunk
 LOG_STD_BOUNDS = (-20.0, 2.0)
 """A network's log σ is kept between these: one large output would overflow σ, or leave a density so
 narrow that a single sample decides the gradient."""
+_FARTHEST_LOG_STD, _GREATEST_GAIN = 20, 1_000_000
+"""Before training: far beyond what is of use, and squares of both fit into 32 bits."""
 
 
 def _widths(hidden: Any) -> tuple[int, ...]:
@@ -98,13 +100,14 @@ class PolicySettings(NetworkSettings):
     """Least and greatest number of continuous actions whose space has infinite bounds."""
 
     def __check_init__(self) -> None:
-        if not _is_finite(self.initial_log_std):
+        if not _is_finite(self.initial_log_std) or abs(self.initial_log_std) > _FARTHEST_LOG_STD:
             raise UphillError(
-                f"initial_log_std is {self.initial_log_std!r}: use a finite number, 0 for σ = 1."
+                f"initial_log_std is {self.initial_log_std!r}: use a number from "
+                f"-{_FARTHEST_LOG_STD} to {_FARTHEST_LOG_STD}, 0 for σ = 1."
             )
-        if not _is_finite(self.head_gain) or self.head_gain < 0:
+        if not _is_finite(self.head_gain) or not 0 <= self.head_gain <= _GREATEST_GAIN:
             raise UphillError(
-                f"head_gain is {self.head_gain!r}: use a finite number that is 0 or more."
+                f"head_gain is {self.head_gain!r}: use a number from 0 to {_GREATEST_GAIN:,}."
             )
         if self.log_std not in ("free", "head", "network"):
             raise UphillError(f"log_std is {self.log_std!r}: choose free, head or network.")
