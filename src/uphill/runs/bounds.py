@@ -41,6 +41,8 @@ DEEPEST = 64
 """Lists and objects within each other."""
 MOST_MILESTONES = 256
 """Milestones of a seed."""
+LONGEST_NAME = 1000
+"""Letters of what sentences name: an environment, a network, a kind of machine."""
 MOST_COUNTED = 2**53
 """Steps, updates, bytes: what 64-bit floats count exactly."""
 FARTHEST = 1e100
@@ -91,6 +93,17 @@ def check_counts(**counts: int | None) -> None:
     for field, count in counts.items():
         if count is not None and not 0 <= count <= MOST_COUNTED:
             raise UphillError(f"{field} is {count}: expected 0 to {MOST_COUNTED}.")
+
+
+def check_names(**names: str | None) -> None:
+    """Raises:
+    UphillError: if one is longer than any name; it says which.
+    """
+    for field, name in names.items():
+        if name is not None and len(name) > LONGEST_NAME:
+            raise UphillError(
+                f"{field} has {len(name):,} letters: expected at most {LONGEST_NAME:,}."
+            )
 
 
 def check_returns(**returns: float | None) -> None:

@@ -17,7 +17,13 @@ from jaxtyping import PyTree
 from uphill.errors import UphillError
 from uphill.policies.actions import ActionKind
 from uphill.policies.encodings import Encoding
-from uphill.runs.bounds import MOST_COUNTED, check_action_kind, check_encoding, check_returns
+from uphill.runs.bounds import (
+    MOST_COUNTED,
+    check_action_kind,
+    check_encoding,
+    check_names,
+    check_returns,
+)
 from uphill.runs.configuration import decode, encode
 from uphill.runs.divergence import Divergence
 from uphill.runs.files import (
@@ -32,7 +38,7 @@ from uphill.runs.machine import Machine, Moved
 from uphill.runs.milestones import Milestone, Tracked
 from uphill.runs.older import renamed
 from uphill.training.guard import NotFinite
-from uphill.words import count, option
+from uphill.words import count, option, quoted
 
 WRAPS = "learners.num_wraps"
 """Not among a checkpoint's tensors: its JSON has whole counts."""
@@ -102,6 +108,7 @@ class Standing(History):
         check_encoding(self.encoding)
         check_action_kind(self.action_kind)
         check_returns(reward_threshold=self.reward_threshold)
+        check_names(**{f"device.{name}": value for name, value in self.device.items()})
         for name, values in self._returns().items():
             for value in values:
                 check_returns(**{name: value})
@@ -207,8 +214,8 @@ def read_manifest(folder: Path, name: str, num_seeds: int | None = None) -> Mani
     version = document.get("format") if isinstance(document, dict) else None
     if type(version) is not int or version not in READABLE:
         raise UphillError(
-            f"{path} has format {version!r}, and this version reads {FORMAT}: use the version that "
-            "experiment.json names, or train again."
+            f"{path} has format {quoted(version)}, and this version reads {FORMAT}: use the "
+            "version that experiment.json names, or train again."
         )
     try:
         if isinstance(facts := document.get("facts"), dict):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
-from uphill.runs.bounds import DEEPEST, MOST_SEEDS, check_counts, fault_in
+from uphill.runs.bounds import DEEPEST, MOST_SEEDS, check_counts, check_names, fault_in
 from uphill.runs.configuration import decode, encode
 from uphill.runs.files import EXPERIMENT_FILE, read_json, write_file
 from uphill.runs.own_parts import (
@@ -66,6 +66,7 @@ class Experiment(Settings):
     platform: str = ""
 
     def __post_init__(self) -> None:
+        check_names(env=self.env, network=self.network)
         check_counts(
             steps=self.steps,
             episodes=self.episodes,

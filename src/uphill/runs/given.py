@@ -22,7 +22,7 @@ from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment, whole
 from uphill.runs.imports import may_import, remember
 from uphill.runs.settings import Settings
-from uphill.words import option
+from uphill.words import option, quoted
 
 EnvironmentFactory = Callable[..., Any] | World
 """A callable that makes an environment, or a compiled world."""
@@ -154,8 +154,8 @@ def check_may_wrap(text: str, allow_import: bool, current: str | None = None) ->
     name = imported_name(text)
     if name is not None and not may_import(name, allow_import, current):
         raise UphillError(
-            f"The run's environment is wrapped in {text!r}, which imports the module "
-            f"{module_of(text)!r}: add {option('allow_import', True)} if you trust it."
+            f"The run's environment is wrapped in {quoted(text)}, which imports the module "
+            f"{quoted(module_of(text))}: add {option('allow_import', True)} if you trust it."
         )
 
 

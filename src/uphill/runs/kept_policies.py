@@ -24,10 +24,10 @@ from uphill.runs.files import (
 )
 from uphill.runs.folder import Folder
 from uphill.runs.milestones import Milestone
-from uphill.words import abridged
+from uphill.words import abridged, quoted
 
 FOLDER = "milestones"
-_PLAIN_NAME = re.compile(r"[a-z0-9_]+")
+_PLAIN_NAME = re.compile(r"[a-z0-9_]{1,100}")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def read_milestones(run: Path, num_seeds: int) -> tuple[Milestone, ...]:
     for m in milestones:
         if not _PLAIN_NAME.fullmatch(m.name) or not 0 <= m.seed_index < num_seeds:
             raise UphillError(
-                f"{path} was altered: {m.name!r} of seed {m.seed_index} is no milestone."
+                f"{path} was altered: {quoted(m.name)} of seed {m.seed_index} is no milestone."
             )
         try:
             check_counts(update=m.update, steps=m.steps)

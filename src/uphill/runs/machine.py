@@ -5,6 +5,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -55,16 +56,17 @@ def differences(before: Mapping[str, str], now: Machine) -> str:
     )
 
 
-def check_random_numbers(before: Mapping[str, str]) -> None:
+def check_random_numbers(before: Mapping[str, str], checkpoint: Path) -> None:
     """Raises:
-    UphillError: if the random numbers of this process are of another generator.
+    UphillError: if the random numbers of this process are of another generator than those of
+        the checkpoint.
     """
     name = "jax_default_prng_impl"
     here, there = str(getattr(_config(), name)), before.get("prng")
     if there not in (None, here):
         raise UphillError(
-            f"{name} is {here!r}, and the run was trained with {there!r}, whose keys are in its "
-            f"checkpoint: set {name.upper()}={there}."
+            f"{name} is {here!r}, and the keys in {checkpoint} are of {there!r}: set "
+            f"{name.upper()}={there}."
         )
 
 

@@ -12,7 +12,7 @@ from uphill.errors import UphillError
 from uphill.runs.experiment import as_path
 from uphill.runs.files import SENSITIVITY_FILE, read_json, write_file
 from uphill.runs.sweeps import SavedSweep, differing, is_sweep
-from uphill.words import abridged, listed
+from uphill.words import abridged, listed, quoted
 
 FORMAT = 1
 CHOICE, DEFAULT = "choice", "default"
@@ -47,8 +47,8 @@ class SavedSensitivity:
         try:
             if document["format"] != FORMAT:
                 raise UphillError(
-                    f"{file} has format {document['format']!r}, and this version reads {FORMAT}: "
-                    "use the version that wrote it."
+                    f"{file} has format {quoted(document['format'])}, and this version reads "
+                    f"{FORMAT}: use the version that wrote it."
                 )
             self.asked: dict[str, Any] = dict(document["asked"])
             self.pairs = [_pair(each) for each in document["pairs"]]

@@ -11,7 +11,7 @@ from typing import Any
 from uphill.errors import UphillError
 from uphill.runs.experiment import as_path
 from uphill.runs.files import SWEEP_FILE, read_json, write_file
-from uphill.words import abridged, listed
+from uphill.words import abridged, listed, quoted
 
 FORMAT = 1
 FAULTS_FILE = "faults.json"
@@ -42,8 +42,8 @@ class SavedSweep:
         try:
             if document["format"] != FORMAT:
                 raise UphillError(
-                    f"{self.path / SWEEP_FILE} has format {document['format']!r}, and this version "
-                    f"reads {FORMAT}: use the version that wrote it."
+                    f"{self.path / SWEEP_FILE} has format {quoted(document['format'])}, and this "
+                    f"version reads {FORMAT}: use the version that wrote it."
                 )
             self.asked: dict[str, Any] = dict(document["asked"])
             self.runs = [_swept(run) for run in document["runs"]]

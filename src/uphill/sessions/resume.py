@@ -165,7 +165,7 @@ def _from_the_checkpoint(
     progress: Progress,
 ) -> Session:
     """The session of a run from where its latest checkpoint stands."""
-    moved, is_elsewhere = _moved(facts, experiment.seeds)
+    moved, is_elsewhere = _moved(facts, experiment.seeds, folder)
     if (trainer.encoding, trainer.action_kind) != (facts.encoding, facts.action_kind):
         raise UphillError(
             f"The spaces of {trainer.choice.name} are not those that the run {folder} was made "
@@ -262,14 +262,14 @@ def _extended(
     return experiment
 
 
-def _moved(facts: Standing, num_seeds: int) -> tuple[tuple[Moved, ...], str]:
+def _moved(facts: Standing, num_seeds: int, folder: Path) -> tuple[tuple[Moved, ...], str]:
     """Where it was trained before, the last place among them where this is another; and then what
     is to be told of that.
 
     Raises:
         UphillError: if the random numbers here are of another generator.
     """
-    check_random_numbers(facts.device)
+    check_random_numbers(facts.device, folder / "checkpoint/latest.json")
     what = differences(facts.device, machine(num_seeds))
     if not what:
         return facts.moved, ""
