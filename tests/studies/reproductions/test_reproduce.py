@@ -299,5 +299,5 @@ def test_a_training_that_was_interrupted_is_resumed(
     manifest = read_manifest(folder / "checkpoint", "latest")
     facts = replace(manifest.facts, num_transitions=(61, 59))
     monkeypatch.setattr(module, "read_manifest", lambda *_: replace(manifest, facts=facts))
-    assert module._trained(folder, task, True).path == folder
+    assert module._trained(folder, task, None, True).path == folder
     assert resumed == [folder]

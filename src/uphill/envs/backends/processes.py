@@ -36,6 +36,8 @@ _LOOK = 1.0
 """Seconds after which it is looked whether those that are waited for are still there."""
 _GRACE = 3.0
 """Seconds that workers have to close their environments; what is left then is killed."""
+_SETTLED = 10.0
+"""Seconds in which a process has ended whose pipe was closed, if that is why."""
 _TOLD = 1.0
 """Seconds that a process has to say where it is, or a signal to all of a group to come here, too"""
 _MOST_FRAMES = 20
@@ -143,14 +145,22 @@ class Processes(AsyncVectorEnv):
             f"{option('step_timeout')}." + self._makers[first].place(self.processes[first].pid)
         )
 
+    def _ended(self) -> list[int]:
+        """The processes that have ended, a moment after a pipe was closed."""
+        until = time.monotonic() + _SETTLED
+        while True:
+            ended = [k for k, process in enumerate(self.processes) if process.exitcode is not None]
+            if ended or time.monotonic() > until:
+                return ended
+            time.sleep(0.01)  # the system closes what a process has open before that has ended
+
     def _lost(self) -> UphillError:
         """What became of the first process that ended.
 
         Raises:
             KeyboardInterrupt: if a signal to end is for this process, too.
         """
-        connection.wait([process.sentinel for process in self.processes], _LOOK)
-        ended = [k for k, process in enumerate(self.processes) if process.exitcode is not None]
+        ended = self._ended()
         if not ended:
             return UphillError(
                 "closed the pipe to one of its environments' processes: let it close none that "
