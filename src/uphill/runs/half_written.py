@@ -12,8 +12,9 @@ from uphill.runs.files import (
     REPORT_FILE,
 )
 from uphill.runs.folder import HALF, Folder
+from uphill.runs.kept_policies import FOLDER as MILESTONES_FOLDER
 
-_FOLDERS = ("checkpoint", "milestones")
+_FOLDERS = ("checkpoint", MILESTONES_FOLDER)
 """All in them is written by training."""
 _FILES = (
     EXPERIMENT_FILE,

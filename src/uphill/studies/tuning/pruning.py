@@ -3,7 +3,7 @@
 Reference: Golovin et al. (2017), Google Vizier, section 3.2, https://doi.org/10.1145/3097983.3098043
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from uphill.sessions.callback import LoggedRow, OnPoint
 from uphill.views.curves import RETURN, learning_curve
 from uphill.views.sweeps import Row
 
+Curve = tuple[Float[np.ndarray, " G"], Float[np.ndarray, " G"]]
 FEWEST = 4
 """Trials that must have come to their end before any is judged by them."""
 FIRST_SHARE = 1 / 3
@@ -50,16 +51,18 @@ class Pruner:
         return bool(np.mean(returns) < np.interp(steps, self.steps, self.medians))
 
 
-def pruner_of(
-    sweep: SavedSweep, earlier: Sequence[Row], steps: int, own: OnPoint | None
-) -> Pruner | None:
-    """What ends trials, by the earlier ones that came to their end; None if those are few."""
-    curves = []
-    for row in earlier:
-        if row.is_known and row.steps >= steps:
-            x, seeds = learning_curve(read_metrics(sweep.path / row.run))
-            if len(x):
-                curves.append((x, seeds.mean(0)))
+def curve_of(sweep: SavedSweep, row: Row, steps: int) -> Curve | None:
+    """The returns of a trial, a mean over seeds, by steps; None of one that did not come to its
+    end, or showed no return."""
+    if not row.is_known or row.steps < steps:
+        return None
+    x, seeds = learning_curve(read_metrics(sweep.path / row.run))
+    return (x, seeds.mean(0)) if len(x) else None
+
+
+def pruner_of(earlier: Iterable[Curve | None], steps: int, own: OnPoint | None) -> Pruner | None:
+    """What ends a trial, by the curves of earlier ones; None if those are few."""
+    curves = [curve for curve in earlier if curve is not None]
     if len(curves) < FEWEST:
         return None
     grid = np.unique(np.concatenate([x for x, _ in curves]))

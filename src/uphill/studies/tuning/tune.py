@@ -35,7 +35,7 @@ from uphill.studies.sweeps.plan import (
 from uphill.studies.sweeps.sweep import going_on, opened, train_settings
 from uphill.studies.sweeps.together import Programs, close
 from uphill.studies.tuning.proposals import check_optuna, proposals
-from uphill.studies.tuning.pruning import pruner_of
+from uphill.studies.tuning.pruning import curve_of, pruner_of
 from uphill.studies.tuning.space import Space, default_in, space_of, value_at
 from uphill.theory.statistics import probability_of_improvement
 from uphill.views.labels import setting_of
@@ -221,10 +221,11 @@ def _pruned(plan: Plan, saved: SavedSweep, rows: list[Row]) -> Plan:
     its batch began, whatever came to an end since."""
     own, steps = plan.request.on_point, plan.experiment.steps
     numbers = {row.run: k for k, row in enumerate(rows)}
+    curves = [curve_of(saved, row, steps) for row in rows]
 
     def judged(planned: Planned) -> Planned:
-        earlier = rows[: max(0, numbers[planned.run.folder] - BATCH + 1)]
-        return replace(planned, on_point=pruner_of(saved, earlier, steps, own))
+        earlier = curves[: max(0, numbers[planned.run.folder] - BATCH + 1)]
+        return replace(planned, on_point=pruner_of(earlier, steps, own))
 
     return replace(plan, settings=[judged(planned) for planned in plan.settings])
 
@@ -249,11 +250,11 @@ def _misfits(common: Common, runs: list[SweptRun]) -> dict[str, str]:
 def _tell(rows: list[Row], most: int, steps: int, started: float, progress: Progress) -> None:
     done = [row for row in rows if row.is_known]
     failed = f", {len(rows) - len(done)} failed" if len(done) < len(rows) else ""
-    pruned = sum(row.steps < steps for row in done)
-    failed += f", {pruned} ended early" if pruned else ""
+    num_early = sum(row.steps < steps for row in done)
+    early = f", {num_early} ended early" if num_early else ""
     best = f"; {setting_of(ranked(rows)[0].setting)} leads" if done else ""
     took = duration(time.monotonic() - started)
-    progress.say(f"{len(rows)} of {count(most, 'trial')} after {took}{failed}{best}.")
+    progress.say(f"{len(rows)} of {count(most, 'trial')} after {took}{failed}{early}{best}.")
 
 
 def _confirmed(request: TuneRequest, common: Common, folder: Path, progress: Progress) -> Tuning:
