@@ -24,6 +24,7 @@ from benchmarks import (
 from benchmarks.checkpointing import checkpointing
 from benchmarks.clusters import cluster
 from benchmarks.compiled_worlds import worlds
+from benchmarks.memory import memory
 
 MEASUREMENTS = {
     "worlds": worlds,
@@ -35,6 +36,7 @@ MEASUREMENTS = {
     "python": throughput.python,
     "pool-training": throughput.pool_training,
     "checkpointing": checkpointing,
+    "memory": memory,
     "startup": startup.startup,
     "first": first_second.first,
     "recording": recording.recording,
@@ -53,7 +55,7 @@ MEASUREMENTS = {
 }
 SLOW = (
     *("cluster", "sb3", "first", "rejax", "beside", "sweep", "checkpointing", "determinism"),
-    "sequential",
+    *("sequential", "memory"),
 )
 QUICK = [name for name in MEASUREMENTS if not name.startswith(SLOW)]
 
