@@ -18,9 +18,9 @@ os.environ.setdefault(
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="uphill-state-")
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "learning")]
 
-from jaxtyping import install_import_hook
+import typechecker
 
-install_import_hook("uphill", "typechecker.typechecked")
+typechecker.install()
 
 import hypothesis
 import jax

@@ -9,6 +9,7 @@ import socket
 import stat
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,10 @@ def test_watch_without_file_descriptors(tmp_path: Path) -> None:
         thread.start()
         assert asked(socket.create_connection((HOST, server.server_port)))[0] == 200
         copy("ppo", tmp_path / "second")
+        before = len(os.listdir("/dev/fd"))
         early = socket.create_connection((HOST, server.server_port))
+        while len(os.listdir("/dev/fd")) < before + 2:  # the server's end of it, too
+            time.sleep(0.01)
         held, limits = [early], resource.getrlimit(resource.RLIMIT_NOFILE)
         most = max(map(int, os.listdir("/dev/fd"))) + 20
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, limits[1]))
