@@ -8,10 +8,10 @@ import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
-from test_checkpoint import FACTS
 
 import uphill
 from small_runs import write_run
+from standing import FACTS
 from uphill.errors import UphillError
 from uphill.runs.checkpoint import write_checkpoint
 from uphill.theory.statistics import confidence_band

@@ -32,6 +32,8 @@ class Row:
     state: State
     steps: int = 0
     """of each seed"""
+    is_early: bool = False
+    """whether it ended before its steps, since it was solved or others were better by then"""
     iqm: float | None = None
     """interquartile mean over seeds"""
     ci95: tuple[float, float] | None = None
@@ -98,6 +100,7 @@ def _of_run(run: SavedRun, row: Row) -> Row:
     return replace(
         row,
         steps=facts.steps_done,
+        is_early=facts.stopped,
         diverged=sum(x is not None for x in facts.diverged),
         stopped=sum(x is not None for x in facts.not_finite),
         **known,
@@ -134,6 +137,8 @@ def table_of(rows: Sequence[Row]) -> list[list[str]]:
     threshold = next((row.threshold for row in rows if row.threshold is not None), None)
     heads = [*(names[path] for path in paths), "IQM", INTERVAL, "worst seed"]
     heads += [] if threshold is None else [f"steps to {number(threshold)}", "solved"]
+    some_early = any(row.is_early for row in rows)
+    heads += ["ended early"] if some_early else []
     table = [heads]
     for row in rows:
         cells = [setting_shown(row.setting[path]) for path in paths]
@@ -146,5 +151,7 @@ def table_of(rows: Sequence[Row]) -> list[list[str]]:
             steps = row.steps_to_solve
             cells += ["–" if steps is None else short(steps, " ")]
             cells += ["–" if row.solved is None else f"{row.solved} of {len(row.per_seed)}"]
+        if some_early:
+            cells += [f"at {short(row.steps, ' ')} steps" if row.is_early else "–"]
         table.append(cells)
     return table

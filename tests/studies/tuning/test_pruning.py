@@ -13,7 +13,7 @@ from uphill.runs.sweeps import SavedSweep
 from uphill.studies.tuning import tune
 from uphill.studies.tuning.pruning import Pruner
 from uphill.views.curves import RETURN
-from uphill.views.sweeps import ranked
+from uphill.views.sweeps import ranked, table_of
 from uphill.views.sweeps import rows_of as rows_of_sweep
 
 STEPS = 400
@@ -91,8 +91,20 @@ def test_some_trials_end_early_and_are_judged_all_the_same(searches: dict[bool, 
     assert early, "the same seeds prune the same trials: choose other numbers if none is"
     assert all(row.steps >= STEPS / 3 for row in early)
     assert all(row.steps >= STEPS for row in rows[:BATCH])  # nobody was before them
+    assert [row for row in rows if row.is_early] == early
     for run in (searches[True] / f"fresh-{ranked(rows)[0].run}").glob("*/metrics.csv"):
         assert int(rows_of(run.parent)[-1]["steps"]) >= STEPS  # never on fresh seeds
+
+
+def test_the_table_and_the_picture_say_which_ended_early(searches: dict[bool, Path]) -> None:
+    rows = rows_of_sweep(SavedSweep(searches[True]))
+    heads, *cells = table_of(rows)
+    assert heads[-1] == "ended early"
+    said = [f"at {row.steps} steps" if row.steps < STEPS else "–" for row in rows]
+    assert [line[-1] for line in cells] == said
+    assert "ended early" not in table_of(rows_of_sweep(SavedSweep(searches[False])))[0]
+    pictures = [(searches[prune] / "sweep.png").read_bytes() for prune in (True, False)]
+    assert pictures[0] != pictures[1]
 
 
 def test_until_it_ends_a_trial_is_what_it_would_have_been(searches: dict[bool, Path]) -> None:

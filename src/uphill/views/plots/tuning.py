@@ -42,26 +42,29 @@ def plot_tuning(sweep: SavedSweep, trials: Sequence[Row]) -> Path:
     figure = new_figure(3.6 * ACROSS, 3.9 if down == 1 else 3.1 * down)
     panels = list(figure.subplots(down, ACROSS, squeeze=False, sharey=True).flat)
     scores = np.array([row.iqm for _, row in known])
+    is_early = np.array([row.is_early for _, row in known])
     best = int(scores.argmax())
-    _in_order(panels[0], [k for k, _ in known], scores, best)
+    _in_order(panels[0], np.array([k for k, _ in known]), scores, is_early, best)
     for axes, path in zip(panels[1:], paths, strict=False):
-        _over(axes, path, [row.setting[path] for _, row in known], scores, best)
+        _over(axes, path, [row.setting[path] for _, row in known], scores, is_early, best)
     for axes in panels[1 + len(paths) :]:
         axes.set_visible(False)
     for axes in panels[::ACROSS]:
         axes.set_ylabel("interquartile mean over seeds")
     failed = len(trials) - len(known)
     lost = f", {failed} failed" if failed else ""
-    set_title(figure, f"{sweep.env} · {sweep.algo} · {count(len(trials), 'trial')}{lost}")
+    early = f", {is_early.sum()} ended early (rings)" if is_early.any() else ""
+    set_title(figure, f"{sweep.env} · {sweep.algo} · {count(len(trials), 'trial')}{lost}{early}")
     path = sweep.path / SWEEP_PICTURE
     write_file(path, png_of(settled(figure)))
     return path
 
 
-def _in_order(axes: Axes, numbers: Sequence[int], scores: np.ndarray, best: int) -> None:
+def _in_order(
+    axes: Axes, numbers: np.ndarray, scores: np.ndarray, is_early: np.ndarray, best: int
+) -> None:
     """Each trial, and the best so far."""
-    color = line_style(0)["color"]
-    axes.plot(numbers, scores, "o", color=color, alpha=0.7, ms=5)
+    _dots(axes, numbers, scores, is_early)
     axes.step(numbers, np.maximum.accumulate(scores), where="post", color=GREY, lw=1.2)
     axes.plot(numbers[best], scores[best], **_BEST)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -69,7 +72,14 @@ def _in_order(axes: Axes, numbers: Sequence[int], scores: np.ndarray, best: int)
     clear_spines(axes)
 
 
-def _over(axes: Axes, path: str, values: Sequence[Any], scores: np.ndarray, best: int) -> None:
+def _over(
+    axes: Axes,
+    path: str,
+    values: Sequence[Any],
+    scores: np.ndarray,
+    is_early: np.ndarray,
+    best: int,
+) -> None:
     """Each trial over one setting; of a schedule, over what it starts from."""
     numbers = [_number(value) for value in values]
     if None in numbers:
@@ -80,10 +90,17 @@ def _over(axes: Axes, path: str, values: Sequence[Any], scores: np.ndarray, best
         places, is_log = places_of(numbers)
         if is_log:
             axes.set_xscale("log")
-    axes.plot(places, scores, "o", color=line_style(0)["color"], alpha=0.7, ms=5)
+    _dots(axes, places, scores, is_early)
     axes.plot(places[best], scores[best], **_BEST)
     axes.set_xlabel(setting_names([path])[path])
     clear_spines(axes)
+
+
+def _dots(axes: Axes, places: np.ndarray, scores: np.ndarray, is_early: np.ndarray) -> None:
+    """A dot for each trial, a ring for one that ended early."""
+    style: dict[str, Any] = {"ls": "", "marker": "o", "color": line_style(0)["color"], "ms": 5}
+    axes.plot(places[~is_early], scores[~is_early], alpha=0.7, **style)
+    axes.plot(places[is_early], scores[is_early], mfc="none", **style)
 
 
 def _number(value: Any) -> float | None:
