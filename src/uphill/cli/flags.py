@@ -43,10 +43,11 @@ NOTHING: Mapping[str, Any] = types.MappingProxyType({})
 
 
 def option_flags(kind: type, defaults: Mapping[str, Any] = NOTHING) -> list[Flag]:
-    """The arguments that a dataclass of options describes; `defaults` are other ones."""
+    """The arguments that a dataclass of options describes, its own before those of its bases;
+    `defaults` are other ones."""
     said, hints = sentences(kind), typing.get_type_hints(kind, include_extras=True)
     found = []
-    for field in fields(kind):
+    for field in sorted(fields(kind), key=lambda field: _depth(kind, field.name)):
         hint, *notes = _unwrapped(hints[field.name])
         about, default = said.get(field.name, ""), defaults.get(field.name, field.default)
         name = next((n.name for n in notes if getattr(n, "name", None)), None)
@@ -66,6 +67,12 @@ def option_flags(kind: type, defaults: Mapping[str, Any] = NOTHING) -> list[Flag
             takes = called or _takes(hint)
             found.append(Flag(path, spelling, takes, about, _shown(default), may_be_none))
     return found
+
+
+def _depth(kind: type, name: str) -> int:
+    """How far up among the bases a field is described."""
+    described = [name in vars(base).get("__annotations__", ()) for base in kind.__mro__]
+    return described.index(True)
 
 
 def setting_flags(part: Any, prefix: str = "") -> Iterator[Flag]:

@@ -23,7 +23,20 @@ SinkName = Literal["tensorboard", "wandb"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Runner:
+    """What trains, and what it shows, whatever that is."""
+
+    threads: int | None = None
+    """Threads of the processor to use; by default one for each core that the process may use."""
+    ray: str | None = None
+    """Train as tasks of Ray: on this machine (local), on the cluster that it is part of (auto), or
+    on the one at HOST:PORT (docs/clusters.md); needs pip install 'uphill[ray]'."""
+    quiet: bool = False
+    """Show nothing while training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Runner):
     """What the preset, the environment or the clock decides where nobody does."""
 
     algo: str | None = None
@@ -44,13 +57,6 @@ class Options:
     init_from: str | PathLike[str] | None = None
     """Fine-tune: start from the policy of another run's best seed, and from its value function if
     this run has one like it. The environment may be another one, of the same spaces."""
-    threads: int | None = None
-    """Threads of the processor to use; by default one for each core that the process may use."""
-    ray: str | None = None
-    """Train as tasks of Ray: on this machine (local), on the cluster that it is part of (auto), or
-    on the one at HOST:PORT (docs/clusters.md); needs pip install 'uphill[ray]'."""
-    quiet: bool = False
-    """Show nothing while training."""
 
 
 @dataclass(frozen=True, kw_only=True)

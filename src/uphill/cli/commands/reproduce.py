@@ -12,10 +12,11 @@ from uphill.cli.errors import WrongCommandLine
 from uphill.cli.output import stdout_for
 from uphill.cli.parsing import parse
 from uphill.errors import UphillError
+from uphill.runs.settings import Runner
 
 
 @dataclass(frozen=True)
-class ReproduceOptions:
+class ReproduceOptions(Runner):
     """Train what a tutorial describes, with its settings, and our preset beside it; without NAME,
     list the tutorials."""
 
@@ -30,11 +31,6 @@ class ReproduceOptions:
     out: Path | None = None
     """Folder for the runs and reproduction.json; by default one in ./runs. Runs that are there
     already are used, and gone on with."""
-    ray: str | None = None
-    """Train as tasks of Ray: on this machine (local), on the cluster that it is part of (auto), or
-    on the one at HOST:PORT (docs/clusters.md); needs pip install 'uphill[ray]'."""
-    quiet: bool = False
-    """Show nothing while training."""
     json: bool = False
     """Print the result as one JSON object on stdout."""
 
@@ -63,6 +59,7 @@ def command(argv: list[str]) -> None:
             seeds=options.seeds,
             steps=options.steps,
             out=options.out,
+            threads=options.threads,
             ray=options.ray,
             quiet=options.quiet,
         )

@@ -11,12 +11,12 @@ from uphill.cli.commands.sweep import aligned
 from uphill.cli.errors import WrongCommandLine
 from uphill.cli.output import stdout_for
 from uphill.cli.parsing import parse
-from uphill.runs.settings import BackendName
+from uphill.runs.studies import SensitivitySettings
 from uphill.words import fitted
 
 
 @dataclass(frozen=True)
-class SensitivityOptions:
+class SensitivityOptions(SensitivitySettings):
     """How much algorithms depend on tuning: every setting of a grid is trained in every
     environment. What scores best in each is compared with the one setting that is best for all
     (hyperparameter sensitivity and effective dimension, docs/sensitivity.md), which is trained
@@ -31,29 +31,8 @@ class SensitivityOptions:
     """FIELD=VALUE,VALUE: a setting that varies, by the name of its flag, and its values; may be
     given for several. Without it, up to four settings of each algorithm vary, with the default and
     two values about it for each."""
-    steps: int = 100_000
-    """Transitions to learn from, for each seed."""
-    seed: int = 0
-    """First seed."""
-    seeds: int = 4
-    """How many seeds to train of each setting."""
-    fresh_seeds: int = 16
-    """How many other seeds what was chosen and the default are trained on at the end."""
-    episodes: int = 20
-    """Episodes of the evaluation at the end, for each seed."""
     out: Path | None = None
     """Folder to make; by default one in ./runs."""
-    yes: bool = False
-    """Train however many settings there are."""
-    backend: BackendName = "auto"
-    """What runs the environments; the fastest that has them by default."""
-    threads: int | None = None
-    """Threads of the processor to use; by default one for each core that the process may use."""
-    ray: str | None = None
-    """Train as tasks of Ray: on this machine (local), on the cluster that it is part of (auto), or
-    on the one at HOST:PORT (docs/clusters.md); needs pip install 'uphill[ray]'."""
-    quiet: bool = False
-    """Show nothing while training."""
     json: bool = False
     """Print the result as one JSON object on stdout; everything else goes to stderr."""
 

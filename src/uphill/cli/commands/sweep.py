@@ -9,6 +9,7 @@ from tyro.conf import UseAppendAction
 
 from uphill.cli.commands.train import TrainOptions, asked_for
 from uphill.cli.output import stdout_for
+from uphill.runs.studies import SweepSettings
 from uphill.words import INTERVAL, count, fitted
 
 MOST_ROWS = 15
@@ -16,18 +17,14 @@ MOST_ROWS = 15
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepOptions(TrainOptions):
+class SweepOptions(SweepSettings, TrainOptions):
     """Train every setting of a grid over several seeds, and compare them: a run directory for each
     in one folder, a table and a picture. In compiled worlds the settings train side by side. The
     same command with the same --out goes on where it ended."""
 
-    seeds: int = 8
-    """How many seeds to train of each setting."""
     grid: UseAppendAction[tuple[str, ...]] = ()
     """FIELD=VALUE,VALUE: a setting that varies, by the name of its flag, and its values; may be
     given for several, of which all combinations are trained."""
-    yes: bool = False
-    """Sweep however many settings there are."""
 
 
 def command(argv: list[str]) -> None:

@@ -164,7 +164,9 @@ def _value_of(flag: str, argv: list[str]) -> str | None:
 # --- help -----------------------------------------------------------------------------------------
 
 _TITLES = {
-    "what varies": (*("grid", "yes", "search", "trials", "minutes", "objective", "fresh_seeds"),),
+    "what varies": (
+        *("grid", "yes", "search", "trials", "minutes", "objective", "prune", "fresh_seeds"),
+    ),
     "what to train": (
         *("env", "algo", "steps", "seed", "seeds", "envs"),
         *("settings", "init_from", "allow_import"),

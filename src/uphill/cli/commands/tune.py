@@ -2,40 +2,27 @@
 
 import sys
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from tyro.conf import UseAppendAction
 
 from uphill.cli.commands.sweep import aligned
 from uphill.cli.commands.train import TrainOptions, asked_for
 from uphill.cli.output import stdout_for
+from uphill.runs.studies import TuneSettings
 from uphill.words import INTERVAL, count, fitted, number
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneOptions(TrainOptions):
+class TuneOptions(TuneSettings, TrainOptions):
     """Search for better settings of an algorithm: each trial is trained over several seeds, and the
     winner is trained on fresh ones beside the default. The same command with the same --out goes on
     where it ended. Needs Optuna: pip install 'uphill[tune]'."""
 
-    seeds: int = 4
-    """How many seeds to train of each trial."""
-    trials: int = 32
-    """How many settings to try."""
-    minutes: float | None = None
-    """Propose no more after so many minutes."""
     search: UseAppendAction[tuple[str, ...]] = ()
     """FIELD=LOW:HIGH, FIELD=LOW:HIGH:log or FIELD=VALUE,VALUE: what is searched of a setting, in
     the place of what is searched of it anyway; one VALUE keeps it at that. May be given several
     times."""
-    objective: Literal["final", "curve"] = "final"
-    """What a trial is judged by: the interquartile mean over seeds of what its final policies
-    collect, or of the area under its learning curve."""
-    prune: bool = False
-    """End a trial early whose return is below the median of what earlier trials had at as many
-    steps, once it has a third of its steps."""
-    fresh_seeds: int = 16
-    """How many other seeds the winner and the default are trained on at the end."""
 
 
 def command(argv: list[str]) -> None:

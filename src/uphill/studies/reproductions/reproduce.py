@@ -26,6 +26,7 @@ from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.presets import preset
 from uphill.studies.reproductions.sources import Source, Study, find_source
+from uphill.training.cores import use_threads
 from uphill.training.evaluate import evaluate_actors
 
 REPRODUCTION_FILE = "reproduction.json"
@@ -51,6 +52,7 @@ def reproduce(
     seeds: int | None = None,
     steps: int | None = None,
     out: str | Path | None = None,
+    threads: int | None = None,
     ray: str | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
@@ -58,8 +60,8 @@ def reproduce(
     `reproduction.json`.
 
     `env` keeps to one of its environments; `steps` shortens every training that is longer; seeds
-    train as tasks of the cluster that `ray` names, as in `uphill.train`. Runs that lie in `out`
-    already are used, and gone on with where they were interrupted.
+    train on so many `threads`, or as tasks of the cluster that `ray` names, as in `uphill.train`.
+    Runs that lie in `out` already are used, and gone on with where they were interrupted.
 
     Raises:
         UphillError: for an unknown name or environment, or a folder that holds other runs.
@@ -71,6 +73,7 @@ def reproduce(
     for field, number in (("seeds", seeds), ("steps", steps)):
         if number is not None and number < 1:
             raise UphillError(f"{field} is {number}: use at least 1.")
+    use_threads(threads)
     folder = _folder(out, name)
     planned = [task for task in tasks(source, seeds, steps) if env in (None, task.study.env)]
     rows = []
@@ -80,7 +83,8 @@ def reproduce(
                 Progress(0, quiet).say(f"\n{task.study.env}, {task.method}")
                 rows.append(_row(task, _trained(folder / task.folder, task, ray, quiet)))
     except KeyboardInterrupt:
-        given = {"--env": env, "--seeds": seeds, "--steps": steps, "--ray": ray, "--out": folder}
+        given = {"--env": env, "--seeds": seeds, "--steps": steps}
+        given |= {"--threads": threads, "--ray": ray, "--out": folder}
         flags = [f"{flag} {shlex.quote(str(x))}" for flag, x in given.items() if x is not None]
         advice = f"uphill reproduce {name} {' '.join(flags)}"
         raise Interrupted(f"What was trained is saved. Go on with: {advice}") from None

@@ -24,7 +24,7 @@ from uphill.runs.sensitivity import (
     is_sensitivity,
     write_sensitivity,
 )
-from uphill.runs.settings import BackendName
+from uphill.runs.studies import SensitivitySettings
 from uphill.runs.sweeps import SavedSweep, is_sweep
 from uphill.studies.sensitivity.around import grid_around
 from uphill.studies.sweeps.grid import algorithms_of, make_grid, paths_of, written
@@ -44,7 +44,7 @@ _LONGEST = 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class SensitivityRequest:
+class SensitivityRequest(SensitivitySettings):
     """What a study is asked for: the arguments of `uphill.sensitivity`."""
 
     envs: Sequence[AnyEnv] = field(kw_only=False)
@@ -58,29 +58,8 @@ class SensitivityRequest:
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """The values of each setting that varies, by the path of its field; without it, up to four
     settings of each algorithm, with the default and two values about it for each."""
-    seed: int = 0
-    """First seed."""
-    seeds: int = 4
-    """How many seeds to train of each setting."""
-    steps: int | float = 100_000
-    """Transitions to learn from, for each seed."""
-    episodes: int = 20
-    """Episodes of the evaluation at the end, for each seed."""
-    fresh_seeds: int = 16
-    """How many other seeds what was chosen and the default are trained on at the end."""
-    backend: BackendName = "auto"
-    """What runs the environments; the fastest that has them by default."""
-    threads: int | None = None
-    """Threads of the processor to use; by default one for each core that the process may use."""
-    ray: str | None = None
-    """Train as tasks of Ray: on this machine (local), on the cluster that it is part of (auto), or
-    on the one at HOST:PORT (docs/clusters.md); needs pip install 'uphill[ray]'."""
     out: str | PathLike[str] | None = None
     """Folder to make; by default one in ./runs."""
-    yes: bool = False
-    """Train however many settings there are."""
-    quiet: bool = False
-    """Show nothing while training."""
 
 
 @dataclass(frozen=True)

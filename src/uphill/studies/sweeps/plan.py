@@ -13,6 +13,7 @@ from uphill.runs.checkpoint import read_manifest
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment, as_path
 from uphill.runs.files import EVALUATION_FILE, make_folder, unused
+from uphill.runs.studies import SweepSettings
 from uphill.runs.sweeps import SavedSweep, SweptRun, check_same, is_sweep, write_sweep
 from uphill.runs.unbegun import is_unbegun
 from uphill.sessions.callback import OnPoint
@@ -46,14 +47,12 @@ class StudyRequest(Request):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepRequest(StudyRequest):
+class SweepRequest(SweepSettings, StudyRequest):
     """What a sweep is asked for: the arguments of `uphill.sweep`."""
 
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """The values of each setting that varies, by the path of its field:
     `{"optimizer.learning_rate": [1e-4, 3e-4]}`; all their combinations are trained."""
-    yes: bool = False
-    """Sweep however many settings there are."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import compress
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from uphill.run import Run
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment, as_path
 from uphill.runs.settings import taken_as
+from uphill.runs.studies import Objective, TuneSettings
 from uphill.runs.sweeps import SavedSweep, SweptRun, is_sweep, write_faults, write_sweep
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
@@ -42,33 +43,18 @@ from uphill.views.labels import setting_of
 from uphill.views.sweeps import Row, by_area, ranked, rows_of
 from uphill.words import count, duration
 
-Objective = Literal["final", "curve"]
 BATCH = 8
 """Proposals that are made, and trained, at once."""
 SETTINGS_FILE = "settings.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneRequest(StudyRequest):
+class TuneRequest(TuneSettings, StudyRequest):
     """What a search is asked for: the arguments of `uphill.tune`."""
 
-    seeds: int = 4
-    """How many seeds to train of each trial."""
-    trials: int = 32
-    """How many settings to try."""
-    minutes: float | None = None
-    """Propose no more after so many minutes."""
     search: Mapping[str, Any] = field(default_factory=dict)
     """What is searched in the place of what the parts say: `{"optimizer.learning_rate":
     "1e-5:1e-2:log", "num_epochs": [1, 4, 10]}`; a list of one value keeps a setting at that."""
-    objective: Objective = "final"
-    """What a trial is judged by: the interquartile mean over seeds of what its final policies
-    collect, or of the area under its learning curve."""
-    prune: bool = False
-    """End a trial early whose return is below the median of what earlier trials had at as many
-    steps, once it has a third of its steps."""
-    fresh_seeds: int = 16
-    """How many other seeds the winner and the default are trained on at the end."""
 
 
 @dataclass(frozen=True)
