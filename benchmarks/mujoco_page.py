@@ -21,9 +21,9 @@ HEAD = """\
 
 Nine tasks of Gymnasium, five algorithms, one setting for each algorithm, the same for every task.
 The settings are Tianshou's as near as ours come to them, and not tuned to a task; but A2C has its
-defaults. Seeds are 0 to 9 (0 to 4 for Ant and Humanoid, whose steps take
-several times as long). What runs is `uphill train ENV --algo ALGO --seeds 10`. Each row is of the
-final policy after so many steps, over 100 episodes a seed.
+defaults. Seeds are 0 to 9 (0 to 4 for Ant and Humanoid, whose steps take several times as long).
+What runs is `uphill train ENV --algo ALGO --seeds 10`. Each row is of the final policy after so
+many steps, over 100 episodes a seed.
 
 `make mujoco` measures the rows that are missing, PPO's first, and writes this page and
 `benchmarks/mujoco.json`. It may be stopped at any time, and goes on where it was; after a change of
