@@ -4,13 +4,14 @@ JAX keeps every program that it compiled for as long as the process lives, and a
 one of another test. A plugin of pytest (conftest.py); idle where the system has no /proc.
 """
 
-import ctypes
 import gc
 from pathlib import Path
 from typing import Any
 
 import jax
 import pytest
+
+from uphill.training.process import give_back_memory
 
 MIB = 2**20
 LIMIT = 2048 * MIB
@@ -36,9 +37,7 @@ def let_go() -> None:
     gc.collect()
     jax.clear_caches()
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    give_back_memory()
 
 
 @pytest.hookimpl(trylast=True)

@@ -36,7 +36,12 @@ from uphill.training.guard import Stop, Stops, at_rest, awake, faults, why, with
 from uphill.training.inside import Inside
 from uphill.training.measuring import FEW, Meter
 from uphill.training.outside import Host, Pool
-from uphill.training.process import turns_notice, use_compile_cache, use_cores
+from uphill.training.process import (
+    give_back_memory,
+    turns_notice,
+    use_compile_cache,
+    use_cores,
+)
 from uphill.training.programs import Programs, is_ours
 from uphill.training.rows import Rows, concatenate
 from uphill.training.seeds import one_for_each, population_of
@@ -249,9 +254,10 @@ class Trainer:
         return state.steps >= self.num_steps or len(state.idle) == len(self.seeds)
 
     def close(self) -> None:
-        """Stop the environments."""
+        """Stop the environments, and let go of memory."""
         self._programs.close()
         self._way.close()
+        give_back_memory()
 
     def _foresee(self, before: tuple[Learner, Trajectory], after: Learner) -> None:
         """Have the diagnostics compiled beside the first update, if there will be any."""
