@@ -64,26 +64,28 @@ class Run(SavedRun):
         use_cores(len(seeds), is_python=self.experiment.backend == "gymnasium")
         use_compile_cache()
         result = report(evaluate_actors(choice, self.learners.actor, seeds, episodes))
-        is_as_trained = not changed or limit_of(choice) == limit_of(self.choice(allow_import))
-        self._keep(result, is_as_trained)
+        other = ""
+        if self.experiment.is_callable and choice.name != self.experiment.env:
+            other = f"is in {choice.name}, and training was in {self.experiment.env}"
+        elif changed and limit_of(choice) != limit_of(self.choice(allow_import)):
+            other = "has another time limit than training"
+        self._keep(result, other)
         # A run that was interrupted before its first row has no curve yet.
         if (self.path / METRICS_FILE).exists() and not (self.path / CURVE_FILE).exists():
             self.plot()
         return result
 
-    def _keep(self, evaluation: dict[str, Any], is_as_trained: bool) -> None:
-        """Write `evaluation.json`, unless that would lose something."""
+    def _keep(self, evaluation: dict[str, Any], other: str) -> None:
+        """Write `evaluation.json`, unless that would lose something. `other` says what is not as in
+        training."""
         kept, episodes = self._episodes_written(), evaluation["episodes"]
         if self.checkpoint != "latest":
             tell(
                 f"This evaluation is of the {self.kind} policies, and is not written: "
                 f"{EVALUATION_FILE} is of the final ones."
             )
-        elif not is_as_trained:
-            tell(
-                f"This evaluation has another time limit, and is not written: {EVALUATION_FILE} is "
-                "of that of training."
-            )
+        elif other:
+            tell(f"This evaluation {other}: it is not written to {EVALUATION_FILE}.")
         elif episodes >= kept:
             tidy(self.path)
             write_evaluation(self.path, evaluation)

@@ -1,7 +1,9 @@
 """Which command was typed, and the status it ends with."""
 
+import gc
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -41,7 +43,7 @@ from uphill.cli import main
             2,
             "'sometimes': write a number",
         ),
-        (["train", "CartPole-v1", "--uniform-mixture", "2"], 1, "uniform_mixture is 2.0: use 0 to"),
+        (["train", "CartPole-v1", "--uniform-mixture", "2"], 1, "uniform-mixture is 2.0: use 0 to"),
         (["train", "CartPole-v1", "--baseline.replay", "lake"], 2, "choose one of replay, none"),
         (["train", "CartPole-v1", "--estimator", "total-return"], 1, "it must see whole episodes"),
         (["train", "CartPole-v1", "--surrogate", "dqn"], 2, "choose one of score-function"),
@@ -53,7 +55,7 @@ from uphill.cli import main
         (["train", "CartPole-v1", "--seeds", "0"], 1, "seeds is 0: use at least 1"),
         (["train", "CartPole-v1", "--episodes", "0"], 1, "episodes is 0: use at least 1"),
         (["train", "CartPole-v1", "--num-minibatches", "7"], 1, "use 8, or change one of these"),
-        (["train", "CartPole-v1", "--surrogate", "score-function"], 1, "num_epochs is "),
+        (["train", "CartPole-v1", "--surrogate", "score-function"], 1, "num-epochs is "),
         (["train", "CartPole-v2"], 1, "did you mean CartPole-v1"),
         (["train", "CartPole-v1", "--backend", "compiled", "--env.g", "1"], 1, "it takes none"),
         (["train", "CarRace-v0", "--env.track", "ovall"], 1, "There is no track 'ovall'"),
@@ -123,3 +125,42 @@ def test_ctrl_c_where_nothing_was_to_be_saved_is_a_word(
     monkeypatch.setattr("uphill.envs.make.known_environments", interrupted)
     assert main(["envs"]) == 130
     assert capfd.readouterr().err == "\nInterrupted.\n"
+
+
+def test_ctrl_c_while_the_garbage_is_collected_is_heard(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What a callback of the collector raises goes nowhere."""
+
+    def interrupted(phase: str, _: dict[str, int]) -> None:
+        gc.callbacks.remove(interrupted)
+        raise KeyboardInterrupt
+
+    def collecting(pattern: str) -> list[str]:
+        gc.callbacks.append(interrupted)
+        gc.collect()
+        time.sleep(60)
+        return []
+
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # as it was, at the end
+    monkeypatch.setattr("uphill.envs.make.known_environments", collecting)
+    assert main(["envs"]) == 130
+    assert capfd.readouterr().err == "\nInterrupted.\n"
+
+
+def test_a_script_that_trains_wherever_it_is_imported_ends_with_a_sentence(tmp_path: Path) -> None:
+    """Each process of an environment imports it."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import gymnasium, uphill\n"
+        "class Own(gymnasium.Wrapper):\n"
+        "    def __init__(self): super().__init__(gymnasium.make('CartPole-v1'))\n"
+        "uphill.train(Own, uphill.ppo(), steps=100, is_async=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("Own: ppo") == 1
+    assert done.stderr.count("Traceback") <= 2  # of what raised, and of what that was raised from
+    assert "needs `if __name__ == '__main__':`" in done.stderr.splitlines()[-1]

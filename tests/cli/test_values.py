@@ -65,6 +65,13 @@ def test_what_can_be_is_taken() -> None:
             "--entropy cosine:1",
             "--entropy is 'cosine:1': write a number, linear:START:END or cosine:START:END.",
         ),
+        ("--optimizer.b1 2", "--optimizer.b1 is 2.0: use a number from 0 to below 1."),
+        ("--policy.hidden 0", "--policy.hidden is (0,): every layer needs at least 1 unit."),
+        (
+            "--baseline.network.hidden 0",
+            "--baseline.network.hidden is (0,): every layer needs at least 1 unit.",
+        ),
+        ("--reset-options {x", """--reset-options is '{x': write JSON, such as '{"key": 1}'."""),
     ],
 )
 def test_settings_too(words: str, sentence: str) -> None:

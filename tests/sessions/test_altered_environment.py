@@ -49,9 +49,24 @@ def test_an_evaluation_with_another_limit_is_not_written(
     result = uphill.evaluate(endless, 2, env=Endless, max_episode_steps=3)
     assert result["stochastic"]["mean"] == 3
     assert (endless / EVALUATION_FILE).read_bytes() == before
-    assert "another time limit, and is not written" in capsys.readouterr().err
+    assert "another time limit than training: it is not written" in capsys.readouterr().err
     with pytest.raises(UphillError, match="max_episode_steps is 0: use"):
         uphill.evaluate(endless, 2, env=Endless, max_episode_steps=0)
+
+
+def test_an_evaluation_in_another_environment_is_not_written(
+    endless: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Elsewhere(Endless):
+        pass
+
+    before = (endless / EVALUATION_FILE).read_bytes()
+    uphill.evaluate(endless, 2, env=Elsewhere)
+    assert (endless / EVALUATION_FILE).read_bytes() == before
+    said = capsys.readouterr().err
+    assert "is in Elsewhere, and training was in Endless: it is not written" in said
+    uphill.evaluate(endless, 2, env=Endless)
+    assert "not written" not in capsys.readouterr().err
 
 
 def test_the_environments_own_limit_is_no_other(
@@ -60,9 +75,9 @@ def test_the_environments_own_limit_is_no_other(
     run = train_small(tmp_path / "run", small_vpg())
     limit = WORLDS[run.experiment.env].max_episode_steps
     run.evaluate(2, max_episode_steps=limit)
-    assert "is not written" not in capsys.readouterr().err
+    assert "not written" not in capsys.readouterr().err
     run.evaluate(2, max_episode_steps=3)
-    assert "another time limit, and is not written" in capsys.readouterr().err
+    assert "another time limit than training: it is not written" in capsys.readouterr().err
 
 
 def test_wrappers_that_the_run_is_without_are_refused(endless: Path) -> None:

@@ -192,8 +192,10 @@ def test_finished_run_says_so_and_steps_extend_it(tmp_path: Path) -> None:
     before = run.summary()["steps"][0]
     with pytest.raises(UphillError, match=r"is finished .*, steps=N\)` extends it"):
         uphill.resume(run.path)
-    with pytest.raises(UphillError, match="steps is 50, but the run already goes to 100"):
-        uphill.resume(run.path, steps=50)
+    for steps in (50, 101, before):  # the last update went beyond 100
+        words = f"steps is {steps}, but the run already goes to {before}: use more"
+        with pytest.raises(UphillError, match=words):
+            uphill.resume(run.path, steps=steps)
     extended = uphill.resume(run.path, steps=200, quiet=True, episodes=4)
     assert extended.summary()["steps"][0] >= 200 > before
     steps = [int(row["steps"]) for row in rows_of(run.path)]

@@ -36,6 +36,12 @@ def wait_for_helpers() -> None:
             thread.join()
 
 
+def test_to_stop_when_solved_asks_for_a_threshold(tmp_path: Path) -> None:
+    with pytest.raises(UphillError, match=r"stop_when_solved=True .* Counting has none: leave it"):
+        train_small(tmp_path / "run", env=python_envs.Counting, stop_when_solved=True)
+    assert not (tmp_path / "run").exists()
+
+
 def test_stops_when_solved_and_can_still_be_extended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,11 +4,13 @@ import atexit
 import gc
 import io
 import os
+import signal
 import sys
 import warnings
 from contextlib import suppress
 from importlib import import_module
-from typing import NoReturn
+from threading import Timer, main_thread
+from typing import Any, NoReturn
 
 from uphill.cli.errors import WrongCommandLine
 from uphill.errors import UphillError
@@ -90,6 +92,7 @@ def main(argv: list[str] | None = None, is_alone: bool = False) -> int:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     _collect_less_garbage()
+    sys.unraisablehook = _hear_interrupts
     try:
         with typed():
             import_module(f"uphill.cli.commands.{argv[0]}").command(argv[1:])
@@ -115,12 +118,32 @@ def main(argv: list[str] | None = None, is_alone: bool = False) -> int:
     return 0
 
 
+def _hear_interrupts(unraisable: Any) -> None:
+    """Ctrl-C that comes while the garbage is collected, or anything is called whose exceptions go
+    nowhere, comes again once that is over."""
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        again = Timer(0.02, _interrupt)
+        again.daemon = True
+        again.start()
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
+def _interrupt() -> None:
+    if sys.platform == "win32":  # which has no threads that signals go to
+        signal.raise_signal(signal.SIGINT)
+    else:
+        ident = main_thread().ident
+        assert ident is not None
+        signal.pthread_kill(ident, signal.SIGINT)
+
+
 def _no_such_command(word: str) -> int:
     from difflib import get_close_matches  # which nobody waits for who makes no mistake
 
     close = get_close_matches(word, COMMANDS, 1)
     mend = f"did you mean {close[0]}?" if close else f"use one of {', '.join(COMMANDS)}."
-    _say(f"There is no command {word!r}: {mend}")
+    _say(f"uphill: There is no command {word!r}: {mend}")
     return 2
 
 

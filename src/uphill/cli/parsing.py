@@ -1,8 +1,8 @@
 """How arguments are read: tyro's rules for our types, and `--env.KEY VALUE`."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, is_dataclass, replace
 from functools import partial, reduce
 from operator import or_
 from typing import Any
@@ -14,6 +14,7 @@ from uphill.cli.flags import option_flags
 from uphill.cli.help import Group, help_text
 from uphill.cli.suggestions import no_such_flag
 from uphill.cli.values import check_values, whole
+from uphill.errors import UphillError
 from uphill.words import takes
 
 
@@ -36,7 +37,7 @@ def parse(
     registry.primitive_rule(_whole_rule)
     if default is not tyro.MISSING:
         registry.primitive_rule(_schedule_rule)
-        registry.struct_rule(_part_rule())
+        registry.struct_rule(_part_rule(algorithm))
     groups = groups or [Group("arguments and flags", option_flags(kind))]
     if {"-h", "--help"} & set(argv):
         print(help_text(program, kind.__doc__ or "", groups, notes), end="")
@@ -44,19 +45,29 @@ def parse(
     flags = [flag for group in groups for flag in group.flags]
     takes(spelling for flag in flags for spelling in flag.spellings)
     check_values(argv, flags, program)
-    parsed, unknown = tyro.cli(
-        kind,
-        prog=program,
-        args=argv,
-        config=(tyro.conf.AvoidSubcommands,),
-        registry=registry,
-        return_unknown_args=True,
-        **({} if default is tyro.MISSING else {"default": default}),
-    )
+    try:
+        parsed, unknown = tyro.cli(
+            kind,
+            prog=program,
+            args=argv,
+            config=(tyro.conf.AvoidSubcommands,),
+            registry=registry,
+            return_unknown_args=True,
+            **({} if default is tyro.MISSING else {"default": default}),
+        )
+    except _Refused as refused:
+        raise refused.error from None
     if unknown:
         flags = [flag for flag in flags if not flag.is_word]
         raise WrongCommandLine(no_such_flag(unknown, flags, program, algorithm))
     return parsed
+
+
+class _Refused(Exception):
+    """What a part says to its values; no ValueError, around which tyro would draw a box."""
+
+    def __init__(self, error: UphillError) -> None:
+        self.error = error
 
 
 def _whole_rule(info: Any) -> Any:
@@ -94,9 +105,35 @@ def _schedule_rule(info: Any) -> Any:
     )
 
 
-def _part_rule() -> Callable[[Any], Any]:
+def _flags_of(part: Any, prefix: str) -> Iterator[tuple[int, str]]:
+    """Each part, by its identity, and what its flags begin with."""
+    if is_dataclass(part) and not isinstance(part, type):
+        yield id(part), prefix
+        for field in fields(part):
+            name = field.name.replace("_", "-")
+            yield from _flags_of(getattr(part, field.name), f"{prefix}{name}.")
+
+
+def _made(make: Callable[..., Any], prefix: str, **values: Any) -> Any:
+    """A part of these values.
+
+    Raises:
+        _Refused: if it does not take them.
+    """
+    try:
+        return make(**values)
+    except UphillError as error:
+        field, *rest = str(error).split(" ", 1)
+        flag = f"{prefix}{field.replace('_', '-')}" if prefix and field in values else field
+        kind = UphillError if prefix == "--" else WrongCommandLine  # parts that do not fit together
+        raise _Refused(kind(" ".join([flag, *rest]))) from None
+
+
+def _part_rule(algorithm: Any) -> Callable[[Any], Any]:
     """How tyro reads an algorithm and its parts: like any dataclass, but a field that a part stands
-    in has that part's settings, and an algorithm's name is no setting."""
+    in has that part's settings, and an algorithm's name is no setting. What a part refuses is said
+    with the flag."""
+    flags = dict(_flags_of(algorithm, "--"))
     known = tyro.constructors.ConstructorRegistry.get_struct_spec
     is_asking = False  # the registry's own rules, which are asked after this one
 
@@ -117,7 +154,8 @@ def _part_rule() -> Callable[[Any], Any]:
             types["name"] = None
         kept = {field.name: field.default for field in spec.fields if types[field.name] is None}
         settings = [replace(f, type=types[f.name]) for f in spec.fields if f.name not in kept]
-        return replace(spec, instantiate=partial(spec.instantiate, **kept), fields=tuple(settings))
+        make = partial(_made, spec.instantiate, flags.get(id(info.default), ""), **kept)
+        return replace(spec, instantiate=make, fields=tuple(settings))
 
     return rule
 

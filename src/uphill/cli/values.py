@@ -1,5 +1,6 @@
 """What follows a flag is looked at before it is parsed: a wrong value is one sentence."""
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import takewhile
@@ -70,6 +71,8 @@ def _check(flag: str, word: str, takes: str) -> None:
     elif takes in ("INT", "FLOAT"):
         check = {"INT": whole, "FLOAT": float}[takes]
         mend = {"INT": "use a whole number", "FLOAT": "use a number"}[takes]
+    elif takes == "JSON":
+        check, mend = json.loads, """write JSON, such as '{"key": 1}'"""
     else:
         return
     try:

@@ -67,12 +67,6 @@ class Experiment(Settings):
 
     def __post_init__(self) -> None:
         check_names(env=self.env, network=self.network)
-        check_counts(
-            steps=self.steps,
-            episodes=self.episodes,
-            eval_every=self.eval_every,
-            max_episode_steps=self.max_episode_steps,
-        )
         for name in ("seeds", "steps", "episodes"):
             if getattr(self, name) < 1:
                 raise UphillError(f"{name} is {getattr(self, name)}: use at least 1.")
@@ -82,6 +76,12 @@ class Experiment(Settings):
             )
         if self.eval_every is not None and self.eval_every < 1:
             raise UphillError(f"eval_every is {self.eval_every}: use at least 1, or None.")
+        check_counts(
+            steps=self.steps,
+            episodes=self.episodes,
+            eval_every=self.eval_every,
+            max_episode_steps=self.max_episode_steps,
+        )
         if not 0 <= self.seed < 2**31 - self.seeds:
             raise UphillError(
                 f"seed is {self.seed}: use a number from 0 to {2**31 - self.seeds - 1}."

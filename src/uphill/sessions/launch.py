@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from multiprocessing import current_process
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,7 @@ def begun(request: Request, start: Preset | None = None) -> Iterator[Session]:
     Raises:
         UphillError: for anything about the request or the environment that can be mended.
     """
+    _leave_what_is_imported()
     folder, experiment, trainer, state, progress = _planned(request, start)
     make_run_folder(folder, may_exist=True)
     with RunLock(folder, is_new=True):
@@ -95,6 +97,13 @@ def begun(request: Request, start: Preset | None = None) -> Iterator[Session]:
         _check_free(folder)
         check_same(folder, experiment)
         yield fresh_session(folder, experiment, trainer, state, progress, request.on_point)
+
+
+def _leave_what_is_imported() -> None:
+    """End a process of an environment that imports the main script to find it, and was about to
+    train there: the process that started it says what is wrong."""
+    if getattr(current_process(), "_inheriting", False):
+        raise SystemExit(1)
 
 
 def fresh_session(
@@ -158,6 +167,12 @@ def _planned(
     settings = experiment.settings + _of_images(experiment, trainer.encoding)
     experiment = replace(experiment, settings=settings)
     progress.say(f"Settings: {experiment.settings}.")
+    if experiment.stop_when_solved and trainer.env.reward_threshold is None:
+        raise UphillError(
+            f"{option('stop_when_solved', True)} says to stop at the reward threshold, and "
+            f"{choice.name} has none: leave it out, or register the environment with a "
+            "reward_threshold."
+        )
     state = trainer.start()
     if source is not None:
         space = trainer.env.action_space

@@ -245,10 +245,10 @@ def _extended(
     Raises:
         UphillError: if there is nothing left to do, or the checkpoint is of another experiment.
     """
-    if steps is not None and steps < experiment.steps:
-        raise UphillError(
-            f"steps is {steps}, but the run already goes to {experiment.steps}: use more."
-        )
+    done = 0 if facts is None else facts.steps_done
+    if steps is not None and (steps < experiment.steps or steps <= done):
+        goal = max(experiment.steps, done)
+        raise UphillError(f"steps is {steps}, but the run already goes to {goal}: use more.")
     if steps is not None:
         experiment = replace(experiment, steps=steps)
     if facts is None:

@@ -314,3 +314,13 @@ def test_time_limits_are_those_of_wrappers():
     assert time_limit(python_envs.Counting()) is None
     assert time_limit(gymnasium.make("CartPole-v1")) == 500
     assert time_limit(gymnasium.make("CartPole-v1").unwrapped) is None
+
+
+def test_environments_that_are_one_are_refused() -> None:
+    one = python_envs.Counting()
+    with pytest.raises(UphillError, match=r"the same environment twice.* new one at every call"):
+        host(lambda: one)
+    with pytest.raises(UphillError, match="made the same environment twice"):
+        host(lambda: gymnasium.wrappers.TimeLimit(one, 5))
+    assert host(lambda: one, num_envs=1).num_envs == 1
+    assert host(python_envs.Counting).num_envs == 2

@@ -265,7 +265,9 @@ def make_vector(
     try:
         if is_async:
             return Processes(factory, num_envs, step_timeout)
-        return SyncVectorEnv([lambda: Checked(factory())] * num_envs, copy=False)
+        made = [factory() for _ in range(num_envs)]
+        if len({id(getattr(env, "unwrapped", env)) for env in made}) == num_envs:
+            return SyncVectorEnv([partial(Checked, env) for env in made], copy=False)
     except (EOFError, ConnectionError) as error:
         raise UphillError(
             f"{name} could not be made in a process of its own: the environment and what it is "
@@ -274,6 +276,10 @@ def make_vector(
         ) from error
     except (Exception, SystemExit) as error:
         raise UphillError(f"{name} {failure('making it', error)}") from error
+    raise UphillError(
+        f"{name} made the same environment twice, and each must have a state of its own: make a "
+        "new one at every call."
+    )
 
 
 class HostEnvironment:
