@@ -52,6 +52,11 @@ from uphill.cli import main
         (["train", "CartPole-v1", "--env.gravity"], 2, "--env.gravity has no value"),
         (["train", "CartPole-v1", "--steps", "0"], 1, "steps is 0: use at least 1"),
         (["train", "CartPole-v1", "--envs", "0"], 1, "envs is 0: use at least 1"),
+        (
+            ["train", "CartPole-v1", "--envs", "4", "--sampling.num-envs", "8"],
+            2,
+            "--envs 4 and --sampling.num-envs 8 are one setting: give one of them.",
+        ),
         (["train", "CartPole-v1", "--seeds", "0"], 1, "seeds is 0: use at least 1"),
         (["train", "CartPole-v1", "--episodes", "0"], 1, "episodes is 0: use at least 1"),
         (["train", "CartPole-v1", "--num-minibatches", "7"], 1, "use 8, or change one of these"),

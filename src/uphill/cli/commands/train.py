@@ -130,7 +130,11 @@ def parse_train(
         raise WrongCommandLine(f"There is no algorithm {algo!r}: use one of {known}.")
     chosen = preset(env, algo) if file is None else file.start
     argv, start = take_part_types(argv, chosen.algorithm)
-    envs = _value_of("--envs", argv)
+    envs, num_envs = _value_of("--envs", argv), _value_of("--sampling.num-envs", argv)
+    if envs is not None and num_envs not in (None, envs):
+        raise WrongCommandLine(
+            f"--envs {envs} and --sampling.num-envs {num_envs} are one setting: give one of them."
+        )
     if envs is not None and envs.isdecimal() and len(envs) < 20 and int(envs) > 0:
         sampling = replace(start.sampling, num_envs=int(envs))
         start = unchecked(start, "sampling", sampling)

@@ -74,8 +74,24 @@ def spec_of(env_id: str) -> EnvSpec:
             f"gymnasium.register('{name}-v0', {name}), and name {module}:{name}-v0; in Python give "
             f"it itself, uphill.train({module}.{name})."
         )
-    where = f" in the module {module!r}" if module else ""
-    raise UphillError(f"There is no environment {name!r}{where}: {suggestion(name)}")
+    if not module:
+        raise UphillError(f"There is no environment {name!r}: {suggestion(name)}")
+    own = _registered_in(module)
+    near = difflib.get_close_matches(name, own, n=3, cutoff=0.0)
+    mend = f"use {listed(near, 'or')}." if near else "it registers none with Gymnasium."
+    raise UphillError(f"There is no environment {name!r} in the module {module!r}: {mend}")
+
+
+def _registered_in(module: str) -> list[str]:
+    """Environments that Gymnasium knows, and a module or the package that it is part of makes."""
+
+    def home(spec: EnvSpec) -> str:
+        made_by = spec.entry_point
+        return made_by if isinstance(made_by, str) else getattr(made_by, "__module__", "")
+
+    package = module.partition(".")[0]
+    specs = gymnasium.registry.items()
+    return [known for known, spec in specs if re.split("[.:]", home(spec))[0] == package]
 
 
 def suggestion(name: str, more: tuple[str, ...] = ()) -> str:
