@@ -99,7 +99,7 @@ def test_a_world_of_ours_may_be_stepped_as_gymnasiums_environment():
         ("Pong-v5", "gymnasium", {}, "no environment 'Pong-v5'"),
         ("nowhere_at_all:Env-v0", "gymnasium", {}, "no module 'nowhere_at_all' to import"),
         ("nowhere_at_all:Env-v0", "auto", {}, "no module 'nowhere_at_all' to import"),
-        ("python_envs:UphillTestCountin-v0", "auto", {}, "did you mean UphillTestCounting-v0"),
+        ("python_envs:UphillTestCountin-v0", "auto", {}, "use UphillTestCounting-v0,"),
         ("CartPole", "auto", {}, "no environment 'CartPole': did you mean CartPole-v1"),
         ("Pong", "auto", {}, "did you mean .*Pong-v5"),
         ("LunarLandr-v3", "auto", {}, "did you mean LunarLander-v3"),
