@@ -221,8 +221,8 @@ Scaled rewards, with more and smaller steps on each batch, make nearly all of th
   steps and −167 for 4 (σ near 0.6), to −683 for 16 (σ near 2.6); without it to −172.
 - REINFORCE and VPG are as textbooks have them. `--normalize-observations --normalize-returns`
   gave REINFORCE 488 in place of 481 on CartPole-v1, and 111 in place of 72 on LunarLander-v3.
-- REINFORCE on LunarLander-v3, 4 M steps, sampled, the seeds 1000 to 1002: its preset's settings with
-  one episode of each environment in place of two 206, 153 and 233; windows of 16 × 256 steps,
+- REINFORCE on LunarLander-v3, 4 M steps, sampled, the seeds 1000 to 1002: its preset's settings
+  with one episode of each environment in place of two 206, 153 and 233; windows of 16 × 256 steps,
   completed by the mean return, with a learning rate of 3e-3 146, 159 and 153, and with 8e-3 and
   normalised observations 121, 153 and 139. Windows make seeds alike, and none of them good.
 - Of A2C a learning rate of 5e-3, standardised advantages and an entropy bonus of 0.01 were
