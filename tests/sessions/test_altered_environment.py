@@ -55,7 +55,7 @@ def test_an_evaluation_with_another_limit_is_not_written(
 
 
 def test_an_evaluation_in_another_environment_is_not_written(
-    endless: Path, capsys: pytest.CaptureFixture[str]
+    endless: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Elsewhere(Endless):
         pass
@@ -67,6 +67,9 @@ def test_an_evaluation_in_another_environment_is_not_written(
     assert "is in Elsewhere, and training was in Endless: it is not written" in said
     uphill.evaluate(endless, 2, env=Endless)
     assert "not written" not in capsys.readouterr().err
+    resumed = shutil.copytree(endless, tmp_path / "resumed")
+    uphill.resume(resumed, env=Elsewhere, steps=72, episodes=2)
+    assert "It goes on in Elsewhere, and was trained in Endless until" in capsys.readouterr().err
 
 
 def test_the_environments_own_limit_is_no_other(

@@ -184,7 +184,7 @@ def _from_the_checkpoint(
     write_milestones(folder, milestones)  # later ones will be reached again
     write_experiment(folder, experiment)
     progress.say(f"Resuming {folder} at {state.steps:,} steps.")
-    for notice in (is_elsewhere, _new_episodes(trainer)):
+    for notice in (is_elsewhere, _in_another(trainer, experiment), _new_episodes(trainer)):
         if notice:
             progress.say(notice)
     if facts.metrics_offset:
@@ -260,6 +260,14 @@ def _extended(
             f"`{call('resume', folder, steps='N')}` extends it."
         )
     return experiment
+
+
+def _in_another(trainer: Trainer, experiment: Experiment) -> str:
+    """What is to be told where the environment that was given is not called as that of before."""
+    now, before = trainer.choice.name, experiment.env
+    if not experiment.is_callable or now == before:
+        return ""
+    return f"It goes on in {now}, and was trained in {before} until now."
 
 
 def _moved(facts: Standing, num_seeds: int, folder: Path) -> tuple[tuple[Moved, ...], str]:
