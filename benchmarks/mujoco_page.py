@@ -56,9 +56,9 @@ Without these settings, by its defaults, it has 3,285, 4,504 and 3,131 on HalfCh
 to 1002, sampled).
 
 On InvertedPendulum-v5 a seed that ended at 4.6 had 1,000 from 57,000 steps on and lost it after
-240,000. While all episodes earn the same, advantages are noise; scaled to a deviation of 1 they still
-move the policy by max-kl at every step, σ shrinks, and then steps of that size are too short to come
-back. Nothing ends a training earlier than its steps here, and what is measured is the end.
+240,000. While all episodes earn the same, advantages are noise; scaled to a deviation of 1 they
+still move the policy by max-kl at every step, σ shrinks, and then steps of that size are too short
+to come back. Nothing ends a training earlier than its steps here, and what is measured is the end.
 """,
 }
 
