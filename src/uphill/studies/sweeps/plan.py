@@ -42,8 +42,6 @@ class StudyRequest(Request):
     )
     """What `uphill.ppo()` and the like make, or its name; without it, the preset of the environment
     is used."""
-    seeds: int = 8
-    """How many seeds to train of each setting."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -186,7 +186,7 @@ def _search(
             plan = plan_for(common, folder, runs)
             train_settings(_pruned(plan, saved, rows) if request.prune else plan, progress, kept)
             rows = _rows(saved, request)
-            _tell(rows, request.trials, common.experiment.steps, started, progress)
+            _tell(rows, request.trials, started, progress)
         is_late = request.minutes is not None and time.monotonic() - started > 60 * request.minutes
         left = request.trials - len(rows)
         if left <= 0 or (is_late and rows):
@@ -233,10 +233,10 @@ def _misfits(common: Common, runs: list[SweptRun]) -> dict[str, str]:
     return found
 
 
-def _tell(rows: list[Row], most: int, steps: int, started: float, progress: Progress) -> None:
+def _tell(rows: list[Row], most: int, started: float, progress: Progress) -> None:
     done = [row for row in rows if row.is_known]
     failed = f", {len(rows) - len(done)} failed" if len(done) < len(rows) else ""
-    num_early = sum(row.steps < steps for row in done)
+    num_early = sum(row.is_early for row in done)
     early = f", {num_early} ended early" if num_early else ""
     best = f"; {setting_of(ranked(rows)[0].setting)} leads" if done else ""
     took = duration(time.monotonic() - started)
