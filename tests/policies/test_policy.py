@@ -1,5 +1,7 @@
 """Policies and value functions: what they start as, and which settings they refuse."""
 
+import re
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -278,9 +280,26 @@ def test_policies_and_critics_take_images() -> None:
     assert without_hidden(features).shape == (2, 5)
 
 
-@pytest.mark.parametrize("encoding", [SIX, Numbers((9, 8)), encoding_of(spaces.Discrete(3))])
-def test_layers_of_certain_sizes_need_an_image(encoding) -> None:
-    match = r"^convolution has kernels \(3,\): the observation has no image .* leave .*\.$"
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        (SIX, "numbers of shape (6,)"),
+        (Numbers((9, 8)), "numbers of shape (9, 8)"),
+        (encoding_of(spaces.Discrete(3)), "one of 3 choices"),
+        (
+            encoding_of(
+                spaces.Dict(
+                    a=spaces.Discrete(3), b=spaces.Tuple([BOX, spaces.MultiDiscrete([2, 3])])
+                )
+            ),
+            "a Dict (a: one of 3 choices, "
+            "b: a Tuple (numbers of shape (2,), choices of shape (2,)))",
+        ),
+    ],
+)
+def test_layers_of_certain_sizes_need_an_image(encoding, words) -> None:
+    words = re.escape(f"(a Box of pixels) but is {words}, so leave convolution out")
+    match = rf"^convolution has kernels \(3,\): the observation has no image {words}\.$"
     settings = NetworkSettings(convolution=SMALL)
     with pytest.raises(UphillError, match=match):
         make_critic(settings, encoding, np.random.default_rng(0))

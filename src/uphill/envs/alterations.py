@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from uphill.envs.wrappers import Wrapping
 from uphill.errors import UphillError
-from uphill.words import listed
+from uphill.words import listed, option
 
 _MOST_STEPS = 2**31 - 2
 """Steps are counted in 32 bits, and EnvPool takes one more than that for no limit."""
@@ -91,8 +91,8 @@ class LeavingOut(gymnasium.ObservationWrapper):
 def _space_without(space: gymnasium.Space, key: str, asked: str) -> gymnasium.Space:
     if not isinstance(space, spaces.Dict):
         raise UphillError(
-            f"observes {space}, so {asked!r} is no key that could be left out of it: mend "
-            "drop_observations."
+            f"observes a {type(space).__name__}, not a Dict with a key {asked!r} to leave out: "
+            f"omit {option('drop_observations', asked)}."
         )
     parts = dict(space.spaces)
     outer, _, inner = key.partition(".")

@@ -46,6 +46,9 @@ class Numbers:
         if len(self.offset) not in (0, self.size):
             raise UphillError(f"offset has {len(self.offset)} numbers, and the entry {self.size}.")
 
+    def __str__(self) -> str:
+        return f"{'an image' if self.is_image else 'numbers'} of shape {self.shape}"
+
     @property
     def size(self) -> int:
         return prod(self.shape)
@@ -120,6 +123,11 @@ class OneHot:
     sizes: tuple[int, ...]
     starts: tuple[int, ...]
     shape: tuple[int, ...]
+
+    def __str__(self) -> str:
+        if not self.shape:
+            return f"one of {self.size} choices"
+        return f"choices of shape {self.shape}"
 
     @property
     def size(self) -> int:
@@ -214,6 +222,13 @@ class Group:
     parts: "tuple[Numbers | OneHot | Group, ...]"
     ignored: tuple[str, ...] = field(default=(), compare=False)
     """keys that an observation may have besides, and nobody looks at"""
+
+    def __str__(self) -> str:
+        parts = [str(part) for part in self.parts]
+        if self.keys is None:
+            return f"a Tuple ({', '.join(parts)})"
+        named = (f"{key}: {part}" for key, part in zip(self.keys, parts, strict=True))
+        return f"a Dict ({', '.join(named)})"
 
     @property
     def size(self) -> int:

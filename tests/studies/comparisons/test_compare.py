@@ -119,6 +119,12 @@ def test_other_wrong_arguments_are_told(tmp_path: Path, no_training: None) -> No
     ):
         with pytest.raises(UphillError, match=sentence):
             uphill.compare(run, other, until_decided=True, **options)
+    for options, sentence in (
+        ({"error": 0.1}, r"^error=0\.1 is for further seeds, .* give until_decided=True, too\.$"),
+        ({"max_seeds": 60}, r"^max_seeds=60 is for further seeds, and none are trained"),
+    ):
+        with pytest.raises(UphillError, match=sentence):
+            uphill.compare(run, other, **options)
     for changes, sentence in (
         ({"stop_when_solved": True}, "was to stop when all its seeds had solved the task"),
         ({"settings": "your own loop"}, "was trained in a loop of your own"),

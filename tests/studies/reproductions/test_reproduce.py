@@ -182,6 +182,11 @@ def test_without_a_name_the_sources_are_listed(capfd: pytest.CaptureFixture[str]
     assert [line.split()[0] for line in lines] == list(SOURCES)
     for line, source in zip(lines, SOURCES.values(), strict=True):
         assert all(env in line for env in source.envs)
+    assert main(["reproduce", "--json"]) == 0
+    listed = json.loads(capfd.readouterr().out)
+    assert [(each["name"], each["about"]) for each in listed] == [
+        (source.name, source.about) for source in SOURCES.values()
+    ]
 
 
 def test_what_does_not_exist_is_refused_in_a_sentence(

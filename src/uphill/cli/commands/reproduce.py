@@ -1,7 +1,9 @@
 """`uphill reproduce`: what a tutorial describes, and its results beside our preset's."""
 
+import json
 import sys
 import textwrap
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,9 +43,7 @@ def command(argv: list[str]) -> None:
     from uphill.studies.reproductions.sources import SOURCES, find_source
 
     if not options.name:
-        width = max(map(len, SOURCES))
-        for source in SOURCES.values():
-            print(f"{source.name:{width}}  {', '.join(source.envs)}: {source.about}")
+        _list_sources(SOURCES.values(), options.json)
         return
     try:
         source = find_source(options.name)
@@ -67,6 +67,15 @@ def command(argv: list[str]) -> None:
             show(result)
         else:
             _show_reproduction(result)
+
+
+def _list_sources(sources: Collection[Any], is_json: bool) -> None:
+    if is_json:
+        print(json.dumps([{"name": x.name, "envs": x.envs, "about": x.about} for x in sources]))
+        return
+    width = max(len(source.name) for source in sources)
+    for source in sources:
+        print(f"{source.name:{width}}  {', '.join(source.envs)}: {source.about}")
 
 
 def _describe_source(source: Any) -> None:

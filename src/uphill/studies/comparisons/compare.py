@@ -66,6 +66,7 @@ def compare(
             advice = "What was trained is saved, and the same command goes on."
             raise Interrupted(advice) from None
     else:
+        _check_unasked(max_seeds, error)
         _check_seeds(samples)
     unfinished = [] if until_decided else [path for _, path in found if path is not None]
     result = _result(samples, decisions, plan)
@@ -135,6 +136,16 @@ class Plan:
         """What a reader needs to know of it."""
         following = next_look(self.looks[-1])
         return {"error": self.error, "max_seeds": self.max_seeds, "next_look": following}
+
+
+def _check_unasked(max_seeds: int, error: float) -> None:
+    """Refuse what says how far to go, where nothing goes on."""
+    for name, value, usual in (("max_seeds", max_seeds, MAX_SEEDS), ("error", error, ERROR)):
+        if value != usual:
+            raise UphillError(
+                f"{option(name, value)} is for further seeds, and none are trained: give "
+                f"{option('until_decided', True)}, too."
+            )
 
 
 def _plan(runs: Sequence[Run], max_seeds: int, error: float) -> Plan:

@@ -1,0 +1,89 @@
+"""`uphill tune`: what ten minutes find, and how many trials a minute beside rl-zoo3.
+
+The peer needs an environment of its own:
+
+python3 -m venv zoo && zoo/bin/pip install torch==2.13.0 rl_zoo3==2.9.2 'gymnasium[classic-control]'
+PEER=zoo/bin/python python -m benchmarks zoo
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import uphill
+from uphill.parts import Algorithm, RMSProp, Steps
+from uphill.parts.algorithms import a2c, reinforce
+from uphill.policies.policy import PolicySettings
+
+Search = tuple[str, Algorithm, int, Mapping[str, Any]]
+
+
+def search(minutes: float = 10) -> None:
+    """Searches of ten minutes, and what they begin with, on 16 fresh seeds."""
+    for env, algorithm, steps, searched in _searches():
+        with tempfile.TemporaryDirectory() as folder:
+            found = uphill.tune(
+                env,
+                algorithm,
+                steps=steps,
+                seeds=4,
+                trials=1000,
+                minutes=minutes,
+                prune=True,
+                search=searched,
+                out=f"{folder}/tuned",
+                quiet=True,
+            )
+        probability, (low, high) = found.p_better
+        print(
+            f"{env}, {algorithm.name}, {steps:,} steps: {len(found.trials)} trials; winner "
+            f"{found.winner.iqm:.0f}, begun with {found.default.iqm:.0f}; "
+            f"P(winner > begun with) {probability:.2f} ({low:.2f} to {high:.2f})\n"
+            f"  {found.setting}",
+            flush=True,
+        )
+
+
+def _searches() -> tuple[Search, Search]:
+    """From settings that learn nothing in so many steps."""
+    slow = a2c(
+        sampling=Steps(num_envs=8, num_steps=16),
+        optimizer=RMSProp(learning_rate=7e-4),
+        normalize_rewards=False,
+    )
+    wide = reinforce(policy=PolicySettings(initial_log_std=0.0))
+    return (
+        ("Acrobot-v1", slow, 100_000, {}),
+        ("Pendulum-v1", wide, 3_000_000, {}),
+    )
+
+
+def zoo(trials: int = 16, steps: int = 50_000, rounds: int = 3) -> None:
+    """Trials a minute on CartPole-v1, PPO, one seed each: ours and rl-zoo3's, alternating."""
+    peer = os.environ.get("PEER")
+    if peer is None:
+        raise SystemExit("Set PEER to a Python with rl-zoo3: see benchmarks/searches.py.")
+    ratios = []
+    for seed in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            shared = ["--algo", "ppo", "--seed", str(seed)]
+            zoos = [peer, "-m", "rl_zoo3.train", *shared, "--env", "CartPole-v1", "-optimize"]
+            zoos += ["-n", str(steps), "--n-trials", str(trials), "--n-jobs", "2"]
+            zoos += ["--sampler", "tpe", "--pruner", "none", "--no-optim-plots", "-f", folder]
+            ours = [sys.executable, "-m", "uphill.cli", "tune", "CartPole-v1", *shared, "--quiet"]
+            ours += ["--steps", str(steps), "--trials", str(trials), "--seeds", "1"]
+            ours += ["--out", f"{folder}/tuned"]
+            theirs, mine = (trials / _minutes(words, folder) for words in (zoos, ours))
+        ratios.append(mine / theirs)
+        print(f"ours {mine:.1f}, rl-zoo3 {theirs:.2f} trials a minute: {ratios[-1]:.1f} ×")
+    print(f"ratio {min(ratios):.1f} to {max(ratios):.1f}")
+
+
+def _minutes(command: list[str], folder: str) -> float:
+    started = time.perf_counter()
+    subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL)
+    return (time.perf_counter() - started) / 60
