@@ -15,6 +15,7 @@ from benchmarks import (
     limit,
     peers,
     recording,
+    searches,
     sequential,
     startup,
     sweeps,
@@ -22,7 +23,7 @@ from benchmarks import (
     understand,
 )
 from benchmarks.checkpointing import checkpointing
-from benchmarks.clusters import cluster
+from benchmarks.clusters import cluster, cluster_start
 from benchmarks.compiled_worlds import worlds
 from benchmarks.memory import memory
 
@@ -43,7 +44,10 @@ MEASUREMENTS = {
     "determinism": determinism.determinism,
     "sequential": sequential.sequential,
     "sweep": sweeps.sweep,
+    "search": searches.search,
+    "zoo": searches.zoo,
     "cluster": cluster,
+    "cluster-start": cluster_start,
     "house": house.house,
     "understand": understand.understand,
     "sb3": peers.sb3,
@@ -55,7 +59,7 @@ MEASUREMENTS = {
 }
 SLOW = (
     *("cluster", "sb3", "first", "rejax", "beside", "sweep", "checkpointing", "determinism"),
-    *("sequential", "memory"),
+    *("sequential", "memory", "search", "zoo"),
 )
 QUICK = [name for name in MEASUREMENTS if not name.startswith(SLOW)]
 

@@ -4,8 +4,12 @@ Workers are used again, so that their start (two seconds of a processor each) is
 """
 
 import os
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -56,6 +60,41 @@ def cluster() -> None:
         print(f"parcel of one seed of CartPole-v1 ({run.experiment.algo}): {size:,} bytes")
         _dispatching(folder, size)
         _merging(run, folder)
+
+
+def cluster_start(rounds: int = 5) -> None:
+    """From typing `uphill train … --ray local` to the first update, a new cluster each time."""
+    waits = []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as place:
+            waits.append(_first_update(Path(place)))
+        print(f"{waits[-1]:.1f} s", flush=True)
+    print(f"median {statistics.median(waits):.1f} s ({min(waits):.1f} to {max(waits):.1f})")
+
+
+def _first_update(folder: Path) -> float:
+    """Workers write in the folder for temporary files; one that has a line of figures has learnt
+    from its first batch."""
+    command = [sys.executable, "-m", "uphill.cli", "train", "CartPole-v1", "--ray", "local"]
+    command += ["--seeds", "2", "--steps", "20000", "--out", str(folder / "run"), "--quiet"]
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        command, env=os.environ | {"TMPDIR": str(folder)}, stdout=subprocess.DEVNULL
+    )
+    try:
+        while not any(_lines(file) > 1 for file in folder.glob("uphill-*/**/metrics.csv")):
+            if process.poll() is not None:
+                raise SystemExit(f"It ended with {process.returncode} before a first update.")
+            time.sleep(0.02)
+        return time.perf_counter() - started
+    finally:
+        process.wait()
+
+
+def _lines(file: Path) -> int:
+    with suppress(FileNotFoundError):
+        return file.read_bytes().count(b"\n")
+    return 0
 
 
 def _memory() -> float:

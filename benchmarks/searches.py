@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import uphill
-from uphill.parts import Algorithm, RMSProp, Steps
+from uphill.parts import GAE, Algorithm, RMSProp, Steps
 from uphill.parts.algorithms import a2c, reinforce
 from uphill.policies.policy import PolicySettings
 
@@ -49,17 +49,23 @@ def search(minutes: float = 10) -> None:
 
 
 def _searches() -> tuple[Search, Search]:
-    """From settings that learn nothing in so many steps."""
+    """From textbook settings, which learn next to nothing in so many steps."""
     slow = a2c(
         sampling=Steps(num_envs=8, num_steps=16),
+        estimator=GAE(gamma=0.99, lam=1.0),
         optimizer=RMSProp(learning_rate=7e-4),
+        normalize_observations=False,
         normalize_rewards=False,
     )
     wide = reinforce(policy=PolicySettings(initial_log_std=0.0))
-    return (
-        ("Acrobot-v1", slow, 100_000, {}),
-        ("Pendulum-v1", wide, 3_000_000, {}),
-    )
+    searched = {
+        "estimator.gamma": "0.9:0.99",
+        "optimizer.learning_rate": "1e-3:3e-2:log",
+        "policy.distribution": ["gaussian", "tanh-gaussian"],
+        "baseline": ["batch-mean", "time-mean"],
+        "scale_advantages": ["none", "batch"],
+    }
+    return ("Acrobot-v1", slow, 100_000, {}), ("Pendulum-v1", wide, 3_000_000, searched)
 
 
 def zoo(trials: int = 16, steps: int = 50_000, rounds: int = 3) -> None:
