@@ -73,8 +73,16 @@ SUITE = {
 
 
 def key(algorithm: Algorithm) -> str:
-    """The same for the same settings, whatever they are called."""
-    text = json.dumps(encode(algorithm), sort_keys=True)
+    """The same for the same settings, whatever they are called, and however much of them is left
+    to others."""
+    document = encode(algorithm)
+    for part in (document["baseline"], document["estimator"]):
+        for name, value in part.get("network", {}).items():
+            if value is None and name != "convolution":
+                part["network"][name] = document["policy"][name]
+    if document["optimizer"].get("max_step_size", 0) is None:
+        del document["optimizer"]["max_step_size"]
+    text = json.dumps(document, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -10,6 +10,9 @@ import pytest
 from gymnasium import spaces
 
 from uphill.errors import UphillError
+from uphill.learning.learner import make_learner
+from uphill.parts import ValueFunction
+from uphill.parts.algorithms import ppo
 from uphill.policies.actions import action_kind_of
 from uphill.policies.convolutions import AutoConvolution, Convolution, ConvolutionalTrunk
 from uphill.policies.encodings import Group, Numbers, encoding_of
@@ -75,7 +78,7 @@ def test_discrete_policies_have_no_deviation() -> None:
 
 
 def test_a_critic_gives_one_number_for_each_observation() -> None:
-    settings = NetworkSettings(hidden=(8,), activation="relu")
+    settings = PolicySettings(hidden=(8,), activation="relu")
     critic = make_critic(settings, SIX, np.random.default_rng(0))
     values = np.asarray(critic(FEATURES.reshape(10, 10, 6)))
     assert values.shape == (10, 10)
@@ -83,8 +86,21 @@ def test_a_critic_gives_one_number_for_each_observation() -> None:
     assert critic(FEATURES[0]).shape == ()
 
 
+def test_what_a_network_leaves_out_is_as_in_the_policy() -> None:
+    policy = PolicySettings(hidden=(32,), activation="relu", convolution=SMALL, log_std="head")
+    assert NetworkSettings().beside(policy) == policy
+    own = NetworkSettings(hidden=(), activation="elu", convolution=None).beside(policy)
+    assert own == PolicySettings((), "elu", None, log_std="head")
+    critic = make_learner(ppo(policy=policy), IMAGE, action_kind_of(BOX), 0).parts.baseline.critic
+    assert critic.trunk.hidden.activation == "relu"
+    assert [layer.weight.shape[0] for layer in critic.trunk.hidden.layers] == [32]
+    narrow = ppo(policy=policy, baseline=ValueFunction(network=NetworkSettings(hidden=(8,))))
+    critic = make_learner(narrow, IMAGE, action_kind_of(BOX), 0).parts.baseline.critic
+    assert [layer.weight.shape[0] for layer in critic.trunk.hidden.layers] == [8]
+
+
 def test_hidden_sizes_may_be_a_list() -> None:
-    assert hash(NetworkSettings(hidden=[32, 16])) == hash(NetworkSettings(hidden=(32, 16)))
+    assert hash(PolicySettings(hidden=[32, 16])) == hash(PolicySettings(hidden=(32, 16)))
 
 
 @pytest.mark.parametrize(
@@ -201,7 +217,7 @@ def test_trap_10_the_ratio_of_an_unchanged_policy_is_1(distribution: str) -> Non
 
 def test_a_shared_trunk_is_held_once_and_learns_from_the_value_function() -> None:
     policy = policy_for(BOX, hidden=(5,))
-    critic = make_critic(NetworkSettings(), SIX, np.random.default_rng(1), shared_with=policy)
+    critic = make_critic(PolicySettings(), SIX, np.random.default_rng(1), shared_with=policy)
     assert critic.is_shared
     assert [x.shape for x in jax.tree.leaves(critic)] == [(1, 5), (1,)]
     hidden = policy.hidden(FEATURES)
@@ -219,7 +235,7 @@ def test_a_shared_trunk_is_held_once_and_learns_from_the_value_function() -> Non
 
 def test_a_critic_of_its_own_ignores_the_policys_trunk() -> None:
     policy = policy_for(BOX)
-    critic = make_critic(NetworkSettings(), SIX, np.random.default_rng(1))
+    critic = make_critic(PolicySettings(), SIX, np.random.default_rng(1))
     assert not critic.is_shared
     alone = critic(FEATURES)
     np.testing.assert_array_equal(values(policy, critic, FEATURES), alone)
@@ -231,7 +247,7 @@ def test_a_critic_of_its_own_ignores_the_policys_trunk() -> None:
 
 def test_the_value_of_a_choice_is_the_output_for_it() -> None:
     kind = action_kind_of(spaces.Discrete(3, start=2))
-    q = shaken(make_action_critic(NetworkSettings(), SIX, kind, np.random.default_rng(0)))
+    q = shaken(make_action_critic(PolicySettings(), SIX, kind, np.random.default_rng(0)))
     action = np.random.default_rng(1).integers(0, 3, (10, 10))
     features = FEATURES.reshape(10, 10, 6)
     of_each = np.asarray(q.network(features))
@@ -246,7 +262,7 @@ def test_the_value_of_a_choice_is_the_output_for_it() -> None:
 def test_the_value_of_another_action_depends_on_it(space) -> None:
     kind = action_kind_of(space)
     generator = np.random.default_rng(0)
-    q = make_action_critic(NetworkSettings(hidden=(8,)), SIX, kind, generator)
+    q = make_action_critic(PolicySettings(hidden=(8,)), SIX, kind, generator)
     parameters = jnp.zeros((100, kind.num_parameters))
     action = kind.distribution(parameters, jnp.zeros(kind.num_parameters)).sample(jax.random.key(0))
     found = np.asarray(q(FEATURES, action))
@@ -275,7 +291,7 @@ def test_policies_and_critics_take_images() -> None:
     q = make_action_critic(settings, IMAGE, kind, generator)
     assert q(features, jnp.zeros((2, 5, 2))).shape == (2, 5)
     without_hidden = make_critic(
-        NetworkSettings(hidden=(), convolution=SMALL), IMAGE, generator, None
+        PolicySettings(hidden=(), convolution=SMALL), IMAGE, generator, None
     )
     assert without_hidden(features).shape == (2, 5)
 
@@ -300,7 +316,7 @@ def test_policies_and_critics_take_images() -> None:
 def test_layers_of_certain_sizes_need_an_image(encoding, words) -> None:
     words = re.escape(f"(a Box of pixels) but is {words}, so leave convolution out")
     match = rf"^convolution has kernels \(3,\): the observation has no image {words}\.$"
-    settings = NetworkSettings(convolution=SMALL)
+    settings = PolicySettings(convolution=SMALL)
     with pytest.raises(UphillError, match=match):
         make_critic(settings, encoding, np.random.default_rng(0))
 
@@ -316,7 +332,7 @@ CAMERA = encoding_of(
 
 def test_images_in_a_dict_are_convolved_by_default_and_join_the_rest() -> None:
     generator, kind = np.random.default_rng(0), action_kind_of(BOX)
-    settings = NetworkSettings(hidden=(6,))
+    settings = PolicySettings(hidden=(6,))
     critic = make_critic(settings, CAMERA, generator)
     assert isinstance(critic.trunk, ConvolutionalTrunk)
     assert critic.trunk.hidden.layers[0].weight.shape == (6, 128 + 5)
@@ -324,26 +340,26 @@ def test_images_in_a_dict_are_convolved_by_default_and_join_the_rest() -> None:
     assert critic(features).shape == (2, 5)
     q = make_action_critic(settings, CAMERA, kind, generator)
     assert q(features, jnp.zeros((2, 5, 2))).shape == (2, 5)
-    flat = make_critic(NetworkSettings(hidden=(6,), convolution=None), CAMERA, generator)
+    flat = make_critic(PolicySettings(hidden=(6,), convolution=None), CAMERA, generator)
     assert flat.trunk.layers[0].weight.shape == (6, CAMERA.size)
 
 
 def test_without_an_image_nothing_is_convolved() -> None:
-    with_default = make_critic(NetworkSettings(), SIX, np.random.default_rng(0))
-    without = make_critic(NetworkSettings(convolution=None), SIX, np.random.default_rng(0))
+    with_default = make_critic(PolicySettings(), SIX, np.random.default_rng(0))
+    without = make_critic(PolicySettings(convolution=None), SIX, np.random.default_rng(0))
     assert jax.tree.structure(with_default) == jax.tree.structure(without)
     for a, b in zip(*map(jax.tree.leaves, (with_default, without)), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_what_becomes_of_images_is_said() -> None:
-    assert images_described(NetworkSettings(), SIX) == ""
+    assert images_described(PolicySettings(), SIX) == ""
     small = "images of 9 × 8 × 3 through convolutions of 16 and 32 filters and 128 units"
-    assert images_described(NetworkSettings(), CAMERA) == small
+    assert images_described(PolicySettings(), CAMERA) == small
     twice = Group(None, (IMAGE, CAMERA, encoding_of(spaces.Box(0, 255, (84, 84), np.uint8))))
     nature = "images of 84 × 84 × 1 through convolutions of 32, 64 and 64 filters and 512 units"
-    assert images_described(NetworkSettings(), twice) == f"{small}; {nature}"
-    plain = images_described(NetworkSettings(convolution=None), CAMERA)
+    assert images_described(PolicySettings(), twice) == f"{small}; {nature}"
+    plain = images_described(PolicySettings(convolution=None), CAMERA)
     assert plain == "images of 9 × 8 × 3 as plain numbers, without convolutions"
     assert AutoConvolution() == AutoConvolution()
 

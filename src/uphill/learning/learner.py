@@ -81,7 +81,8 @@ def make_learner(
     normalizer, scaled = None, scaled_features(encoding)
     if algorithm.normalize_observations and any(scaled):
         normalizer = fresh_normalizer(scaled)
-    setup = Setup(encoding, action_kind, algorithm.sampling.num_envs, policy, network)
+    num_envs = algorithm.sampling.num_envs
+    setup = Setup(encoding, action_kind, num_envs, policy, network, algorithm.policy)
     baseline = algorithm.baseline.init(setup, generator)
     estimator = algorithm.estimator.init(setup, generator)
     surrogate = algorithm.surrogate.init(setup, generator)

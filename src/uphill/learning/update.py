@@ -187,7 +187,7 @@ def learned(
     served = served_by(algorithm, learner, trajectory, batch)
     return PartStates(
         algorithm.estimator.learned(parts.estimator, served, jax.random.fold_in(key, 2)),
-        algorithm.baseline.learned(parts.baseline, served, key),
+        algorithm.baseline.learned(parts.baseline, served, jax.random.fold_in(key, 1)),
         algorithm.surrogate.learned(
             parts.surrogate, lambda: mean_kl(algorithm, actor.policy, stepped.actor.policy, batch)
         ),

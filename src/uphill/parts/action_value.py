@@ -48,8 +48,9 @@ class ActionValue(Estimator):
         check_count(num_steps=self.num_steps)
 
     def init(self, setup: Setup, generator: np.random.Generator) -> ActionValueState:
+        settings = self.network.beside(setup.settings)
         critic = make_action_critic(
-            self.network, setup.encoding, setup.action_kind, generator, setup.network
+            settings, setup.encoding, setup.action_kind, generator, setup.network
         )
         return ActionValueState(critic, self.optimizer.start(critic))
 

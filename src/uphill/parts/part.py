@@ -9,7 +9,7 @@ from jaxtyping import PyTree
 from uphill.policies.actions import ActionKind
 from uphill.policies.encodings import Encoding
 from uphill.policies.own_network import NetworkFactory
-from uphill.policies.policy import Policy
+from uphill.policies.policy import Policy, PolicySettings
 
 
 class Setup(NamedTuple):
@@ -21,6 +21,8 @@ class Setup(NamedTuple):
     policy: Policy
     network: NetworkFactory | None = None
     """makes the hidden layers, in place of the settings"""
+    settings: PolicySettings = PolicySettings()
+    """the policy's"""
 
 
 class Part(eqx.Module):

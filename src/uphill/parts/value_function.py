@@ -86,7 +86,8 @@ class ValueFunction(Baseline):
 
     def init(self, setup: Setup, generator: np.random.Generator) -> ValueState:
         shared = setup.policy if self.shares_trunk else None
-        critic = make_critic(self.network, setup.encoding, generator, shared, setup.network)
+        settings = self.network.beside(setup.settings)
+        critic = make_critic(settings, setup.encoding, generator, shared, setup.network)
         own = None if self.optimizer is None else self.optimizer.start(critic)
         memory = None
         if self.replay is not None:
@@ -154,7 +155,7 @@ class ValueFunction(Baseline):
             if memory is None:
                 gradient = least_squares(_errors, served.batch)
             else:
-                gradient = self._from_memory(memory, served, jax.random.fold_in(key, 1))
+                gradient = self._from_memory(memory, served, key)
             critic, own = descend(self.optimizer, self.num_steps, gradient, critic, own)
         return ValueState(critic, own, memory, self._measured(state, served.batch))
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -56,8 +57,21 @@ _ACTIVATIONS = {"choices": ("tanh", "relu", "elu", "gelu", "silu")}
 _LOG_STDS = {"choices": ("free", "head", "network")}
 
 
-class NetworkSettings(eqx.Module):
-    """The size and shape of a network."""
+def _check_layers(hidden: tuple[int, ...], activation: str | None) -> None:
+    if activation is not None:
+        check_activation(activation)
+    if not all(isinstance(units, int | np.integer) for units in hidden):
+        raise UphillError(f"hidden is {hidden}: use a whole number for each layer.")
+    if any(units < 1 for units in hidden):
+        raise UphillError(f"hidden is {hidden}: every layer needs at least 1 unit.")
+
+
+def _is_finite(x: object) -> bool:
+    return isinstance(x, int | float | np.number) and math.isfinite(x)
+
+
+class PolicySettings(eqx.Module):
+    """The policy's network, what its outputs mean, and how it explores at first."""
 
     hidden: tuple[int, ...] = eqx.field(static=True, converter=_widths, default=(64, 64))
     """Units of each hidden layer; none makes it linear."""
@@ -65,22 +79,6 @@ class NetworkSettings(eqx.Module):
     """Activation of the hidden layers: tanh, relu, elu, gelu or silu."""
     convolution: AutoConvolution | Convolution | None = AutoConvolution()
     """Convolutional layers before the hidden ones, for each image of the observation."""
-
-    def __check_init__(self) -> None:
-        check_activation(self.activation)
-        if not all(isinstance(units, int | np.integer) for units in self.hidden):
-            raise UphillError(f"hidden is {self.hidden}: use a whole number for each layer.")
-        if any(units < 1 for units in self.hidden):
-            raise UphillError(f"hidden is {self.hidden}: every layer needs at least 1 unit.")
-
-
-def _is_finite(x: object) -> bool:
-    return isinstance(x, int | float | np.number) and math.isfinite(x)
-
-
-class PolicySettings(NetworkSettings):
-    """The policy's network, what its outputs mean, and how it explores at first."""
-
     initial_log_std: float = eqx.field(static=True, default=-0.5)
     """Logarithm of σ before training, for continuous actions (as a fraction of half the range)."""
     log_std: str = eqx.field(static=True, default="free", metadata=_LOG_STDS)
@@ -100,6 +98,7 @@ class PolicySettings(NetworkSettings):
     """Least and greatest number of continuous actions whose space has infinite bounds."""
 
     def __check_init__(self) -> None:
+        _check_layers(self.hidden, self.activation)
         if not _is_finite(self.initial_log_std) or abs(self.initial_log_std) > _FARTHEST_LOG_STD:
             raise UphillError(
                 f"initial_log_std is {self.initial_log_std!r}: use a number from "
@@ -133,6 +132,33 @@ class PolicySettings(NetworkSettings):
             raise UphillError(
                 f"action_bounds is {bounds}: give the least number and a greater one, as (-1, 1)."
             )
+
+
+class NetworkSettings(eqx.Module):
+    """The size and shape of a network beside the policy's; what is left out is as there."""
+
+    hidden: tuple[int, ...] | None = eqx.field(
+        static=True, converter=lambda x: None if x is None else _widths(x), default=None
+    )
+    """Units of each hidden layer, () for a linear network; None for those of the policy."""
+    activation: str | None = eqx.field(static=True, default=None, metadata=_ACTIVATIONS)
+    """Activation of the hidden layers: tanh, relu, elu, gelu or silu; None for the policy's."""
+    convolution: AutoConvolution | Convolution | None = AutoConvolution()
+    """Convolutional layers before the hidden ones, for each image of the observation;
+    AutoConvolution for those of the policy."""
+
+    def __check_init__(self) -> None:
+        _check_layers(self.hidden or (), self.activation)
+
+    def beside(self, policy: PolicySettings) -> PolicySettings:
+        """The policy's settings, changed to what this network has of its own."""
+        is_left_out = isinstance(self.convolution, AutoConvolution)
+        return replace(
+            policy,
+            hidden=policy.hidden if self.hidden is None else self.hidden,
+            activation=self.activation or policy.activation,
+            convolution=policy.convolution if is_left_out else self.convolution,
+        )
 
 
 class Network(eqx.Module):
@@ -259,7 +285,7 @@ def make_policy(
 
 
 def make_critic(
-    settings: NetworkSettings,
+    settings: PolicySettings,
     encoding: Encoding,
     generator: np.random.Generator,
     shared_with: Policy | None = None,
@@ -278,7 +304,7 @@ def make_critic(
 
 
 def make_action_critic(
-    settings: NetworkSettings,
+    settings: PolicySettings,
     encoding: Encoding,
     action_kind: ActionKind,
     generator: np.random.Generator,
@@ -297,7 +323,7 @@ def make_action_critic(
 
 
 def make_trunk(
-    settings: NetworkSettings,
+    settings: PolicySettings,
     encoding: Encoding,
     generator: np.random.Generator,
     network: NetworkFactory | None = None,
@@ -342,7 +368,7 @@ def _convolved_images(
     return images
 
 
-def images_described(settings: NetworkSettings, encoding: Encoding) -> str:
+def images_described(settings: PolicySettings, encoding: Encoding) -> str:
     """What becomes of the observation's images, in words; nothing where it has none."""
     images = images_in(encoding)
     if not images:

@@ -20,7 +20,7 @@ from uphill.policies.bounded import BOX_DISTRIBUTIONS, Bounded
 from uphill.policies.choices import Choice, Choices
 from uphill.policies.encodings import Encoding, Group, Numbers, OneHot, images_in
 from uphill.policies.images import can_be_image
-from uphill.policies.policy import NetworkSettings
+from uphill.policies.policy import NetworkSettings, PolicySettings
 
 LARGEST_JSON = 2**25
 """Bytes of a file of JSON."""
@@ -217,13 +217,13 @@ def check_sizes(
         read from; it names the field.
     """
     learned = sum(x.size for name, x in tensors.items() if name.startswith("learners."))
-    for field, settings in () if has_own_network else _networks(algorithm):
+    for field, hidden in () if has_own_network else _hidden_layers(algorithm):
         first = 0 if images_in(encoding, any_of_three_axes=True) else encoding.size
         last = action_kind.num_parameters if field == "policy" else 1
-        needed = sum(a * b for a, b in pairwise((first, *settings.hidden, last)))
+        needed = sum(a * b for a, b in pairwise((first, *hidden, last)))
         if needed > max(learned, _UNCHECKED):
             raise UphillError(
-                f"{field}.hidden is {list(settings.hidden)}, for {encoding.size} numbers: the "
+                f"{field}.hidden is {list(hidden)}, for {encoding.size} numbers: the "
                 f"checkpoint has {learned:,}, and these need {needed:,}."
             )
     has_envs = algorithm.normalize_rewards or any(name.startswith("lanes.") for name in tensors)
@@ -235,12 +235,13 @@ def check_sizes(
         )
 
 
-def _networks(part: Any, field: str = "") -> Iterator[tuple[str, NetworkSettings]]:
-    """The settings of all networks that a composition has, with their places."""
+def _hidden_layers(part: Any, field: str = "") -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The hidden layers that a composition asks for, with the places of their settings."""
     for name in (f.name for f in dataclasses.fields(part)):
         value, place = getattr(part, name), f"{field}.{name}".lstrip(".")
-        if isinstance(value, NetworkSettings):
-            if not (isinstance(part, ValueFunction) and part.shares_trunk):
-                yield place, value
+        if isinstance(value, NetworkSettings | PolicySettings):
+            is_used = not (isinstance(part, ValueFunction) and part.shares_trunk)
+            if value.hidden is not None and is_used:
+                yield place, value.hidden
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-            yield from _networks(value, place)
+            yield from _hidden_layers(value, place)

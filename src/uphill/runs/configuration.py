@@ -20,8 +20,8 @@ from jaxtyping import AbstractArray
 
 from uphill import parts
 from uphill.errors import UphillError
+from uphill.meant import field_meant
 from uphill.parts.changes import default_of
-from uphill.parts.meant import field_meant
 from uphill.parts.names import NAMES
 from uphill.parts.schedule import Constant, Schedule, Written, is_traced
 from uphill.runs.own_parts import (
@@ -228,6 +228,9 @@ def _decode_schedule(value: Any, path: str) -> Schedule:
 
 
 def _decode_union(members: Sequence[Any], value: Any, path: str, own: OwnParts) -> Any:
+    lists = [member for member in members if typing.get_origin(member) is tuple]
+    if lists and isinstance(value, list):
+        return decode(lists[0], value, path, own)  # names what in it is wrong
     for member in members:
         if is_part(member) or isinstance(value, dict) != (typing.get_origin(member) is dict):
             continue

@@ -5,7 +5,7 @@ if both runs have the same. They are read by the names of their tensors: what el
 made of, another optimiser or parts of a user's own, does not matter.
 """
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ from jaxtyping import PyTree
 
 from uphill.errors import UphillError
 from uphill.learning.learner import Learner, take
-from uphill.parts import Algorithm
+from uphill.parts import Algorithm, ValueFunction
 from uphill.policies.actions import is_for
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import Encoding, scaled_features
 from uphill.policies.normalizer import fresh_normalizer
 from uphill.policies.own_network import NetworkFactory
-from uphill.policies.policy import PolicySettings, make_policy
+from uphill.policies.policy import NetworkSettings, PolicySettings, make_policy
 from uphill.runs.checkpoint import Standing, read_manifest, read_tensors
 from uphill.runs.configuration import decode, encode, flags
 from uphill.runs.experiment import Experiment, Origin, as_path, read_experiment
@@ -170,9 +170,8 @@ def _baseline_networks(
 ) -> list[np.ndarray] | None:
     """The numbers of a baseline's networks in that run, for all its seeds; None where this run's
     baseline has no networks, or other ones."""
-    ours, theirs = encode(algorithm.baseline), encode(other.algorithm)["baseline"]
-    alike = ("$type", "network", "shares_trunk")
-    if any(ours.get(name) != theirs.get(name) for name in alike):
+    ours, theirs = (_baseline_described(encode(x)) for x in (algorithm, other.algorithm))
+    if ours != theirs:
         return None
     wanted = {id(x) for x in _of_baseline(algorithm, learners)}
     found = []
@@ -183,6 +182,17 @@ def _baseline_networks(
                 return None
             found.append(tensor)
     return found or None
+
+
+def _baseline_described(document: dict[str, Any]) -> dict[str, Any]:
+    """What says which networks a baseline has; what its network leaves out is the policy's."""
+    baseline = document["baseline"]
+    found = {name: baseline.get(name) for name in ("$type", "network", "shares_trunk")}
+    if found["$type"] == ValueFunction.__name__:
+        network = decode(NetworkSettings, found["network"], "baseline.network")
+        whole = network.beside(decode(PolicySettings, document["policy"], "policy"))
+        found["network"] = [encode(getattr(whole, f.name)) for f in fields(NetworkSettings)]
+    return found
 
 
 def _of_baseline(algorithm: Algorithm, learners: Learner) -> list[Any]:
