@@ -15,12 +15,16 @@ __version__ = "0.1.0"
 register_with_gymnasium()
 
 if TYPE_CHECKING:
+    from uphill import doctor as doctor
     from uphill import envs as envs
+    from uphill import functional as functional
     from uphill import learning as learning
     from uphill import parts as parts
     from uphill import policies as policies
     from uphill import runs as runs
+    from uphill import studies as studies
     from uphill import theory as theory
+    from uphill import views as views
     from uphill.envs.make import make_env as make_env
     from uphill.errors import UphillError as UphillError
     from uphill.parts.algorithms import a2c as a2c
@@ -67,7 +71,10 @@ _HOME = {
     "sweep": "uphill.studies.sweeps.sweep",
     "tune": "uphill.studies.tuning.tune",
 }
-_ROOMS = ("doctor", "envs", "learning", "parts", "policies", "runs", "studies", "theory", "views")
+_ROOMS = (
+    *("doctor", "envs", "functional", "learning", "parts", "policies", "runs", "studies", "theory"),
+    "views",
+)
 __all__ = [
     "Run",
     "Trainer",

@@ -30,7 +30,11 @@ def said(*argv: str) -> str:
         ("--vf-coef 0.5", "--baseline.coefficient"),
         ("--clip-range 0.1", "--surrogate.epsilon"),
         ("--n-epochs 4", "--num-epochs"),
-        ("--batch-size 64", "--num-minibatches"),
+        (
+            "--batch-size 64",
+            "--num-minibatches (how many minibatches there are, not how large they are)",
+        ),
+        ("--verbose 1", "--quiet (the opposite)"),
         ("--max-grad-norm 1", "--optimizer.max-grad-norm"),
         ("--net-arch 64 64", "--policy.hidden"),
         ("--hidden 64", "--policy.hidden"),
@@ -74,7 +78,12 @@ def test_one_flag_is_suggested_and_it_is_one_that_there_is(words: str, flag: str
             "--env-id Acrobot-v1",
             "There is no flag --env-id: ENV stands by itself, as in `uphill train ENV`.",
         ),
-        ("--use-sde", "There is no flag --use-sde: `uphill train CartPole-v1 --help` shows all."),
+        ("--tau 1", "There is no flag --tau: `uphill train CartPole-v1 --help` shows all."),
+        (
+            "--use-sde",
+            "There is no flag --use-sde: state-dependent exploration is not here, since it didn't "
+            "pay (docs/defaults.md).",
+        ),
     ],
 )
 def test_where_a_setting_is_to_be_had(words: str, sentence: str) -> None:

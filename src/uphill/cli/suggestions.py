@@ -26,10 +26,14 @@ def no_such_flag(
         slots = _slots(algorithm)
         if of_other := _of_other_part(path, known, slots):
             return f"There is no flag {flag} here: {of_other}."
+    from uphill.meant import absent, remark
+
+    if why := absent(path):
+        return f"There is no flag {flag}: {why}."
     meant = _spelled(flag, _meant(path, known), known)
     if not meant:
         return f"There is no flag {flag}: `{program} --help` shows all."
-    return f"There is no flag {flag}: did you mean {listed(meant, 'or')}?"
+    return f"There is no flag {flag}: did you mean {listed(meant, 'or')}{remark(path)}?"
 
 
 def names_environment(word: str) -> bool:
@@ -50,7 +54,7 @@ def _path(flag: str) -> str:
 
 
 def _meant(path: str, known: Iterable[str]) -> list[str]:
-    from uphill.parts.meant import meant_by
+    from uphill.meant import meant_by
 
     known = list(known)
     return [path] if path in known else meant_by(path, known)
@@ -75,7 +79,7 @@ def _of_other_part(
 ) -> str:
     """That it is a setting of parts that don't stand there, and what has such a part; empty if it
     is none."""
-    from uphill.parts.meant import called_elsewhere
+    from uphill.meant import called_elsewhere
 
     names = (path, *called_elsewhere(path))
     if any(name in known for name in names):

@@ -188,6 +188,13 @@ class Algorithm(eqx.Module):
         if self.target_kl is not None:
             check_positive(target_kl=self.target_kl)
             require(
+                not self.optimizer.needs_whole_batch,
+                "target_kl",
+                self.target_kl,
+                f"{type(self.optimizer).__name__} takes one step, and bounds it itself, so leave "
+                "it out, and set the optimizer's max_kl",
+            )
+            require(
                 self.num_epochs * self.num_minibatches > 1,
                 "target_kl",
                 self.target_kl,

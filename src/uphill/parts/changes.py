@@ -5,8 +5,8 @@ from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from typing import Any
 
 from uphill.errors import UphillError
+from uphill.meant import absent, meant_by, remark
 from uphill.parts.algorithm import Algorithm
-from uphill.parts.meant import meant_by
 from uphill.parts.schedule import Schedule
 from uphill.policies.policy import PolicySettings
 
@@ -35,12 +35,14 @@ def _mend(parts: Mapping[str, Any], name: str, value: Any, names: list[str]) -> 
         changed = _written(replace(parts[place], **{name: value}))
         return f"it is a setting of the {place}, so write {place}={changed}"
     settings = [f"{place}.{field}" for field, place in homes.items()]
+    if why := absent(name):
+        return why
     meant = meant_by(name, [*names, *settings])
     if not meant:
         return f"an algorithm has no such field; its fields are {', '.join(names)}"
     place, _, field = meant[0].rpartition(".")
     where = f", a setting of the {place}" if place else ""
-    return f"an algorithm has no such field; perhaps you mean {field}{where}"
+    return f"an algorithm has no such field; perhaps you mean {field}{where}{remark(name)}"
 
 
 def _written(value: Any) -> str:

@@ -6,7 +6,6 @@ those that the run is what it is by. Nothing heavy is imported: the command line
 """
 
 import ast
-import difflib
 import inspect
 import textwrap
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from os import PathLike
 from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 from uphill.errors import UphillError
+from uphill.meant import absent, called_elsewhere, meant_by, remark
 
 BackendName = Literal["auto", "compiled", "envpool", "gymnasium"]
 SinkName = Literal["tensorboard", "wandb"]
@@ -137,9 +137,18 @@ def _check_arguments(
     """Raises:
     UphillError: if the function `name` takes no such arguments; it names the nearest that it has.
     """
-    for unknown in (keyword for keyword in keywords if keyword not in signature.parameters):
-        near = difflib.get_close_matches(unknown, signature.parameters, n=1)
-        mend = f"did you mean {near[0]}?" if near else f"help(uphill.{name}) lists what it has."
+    known = signature.parameters
+    for unknown in (keyword for keyword in keywords if keyword not in known):
+        near, elsewhere = meant_by(unknown, known), called_elsewhere(unknown)
+        if why := absent(unknown):
+            mend = f"{why}."
+        elif near:
+            mend = f"did you mean {near[0]}{remark(unknown)}?"
+        elif elsewhere and "algorithm" in known:
+            where = f"{elsewhere[0]} of the algorithm, as in {name}(env, uphill.ppo(…))"
+            mend = f"did you mean {where}?"
+        else:
+            mend = f"help(uphill.{name}) lists what it has."
         raise UphillError(f"{name}() has no argument {unknown!r}: {mend}")
     try:
         signature.bind(*arguments, **keywords)

@@ -68,8 +68,9 @@ class Request(Settings, Options):
 
     env: str | Callable[..., Any] | World
     """An ID, `module:ID`, a callable that makes an environment, or a compiled world."""
-    algorithm: Algorithm | None = None
-    """What `uphill.ppo()` and the like make; without it, the preset of the environment is used."""
+    algorithm: Algorithm | str | None = None
+    """What `uphill.ppo()` and the like make, or the name of one, for its preset; without it, the
+    preset of the environment is used."""
     env_kwargs: dict[str, Any] | None = field(default=None, kw_only=True)
     """Keyword arguments of the environment."""
     network: NetworkFactory | None = field(default=None, kw_only=True)

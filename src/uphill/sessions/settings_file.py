@@ -20,8 +20,8 @@ from typing import Any
 from uphill.envs.make import name_of
 from uphill.envs.wrappers import is_importable
 from uphill.errors import UphillError
+from uphill.meant import meant_by, remark
 from uphill.parts.algorithms import ALGORITHMS
-from uphill.parts.meant import meant_by
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment, as_path, check_is_run, whole
@@ -120,6 +120,12 @@ def with_settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
         UphillError: as `read_settings` does; or if both say what is to be trained.
     """
     given = dict(arguments)
+    if isinstance(name := given.get("algorithm"), str):  # train("CartPole-v1", "ppo")
+        if given.get("algo") not in (None, name):
+            raise UphillError(
+                f"algo is {given['algo']!r}, and algorithm is {name!r}: give one of the two."
+            )
+        given |= {"algo": name, "algorithm": None}
     if given.get("settings") is None:
         return given
     if given.pop("algorithm", None) is not None:
@@ -216,7 +222,7 @@ def _no_such_setting(name: str, value: Any, algorithm: dict[str, Any]) -> str:
     wanted: Any = {last: value}
     for place in reversed(places):
         wanted = {place: wanted}
-    return f"it has no place for {name}: did you mean {json.dumps(wanted)}?"
+    return f"it has no place for {name}: did you mean {json.dumps(wanted)}{remark(name)}?"
 
 
 def _paths(document: dict[str, Any], prefix: str = "") -> Iterator[str]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from uphill.errors import UphillError
+from uphill.meant import meant_by, remark
 from uphill.parts import Algorithm
-from uphill.parts.meant import meant_by
 from uphill.runs.configuration import encode, is_part, part_types
 from uphill.runs.settings import Options, Settings
 from uphill.studies.sweeps.changes import changed, stands_in
@@ -215,7 +215,7 @@ def _no_such(path: str, known: Sequence[str], algorithm: Algorithm) -> str:
             f"which has no {written(name)}; choose another {option(place)}."
         )
     if meant := meant_by(path, known):
-        mend = f"did you mean {listed([written(x) for x in meant], 'or')}?"
+        mend = f"did you mean {listed([written(x) for x in meant], 'or')}{remark(path)}?"
     else:
         near = [x for x in known if x.rpartition(".")[0] == place] or known
         mend = f"use one of {', '.join(map(written, near))}."

@@ -33,19 +33,7 @@ _NOT_COMPARED = ("command", "versions", "platform", "settings", "checkpoint_ever
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyRequest(Request):
-    """What a training of many settings is asked for."""
-
-    # A name is replaced before the request is anyone else's.
-    algorithm: Algorithm | str | None = field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        default=None, kw_only=False
-    )
-    """What `uphill.ppo()` and the like make, or its name; without it, the preset of the environment
-    is used."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepRequest(SweepSettings, StudyRequest):
+class SweepRequest(SweepSettings, Request):
     """What a sweep is asked for: the arguments of `uphill.sweep`."""
 
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
@@ -68,7 +56,7 @@ class Planned:
 class Common:
     """What all settings have in common."""
 
-    request: StudyRequest
+    request: Request
     start: Preset | None
     """the preset that the algorithm was made from, where that is known"""
     experiment: Experiment
@@ -104,14 +92,12 @@ class Plan(Common):
         return Request(**given)
 
 
-def common_of(request: StudyRequest, start: Preset | None = None) -> Common:
+def common_of(request: Request, start: Preset | None = None) -> Common:
     """What is asked for, but for what varies.
 
     Raises:
         UphillError: for anything about the request that can be mended.
     """
-    if isinstance(request.algorithm, str):  # sweep("CartPole-v1", "ppo", …)
-        request = replace(request, algo=request.algorithm, algorithm=None)
     chosen, said = chosen_for(request, name_of(request.env), start)
     use_threads(decode(int | None, encode(request.threads), "threads"))
     choice, notice = environment_for(request, chosen.algorithm)

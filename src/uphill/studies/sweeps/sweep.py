@@ -21,8 +21,8 @@ from uphill.studies.sweeps.groups import groups_of
 from uphill.studies.sweeps.plan import (
     Plan,
     Planned,
+    Request,
     Standing,
-    StudyRequest,
     SweepRequest,
     plan_of,
     standing_of,
@@ -194,7 +194,7 @@ def _result(plan: Plan) -> Sweep:
     )
 
 
-def going_on(request: StudyRequest, folder: Path, name: str) -> str:
+def going_on(request: Request, folder: Path, name: str) -> str:
     """How to go on with a study of that name, after Ctrl-C."""
     how = again(name, folder, request.out is not None)
     return f"What was trained is saved. Go on with: {how}"

@@ -27,7 +27,7 @@ from uphill.studies.sweeps.plan import (
     Common,
     Plan,
     Planned,
-    StudyRequest,
+    Request,
     common_of,
     folder_for,
     on_fresh_seeds,
@@ -49,7 +49,7 @@ SETTINGS_FILE = "settings.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneRequest(TuneSettings, StudyRequest):
+class TuneRequest(TuneSettings, Request):
     """What a search is asked for: the arguments of `uphill.tune`."""
 
     search: Mapping[str, Any] = field(default_factory=dict)

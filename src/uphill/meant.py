@@ -49,11 +49,34 @@ _MEANT: dict[tuple[str, ...], Sequence[str]] = {
     ("output", "out_dir", "output_dir", "log_dir", "log_folder", "save_dir", "run_dir"): ("out",),
     ("load", "pretrained", "trained_agent", "init", "warm_start"): ("init_from",),
     ("track", "logger", "tensorboard_log", "tensorboard", "wandb"): ("log",),
-    ("silent",): ("quiet",),
+    ("silent", "verbose", "verbosity", "progress_bar"): ("quiet",),
     ("vec_env", "asynchronous", "async", "is_async"): ("async_envs", "is_async"),
     ("time_limit", "max_ep_len", "episode_length"): ("max_episode_steps",),
 }
 _BY_NAME = {name: targets for names, targets in _MEANT.items() for name in names}
+
+_OF_ANOTHER_QUANTITY = {
+    **dict.fromkeys(
+        ("batch_size", "minibatch_size", "sgd_minibatch_size"),
+        "how many minibatches there are, not how large they are",
+    ),
+    "verbose": "the opposite",
+    "verbosity": "the opposite",
+    "progress_bar": "the opposite",
+}
+_ABSENT = {
+    **dict.fromkeys(
+        ("clip_range_vf", "clip_vloss", "vf_clip_param", "value_clip", "clip_value_loss"),
+        "value losses are not clipped here (docs/algorithms.md)",
+    ),
+    **dict.fromkeys(
+        ("use_sde", "sde_sample_freq", "use_gsde"),
+        "state-dependent exploration is not here, since it didn't pay (docs/defaults.md)",
+    ),
+    "policy_kwargs": "its settings are those of the policy, such as policy.hidden",
+    "device": "JAX chooses the device; the environment variable JAX_PLATFORMS=cpu keeps it on the "
+    "processor",
+}
 
 
 def meant_by(name: str, known: Collection[str]) -> list[str]:
@@ -67,6 +90,18 @@ def meant_by(name: str, known: Collection[str]) -> list[str]:
     if same := [path for path in known if path.rpartition(".")[2] == last]:
         return sorted(same, key=lambda path: (not path.startswith("policy"), path))
     return _alike(name, known)
+
+
+def remark(name: str) -> str:
+    """What is to be known of the setting that is meant, if it counts another quantity than the one
+    of that name elsewhere; it follows the setting's name in a sentence."""
+    said = _OF_ANOTHER_QUANTITY.get(name.rpartition(".")[2])
+    return f" ({said})" if said else ""
+
+
+def absent(name: str) -> str:
+    """Why there is nothing here that other libraries call so, if that is known."""
+    return _ABSENT.get(name.rpartition(".")[2], "")
 
 
 def called_elsewhere(name: str) -> Sequence[str]:
