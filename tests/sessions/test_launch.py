@@ -36,6 +36,7 @@ from uphill.errors import UphillError
 from uphill.parts import (
     Adam,
     Algorithm,
+    ClippedRatio,
     Episodes,
     KLPenalty,
     Optax,
@@ -203,6 +204,27 @@ def test_finished_run_says_so_and_steps_extend_it(tmp_path: Path) -> None:
     assert extended.experiment.steps == 200
 
 
+def test_more_steps_stretch_schedules_which_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steady = small_ppo(optimizer=Adam(1e-3), surrogate=ClippedRatio(0.2), entropy=0.0)
+    names = "(surrogate.epsilon, optimizer.learning_rate and entropy)"
+    for name, algorithm, words in (
+        (
+            "fading",
+            small_ppo(),
+            f"to 200 steps, not 100: what changes over a training {names} goes",
+        ),
+        ("steady", steady, ""),
+    ):
+        run = train_small(tmp_path / name, algorithm, steps=100)
+        capsys.readouterr()
+        uphill.resume(run.path, steps=200)
+        said = capsys.readouterr().err
+        assert words in said
+        assert words or "not 100" not in said
+
+
 def test_a_run_goes_on_elsewhere_which_is_told_and_recorded(
     tmp_path: Path, interrupt_after: Callable[[int], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -361,7 +383,14 @@ for make in (
     lambda: {"env_kwargs": {"f": print}},
     lambda: {"stop_when_solved": 1},
     lambda: {"algorithm": uphill.ppo},
-    lambda: {"algorithm": "ppo"},
+    lambda: {"algorithm": "dqn"},
+    lambda: {"algorithm": "ppo", "algo": "a2c"},
+    lambda: {"total_timesteps": 100},
+    lambda: {"clip_range": 0.1},
+    lambda: {"device": "cpu"},
+    lambda: uphill.ppo(batch_size=64),
+    lambda: uphill.ppo(clip_range_vf=0.2),
+    lambda: uphill.trpo(target_kl=0.01),
     lambda: {"algorithm": uphill.ppo(num_epochs=2.5)},
     lambda: {"algorithm": uphill.ppo(normalize_observations=1)},
     lambda: {"algorithm": uphill.ppo(optimizer=3)},
@@ -417,7 +446,14 @@ def test_wrong_types_from_python_are_one_sentence_each(tmp_path: Path) -> None:
             "env_kwargs is {'f': <built-in function print>}: use plain data",
             "stop_when_solved is 1: expected bool.",
             "algorithm is ppo: give an Algorithm, such as uphill.ppo()",
-            "algorithm is 'ppo': give an Algorithm, such as uphill.ppo()",
+            "There is no algorithm 'dqn': use one of reinforce, vpg, a2c, ppo, npg, trpo.",
+            "algo is 'a2c', and algorithm is 'ppo': give one of the two.",
+            "train() has no argument 'total_timesteps': did you mean steps?",
+            "train() has no argument 'clip_range': did you mean surrogate.epsilon of the algorithm",
+            "train() has no argument 'device': JAX chooses the device",
+            "batch_size is 64: an algorithm has no such field; perhaps you mean num_minibatches",
+            "clip_range_vf is 0.2: value losses are not clipped here (docs/algorithms.md).",
+            "target_kl is 0.01: TrustRegion takes one step, and bounds it itself, so leave it out",
             "num_epochs is 2.5: use a whole number.",
             "algorithm.normalize_observations is 1: expected bool.",
             "optimizer is 3: use Adam, RMSProp, SGD, Optax, NaturalGradient or TrustRegion",
@@ -548,6 +584,15 @@ def test_a_run_is_fine_tuned_whatever_else_it_was_made_of(
     page = run.report(films=False).read_text()
     assert "before fine-tuning" in page
     assert "untrained" not in page
+    # One whose shape is left out is as the policy, and so as the other was.
+    train_small(
+        tmp_path / "as the policy",
+        small_ppo(baseline=ValueFunction()),
+        init_from=trained.path,
+        quiet=False,
+        steps=10,
+    )
+    assert said in capsys.readouterr().err
     # A value function of another shape starts anew, and that is said.
     other = small_ppo(baseline=ValueFunction(network=NetworkSettings(hidden=(5,))))
     train_small(tmp_path / "other", other, init_from=trained.path, quiet=False, steps=10)

@@ -15,6 +15,7 @@ from uphill.envs.base import CompiledEnvironment
 from uphill.envs.make import EnvironmentChoice
 from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError
+from uphill.parts.schedule import Constant, Schedule
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.checkpoint import History, Standing, read_manifest, read_tensors
 from uphill.runs.configuration import decode, encode
@@ -42,7 +43,7 @@ from uphill.training.process import use_compile_cache
 from uphill.training.rows import Rows
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
-from uphill.words import call, option
+from uphill.words import call, listed, option
 
 
 def go_on(
@@ -66,7 +67,7 @@ def go_on(
     """
     folder = as_path(run, "run")
     experiment = read_experiment(folder, OwnParts(parts, allow_import, folder.current))
-    saved = None
+    saved, planned = None, experiment.steps
     if not is_unbegun(folder):
         saved = read_manifest(folder / "checkpoint", "latest", experiment.seeds)
     goal: int | None = decode(int | None, whole(encode(steps)), "steps")
@@ -88,12 +89,14 @@ def go_on(
     if saved is None:
         return _from_the_start(folder, experiment, choice(), network, progress)
     tensors = read_tensors(folder / "checkpoint", saved)
-    check_fits(folder, experiment, "latest", saved.facts, tensors, network is not None)
+    facts = saved.facts
+    check_fits(folder, experiment, "latest", facts, tensors, network is not None)
     best = _best(folder, experiment, network)
-    trainer = trainer_of(
-        choice(), experiment, network, saved.facts.num_updates, saved.facts.encoding
-    )
-    return _from_the_checkpoint(folder, experiment, trainer, saved.facts, tensors, best, progress)
+    trainer = trainer_of(choice(), experiment, network, facts.num_updates, facts.encoding)
+    session = _from_the_checkpoint(folder, experiment, trainer, facts, tensors, best, progress)
+    if experiment.steps > planned and (said := _stretched(experiment, planned)):
+        progress.say(said)
+    return session
 
 
 @contextmanager
@@ -260,6 +263,24 @@ def _extended(
             f"`{call('resume', folder, steps='N')}` extends it."
         )
     return experiment
+
+
+def _stretched(experiment: Experiment, planned: int) -> str:
+    """What more steps mean for schedules, which follow the share of the steps that is done."""
+    leaves = jax.tree.leaves_with_path(
+        experiment.composition, is_leaf=lambda x: isinstance(x, Schedule)
+    )
+    names = [
+        ".".join(key.name for key in path)
+        for path, x in leaves
+        if isinstance(x, Schedule) and not isinstance(x, Constant)
+    ]
+    if not names:
+        return ""
+    return (
+        f"It goes to {experiment.steps:,} steps, not {planned:,}: what changes over a training "
+        f"({listed(names)}) goes back to its value at {planned / experiment.steps:.0%} of it."
+    )
 
 
 def _in_another(trainer: Trainer, experiment: Experiment) -> str:

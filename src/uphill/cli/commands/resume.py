@@ -17,7 +17,8 @@ class ResumeOptions:
     run: Annotated[Positional[Path], arg(metavar="RUN")]
     """Run directory: what `uphill train` shows as run."""
     steps: int | None = None
-    """Train up to so many steps instead: extends a run, also a finished one."""
+    """Train up to this many steps instead: extends a run, also a finished one. Schedules then
+    follow the longer training: a learning rate that had come to its end is higher again."""
     step_timeout: float | None = None
     """Seconds that a step of an environment in a process of its own may take from now on."""
     allow_import: bool = False
