@@ -71,6 +71,26 @@ def test_npg_goes_along_the_inverse_fisher_as_far_as_the_bound(sampling: Any) ->
     np.testing.assert_allclose(metrics["gradient/norm"], np.linalg.norm(ascent), rtol=1e-4)
 
 
+@pytest.mark.parametrize("optimizer", [NaturalGradient, TrustRegion])
+def test_a_small_gradient_takes_a_small_step_where_the_step_size_is_limited(optimizer: Any) -> None:
+    """Without a limit the step goes as far as the divergence whatever the gradient's size."""
+
+    def moved(scale: float, **limit: float) -> np.ndarray:
+        make = npg_of if optimizer is NaturalGradient else trpo_of
+        algorithm = make(optimizer=optimizer(MAX_KL, DAMPING, num_iterations=20, **limit))
+        policy, batch = data_of(make(scale_advantages="none"))
+        small = eqx.tree_at(lambda b: b.advantage, batch, scale * batch.advantage)
+        after, _ = natural_step(algorithm, policy, small)
+        return np.asarray(ravel_pytree(after)[0] - ravel_pytree(policy)[0], np.float64)
+
+    whole = moved(1.0)
+    np.testing.assert_allclose(moved(1e-3), whole, rtol=1e-2, atol=1e-5)
+    np.testing.assert_array_equal(moved(1.0, max_step_size=1e6), whole)
+    first, second = moved(1e-3, max_step_size=0.5), moved(1e-3, max_step_size=0.25)
+    assert np.linalg.norm(first) < 0.1 * np.linalg.norm(whole)
+    np.testing.assert_allclose(first, 2 * second, rtol=1e-2, atol=1e-7)
+
+
 @pytest.mark.parametrize("sampling", [WINDOW, QUOTA], ids=["steps", "episodes"])
 def test_trpo_improves_and_stays_in_its_region(sampling: Any) -> None:
     algorithm = trpo_of(sampling=sampling)

@@ -22,9 +22,11 @@ from uphill.trajectory import Array, Scalar
 
 
 class NaturalStep(Optimizer):
-    """θ ← θ + α x,   x = (F + cI)⁻¹ g,   α = √(2δ / xᵀ(F + cI)x)
+    """θ ← θ + α x,   x = (F + cI)⁻¹ g,   α = min(√(2δ / xᵀ(F + cI)x), α_max)
 
     g is the ascent direction, F the mean Fisher information over the batch, which is never formed.
+    The first α goes as far as the divergence δ however small g is. Where all returns are equal, g
+    is noise, and such steps move a solved policy at random; α_max is what keeps it there.
     """
 
     needs_whole_batch: ClassVar[bool] = True
@@ -32,6 +34,7 @@ class NaturalStep(Optimizer):
     max_kl: eqx.AbstractVar[Schedule]
     damping: eqx.AbstractVar[Scalar]
     num_iterations: eqx.AbstractVar[int]
+    max_step_size: eqx.AbstractVar[Scalar | None]
 
     def start(self, model: Any) -> None:
         return None
@@ -43,8 +46,10 @@ class NaturalStep(Optimizer):
         ascent = -descent
         metrics["gradient/norm"] = jnp.sqrt(ascent @ ascent)
         direction, curved = self.direction(ascent, problem)
-        step = natural_step_size(direction, curved, self.max_kl.value) * direction
-        step, more = self.confirmed(step, parameters, problem)
+        size = natural_step_size(direction, curved, self.max_kl.value)
+        if self.max_step_size is not None:
+            size = jnp.minimum(size, self.max_step_size)
+        step, more = self.confirmed(size * direction, parameters, problem)
         return parameters + step, state, metrics | more
 
     def direction(
@@ -95,9 +100,12 @@ class NaturalGradient(NaturalStep):
     """Added to F's diagonal: keeps directions that the batch says nothing about short."""
     num_iterations: int = eqx.field(static=True, default=10)
     """Steps of the conjugate gradient."""
+    max_step_size: Scalar | None = None
+    """The largest multiple of the natural gradient that is taken, however little of the divergence
+    it costs: about 5 where rewards are scaled and advantages are not; None for no limit."""
 
     def __check_init__(self) -> None:
-        _check_natural(self.max_kl, self.damping, self.num_iterations)
+        _check_natural(self)
 
     def confirmed(
         self, step: Float[Array, " P"], parameters: Float[Array, " P"], problem: Problem
@@ -122,11 +130,14 @@ class TrustRegion(NaturalStep):
     """Added to F's diagonal: keeps directions that the batch says nothing about short."""
     num_iterations: int = eqx.field(static=True, default=10)
     """Steps of the conjugate gradient."""
+    max_step_size: Scalar | None = None
+    """The largest multiple of the natural gradient that is taken, however little of the divergence
+    it costs: about 5 where rewards are scaled and advantages are not; None for no limit."""
     num_backtracks: int = eqx.field(static=True, default=10)
     """Steps tried, each half as long as the one before."""
 
     def __check_init__(self) -> None:
-        _check_natural(self.max_kl, self.damping, self.num_iterations)
+        _check_natural(self)
         check_count(num_backtracks=self.num_backtracks)
 
     def confirmed(
@@ -145,9 +156,11 @@ class TrustRegion(NaturalStep):
         return surrogate.is_ratio and not surrogate.limits_step
 
 
-def _check_natural(max_kl: Schedule, damping: Scalar, num_iterations: int) -> None:
-    check_schedule(max_kl=max_kl)
-    for first in max_kl.ends[:1]:
+def _check_natural(optimizer: NaturalStep) -> None:
+    check_schedule(max_kl=optimizer.max_kl)
+    for first in optimizer.max_kl.ends[:1]:
         check_positive(max_kl=first)
-    check_not_negative(damping=damping)
-    check_count(num_iterations=num_iterations)
+    check_not_negative(damping=optimizer.damping)
+    check_count(num_iterations=optimizer.num_iterations)
+    if optimizer.max_step_size is not None:
+        check_positive(max_step_size=optimizer.max_step_size)
