@@ -1,4 +1,4 @@
-"""The way in and out: which command was typed, and the status that the process ends with."""
+"""The entry point: which command was typed, and the exit status of the process."""
 
 import atexit
 import gc
@@ -28,7 +28,7 @@ Uphill trains policies by gradient ascent on expected return.
   uphill record RUN       a film of the policy; --milestones: of how it learned
   uphill plot RUN …       draw learning curves; of several runs a comparison
   uphill compare RUN RUN  which is better; --until-decided trains more seeds
-  uphill doctor ENV       why an agent may not learn there, and what mends it
+  uphill doctor ENV       why an agent may not learn there, and how to fix it
   uphill report RUN …     a web page that shows a run, or compares several
   uphill watch [FOLDER]   runs and their reports in a browser, while they train
   uphill envs [PATTERN]   environments, and the backend that runs each
@@ -74,9 +74,8 @@ def run() -> NoReturn:
 
 
 def main(argv: list[str] | None = None, is_alone: bool = False) -> int:
-    """Run one command; the exit status. A user's mistake is one sentence, never a traceback.
-
-    A process that does nothing else (`is_alone`) ends at once when it is interrupted.
+    """Run one command; the exit status. A user's mistake becomes one sentence, never a traceback. A
+    process that does nothing else (`is_alone`) exits at once when it is interrupted.
     """
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help", "help"):
@@ -119,8 +118,8 @@ def main(argv: list[str] | None = None, is_alone: bool = False) -> int:
 
 
 def _hear_interrupts(unraisable: Any) -> None:
-    """Ctrl-C that comes while the garbage is collected, or anything is called whose exceptions go
-    nowhere, comes again once that is over."""
+    """Repeat a Ctrl-C that came during garbage collection, or in any other call whose exceptions
+    are discarded, once that is over."""
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
         again = Timer(0.02, _interrupt)
         again.daemon = True
@@ -152,7 +151,7 @@ def _say(sentence: str) -> None:
 
 
 def _collect_less_garbage() -> None:
-    """JAX makes so many objects that stay that looking for garbage among them costs a tenth of a
-    start; and when the process ends, a third of a second."""
+    """JAX makes many long-lived objects. Collecting garbage among them takes a tenth of the
+    start-up time, and a third of a second at exit."""
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)

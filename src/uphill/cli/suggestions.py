@@ -1,4 +1,4 @@
-"""What is said of a flag that there is not: which one is meant."""
+"""Suggestions for an unknown flag: which one may be meant."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,8 +12,8 @@ _ENV = ("env", "env_id", "environment", "environment_id", "task", "game")
 def no_such_flag(
     unknown: Sequence[str], flags: Sequence[Flag], program: str, algorithm: Any = None
 ) -> str:
-    """The sentence about words that no argument took. `flags` are those that there are;
-    `algorithm` is the one whose parts can be chosen and set."""
+    """The message about words that no argument took. `flags` are the existing ones; `algorithm` is
+    the one whose parts can be chosen and set."""
     word = next((word for word in unknown if word.startswith("-")), unknown[0])
     if not word.startswith("--"):
         return f"There is no place for {word!r}: `{program} --help` shows what there is."
@@ -63,7 +63,7 @@ def _spelled(flag: str, paths: Iterable[str], known: Mapping[str, Sequence[str]]
 
 
 def _slots(algorithm: Any) -> dict[str, dict[str, type | None]]:
-    """Where a part stands that could be another, and the types that it may have."""
+    """The fields whose part can be chosen, and the types that each may have."""
     from uphill.runs.configuration import part_paths, part_types
 
     found = {".".join(path): part_types(algorithm, path) for path in part_paths(algorithm)}

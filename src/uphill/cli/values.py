@@ -1,4 +1,4 @@
-"""What follows a flag is looked at before it is parsed: a wrong value is one sentence."""
+"""Checks of flag values before parsing, so that a wrong value gives one sentence."""
 
 import json
 from collections.abc import Sequence

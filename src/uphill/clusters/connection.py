@@ -1,4 +1,4 @@
-"""Ray: a cluster that is started here for a while, or one that runs already."""
+"""Ray: a temporary local cluster, or one that is already running."""
 
 import importlib.util
 import logging

@@ -1,4 +1,4 @@
-"""Jobs are handed to a cluster's tasks, and handed out again where a task was lost."""
+"""Hands jobs to a cluster's tasks, and hands them out again if a task is lost."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -21,11 +21,11 @@ from uphill.sessions.interrupts import Interrupts
 from uphill.words import count
 
 MOST_LOSSES = 3
-"""How often a job may be lost without having sent anything new: it may be its own fault."""
+"""How often a job may be lost without having sent anything new: the job itself may be the cause."""
 _GLANCE = 0.5
-"""Seconds between two looks at what came."""
+"""Seconds between two polls for results."""
 _FAREWELL = 60.0
-"""Seconds that jobs have to save what they have when they are to end."""
+"""Seconds that jobs get to save their state when they are asked to end."""
 _MOST_ROWS = 12
 _PREFIXES = ("JAX_", "XLA_")
 _OF_A_TASK = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1", "NPROC": "1"}
@@ -42,8 +42,8 @@ class _Sent:
 
 
 class Dispatch:
-    """Has jobs done by the tasks of a cluster. What they sent home last is in `folder`, by the
-    names of their files: `parcel_of`."""
+    """Has a cluster's tasks do jobs. The latest parcel of each job is in `folder`, under its file
+    name: `parcel_of`."""
 
     def __init__(self, cluster: Cluster, folder: Path, every: float, progress: Progress) -> None:
         self._ray, self._folder = cluster.ray, folder

@@ -1,8 +1,8 @@
-"""Jobs: work on a folder, done by a process of its own on whichever node has a place for it.
+"""Jobs: work on a folder, done by a separate process on any node with room for it.
 
-A job is the same work as on one machine. While it runs, what its folder holds is sent home, so that
-another attempt can go on from there; at the end all of it is. Each attempt has a folder of its own:
-one on a node that was given up may write as long as it likes.
+A job does the same work as on one machine. While it runs, the contents of its folder are sent home,
+so that another attempt can continue from there; at the end all of it is sent. Each attempt has its
+own folder, so an attempt on a node that was given up does no harm by writing on.
 """
 
 import socket
@@ -45,7 +45,7 @@ class Attempt:
     name: str
     number: int
     work: bytes
-    """pickled, since it may need what only a node of our version has"""
+    """pickled, since it may need what only a node with our version has"""
     parcel: bytes | None
     """what the folder held when the last attempt was heard of"""
     versions: Mapping[str, str]
@@ -61,7 +61,7 @@ class Outcome:
     host: str
     parcel: bytes | None = None
     fault: str = ""
-    """what a person can mend"""
+    """an error that a person can fix"""
     is_cut: bool = False
     """whether it was asked to end before its work was done"""
 
@@ -136,7 +136,7 @@ def _told(attempt: Attempt, post: Any, host: str) -> Iterator[None]:
 
 @contextmanager
 def _sent(attempt: Attempt, post: Any, folder: Path) -> Iterator[None]:
-    """Every so many seconds, the folder is sent home."""
+    """Sends the folder home at a fixed interval in seconds."""
     is_over = threading.Event()
 
     def send() -> None:

@@ -1,4 +1,4 @@
-"""Lanes: environments in mid-flight, one step of them, and sums over the episodes that end."""
+"""Lanes: running environments, one step of them, and sums over the episodes that end."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ Act = Callable[[PyTree, Keys], tuple[Array, Array, PyTree]]
 
 
 class Lanes(eqx.Module):
-    """`N` environments in mid-flight: what the next collection starts from."""
+    """`N` running environments: what the next collection starts from."""
 
     env_state: Any
     observation: PyTree[Shaped[Array, "N ..."]]

@@ -40,7 +40,7 @@ _REPEATED_STEPS = 30
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found, and from which facts. Printed, it is what `uphill doctor` says."""
+    """The findings, and the facts behind them. Its text is the output of `uphill doctor`."""
 
     facts: EnvironmentFacts = field(repr=False)
     findings: tuple[Finding, ...]
@@ -94,7 +94,7 @@ def examine(
     if steps is not None and steps < 0:
         raise UphillError(f"steps is {steps}: use 0 or more.")
     with captured(quiet) as capture, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what matters of them, Gymnasium's checker says
+        warnings.simplefilter("ignore")  # the important ones are reported by Gymnasium's checker
         alterations = alterations_of(asked, wrappers)
         choice = choose(env, backend, env_kwargs, alterations=alterations)
         subject = subject_of(choice, _CALL_SECONDS)

@@ -1,4 +1,4 @@
-"""The same episode again: whether a seed repeats it, and what another action changes in it."""
+"""Replayed episodes: whether the same seed repeats them, and what another action changes."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -63,7 +63,7 @@ class Situation:
 def look_for_effects(env: Guarded, seed: int, seconds: float) -> Effects | None:
     """Compare actions in situations that are alike but for them.
 
-    Stops as soon as every action is known to have an effect of its own. The environment must repeat
+    Stops as soon as every action is known to have a distinct effect. The environment must repeat
     itself. None where there is but one action, or actions of a kind that nobody can vary.
 
     Raises:

@@ -1,4 +1,4 @@
-"""EnvironmentFacts as a document, and an examination as words for a person."""
+"""EnvironmentFacts as a JSON document, and an examination as text for people."""
 
 import textwrap
 from collections.abc import Sequence
@@ -86,7 +86,7 @@ def speed(facts: EnvironmentFacts) -> str | None:
     if choice.backend == "envpool":
         return f"{took}; training steps EnvPool's in C++, many at once."
     if is_slow_python(facts):
-        return f"{took}: {option('is_async', True)} steps each environment in a process of its own."
+        return f"{took}: {option('is_async', True)} steps each environment in its own process."
     if "pip install" in choice.reason:
         return f"{took}; pip install 'uphill[envpool]' may run it many times faster."
     return f"{took}, which is quick enough for one process."

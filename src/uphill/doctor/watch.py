@@ -1,4 +1,4 @@
-"""A time limit for calls of code that is not ours."""
+"""A time limit for calls of foreign code."""
 
 import signal
 import threading

@@ -1,7 +1,7 @@
-"""Compiled worlds under the names that Gymnasium knows them by, `uphill/NAME`. None is imported:
-JAX is when one is made.
+"""Registers compiled worlds with Gymnasium as `uphill/NAME`. None is imported for that: JAX is
+imported when one is made.
 
-`import uphill` registers them: at once where Gymnasium is imported, else as soon as it is.
+`import uphill` registers them: immediately if Gymnasium is imported already, else as soon as it is.
 """
 
 import importlib.util

@@ -1,5 +1,5 @@
-"""Wrappers around an environment, as texts and as functions: Gymnasium's `Name:arguments`, and a
-user's own `module:Name:arguments`."""
+"""Wrappers around an environment, as texts and as functions: Gymnasium's `Name:arguments`, and
+custom ones, `module:Name:arguments`."""
 
 import ast
 import difflib
@@ -30,7 +30,8 @@ _NOT_NEEDED = {
     "PassiveEnvChecker": "what an environment returns is checked at every step",
     "OrderEnforcing": "nothing is stepped before it was reset",
 }
-"""Those that ours make unnecessary, and why; {a setting} is told in the caller's words."""
+"""Wrappers that Uphill makes unnecessary, and why; {a setting} is replaced by the caller's
+spelling."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def _written(argument: Any) -> str:
         # Sets have another order in every process.
         if type(ast.literal_eval(text)) is type(argument) and not isinstance(argument, set):
             return text
-    except Exception:  # a class of the user's own may do anything
+    except Exception:  # a user's class may do anything
         pass
     name = getattr(argument, "__qualname__", None)
     if name is None:

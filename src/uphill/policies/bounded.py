@@ -71,7 +71,7 @@ class Bounded:
         self, parameters: Float[Array, "*batch P"], log_std: Float[Array, "..."] | None
     ) -> Distribution:
         if self.family == "beta":
-            # Below, the distribution is flat and its mode 0 / 0; above (where its deviation is 1 %
+            # Below, the distribution is flat and its mode 0 / 0; above (where its std is 1 %
             # of the range), log B loses its digits: 1e-3 are wrong at 1,000, 2e-2 at 10,000.
             alpha, beta = jnp.split(1 + jax.nn.softplus(jnp.clip(parameters, -7.0, 1e3)), 2, -1)
             return Beta(alpha, beta)

@@ -1,4 +1,4 @@
-"""Actions that are choices: one of several, several at once, yes or no."""
+"""Discrete actions: one of several choices, several choices at once, yes or no."""
 
 from dataclasses import dataclass
 from math import prod

@@ -90,7 +90,7 @@ class Numbers:
             )
         raise UphillError(
             "The observation has numbers that are NaN or infinite: no policy can act on them, "
-            "so mend what they come from."
+            "so fix what they come from."
         )
 
 
@@ -221,7 +221,7 @@ class Group:
     keys: tuple[str, ...] | None
     parts: "tuple[Numbers | OneHot | Group, ...]"
     ignored: tuple[str, ...] = field(default=(), compare=False)
-    """keys that an observation may have besides, and nobody looks at"""
+    """further keys that an observation may have, which are ignored"""
 
     def __str__(self) -> str:
         parts = [str(part) for part in self.parts]
@@ -252,8 +252,8 @@ Encoding = Numbers | OneHot | Group
 
 
 def encoding_of(space: gymnasium.Space, categories: int | None = None) -> Encoding:
-    """How to encode the observations of `space`. The numbers of images of bytes are brightness, or
-    so many `categories`.
+    """How to encode the observations of `space`. The numbers of byte images are brightness, or one
+    of `categories` categories.
 
     Raises:
         UphillError: for a space that is not supported, or has no numbers; or where there are
@@ -340,8 +340,8 @@ def starting_at(encoding: Encoding, first: PyTree[np.ndarray]) -> Encoding:
 
 
 def ignoring(encoding: Encoding, keys: tuple[str, ...]) -> Encoding:
-    """The encoding of observations that may have `keys` besides; those of a Dict in it as
-    `outer.inner`."""
+    """The encoding of observations that may also have `keys`, which are ignored; those of a nested
+    Dict as `outer.inner`."""
     for key in keys:
         encoding = _ignoring(encoding, key)
     return encoding

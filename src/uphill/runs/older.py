@@ -1,4 +1,4 @@
-"""What checkpoints of earlier versions are called by today."""
+"""Current names for the tensors of checkpoints from earlier versions."""
 
 from collections.abc import Mapping
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""Ctrl-C at a good moment: what a run has learned and what it has written must fit together."""
+"""Handles Ctrl-C at a safe moment: what a run has learned and what it has written must agree."""
 
 import math
 import signal
@@ -66,8 +66,8 @@ class Interrupts:
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         self._has_come = True
-        # Once, so that no second one disturbs the way out; and again for who asks again, since an
-        # environment may take a KeyboardInterrupt for its own.
+        # Once, so that a second one does not disturb the shutdown; and again if it is repeated,
+        # since an environment may swallow a KeyboardInterrupt.
         now = time.monotonic()
         if self._is_allowed and now - self._raised_at > _PATIENCE:
             self._raised_at = now

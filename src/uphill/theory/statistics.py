@@ -131,15 +131,15 @@ def middle_95(samples: np.ndarray) -> Any:
 
 
 def few_seeds(count: int) -> str:
-    """What is to be said beside an interval over so many seeds: nothing from five on."""
+    """The remark beside an interval over this many seeds; empty from five on."""
     if not 1 < count < FEW_SEEDS:
         return ""
     return f"With {count} seeds a 95 % interval is too narrow (docs/metrics.md)."
 
 
 def summarize(returns: Float[np.ndarray, "S episodes"]) -> dict[str, object]:
-    """Mean, deviation, interquartile mean and its interval: over seeds, or, with one seed, over its
-    episodes."""
+    """Mean, standard deviation, interquartile mean and its interval: over seeds, or, with one seed,
+    over its episodes."""
     per_seed = returns.mean(1)
     values = per_seed if len(per_seed) > 1 else returns[0]
     low, high = confidence_interval(values)

@@ -1,4 +1,4 @@
-"""Surrogates: per-sample functions whose gradient ascends the expected return.
+"""Surrogates: per-sample objectives whose gradient ascends the expected return.
 
 Each takes the log-probability of a sampled action under the policy that is being improved
 (`log_prob`), under the policy that sampled it (`old_log_prob`), and its advantage. Nothing is

@@ -1,6 +1,7 @@
-"""A seed whose numbers are not finite stops where they last were, and the others go on.
+"""A seed with a non-finite number stops in its last finite state; the others go on.
 
-That is asked on the host, of the rows that updates leave anyway: no program computes more for it.
+This is checked on the host, from the metrics that updates return anyway: no program computes more
+for it.
 """
 
 from collections.abc import Collection, Mapping

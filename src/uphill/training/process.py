@@ -1,5 +1,5 @@
-"""What training asks of the process before JAX starts: devices for the seeds, a compile cache; and
-what it gives back to the system at the end."""
+"""Process-wide settings that training makes before JAX starts (devices for the seeds, a compile
+cache), and the memory that it returns to the system at the end."""
 
 import ctypes
 import hashlib

@@ -1,5 +1,5 @@
-"""Functions that are compiled once, side by side where several are needed; the time that training
-waits for that is counted apart."""
+"""Functions that are compiled once, in parallel where several are needed. The time that training
+waits for compilation is counted separately."""
 
 import time
 from collections.abc import Callable, Hashable, Iterator

@@ -1,4 +1,4 @@
-"""What runs are called in pictures."""
+"""Names of runs in pictures."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A study of sensitivity as numbers: what its sweeps and its fresh seeds say."""
+"""A sensitivity study as numbers: the results of its sweeps and of the fresh seeds."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -85,7 +85,7 @@ class Studied:
 
 @dataclass(frozen=True)
 class Result:
-    """What a study came to, as far as it is done."""
+    """The results of a study, as far as it is done."""
 
     algorithms: tuple[Studied, ...] = ()
     """none, while settings are left"""
@@ -96,7 +96,7 @@ class Result:
 
 
 def result_of(study: SavedSensitivity) -> Result:
-    """What a study came to."""
+    """The results of a study."""
     rows = {
         (pair.algo, pair.env): rows_of(SavedSweep(study.path / pair.sweep)) for pair in study.pairs
     }

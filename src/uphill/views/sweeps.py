@@ -1,4 +1,4 @@
-"""A sweep as numbers: what each setting came to."""
+"""A sweep as numbers: the results of each setting."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -46,9 +46,9 @@ class Row:
     steps_to_solve: int | None = None
     """transitions until then: the median over all seeds, None where half of them did not"""
     diverged: int = 0
-    """seeds whose weights grew beyond all use"""
+    """seeds whose weights grew too large"""
     stopped: int = 0
-    """seeds that stopped, since a number was not finite"""
+    """seeds that stopped at a non-finite number"""
     fault: str = ""
     """what ended it before its steps were done"""
 

@@ -1,4 +1,5 @@
-"""Rewards that say nothing, or hardly ever, or at a scale that is hard to learn from."""
+"""Findings about rewards: constant or sparse ones, or ones at a scale that is hard to learn
+from."""
 
 import numpy as np
 

@@ -21,7 +21,7 @@ _APART = 4
 """Steps of one episode that lie nearer in time are no news of each other."""
 _MUCH, _TIMES = 0.3, 3.0
 """How much of the rewards' differences like steps of other episodes have, and how many times that
-of like steps of their own episode, before it is said that something is missing."""
+of similar steps of their own episode, before something is reported as missing."""
 
 
 class Likeness(NamedTuple):
@@ -78,7 +78,7 @@ def likeness(play: Play) -> Likeness | None:
 
 
 def _distances(x: Float[np.ndarray, "n D"]) -> Float[np.ndarray, "n n"]:
-    """The largest difference of a number between two steps, in units of its deviation."""
+    """The largest difference of a number between two steps, in units of its standard deviation."""
     found = np.zeros((len(x), len(x)))
     for column in x.T:
         if deviation := column.std():

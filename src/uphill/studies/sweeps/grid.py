@@ -19,7 +19,7 @@ from uphill.words import is_typed, listed, option
 
 Setting = dict[str, Any]
 """What one setting of a grid is: values by the paths of their fields."""
-_LONGEST = 150  # letters of a folder's name
+_LONGEST = 150  # characters of a folder's name
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def check_paths(axes: Mapping[str, Sequence[Any]], algorithm: Algorithm) -> None
         try:
             chosen |= {*paths_of(changed(algorithm, dict(zip(parts, values, strict=True)), False))}
         except UphillError:
-            continue  # told with the whole setting
+            continue  # reported with the whole setting
     for path in axes:
         if path not in chosen:
             raise UphillError(_no_such(path, sorted(chosen), algorithm))

@@ -1,4 +1,4 @@
-"""What a sweep is to do: its settings, their run directories, and what of it is done already."""
+"""The plan of a sweep: its settings, their run directories, and what is done already."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ _NOT_COMPARED = ("command", "versions", "platform", "settings", "checkpoint_ever
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRequest(Request):
-    """What a training of many settings is asked for."""
+    """A request for training many settings."""
 
     # A name is replaced before the request is anyone else's.
     algorithm: Algorithm | str | None = field(  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -46,7 +46,7 @@ class StudyRequest(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRequest(SweepSettings, StudyRequest):
-    """What a sweep is asked for: the arguments of `uphill.sweep`."""
+    """A request for a sweep: the arguments of `uphill.sweep`."""
 
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """The values of each setting that varies, by the path of its field:
@@ -75,7 +75,7 @@ class Common:
     """what all settings have in common, and the algorithm that they change"""
     choice: EnvironmentChoice
     notice: str
-    """what is to be told of the environment"""
+    """a remark about the environment"""
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def common_of(request: StudyRequest, start: Preset | None = None) -> Common:
     """What is asked for, but for what varies.
 
     Raises:
-        UphillError: for anything about the request that can be mended.
+        UphillError: for anything about the request that the user can fix.
     """
     if isinstance(request.algorithm, str):  # sweep("CartPole-v1", "ppo", …)
         request = replace(request, algo=request.algorithm, algorithm=None)
@@ -133,7 +133,7 @@ def plan_for(common: Common, folder: Path, runs: Sequence[SweptRun]) -> Plan:
 
 
 def on_fresh_seeds(common: Common, fresh_seeds: int) -> Common:
-    """The same training, on so many seeds that none of its settings had."""
+    """The same training, on this many seeds that none of its settings had."""
     seeds = {"seed": common.experiment.seed + common.experiment.seeds, "seeds": fresh_seeds}
     return replace(
         common,
@@ -146,7 +146,7 @@ def plan_of(request: SweepRequest, start: Preset | None = None) -> Plan:
     """The plan of a sweep, whose folder is made, or found to be its own.
 
     Raises:
-        UphillError: for anything about the request that can be mended.
+        UphillError: for anything about the request that the user can fix.
     """
     common = common_of(request, start)
     algorithm = common.experiment.composition

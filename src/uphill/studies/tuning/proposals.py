@@ -1,7 +1,7 @@
-"""Proposals of a search, by Optuna's TPE: a study in memory, refilled from what was trained.
+"""Proposals of a search, by Optuna's TPE: an in-memory study, rebuilt from the finished trials.
 
-Each proposal has a sampler of its own, seeded by the study and the proposal's number, so the same
-trials are followed by the same proposals whatever process asks.
+Each proposal has its own sampler, seeded by the study and the proposal's number, so the same trials
+lead to the same proposals in any process.
 
 Reference: Bergstra et al. (2011), Algorithms for Hyper-Parameter Optimization
 """
@@ -31,7 +31,7 @@ def check_optuna() -> None:
 
 
 def proposals(space: Space, told: Told, number: int, seed: int) -> list[Setting]:
-    """The next so many settings to try."""
+    """The next settings to try."""
     import optuna  # heavy, and an extra
     from optuna.trial import TrialState, create_trial
 

@@ -1,4 +1,4 @@
-"""The space of a search: which settings vary, between which values, and how these are spread."""
+"""The space of a search: which settings vary, in which range, and on which scale."""
 
 import math
 import typing

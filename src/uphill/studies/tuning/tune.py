@@ -50,7 +50,7 @@ SETTINGS_FILE = "settings.json"
 
 @dataclass(frozen=True, kw_only=True)
 class TuneRequest(TuneSettings, StudyRequest):
-    """What a search is asked for: the arguments of `uphill.tune`."""
+    """A request for a search: the arguments of `uphill.tune`."""
 
     search: Mapping[str, Any] = field(default_factory=dict)
     """What is searched in the place of what the parts say: `{"optimizer.learning_rate":
@@ -59,7 +59,7 @@ class TuneRequest(TuneSettings, StudyRequest):
 
 @dataclass(frozen=True)
 class Tuning:
-    """A search that is done. What it found is what it came to on seeds that no trial had."""
+    """A finished search. Its results are from fresh seeds, which no trial had."""
 
     path: Path
     """its folder"""
@@ -99,10 +99,10 @@ class Tuning:
 def tune(request: TuneRequest) -> Tuning:
     """Search for settings of an algorithm by which its final policies collect more: the
     interquartile mean over seeds. The winner is then trained on fresh seeds beside the default.
-    Asked for again with the same folder as `out`, it goes on where it ended.
+    Asked for again with the same folder as `out`, it continues where it stopped.
 
     Raises:
-        UphillError: for anything about the arguments or the environment that can be mended; if
+        UphillError: for anything about the arguments or the environment that the user can fix; if
             every trial failed.
         Interrupted: on Ctrl-C, after checkpoints were written.
     """

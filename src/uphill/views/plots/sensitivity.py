@@ -1,4 +1,4 @@
-"""The picture of a study of sensitivity."""
+"""The picture of a sensitivity study."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""From runs to HTML: one page that carries everything in itself and asks nothing of any network."""
+"""From runs to HTML: a single self-contained page that makes no network request."""
 
 import base64
 import hashlib

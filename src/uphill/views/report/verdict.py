@@ -1,4 +1,4 @@
-"""What became of a run, in a word and a sentence."""
+"""The outcome of a run, in a word and a sentence."""
 
 import time
 from dataclasses import dataclass, replace
