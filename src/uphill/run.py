@@ -50,8 +50,8 @@ class Run(SavedRun):
     ) -> dict[str, Any]:
         """Evaluate the policies of all seeds; if they are the final ones, write `evaluation.json`.
 
-        One of more episodes stays, and one with another time limit than that of training
-        (`max_episode_steps`) is not written. The learning curve is drawn if it was not.
+        A stored evaluation of more episodes is kept, and one with a different time limit than in
+        training (`max_episode_steps`) is not written. The learning curve is drawn if it is missing.
 
         Raises:
             UphillError: if the environment can't be made, or `episodes` is not positive.
@@ -76,7 +76,7 @@ class Run(SavedRun):
         return result
 
     def _keep(self, evaluation: dict[str, Any], other: str) -> None:
-        """Write `evaluation.json`, unless that would lose something. `other` says what is not as in
+        """Write `evaluation.json`, unless that would lose something. `other` says what differs from
         training."""
         kept, episodes = self._episodes_written(), evaluation["episodes"]
         if self.checkpoint != "latest":
@@ -165,7 +165,7 @@ class Run(SavedRun):
 
 
 def limit_of(choice: EnvironmentChoice) -> int | None:
-    """The time limit of the environment, whoever set it."""
+    """The time limit of the environment, wherever it comes from."""
     env, _ = make_env(choice)
     try:
         return env.max_episode_steps

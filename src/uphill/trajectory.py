@@ -105,4 +105,4 @@ class EpisodeStatistics(eqx.Module):
     return_max: Float[Array, ""]
     """the largest return, not a sum; 0 if no episode ended"""
     reached: dict[str, Int[Array, ""]]
-    """by milestone of the world: the episodes that came to it"""
+    """by milestone of the world: the number of episodes that reached it"""

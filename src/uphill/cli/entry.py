@@ -103,13 +103,13 @@ def main(argv: list[str] | None = None, is_alone: bool = False) -> int:
         with suppress(OSError):  # a terminal that was closed
             print(f"\n{str(interrupt) or 'Interrupted.'}", file=sys.stderr, flush=True)
         if is_alone:
-            # All is saved. To end in order, or to let go of what is compiled, could crash: JAX may
+            # All is saved. A regular exit, or releasing compiled programs, could crash: JAX may
             # still be compiling in its threads.
             with suppress(OSError):
                 sys.stdout.flush()
             os._exit(INTERRUPTED)
         return INTERRUPTED
-    except BrokenPipeError:  # `uphill envs | head`: nobody reads on, and Python's own flush at exit
+    except BrokenPipeError:  # `uphill envs | head`: its reader is gone, and Python's flush at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # must not complain either
         return 1
     except SystemExit as stop:
@@ -138,7 +138,7 @@ def _interrupt() -> None:
 
 
 def _no_such_command(word: str) -> int:
-    from difflib import get_close_matches  # which nobody waits for who makes no mistake
+    from difflib import get_close_matches  # imported only for mistakes, since it takes time
 
     close = get_close_matches(word, COMMANDS, 1)
     mend = f"did you mean {close[0]}?" if close else f"use one of {', '.join(COMMANDS)}."

@@ -33,7 +33,7 @@ def no_such_flag(
 
 
 def names_environment(word: str) -> bool:
-    """Whether it is what other libraries call the flag for the environment."""
+    """Whether other libraries use this name for the environment's flag."""
     return word.startswith("--") and _path(word.partition("=")[0]) in _ENV
 
 
@@ -73,8 +73,8 @@ def _slots(algorithm: Any) -> dict[str, dict[str, type | None]]:
 def _of_other_part(
     path: str, known: Iterable[str], slots: dict[str, dict[str, type | None]]
 ) -> str:
-    """That it is a setting of parts that don't stand there, and what has such a part; empty if it
-    is none."""
+    """The hint that it is a setting of other parts, and which algorithms have such a part; empty if
+    it is not."""
     from uphill.parts.meant import called_elsewhere
 
     names = (path, *called_elsewhere(path))
@@ -99,7 +99,7 @@ def _has(kind: type | None, name: str) -> bool:
 
 
 def _algorithms_with(slot: str, kinds: tuple[type, ...]) -> list[str]:
-    """The algorithms in whose slot such a part stands."""
+    """The algorithms that have such a part in that field."""
     from uphill.parts.algorithms import ALGORITHMS
 
     if "." in slot:

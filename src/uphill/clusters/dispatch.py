@@ -151,7 +151,7 @@ class Dispatch:
         self._progress.say(f"{_begun(name)} failed: {fault}")
 
     def _end(self) -> None:
-        """Have all jobs end, and keep what they have by then."""
+        """Make all jobs end, and keep what they have by then."""
         self._progress.say("Saving …")
         refs = [*self._sent]
         for ref in refs:
@@ -195,7 +195,8 @@ def place_of(folder: Path, job: Job) -> Path:
 
 
 def _environment() -> dict[str, str]:
-    """Variables of a task's process: what changes bits is as it is here."""
+    """Environment variables of a task's process: those that affect exact results are the same as
+    here."""
     here = {name: x for name, x in os.environ.items() if name.startswith(_PREFIXES)}
     return here | _OF_A_TASK
 
@@ -206,7 +207,7 @@ def _begun(name: str) -> str:
 
 
 def _cause(error: Any) -> str:
-    """What a task raised, and not that it did."""
+    """The error that a task raised, without Ray's wrapper."""
     cause = getattr(error, "cause", None) or error
     said = str(cause)
     if "failed to import" in said:

@@ -40,7 +40,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A job, once more, as it is sent."""
+    """One attempt at a job, as it is sent."""
 
     name: str
     number: int
@@ -56,7 +56,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended that was not killed."""
+    """The outcome of an attempt that was not killed."""
 
     host: str
     parcel: bytes | None = None
@@ -123,7 +123,7 @@ class _Lines:
 
 @contextmanager
 def _told(attempt: Attempt, post: Any, host: str) -> Iterator[None]:
-    """What is said on the way is sent home, with the node's name."""
+    """Messages are sent home, with the node's name."""
 
     def say(line: str) -> None:
         post.tell.remote(attempt.name, attempt.number, f"{host} · {line}")

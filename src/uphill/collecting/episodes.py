@@ -101,7 +101,7 @@ def play(
 
 
 def _cut(lanes: Lanes, is_cut: Bool[Array, " N"]) -> Lanes:
-    """Lanes whose episodes begin to count anew where they were cut off."""
+    """Lanes in which a new episode starts to count after one was cut off."""
     return replace(
         lanes,
         running_return=jnp.where(is_cut, 0.0, lanes.running_return),

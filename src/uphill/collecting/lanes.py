@@ -28,7 +28,7 @@ class Lanes(eqx.Module):
     running_return: Float[Array, " N"]
     running_length: Int[Array, " N"]
     reached: dict[str, Bool[Array, " N"]]
-    """by milestone of the world: whether the episode came to it"""
+    """by milestone of the world: whether the episode has reached it"""
 
 
 class Finished(eqx.Module):
@@ -110,7 +110,7 @@ def step(env: Environment, act: Act, lanes: Lanes, key: Keys) -> tuple[Lanes, Ro
 
 
 def _reached(env: Environment, state: Any, before: dict[str, Any], mask: Any) -> dict[str, Any]:
-    """The milestones that episodes have come to with this step, or came to before it."""
+    """The milestones that episodes have reached with this step or before it."""
     if not isinstance(env, CompiledEnvironment):
         return before
     now = env.milestones(state)

@@ -32,7 +32,7 @@ from uphill.runs.given import alterations_of
 from uphill.runs.settings import BackendName, Settings
 
 _CALL_SECONDS, _TRAINING_SECONDS = 10.0, 60.0
-"""After so long, a call of the environment and a brief training count as hanging."""
+"""After this long, a call of the environment, or the brief training, counts as hanging."""
 _RANDOM = Limits(episodes=100, steps=10_000, seconds=3.0)
 _CONSTANT_SECONDS, _REPEAT_SECONDS, _EFFECT_SECONDS = 3.0, 1.0, 2.0
 _REPEATED_STEPS = 30
@@ -132,7 +132,7 @@ def _closing(env: gymnasium.Env) -> Iterator[None]:
 
 
 def _unsupported(subject: Subject, env: gymnasium.Env, complaint: str) -> EnvironmentFacts:
-    """EnvironmentFacts of an environment whose observations nobody could write down."""
+    """EnvironmentFacts of an environment whose observations can't be represented."""
     return replace(_facts(subject, env, nothing()), cannot_train=complaint)
 
 

@@ -93,7 +93,7 @@ def speed(facts: EnvironmentFacts) -> str | None:
 
 
 def text(facts: EnvironmentFacts, findings: Sequence[Finding], command: str) -> str:
-    """All of it, for a person to read."""
+    """The whole examination, as text."""
     choice = facts.choice
     lines = [_filled(f"{choice.name}: backend {choice.backend}, since {choice.reason}.", "", "  ")]
     lines += [_row(name, text) for name, text in _table(facts)]
@@ -129,7 +129,7 @@ def _table(facts: EnvironmentFacts) -> list[tuple[str, str]]:
 
 
 def _space(space: gymnasium.Space) -> str:
-    """A space in words, whole: nobody guesses the rest of a name."""
+    """A space in words, unabridged, so that no name has to be guessed."""
     match space:
         case spaces.Box():
             shape = " × ".join(map(str, space.shape)) or "1"

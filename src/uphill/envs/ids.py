@@ -29,7 +29,7 @@ LIMITS: dict[str, tuple[int, float | None]] = {
 
 
 def register_worlds() -> None:
-    """Tell Gymnasium of every compiled world; a second time changes nothing."""
+    """Register every compiled world with Gymnasium; a second call changes nothing."""
     import gymnasium  # which takes long, and may not be wanted
 
     for name, (limit, threshold) in LIMITS.items():
@@ -44,7 +44,7 @@ def register_worlds() -> None:
 
 
 def register_with_gymnasium() -> None:
-    """Register the worlds now, or when Gymnasium is imported, for which nobody has to wait."""
+    """Register the worlds now, or as soon as Gymnasium is imported, without importing it."""
     if "gymnasium" in sys.modules:
         register_worlds()
     else:

@@ -93,7 +93,7 @@ def choose(
 
 def _check_step_timeout(seconds: float | None, backend: Backend, is_async: bool) -> None:
     """Raises:
-    UphillError: if it is no time, or nobody could end a step that takes longer.
+    UphillError: if it is not a valid time, or a longer step could not be interrupted.
     """
     if seconds is None:
         return

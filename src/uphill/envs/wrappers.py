@@ -73,7 +73,7 @@ Wrapper = str | Callable[[gymnasium.Env], gymnasium.Env] | Wrapping
 
 
 def wrapping_of(wrapper: Any, field: str = "wrappers") -> Wrapping:
-    """What was asked for, imported where it is `module:Name`.
+    """The requested wrapper, imported if it is `module:Name`.
 
     Raises:
         UphillError: if there is no such wrapper, or it is not needed.
@@ -98,7 +98,7 @@ def wrapping_of(wrapper: Any, field: str = "wrappers") -> Wrapping:
 
 
 def wrappings_of(wrappers: Any) -> tuple[Wrapping, ...]:
-    """All that were asked for; one need not be in a list.
+    """All requested wrappers; a single one need not be in a list.
 
     Raises:
         UphillError: if one is none, or is not needed.
@@ -109,8 +109,8 @@ def wrappings_of(wrappers: Any) -> tuple[Wrapping, ...]:
 
 
 def text_of(wrapper: Callable[..., Any]) -> str:
-    """What a wrapper is called in a file: as it is written on the command line, if that can be.
-    What can't be is in angle brackets, by its kind alone: the same in every process."""
+    """The name of a wrapper in a file: as it is written on the command line, if possible. Otherwise
+    only its kind, in angle brackets: the same in every process."""
     if isinstance(wrapper, partial):
         keywords = (f"{key}={_written(x)}" for key, x in wrapper.keywords.items())
         arguments = ",".join([*map(_written, wrapper.args), *keywords])

@@ -19,7 +19,7 @@ BOX_DISTRIBUTIONS = ("gaussian", "tanh-gaussian", "beta")
 
 @dataclass(frozen=True)
 class Bounded:
-    """A `Box` action. The policy sees [−1, 1] in every component, whatever the bounds are.
+    """A `Box` action. The policy uses [−1, 1] in every component, whatever the bounds are.
 
     What is sampled becomes a number of [−1, 1] and is scaled to [low, high] here, at the border: a
     Gaussian sample is clipped, one of the squashed Gaussian goes through tanh, and one of the Beta

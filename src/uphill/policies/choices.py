@@ -15,7 +15,7 @@ from uphill.trajectory import Array, narrow
 
 
 class _Finite:
-    """What all kinds share that have finitely many actions: nothing is scaled, nothing clipped."""
+    """The base of all kinds with finitely many actions: nothing is scaled, nothing clipped."""
 
     @property
     def num_log_std(self) -> int:

@@ -157,7 +157,8 @@ class OneHot:
         """The choices in 32 bits: counted from 0 where they have more, as `encode` knows.
 
         Raises:
-            UphillError: if bytes were said to be categories, and one of them is none.
+            UphillError: if bytes were declared to be categories, and one of them is not a known
+            one.
         """
         if leaf.dtype == np.uint8 and _may_be_bytes(self) and (leaf >= self.sizes[0]).any():
             raise UphillError(
@@ -370,8 +371,8 @@ def narrowed(encoding: Encoding, observation: PyTree[np.ndarray]) -> PyTree[np.n
 def strangers(
     encoding: Encoding, observation: PyTree[Shaped[Array, "..."]]
 ) -> list[Bool[Array, "..."]]:
-    """Of each image of bytes that were said to be categories, which of them are none: what a
-    compiled program can't refuse as `narrowed` does."""
+    """For each byte image that was declared to hold categories, which values are unknown
+    categories: a compiled program can't refuse them as `narrowed` does."""
     match encoding:
         case Group():
             pairs = zip(encoding.parts, encoding.children(observation), strict=True)

@@ -66,11 +66,11 @@ class TrainedPolicy:
         """The action for one observation, or for several stacked along leading axes.
 
         The distribution's mode, or with `sample=True` a sample; `seed` makes it repeatable. Lists
-        of numbers are welcome as arrays are.
+        of numbers are accepted like arrays.
 
         Raises:
-            UphillError: if the observation has not the structure and shape of the environment's, or
-                holds what can't be one of it.
+            UphillError: if the observation does not have the structure and shape of the
+            environment's, or holds an invalid value.
         """
         observation, _ = self._read(observation)
         if not sample:

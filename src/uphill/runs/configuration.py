@@ -119,7 +119,7 @@ def _decode_one(annotation: Any, value: Any, path: str, own: OwnParts) -> Any:
 
 def members_of(annotation: Any) -> Sequence[Any]:
     """The types that a field may have: those of a union, else the annotation. Arrays are left out:
-    a number may be traced, but then nobody writes it down."""
+    a number may be traced, but a traced one is never written."""
     if typing.get_origin(annotation) not in (typing.Union, types.UnionType):
         return (annotation,)
     members = typing.get_args(annotation)

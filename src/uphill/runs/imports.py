@@ -49,9 +49,9 @@ def _is_remembered(name: str, current: str) -> bool:
 
 
 def _record(name: str, current: str) -> dict | None:
-    """What is to be known again; None for what has no file of its own."""
+    """What identifies the module; None if it has no file."""
     module, _, rest = name.partition(":")
-    # Another colon would name another module; and what is local to a function nobody can import.
+    # Another colon would name another module; and what is local to a function can't be imported.
     is_whole = rest and ":" not in rest and "<locals>" not in rest and module != "__main__"
     files = _files_of(module, current) if is_whole else None
     return files and {"name": name, "folder": current, "files": files}
@@ -70,7 +70,7 @@ def _path(name: str, current: str) -> Path | None:
 
 
 def _is_private(path: Path) -> bool:
-    """Whether nobody but this user could have written it."""
+    """Whether only this user could have written it."""
     found = path.stat()
     is_ours = not hasattr(os, "getuid") or found.st_uid == os.getuid()
     return is_ours and not found.st_mode & 0o022

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _PATIENCE = 1.0
-"""Seconds after which a signal that nobody heeded may be sent again"""
+"""Seconds after which a signal that was ignored may be sent again"""
 
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -24,8 +24,8 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interrupts:
-    """Holds signals to end back, except while `allow` runs something that may be cut short: Ctrl-C,
-    SIGTERM, and SIGHUP, which comes when the terminal is closed.
+    """Holds back signals to end, except while `allow` runs something that may be interrupted:
+    Ctrl-C, SIGTERM, and SIGHUP, which comes when the terminal is closed.
 
     One that the process was started to ignore (`nohup`) stays ignored. Signals can be handled in
     the main thread only: in another one this does nothing.

@@ -265,8 +265,8 @@ def trainer_of(
 
 
 def chosen_for(request: Request, env: str, start: Preset | None) -> tuple[Preset, str]:
-    """The algorithm that was given, else that of the preset, and how long to train; and where its
-    settings come from, in words.
+    """The given algorithm, else that of the preset, and how long to train; and where its settings
+    come from, in words.
 
     Raises:
         UphillError: if it is none, there is no algorithm of that name, or both differ.
@@ -299,8 +299,8 @@ def chosen_for(request: Request, env: str, start: Preset | None) -> tuple[Preset
 
 
 def _remember_modules(experiment: Experiment, current: str) -> None:
-    """Keep which modules this user trained with, from the folder `current`: they won't be asked
-    again whether they trust them."""
+    """Remember which modules this user trained with, from the folder `current`, so that permission
+    to import them is not needed again."""
     parts = [type_name(x) for x in own_parts_in(experiment.algorithm) if isinstance(x, type)]
     wrappers = [name for text in experiment.wrappers if (name := imported_name(text))]
     for name in [experiment.env, *parts, *wrappers]:

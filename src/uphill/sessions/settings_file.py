@@ -204,7 +204,7 @@ def _laid_over(base: Any, change: Any) -> Any:
 
 
 def _no_such_setting(name: str, value: Any, algorithm: dict[str, Any]) -> str:
-    """The sentence about a field of a file that is none, with what is meant."""
+    """The message about an unknown field in a file, with what may be meant."""
     if name in {field.name for kind in (Settings, Options) for field in fields(kind)}:
         return f"{name} is not taken from a file: use {option(name, value)}."
     paths = dict.fromkeys([*_TAKEN, *_paths(algorithm)])

@@ -101,7 +101,7 @@ def mean_probability_of_improvement(
     pairs: Sequence[tuple[Float[np.ndarray, " _n"], Float[np.ndarray, " _m"]]],
 ) -> tuple[float, tuple[float, float]]:
     """The mean over environments of P(X > Y), of which `pairs` has the seeds of X and of Y in each,
-    and its 95 % interval: Wilson's, with E min(n, m) in the place of min(n, m), since the mean of
+    and its 95 % interval: Wilson's, with E min(n, m) instead of min(n, m), since the mean of
     θ (1 − θ) over environments is at most that of their mean θ.
     """
     probability = float(np.mean([probability_of_improvement(x, y)[0] for x, y in pairs]))

@@ -45,7 +45,7 @@ def kl_penalized(
     kl: Float[Array, "*shape"],
     beta: Scalar,
 ) -> Float[Array, "*shape"]:
-    """PPO with a penalty in the place of clipping; `kl` is KL(π_old ‖ π) at each sample's state.
+    """PPO with a penalty instead of clipping; `kl` is KL(π_old ‖ π) at each sample's state.
 
     r = π(a|s) / π_old(a|s),   L = r A − β KL
 

@@ -301,7 +301,7 @@ def _episodes_on_host(
         counted = np.flatnonzero(step.mask)
         returns[counted, step.number[counted]] = step.running_return[counted]
         num_cut += step.is_cut
-    return returns, num_cut, np.zeros(env.num_envs, bool)  # what is none was refused
+    return returns, num_cut, np.zeros(env.num_envs, bool)  # unknown ones were refused
 
 
 def report(returns: Returns) -> dict[str, Any]:

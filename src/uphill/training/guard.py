@@ -53,7 +53,7 @@ def faults(rows: Rows, learners: Learner) -> Bool[np.ndarray, "U S"]:
     """Where an update has a number that is not finite; `learners` are those before the first."""
     bad, lost = _bad(rows), _lost(rows)
     if lost.any():
-        # The very first batch may only fill the scales: it is not learned from, and is as it is.
+        # The very first batch may only fill the scales: nothing is learned from it.
         lost[0] &= np.asarray(jax.device_get(learners.num_updates)) > 0
     return (bad | lost) & (rows["updated"] > 0)
 

@@ -18,12 +18,12 @@ Rows = dict[str, np.ndarray]
 """Metrics by name: a row for each update, a column for each seed, [U, S].
 
     policy/…, value/…, gradient/…   as in docs/metrics.md, of each update
-    updated                         1; 0 where the seed had its steps, and all else of the row is 0
+    updated                         1; 0 if the seed had its steps already (then all else is 0)
     num_transitions                 steps of the environment that it learned from
     num_episodes                    episodes that ended
     return_sum, length_sum          of these episodes
     return_max                      the best of them
-    reached:NAME                    how many of them came to what the world calls a milestone
+    reached:NAME                    how many of them reached a milestone of the world
     bad_reward, bad_observation     the first step whose number was not finite, or −1
     bad_learner                     whether the networks hold one
 """

@@ -24,7 +24,8 @@ State = Literal["waiting", "training", "done", "failed"]
 
 @dataclass(frozen=True)
 class Row:
-    """What one setting came to; returns are those of the final policies' most probable actions."""
+    """The results of one setting; returns are those of the final policies' most probable
+    actions."""
 
     run: str
     """its run directory, in the sweep's folder"""
@@ -108,8 +109,7 @@ def _of_run(run: SavedRun, row: Row) -> Row:
 
 
 def by_area(sweep: SavedSweep, row: Row) -> Row:
-    """The row of the areas under the learning curves in the place of what the final policies
-    collect."""
+    """The row of the areas under the learning curves, instead of the final policies' returns."""
     if not row.is_known:
         return row
     areas = area_under_curve(read_metrics(sweep.path / row.run))

@@ -192,4 +192,4 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the terminal belongs to whoever started this."""
+        """Print nothing: the terminal belongs to the user."""

@@ -119,7 +119,7 @@ def parse_train(
     name: str = "train",
 ) -> tuple[Any, Any, Any]:
     """Options of a `kind`, the algorithm with all flags applied, and the preset that it started
-    from; the file of settings stands in the place of ours."""
+    from; a settings file replaces our preset."""
     from uphill.parts import Algorithm
     from uphill.parts.algorithms import ALGORITHMS
     from uphill.sessions.presets import preset

@@ -8,7 +8,7 @@ from uphill.doctor.finding import Finding
 from uphill.words import number
 
 _FEWEST = 50
-"""Steps of random play before anything is said."""
+"""Minimum steps of random play before a finding is reported."""
 _FEW_EPISODES = 10
 _RARE = 0.05
 """The part of the episodes that may earn something else, and rewards are still sparse."""

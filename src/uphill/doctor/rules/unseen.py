@@ -13,7 +13,8 @@ from uphill.words import percent
 _MOST_STEPS, _MOST_NUMBERS = 1500, 64
 """Steps that are compared, and numbers that an observation may have."""
 _FEWEST = 50
-"""Steps with a like one in another episode and in its own, before anything is said."""
+"""Minimum number of steps with a similar one in another episode and in their own, before a finding
+is reported."""
 _NEAR, _SAME = 0.05, 0.01
 """Like steps are nearer than this part of what two steps are apart; and so near that it makes no
 difference."""
@@ -58,7 +59,7 @@ def depends_on_what_is_not_seen(facts: EnvironmentFacts) -> list[Finding]:
 
 
 def likeness(play: Play) -> Likeness | None:
-    """How much rewards differ between like steps; None where there is nothing to compare.
+    """How much rewards differ between similar steps; None where there is nothing to compare.
 
     Each step is compared with the most alike one of another episode, and the most alike one of its
     own that is not more alike (unless both are as good as the same): where the observation holds

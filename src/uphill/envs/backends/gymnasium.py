@@ -242,7 +242,7 @@ def has_clip_action(env: Any) -> bool:
 
 
 def _threshold(env: Any) -> float | None:
-    """The return that solves it; of rewards that a wrapper changes nobody knows."""
+    """The reward threshold; None if a wrapper changes rewards."""
     spec, inner = env.spec, env
     while isinstance(inner, gymnasium.Wrapper):
         if isinstance(inner, gymnasium.RewardWrapper):
@@ -252,10 +252,10 @@ def _threshold(env: Any) -> float | None:
 
 
 def checked_time_limit(env: Any, alterations: Alterations) -> int | None:
-    """The time limit of an environment that was made as it was asked for.
+    """The time limit of an environment that was made with the requested one.
 
     Raises:
-        UphillError: if one of its own comes before the one that was asked for.
+        UphillError: if its own time limit is shorter than the requested one.
     """
     limit, asked = time_limit(env), alterations.max_episode_steps
     if limit is not None and asked is not None and limit < asked:
@@ -385,7 +385,7 @@ class HostEnvironment:
     ) -> tuple[PyTree[np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
         """Observation, reward, terminated, truncated."""
         self._num_steps += 1
-        if self._action_dtype is not None:  # a Dict or a Tuple has none of its own
+        if self._action_dtype is not None:  # a Dict or a Tuple has no dtype
             action = np.asarray(action, self._action_dtype)
         if self._harmless is not None:
             action = jax.tree.map(_finite, action, self._harmless)

@@ -59,8 +59,7 @@ class Canvas:
         self._kept: dict[tuple[int, int, int], Any] = {}
 
     def copy(self) -> "Canvas":
-        """The same picture, to draw on: for what stays as it is from picture to picture, which is
-        painted once."""
+        """A copy to draw on, so that a constant background is painted only once."""
         canvas = Canvas(self.size, self.scale, self.center, self.background)
         canvas._below = self, len(self._strokes)
         return canvas

@@ -126,7 +126,7 @@ def _folder(out: str | Path | None, name: str) -> Path:
 
 
 def _trained(folder: Path, task: Task, ray: str | None, quiet: bool) -> Run:
-    """The run of a task: made, gone on with, or found complete.
+    """The run of a task: started, continued, or found complete.
 
     Raises:
         UphillError: if the folder holds another run.

@@ -209,7 +209,7 @@ def _grids(given: Any, algorithms: Mapping[str, Algorithm]) -> Grids:
 
 def _check(request: SensitivityRequest, sweep: SweepRequest, algo: str) -> None:
     """Raises:
-    UphillError: if an algorithm can't be swept in an environment, or that would tell nothing.
+    UphillError: if an algorithm can't be swept in an environment, or that would be uninformative.
     """
     common = common_of(sweep)
     grid = make_grid(sweep.grid, common.experiment.composition)

@@ -39,7 +39,7 @@ class SensitivityStudy:
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """What each algorithm came to, as plain data: the fields of
+        """The results of each algorithm, as plain data: the fields of
         `uphill.views.sensitivity.Studied`, with estimates as `{"value": …, "ci95": […]}`."""
         return [one.summary() for one in self.result.algorithms]
 
@@ -118,7 +118,7 @@ def _said(task: Task, study: Study) -> str:
 
 
 def _found(study: Study) -> Result:
-    """What the sweeps came to.
+    """The results of the sweeps.
 
     Raises:
         UphillError: if fewer than two environments tell settings apart.

@@ -41,11 +41,11 @@ class Grid:
 
 
 def make_grid(grid: object, algorithm: Algorithm) -> Grid:
-    """The grid that was asked for, over the settings of an algorithm.
+    """The requested grid, over the settings of an algorithm.
 
     Raises:
-        UphillError: if it is none, or has what is no setting or can't be swept; it says what may
-            be meant.
+        UphillError: if it is not a grid, or has an unknown setting or one that can't be swept; it
+        suggests what may be meant.
     """
     if not isinstance(grid, Mapping) or not grid:
         mend = "use --grid FIELD=VALUE,VALUE" if is_typed() else "give grid={'FIELD': [VALUE, …]}"

@@ -61,7 +61,7 @@ class Planned:
     path: Path
     algorithm: Algorithm
     on_point: OnPoint | None = None
-    """in the place of the request's"""
+    """instead of the request's"""
 
 
 @dataclass(frozen=True)

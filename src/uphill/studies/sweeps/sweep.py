@@ -44,12 +44,12 @@ class Sweep:
     runs: list[Run]
     """of all settings, in the order of the grid"""
     rows: list[Row]
-    """what each came to"""
+    """the results of each"""
     picture: Path
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """What each setting came to, as plain data: the fields of `uphill.views.sweeps.Row`."""
+        """The results of each setting, as plain data: the fields of `uphill.views.sweeps.Row`."""
         return [asdict(row) for row in self.rows]
 
     def __repr__(self) -> str:
@@ -195,6 +195,6 @@ def _result(plan: Plan) -> Sweep:
 
 
 def going_on(request: StudyRequest, folder: Path, name: str) -> str:
-    """How to go on with a study of that name, after Ctrl-C."""
+    """How to continue a study of that name, after Ctrl-C."""
     how = again(name, folder, request.out is not None)
     return f"What was trained is saved. Go on with: {how}"

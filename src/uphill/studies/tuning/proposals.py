@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 Told = Sequence[tuple[Setting, float | None]]
-"""Settings that were tried, and what each came to; None of one that failed."""
+"""Settings that were tried, and the score of each; None if it failed."""
 
 
 def check_optuna() -> None:

@@ -43,7 +43,8 @@ class Pruner:
         return (metrics, True) if isinstance(metrics, dict) else True
 
     def is_behind(self, rows: Sequence[LoggedRow]) -> bool:
-        """Whether that is so at this point; one at which no episode ended tells nothing."""
+        """Whether the trial should end at this point; a point at which no episode ended is
+        ignored."""
         steps = min(row["steps"] for row in rows)
         returns = [row[RETURN] for row in rows if row[RETURN] is not None]
         if steps < self.first or not returns:

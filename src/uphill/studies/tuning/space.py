@@ -178,7 +178,7 @@ def _ramp(value: Any) -> Ramp | None:
 
 
 def _range(path: str, value: Any, known: Range | None, algorithm: Algorithm) -> Range:
-    """The range that was asked for.
+    """The requested range.
 
     Raises:
         UphillError: if it is none, or the field can't have its ends.

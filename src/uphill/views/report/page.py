@@ -36,7 +36,7 @@ class Live:
     """What a page of `uphill watch` has beyond one on a disk."""
 
     refresh: float = 0
-    """seconds after which it asks for itself anew; 0 for never"""
+    """seconds after which it reloads itself; 0 for never"""
     note: str = ""
     """why there are no films (yet)"""
 
