@@ -82,8 +82,8 @@ class NaturalGradient(NaturalStep):
     """The natural gradient, F⁻¹ g, scaled to a predicted KL divergence.
 
     F is the Fisher information of the policy on the batch, which is never formed. Direction and
-    step size use F + damping · I, which predicts a KL divergence of exactly `max_kl`; F itself
-    predicts at most `max_kl`. Whether the policy moved that far is not checked.
+    step size use F + damping · I, so F itself predicts a KL divergence of at most `max_kl`. Whether
+    the policy moved that far is not checked.
 
     Reference: Kakade (2001), https://papers.nips.cc/paper/2073; Rajeswaran et al. (2017),
     https://arxiv.org/abs/1703.02660
