@@ -24,7 +24,7 @@ help:
 	@echo "make test-ray-long  the same, with a killed node and addresses where no cluster is"
 	@echo "make test-slow  run the learning tests that take minutes"
 	@echo "make lint       ruff, basedpyright and import-linter"
-	@echo "make format     let ruff mend what it can"
+	@echo "make format     let ruff fix what it can"
 	@echo "make bench      measure the figures of benchmarks/README.md"
 	@echo "make mujoco     measure what is missing of docs/mujoco.md (hours; goes on where it stopped)"
 	@echo "make notebooks  run the scripts of examples/ and keep them, with what they show, as .ipynb"

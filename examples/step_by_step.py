@@ -164,7 +164,7 @@ show_scores(runs)
 # steps are as long for a bad gradient as for a good one, so the policy is shaken where it was to
 # settle.
 #
-# If that is why, then longer windows mend it, and so does a learning rate that falls, with the very
+# If that is why, then longer windows fix it, and so does a learning rate that falls, with the very
 # same short windows. Both can be tried:
 
 # %%

@@ -98,7 +98,7 @@ def test_a_part_of_the_page_is_as_good_as_ours(
         shutil.rmtree(state_home / "uphill", ignore_errors=True)  # as if somebody else had trained
         assert run_cli(*command) == 1
         said = capfd.readouterr().err
-        assert f"{field} is my_parts:{name}, a part of your own: give it again with " in said
+        assert f"{field} is my_parts:{name}, a custom part: give it again with " in said
         assert f"parts=[{name}]" in said
         assert run_cli(*command, "--allow-import") == 0
     assert uphill.load(out).policy is not None  # now that it was allowed

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from uphill.training.trainer import Trainer as Trainer
     from uphill.training.trainer import iterate as iterate
 
-# Imported when first used: the command line's help must not wait for JAX.
+# Imported on first use: the command line's help must not wait for JAX.
 _HOME = {
     "UphillError": "uphill.errors",
     "make_env": "uphill.envs.make",

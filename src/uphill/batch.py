@@ -1,5 +1,5 @@
-"""Samples without time; sums and gradients of sums over them, block by block where a batch is only
-partly filled."""
+"""Samples without a time axis; sums over them and their gradients, block by block where a batch is
+only partly filled."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -24,10 +24,10 @@ class Batch(eqx.Module):
     old_log_prob: Float[Array, "K B"]
     advantage: Float[Array, "K B"]
     target: Float[Array, "K B"]
-    """what the value function learns; without one, the return"""
+    """the target of the baseline, scaled; without a learned one, the return"""
     mask: Bool[Array, "K B"]
     estimator_target: Float[Array, "K B"] | None = None
-    """what an estimator that is learned itself learns"""
+    """the target of a learned estimator"""
     num_blocks: Int[Array, ""] | None = None
 
 
@@ -46,13 +46,13 @@ def summed(function: Callable[[Batch], PyTree], batch: Batch) -> PyTree:
 
 
 def averaged(function: Callable[[Batch], PyTree], batch: Batch) -> PyTree:
-    """The mean over the valid samples of what `function` sums over those of a block."""
+    """The mean over the valid samples, from the sums that `function` returns for each block."""
     count = jnp.maximum(batch.mask.sum(), 1)
     return jax.tree.map(lambda total: divided(total, count), summed(function, batch))
 
 
 def mean_of(function: Callable[[Batch], PyTree], batch: Batch) -> PyTree:
-    """The mean over the valid samples of what `function` says of each."""
+    """The mean over the valid samples of `function`, which returns a number for each."""
 
     def sums(samples: Batch) -> PyTree:
         valid = samples.mask

@@ -16,8 +16,8 @@
 >>> metrics["return_sum"].shape, states.learner.num_updates.tolist()
 ((3, 2), [2, 2, 2])
 
-A trainer repeats the same function in a compiled world, so it learns the same, to rounding. States
-are made outside `vmap`: initial weights come from NumPy.
+In a compiled world, a trainer repeats the same function, so it learns the same up to rounding.
+Create states outside `vmap`: initial weights come from NumPy.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ from uphill.trajectory import Array
 
 
 class State(eqx.Module):
-    """All that the rest of a training depends on."""
+    """Everything that the rest of the training depends on."""
 
     learner: Learner
     lanes: Lanes | None
@@ -76,13 +76,13 @@ def step(
     state: State,
     num_steps: Array | int | None = None,
 ) -> tuple[State, Metrics]:
-    """The state after one update, and what that says of itself.
+    """The state after one update, and the update's metrics.
 
-    Any float of the algorithm may be traced. `num_steps` are the transitions of the whole training,
-    by which schedules go. Metrics are those of a logging point, but sums: `return_sum` and
-    `length_sum` over the `num_episodes` that ended, `num_transitions`; and `bad_reward`,
+    Any float of the algorithm may be traced. `num_steps` are the transitions of the whole training
+    run, over which schedules run. Metrics are those of a logging point, but as sums: `return_sum`
+    and `length_sum` over the `num_episodes` that ended, `num_transitions`; and `bad_reward`,
     `bad_observation` (the first step with a number that is not finite, or −1) and `bad_learner`:
-    nothing stops here, so keep the state before where one of them, or `gradient/norm`, tells so.
+    nothing stops here, so keep the previous state if one of them, or `gradient/norm`, says so.
 
     Raises:
         UphillError: if the algorithm has a schedule, and `num_steps` is None.
@@ -109,7 +109,7 @@ def _environment(world: World | str, algorithm: Algorithm) -> CompiledEnvironmen
     if isinstance(world, str) and world not in WORLDS:
         raise UphillError(
             f"world is {world!r}, and only compiled worlds are pure functions: use one of "
-            f"{', '.join(WORLDS)}, a world of your own, or a Trainer."
+            f"{', '.join(WORLDS)}, a custom world, or a Trainer."
         )
     return CompiledEnvironment(make_world(world, {}), algorithm.sampling.num_envs)
 

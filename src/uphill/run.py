@@ -1,5 +1,5 @@
-"""A run: the directory that training wrote, as an object that is evaluated and shown; and the
-functions that make one, go on with it, and open it."""
+"""Runs: a run directory as an object to evaluate and show, and the functions that create, resume
+and open one."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from uphill import clusters, views  # whose rooms are imported when first used: they take long
+from uphill import clusters, views  # imported on first use: they load slowly
 from uphill.envs.drawing import backend_to_draw, can_draw
 from uphill.envs.make import EnvironmentChoice, make_env
 from uphill.envs.wrappers import Wrapper
@@ -50,8 +50,8 @@ class Run(SavedRun):
     ) -> dict[str, Any]:
         """Evaluate the policies of all seeds; if they are the final ones, write `evaluation.json`.
 
-        One of more episodes stays, and one with another time limit than that of training
-        (`max_episode_steps`) is not written. The learning curve is drawn if it was not.
+        A stored evaluation of more episodes is kept, and one with a different time limit than in
+        training (`max_episode_steps`) is not written. The learning curve is drawn if it is missing.
 
         Raises:
             UphillError: if the environment can't be made, or `episodes` is not positive.
@@ -76,7 +76,7 @@ class Run(SavedRun):
         return result
 
     def _keep(self, evaluation: dict[str, Any], other: str) -> None:
-        """Write `evaluation.json`, unless that would lose something. `other` says what is not as in
+        """Write `evaluation.json`, unless that would lose something. `other` says what differs from
         training."""
         kept, episodes = self._episodes_written(), evaluation["episodes"]
         if self.checkpoint != "latest":
@@ -165,7 +165,7 @@ class Run(SavedRun):
 
 
 def limit_of(choice: EnvironmentChoice) -> int | None:
-    """The time limit of the environment, whoever set it."""
+    """The time limit of the environment, wherever it comes from."""
     env, _ = make_env(choice)
     try:
         return env.max_episode_steps
@@ -184,9 +184,8 @@ def load(
     wrappers: Iterable[Wrapper] = (),
 ) -> Run:
     """Open a run directory. `env` is needed to evaluate a run whose environment was a callable or a
-    world of your own, `network`, `parts` and `wrappers` to use one that was trained with networks,
-    parts or wrappers of your own (`allow_import` imports the modules that parts and wrappers are
-    from); `seed_index` chooses the
+    custom world; `network`, `parts` and `wrappers` are needed for a run with custom networks, parts
+    or wrappers (`allow_import` imports the modules of parts and wrappers); `seed_index` chooses the
     seed whose policy is used, by default the one that evaluated best; with `checkpoint="best"`
     policies are each seed's best while it trained, not the final ones.
 
@@ -240,7 +239,7 @@ def train(request: Request) -> Run:
     """Train `seeds` agents at once, evaluate them, and return the run.
 
     Raises:
-        UphillError: for anything about the arguments or the environment that can be mended.
+        UphillError: for anything about the arguments or the environment that the user can fix.
         Interrupted: on Ctrl-C, after a checkpoint was written.
     """
     return run_of(request)
@@ -260,7 +259,7 @@ def resume(
     wrappers: Iterable[Wrapper] = (),
     step_timeout: float | None = None,
 ) -> Run:
-    """Go on with a run where its latest checkpoint stands; `steps` extends it. `episodes` are those
+    """Continue a run from its latest checkpoint; `steps` extends it. `episodes` are those
     of the evaluation at the end, by default as many as training was asked for, and so is
     `step_timeout`; `env`, `network`, `parts` and `wrappers` are what `load` says, and `on_point`
     what `train` says.
@@ -283,8 +282,8 @@ def save(
     out: str | PathLike[str] | None = None,
     metrics: Iterable[Rows] = (),
 ) -> Run:
-    """Make a run directory of a training whose loop was your own (`Trainer`, `iterate`): to load,
-    to resume, to evaluate and to report on, as any other. `metrics` are all that `iterate` yielded;
+    """Write a run directory for a custom training loop (`Trainer`, `iterate`), which can be loaded,
+    resumed, evaluated and reported on like any other. `metrics` are all that `iterate` yielded;
     each becomes a logging point of metrics.csv.
 
     Raises:
@@ -300,8 +299,8 @@ def save(
 def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:
     """Train to the end, evaluate, draw.
 
-    What only the end needs is made ready by a thread while training leaves it a core. Python waits
-    for the thread when it ends: to be cut off inside a compilation would crash.
+    A thread prepares what only the end needs while training leaves it a core. Python waits for the
+    thread at exit: being cut off inside a compilation would crash.
     """
     helper, evaluation = ThreadPoolExecutor(1, thread_name_prefix="uphill"), None
 

@@ -1,6 +1,6 @@
-"""The shapes every file speaks of: what an environment returns, and what learning reads.
+"""The common data types: what environments return, and what learning reads.
 
-Everything is time-major: `T` steps, `N` environments, then whatever one observation or action has.
+Everything is time-major: `T` steps, `N` environments, then the axes of one observation or action.
 
 Autoreset is *next-step*, everywhere. The step that ends an episode returns the true final
 observation. The step after it ignores its action, resets, and returns the first observation of the
@@ -17,15 +17,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Num, PyTree, Shaped
 
 Array = jax.Array | np.ndarray
-"""Numbers on a device or on the host: both are welcome everywhere, and have the same methods."""
+"""An array on the device or the host: both are accepted everywhere, and have the same methods."""
 
 Scalar = float | Num[jax.Array, ""]
 """A number, or a traced one: float settings are traced, so changing them never recompiles."""
 
 
 BLOCK = 32
-"""Whole episodes are collected in blocks of so many steps: what is computed beyond the end of the
-longest episode is at most one block."""
+"""Whole episodes are collected in blocks of this many steps, so less than one block is computed
+beyond the end of the longest episode."""
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
@@ -64,7 +64,7 @@ def narrow_on_host(x: np.ndarray) -> np.ndarray:
 
 
 class Timestep(eqx.Module):
-    """What `N` environments answer to `N` actions."""
+    """What `N` environments return for `N` actions."""
 
     observation: PyTree[Shaped[Array, "N ..."]]
     reward: Float[Array, " N"]
@@ -105,4 +105,4 @@ class EpisodeStatistics(eqx.Module):
     return_max: Float[Array, ""]
     """the largest return, not a sum; 0 if no episode ended"""
     reached: dict[str, Int[Array, ""]]
-    """by milestone of the world: the episodes that came to it"""
+    """by milestone of the world: the number of episodes that reached it"""

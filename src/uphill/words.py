@@ -1,5 +1,5 @@
-"""Numbers, times and lists as people read them, and settings as the caller writes them: one way,
-wherever they are shown."""
+"""Formats numbers, times and lists for people, and settings as the caller writes them: in the same
+way everywhere."""
 
 import math
 import os
@@ -218,8 +218,8 @@ def _shown(value: Any) -> str:
 
 
 def wrapped(text: str, width: int, indent: int = 2) -> str:
-    """The text in lines of at most so many columns, broken between words only; all but the first
-    begin with so many spaces."""
+    """The text in lines of at most `width` columns, broken between words only; all but the first
+    are indented."""
     return textwrap.fill(
         text,
         max(width, 2 * indent + 1),
@@ -231,7 +231,7 @@ def wrapped(text: str, width: int, indent: int = 2) -> str:
 
 @runtime_checkable
 class Stream(Protocol):
-    """What can say whether it is a terminal, and which."""
+    """A stream that knows whether it is a terminal, and which."""
 
     def isatty(self) -> bool: ...
     def fileno(self) -> int: ...

@@ -54,7 +54,7 @@ REFUSED = [
         Optax,
         {"name": "lbfgs"},
         "name is 'lbfgs': with these settings it asks for more than gradients (a line search, "
-        "perhaps); use another, or mend the settings",
+        "perhaps); use another, or fix the settings",
     ),
     *(
         (make, changes, sentence)

@@ -66,7 +66,7 @@ def test_it_is_called_by_its_module() -> None:
 def test_it_is_read_when_it_is_given_and_only_then() -> None:
     document = through_json(OWN)
     assert decode(Algorithm, document, own=OwnParts([Falling, Own])) == OWN
-    match = rf"^surrogate is {NAME}, a part of your own: give it again with parts=\[Own\] \(uph"
+    match = rf"^surrogate is {NAME}, a custom part: give it again with parts=\[Own\] \(uph"
     with pytest.raises(NotGivenError, match=match + r".*add allow_import=True to import 'test_own"):
         decode(Algorithm, document, own=OwnParts([Falling]))
     with pytest.raises(NotGivenError, match=r"^optimizer\.learning_rate is .*parts=\[Falling\]"):

@@ -647,7 +647,7 @@ def test_networks_of_the_users_own_train_save_load_and_resume_bit_for_bit(
     assert uphill.evaluate(whole.path, 2, network=perceptron)["episodes"] == 2
 
     plain = train_small(tmp_path / "plain", steps=30)
-    with pytest.raises(UphillError, match=r"^The run's networks are none of your own: leave netw"):
+    with pytest.raises(UphillError, match=r"^The run has no custom networks: leave netw"):
         uphill.load(plain.path, network=perceptron).policy  # noqa: B018 refused when read
     still = small_ppo(optimizer=Adam(learning_rate=0.0))
     begun = train_small(

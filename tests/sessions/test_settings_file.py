@@ -147,7 +147,7 @@ def test_what_is_no_settings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UphillError, match=r"^algorithm and settings are both given"):
         uphill.train(ENV, small_ppo(), settings=path)
     networks = write_run(tmp_path / "own", [[1.0]], network="mine")
-    with pytest.raises(UphillError, match="has networks of your own, made by 'mine': give it"):
+    with pytest.raises(UphillError, match="has custom networks, made by 'mine': give it"):
         uphill.train(ENV, settings=networks)
 
 
@@ -158,7 +158,7 @@ def test_nothing_is_imported_without_consent(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     path = write(tmp_path, algo="ppo", algorithm={"surrogate": {"$type": "my_parts:SPO"}})
     assert run_cli("train", ENV, "--settings", path) == 1
-    assert "my_parts:SPO, a part of your own" in (said := capsys.readouterr().err)
+    assert "my_parts:SPO, a custom part" in (said := capsys.readouterr().err)
     assert "--allow-import" in said
     found = read_settings(path, ENV, allow_import=True)
     assert isinstance(found.start.algorithm.surrogate, own.SPO)

@@ -143,7 +143,7 @@ def test_an_environment_of_python_stops_only_its_seed(what: str) -> None:
     assert state.steps >= 60
     # Of one seed alone it ends the training, with the environment named.
     alone = Trainer(choice, chosen, (min(state.stops),), 60)
-    with pytest.raises(UphillError, match=rf"returned nan in its {what}.*mend the environment"):
+    with pytest.raises(UphillError, match=rf"returned nan in its {what}.*fix the environment"):
         alone.advance(alone.start(), 1)
     alone.close()
 

@@ -1,6 +1,6 @@
-"""The command line: parses, calls, prints; nothing else.
+"""The command line: parses arguments, calls the library, prints results; nothing else.
 
-Nothing heavy is imported before a command needs it, so that help appears at once.
+Nothing heavy is imported before a command needs it, so that help appears immediately.
 """
 
 from uphill.cli.entry import main as main

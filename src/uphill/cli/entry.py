@@ -1,4 +1,4 @@
-"""The way in and out: which command was typed, and the status that the process ends with."""
+"""The entry point: which command was typed, and the exit status of the process."""
 
 import atexit
 import gc
@@ -28,7 +28,7 @@ Uphill trains policies by gradient ascent on expected return.
   uphill record RUN       a film of the policy; --milestones: of how it learned
   uphill plot RUN …       draw learning curves; of several runs a comparison
   uphill compare RUN RUN  which is better; --until-decided trains more seeds
-  uphill doctor ENV       why an agent may not learn there, and what mends it
+  uphill doctor ENV       why an agent may not learn there, and how to fix it
   uphill report RUN …     a web page that shows a run, or compares several
   uphill watch [FOLDER]   runs and their reports in a browser, while they train
   uphill envs [PATTERN]   environments, and the backend that runs each
@@ -74,9 +74,8 @@ def run() -> NoReturn:
 
 
 def main(argv: list[str] | None = None, is_alone: bool = False) -> int:
-    """Run one command; the exit status. A user's mistake is one sentence, never a traceback.
-
-    A process that does nothing else (`is_alone`) ends at once when it is interrupted.
+    """Run one command; the exit status. A user's mistake becomes one sentence, never a traceback. A
+    process that does nothing else (`is_alone`) exits at once when it is interrupted.
     """
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help", "help"):
@@ -104,13 +103,13 @@ def main(argv: list[str] | None = None, is_alone: bool = False) -> int:
         with suppress(OSError):  # a terminal that was closed
             print(f"\n{str(interrupt) or 'Interrupted.'}", file=sys.stderr, flush=True)
         if is_alone:
-            # All is saved. To end in order, or to let go of what is compiled, could crash: JAX may
+            # All is saved. A regular exit, or releasing compiled programs, could crash: JAX may
             # still be compiling in its threads.
             with suppress(OSError):
                 sys.stdout.flush()
             os._exit(INTERRUPTED)
         return INTERRUPTED
-    except BrokenPipeError:  # `uphill envs | head`: nobody reads on, and Python's own flush at exit
+    except BrokenPipeError:  # `uphill envs | head`: its reader is gone, and Python's flush at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # must not complain either
         return 1
     except SystemExit as stop:
@@ -119,8 +118,8 @@ def main(argv: list[str] | None = None, is_alone: bool = False) -> int:
 
 
 def _hear_interrupts(unraisable: Any) -> None:
-    """Ctrl-C that comes while the garbage is collected, or anything is called whose exceptions go
-    nowhere, comes again once that is over."""
+    """Repeat a Ctrl-C that came during garbage collection, or in any other call whose exceptions
+    are discarded, once that is over."""
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
         again = Timer(0.02, _interrupt)
         again.daemon = True
@@ -139,7 +138,7 @@ def _interrupt() -> None:
 
 
 def _no_such_command(word: str) -> int:
-    from difflib import get_close_matches  # which nobody waits for who makes no mistake
+    from difflib import get_close_matches  # imported only for mistakes, since it takes time
 
     close = get_close_matches(word, COMMANDS, 1)
     mend = f"did you mean {close[0]}?" if close else f"use one of {', '.join(COMMANDS)}."
@@ -152,7 +151,7 @@ def _say(sentence: str) -> None:
 
 
 def _collect_less_garbage() -> None:
-    """JAX makes so many objects that stay that looking for garbage among them costs a tenth of a
-    start; and when the process ends, a third of a second."""
+    """JAX makes many long-lived objects. Collecting garbage among them takes a tenth of the
+    start-up time, and a third of a second at exit."""
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)

@@ -1,7 +1,7 @@
-"""What a wrong command line raises."""
+"""The error for a wrong command line."""
 
 from uphill.errors import UphillError
 
 
 class WrongCommandLine(UphillError):
-    """Arguments that say nothing that could be done."""
+    """The arguments make no valid command."""

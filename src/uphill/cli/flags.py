@@ -1,5 +1,5 @@
-"""The flags of a command: how each is spelled, what follows it, what it says, and what it is by
-default. Help and suggestions are made from them."""
+"""The flags of a command: spelling, value, help text and default of each. Help and suggestions are
+made from them."""
 
 import types
 import typing
@@ -24,18 +24,18 @@ class Flag:
     path: str
     """its place among the settings: steps, optimizer.learning_rate"""
     spellings: tuple[str, ...]
-    """--steps; of a switch both ways; of a word that stands by itself what it is called, RUN"""
+    """--steps; for a switch both spellings; for a positional argument its name, such as RUN"""
     takes: str = ""
     """what follows it; empty for a switch"""
     about: str = ""
     default: str = ""
-    """as it is typed; empty where the sentence says what happens without it"""
+    """as it is typed; empty if the help text says what happens without the flag"""
     may_be_none: bool = False
     """whether None may follow it, too"""
 
     @property
     def is_word(self) -> bool:
-        """Whether it stands by itself."""
+        """Whether it is a positional argument."""
         return not self.spellings[0].startswith("-")
 
 
@@ -44,7 +44,7 @@ NOTHING: Mapping[str, Any] = types.MappingProxyType({})
 
 def option_flags(kind: type, defaults: Mapping[str, Any] = NOTHING) -> list[Flag]:
     """The arguments that a dataclass of options describes, its own before those of its bases;
-    `defaults` are other ones."""
+    `defaults` override the defaults."""
     said, hints = sentences(kind), typing.get_type_hints(kind, include_extras=True)
     found = []
     for field in sorted(fields(kind), key=lambda field: _depth(kind, field.name)):
@@ -134,7 +134,7 @@ def _takes_any(members: Sequence[Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A default as it is typed; empty for what only means that nothing was asked for."""
+    """A default as it is typed; empty if it only means that the option was not given."""
     if value is MISSING or value is None or value == () or value == "":
         return ""
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""What `--help` shows: the arguments in groups, each with its choices and what it is by default."""
+"""What `--help` shows: the arguments in groups, each with its choices and its default."""
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,7 +34,7 @@ def help_text(program: str, about: str, groups: Iterable[Group], notes: Sequence
 
 
 def _lines(group: Group, width: int) -> Iterator[str]:
-    """A group: what is said of a flag stands beside it, or below where that takes fewer lines."""
+    """A group: the text of a flag is beside it, or below it if that takes fewer lines."""
     about = _first(group.about)
     yield wrapped(f"{group.title}: {about}" if about else f"{group.title}:", width, 2)
     for flag in group.flags:
@@ -51,8 +51,8 @@ def _lines(group: Group, width: int) -> Iterator[str]:
 
 
 def _head(flag: Flag, width: int) -> tuple[str, str]:
-    """The flag with what it takes and its default, and what is said of it: a list of choices that
-    is too long for a line is said, too."""
+    """The flag with its value and default, and its text, which includes the choices if these are
+    too long for the line."""
     is_on = flag.default == "yes" and not flag.takes
     spelling = ", ".join(flag.spellings) if is_on else flag.spellings[0]
     takes, about = flag.takes, flag.about

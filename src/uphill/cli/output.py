@@ -1,4 +1,4 @@
-"""What reaches stdout: the figures of a result, or one JSON object alone."""
+"""What is printed to stdout: the figures of a result, or a single JSON object."""
 
 import ctypes
 import json
@@ -14,8 +14,8 @@ from uphill.words import INTERVAL, count, duration, fitted, number
 
 @contextmanager
 def stdout_for(is_json: bool) -> Iterator[Callable[..., None]]:
-    """A function that shows a result. With JSON, nothing else may reach stdout: whatever
-    environments print meanwhile, from Python or from C++, goes to stderr."""
+    """A function that prints a result. With JSON, nothing else may reach stdout: whatever
+    environments print, from Python or from C++, goes to stderr."""
     if not is_json:
         yield _show
         return
@@ -38,7 +38,7 @@ def _write_all(descriptor: int, text: str) -> None:
 
 
 def _show(result: dict[str, Any], has_films: bool = True) -> None:
-    from uphill.theory.statistics import few_seeds  # with NumPy, for which --help shouldn't wait
+    from uphill.theory.statistics import few_seeds  # imports NumPy, for which --help shouldn't wait
 
     evaluation = result.get("evaluation", result)
     each = " a seed" if evaluation["interval_over"] == "seeds" else ""

@@ -1,4 +1,4 @@
-"""How arguments are read: tyro's rules for our types, and `--env.KEY VALUE`."""
+"""Reading arguments: tyro's rules for our types, and `--env.KEY VALUE`."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +31,7 @@ def parse(
     the `groups` of flags, below `notes`. `algorithm` is the one whose settings are among them.
 
     Raises:
-        WrongCommandLine: for a flag that there is not; it says which one is meant.
+        WrongCommandLine: for an unknown flag; it suggests which one is meant.
     """
     registry = tyro.constructors.ConstructorRegistry()
     registry.primitive_rule(_whole_rule)
@@ -64,7 +64,7 @@ def parse(
 
 
 class _Refused(Exception):
-    """What a part says to its values; no ValueError, around which tyro would draw a box."""
+    """A part's error about its values; not a ValueError, around which tyro would draw a box."""
 
     def __init__(self, error: UphillError) -> None:
         self.error = error
@@ -130,9 +130,9 @@ def _made(make: Callable[..., Any], prefix: str, **values: Any) -> Any:
 
 
 def _part_rule(algorithm: Any) -> Callable[[Any], Any]:
-    """How tyro reads an algorithm and its parts: like any dataclass, but a field that a part stands
-    in has that part's settings, and an algorithm's name is no setting. What a part refuses is said
-    with the flag."""
+    """How tyro reads an algorithm and its parts: like any dataclass, but a field that holds a part
+    has that part's settings, and an algorithm's name is not a setting. An error from a part is
+    reported with the flag."""
     flags = dict(_flags_of(algorithm, "--"))
     known = tyro.constructors.ConstructorRegistry.get_struct_spec
     is_asking = False  # the registry's own rules, which are asked after this one
@@ -209,7 +209,7 @@ def take_env_kwargs(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
 
 
 def _literal(text: str) -> Any:
-    """A JSON value where it is one (or Python's True, False, None), else the text itself."""
+    """The JSON value if it is one (or Python's True, False, None), else the text itself."""
     names = {"True": True, "False": False, "None": None}
     try:
         return names[text] if text in names else json.loads(text)

@@ -1,4 +1,4 @@
-"""Flags that choose an algorithm's parts: `--surrogate clipped-ratio`, or a part of one's own,
+"""Flags that choose an algorithm's parts: `--surrogate clipped-ratio`, or for a custom part
 `--surrogate my_module:Name`."""
 
 import copy
@@ -13,7 +13,7 @@ def take_part_types(argv: list[str], algorithm: Any) -> tuple[list[str], Any]:
     """Arguments without those that change a part's type (`--surrogate clipped-ratio`), and the
     algorithm with these parts.
 
-    The whole is not checked here: a flag that comes later may make it fit.
+    Whether they fit together is not checked here, since a later flag may make them fit.
     """
     deepest = max((word.partition("=")[0].count(".") for word in argv), default=0)
     for depth in range(deepest + 1):  # --baseline value-function before --baseline.optimizer adam
@@ -41,7 +41,7 @@ def _takes_part(algorithm: Any, path: list[str]) -> bool:
 
 
 def _is_schedule(algorithm: Any, path: list[str], value: str) -> bool:
-    """Whether it is the text of one of our schedules, which is no part but a value."""
+    """Whether it is the text of a built-in schedule, which is a value rather than a part."""
     from uphill.runs.configuration import part_types
     from uphill.runs.own_parts import is_own_name
 
@@ -58,7 +58,7 @@ def _type_named(algorithm: Any, path: list[str], flag: str, value: str) -> type 
         return types[value]
     if takes_own(kinds) and is_own_name(value):
         return checked(import_named(value, flag), value, kinds, flag)
-    own = ", or module:Name for one of your own" if takes_own(kinds) else ""
+    own = ", or module:Name for a custom one" if takes_own(kinds) else ""
     raise WrongCommandLine(f"{flag} is {value!r}: choose one of {', '.join(types)}{own}.")
 
 
@@ -83,8 +83,8 @@ def unchecked(part: Any, field: str, value: Any) -> Any:
 
 
 def switches_in(argv: list[str]) -> set[str]:
-    """The flags of an algorithm that take no value: those of any parts of ours, and of a user's own
-    that `argv` names."""
+    """The flags of an algorithm that take no value: those of all built-in parts, and of the custom
+    parts that `argv` names."""
     from uphill.parts import Algorithm
     from uphill.runs.configuration import is_part
     from uphill.runs.own_parts import import_named, is_own_name

@@ -1,4 +1,4 @@
-"""What is said of a flag that there is not: which one is meant."""
+"""Suggestions for an unknown flag: which one may be meant."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,8 +12,8 @@ _ENV = ("env", "env_id", "environment", "environment_id", "task", "game")
 def no_such_flag(
     unknown: Sequence[str], flags: Sequence[Flag], program: str, algorithm: Any = None
 ) -> str:
-    """The sentence about words that no argument took. `flags` are those that there are;
-    `algorithm` is the one whose parts can be chosen and set."""
+    """The message about words that no argument took. `flags` are the existing ones; `algorithm` is
+    the one whose parts can be chosen and set."""
     word = next((word for word in unknown if word.startswith("-")), unknown[0])
     if not word.startswith("--"):
         return f"There is no place for {word!r}: `{program} --help` shows what there is."
@@ -37,7 +37,7 @@ def no_such_flag(
 
 
 def names_environment(word: str) -> bool:
-    """Whether it is what other libraries call the flag for the environment."""
+    """Whether other libraries use this name for the environment's flag."""
     return word.startswith("--") and _path(word.partition("=")[0]) in _ENV
 
 
@@ -67,7 +67,7 @@ def _spelled(flag: str, paths: Iterable[str], known: Mapping[str, Sequence[str]]
 
 
 def _slots(algorithm: Any) -> dict[str, dict[str, type | None]]:
-    """Where a part stands that could be another, and the types that it may have."""
+    """The fields whose part can be chosen, and the types that each may have."""
     from uphill.runs.configuration import part_paths, part_types
 
     found = {".".join(path): part_types(algorithm, path) for path in part_paths(algorithm)}
@@ -77,8 +77,8 @@ def _slots(algorithm: Any) -> dict[str, dict[str, type | None]]:
 def _of_other_part(
     path: str, known: Iterable[str], slots: dict[str, dict[str, type | None]]
 ) -> str:
-    """That it is a setting of parts that don't stand there, and what has such a part; empty if it
-    is none."""
+    """The hint that it is a setting of other parts, and which algorithms have such a part; empty if
+    it is not."""
     from uphill.meant import called_elsewhere
 
     names = (path, *called_elsewhere(path))
@@ -103,7 +103,7 @@ def _has(kind: type | None, name: str) -> bool:
 
 
 def _algorithms_with(slot: str, kinds: tuple[type, ...]) -> list[str]:
-    """The algorithms in whose slot such a part stands."""
+    """The algorithms that have such a part in that field."""
     from uphill.parts.algorithms import ALGORITHMS
 
     if "." in slot:

@@ -1,4 +1,4 @@
-"""What follows a flag is looked at before it is parsed: a wrong value is one sentence."""
+"""Checks of flag values before parsing, so that a wrong value gives one sentence."""
 
 import json
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from uphill.words import listed
 
 def check_values(argv: Sequence[str], flags: Sequence[Flag], program: str) -> None:
     """Raises:
-    WrongCommandLine: if a value is missing, or can't be what it must be; it names the flag, the
-        value and what to write.
+    WrongCommandLine: if a value is missing or invalid; it names the flag, the value and what to
+    write.
     """
     known = {name: flag for flag in flags for name in flag.spellings if not flag.is_word}
     words, has_word = [*argv], False
@@ -48,7 +48,7 @@ def whole(word: str) -> int:
     """A whole number: 1000000 as well as 1e6.
 
     Raises:
-        ValueError: if it is none, however it is written.
+        ValueError: if it is not a whole number, however it is written.
     """
     with suppress(ValueError):
         return int(word)

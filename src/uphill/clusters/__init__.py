@@ -1,5 +1,5 @@
-"""Work that is spread over the machines of a Ray cluster: what is sent there, what comes back, and
-how that becomes the run directory that one machine would have written.
+"""Work spread over the machines of a Ray cluster: what is sent, what comes back, and how that is
+merged into the run directory that one machine would have written.
 """
 
 from importlib import import_module
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when first used: who has one machine waits for none of it.
+    # Imported on first use: training on one machine needs none of it.
     if name == "seeds":
         return import_module("uphill.clusters.seeds")
     raise AttributeError(f"module 'uphill.clusters' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Ray: a cluster that is started here for a while, or one that runs already."""
+"""Ray: a temporary local cluster, or one that is already running."""
 
 import importlib.util
 import logging
@@ -21,7 +21,8 @@ from uphill.words import option
 LOG_FILE = "ray.log"
 """What Ray prints while a command is connected to it."""
 PATIENCE = 5.0
-"""Seconds that an address has to answer in. Ray itself waits two minutes, and ends the process."""
+"""Seconds within which an address must answer. Ray itself waits two minutes, and then ends the
+process."""
 _ADDRESS = re.compile(r"(ray://)?(?P<host>[^\s/:]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "error"}
 _WRONG_TOKEN = "InvalidAuthToken"
@@ -44,8 +45,8 @@ class Cluster:
 
 @contextmanager
 def connected(address: str, log: Path) -> Iterator[Cluster]:
-    """A cluster of this machine alone (`local`), the one that this machine is part of (`auto`), or
-    that at an address; one that this process is connected to already is used as it is. What Ray
+    """A local cluster on this machine (`local`), the one that this machine is part of (`auto`), or
+    the one at an address; if this process is connected to a cluster already, that is used. What Ray
     prints meanwhile goes to the file `log`.
 
     Raises:
@@ -162,7 +163,7 @@ def _check_answers(address: str) -> None:
 
 
 def _speaks_grpc(connection: socket.socket) -> bool:
-    """Whether the other side greets as Ray's does, in HTTP/2; with certificates, nobody knows."""
+    """Whether the other side greets like Ray, in HTTP/2; with certificates, this is not known."""
     if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
         return True
     settings = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # a frame that holds none

@@ -1,4 +1,4 @@
-"""Jobs are handed to a cluster's tasks, and handed out again where a task was lost."""
+"""Hands jobs to a cluster's tasks, and hands them out again if a task is lost."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -21,11 +21,11 @@ from uphill.sessions.interrupts import Interrupts
 from uphill.words import count
 
 MOST_LOSSES = 3
-"""How often a job may be lost without having sent anything new: it may be its own fault."""
+"""How often a job may be lost without having sent anything new: the job itself may be the cause."""
 _GLANCE = 0.5
-"""Seconds between two looks at what came."""
+"""Seconds between two polls for results."""
 _FAREWELL = 60.0
-"""Seconds that jobs have to save what they have when they are to end."""
+"""Seconds that jobs get to save their state when they are asked to end."""
 _MOST_ROWS = 12
 _PREFIXES = ("JAX_", "XLA_")
 _OF_A_TASK = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1", "NPROC": "1"}
@@ -42,8 +42,8 @@ class _Sent:
 
 
 class Dispatch:
-    """Has jobs done by the tasks of a cluster. What they sent home last is in `folder`, by the
-    names of their files: `parcel_of`."""
+    """Has a cluster's tasks do jobs. The latest parcel of each job is in `folder`, under its file
+    name: `parcel_of`."""
 
     def __init__(self, cluster: Cluster, folder: Path, every: float, progress: Progress) -> None:
         self._ray, self._folder = cluster.ray, folder
@@ -151,7 +151,7 @@ class Dispatch:
         self._progress.say(f"{_begun(name)} failed: {fault}")
 
     def _end(self) -> None:
-        """Have all jobs end, and keep what they have by then."""
+        """Make all jobs end, and keep what they have by then."""
         self._progress.say("Saving …")
         refs = [*self._sent]
         for ref in refs:
@@ -195,7 +195,8 @@ def place_of(folder: Path, job: Job) -> Path:
 
 
 def _environment() -> dict[str, str]:
-    """Variables of a task's process: what changes bits is as it is here."""
+    """Environment variables of a task's process: those that affect exact results are the same as
+    here."""
     here = {name: x for name, x in os.environ.items() if name.startswith(_PREFIXES)}
     return here | _OF_A_TASK
 
@@ -206,7 +207,7 @@ def _begun(name: str) -> str:
 
 
 def _cause(error: Any) -> str:
-    """What a task raised, and not that it did."""
+    """The error that a task raised, without Ray's wrapper."""
     cause = getattr(error, "cause", None) or error
     said = str(cause)
     if "failed to import" in said:

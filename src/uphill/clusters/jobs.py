@@ -1,8 +1,8 @@
-"""Jobs: work on a folder, done by a process of its own on whichever node has a place for it.
+"""Jobs: work on a folder, done by a separate process on any node with room for it.
 
-A job is the same work as on one machine. While it runs, what its folder holds is sent home, so that
-another attempt can go on from there; at the end all of it is. Each attempt has a folder of its own:
-one on a node that was given up may write as long as it likes.
+A job does the same work as on one machine. While it runs, the contents of its folder are sent home,
+so that another attempt can continue from there; at the end all of it is sent. Each attempt has its
+own folder, so an attempt on a node that was given up does no harm by writing on.
 """
 
 import socket
@@ -40,12 +40,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A job, once more, as it is sent."""
+    """One attempt at a job, as it is sent."""
 
     name: str
     number: int
     work: bytes
-    """pickled, since it may need what only a node of our version has"""
+    """pickled, since it may need what only a node with our version has"""
     parcel: bytes | None
     """what the folder held when the last attempt was heard of"""
     versions: Mapping[str, str]
@@ -56,12 +56,12 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended that was not killed."""
+    """The outcome of an attempt that was not killed."""
 
     host: str
     parcel: bytes | None = None
     fault: str = ""
-    """what a person can mend"""
+    """an error that a person can fix"""
     is_cut: bool = False
     """whether it was asked to end before its work was done"""
 
@@ -123,7 +123,7 @@ class _Lines:
 
 @contextmanager
 def _told(attempt: Attempt, post: Any, host: str) -> Iterator[None]:
-    """What is said on the way is sent home, with the node's name."""
+    """Messages are sent home, with the node's name."""
 
     def say(line: str) -> None:
         post.tell.remote(attempt.name, attempt.number, f"{host} · {line}")
@@ -136,7 +136,7 @@ def _told(attempt: Attempt, post: Any, host: str) -> Iterator[None]:
 
 @contextmanager
 def _sent(attempt: Attempt, post: Any, folder: Path) -> Iterator[None]:
-    """Every so many seconds, the folder is sent home."""
+    """Sends the folder home at a fixed interval in seconds."""
     is_over = threading.Event()
 
     def send() -> None:

@@ -1,4 +1,4 @@
-"""Folders as bytes, to be sent between machines: whole whenever they are packed."""
+"""Folders as bytes, to be sent between machines; a packed folder is always consistent."""
 
 import io
 import json

@@ -1,5 +1,5 @@
-"""What jobs send while they run, until whoever waits for it asks. An actor of Ray's: a process of
-its own, which imports nothing heavy."""
+"""Holds what jobs send while they run, until it is fetched. A Ray actor: a separate process that
+imports nothing heavy."""
 
 
 class Post:

@@ -1,4 +1,4 @@
-"""The seeds of a training, spread over the tasks of a cluster, and merged into one run."""
+"""The seeds of a training run, spread over the tasks of a cluster and merged into one run."""
 
 import io
 import json
@@ -44,7 +44,7 @@ def train_on_cluster(request: Request, start: Preset | None = None) -> Place:
     request goes on.
 
     Raises:
-        UphillError: for anything about the request or the cluster that can be mended.
+        UphillError: for anything about the request or the cluster that the user can fix.
         Interrupted: on Ctrl-C, after what they have was saved.
     """
     _check(request)
@@ -162,11 +162,11 @@ def _is_done(aside: Path, job: Job) -> bool:
 
 
 def train_part(request: Request, elsewhere: int, folder: Path) -> None:
-    """Train some of the seeds in a folder, or go on there, and evaluate them; so many more are
-    trained elsewhere.
+    """Train some of the seeds in a folder, or continue there, and evaluate them; `elsewhere` is the
+    number of seeds that other tasks train.
 
     Raises:
-        UphillError: for anything that can be mended.
+        UphillError: for anything that the user can fix.
         KeyboardInterrupt: when it is to end, after a checkpoint was written.
     """
     run = Place.of(folder / _RUN)
@@ -218,8 +218,8 @@ def _merge(
     aside: Path,
     folder: Path,
 ) -> str:
-    """Make one run directory of what all jobs sent, and put it in its place in one step; what is to
-    be told of it.
+    """Merge what all jobs sent into one run directory, and move it into place atomically; a remark
+    about it.
 
     Raises:
         UphillError: if that can't be.

@@ -1,6 +1,6 @@
-"""Collecting: from a policy and environments to trajectories and whole episodes.
+"""Collecting trajectories and whole episodes with a policy in environments.
 
-The same trajectory from all collectors: `collect_steps` and `collect_episodes` are part of a
-compiled program; `collect_on_host` steps Python environments. Nothing is learned here, and no value
-function is known: values are computed once, afterwards.
+All collectors return the same kind of trajectory: `collect_steps` and `collect_episodes` are part
+of a compiled program; `collect_on_host` steps Python environments. Collectors don't learn, and know
+no value function: values are computed once, afterwards.
 """

@@ -1,4 +1,4 @@
-"""The border between Python environments, whose numbers may be of any size, and the compiled
+"""The border between Python environments, whose numbers may have any width, and the compiled
 program that acts in them, whose numbers have 32 bits."""
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
-"""Whole episodes: the one place where they are played.
+"""Whole episodes: the only place where they are played.
 
-How many is fixed before they run: keeping whichever happen to finish first would favour short ones.
-`play` is part of a compiled program, `play_on_host` steps Python environments. What is kept of each
-step, the caller says.
+Their number is fixed before they run: keeping whichever finish first would favour short ones.
+`play` is part of a compiled program, `play_on_host` steps Python environments. The caller chooses
+what is kept of each step.
 """
 
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ class Step(NamedTuple):
 
 
 class Played(NamedTuple):
-    """What became of so many episodes."""
+    """The outcome of the episodes."""
 
     num_blocks: Int[Array, ""]
     lanes: Lanes
@@ -101,7 +101,7 @@ def play(
 
 
 def _cut(lanes: Lanes, is_cut: Bool[Array, " N"]) -> Lanes:
-    """Lanes whose episodes begin to count anew where they were cut off."""
+    """Lanes in which a new episode starts to count after one was cut off."""
     return replace(
         lanes,
         running_return=jnp.where(is_cut, 0.0, lanes.running_return),

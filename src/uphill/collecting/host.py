@@ -22,8 +22,9 @@ def collect_on_host(
     per_env: int | None = None,
 ) -> tuple[Lanes, Trajectory, Finished]:
     """At most `num_steps` steps of Python environments; with `per_env`, whole episodes until every
-    environment has so many."""
-    # Copied before the environment steps: it may write the next one into the same array.
+    environment has that many."""
+    # Copied before the next step: the environment may write its next observation into the same
+    # array.
     first = jax.tree.map(np.array, lanes.observation)
     num_episodes, length_sum = np.zeros((2, env.num_envs), np.int32)
     return_sum = np.zeros(env.num_envs, np.float32)
@@ -50,8 +51,8 @@ def collect_on_host(
     lanes = Lanes((), final, step.ended, step.running_return, step.running_length, {})
     filled = None
     if per_env is not None:
-        # Blocks are computed whole, and what is beyond the last row is masked out. It must be an
-        # action all the same: 0 may have no log-probability, and 0 · ∞ is no gradient.
+        # Blocks are computed whole, and rows beyond the last one are masked out. They must still
+        # hold a valid action: 0 may have no log-probability, and 0 · ∞ is no gradient.
         filled = np.full((), -(-length // BLOCK) * BLOCK, np.int32)
         for buffer in (rows.action, rows.log_prob):
             buffer[length:filled] = buffer[length - 1]

@@ -1,4 +1,4 @@
-"""Lanes: environments in mid-flight, one step of them, and sums over the episodes that end."""
+"""Lanes: running environments, one step of them, and sums over the episodes that end."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ Act = Callable[[PyTree, Keys], tuple[Array, Array, PyTree]]
 
 
 class Lanes(eqx.Module):
-    """`N` environments in mid-flight: what the next collection starts from."""
+    """`N` running environments: what the next collection starts from."""
 
     env_state: Any
     observation: PyTree[Shaped[Array, "N ..."]]
@@ -28,7 +28,7 @@ class Lanes(eqx.Module):
     running_return: Float[Array, " N"]
     running_length: Int[Array, " N"]
     reached: dict[str, Bool[Array, " N"]]
-    """by milestone of the world: whether the episode came to it"""
+    """by milestone of the world: whether the episode has reached it"""
 
 
 class Finished(eqx.Module):
@@ -110,7 +110,7 @@ def step(env: Environment, act: Act, lanes: Lanes, key: Keys) -> tuple[Lanes, Ro
 
 
 def _reached(env: Environment, state: Any, before: dict[str, Any], mask: Any) -> dict[str, Any]:
-    """The milestones that episodes have come to with this step, or came to before it."""
+    """The milestones that episodes have reached with this step or before it."""
     if not isinstance(env, CompiledEnvironment):
         return before
     now = env.milestones(state)

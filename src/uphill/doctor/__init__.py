@@ -1,7 +1,7 @@
-"""`uphill doctor`: for someone whose agent does not learn.
+"""`uphill doctor`: diagnoses why an agent does not learn.
 
-Data flows one way: probes → facts → rules → findings → words. Probes alone touch the environment,
-rules see nothing but facts, and no run is written.
+Data flows one way: probes → facts → rules → findings → words. Only probes touch the environment,
+rules see only facts, and no run is written.
 """
 
 from uphill.doctor.examine import Examination as Examination

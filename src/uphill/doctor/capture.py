@@ -1,4 +1,4 @@
-"""What an environment prints while it is examined, kept apart from what we say."""
+"""Captures what an environment prints while it is examined, apart from our own output."""
 
 import os
 import sys

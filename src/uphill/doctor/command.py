@@ -1,4 +1,4 @@
-"""The command to go on with."""
+"""The suggested next command."""
 
 import json
 import shlex
@@ -12,7 +12,7 @@ from uphill.doctor.rules.observations import categories_seen
 from uphill.sessions.presets import preset
 
 SLOW_STEP = 1e-3
-"""Seconds; slower environments gain from processes of their own."""
+"""Seconds per step; slower environments gain from separate processes."""
 _TIME_LIMIT = 1000
 
 
@@ -76,7 +76,7 @@ def _call(facts: EnvironmentFacts, algo: str, changes: dict[str, Any], names: se
 
 
 def is_slow_python(facts: EnvironmentFacts) -> bool:
-    """Whether environments had better step in processes of their own."""
+    """Whether environments should rather step in separate processes."""
     seconds = facts.step_seconds
     return facts.choice.backend == "gymnasium" and seconds is not None and seconds > SLOW_STEP
 

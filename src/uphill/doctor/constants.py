@@ -1,4 +1,4 @@
-"""Policies that see nothing: the same action at every step."""
+"""Policies that ignore observations: the same action at every step."""
 
 import itertools
 from collections.abc import Callable

@@ -32,7 +32,7 @@ from uphill.runs.given import alterations_of
 from uphill.runs.settings import BackendName, Settings
 
 _CALL_SECONDS, _TRAINING_SECONDS = 10.0, 60.0
-"""After so long, a call of the environment and a brief training count as hanging."""
+"""After this long, a call of the environment, or the brief training, counts as hanging."""
 _RANDOM = Limits(episodes=100, steps=10_000, seconds=3.0)
 _CONSTANT_SECONDS, _REPEAT_SECONDS, _EFFECT_SECONDS = 3.0, 1.0, 2.0
 _REPEATED_STEPS = 30
@@ -40,7 +40,7 @@ _REPEATED_STEPS = 30
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found, and from which facts. Printed, it is what `uphill doctor` says."""
+    """The findings, and the facts behind them. Its text is the output of `uphill doctor`."""
 
     facts: EnvironmentFacts = field(repr=False)
     findings: tuple[Finding, ...]
@@ -94,7 +94,7 @@ def examine(
     if steps is not None and steps < 0:
         raise UphillError(f"steps is {steps}: use 0 or more.")
     with captured(quiet) as capture, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what matters of them, Gymnasium's checker says
+        warnings.simplefilter("ignore")  # the important ones are reported by Gymnasium's checker
         alterations = alterations_of(asked, wrappers)
         choice = choose(env, backend, env_kwargs, alterations=alterations)
         subject = subject_of(choice, _CALL_SECONDS)
@@ -132,7 +132,7 @@ def _closing(env: gymnasium.Env) -> Iterator[None]:
 
 
 def _unsupported(subject: Subject, env: gymnasium.Env, complaint: str) -> EnvironmentFacts:
-    """EnvironmentFacts of an environment whose observations nobody could write down."""
+    """EnvironmentFacts of an environment whose observations can't be represented."""
     return replace(_facts(subject, env, nothing()), cannot_train=complaint)
 
 

@@ -1,4 +1,4 @@
-"""What the probes saw: plain data, from which findings are made."""
+"""What the probes observed: plain data, from which findings are derived."""
 
 from dataclasses import dataclass, field
 from typing import Any

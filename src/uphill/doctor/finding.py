@@ -1,4 +1,4 @@
-"""A finding: something about an environment that keeps an agent from learning, or may."""
+"""A finding: something about an environment that prevents learning, or may."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -44,7 +44,7 @@ Name = Literal[
 
 @dataclass(frozen=True)
 class Finding:
-    """What was seen, with its numbers, and what mends it: a sentence or two each."""
+    """What was seen, with numbers, and how to fix it: a sentence or two each."""
 
     name: Name
     severity: Severity

@@ -58,7 +58,7 @@ def images_of_bytes(space: gymnasium.Space) -> Iterator[tuple[str, slice]]:
 
 
 def is_pixel(space: gymnasium.Space) -> list[bool]:
-    """Which of `flatten`'s numbers are pixels: nobody looks at one alone."""
+    """Which of `flatten`'s numbers are pixels, which are not examined individually."""
     return [
         isinstance(part, spaces.Box) and white_of(part) is not None
         for _, part in leaves(space, "")

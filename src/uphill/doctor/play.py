@@ -1,4 +1,4 @@
-"""Playing: a policy that needs no learning acts, and what the environment answers is noted."""
+"""Playing: a fixed policy acts, and the environment's responses are recorded."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The same episode again: whether a seed repeats it, and what another action changes in it."""
+"""Replayed episodes: whether the same seed repeats them, and what another action changes."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ _HELD = 5
 _LONGEST_START = 40
 """Steps before the action, at most."""
 FEWEST, _MANY = 4, 64
-"""Situations to look at before anything is said, and at most."""
+"""The minimum of situations before a finding is reported, and the maximum."""
 _MOST_ACTIONS = 24
 
 Outcome = tuple[bytes, ...]
@@ -54,7 +54,7 @@ def outcome(env: Guarded, seed: int, actions: Sequence[Any]) -> Outcome:
 
 @dataclass(frozen=True)
 class Situation:
-    """Where an episode has come to, for whoever plays it again."""
+    """A point in an episode, from which it can be replayed."""
 
     seed: int
     actions: tuple[Any, ...]
@@ -63,7 +63,7 @@ class Situation:
 def look_for_effects(env: Guarded, seed: int, seconds: float) -> Effects | None:
     """Compare actions in situations that are alike but for them.
 
-    Stops as soon as every action is known to have an effect of its own. The environment must repeat
+    Stops as soon as every action is known to have a distinct effect. The environment must repeat
     itself. None where there is but one action, or actions of a kind that nobody can vary.
 
     Raises:
@@ -153,7 +153,7 @@ def bounds(space: gymnasium.Space) -> tuple[np.ndarray, np.ndarray]:
         case spaces.Box():
             low, high = np.array(space.low), np.array(space.high)
             if np.issubdtype(low.dtype, np.floating):
-                huge = 1e6  # nobody means it
+                huge = 1e6  # an implausible bound
                 low = np.where(low < -huge, np.minimum(high, 0) - 1, low).astype(low.dtype)
                 high = np.where(high > huge, np.maximum(low, 0) + 1, high).astype(high.dtype)
             return low, high

@@ -1,4 +1,4 @@
-"""EnvironmentFacts as a document, and an examination as words for a person."""
+"""EnvironmentFacts as a JSON document, and an examination as text for people."""
 
 import textwrap
 from collections.abc import Sequence
@@ -86,14 +86,14 @@ def speed(facts: EnvironmentFacts) -> str | None:
     if choice.backend == "envpool":
         return f"{took}; training steps EnvPool's in C++, many at once."
     if is_slow_python(facts):
-        return f"{took}: {option('is_async', True)} steps each environment in a process of its own."
+        return f"{took}: {option('is_async', True)} steps each environment in its own process."
     if "pip install" in choice.reason:
         return f"{took}; pip install 'uphill[envpool]' may run it many times faster."
     return f"{took}, which is quick enough for one process."
 
 
 def text(facts: EnvironmentFacts, findings: Sequence[Finding], command: str) -> str:
-    """All of it, for a person to read."""
+    """The whole examination, as text."""
     choice = facts.choice
     lines = [_filled(f"{choice.name}: backend {choice.backend}, since {choice.reason}.", "", "  ")]
     lines += [_row(name, text) for name, text in _table(facts)]
@@ -129,7 +129,7 @@ def _table(facts: EnvironmentFacts) -> list[tuple[str, str]]:
 
 
 def _space(space: gymnasium.Space) -> str:
-    """A space in words, whole: nobody guesses the rest of a name."""
+    """A space in words, unabridged, so that no name has to be guessed."""
     match space:
         case spaces.Box():
             shape = " × ".join(map(str, space.shape)) or "1"

@@ -1,4 +1,4 @@
-"""The environment to examine, through Gymnasium's API whoever runs it in training."""
+"""The environment to examine: through Gymnasium's API, whichever backend runs it in training."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -56,7 +56,7 @@ def subject_of(choice: EnvironmentChoice, seconds: float) -> Subject:
         return _from_pool(choice)
     if choice.backend == "gymnasium" or (has_gymnasium and not is_asked_for):
         return _from_gymnasium(choice, choice.env, seconds)
-    # Here, since it registers them: a mistyped ID would be told their names, too.
+    # Here, since it registers them: otherwise the message about a mistyped ID would list them, too.
     from uphill.envs.registration import WorldEnv
 
     if not isinstance(choice.env, str):
@@ -68,7 +68,7 @@ def subject_of(choice: EnvironmentChoice, seconds: float) -> Subject:
 def _limited(
     make: Callable[..., Any], world: World, limit: int | None, /, **arguments: Any
 ) -> gymnasium.Env:
-    """A world of the user's own, with the time limit that was asked for, or its own."""
+    """A custom world, with the requested time limit, or its own."""
     env = make(world, **arguments)
     return gymnasium.wrappers.TimeLimit(env, limit or env.world.max_episode_steps)
 

@@ -1,4 +1,4 @@
-"""A brief training: what an agent learns in some seconds."""
+"""A brief training: what an agent learns in a few seconds."""
 
 import time
 from dataclasses import replace
@@ -48,7 +48,7 @@ def affordable_steps(subject: Subject, step_seconds: float) -> int:
 
 
 def train_briefly(subject: Subject, seed: int, steps: int) -> Training:
-    """Train for so many steps, or `SECONDS`, and evaluate.
+    """Train for a number of steps, or for `SECONDS`, and evaluate.
 
     Raises:
         UphillError: if the environment can't be trained on, or learning diverged.

@@ -1,4 +1,4 @@
-"""A time limit for calls of code that is not ours."""
+"""A time limit for calls of foreign code."""
 
 import signal
 import threading
@@ -13,14 +13,13 @@ _AGAIN = 0.5
 
 
 class TookTooLong(BaseException):
-    """A call did not return in time. No `Exception`: environments catch those."""
+    """A call did not return in time. Not an `Exception`, since environments catch those."""
 
 
 class Watch:
-    """Cuts calls short that take longer than `seconds`, wherever they wait or compute in Python.
-
-    Works by the process's alarm, so in the main thread and on Unix only: elsewhere nothing is cut
-    short. Whoever used the alarm before gets it back.
+    """Interrupts calls that take longer than `seconds`, wherever they wait or compute in Python.
+    Uses the process's alarm, so it works only in the main thread and on Unix: elsewhere nothing is
+    interrupted. The previous alarm handler is restored.
     """
 
     def __init__(self, seconds: float) -> None:

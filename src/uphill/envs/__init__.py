@@ -1,4 +1,4 @@
-"""Environments: three backends behind one protocol, and what our own worlds look like.
+"""Environments: three backends behind one protocol, and the pictures of our own worlds.
 
-Nothing here knows a policy, or why anybody acts; `make` says which backend runs what.
+Nothing here knows of policies or learning; `make` chooses the backend for an environment.
 """

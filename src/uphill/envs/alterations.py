@@ -1,4 +1,5 @@
-"""What is changed of an environment before anybody acts in it: of its own code nothing is."""
+"""Changes to an environment before an agent acts in it, by wrappers: its own code stays as it
+is."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -18,7 +19,7 @@ _MOST_STEPS = 2**31 - 2
 
 @dataclass(frozen=True)
 class Alterations:
-    """What is asked for beside the environment's own arguments.
+    """The requested changes, besides the environment's own arguments.
 
     Raises:
         UphillError: if a value makes no sense.

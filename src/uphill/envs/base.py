@@ -39,7 +39,7 @@ class Environment(Protocol):
     def reward_threshold(self) -> float | None: ...
 
     def reset(self, key: Any) -> tuple[Any, PyTree]:
-        """Start every environment afresh: its state, and the first observations."""
+        """Reset every environment: the state, and the first observations."""
         ...
 
     def step(self, state: Any, action: Any) -> tuple[Any, Timestep]:
@@ -51,7 +51,7 @@ class Environment(Protocol):
 class World(Protocol):
     """One environment as pure functions of its state; `jit` and `vmap` do the rest.
 
-    No world knows of time limits, autoreset or batches: wrappers do.
+    A world implements no time limit, autoreset or batching: wrappers add these.
     """
 
     observation_space: ClassVar[gymnasium.Space]
@@ -76,7 +76,7 @@ class World(Protocol):
         ...
 
     def reward(self, state: PyTree, action: Array, next_state: PyTree) -> Float[Array, ""]:
-        """What the step from `state` to `next_state` earns."""
+        """The reward of the step from `state` to `next_state`."""
         ...
 
     def terminated(self, state: PyTree) -> Bool[Array, ""]:
@@ -86,7 +86,7 @@ class World(Protocol):
 
 @runtime_checkable
 class Informative(Protocol):
-    """What a world may have besides: something to tell of a state that the agent does not see."""
+    """Optional: further facts about a state that the agent does not observe."""
 
     def info(self, state: PyTree) -> dict[str, Shaped[Array, ""]]:
         """Numbers and flags by name."""
@@ -95,19 +95,20 @@ class Informative(Protocol):
 
 @runtime_checkable
 class Eventful(Protocol):
-    """What a world may have besides: moments of an episode worth seeing, in a film of the training.
+    """Optional: milestones, moments of an episode that a film of the training shows.
 
-    Metrics have the share of episodes that came to each, as `rollout/NAME`.
+    The metric `rollout/NAME` is the share of episodes that reached the milestone.
     """
 
     def milestones(self, state: PyTree) -> dict[str, Bool[Array, ""]]:
-        """By name (of a-z, 0-9 and _), in the order of difficulty: whether the episode is there."""
+        """By name (of a-z, 0-9 and _), in order of difficulty: whether the episode has reached
+        it."""
         ...
 
 
 @runtime_checkable
 class Pictured(Protocol):
-    """What a world may have besides: pictures, to be filmed by."""
+    """Optional: pictures, from which films are made."""
 
     @property
     def fps(self) -> int:
@@ -121,7 +122,7 @@ class Pictured(Protocol):
 
 @runtime_checkable
 class Configurable(Protocol):
-    """What a world may have besides: keyword arguments."""
+    """Optional: keyword arguments."""
 
     arguments: ClassVar[tuple[str, ...]]
 
@@ -192,7 +193,7 @@ class CompiledEnvironment(eqx.Module):
         return BatchState(world, elapsed, terminated | truncated, key), timestep
 
     def milestones(self, state: BatchState) -> dict[str, Bool[Array, " N"]]:
-        """Where the episodes are that `state` belongs to; nothing if the world tells nothing."""
+        """The milestones that the episodes of `state` have reached; empty if the world has none."""
         if not isinstance(self.world, Eventful):
             return {}
         return jax.vmap(self.world.milestones)(state.world)
@@ -204,8 +205,8 @@ class CompiledEnvironment(eqx.Module):
             fresh = jax.vmap(self.world.initial)(jax.random.split(key, self.num_envs))
             return jax.tree.map(lambda new, old: select_lanes(ended, new, old), fresh, moved)
 
-        # Most steps end no episode: not drawing random states then saves a third of the time with
-        # few environments, and costs nothing with many.
+        # Most steps end no episode: skipping the random initial states saves a third of the time
+        # with few environments, and costs nothing with many.
         return lax.cond(ended.any(), reset, lambda: moved)
 
 

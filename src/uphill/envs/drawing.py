@@ -1,4 +1,4 @@
-"""Whether an environment can draw itself, as far as that can be told without making it."""
+"""Whether an environment can draw itself, as far as this is known without making it."""
 
 from functools import partial
 from typing import Any

@@ -1,7 +1,7 @@
-"""Compiled worlds under the names that Gymnasium knows them by, `uphill/NAME`. None is imported:
-JAX is when one is made.
+"""Registers compiled worlds with Gymnasium as `uphill/NAME`. None is imported for that: JAX is
+imported when one is made.
 
-`import uphill` registers them: at once where Gymnasium is imported, else as soon as it is.
+`import uphill` registers them: immediately if Gymnasium is imported already, else as soon as it is.
 """
 
 import importlib.util
@@ -29,7 +29,7 @@ LIMITS: dict[str, tuple[int, float | None]] = {
 
 
 def register_worlds() -> None:
-    """Tell Gymnasium of every compiled world; a second time changes nothing."""
+    """Register every compiled world with Gymnasium; a second call changes nothing."""
     import gymnasium  # which takes long, and may not be wanted
 
     for name, (limit, threshold) in LIMITS.items():
@@ -44,7 +44,7 @@ def register_worlds() -> None:
 
 
 def register_with_gymnasium() -> None:
-    """Register the worlds now, or when Gymnasium is imported, for which nobody has to wait."""
+    """Register the worlds now, or as soon as Gymnasium is imported, without importing it."""
     if "gymnasium" in sys.modules:
         register_worlds()
     else:

@@ -1,5 +1,5 @@
-"""A user's own module, imported since the user named it: it registers an environment, or has a part
-of an algorithm, or a wrapper."""
+"""Imports a module that the user named: it registers an environment, or holds a custom part or a
+wrapper."""
 
 import importlib
 import os

@@ -1,4 +1,4 @@
-"""Which backend runs an environment, and why."""
+"""Chooses the backend for an environment, with the reason."""
 
 import importlib.util
 import math
@@ -32,7 +32,7 @@ AnyEnvironment = CompiledEnvironment | EnvPoolEnvironment | HostEnvironment
 
 @dataclass(frozen=True)
 class EnvironmentChoice:
-    """An environment, the backend that runs it, and the reason, as a person would say it."""
+    """An environment, the backend that runs it, and the reason in words."""
 
     env: Any
     """an ID, a callable that makes one, or a compiled world"""
@@ -66,7 +66,7 @@ def choose(
     """Pick the fastest backend that has exactly this environment, or check the one asked for.
 
     Raises:
-        UphillError: if nobody knows the environment, or not the backend that was asked for.
+        UphillError: if the environment is unknown, or the requested backend doesn't have it.
     """
     env_kwargs = env_kwargs or {}
     _check_one_limit(env_kwargs, alterations)
@@ -93,7 +93,7 @@ def choose(
 
 def _check_step_timeout(seconds: float | None, backend: Backend, is_async: bool) -> None:
     """Raises:
-    UphillError: if it is no time, or nobody could end a step that takes longer.
+    UphillError: if it is not a valid time, or a longer step could not be interrupted.
     """
     if seconds is None:
         return
@@ -107,7 +107,7 @@ def _check_step_timeout(seconds: float | None, backend: Backend, is_async: bool)
         )
     if not is_async:
         raise UphillError(
-            f"step_timeout is {seconds:g}, and only a process of its own can be ended: add "
+            f"step_timeout is {seconds:g}, and only a separate process can be ended: add "
             f"{option('is_async', True)}."
         )
 
@@ -316,7 +316,7 @@ def make_env(
 
     `env` is an ID, a callable, a compiled world, or what `choose` says of it.
 
-    A compiled environment has `num_envs` lanes (each seed steps a batch of its own); the others
+    A compiled environment has `num_envs` lanes (each seed steps its own batch); the others
     have `len(seeds) · num_envs`, those of the first seed first.
 
     Raises:

@@ -1,5 +1,5 @@
-"""Environments that truncate their own episodes, but declare no time limit: whole episodes need to
-know how long one may be."""
+"""Environments that truncate their own episodes without declaring a time limit: collecting whole
+episodes requires a bound on their length."""
 
 import time
 from dataclasses import replace

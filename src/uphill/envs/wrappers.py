@@ -1,5 +1,5 @@
-"""Wrappers around an environment, as texts and as functions: Gymnasium's `Name:arguments`, and a
-user's own `module:Name:arguments`."""
+"""Wrappers around an environment, as texts and as functions: Gymnasium's `Name:arguments`, and
+custom ones, `module:Name:arguments`."""
 
 import ast
 import difflib
@@ -30,7 +30,8 @@ _NOT_NEEDED = {
     "PassiveEnvChecker": "what an environment returns is checked at every step",
     "OrderEnforcing": "nothing is stepped before it was reset",
 }
-"""Those that ours make unnecessary, and why; {a setting} is told in the caller's words."""
+"""Wrappers that Uphill makes unnecessary, and why; {a setting} is replaced by the caller's
+spelling."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ Wrapper = str | Callable[[gymnasium.Env], gymnasium.Env] | Wrapping
 
 
 def wrapping_of(wrapper: Any, field: str = "wrappers") -> Wrapping:
-    """What was asked for, imported where it is `module:Name`.
+    """The requested wrapper, imported if it is `module:Name`.
 
     Raises:
         UphillError: if there is no such wrapper, or it is not needed.
@@ -97,7 +98,7 @@ def wrapping_of(wrapper: Any, field: str = "wrappers") -> Wrapping:
 
 
 def wrappings_of(wrappers: Any) -> tuple[Wrapping, ...]:
-    """All that were asked for; one need not be in a list.
+    """All requested wrappers; a single one need not be in a list.
 
     Raises:
         UphillError: if one is none, or is not needed.
@@ -108,8 +109,8 @@ def wrappings_of(wrappers: Any) -> tuple[Wrapping, ...]:
 
 
 def text_of(wrapper: Callable[..., Any]) -> str:
-    """What a wrapper is called in a file: as it is written on the command line, if that can be.
-    What can't be is in angle brackets, by its kind alone: the same in every process."""
+    """The name of a wrapper in a file: as it is written on the command line, if possible. Otherwise
+    only its kind, in angle brackets: the same in every process."""
     if isinstance(wrapper, partial):
         keywords = (f"{key}={_written(x)}" for key, x in wrapper.keywords.items())
         arguments = ",".join([*map(_written, wrapper.args), *keywords])
@@ -161,7 +162,7 @@ def _written(argument: Any) -> str:
         # Sets have another order in every process.
         if type(ast.literal_eval(text)) is type(argument) and not isinstance(argument, set):
             return text
-    except Exception:  # a class of the user's own may do anything
+    except Exception:  # a user's class may do anything
         pass
     name = getattr(argument, "__qualname__", None)
     if name is None:

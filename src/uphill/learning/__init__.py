@@ -1,4 +1,4 @@
 """One update: from a trajectory to a better learner.
 
-Nothing here knows an environment, and nothing of a part but what its base class promises.
+Nothing here knows of environments, or more about a part than its base class defines.
 """

@@ -1,4 +1,4 @@
-"""From a trajectory to weighed samples: values → returns → less the baseline → advantages."""
+"""From a trajectory to weighted samples: values → returns → minus the baseline → advantages."""
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ def make_batch(
     advantage = advantage_of(algorithm, learner, seen, returns)
     metrics = {}
     if seen.value is not None:
-        # Of a learned Q it says nothing: what V and Q both learn is the return.
+        # A learned Q is no measure for V: both learn the return, so that is compared.
         known = target if estimator.is_learned else returns
         metrics["value/explained_variance"] = explained_variance(known, seen.value, seen.mask)
     t, scale = trajectory, learner.scales.deviation
@@ -36,7 +36,7 @@ def make_batch(
 
 
 def look_at(algorithm: Algorithm, learner: Learner, trajectory: Trajectory) -> Seen:
-    """Every observation through every network, once."""
+    """Pass every observation through every network, once."""
     actor, sampling = learner.actor, algorithm.sampling
     features = actor.features(trajectory.observation)
     seen = Seen(
@@ -62,7 +62,8 @@ def look_at(algorithm: Algorithm, learner: Learner, trajectory: Trajectory) -> S
 def advantage_of(
     algorithm: Algorithm, learner: Learner, seen: Seen, returns: Float[Array, "T N"]
 ) -> Float[Array, "T N"]:
-    """Ψ: the returns less the baseline, in units of their deviation if they are normalised."""
+    """Ψ: the returns minus the baseline, in units of the returns' standard deviation if they are
+    normalised."""
     advantage = returns - algorithm.baseline(learner.parts.baseline, seen, returns)
     weight = algorithm.estimator.weight(seen)
     if weight is not None:
@@ -74,11 +75,11 @@ def advantage_of(
 def explained_variance(
     returns: Float[Array, "T N"], value: Float[Array, "T N"], mask: Bool[Array, "T N"]
 ) -> Float[Array, ""]:
-    """How much of the returns' variance the value function knew, before it learned from them.
+    """How much of the returns' variance V explained, before it learned from them.
 
     1 − Var(G − V) / Var(G),   at most 1 − E[Var(G | s)] / Var(G), and 0 for a constant V
 
-    NaN where the returns don't vary, to rounding: there is nothing to explain.
+    NaN where the returns don't vary beyond rounding: there is nothing to explain.
     """
 
     def variance(x: Array) -> Array:
@@ -90,7 +91,8 @@ def explained_variance(
 
 
 def batch_of(trajectory: Trajectory, rows: tuple) -> Batch:
-    """Time and environments as one axis of samples, in blocks that are filled or not."""
+    """Time and environments merged into one axis of samples, in blocks, of which some may be
+    unfilled."""
     t = trajectory
     size = t.mask.size if t.length is None else BLOCK * t.mask.shape[1]
     flat = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[2:]), rows)

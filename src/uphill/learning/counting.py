@@ -1,4 +1,4 @@
-"""Whole numbers beyond 2³², in programs whose numbers have 32 bits: two words each."""
+"""Integers beyond 2³² in programs with 32-bit numbers: two words each."""
 
 from typing import Any, NamedTuple
 

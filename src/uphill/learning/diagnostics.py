@@ -1,5 +1,5 @@
-"""What is worth knowing about an update beyond its loss. It costs about as much as a step on the
-whole batch, so it is measured once in a while, by a program of its own."""
+"""Diagnostics of an update beyond its loss. They cost about as much as a step on the whole batch,
+so a separate program measures them now and then."""
 
 import jax
 import jax.numpy as jnp

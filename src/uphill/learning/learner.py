@@ -24,11 +24,11 @@ from uphill.policies.trained import TrainedPolicy
 from uphill.trajectory import Array, narrow_on_host
 
 Model = tuple[Policy, PyTree]
-"""What the policy's optimiser improves: the policy, and the networks that the baseline lends."""
+"""What the policy's optimiser trains: the policy, and the baseline's joint networks."""
 
 
 class PartStates(eqx.Module):
-    """What the parts have learned and remember; each knows what its own is."""
+    """The states of the parts; only the part itself knows what its state holds."""
 
     estimator: PyTree
     baseline: PyTree
@@ -45,7 +45,7 @@ class Learner(eqx.Module):
     num_updates: Int[Array, ""]
     num_transitions: UInt32[Array, ""]
     num_wraps: UInt32[Array, ""]
-    """how often `num_transitions` has passed 2³², and begun again at 0"""
+    """how often `num_transitions` has passed 2³² and wrapped to 0"""
 
     @property
     def steps(self) -> Count:
@@ -54,7 +54,7 @@ class Learner(eqx.Module):
 
 
 def with_steps(learner: Learner, steps: Count) -> Learner:
-    """The learner with these counted."""
+    """The learner with this step count."""
     return eqx.tree_at(lambda x: (x.num_transitions, x.num_wraps), learner, (steps.low, steps.high))
 
 
@@ -65,8 +65,8 @@ def make_learner(
     seed: int,
     network: NetworkFactory | None = None,
 ) -> Learner:
-    """A learner that knows nothing yet. Everything in it is NumPy: nothing is compiled here, but
-    for a `network` of the user's own.
+    """An untrained learner. Everything in it is NumPy: nothing is compiled here, except for a
+    custom `network`.
 
     Raises:
         UphillError: if the algorithm does not fit the spaces.
@@ -99,7 +99,7 @@ def make_learner(
 
 
 def policy_of(algorithm: Algorithm, learner: Learner) -> TrainedPolicy:
-    """What one seed's learner has learned, to be used: π, and V where its baseline knows it."""
+    """One seed's trained policy: π, and V if the baseline has it."""
     if not algorithm.baseline.has_value:
         return TrainedPolicy(learner.actor)
     known = (algorithm.baseline, learner.parts.baseline, learner.scales)
@@ -114,7 +114,7 @@ def _value(
 
 
 def current(algorithm: Algorithm, learner: Learner) -> Algorithm:
-    """The algorithm, with its surrogate as that has become."""
+    """The algorithm with its surrogate in the current state."""
     surrogate = algorithm.surrogate.now(learner.parts.surrogate)
     return eqx.tree_at(lambda a: a.surrogate, algorithm, surrogate)
 
@@ -125,7 +125,7 @@ def joint_model(algorithm: Algorithm, learner: Learner) -> Model:
 
 
 def networks_of(algorithm: Algorithm, learner: Learner) -> PyTree:
-    """All that learns by gradients: the policy, and what the parts' states have of networks."""
+    """All that learns by gradients: the policy, and any networks in the parts' states."""
     parts = learner.parts
     of_baseline = algorithm.baseline.networks(parts.baseline)
     return learner.actor.policy, of_baseline, algorithm.estimator.networks(parts.estimator)
@@ -149,13 +149,13 @@ def stack(learners: list[Learner]) -> Learner:
 
 
 def take(stacked: Any, index: int) -> Any:
-    """One seed's part of anything that is stacked over seeds."""
+    """One seed's slice of anything that is stacked over seeds."""
     return jax.tree.map(lambda x: x[index], stacked)
 
 
 def seeds_where(condition: Any, yes: Any, no: Any) -> Any:
-    """Of two trees that are stacked over seeds, the one or the other for each seed; on the host,
-    and outside of any program."""
+    """`np.where` by seed, for two trees that are stacked over seeds; on the host, outside of any
+    program."""
 
     def one(yes: Any, no: Any) -> Any:
         where = np.reshape(condition, (-1, *[1] * (np.ndim(no) - 1)))

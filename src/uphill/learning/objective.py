@@ -20,7 +20,7 @@ Metrics = dict[str, Float[Array, ""]]
 
 
 class _Sums(eqx.Module):
-    """Sums over samples, as one array: a sum of each would cost as much as a small network."""
+    """Sums over samples, in one array: separate sums would cost as much as a small network."""
 
     names: tuple[str, ...] = eqx.field(static=True)
     values: Float[Array, " M"]
@@ -29,10 +29,10 @@ class _Sums(eqx.Module):
 def mean_gradient(
     algorithm: Algorithm, model: Model, batch: Batch, old: Policy
 ) -> tuple[PyTree, Metrics]:
-    """The gradient of the loss: minus that of the mean objective, entropy bonus and value loss
-    included. And the means of what every sample tells. `old` is the policy that sampled.
+    """The gradient of the loss, that is of minus the mean objective, entropy bonus and value loss
+    included; and the batch means of the per-sample metrics. `old` is the behaviour policy.
 
-    The advantages are taken as they are: `with_scaled_advantages` comes before.
+    Advantages are used as they are: apply `with_scaled_advantages` first.
     """
     count = divisor = jnp.maximum(batch.mask.sum(), 1)
     if algorithm.mean_over == "episodes":
@@ -51,7 +51,7 @@ def mean_gradient(
 
 
 def with_scaled_advantages(algorithm: Algorithm, batch: Batch) -> Batch:
-    """The batch with advantages of mean 0 and deviation 1, if every minibatch is to have such."""
+    """The batch with advantages of mean 0 and standard deviation 1, if minibatches are scaled."""
     if algorithm.scale_advantages != "minibatch":
         return batch
     advantage = standardize(batch.advantage, batch.mask)
@@ -61,7 +61,7 @@ def with_scaled_advantages(algorithm: Algorithm, batch: Batch) -> Batch:
 def per_sample(
     algorithm: Algorithm, model: Model, samples: Batch, old: Policy
 ) -> tuple[Float[Array, " B"], dict[str, Float[Array, " B"]]]:
-    """What each sample adds to the objective, and what it tells.
+    """The objective and the metrics of each sample.
 
     L = surrogate + c_H · H(π(·|s)) − c_V · (V(s) − G)²
     """
@@ -91,7 +91,7 @@ def per_sample(
 def distribution_of(
     algorithm: Algorithm, policy: Policy, features: Float[Array, "*batch D"]
 ) -> Distribution:
-    """What actions are drawn from while training: the policy, with what is mixed in."""
+    """What actions are drawn from in training: the policy, mixed with uniform if so configured."""
     return with_uniform(policy(features), algorithm.uniform)
 
 

@@ -1,4 +1,4 @@
-"""What a batch answers to an optimiser: gradient, curvature, and the outcome of a step."""
+"""What an optimiser can ask of a batch: gradient, curvature, and the outcome of a step."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The scales of rewards and returns, where they are normalised."""
+"""The scales of rewards and returns, if these are normalised."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,7 +11,8 @@ from uphill.trajectory import Array, Scalar, Trajectory
 
 
 class Scales(eqx.Module):
-    """What rewards and returns are divided by; None where they are as they are."""
+    """The statistics that rewards and returns are divided by; None where they are not
+    normalised."""
 
     rewards: Scale | None
     returns: Moments | None
@@ -19,24 +20,25 @@ class Scales(eqx.Module):
 
     @property
     def deviation(self) -> Scalar:
-        """σ, in units of which the networks see returns: 1 unless returns are normalised."""
+        """σ, the unit of the returns that the networks see; 1 unless returns are normalised."""
         return 1.0 if self.returns is None else jnp.asarray(deviation(self.returns))
 
     @property
     def unit(self) -> Scalar:
-        """What a value of the networks is in units of the rewards themselves."""
+        """The factor from the networks' values to the units of the raw rewards."""
         if self.rewards is None:
             return self.deviation
         return self.deviation * jnp.asarray(deviation(self.rewards.moments))
 
     @property
     def counts(self) -> list[Array]:
-        """Samples that each scale was made from."""
+        """The number of samples behind each scale."""
         rewards = [] if self.rewards is None else [self.rewards.moments.count]
         return rewards if self.returns is None else [*rewards, self.returns.count]
 
     def applied(self, trajectory: Trajectory) -> Trajectory:
-        """The trajectory with rewards in units of the return's deviation, if so asked."""
+        """The trajectory with rewards in units of the return's standard deviation, if rewards are
+        normalised."""
         if self.rewards is None:
             return trajectory
         reward = scaled(trajectory.reward, self.rewards.moments)
@@ -50,14 +52,15 @@ class Scales(eqx.Module):
                 rewards = Scale(rewards.moments, jnp.zeros_like(rewards.running))
             rewards = rewards.seen(t.reward, t.mask, t.ended, gamma, t.length)
         if returns is not None:
-            # Of rewards alone: returns that bootstrap from V hold the scale, which would feed
-            # itself.
+            # From rewards only: returns that bootstrap from V contain the scale, which would feed
+            # back.
             to_go = reward_to_go(t.reward, t.ended, gamma, t.length)
             returns = merge(returns, batch_moments(to_go[..., None], t.mask))
         return Scales(rewards, returns)
 
     def at_a_reset(self) -> "Scales":
-        """The scales when environments begin anew: no rewards of the episodes that were open."""
+        """The scales after a reset of the environments: the running sums of open episodes are
+        dropped."""
         if self.rewards is None:
             return self
         return eqx.tree_at(lambda x: x.rewards.running, self, jnp.zeros_like(self.rewards.running))

@@ -39,9 +39,19 @@ def update(
     trajectory: Trajectory,
     key: PRNGKeyArray,
 ) -> tuple[Learner, Metrics]:
-    """The learner after one batch, and what the step says of itself.
+    """The learner after one batch, and the update's metrics.
 
-    `algorithm` has its schedules evaluated already: `algorithm.at(progress)`.
+    `algorithm` must have its schedules evaluated: `algorithm.at(progress)`.
+
+    Metrics are scalars by name: `policy/surrogate`, `policy/entropy` and `gradient/norm`; those of
+    the surrogate, of a jointly trained baseline (`value/loss`) and of the optimiser
+    (`policy/step_fraction`); with a `target_kl`, `policy/approximate_kl` and `policy/num_steps`.
+    They are means over the minibatches of the last epoch, or with a `target_kl` those of the last
+    step taken. A value function adds `value/explained_variance`, measured before the update.
+
+    Raises:
+        Nothing of its own: parts that don't fit together are refused when `Algorithm` is built, and
+        a non-finite number is passed on (`training/guard.py` looks for it).
     """
     algorithm = current(algorithm, learner)
     batch, value_metrics = make_batch(algorithm, learner, trajectory)

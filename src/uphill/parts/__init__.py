@@ -2,11 +2,11 @@
 
     g = E[ Σ_t ∇ log π(a_t|s_t) · Ψ_t ]
 
-Sampling says where the expectation comes from, the estimator and the baseline make Ψ, the surrogate
-makes the gradient, the optimiser takes the step. Floats are traced: changing one never recompiles.
+The sampling defines the expectation, the estimator and the baseline make Ψ, the surrogate gives the
+gradient, the optimiser takes the step. Floats are traced: changing one never recompiles.
 
-A part owns all that it does: its state, what it needs, what it refuses, its metrics, its fitting.
-It knows nothing of the update that asks it, and gets what it needs of that as arguments.
+A part owns all that it does: its state, its requirements, its checks, its metrics, its fitting. It
+knows nothing of the update that calls it, and gets what it needs as arguments.
 """
 
 from uphill.parts.action_value import ActionValue as ActionValue

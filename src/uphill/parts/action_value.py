@@ -27,7 +27,7 @@ class ActionValueState(eqx.Module):
 class ActionValue(Estimator):
     """A learned Q(s, a), fitted to the reward-to-go: little noise, and biased where Q is wrong.
 
-    With `ValueFunction` as the baseline the advantage is Q(s, a) − V(s), both learned.
+    With `ValueFunction` as the baseline, the advantage is Q(s, a) − V(s), both of them learned.
     """
 
     needs_episodes: ClassVar[bool] = True
@@ -40,7 +40,7 @@ class ActionValue(Estimator):
         converter=as_optimizer, default=Adam(learning_rate=1e-2)
     )
     num_steps: int = eqx.field(static=True, default=5)
-    """Gradient steps an update, on the whole batch, after it has served the policy."""
+    """Gradient steps per update, on the whole batch, after the policy's step."""
 
     def __check_init__(self) -> None:
         check_parts(self)
@@ -61,7 +61,7 @@ class ActionValue(Estimator):
         return seen.deviation * seen.every(state.critic, seen.features, seen.trajectory.action)
 
     def target(self, seen: Seen, estimated: Float[Array, "T N"]) -> Float[Array, "T N"]:
-        """What Q is fitted to: the rewards that follow."""
+        """The target of Q: the discounted reward-to-go."""
         return to_go(seen.trajectory, self.gamma)
 
     def learned(

@@ -1,4 +1,4 @@
-"""The whole: one choice for each part, and what can't go together."""
+"""The whole algorithm: one choice for each part, and the checks that they fit together."""
 
 import equinox as eqx
 import jax
@@ -44,39 +44,40 @@ class Algorithm(eqx.Module):
     num_epochs: int = eqx.field(static=True, default=1)
     """Passes over each batch; more than one needs a ratio as the surrogate."""
     num_minibatches: int = eqx.field(static=True, default=1)
-    """Parts that a batch is split into, with a step of the optimiser for each."""
+    """Number of parts that a batch is split into, with one optimiser step for each."""
     recompute_advantages: bool = eqx.field(static=True, default=False)
-    """Compute advantages and targets anew before each epoch, with the networks as they have become;
-    needs several epochs."""
+    """Recompute advantages and targets before each epoch, with the current networks; needs several
+    epochs."""
     scale_advantages: str = eqx.field(static=True, default="none", metadata=choices(*_SCALES))
-    """Shift and scale advantages to mean 0 and deviation 1: none, batch or minibatch. (Biased: it
-    divides by a number that the batch itself gave.)"""
+    """Shift and scale advantages to mean 0 and standard deviation 1: none, batch or minibatch.
+    (Biased: the divisor is computed from the same batch.)"""
     mean_over: str = eqx.field(static=True, default="steps", metadata=choices(*_MEANS))
     """What the sum of gradients is divided by: steps, or episodes (the exact gradient of J)."""
     entropy: Schedule = eqx.field(
         converter=Schedule.of("entropy"), default=0.0, metadata=searched(0.0, 0.05)
     )
-    """Weight of the policy's entropy in the objective: more of it, more exploration."""
+    """Entropy coefficient: the weight of the policy's entropy in the objective; more means more
+    exploration."""
     uniform_mixture: Schedule | None = eqx.field(converter=_parse_mixture, default=None)
-    """Probability with which an action is drawn from all with equal chances, whatever the policy
-    says; the log-probability is the mixture's, so the gradient stays right. Not for continuous
-    actions."""
+    """Probability of drawing the action uniformly instead of from the policy. The log-probability
+    is that of the mixture, so the gradient stays correct. Not for continuous actions."""
     target_kl: Scalar | None = None
     """Take no further steps on a batch once the policy has moved by 1.5 times this KL divergence;
     None for never."""
     normalize_observations: bool = eqx.field(static=True, default=False)
-    """Scale observations by their running mean and deviation; the first batch only measures."""
+    """Normalise observations by their running mean and standard deviation; the first batch only
+    updates these."""
     observation_categories: int | None = eqx.field(static=True, default=None)
-    """Take the numbers of images of bytes for so many categories, counted from 0, and not for
+    """Treat the values of byte images as this many categories, counted from 0, rather than as
     brightness: 11 for MiniGrid."""
     normalize_rewards: bool = eqx.field(static=True, default=False)
-    """Divide rewards by the running deviation of the discounted return, and cut them at 10; the
-    first batch only measures."""
+    """Divide rewards by the running standard deviation of the discounted return, and clip them at
+    ±10; the first batch only updates it."""
     normalize_returns: bool = eqx.field(static=True, default=False)
-    """Divide returns by the running deviation of the rewards that followed, discounted; the first
-    batch only measures. For whole episodes: see normalize_rewards for windows."""
+    """Divide returns by the running standard deviation of the discounted reward-to-go; the first
+    batch only updates it. For whole episodes: use normalize_rewards for windows."""
     name: str = eqx.field(static=True, default="custom")
-    """What runs and figures call it."""
+    """Its name in runs and figures."""
 
     def at(self, progress: Scalar) -> "Algorithm":
         """The algorithm with every schedule evaluated: its settings when `progress` is done."""
@@ -88,7 +89,7 @@ class Algorithm(eqx.Module):
 
     @property
     def uniform(self) -> Scalar | None:
-        """The probability with which an action is drawn from all alike."""
+        """The probability of drawing an action uniformly."""
         return None if self.uniform_mixture is None else self.uniform_mixture.value
 
     def __check_init__(self) -> None:
@@ -117,7 +118,7 @@ class Algorithm(eqx.Module):
         self._check_minibatches()
 
     def _check_needs(self) -> None:
-        """What the parts declare that they need of each other."""
+        """What the parts declare that they need from each other."""
         estimator, baseline, sampling = self.estimator, self.baseline, self.sampling
         lengths = {"window": sampling.window, "quota": sampling.quota}
         baseline.check_whole()
@@ -169,7 +170,7 @@ class Algorithm(eqx.Module):
         )
 
     def _check_reuse(self) -> None:
-        """Only a ratio corrects for a policy that has moved on from the one that sampled."""
+        """Only a ratio corrects for a policy that differs from the behaviour policy."""
         for name, part in (("num_epochs", "epoch"), ("num_minibatches", "minibatch")):
             require(
                 self.surrogate.is_ratio or getattr(self, name) == 1,
@@ -202,7 +203,7 @@ class Algorithm(eqx.Module):
             )
 
     def _check_whole_batch(self) -> None:
-        """What an optimiser asks for that takes one step on the whole batch."""
+        """The requirements of an optimiser that takes one step on the whole batch."""
         if not self.optimizer.needs_whole_batch:
             return
         name = type(self.optimizer).__name__
@@ -241,7 +242,7 @@ class Algorithm(eqx.Module):
 
 
 def _near_divisor(size: int, number: int) -> int:
-    """The divisor of `size` that is next to a number; 1, where it is looked for too long."""
+    """The divisor of `size` that is nearest to a number; 1, if the search takes too long."""
     start = min(size, number)
     around = ((start - d, start + d) for d in range(min(start, 10**5)))
     return next((k for pair in around for k in pair if size % k == 0), 1)

@@ -43,16 +43,26 @@ class Baseline(Part):
     def __call__(
         self, state: PyTree, seen: Seen, returns: Float[Array, "T N"]
     ) -> Scalar | Float[Array, "T N"]:
-        """What is subtracted from the returns."""
+        """b, which is subtracted from the returns: Ψ = G − b.
+
+        `returns` are those of the estimator, one for each step. b is in the same unit as they are:
+        that of the rewards, or of the scaled rewards with `normalize_rewards`. It is a number for
+        each step, or a single one for all.
+        """
 
     def value(
         self, state: PyTree, policy: Policy, features: Float[Array, "*batch D"]
     ) -> Float[Array, "*batch"]:
-        """V(s), in units of the returns' deviation; for a baseline that `has_value`."""
+        """V(s), in units of the returns' standard deviation; for a baseline that `has_value`."""
         raise NotImplementedError
 
     def target(self, seen: Seen, returns: Float[Array, "T N"], gamma: Scalar) -> Array:
-        """What it learns; the batch holds it, in units of the returns' deviation and of its own."""
+        """The target that the baseline learns, in the unit of `returns`.
+
+        The batch holds it scaled: `batch.target = target / (σ · unit)`, where σ is the standard
+        deviation of the returns (1 unless `normalize_returns`) and `unit` is `self.unit(state)`.
+        By default it is `returns`, which are the estimator's `target`.
+        """
         return returns
 
     def unit(self, state: PyTree) -> Scalar:

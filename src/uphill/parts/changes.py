@@ -1,4 +1,5 @@
-"""Changes of an algorithm, by keyword: one that is no field is refused, with where it belongs."""
+"""Changes of an algorithm, by keyword: an unknown keyword is refused, with a hint where it
+belongs."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
@@ -17,7 +18,8 @@ def known(parts: Mapping[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """The changes, each of which is a field of `Algorithm`. `parts` are those that are changed.
 
     Raises:
-        UphillError: if one is none; it says which part has a field of that name, if any has.
+        UphillError: if one is not a field; the message says which part has a field of that name, if
+        any.
     """
     names = [field.name for field in fields(Algorithm)]
     for name, value in changes.items():
@@ -28,7 +30,7 @@ def known(parts: Mapping[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def _mend(parts: Mapping[str, Any], name: str, value: Any, names: list[str]) -> str:
     parts = {"policy": PolicySettings(), **parts}
-    # The last place that has a name wins: num_steps is the sampling's before the baseline's.
+    # The last owner of a name wins: num_steps is the sampling's rather than the baseline's.
     homes = {f.name: place for place in reversed(_PLACES) for f in fields(parts[place])}
     if name in homes:
         place = homes[name]
@@ -46,7 +48,7 @@ def _mend(parts: Mapping[str, Any], name: str, value: Any, names: list[str]) -> 
 
 
 def _written(value: Any) -> str:
-    """A value as Python writes it: of a part the fields that differ from their defaults."""
+    """A value as Python code; of a part, only the fields that differ from their defaults."""
     if isinstance(value, Schedule) or not is_dataclass(value):
         return repr(value)
     given = {
@@ -58,7 +60,7 @@ def _written(value: Any) -> str:
 
 
 def default_of(field: Field) -> Any:
-    """What the field is if it is left out, as it is kept; `MISSING` if it can't be left out."""
+    """The default of a field, as it is stored; `MISSING` if it has none."""
     if field.default_factory is not MISSING:
         return field.default_factory()
     if field.default is MISSING:

@@ -1,4 +1,4 @@
-"""What a setting must be. A mistake is one sentence: the field, its value, the mend."""
+"""Checks of settings. An error is one sentence: the field, its value, how to fix it."""
 
 import math
 import typing
@@ -17,7 +17,7 @@ from uphill.words import listed
 
 
 def require(condition: Any, field: str, value: object, mend: str) -> None:
-    """A condition on something traced is not checked: nobody knows it yet.
+    """A condition on a traced value is not checked: its value is not known yet.
 
     Raises:
         UphillError: `field` is `value`: `mend`; unless the condition holds.
@@ -32,12 +32,11 @@ def choices(*names: str) -> dict[str, tuple[str, ...]]:
 
 
 Scale = Literal["linear", "log", "log-to-one"]
-"""How the values of a setting are spread: evenly, by their logarithm, or by that of what they lack
-of 1."""
+"""The scale of a setting's values: linear, logarithmic, or logarithmic in 1 − value."""
 
 
 def searched(low: float, high: float, scale: Scale = "linear") -> dict[str, tuple[Any, ...]]:
-    """The metadata of a field that a search varies, and between which values."""
+    """The metadata of a field that a search may vary: its range and scale."""
     return {"search": (low, high, scale)}
 
 
@@ -61,13 +60,13 @@ def check_count(**fields: int) -> None:
 
 
 def check_number(**fields: Scalar) -> None:
-    """Each field is a number, and no text that looks like one."""
+    """Each field is a number, not a text that looks like one."""
     for name, value in fields.items():
         require(is_number(value), name, repr(value), "use a number")
 
 
 def check_schedule(**fields: Schedule) -> None:
-    """Each field is never negative; of a schedule of a user's own that is the user's to see to."""
+    """Each field is never negative; for a custom schedule, the user must ensure this."""
     for name, schedule in fields.items():
         for end in schedule.ends:
             require(end >= 0, name, schedule, "use 0 or more")
@@ -102,14 +101,14 @@ def check_unit(**fields: Scalar) -> None:
 
 
 def check_probabilities(**fields: Schedule) -> None:
-    """Each field stays between 0 and 1; see `check_schedule` for those of a user's own."""
+    """Each field stays between 0 and 1; see `check_schedule` about custom schedules."""
     for name, schedule in fields.items():
         for end in schedule.ends:
             require((end >= 0) & (end <= 1), name, schedule, "use 0 to 1")
 
 
 def check_static(part: eqx.Module) -> None:
-    """No text, switch or whole number is a field that may be traced."""
+    """No traced field is a text, a bool or an integer."""
     hints = typing.get_type_hints(type(part))
     for field in fields(part):
         if field.metadata.get("static", False):
@@ -126,7 +125,7 @@ def check_static(part: eqx.Module) -> None:
 
 
 def check_parts(whole: eqx.Module) -> None:
-    """Each field that is for parts has one, of the kind that it is for: ours or one's own."""
+    """Each field for a part holds one of the right kind, built-in or custom."""
     for name, annotation in typing.get_type_hints(type(whole)).items():
         members = typing.get_args(annotation) or (annotation,)
         kinds = tuple(m for m in members if _is_part(m))

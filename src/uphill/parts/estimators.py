@@ -1,6 +1,6 @@
-"""Return estimators: how good was what followed an action?
+"""Return estimators: how good was the outcome of an action?
 
-Each answers with a number for every step of a trajectory, from which the baseline is subtracted.
+Each returns a target for every step of a trajectory, from which the baseline is subtracted.
 The formulas are in `theory/returns.py`; the learned one is in `action_value.py`.
 """
 
@@ -19,27 +19,37 @@ from uphill.trajectory import Array, Scalar, Trajectory
 
 
 class Estimator(Part):
-    """An estimator answers with the return of every step, discounted by `gamma`."""
+    """An estimator returns the target G of every step, from which the baseline is subtracted.
+
+    So its result is a return, not an advantage: `GAE` returns A + V, the λ-return.
+    """
 
     needs_value: ClassVar[bool] = False
-    """Whether it bootstraps from V: the baseline must have one then."""
+    """Whether it bootstraps from V, so that the baseline must have one."""
     needs_episodes: ClassVar[bool] = False
     """Whether it must see an episode from its first step to its last."""
     is_learned: ClassVar[bool] = False
-    """Whether it learns its own `target`, which the batch then holds."""
+    """Whether it is learned, from its own `target`, which the batch then holds."""
 
     gamma: eqx.AbstractVar[Scalar]
 
     @abstractmethod
     def __call__(self, state: PyTree, seen: Seen) -> Float[Array, "T N"]:
-        """What every action was followed by."""
+        """G, the discounted return of every step, in the unit of the trajectory's rewards."""
 
     def target(self, seen: Seen, estimated: Float[Array, "T N"]) -> Float[Array, "T N"]:
-        """The return that a value function learns: the estimate, unless that is learned itself."""
+        """The return that value functions learn, in the unit of `estimated`, its own result.
+
+        By default it is `estimated` itself: V learns the G that the baseline is subtracted from. An
+        estimator whose G is learned (`is_learned`), such as `ActionValue`, returns what that is
+        fitted to, Σ_k γ^k r_{t+k}. The batch then holds `estimator_target = target / σ`, where σ is
+        the standard deviation of the returns (1 unless `normalize_returns`). An off-policy
+        estimator may return another target, too.
+        """
         return estimated
 
     def weight(self, seen: Seen) -> Float[Array, "T N"] | None:
-        """By which every step's advantage is multiplied; None for 1."""
+        """The factor by which each step's advantage is multiplied; None for 1."""
         return None
 
     def learned(self, state: PyTree, served: Served, key: PRNGKeyArray) -> PyTree:
@@ -50,7 +60,7 @@ class Estimator(Part):
 class TotalReturn(Estimator):
     """G_0, the return of the whole episode, for each of its steps: unbiased, and the noisiest.
 
-    Also rewards that came before an action weigh it, though it could not change them.
+    Rewards from before an action count towards it, although it could not influence them.
     """
 
     needs_episodes: ClassVar[bool] = True
@@ -67,7 +77,7 @@ class TotalReturn(Estimator):
 
 
 class RewardToGo(Estimator):
-    """G_t, the discounted sum of the rewards that follow: unbiased, and noisy."""
+    """G_t, the discounted sum of the rewards that follow: unbiased, but noisy."""
 
     gamma: Scalar = eqx.field(default=0.99, metadata=DISCOUNTS)
     """Discount factor."""
@@ -92,7 +102,7 @@ class RewardToGo(Estimator):
 class DiscountedRewardToGo(Estimator):
     """G_t, with step t of an episode weighed by γ^t: the exact gradient of the discounted return.
 
-    Late steps hardly count, which is seldom wanted: the others leave γ^t out.
+    Late steps hardly count, which is rarely wanted: the other estimators leave γ^t out.
     """
 
     needs_episodes: ClassVar[bool] = True
@@ -113,14 +123,15 @@ class DiscountedRewardToGo(Estimator):
 
 
 class NStep(Estimator):
-    """The next `num_steps` rewards, then V: less noise than all, biased where V is wrong."""
+    """The next `num_steps` rewards, then V: less noisy than all rewards, biased where V is
+    wrong."""
 
     needs_value: ClassVar[bool] = True
 
     gamma: Scalar = eqx.field(default=0.99, metadata=DISCOUNTS)
     """Discount factor."""
     num_steps: int = eqx.field(static=True, default=5)
-    """Rewards before V stands for the rest."""
+    """Number of rewards before bootstrapping from V."""
 
     def __check_init__(self) -> None:
         check_unit(gamma=self.gamma)
@@ -132,7 +143,8 @@ class NStep(Estimator):
 
 
 class TDResidual(Estimator):
-    """r + γ V(s'); less V(s) it is the TD residual. The least noise, and all of V's errors."""
+    """r + γ V(s'); minus V(s) it is the TD residual. It has the least noise, and the most bias from
+    V."""
 
     needs_value: ClassVar[bool] = True
 
@@ -147,10 +159,10 @@ class TDResidual(Estimator):
 
 
 class GAE(Estimator):
-    """The λ-return; less V it is the generalised advantage estimate.
+    """The λ-return; minus V it is the generalised advantage estimate (GAE).
 
-    Less noise than the rewards alone for λ < 1, and a bias where V is wrong. Bootstraps from V
-    where an episode was truncated.
+    With λ < 1 it is less noisy than the rewards alone, and biased where V is wrong. Bootstraps from
+    V where an episode was truncated.
     """
 
     needs_value: ClassVar[bool] = True
@@ -158,7 +170,7 @@ class GAE(Estimator):
     gamma: Scalar = eqx.field(default=0.99, metadata=DISCOUNTS)
     """Discount factor."""
     lam: Scalar = eqx.field(default=0.95, metadata=searched(0.5, 0.999, "log-to-one"))
-    """λ: 0 trusts the value function after one step, 1 never does."""
+    """λ: 0 bootstraps from V after one step, 1 only at a truncation or the end of the batch."""
 
     def __check_init__(self) -> None:
         check_unit(gamma=self.gamma, lam=self.lam)
@@ -175,7 +187,7 @@ def to_go(trajectory: Trajectory, gamma: Scalar) -> Float[Array, "T N"]:
 
 
 def bootstrapped(seen: Seen) -> tuple[Array, Array, Array, Array, Array]:
-    """What everything that bootstraps looks at; algorithms without V refuse it."""
+    """The arguments of every bootstrapped return; algorithms without V are refused before."""
     assert seen.value is not None
     assert seen.final_value is not None
     t = seen.trajectory

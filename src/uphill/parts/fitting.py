@@ -1,4 +1,4 @@
-"""Fitting a network by least squares, with an optimiser of its own."""
+"""Fitting a network by least squares, with its own optimiser."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -22,8 +22,8 @@ def descend(
     network: Network,
     state: PyTree,
 ) -> tuple[Network, PyTree]:
-    """`num_steps` steps down the gradient, `gradient(network, k)` in the k-th; the network and the
-    optimiser's state after them."""
+    """The network and the optimiser's state after `num_steps` steps down the gradient, which is
+    `gradient(network, k)` in step k."""
     transform = optimizer.transform()
     parameters, unflatten = optimizer.flattened(network)
 

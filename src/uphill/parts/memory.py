@@ -10,9 +10,10 @@ from uphill.trajectory import Array
 
 
 class Memory(eqx.Module):
-    """The last `C` transitions, as a ring: the k-th that was ever seen lies at k mod C.
+    """A ring buffer of the last `C` transitions: the k-th transition lies at k mod C.
 
-    Observations are encoded, but not normalised: their scale changes while they wait.
+    Observations are encoded, but not normalised, since the normaliser changes while they are
+    stored.
     """
 
     observation: Float[Array, "C D"]
@@ -21,23 +22,23 @@ class Memory(eqx.Module):
     terminated: Bool[Array, " C"]
     reward_to_go: Float[Array, " C"]
     count: UInt32[Array, ""]
-    """transitions seen so far; from 2³¹ on fewer, by a multiple of C"""
+    """transitions seen so far; from 2³¹ on, less a multiple of C"""
 
 
 def empty_memory(capacity: int, num_features: int) -> Memory:
-    """A memory of nothing."""
+    """An empty memory."""
     rows, numbers = np.zeros((capacity, num_features), np.float32), np.zeros(capacity, np.float32)
     return Memory(rows, rows, numbers, np.zeros(capacity, bool), numbers, np.zeros((), np.uint32))
 
 
 def with_transitions(memory: Memory, rows: PyTree[Array], mask: Bool[Array, "T N"]) -> Memory:
-    """The memory after a trajectory. `rows` are its fields but `count`, `[T, N, …]` each; of more
-    transitions than there is room for, the last stay."""
+    """The memory after a trajectory. `rows` are its fields except `count`, each `[T, N, …]`; if
+    there are more transitions than fit, the last ones are kept."""
     capacity = memory.reward.shape[0]
     valid = mask.ravel()
     order = jnp.cumsum(valid) - 1
     stays = valid & (order >= valid.sum() - capacity)
-    # Out of bounds is dropped, and no slot is written twice.
+    # Indices out of bounds are dropped, so no slot is written twice.
     slot = jnp.where(stays, (memory.count + order.astype(jnp.uint32)) % capacity, capacity)
 
     def write(old: Array, new: Array) -> Array:

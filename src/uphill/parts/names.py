@@ -1,4 +1,4 @@
-"""The list of our parts, by kind: what flags, experiment.json and refusals know by name."""
+"""The built-in parts, by kind: the names in flags, experiment.json and error messages."""
 
 GRADIENT_OPTIMIZERS = ("Adam", "RMSProp", "SGD", "Optax")
 
@@ -15,5 +15,5 @@ NAMES: dict[str, tuple[str, ...]] = {
     "Surrogate": ("ScoreFunction", "ImportanceRatio", "ClippedRatio", "KLPenalty"),
     "GradientOptimizer": GRADIENT_OPTIMIZERS,
     "Optimizer": (*GRADIENT_OPTIMIZERS, "NaturalGradient", "TrustRegion"),
-    "Schedule": (),  # ours are written as texts
+    "Schedule": (),  # built-in schedules are written as texts
 }

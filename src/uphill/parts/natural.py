@@ -1,4 +1,4 @@
-"""Natural optimisers: one step on the whole batch, measured by how far the policy moves."""
+"""Natural optimisers: one step on the whole batch, sized by how far it moves the policy."""
 
 from abc import abstractmethod
 from typing import Any, ClassVar
@@ -67,7 +67,7 @@ class NaturalStep(Optimizer):
     def confirmed(
         self, step: Float[Array, " P"], parameters: Float[Array, " P"], problem: Problem
     ) -> tuple[Float[Array, " P"], Metrics]:
-        """As much of the step as is taken."""
+        """The step that is actually taken."""
 
     def check(self, algorithm: Any) -> None:
         name, surrogate = type(self).__name__, algorithm.surrogate
@@ -84,9 +84,11 @@ class NaturalStep(Optimizer):
 
 
 class NaturalGradient(NaturalStep):
-    """The natural gradient: F⁻¹ g, as long as the policy is expected to move by `max_kl`.
+    """The natural gradient, F⁻¹ g, scaled to a predicted KL divergence.
 
-    F is the Fisher information of the policy on the batch, and is never formed.
+    F is the Fisher information of the policy on the batch, which is never formed. Direction and
+    step size use F + damping · I, so F itself predicts a KL divergence of at most `max_kl`. Whether
+    the policy moved that far is not checked.
 
     Reference: Kakade (2001), https://papers.nips.cc/paper/2073; Rajeswaran et al. (2017),
     https://arxiv.org/abs/1703.02660
@@ -95,9 +97,10 @@ class NaturalGradient(NaturalStep):
     max_kl: Schedule = eqx.field(
         converter=Schedule.of("max_kl"), default=0.01, metadata=DIVERGENCES
     )
-    """KL divergence between the old policy and the new one, as F predicts it."""
+    """KL divergence between the old policy and the new one, as predicted by F + damping · I."""
     damping: Scalar = 0.1
-    """Added to F's diagonal: keeps directions that the batch says nothing about short."""
+    """Added to F's diagonal: keeps the step short in directions on which the batch has no
+    information."""
     num_iterations: int = eqx.field(static=True, default=10)
     """Steps of the conjugate gradient."""
     max_step_size: Scalar | None = None
@@ -114,10 +117,10 @@ class NaturalGradient(NaturalStep):
 
 
 class TrustRegion(NaturalStep):
-    """TRPO's step: along the natural gradient, as far as the batch confirms it.
+    """TRPO's step: along the natural gradient, with a backtracking line search.
 
-    Halved until the surrogate improves and the KL divergence is at most `max_kl`, both measured on
-    the batch; no step at all if that never happens.
+    The step is halved until the surrogate improves and the KL divergence is at most `max_kl`, both
+    measured on the batch. If that never happens, no step is taken.
 
     Reference: Schulman et al. (2015), https://arxiv.org/abs/1502.05477
     """
@@ -125,9 +128,10 @@ class TrustRegion(NaturalStep):
     max_kl: Schedule = eqx.field(
         converter=Schedule.of("max_kl"), default=0.01, metadata=DIVERGENCES
     )
-    """KL divergence between the old policy and the new one that is never exceeded."""
+    """Upper bound on the KL divergence between the old policy and the new one."""
     damping: Scalar = 0.1
-    """Added to F's diagonal: keeps directions that the batch says nothing about short."""
+    """Added to F's diagonal: keeps the step short in directions on which the batch has no
+    information."""
     num_iterations: int = eqx.field(static=True, default=10)
     """Steps of the conjugate gradient."""
     max_step_size: Scalar | None = None
@@ -147,12 +151,12 @@ class TrustRegion(NaturalStep):
             return problem.outcome(parameters + fraction * step)
 
         fraction, _, _ = backtrack(outcome, self.max_kl.value, self.num_backtracks)
-        # Where no fraction will do the step may hold anything, a NaN too.
+        # Where no fraction is accepted, the step may hold anything, even NaN.
         step = jnp.where(fraction > 0, fraction * step, 0.0)
         return step, {"policy/step_fraction": fraction}
 
     def accepts(self, surrogate: Any) -> bool:
-        """Its line search looks at the ratio."""
+        """Its line search evaluates the ratio."""
         return surrogate.is_ratio and not surrogate.limits_step
 
 

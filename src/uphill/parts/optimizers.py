@@ -1,7 +1,7 @@
-"""Optimisers: from a gradient to a step.
+"""Optimisers: how a gradient becomes a step.
 
-Those here are of Optax, and take the step that the gradient's history asks for. The natural ones,
-which measure it by how far the policy moves, are in `natural.py`.
+Those here wrap Optax, and use the gradient and its history. The natural ones, which measure a step
+by how far it moves the policy, are in `natural.py`.
 """
 
 import inspect
@@ -34,39 +34,40 @@ Metrics = dict[str, Array]
 
 
 class Problem(NamedTuple):
-    """What an optimiser may ask of a batch. Parameters are those of all networks that it moves, as
-    `Optimizer.flattened` gives them."""
+    """What an optimiser may ask of a batch. Parameters are those of all networks that it trains, as
+    `Optimizer.flattened` returns them."""
 
     gradient: Callable[[PyTree], tuple[PyTree, Metrics]]
-    """of the loss, minus the mean objective; and the means of what every sample tells"""
+    """of the loss (minus the mean objective), and the batch means of the per-sample metrics"""
     curvature: Callable[[Float[Array, " P"]], Float[Array, " P"]]
-    """F v, with the Fisher information F of the policy before the step"""
+    """F v, where F is the Fisher information of the policy before the step"""
     outcome: Callable[[Float[Array, " P"]], tuple[Array, Array]]
-    """how much the mean objective improves from the parameters before the step to others, and the
-    mean KL(π_old ‖ π) between them"""
+    """for new parameters: the improvement of the mean objective over the parameters before the
+    step, and the mean KL(π_old ‖ π)"""
 
 
 class Optimizer(eqx.Module):
-    """An optimiser takes the steps; `problem` answers what it asks of the batch."""
+    """An optimiser takes the steps; `problem` gives it access to the batch."""
 
     needs_whole_batch: ClassVar[bool] = False
-    """Whether it takes one step on the whole batch, of the policy alone."""
+    """Whether it takes a single step on the whole batch, and moves only the policy."""
 
     @abstractmethod
     def start(self, model: Any) -> PyTree:
-        """The state before the first step, of NumPy arrays; None for one that has none."""
+        """The state before the first step, as NumPy arrays; None for a stateless optimiser."""
 
     @abstractmethod
     def step(
         self, state: PyTree, parameters: PyTree, problem: Problem
     ) -> tuple[PyTree, PyTree, Metrics]:
-        """The parameters and the state after a step, and what is to be logged of it, with the
-        metrics that `problem.gradient` gives."""
+        """The parameters and the state after a step, and its metrics to log, those of
+        `problem.gradient` included."""
 
     def flattened(self, model: Any) -> tuple[Any, Callable[[Any], Any]]:
-        """The networks' parameters as it gets them, and the function that turns them back.
+        """The networks' parameters as the optimiser gets them, and the function that restores the
+        networks.
 
-        One flat vector, since a dozen small arrays would cost a dozen kernels a step.
+        One flat vector, since a dozen small arrays would cost a dozen kernels per step.
         """
         return ravel_pytree(model)
 
@@ -77,7 +78,7 @@ class Optimizer(eqx.Module):
 
 
 class GradientOptimizer(Optimizer):
-    """A transformation of gradients, in the sense of Optax."""
+    """A gradient transformation in Optax's sense."""
 
     @abstractmethod
     def transform(self) -> optax.GradientTransformation:
@@ -96,7 +97,7 @@ class GradientOptimizer(Optimizer):
 
 
 class _FromZeros(GradientOptimizer):
-    """One whose state starts as zeros: no program has to be compiled to know them."""
+    """An optimiser whose state starts as zeros, so that no program is compiled to initialise it."""
 
     def start(self, model: Any) -> PyTree:
         init = self.transform().init
@@ -179,8 +180,8 @@ class SGD(_FromZeros):
 
 @jax.tree_util.register_pytree_with_keys_class
 class Settings(dict):
-    """Arguments of one of Optax's. Its floats are traced, as those of a part are, and whole numbers
-    are static: they are sizes and counts, by which Optax's code branches."""
+    """Arguments of an Optax optimiser. Floats are traced, as those of a part are. Integers are
+    static: they are sizes and counts on which Optax's code branches."""
 
     def tree_flatten_with_keys(self) -> tuple[list, tuple]:
         static = tuple((name, x) for name, x in self.items() if type(x) is int)
@@ -196,7 +197,7 @@ class Settings(dict):
 
 
 class Optax(GradientOptimizer):
-    """Any optimiser of Optax that has a learning rate, by its name, after clipping the norm.
+    """Any Optax optimiser that has a learning rate, by name, after clipping the gradient's norm.
 
     >>> Optax("lion", learning_rate="cosine:1e-4:0", settings={"b2": 0.98}).name
     'lion'
@@ -213,7 +214,7 @@ class Optax(GradientOptimizer):
     max_grad_norm: Scalar | None = eqx.field(default=0.5, metadata=NORMS)
     """The gradient is scaled down to this norm if it is longer; None for never."""
     settings: dict[str, int | float] = eqx.field(converter=Settings, default_factory=dict)
-    """Its other arguments: those that are numbers."""
+    """Its other numeric arguments."""
 
     def __check_init__(self) -> None:
         _check_optimizer(self.learning_rate, self.max_grad_norm)
@@ -235,7 +236,7 @@ class Optax(GradientOptimizer):
         require(self._works(), "name", repr(self.name), _NEEDS_MORE)
 
     def _works(self) -> bool:
-        """Whether gradients and parameters are all that it asks for."""
+        """Whether it needs nothing but gradients and parameters."""
 
         def step(x: jax.Array) -> Any:
             transform = self.transform()
@@ -252,21 +253,21 @@ class Optax(GradientOptimizer):
         return _clipped(step, self.max_grad_norm)
 
     def flattened(self, model: Any) -> tuple[Any, Callable[[Any], Any]]:
-        """Layer by layer: some of Optax's take steps in units of each layer's norm."""
+        """Layer by layer: some Optax optimisers scale the step by each layer's norm."""
         return model, lambda x: x
 
 
 _NEEDS_MORE = (
     "with these settings it asks for more than gradients (a line search, perhaps); use another, "
-    "or mend the settings"
+    "or fix the settings"
 )
 
 
 class Transformation(GradientOptimizer):
-    """A transformation of Optax's, or of one's own, as it is: `optimizer=optax.adam(1e-3)`.
+    """Any Optax transformation, or a custom one, used as it is: `optimizer=optax.adam(1e-3)`.
 
-    Its numbers are part of the compiled program. A run directory can't hold it, so it is given
-    again to whoever reads the run.
+    Its numbers are part of the compiled program. A run directory can't hold it, so it must be given
+    again to load the run.
     """
 
     transformation: optax.GradientTransformation = eqx.field(static=True)
@@ -278,7 +279,7 @@ class Transformation(GradientOptimizer):
         try:
             jax.eval_shape(step, jax.ShapeDtypeStruct((2,), jnp.float32))
         except Exception as error:
-            # Whatever else fails may fail for an array alone, and not for a network.
+            # Any other failure may be specific to this array, and not occur for a network.
             asks_more = isinstance(error, TypeError) and "keyword-only" in str(error)
             require(not asks_more, "optimizer", "a transformation", f"{_NEEDS_MORE} ({error})")
 
@@ -286,12 +287,12 @@ class Transformation(GradientOptimizer):
         return self.transformation
 
     def flattened(self, model: Any) -> tuple[Any, Callable[[Any], Any]]:
-        """Layer by layer, which it may want to tell apart."""
+        """Layer by layer, since it may treat them differently."""
         return model, lambda x: x
 
 
 def as_optimizer(optimizer: Any) -> Any:
-    """A transformation of Optax's as a part; anything else as it is."""
+    """An Optax transformation as a part; anything else unchanged."""
     if isinstance(optimizer, optax.GradientTransformation):
         return Transformation(optimizer)
     return optimizer
@@ -307,7 +308,7 @@ def _clipped(
 ) -> optax.GradientTransformation:
     if max_grad_norm is None:
         return step
-    # Optax says float; a traced number works as well, and that is what it is here.
+    # Optax's annotation says float; a traced number, as here, works as well.
     return optax.chain(optax.clip_by_global_norm(max_grad_norm), step)  # pyright: ignore
 
 

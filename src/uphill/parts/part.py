@@ -1,4 +1,4 @@
-"""What estimators, baselines and surrogates have in common: a state that is theirs."""
+"""What estimators, baselines and surrogates have in common: each may have a state."""
 
 from typing import Any, NamedTuple
 
@@ -20,29 +20,29 @@ class Setup(NamedTuple):
     num_envs: int
     policy: Policy
     network: NetworkFactory | None = None
-    """makes the hidden layers, in place of the settings"""
+    """makes the hidden layers, instead of the settings"""
     settings: PolicySettings = PolicySettings()
-    """the policy's"""
+    """of the policy"""
 
 
 class Part(eqx.Module):
-    """A part is its settings, and never changes. What it learns or remembers from batch to batch is
-    a state: any tree of arrays, which the learner keeps for it, checkpoints hold, and a resumed run
-    goes on with.
+    """A part consists of its settings and never changes. What it learns or remembers from batch to
+    batch is its state: any pytree of arrays. The learner keeps it, checkpoints hold it, and a
+    resumed run restores it.
     """
 
     def init(self, setup: Setup, generator: np.random.Generator) -> PyTree:
-        """The state before the first batch, of NumPy arrays; None for a part that has none."""
+        """The state before the first batch, as NumPy arrays; None for a part without one."""
         return None
 
     def unlearned(self, before: PyTree, after: PyTree) -> PyTree:
-        """The state after a batch that has only filled the scales of observations or rewards, or
-        counts no step, and moved no network: as if the batch had not been."""
+        """The state to keep when a batch only updated statistics or counted no step: learned
+        parameters revert to `before`."""
         return before
 
     def networks(self, state: PyTree) -> PyTree:
-        """What of the state learns as the policy does: it must stay finite, and a run that starts
-        from another's networks (`init_from`) takes a baseline's over."""
+        """The networks in the state, which learn by gradients: they must stay finite, and a run
+        that starts from another run's networks (`init_from`) takes over those of the baseline."""
         return None
 
     def check(self, algorithm: Any) -> None:

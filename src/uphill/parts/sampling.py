@@ -1,7 +1,7 @@
 """Sampling: where the expectation comes from.
 
-A sampling of one's own derives from `Windows` or `WholeEpisodes`, which every collector knows; its
-lengths are its own.
+A custom sampling derives from `Windows` or `WholeEpisodes`, which every collector knows, and
+chooses its own lengths.
 """
 
 from abc import abstractmethod
@@ -52,14 +52,14 @@ class Sampling(eqx.Module):
 
     @abstractmethod
     def num_rows(self, max_episode_steps: int | None) -> int:
-        """Rows that there must be room for: steps of each environment, resets included."""
+        """The number of rows to allocate: steps of each environment, resets included."""
 
     @abstractmethod
     def most_transitions(self, max_episode_steps: int | None) -> int:
         """The most transitions that one update may have."""
 
     def counted(self, trajectory: Trajectory) -> Bool[Array, "T N"]:
-        """The steps that the gradient is made of."""
+        """The steps that enter the gradient."""
         return trajectory.mask
 
     @property
@@ -92,7 +92,7 @@ class Windows(Sampling):
 
 
 class WholeEpisodes(Sampling):
-    """`per_env` episodes of every environment from reset, a number fixed before they run."""
+    """`per_env` episodes of every environment from reset; the number is fixed before they run."""
 
     has_whole_episodes: ClassVar[bool] = True
 
@@ -119,8 +119,8 @@ class Steps(Windows):
     num_steps: int = eqx.field(static=True, default=128)
     """Steps of each environment in one update."""
     tail: str = eqx.field(static=True, default="cut", metadata=choices(*_TAILS))
-    """Without a value function, what an episode that the window leaves unfinished counts for: cut
-    (its return so far, biased) or mask (nothing; favours short episodes)."""
+    """Without a value function, how to treat an episode that the window leaves unfinished: cut (use
+    its return so far, biased) or mask (ignore it; favours short episodes)."""
 
     def __check_init__(self) -> None:
         check_count(num_envs=self.num_envs, num_steps=self.num_steps)
@@ -145,7 +145,7 @@ class Steps(Windows):
 
 
 class Episodes(WholeEpisodes):
-    """Whole episodes from reset, so many of every environment, fixed before they run.
+    """Whole episodes from reset; the number for each environment is fixed before they run.
 
     Needs a time limit. Exact: no episode is left out for being long.
     """
@@ -160,5 +160,5 @@ class Episodes(WholeEpisodes):
 
 
 def num_blocks(per_env: int, max_episode_steps: int) -> int:
-    """Blocks enough for `per_env` episodes of full length and the reset after each."""
+    """The number of blocks that `per_env` episodes of full length need, with a reset after each."""
     return -(-per_env * (max_episode_steps + 1) // BLOCK)

@@ -1,4 +1,4 @@
-"""A number that may change while training goes on."""
+"""Schedules: numbers that may change during training."""
 
 import math
 from abc import abstractmethod
@@ -17,7 +17,7 @@ from uphill.trajectory import Scalar
 
 
 class Schedule(eqx.Module):
-    """What a setting is at each time of the training. One of your own says so in `at`:
+    """The value of a setting over the course of training. A custom schedule defines `at`:
 
     >>> class Warmup(Schedule):
     ...     peak: float = 1e-3
@@ -28,20 +28,20 @@ class Schedule(eqx.Module):
 
     @abstractmethod
     def at(self, progress: Scalar) -> Scalar:
-        """Its value when `progress` (0 to 1, traced) of the training is done."""
+        """Its value after the fraction `progress` (0 to 1, traced) of the training."""
 
     def now(self, progress: Scalar) -> "Constant":
-        """The constant that it is when `progress` of the training is done."""
+        """The constant schedule with its value at `progress`."""
         return Constant(self.at(progress))
 
     @property
     def value(self) -> Scalar:
-        """Its value at the start; of one that was evaluated, its value now."""
+        """Its value at the start; for an evaluated schedule, its current value."""
         return self.at(0.0)
 
     @property
     def ends(self) -> tuple[Scalar, ...]:
-        """Between which values it stays, where that is known without computing anything."""
+        """The values between which it stays, where they are known without computing anything."""
         return ()
 
     @staticmethod
@@ -75,7 +75,7 @@ class Schedule(eqx.Module):
 
 
 class Written(Schedule):
-    """A schedule that is written as a number or as a text."""
+    """A schedule that can be written as a number or a text."""
 
     def __repr__(self) -> str:
         """As it is written in Python: a number, or a text in quotes."""
@@ -87,7 +87,7 @@ class Written(Schedule):
 
 
 class Constant(Written):
-    """`3e-4`: the same all the time."""
+    """`3e-4`: constant."""
 
     number: Scalar
 
@@ -106,7 +106,7 @@ class Constant(Written):
 
 
 class Ramp(Written):
-    """From `start` to `stop` as training goes on."""
+    """From `start` to `stop` over the course of training."""
 
     start: Scalar
     stop: Scalar
@@ -124,7 +124,7 @@ class Ramp(Written):
 
 
 class Linear(Ramp):
-    """`linear:3e-4:0`: from the first value to the second, evenly.
+    """`linear:3e-4:0`: linearly from the first value to the second.
 
     >>> Schedule.parse("linear:1:0").at(0.25)
     0.75
@@ -135,7 +135,8 @@ class Linear(Ramp):
 
 
 class Cosine(Ramp):
-    """`cosine:3e-4:0`: from the first value to the second, slowly at both ends."""
+    """`cosine:3e-4:0`: from the first value to the second along half a cosine, slowly at both
+    ends."""
 
     def at(self, progress: Scalar) -> Scalar:
         progress = 0.5 - 0.5 * jnp.cos(jnp.pi * progress)
@@ -147,7 +148,7 @@ KINDS = {"constant": Constant, "linear": Linear, "cosine": Cosine}
 
 
 def is_traced(value: Any) -> TypeGuard[Tracer]:
-    """Whether it is a number of a program that is being made: nobody knows its value yet."""
+    """Whether it is a traced number, whose value is not known yet."""
     return isinstance(value, Tracer)
 
 
@@ -158,10 +159,10 @@ def is_number(value: Any) -> TypeGuard[Scalar]:
 
 
 def _answering(schedule: Schedule, field: str) -> Schedule:
-    """A schedule of a user's own.
+    """A custom schedule, after a check.
 
     Raises:
-        UphillError: unless it has one number to say of a traced time.
+        UphillError: unless it returns one number for a traced time.
     """
     try:
         answer = jax.eval_shape(schedule.at, jax.ShapeDtypeStruct((), jnp.float32))

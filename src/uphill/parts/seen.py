@@ -1,4 +1,5 @@
-"""What parts get to see: a trajectory with what networks say of it, and a batch that has served."""
+"""What the parts are given: a trajectory with the networks' outputs, and a batch after the policy's
+step."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,41 +18,41 @@ from uphill.trajectory import BLOCK, Array, Scalar, Trajectory
 
 @dataclass(frozen=True)
 class Seen:
-    """A trajectory, and what the networks say of it, before any advantage is known."""
+    """A trajectory with the networks' outputs for it, before advantages are computed."""
 
     trajectory: Trajectory
-    """with rewards scaled, if so asked"""
+    """with scaled rewards, if that is enabled"""
     features: Float[Array, "T N D"]
     """observations as the networks see them"""
     mask: Bool[Array, "T N"]
-    """the steps that the gradient is made of"""
+    """the steps that enter the gradient"""
     policy: Policy
-    """the current one: in the first epoch that which sampled"""
+    """the current policy; in the first epoch, the behaviour policy"""
     uniform: Scalar | None = None
-    """probability with which an action is drawn from all alike"""
+    """probability of drawing the action uniformly"""
     quota: int | None = None
     """whole episodes of each environment; None for a window"""
     returns_so_far: Moments | None = None
     """of earlier batches, where returns are normalised"""
     value: Float[Array, "T N"] | None = None
-    """V of every observation, by a baseline that has one"""
+    """V of every observation, if the baseline has one"""
     final_value: Float[Array, " N"] | None = None
-    """V of what the last step led to"""
+    """V of the observation after the last step"""
 
     def valued(self, value: Float[Array, "T N"], final_value: Float[Array, " N"]) -> "Seen":
-        """The same with what the baseline's V says."""
+        """A copy that holds the baseline's values."""
         return replace(self, value=value, final_value=final_value)
 
     @property
     def deviation(self) -> Scalar:
-        """σ, in units of which networks see returns; 1 unless returns are normalised."""
+        """σ, the unit of the returns that the networks see; 1 unless returns are normalised."""
         if self.returns_so_far is None:
             return 1.0
         return jnp.asarray(deviation(self.returns_so_far))
 
     @cached_property
     def log_prob(self) -> Float[Array, "T N"]:
-        """log π(a|s) of every step under the current policy; computed if it is asked for."""
+        """log π(a|s) of every step under the current policy; computed on demand."""
 
         def of(features: Array, action: Array) -> Array:
             return with_uniform(self.policy(features), self.uniform).log_prob(action)
@@ -72,7 +73,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Served:
-    """A batch that the policy has learned from: now the other parts learn."""
+    """A batch that the policy has learned from, for the other parts to learn from."""
 
     trajectory: Trajectory
     """as it was collected"""

@@ -1,4 +1,4 @@
-"""Surrogates: the function of the policy whose gradient is followed.
+"""Surrogates: the objectives whose gradient is followed.
 
 Each is per sample: the mean over samples is taken in `learning/objective.py`. Their formulas are in
 `theory/surrogates.py`.
@@ -25,16 +25,16 @@ from uphill.trajectory import Array, Scalar
 
 @dataclass(frozen=True)
 class Sample:
-    """What a surrogate sees of every sample: the action's log-probability under the policy that is
-    being improved and under the one that sampled it, and its advantage."""
+    """What a surrogate sees of every sample: the action's log-probability under the current policy
+    (the one being improved) and under the behaviour policy, and its advantage."""
 
     log_prob: Float[Array, " B"]
     old_log_prob: Float[Array, " B"]
     advantage: Float[Array, " B"]
     distribution: Distribution
-    """over all actions, under the policy that is being improved"""
+    """over all actions, under the current policy"""
     old: Callable[[], Distribution]
-    """the same under the policy that sampled"""
+    """the same under the behaviour policy"""
 
     @property
     def ratio(self) -> Float[Array, " B"]:
@@ -43,36 +43,35 @@ class Sample:
 
     @cached_property
     def kl(self) -> Float[Array, " B"]:
-        """KL(π_old ‖ π) at every sample's state, of the whole distributions; computed if it is
-        asked for."""
+        """KL(π_old ‖ π) between the whole distributions at every sample's state; computed on
+        demand."""
         return self.old().kl(self.distribution)
 
 
 class Surrogate(Part):
-    """A surrogate answers with what each sample adds to the objective."""
+    """A surrogate returns each sample's contribution to the objective."""
 
     is_ratio: ClassVar[bool] = False
-    """Whether it stays right when the policy has moved on from the one that sampled: without it a
-    batch serves a single step."""
+    """Whether it stays valid once the policy differs from the behaviour policy. If not, a batch
+    serves a single step."""
     limits_step: ClassVar[bool] = False
-    """Whether it keeps the policy near the one that sampled, as natural optimisers do."""
+    """Whether it keeps the policy near the behaviour policy, as natural optimisers do."""
 
     @abstractmethod
     def __call__(self, sample: Sample) -> Float[Array, " B"]:
-        """What each sample adds to the objective."""
+        """Each sample's contribution to the objective."""
 
     def metrics(self, sample: Sample) -> dict[str, Float[Array, " B"]]:
-        """What is worth knowing of every sample besides: its mean is logged by this name, in which
-        there is a `/`."""
+        """Further per-sample metrics by name ('group/name'); their mean is logged."""
         return {}
 
     def now(self, state: PyTree) -> "Surrogate":
-        """The surrogate as its state has it."""
+        """The surrogate with the settings that its state holds."""
         return self
 
     def learned(self, state: PyTree, moved: Callable[[], Array]) -> PyTree:
-        """The state after a batch; `moved()` is the mean KL(π_old ‖ π) that the policy has moved by
-        in all, computed if it is asked for."""
+        """The state after a batch; `moved()` is the mean KL(π_old ‖ π) over all steps on that
+        batch, computed on demand."""
         return state
 
 
@@ -84,8 +83,8 @@ class ScoreFunction(Surrogate):
 
 
 class ImportanceRatio(Surrogate):
-    """r A, with r = π(a|s) / π_old(a|s): right also for a policy that has moved on, while it is
-    near. What TRPO's line search looks at."""
+    """r A, with r = π(a|s) / π_old(a|s): also valid for a policy that has moved on, as long as it
+    is near. TRPO's line search evaluates it."""
 
     is_ratio: ClassVar[bool] = True
 
@@ -102,7 +101,7 @@ class ClippedRatio(Surrogate):
     epsilon: Schedule = eqx.field(
         converter=Schedule.of("epsilon"), default=0.2, metadata=searched(0.05, 0.4)
     )
-    """ε, how far the new policy's probabilities may move while it still pays."""
+    """Clip range ε: moving the ratio out of [1 − ε, 1 + ε] earns nothing."""
 
     def __check_init__(self) -> None:
         check_schedule(epsilon=self.epsilon)
@@ -132,7 +131,7 @@ class KLPenalty(Surrogate):
     target: Schedule = eqx.field(
         converter=Schedule.of("target"), default=0.01, metadata=DIVERGENCES
     )
-    """KL divergence between the old policy and the new one that β aims at."""
+    """Target KL divergence between the old policy and the new one."""
 
     def __check_init__(self) -> None:
         check_positive(coefficient=self.coefficient)

@@ -1,8 +1,8 @@
-"""Actions: how many numbers a policy must give for one, which distribution they parametrise, and
+"""Actions: how many numbers a policy must output for one, which distribution they parametrise, and
 which action the environment gets for a sampled one.
 
-A compiled program knows numbers of 32 bits (`to_environment`). Python environments, and whoever
-asks a policy to act, get numbers of the action space's own type (`on_host`).
+A compiled program uses 32-bit numbers (`to_environment`). Python environments, and callers of a
+policy, get numbers of the action space's own type (`on_host`).
 
 Like an `Encoding`, a kind of action is plain frozen data that a checkpoint holds.
 """

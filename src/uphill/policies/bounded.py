@@ -19,7 +19,7 @@ BOX_DISTRIBUTIONS = ("gaussian", "tanh-gaussian", "beta")
 
 @dataclass(frozen=True)
 class Bounded:
-    """A `Box` action. The policy sees [−1, 1] in every component, whatever the bounds are.
+    """A `Box` action. The policy uses [−1, 1] in every component, whatever the bounds are.
 
     What is sampled becomes a number of [−1, 1] and is scaled to [low, high] here, at the border: a
     Gaussian sample is clipped, one of the squashed Gaussian goes through tanh, and one of the Beta
@@ -71,7 +71,7 @@ class Bounded:
         self, parameters: Float[Array, "*batch P"], log_std: Float[Array, "..."] | None
     ) -> Distribution:
         if self.family == "beta":
-            # Below, the distribution is flat and its mode 0 / 0; above (where its deviation is 1 %
+            # Below, the distribution is flat and its mode 0 / 0; above (where its std is 1 %
             # of the range), log B loses its digits: 1e-3 are wrong at 1,000, 2e-2 at 10,000.
             alpha, beta = jnp.split(1 + jax.nn.softplus(jnp.clip(parameters, -7.0, 1e3)), 2, -1)
             return Beta(alpha, beta)

@@ -1,4 +1,4 @@
-"""Actions that are choices: one of several, several at once, yes or no."""
+"""Discrete actions: one of several choices, several choices at once, yes or no."""
 
 from dataclasses import dataclass
 from math import prod
@@ -15,7 +15,7 @@ from uphill.trajectory import Array, narrow
 
 
 class _Finite:
-    """What all kinds share that have finitely many actions: nothing is scaled, nothing clipped."""
+    """The base of all kinds with finitely many actions: nothing is scaled, nothing clipped."""
 
     @property
     def num_log_std(self) -> int:

@@ -1,4 +1,4 @@
-"""Convolutions: layers that suit an image, and hidden layers on top of what they make of it."""
+"""Convolutions: layers that suit the size of an image, and hidden layers on top of them."""
 
 import equinox as eqx
 import jax

@@ -90,7 +90,7 @@ class Numbers:
             )
         raise UphillError(
             "The observation has numbers that are NaN or infinite: no policy can act on them, "
-            "so mend what they come from."
+            "so fix what they come from."
         )
 
 
@@ -157,7 +157,8 @@ class OneHot:
         """The choices in 32 bits: counted from 0 where they have more, as `encode` knows.
 
         Raises:
-            UphillError: if bytes were said to be categories, and one of them is none.
+            UphillError: if bytes were declared to be categories, and one of them is not a known
+            one.
         """
         if leaf.dtype == np.uint8 and _may_be_bytes(self) and (leaf >= self.sizes[0]).any():
             raise UphillError(
@@ -221,7 +222,7 @@ class Group:
     keys: tuple[str, ...] | None
     parts: "tuple[Numbers | OneHot | Group, ...]"
     ignored: tuple[str, ...] = field(default=(), compare=False)
-    """keys that an observation may have besides, and nobody looks at"""
+    """further keys that an observation may have, which are ignored"""
 
     def __str__(self) -> str:
         parts = [str(part) for part in self.parts]
@@ -252,8 +253,8 @@ Encoding = Numbers | OneHot | Group
 
 
 def encoding_of(space: gymnasium.Space, categories: int | None = None) -> Encoding:
-    """How to encode the observations of `space`. The numbers of images of bytes are brightness, or
-    so many `categories`.
+    """How to encode the observations of `space`. The numbers of byte images are brightness, or one
+    of `categories` categories.
 
     Raises:
         UphillError: for a space that is not supported, or has no numbers; or where there are
@@ -340,8 +341,8 @@ def starting_at(encoding: Encoding, first: PyTree[np.ndarray]) -> Encoding:
 
 
 def ignoring(encoding: Encoding, keys: tuple[str, ...]) -> Encoding:
-    """The encoding of observations that may have `keys` besides; those of a Dict in it as
-    `outer.inner`."""
+    """The encoding of observations that may also have `keys`, which are ignored; those of a nested
+    Dict as `outer.inner`."""
     for key in keys:
         encoding = _ignoring(encoding, key)
     return encoding
@@ -370,8 +371,8 @@ def narrowed(encoding: Encoding, observation: PyTree[np.ndarray]) -> PyTree[np.n
 def strangers(
     encoding: Encoding, observation: PyTree[Shaped[Array, "..."]]
 ) -> list[Bool[Array, "..."]]:
-    """Of each image of bytes that were said to be categories, which of them are none: what a
-    compiled program can't refuse as `narrowed` does."""
+    """For each byte image that was declared to hold categories, which values are unknown
+    categories: a compiled program can't refuse them as `narrowed` does."""
     match encoding:
         case Group():
             pairs = zip(encoding.parts, encoding.children(observation), strict=True)

@@ -1,4 +1,4 @@
-"""Images: which observations are some, and where they lie among the features of a policy."""
+"""Images: which observations are images, and where they lie among the features of a policy."""
 
 from dataclasses import dataclass
 from math import prod

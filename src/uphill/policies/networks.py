@@ -1,4 +1,4 @@
-"""Networks. Their leaves are arrays only: `jit`, `grad` and `vmap` take them as they are.
+"""Networks. All their leaves are arrays: `jit`, `grad` and `vmap` accept them as they are.
 
 A network is a trunk, which turns features into hidden units, and linear heads on top of it.
 """

@@ -1,7 +1,7 @@
-"""A user's own network as a trunk: any Equinox module from one vector to one vector.
+"""A custom network as a trunk: any Equinox module from one vector to one vector.
 
-A learner's leaves are arrays only, and its seeds are stacked; but a module holds its activation
-functions and the like as leaves, too. So the arrays are held apart from the rest, which is static.
+All leaves of a learner are arrays, stacked over seeds; but a module's leaves also include
+activation functions and the like. So the arrays are held apart from the rest, which is static.
 """
 
 import inspect
@@ -23,7 +23,7 @@ NetworkFactory = Callable[[int, PRNGKeyArray], eqx.Module]
 
 
 class OwnTrunk(eqx.Module):
-    """A user's module: its arrays, and what else it is made of."""
+    """A user's module: its arrays, and its static rest."""
 
     arrays: PyTree
     rest: Any = eqx.field(static=True)

@@ -71,7 +71,7 @@ def _is_finite(x: object) -> bool:
 
 
 class PolicySettings(eqx.Module):
-    """The policy's network, what its outputs mean, and how it explores at first."""
+    """The policy's network, the meaning of its outputs, and its initial exploration."""
 
     hidden: tuple[int, ...] = eqx.field(static=True, converter=_widths, default=(64, 64))
     """Units of each hidden layer; none makes it linear."""
@@ -83,19 +83,19 @@ class PolicySettings(eqx.Module):
     """Logarithm of σ before training, for continuous actions (as a fraction of half the range)."""
     log_std: str = eqx.field(static=True, default="free", metadata=_LOG_STDS)
     """Where log σ comes from: free (a parameter, the same for every observation), head (of the
-    policy's network) or network (of its own)."""
+    policy's network) or network (a separate one)."""
     distribution: str = eqx.field(
         static=True, default="gaussian", metadata={"choices": BOX_DISTRIBUTIONS}
     )
     """Distribution over continuous actions: gaussian (clipped to the bounds), tanh-gaussian
     (squashed into them) or beta."""
     head_gain: float = eqx.field(static=True, default=0.01)
-    """Gain of the last layer's orthogonal weights before training: with little, what the policy
-    does at first hardly depends on the observation."""
+    """Gain of the last layer's initial orthogonal weights: if it is small, the initial policy
+    hardly depends on the observation."""
     action_bounds: tuple[float, float] | None = eqx.field(
         static=True, converter=_pair, default=None
     )
-    """Least and greatest number of continuous actions whose space has infinite bounds."""
+    """Lower and upper bound of continuous actions whose space has infinite bounds."""
 
     def __check_init__(self) -> None:
         _check_layers(self.hidden, self.activation)
@@ -199,9 +199,9 @@ class Policy(eqx.Module):
 
 
 class Critic(eqx.Module):
-    """V(s): the expected return. Without a trunk of its own it stands on the policy's.
+    """V(s): the expected return. Without its own trunk it uses the policy's.
 
-    A shared trunk is held by the policy only: held twice, it would come apart at the first update.
+    A shared trunk is held by the policy only: two copies would diverge at the first update.
     """
 
     trunk: Trunk | None

@@ -1,4 +1,4 @@
-"""A trained policy: NumPy in, NumPy out. Knows nothing of learning, and needs no environment."""
+"""A trained policy: NumPy in, NumPy out. It knows nothing of learning, and needs no environment."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class TrainedPolicy:
 
     Each method takes one observation, or several stacked along leading axes: whatever axes an
     observation has before those of the environment's space are a batch. What it returns has the
-    same leading axes. `value_of` is V, where something has learned it.
+    same leading axes. `value_of` is V, if one was learned.
     """
 
     def __init__(self, actor: Actor, value_of: ValueOf | None = None) -> None:
@@ -66,11 +66,11 @@ class TrainedPolicy:
         """The action for one observation, or for several stacked along leading axes.
 
         The distribution's mode, or with `sample=True` a sample; `seed` makes it repeatable. Lists
-        of numbers are welcome as arrays are.
+        of numbers are accepted like arrays.
 
         Raises:
-            UphillError: if the observation has not the structure and shape of the environment's, or
-                holds what can't be one of it.
+            UphillError: if the observation does not have the structure and shape of the
+            environment's, or holds an invalid value.
         """
         observation, _ = self._read(observation)
         if not sample:

@@ -1,4 +1,4 @@
-"""The run directory as data: what each file in it holds, how it is written and read.
+"""The run directory as data: the contents of each file, and how it is written and read.
 
 Nothing is trained, evaluated, drawn or shown here: `sessions` writes runs, `views` shows them.
 """

@@ -1,7 +1,7 @@
-"""What a run directory may hold, at most: looked at before anything is made of it.
+"""Upper bounds for the contents of a run directory, checked before anything is built from it.
 
-A file may have been altered by anyone, so nothing is made as large as a number in it says before
-that was compared with how much the files hold.
+Anyone may have altered a file, so a number in it becomes a size only after it was compared with how
+much the files hold.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ DEEPEST = 64
 MOST_MILESTONES = 256
 """Milestones of a seed."""
 LONGEST_NAME = 1000
-"""Letters of what sentences name: an environment, a network, a kind of machine."""
+"""Characters of a name that messages quote: an environment, a network, a kind of machine."""
 MOST_COUNTED = 2**53
 """Steps, updates, bytes: what 64-bit floats count exactly."""
 FARTHEST = 1e100
@@ -54,7 +54,7 @@ _UNCHECKED = 10**7
 
 
 def fault_in(document: Any) -> str | None:
-    """What a file of JSON has that none of ours has, with the field; None if there is nothing."""
+    """What in a JSON file can't come from Uphill, with the field; None if there is nothing."""
     return next(_faults("", document, 0), None)
 
 
@@ -102,7 +102,7 @@ def check_names(**names: str | None) -> None:
     for field, name in names.items():
         if name is not None and len(name) > LONGEST_NAME:
             raise UphillError(
-                f"{field} has {len(name):,} letters: expected at most {LONGEST_NAME:,}."
+                f"{field} has {len(name):,} characters: expected at most {LONGEST_NAME:,}."
             )
 
 
@@ -230,7 +230,7 @@ def check_sizes(
     most = max((x.size for x in tensors.values()), default=0)
     if has_envs and algorithm.sampling.num_envs > max(most, _UNCHECKED):
         raise UphillError(
-            f"sampling.num_envs is {algorithm.sampling.num_envs}: the checkpoint has not so many "
+            f"sampling.num_envs is {algorithm.sampling.num_envs}: the checkpoint has fewer "
             "environments."
         )
 

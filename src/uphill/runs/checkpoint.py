@@ -1,8 +1,7 @@
-"""Checkpoints: safetensors and JSON, written atomically, checked by a checksum, never executed.
+"""Checkpoints: safetensors and JSON, written atomically, verified by checksum, never executed.
 
-`latest.json` names the tensors file that belongs to it and the file's SHA-256, by which that is
-called. It is replaced in one step, after the tensors are safely on disk, so whatever happens there
-is a whole checkpoint.
+`latest.json` names its tensors file and that file's SHA-256, from which the name is made. It is
+replaced atomically, after the tensors are safely on disk, so there is always a complete checkpoint.
 """
 
 import hashlib
@@ -51,7 +50,7 @@ _PLAIN_NAME = re.compile(r"[a-z]+-(\d+-)?[0-9a-f]{16}\.safetensors")
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """What a training remembers of its way, beside tensors."""
+    """The history of a training run, besides tensors."""
 
     seconds: float = 0.0
     """of training, compiling included"""
@@ -61,8 +60,8 @@ class History:
     best_scores: tuple[float | None, ...]
     """per seed: how good its learner in `best` was"""
     best_steps: tuple[int, ...] = ()
-    """per seed: transitions when it was so good; a checkpoint that was written before there was
-    this field has none"""
+    """per seed: its transitions at that score; missing in checkpoints from before this field
+    existed"""
     best_seconds: tuple[float, ...] = ()
     """per seed: seconds of training at that moment"""
     evaluated_at: int = 0
@@ -73,7 +72,7 @@ class History:
     """those reached so far"""
     weights_at_first: tuple[tuple[float, ...], ...] = ()
     """the largest weights when training began: of the policies of all seeds, and of their value
-    functions; a checkpoint that was written before there was this field has none"""
+    functions; missing in checkpoints from before this field existed"""
     diverged: tuple[Divergence | None, ...] = ()
     """per seed: what was seen of learning that diverged"""
     not_finite: tuple[NotFinite | None, ...] = ()
@@ -89,7 +88,8 @@ class History:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing(History):
-    """Where a training stood when a checkpoint was written: all that is no tensor."""
+    """The progress of a training run when a checkpoint was written: everything that is not a
+    tensor."""
 
     num_updates: int
     num_transitions: tuple[int, ...]
@@ -199,7 +199,7 @@ def write_checkpoint(folder: Path, name: str, tree: PyTree, facts: Standing) -> 
 
 
 def read_manifest(folder: Path, name: str, num_seeds: int | None = None) -> Manifest:
-    """The JSON part of a checkpoint, of so many seeds if that is known.
+    """The JSON part of a checkpoint, for this many seeds if that is known.
 
     Raises:
         UphillError: if there is none, or it was altered.

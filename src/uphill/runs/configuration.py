@@ -1,8 +1,8 @@
 """Settings as JSON, without executing anything.
 
 A part is `{"$type": its name, field: value, …}`. The name is looked up only among the types that
-the field's annotation allows, so a file can't ask for anything else. A part of a user's own is
-called `module:Name`, and comes from where the reader says (`OwnParts`).
+the field's annotation allows, so a file can't request anything else. A custom part is called
+`module:Name`, and comes from where the reader says (`OwnParts`).
 """
 
 import dataclasses
@@ -63,7 +63,7 @@ def decode(annotation: Any, value: Any, path: str = "", own: OwnParts = NOTHING_
     """The value that `annotation` describes.
 
     Raises:
-        NotGivenError: if it is, or has, a part of a user's own that `own` does not know; unless the
+        NotGivenError: if it is, or has, a custom part that `own` does not know; unless the
             annotation says that it may be withheld.
         UphillError: if `value` is not one; it names the field.
     """
@@ -119,7 +119,7 @@ def _decode_one(annotation: Any, value: Any, path: str, own: OwnParts) -> Any:
 
 def members_of(annotation: Any) -> Sequence[Any]:
     """The types that a field may have: those of a union, else the annotation. Arrays are left out:
-    a number may be traced, but then nobody writes it down."""
+    a number may be traced, but a traced one is never written."""
     if typing.get_origin(annotation) not in (typing.Union, types.UnionType):
         return (annotation,)
     members = typing.get_args(annotation)
@@ -196,7 +196,7 @@ def flags(start: Any, part: Any, prefix: str = "--") -> Iterator[str]:
         elif encode(old) == encode(new) or flag == "--name":
             continue
         elif isinstance(new, optax.GradientTransformation):
-            continue  # no flag can say it
+            continue  # no flag can express it
         elif isinstance(new, bool):
             yield flag if new else flag.replace(prefix, f"{prefix}no-", 1)
         elif new is None:

@@ -1,8 +1,8 @@
-"""Learning that has diverged though its numbers are finite: weights that grew beyond all use.
+"""Detects learning that diverged although its numbers are finite: weights that grew too large.
 
-A network whose weights have grown a thousandfold gives the same answer to everything, or flips
-between two, and gradients no longer move it. Of the value function, whose weights grow with the
-returns, it takes a millionfold growth.
+A network whose weights have grown a thousandfold gives the same output for everything, or flips
+between two, and gradients no longer change it. For the value function, whose weights grow with the
+returns, the limit is a millionfold growth.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ def divergence_of(
 
 
 def told(divergences: Sequence[Divergence | None], seeds: Sequence[int]) -> str:
-    """In words; nothing where nothing has diverged."""
+    """In words; empty if nothing has diverged."""
     pairs = zip(seeds, divergences, strict=False)
     found = [(seed, divergence) for seed, divergence in pairs if divergence is not None]
     if not found:

@@ -1,4 +1,4 @@
-"""What a run is: everything needed to repeat it, as plain data."""
+"""The experiment: everything needed to repeat a run, as plain data."""
 
 import json
 import os
@@ -40,12 +40,12 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment(Settings):
-    """The contents of `experiment.json`: the settings, and what they came to."""
+    """The contents of `experiment.json`: the settings, as requested and as resolved."""
 
     env: str
     """environment ID, or the name of the Python callable that makes it, or of the world"""
     is_callable: bool
-    """whether `env` names a Python callable or a world of the user's own, to be given again"""
+    """whether `env` names a Python callable or a custom world, which must be passed again"""
     env_kwargs: dict[str, Any]
     backend: Literal["compiled", "envpool", "gymnasium"]
     algo: str
@@ -94,7 +94,7 @@ class Experiment(Settings):
         """The algorithm, whole.
 
         Raises:
-            NotGivenError: if one of its parts is a user's own, and was not given again.
+            NotGivenError: if one of its parts is custom, and was not passed again.
         """
         if isinstance(self.algorithm, Withheld):
             raise NotGivenError(self.algorithm.sentence)
@@ -158,7 +158,7 @@ def _to_json(experiment: Experiment) -> str:
                     "a Python callable that makes the environment."
                 ) from error
         raise UphillError(
-            f"A part of your own has a field that is no plain data ({error}): use numbers, texts "
+            f"A custom part has a field that is not plain data ({error}): use numbers, texts "
             "and tuples of them."
         ) from error
 

@@ -1,6 +1,6 @@
-"""Files of a run: written in one step, read with a sentence if they can't be, never executed.
+"""Files of a run: written atomically, read with clear errors, never executed.
 
-Trees of arrays are safetensors, whose tensors are named by their place in the tree.
+Pytrees of arrays are stored as safetensors, named by their place in the tree.
 """
 
 import errno
@@ -46,8 +46,8 @@ REPORT_FILE = "report.html"
 
 
 def write_file(path: Path, content: bytes, is_durable: bool = True) -> None:
-    """Write a file in one step: whatever happens, it holds the old content or the new one. One that
-    is not durable may be lost if the power fails, and costs no wait for the disk.
+    """Write a file atomically: whatever happens, it holds either the old or the new content. One
+    that is not durable may be lost if the power fails, and costs no wait for the disk.
 
     Raises:
         UphillError: if it can't be written.
@@ -147,7 +147,7 @@ def damaged(path: Path, why: object) -> UphillError:
 
 
 def mend(path: Path) -> str:
-    """What helps where a file of a run is lost."""
+    """Advice if a file of a run is lost."""
     other = "best" if path.name.startswith("latest") else "latest"
     advice = "copy the run directory again, or train again with the command in experiment.json"
     if (path.parent / f"{other}.json").exists():
@@ -184,8 +184,9 @@ def from_tensors(path: Path, sha256: str, named_in: str) -> dict[str, np.ndarray
 
 
 def read_tensors_file(path: Path) -> bytes:
-    """The contents of a safetensors file, whose header may be only so large: every tensor that it
-    names costs memory. Nor may it be almost all holes, which cost whoever made it nothing.
+    """The contents of a safetensors file. The size of its header is limited, since every tensor
+    that it names costs memory. A file that is almost all holes is refused, since it may claim any
+    size for free.
 
     Raises:
         OSError: if it can't be read, or is none.

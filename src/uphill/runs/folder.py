@@ -1,8 +1,8 @@
-"""What a run directory is written through: the regular files of a folder, and never a link.
+"""Safe writing in a run directory: only to regular files of the folder, never through a link.
 
-A folder is opened once, and what is written, cut or deleted in it is named relative to that
-descriptor: whatever its path comes to mean meanwhile, nothing else is touched. Where a system has
-no such calls (Windows), each name is looked at before it is used.
+A folder is opened once, and files in it are written, truncated or deleted relative to that
+descriptor: even if its path changes meanwhile, nothing else is touched. Where a system has no such
+calls (Windows), each name is checked before it is used.
 """
 
 import errno
@@ -38,7 +38,7 @@ _MENDS = {
 
 
 def mend_of(error: OSError) -> str:
-    """What helps where something could not be written, beside another folder."""
+    """Advice if something could not be written, besides choosing another folder."""
     return _MENDS.get(error.errno or 0, "see to its disk")
 
 

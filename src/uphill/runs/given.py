@@ -1,4 +1,4 @@
-"""What must be given again to use a run: nothing is imported on a file's say-so."""
+"""What must be passed again to use a run: nothing is imported just because a file names it."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -171,7 +171,7 @@ def other_limit(max_episode_steps: int | None) -> dict[str, Any]:
 
 def check_network(experiment: Experiment, network: NetworkFactory | None) -> None:
     """Raises:
-    UphillError: unless networks of the user's own are given exactly where they were trained.
+    UphillError: unless custom networks are passed if, and only if, the run was trained with them.
     """
     if experiment.network and network is None:
         raise UphillError(
@@ -179,4 +179,4 @@ def check_network(experiment: Experiment, network: NetworkFactory | None) -> Non
             "uphill.load(run, network=…)."
         )
     if network is not None and not experiment.network:
-        raise UphillError("The run's networks are none of your own: leave network out.")
+        raise UphillError("The run has no custom networks: leave network out.")

@@ -1,4 +1,4 @@
-"""What a process that was killed left half-written in a run directory: `Folder.write` writes a file
+"""Half-written files that a killed process left in a run directory: `Folder.write` writes a file
 under another name first."""
 
 from collections.abc import Iterator

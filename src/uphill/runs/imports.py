@@ -1,10 +1,10 @@
-"""Modules of a user's own that a run names: which of them may be imported.
+"""User modules that a run names: which of them may be imported.
 
-A run directory is data, and nothing in it may have a module imported. What may is the user: by
-allowing it, or by having trained with it (or allowed it) before, from the folder that they are in.
-That is remembered in a folder of the user's own, outside of any run: the name as it was given,
-`module:Name`; the folder; and the files that an import of it runs first, each with its checksum. Of
-another name, from another folder, or with other contents, a module is asked for again.
+A run directory is data, and nothing in it may cause an import. Only the user may: by allowing it,
+or by having trained with the module (or allowed it) before, from the current folder. This is
+remembered in a private folder of the user, outside of any run: the name as it was given,
+`module:Name`; the folder; and the files that an import of it runs first, each with its checksum.
+For another name, from another folder, or with other contents, permission is needed again.
 """
 
 import hashlib
@@ -26,8 +26,8 @@ def may_import(name: str, is_allowed: bool, current: str | None = None) -> bool:
 
 
 def remember(name: str, current: str | None = None) -> None:
-    """Keep that this user trained with `module:Name`, or allowed it. Where that can't be kept, or
-    there is no file to know again, they will be asked."""
+    """Remember that this user trained with `module:Name`, or allowed it. If that can't be stored,
+    or there is no file to recognise, permission will be needed again."""
     current = _folder(current)
     record, path = _record(name, current), _path(name, current)
     if record is None or path is None:
@@ -49,9 +49,9 @@ def _is_remembered(name: str, current: str) -> bool:
 
 
 def _record(name: str, current: str) -> dict | None:
-    """What is to be known again; None for what has no file of its own."""
+    """What identifies the module; None if it has no file."""
     module, _, rest = name.partition(":")
-    # Another colon would name another module; and what is local to a function nobody can import.
+    # Another colon would name another module; and what is local to a function can't be imported.
     is_whole = rest and ":" not in rest and "<locals>" not in rest and module != "__main__"
     files = _files_of(module, current) if is_whole else None
     return files and {"name": name, "folder": current, "files": files}
@@ -70,7 +70,7 @@ def _path(name: str, current: str) -> Path | None:
 
 
 def _is_private(path: Path) -> bool:
-    """Whether nobody but this user could have written it."""
+    """Whether only this user could have written it."""
     found = path.stat()
     is_ours = not hasattr(os, "getuid") or found.st_uid == os.getuid()
     return is_ours and not found.st_mode & 0o022

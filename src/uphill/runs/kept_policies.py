@@ -40,8 +40,8 @@ class Milestones:
 def keep_policy(run: Path, milestone: Milestone, actor: Actor) -> Milestone:
     """Write the policy of a milestone; the milestone, with the file's checksum.
 
-    Nothing waits for the disk: training goes on meanwhile, and what a failing power takes is told
-    by the checksum.
+    Nothing waits for the disk: training goes on meanwhile, and the checksum detects what a power
+    failure damaged.
 
     Raises:
         UphillError: if it can't be written.
@@ -114,7 +114,7 @@ def read_milestones(run: Path, num_seeds: int) -> tuple[Milestone, ...]:
 
 def _check_number(document: Any, num_seeds: int) -> None:
     """Raises:
-    UphillError: if it has more milestones than so many seeds reach.
+    UphillError: if it has more milestones than this many seeds can reach.
     """
     found = document.get("milestones") if isinstance(document, dict) else None
     if isinstance(found, list) and len(found) > MOST_MILESTONES * num_seeds:

@@ -1,8 +1,8 @@
-"""Who trains in a run directory: one process at a time.
+"""The lock of a run directory: one process at a time trains in it.
 
-The lock is the system's own (`flock`) on the file `lock`, so it is gone when its process is,
-however that ended: the file that stays behind then locks nothing. Over NFS it is as good as the
-server's locks. Where a system has none, nobody is refused.
+It is the system's lock (`flock`) on the file `lock`, so it ends with its process, however that
+ended: a file that stays behind locks nothing. Over NFS it is as reliable as the server's locks.
+Where a system has no locks, nobody is refused.
 """
 
 import errno
@@ -77,7 +77,7 @@ class RunLock:
             file.truncate(0)
             file.write(json.dumps(me).encode())
             file.flush()
-            with suppress(OSError):  # whatever is wrong there, training will say
+            with suppress(OSError):  # training will report whatever is wrong there
                 delete_half_written(folder)
             stack.pop_all()  # it stays open
             return file

@@ -1,5 +1,5 @@
-"""Where a training runs: what its bits depend on beside its settings. It may go on elsewhere; where
-it was before stays in its checkpoint."""
+"""The machine of a training run: what its exact results depend on besides its settings. A run may
+continue on another machine; its checkpoint keeps the former ones."""
 
 import platform
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ Machine = dict[str, str]
 
 @dataclass(frozen=True)
 class Moved:
-    """A training went on on another machine."""
+    """A training run that continued on another machine."""
 
     update: int
     """updates by then"""
@@ -29,7 +29,7 @@ class Moved:
 
 
 def machine(num_seeds: int) -> Machine:
-    """What runs so many seeds here."""
+    """What runs this many seeds here."""
     devices, config = jax.devices(), _config()
     kind = devices[0]
     return {
@@ -42,7 +42,7 @@ def machine(num_seeds: int) -> Machine:
 
 
 def differences(before: Mapping[str, str], now: Machine) -> str:
-    """What differs, in words; empty where nothing does.
+    """What differs, in words; empty if nothing does.
 
     >>> differences({"platform": "cpu"}, {"platform": "gpu", "devices": "1"})
     'platform gpu in place of cpu'

@@ -1,7 +1,7 @@
-"""Runs whose seeds were trained apart, as the one run directory that would have trained them all.
+"""Merges runs whose seeds were trained separately into the run directory of one run with all seeds.
 
-In compiled worlds it is that run: its tensors, rows and evaluation, to the bit. Only times differ:
-the parts ran side by side, so what the merged run has taken is what the slowest of them took.
+In compiled worlds its tensors, rows and evaluation are bit-identical to that run's. Only times
+differ: the parts ran in parallel, so the merged run's time is that of the slowest part.
 """
 
 import csv

@@ -65,7 +65,8 @@ class MetricsFile:
 
     def sync(self) -> None:
         """Have everything on the disk, for a checkpoint to rely on. What is appended after the last
-        checkpoint would be cut off by a resumed run: to wait for the disk at every row is vain.
+        checkpoint would be cut off by a resumed run: so waiting for the disk at every row would be
+        pointless.
 
         Raises:
             UphillError: if the file can't be written.
@@ -161,7 +162,7 @@ def _header(file: IO[bytes], path: Path) -> list[str]:
 
 
 def _end_of(file: IO[bytes], header: list[str], num_updates: int, path: Path) -> int:
-    """Where the whole rows of so many updates end.
+    """Where the complete rows of this many updates end.
 
     Raises:
         UphillError: if a row does not say of which update it is.

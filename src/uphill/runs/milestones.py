@@ -1,14 +1,14 @@
-"""Milestones: moments of a training that are worth seeing again.
+"""Milestones: moments of training that are worth seeing again.
 
     untrained        how the policy played at first
     above_random     the first episode that earned more than all of those
-    quarter … threshold  the first that came so far from their mean to the environment's threshold
+    quarter … threshold  the first that came this far of the way from their mean to the threshold
     solved           the mean of the last 100 episodes is at the threshold
 
 Without a threshold there are `quarter_trained`, `half_trained` and `three_quarters_trained` in
 place of the last two rows. A world adds its own (`uphill.envs.base.Eventful`).
 
-They are looked for at logging points, so they do not depend on how training is cut into chunks.
+They are detected at logging points, so they do not depend on how training is split into chunks.
 """
 
 from dataclasses import dataclass, replace

@@ -1,8 +1,7 @@
-"""Seeds that stopped since a number was not finite: what is said of them, and the batch that is
-kept.
+"""Seeds that stopped at a non-finite number: the message about them, and the batch that is kept.
 
-That is `not_finite/seedS.safetensors`, a trajectory [T, N, …] by its fields: what the last finite
-policy collected, and could not be learned from.
+The batch is `not_finite/seedS.safetensors`, the fields of a trajectory [T, N, …]: what the last
+finite policy collected, and the seed could not learn from.
 """
 
 from collections.abc import Sequence
@@ -21,19 +20,19 @@ from uphill.words import option
 
 FOLDER = "not_finite"
 LARGEST_BATCH = 2**26
-"""Bytes of a batch that is kept; of a larger one as many environments as fit, or the last steps of
-one, those with numbers that are not finite first."""
+"""The largest batch to keep, in bytes. Of a larger one, as many environments as fit are kept (those
+with non-finite numbers first), or the last steps of one."""
 
 
 def sentence(why: NotFinite, seed: int, env: str, algorithm: Algorithm) -> str:
-    """What happened, and what can be done."""
+    """What happened, and how to fix it."""
     if why.step is None:
         what = "of the networks a number" if why.quantity == NETWORKS else why.quantity
         return (
             f"Learning diverged in update {why.update:,} (seed {seed}): {what} is not finite. "
             f"Lower {option('optimizer.learning_rate')}."
         )
-    wrong, mend = "is NaN or infinite", "mend the environment"
+    wrong, mend = "is NaN or infinite", "fix the environment"
     categories = algorithm.observation_categories
     if why.quantity == "observation" and categories is not None:
         wrong += f", or has a category above {categories - 1},"
@@ -46,7 +45,7 @@ def sentence(why: NotFinite, seed: int, env: str, algorithm: Algorithm) -> str:
 
 
 def told(stopped: Sequence[NotFinite | None], seeds: Sequence[int]) -> str:
-    """Which seeds of a run stopped, in words; nothing where none did."""
+    """Which seeds of a run stopped, in words; empty if none did."""
     pairs = [(seed, x) for seed, x in zip(seeds, stopped, strict=False) if x is not None]
     if not pairs:
         return ""

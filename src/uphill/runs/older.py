@@ -1,12 +1,12 @@
-"""What checkpoints of earlier versions are called by today."""
+"""Current names for the tensors of checkpoints from earlier versions."""
 
 from collections.abc import Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
 
-# In format 1 the learner held each network and each memory in a field of its own; they are the
-# states of the parts now.
+# In format 1 the learner held each network and each memory in a separate field; now they are the
+# states of the parts.
 _SINCE_1 = {
     "learners.critic_optimizer_state": "learners.parts.baseline.optimizer",
     "learners.action_critic_optimizer_state": "learners.parts.estimator.optimizer",

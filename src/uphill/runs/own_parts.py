@@ -1,5 +1,5 @@
-"""Parts of a user's own, by name: `module:Name`. A file only names them; they come from whoever
-reads it, or from a module that they allow to be imported."""
+"""Custom parts, by name: `module:Name`. A file only names them; the reader passes them, or allows
+their module to be imported."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -19,11 +19,11 @@ OwnPart = type | optax.GradientTransformation
 
 
 class OwnPartError(UphillError):
-    """A part of a user's own that can't be had."""
+    """A custom part that is not available."""
 
 
 class NotGivenError(OwnPartError):
-    """It was not given again."""
+    """It was not passed again."""
 
 
 def type_name(part: type) -> str:
@@ -33,7 +33,7 @@ def type_name(part: type) -> str:
 
 
 def is_own_name(name: object) -> TypeGuard[str]:
-    """Whether it is the name of a part of a user's own, and not a schedule such as linear:1:0."""
+    """Whether it is the name of a custom part, and not a schedule such as linear:1:0."""
     is_name = isinstance(name, str) and re.fullmatch(r"[^\W\d][\w.]*:[^\W\d][\w.<>]*", name)
     return bool(is_name) and str(name).partition(":")[0] not in KINDS
 
@@ -65,8 +65,8 @@ def checked(part: Any, name: str, kinds: tuple[type, ...], field: str) -> type:
 
 
 class OwnParts:
-    """Where the parts of a user's own come from when a file is read: those that are given, each an
-    `OwnPart`, and if that is allowed (or was before, from the folder `current`) the modules that it
+    """Where custom parts come from when a file is read: those that are passed, each an `OwnPart`,
+    and if imports are allowed (or were before, from the folder `current`) the modules that it
     names.
 
     Raises:
@@ -114,7 +114,7 @@ class OwnParts:
         allowing = option("allow_import", True)
         importing = f", or add {allowing} to import {module!r} if you trust it"
         raise NotGivenError(
-            f"{field} is {name}, a part of your own: give it again with parts=[{short}] "
+            f"{field} is {name}, a custom part: give it again with parts=[{short}] "
             f"(uphill.load, uphill.resume){importing if is_importable else ''}."
         )
 
@@ -161,8 +161,8 @@ def transformation_name(transformation: optax.GradientTransformation) -> str:
 
 
 class Withheld:
-    """In the place of an algorithm one of whose parts was not given again. What was written of it
-    can be shown; whatever else is asked of it is refused with what to give."""
+    """Stands for an algorithm one of whose parts was not passed again. Its written settings can be
+    shown; any other use raises an error that says what to pass."""
 
     def __init__(self, document: dict[str, Any], sentence: str) -> None:
         self.document, self.sentence = document, sentence
@@ -177,7 +177,7 @@ class Withheld:
 
 
 def own_parts_in(whole: Any) -> Iterator[OwnPart]:
-    """The parts of a user's own in an algorithm or a part, in the order of the file."""
+    """The custom parts in an algorithm or a part, in the order of the file."""
     if isinstance(whole, optax.GradientTransformation):
         yield whole
     elif is_dataclass(whole):

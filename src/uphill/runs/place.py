@@ -1,4 +1,4 @@
-"""Where a path leads, whoever changes the current folder later."""
+"""Paths that lead to the same place even if the current folder changes later."""
 
 import os
 from collections.abc import Generator
@@ -19,10 +19,9 @@ def current_folder() -> str:
 
 
 class Place(_Concrete):
-    """A path that is shown as it was given, and opened where it led when it was given.
-
-    An environment may call `os.chdir`, in this very process. So each path that a user gives becomes
-    a place before any code runs that is not ours, and what is derived from it is one, too.
+    """A path that is shown as it was given, and opened where it led at that time. An environment
+    may call `os.chdir` in this process. So each path from the user becomes a place before any
+    foreign code runs, and paths derived from it are places, too.
     """
 
     current = ""

@@ -1,4 +1,4 @@
-"""A run directory as it is read: what was asked for, what was learned, what it came to."""
+"""Reading a run directory: what was requested, what was learned, and the results."""
 
 import json
 import os
@@ -38,7 +38,8 @@ SOLVED_OVER = 100
 
 
 class SavedRun:
-    """What is in a run directory; a path itself, wherever the path of a run is asked for.
+    """The contents of a run directory. It is path-like, so it can be passed wherever a run's path
+    is expected.
 
     Its policies are those of `checkpoint`: the final ones, or each seed's best.
 
@@ -82,8 +83,8 @@ class SavedRun:
 
     @property
     def given(self) -> dict[str, Any]:
-        """What it was opened with, and another run of the same experiment is to be: keywords of
-        `load` and of `resume`."""
+        """The keyword arguments it was opened with, for `load` and `resume` of another run of the
+        same experiment."""
         return {
             "env": self._env,
             "network": self._network,
@@ -94,7 +95,7 @@ class SavedRun:
 
     @property
     def kind(self) -> Literal["final", "best"]:
-        """Which policies these are, in a word."""
+        """Which policies these are, in one word."""
         return "final" if self.checkpoint == "latest" else "best"
 
     @cached_property
@@ -128,7 +129,7 @@ class SavedRun:
 
     @property
     def evaluation(self) -> dict[str, Any] | None:
-        """The contents of `evaluation.json`, of the final policies; None before it is written.
+        """The contents of `evaluation.json` (on the final policies); None before it is written.
 
         Raises:
             UphillError: if it was altered.
@@ -145,8 +146,8 @@ class SavedRun:
 
     @property
     def best_seed_index(self) -> int:
-        """The seed with the best deterministic evaluation; the first one before there is any. Of
-        the best checkpoint, the seed that scored best when it was kept."""
+        """The seed with the best deterministic evaluation; the first seed before there is one. For
+        the best checkpoint, the seed that had the best score when it was saved."""
         if self.experiment.seeds == 1:
             return 0
         if self.checkpoint == "best":
@@ -162,7 +163,7 @@ class SavedRun:
 
     @property
     def milestones(self) -> tuple[Milestone, ...]:
-        """What the seeds reached while they trained, in the order of steps.
+        """The milestones that the seeds reached in training, in the order of steps.
 
         Raises:
             UphillError: if `milestones.json` was altered.
@@ -180,11 +181,11 @@ class SavedRun:
 
     @property
     def policy(self) -> TrainedPolicy:
-        """The policy of the seed that was asked for, or of the best one, which is told."""
+        """The policy of the requested seed, or else of the best one; the choice is printed."""
         return self.policy_of(self.told_seed_index())
 
     def told_seed_index(self) -> int:
-        """`seed_index`, which is told (once) unless it was asked for."""
+        """`seed_index`; unless it was requested, the choice is printed, once."""
         seed_index, experiment = self.seed_index, self.experiment
         if self._seed_index is None and experiment.seeds > 1 and not self._is_seed_told:
             why = "evaluated best" if self.evaluation else "is the first: none was evaluated yet"
@@ -218,7 +219,7 @@ class SavedRun:
             )
 
     def choice(self, allow_import: bool = False, **changes: Any) -> EnvironmentChoice:
-        """The environment to evaluate in; `changes` to the experiment make it another one. What was
+        """The environment to evaluate in, with `changes` to the experiment. An import that was
         allowed when the run was opened need not be allowed again.
 
         Raises:
@@ -303,7 +304,7 @@ def write_evaluation(path: Path, result: dict[str, Any]) -> None:
 
 
 def _is_evaluation(document: Any, seeds: int) -> bool:
-    """Whether it holds what `report` of so many seeds writes."""
+    """Whether it holds what `report` writes for this many seeds."""
     try:
         for kind in ("deterministic", "stochastic"):
             result = document[kind]

@@ -1,5 +1,5 @@
-"""A study of sensitivity on disk: a sweep for each algorithm in each environment, and what was
-chosen, on fresh seeds; `sensitivity.json` says where."""
+"""A sensitivity study on disk: a sweep for each algorithm in each environment, and the chosen
+settings on fresh seeds; `sensitivity.json` says where they are."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,8 @@
-"""The settings of a training: each one's name, type, default and sentence, written here and nowhere
-else.
+"""The settings of a training run: the name, type, default and help text of each, defined only here.
 
 `uphill train` takes them as flags, `uphill.train` as keyword arguments, and `experiment.json` keeps
-those that the run is what it is by. Nothing heavy is imported: the command line's help needs this.
+the settings that determine the result. Nothing heavy is imported: the command line's help needs
+this.
 """
 
 import ast
@@ -24,7 +24,7 @@ SinkName = Literal["tensorboard", "wandb"]
 
 @dataclass(frozen=True, kw_only=True)
 class Runner:
-    """What trains, and what it shows, whatever that is."""
+    """Where to train and what to show, for every kind of study."""
 
     threads: int | None = None
     """Threads of the processor to use; by default one for each core that the process may use."""
@@ -37,7 +37,7 @@ class Runner:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Runner):
-    """What the preset, the environment or the clock decides where nobody does."""
+    """Options whose defaults come from the preset, the environment or the current time."""
 
     algo: str | None = None
     """Algorithm (`uphill algos`); by default that of the environment's preset."""
@@ -46,44 +46,45 @@ class Options(Runner):
     envs: int | None = None
     """Environments that step together, for each seed."""
     backend: BackendName = "auto"
-    """What runs the environment; the fastest that has it by default."""
+    """What runs the environment; by default the fastest backend that supports it."""
     out: str | PathLike[str] | None = None
     """Run directory to make; by default one in ./runs."""
     settings: str | PathLike[str] | None = None
-    """Start from the settings of another run, or of a file of JSON, in place of the preset: its
-    algorithm and steps, and what it changes of the same environment (docs/settings.md)."""
+    """Start from the settings of another run, or of a JSON file, instead of the preset: its
+    algorithm and steps and, if the environment is the same, its changes to that
+    (docs/settings.md)."""
     allow_import: bool = False
-    """Import the modules that those settings name: parts and wrappers of your own."""
+    """Import the modules that those settings name: your own parts and wrappers."""
     init_from: str | PathLike[str] | None = None
     """Fine-tune: start from the policy of another run's best seed, and from its value function if
-    this run has one like it. The environment may be another one, of the same spaces."""
+    this run has one like it. The environment may be a different one with the same spaces."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is kept in `experiment.json` as it was asked for."""
+    """The settings that `experiment.json` keeps as they were given."""
 
     seed: int = 0
     """First seed."""
     seeds: int = 1
-    """How many seeds to train at once; figures then come with an interval over seeds."""
+    """Number of seeds to train at once; with several, results come with an interval over seeds."""
     is_async: bool = False
-    """Run Python environments in processes of their own (slow ones gain from it)."""
+    """Run each Python environment in a separate process (worthwhile for slow ones)."""
     step_timeout: float | None = None
-    """Seconds that a step of an environment in a process of its own may take, or a reset: one that
-    takes longer ends the training, with what was learned saved."""
+    """Time limit in seconds for a step or a reset of an environment in a separate process. If it is
+    exceeded, training stops, and what was learned is saved."""
     max_episode_steps: int | None = None
-    """Cut episodes off after so many steps, in place of the environment's own time limit."""
+    """Truncate episodes after this many steps, in place of the environment's own time limit."""
     wrappers: Sequence[str | Callable[[Any], Any]] = ()
     """Wrap the environment, the innermost first: in Gymnasium's wrappers by name, with arguments if
-    need be (FrameStackObservation:4), or module:Name[:ARGUMENTS] of yours; may be given twice."""
+    need be (FrameStackObservation:4), or your own as module:Name[:ARGUMENTS]; repeatable."""
     drop_observations: Sequence[str] = ()
-    """Leave a key of a Dict observation out, such as a text (of a Dict in it, OUTER.INNER); may be
-    given twice."""
+    """Leave a key of a Dict observation out, such as a text (of a Dict in it, OUTER.INNER);
+    repeatable."""
     reset_options: dict[str, Any] | None = None
-    """What every reset of the environment is given as its options."""
+    """The options that are passed to every reset of the environment."""
     eval_every: int | float | None = None
-    """Evaluate every so many steps, and keep the best policy by that."""
+    """Number of steps between two evaluations in training; the policy with the best one is kept."""
     stop_when_solved: bool = False
     """Stop once the last 100 training episodes of every seed reach the threshold."""
     checkpoint_every: float = 10.0
@@ -91,7 +92,7 @@ class Settings:
     episodes: int = 100
     """Episodes of the evaluation at the end, for each seed."""
     log: SinkName | Sequence[SinkName] = ()
-    """Send the metrics to TensorBoard or Weights & Biases, too; may be given twice."""
+    """Send the metrics to TensorBoard or Weights & Biases as well; repeatable."""
 
 
 P = ParamSpec("P")
@@ -102,9 +103,8 @@ T = TypeVar("T")
 def taken_as(
     kind: Callable[P, Asked], complete: Callable[[dict[str, Any]], dict[str, Any]] = dict
 ) -> Callable[[Callable[[Asked], T]], Callable[P, T]]:
-    """Has a function of one value be called with the fields of that value, a dataclass: they are
-    its signature, and stand in its docstring with their sentences. `complete` has the arguments
-    that were given, by name, and says all."""
+    """Decorator: expose a dataclass's fields as the function's keyword arguments, signature and
+    docstring. `complete` fills in the rest."""
 
     def decorate(function: Callable[[Asked], T]) -> Callable[P, T]:
         @wraps(function)
@@ -135,7 +135,8 @@ def _check_arguments(
     name: str, signature: inspect.Signature, arguments: tuple, keywords: dict[str, Any]
 ) -> None:
     """Raises:
-    UphillError: if the function `name` takes no such arguments; it names the nearest that it has.
+    UphillError: if the function `name` takes no such argument; the message suggests the closest
+    one.
     """
     known = signature.parameters
     for unknown in (keyword for keyword in keywords if keyword not in known):
@@ -157,7 +158,7 @@ def _check_arguments(
 
 
 def sentences(kind: type) -> dict[str, str]:
-    """What the source of a dataclass and its bases says below each field."""
+    """The docstring below each field, from the source of a dataclass and its bases."""
     found = {}
     for base in reversed(kind.__mro__):
         if not is_dataclass(base):

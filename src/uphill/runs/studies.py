@@ -1,5 +1,5 @@
-"""The settings of studies: each one's name, type, default and sentence, for the command line as for
-Python. What varies is written in another way in each, and stands there."""
+"""The settings of studies: the name, type, default and help text of each, for the command line and
+Python. What varies is specified differently in each study, and is defined there."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,37 +11,37 @@ Objective = Literal["final", "curve"]
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSettings:
-    """Those of a sweep, beside what it trains."""
+    """The settings of a sweep, besides what it trains."""
 
     seeds: int = 8
     """How many seeds to train of each setting."""
     yes: bool = False
-    """Sweep however many settings there are."""
+    """Sweep without confirmation, however many settings there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TuneSettings:
-    """Those of a search, beside what it trains."""
+    """The settings of a search, besides what it trains."""
 
     seeds: int = 4
     """How many seeds to train of each trial."""
     trials: int = 32
     """How many settings to try."""
     minutes: float | None = None
-    """Propose no more after so many minutes."""
+    """Stop proposing settings after this many minutes."""
     objective: Objective = "final"
-    """What a trial is judged by: the interquartile mean over seeds of what its final policies
-    collect, or of the area under its learning curve."""
+    """The score of a trial: the interquartile mean over seeds of the final policies' returns, or of
+    the area under the learning curve."""
     prune: bool = False
-    """End a trial early whose return is below the median of what earlier trials had at as many
-    steps, once it has a third of its steps."""
+    """End a trial early if, from a third of its steps on, its return is below the median of earlier
+    trials at the same step."""
     fresh_seeds: int = 16
-    """How many other seeds the winner and the default are trained on at the end."""
+    """Number of fresh seeds on which the winner and the default are trained at the end."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SensitivitySettings(Runner):
-    """Those of a study of sensitivity."""
+    """The settings of a sensitivity study."""
 
     seed: int = 0
     """First seed."""
@@ -52,8 +52,8 @@ class SensitivitySettings(Runner):
     episodes: int = 20
     """Episodes of the evaluation at the end, for each seed."""
     fresh_seeds: int = 16
-    """How many other seeds what was chosen and the default are trained on at the end."""
+    """Number of fresh seeds on which the chosen setting and the default are trained at the end."""
     backend: BackendName = "auto"
-    """What runs the environments; the fastest that has them by default."""
+    """What runs the environments; by default the fastest backend that supports them."""
     yes: bool = False
-    """Train however many settings there are."""
+    """Train without confirmation, however many settings there are."""

@@ -1,5 +1,5 @@
-"""A run directory whose training was ended between the folder and the first checkpoint: nothing in
-it was learned, so whoever asks for the same may begin in it."""
+"""Run directories whose training ended before the first checkpoint: nothing was learned, so the
+same experiment may start in them."""
 
 import dataclasses
 import os
@@ -18,7 +18,7 @@ from uphill.words import listed, option
 _AT_FIRST = {EXPERIMENT_FILE, LOCK_FILE, "checkpoint", "tensorboard", "wandb"}
 """What is written before the first checkpoint is whole."""
 _OF_THE_PROCESS = {"command", "versions", "platform", "settings"}
-"""Fields that say how and where it was asked for, and not what."""
+"""Fields about how and where it was requested, not what."""
 
 
 def is_unbegun(run: Path) -> bool:

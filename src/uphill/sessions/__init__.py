@@ -1,4 +1,5 @@
-"""What happens while training: a run begins or goes on, is logged, shown, saved and sent elsewhere.
+"""What happens during training: a run starts or resumes, and is logged, displayed, saved and sent
+elsewhere.
 
-Nothing is drawn here, and no finished run is read: that is what `views` and `uphill.run` are for.
+Nothing is drawn here, and no finished run is read: see `views` and `uphill.run` for that.
 """

@@ -1,4 +1,4 @@
-"""`on_point`: a function of the user's own, which is called at every logging point."""
+"""`on_point`: the user's function that is called at every logging point."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +17,8 @@ from uphill.training.rows import logged_name
 LoggedRow = dict[str, Any]
 OnPoint = Callable[[list[LoggedRow], list[TrainedPolicy]], Any]
 """`on_point(rows, policies)`: the rows of metrics.csv at this point and the policies as they are
-now, one of each for every seed. It returns None to go on, True to stop, a dict of metrics of one's
-own (a number, or one for each seed), or both as a pair."""
+now, one of each for every seed. It returns None to go on, True to stop, a dict of custom metrics (a
+number, or one for each seed), or both as a pair."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def check_callable(on_point: object) -> None:
 def answer_of(
     on_point: OnPoint, rows: list[LoggedRow], algorithm: Algorithm, learners: Learner
 ) -> Answer:
-    """What the user's function says of a logging point; `learners` are those of all seeds.
+    """The result of the user's function at a logging point; `learners` are those of all seeds.
 
     Raises:
         UphillError: if it raises, with its traceback, or returns something else than it may.

@@ -1,4 +1,4 @@
-"""The evaluations of a training: every so many steps, and at its end."""
+"""The evaluations of a training run: at regular intervals, and at its end."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ EVALUATION_EPISODES = 20
 
 
 class Evaluations:
-    """Evaluates all seeds, with programs that are compiled when they are needed, or before."""
+    """Evaluates all seeds, with programs that are compiled when they are needed, or in advance."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What a session remembers, as functions: rows come in, and the next memory goes out."""
+"""The memory of a session, as pure functions: rows come in, and the next memory goes out."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -37,7 +37,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Remembered:
-    """What a session remembers beside the state: all of it is in the checkpoint."""
+    """What a session remembers besides the state; the checkpoint holds all of it."""
 
     history: History
     best: Best
@@ -60,7 +60,7 @@ class Stretch:
     seconds: float
     compile_seconds: float
     answer: Answer = NOTHING
-    """of the user's own function, where it was asked"""
+    """from the user's function, if it was called"""
 
 
 def first_memory(state: TrainState, experiment: Experiment) -> Remembered:
@@ -110,7 +110,7 @@ def reasons(state: TrainState) -> tuple[NotFinite | None, ...]:
 
 
 def _recent(recent: Recent, rows: Rows, seed_index: int) -> Recent:
-    """The last updates that ended so many episodes, as few as can be."""
+    """The fewest last updates in which at least this many episodes ended."""
     columns = (rows[name][:, seed_index] for name in ("num_episodes", "return_sum"))
     new = ((float(count), float(total)) for count, total in zip(*columns, strict=True) if count)
     kept = [*recent, *new]
@@ -178,8 +178,7 @@ def with_best(memory: Remembered, state: TrainState, scores: Sequence[float | No
 def with_divergences(
     memory: Remembered, state: TrainState, experiment: Experiment
 ) -> tuple[Remembered, str]:
-    """The memory, with what has diverged by now, and what is to be told of it: nothing new, most of
-    the time."""
+    """The memory, with what has diverged by now, and a message about it, which is usually empty."""
     history, seeds = memory.history, experiment.seeds
     now = largest_weights(experiment.composition, state.learners, seeds)
     known = history.diverged or (None,) * seeds

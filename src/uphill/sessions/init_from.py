@@ -1,8 +1,8 @@
-"""A training that starts from the networks of another run (`--init-from`): fine-tuning.
+"""Fine-tuning: training that starts from the networks of another run (`--init-from`).
 
-The policy is taken over, with what it normalises observations by, and the networks of the baseline
-if both runs have the same. They are read by the names of their tensors: what else the other run was
-made of, another optimiser or parts of a user's own, does not matter.
+The policy is taken over with its observation normaliser, and so are the networks of the baseline if
+both runs have the same ones. They are read by the names of their tensors: the rest of the other
+run, such as another optimiser or custom parts, does not matter.
 """
 
 from dataclasses import fields, replace
@@ -105,7 +105,7 @@ class _Policies:
             raise self._differ(name, mend)
         kind = self.facts.action_kind
         if kind == actor.policy.action_kind or not is_for(kind, action_space):
-            return  # other spaces are told by `read`
+            return  # other spaces are reported by `read`
         policy = self._settings()
         if policy.distribution != ours.policy.distribution:
             mend = option("policy.distribution", policy.distribution)

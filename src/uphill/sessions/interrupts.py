@@ -1,4 +1,4 @@
-"""Ctrl-C at a good moment: what a run has learned and what it has written must fit together."""
+"""Handles Ctrl-C at a safe moment: what a run has learned and what it has written must agree."""
 
 import math
 import signal
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _PATIENCE = 1.0
-"""Seconds after which a signal that nobody heeded may be sent again"""
+"""Seconds after which a signal that was ignored may be sent again"""
 
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -24,8 +24,8 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interrupts:
-    """Holds signals to end back, except while `allow` runs something that may be cut short: Ctrl-C,
-    SIGTERM, and SIGHUP, which comes when the terminal is closed.
+    """Holds back signals to end, except while `allow` runs something that may be interrupted:
+    Ctrl-C, SIGTERM, and SIGHUP, which comes when the terminal is closed.
 
     One that the process was started to ignore (`nohup`) stays ignored. Signals can be handled in
     the main thread only: in another one this does nothing.
@@ -66,8 +66,8 @@ class Interrupts:
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         self._has_come = True
-        # Once, so that no second one disturbs the way out; and again for who asks again, since an
-        # environment may take a KeyboardInterrupt for its own.
+        # Once, so that a second one does not disturb the shutdown; and again if it is repeated,
+        # since an environment may swallow a KeyboardInterrupt.
         now = time.monotonic()
         if self._is_allowed and now - self._raised_at > _PATIENCE:
             self._raised_at = now

@@ -1,11 +1,11 @@
-"""How often a training is logged, how often what costs much is measured, and where it ends."""
+"""How often to log, how often to measure expensive diagnostics, and where training ends."""
 
 from uphill.parts import Algorithm
 from uphill.parts.sampling import Sampling
 
 LEAST_POINTS = 50
-"""The fewest logging points in a run that has so many updates, and at most twice as many in one of
-fixed windows: to look at what was learned takes as long as an update of a small network."""
+"""The fewest logging points of a run with at least this many updates; a run with fixed windows has
+at most twice as many, since logging takes as long as an update of a small network."""
 LONGEST_WINDOW = 10_000
 """The most updates between two logging points: their rows wait in memory, and in checkpoints."""
 MOST_POINTS = 5_000
@@ -33,8 +33,8 @@ def measuring_interval(algorithm: Algorithm, steps: int) -> int:
 
 
 def rounding(sampling: Sampling, steps: int, max_episode_steps: int | None) -> str:
-    """What so many steps are rounded up to, since an update is done whole; empty where it hardly
-    matters. Steps in which an environment is reset count for nothing."""
+    """The number of steps after rounding up to whole updates, in words; empty if it hardly matters.
+    Steps in which an environment is reset don't count."""
     most = sampling.most_transitions(max_episode_steps)
     if most <= WORTH_TELLING * steps or (sampling.quota is not None and most <= steps):
         return ""

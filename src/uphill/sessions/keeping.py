@@ -1,4 +1,4 @@
-"""What a session writes into the run directory."""
+"""Writes the files of a session into the run directory."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -81,7 +81,7 @@ class Keeper:
         )
 
     def keep(self, new: list[Milestone], memory: Remembered, state: TrainState) -> Remembered:
-        """Keep the policies that came to something new; the memory, with these milestones.
+        """Save the policies that reached something new; the memory, with these milestones.
 
         Raises:
             UphillError: if they can't be written.

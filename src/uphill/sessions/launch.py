@@ -1,4 +1,4 @@
-"""A training begins: what was asked for becomes an experiment, a folder and a session."""
+"""Starting a training run: the request becomes an experiment, a folder and a session."""
 
 import os
 import re
@@ -59,12 +59,12 @@ from uphill.training.trainer import Trainer
 from uphill.words import call, count, option
 
 _LONGEST = 100
-"""Letters of an environment's name that name a run directory."""
+"""Characters of an environment's name that are used in the name of a run directory."""
 
 
 @dataclass(frozen=True)
 class Request(Settings, Options):
-    """What a training is asked for: the arguments of `uphill.train`."""
+    """A request for a training run: the arguments of `uphill.train`."""
 
     env: str | Callable[..., Any] | World
     """An ID, `module:ID`, a callable that makes an environment, or a compiled world."""
@@ -74,27 +74,27 @@ class Request(Settings, Options):
     env_kwargs: dict[str, Any] | None = field(default=None, kw_only=True)
     """Keyword arguments of the environment."""
     network: NetworkFactory | None = field(default=None, kw_only=True)
-    """`network(num_features, key)` makes an Equinox module from one vector of features to one
-    vector, in place of the hidden layers that the settings describe."""
+    """`network(num_features, key)` makes an Equinox module that maps one vector of features to one
+    vector, and replaces the hidden layers that the settings describe."""
     on_point: OnPoint | None = field(default=None, kw_only=True)
     """`on_point(rows, policies)` is called at every logging point, with the rows of metrics.csv and
-    the policies, one of each for every seed. It returns None to go on, True to stop, a dict of
-    metrics of your own, or both as a pair."""
+    the policies, one of each for every seed. It returns None to go on, True to stop, a dict of your
+    own metrics, or both as a pair."""
 
 
 @contextmanager
 def begun(request: Request, start: Preset | None = None) -> Iterator[Session]:
-    """The session of a new run, whose directory is locked meanwhile. `start` is the preset that the
-    request's algorithm was made from, where that is known.
+    """The session of a new run; its directory is locked while the session is open. `start` is the
+    preset that the request's algorithm was made from, where that is known.
 
     Raises:
-        UphillError: for anything about the request or the environment that can be mended.
+        UphillError: for anything about the request or the environment that the user can fix.
     """
     _leave_what_is_imported()
     folder, experiment, trainer, state, progress = _planned(request, start)
     make_run_folder(folder, may_exist=True)
     with RunLock(folder, is_new=True):
-        # Asked again: another process may have begun here while this one compiled.
+        # Check again: another process may have begun here while this one compiled.
         _check_free(folder)
         check_same(folder, experiment)
         yield fresh_session(folder, experiment, trainer, state, progress, request.on_point)
@@ -126,11 +126,11 @@ def fresh_session(
 def outlined(
     request: Request, start: Preset | None, may_be_unbegun: bool = False
 ) -> tuple[Place, Experiment, EnvironmentChoice, Progress]:
-    """Where it will be written, what is to be done, in which environment; and who tells of it.
-    Nothing is made, and JAX does not start.
+    """The folder to write to, the experiment, the environment, and who reports progress. Nothing is
+    created, and JAX does not start.
 
     Raises:
-        UphillError: for anything about the request that can be mended.
+        UphillError: for anything about the request that the user can fix.
     """
     network = request.network
     name = name_of(request.env)
@@ -140,7 +140,8 @@ def outlined(
         start = start or request.settings.start
     chosen, settings = chosen_for(request, name, start)
     use_threads(decode(int | None, encode(request.threads), "threads"))
-    # Before anything is made: a wrong number or a folder that exists should not cost a wait.
+    # Before anything is made: an error about a wrong number or an existing folder should come at
+    # once.
     folder = free_folder(request.out, name, chosen.algo, request.seed, may_be_unbegun)
     choice, bound = environment_for(request, chosen.algorithm)
     experiment = experiment_for(request, chosen, settings, choice)
@@ -158,7 +159,7 @@ def outlined(
 def _planned(
     request: Request, start: Preset | None
 ) -> tuple[Place, Experiment, Trainer, TrainState, Progress]:
-    """Where it will be written, what is to be done, with what, from where; and who tells of it."""
+    """The folder, the experiment, the means, the origin; and who reports progress."""
     source = None if request.init_from is None else as_path(request.init_from, "init_from")
     folder, experiment, choice, progress = outlined(request, start, may_be_unbegun=True)
     network = request.network
@@ -265,8 +266,8 @@ def trainer_of(
 
 
 def chosen_for(request: Request, env: str, start: Preset | None) -> tuple[Preset, str]:
-    """The algorithm that was given, else that of the preset, and how long to train; and where its
-    settings come from, in words.
+    """The given algorithm, else that of the preset, and how long to train; and where its settings
+    come from, in words.
 
     Raises:
         UphillError: if it is none, there is no algorithm of that name, or both differ.
@@ -299,8 +300,8 @@ def chosen_for(request: Request, env: str, start: Preset | None) -> tuple[Preset
 
 
 def _remember_modules(experiment: Experiment, current: str) -> None:
-    """Keep which modules this user trained with, from the folder `current`: they won't be asked
-    again whether they trust them."""
+    """Remember which modules this user trained with, from the folder `current`, so that permission
+    to import them is not needed again."""
     parts = [type_name(x) for x in own_parts_in(experiment.algorithm) if isinstance(x, type)]
     wrappers = [name for text in experiment.wrappers if (name := imported_name(text))]
     for name in [experiment.env, *parts, *wrappers]:

@@ -1,7 +1,7 @@
-"""Settings for Gymnasium's MuJoCo tasks, v5: one for each algorithm, the same for every task. A2C
-has none: its defaults do better than what was tried.
+"""Settings for Gymnasium's MuJoCo tasks, v5: one set for each algorithm, the same for every task.
+A2C has none: its defaults do better than all settings that were tried.
 
-What they reach is in docs/mujoco.md.
+Their results are in docs/mujoco.md.
 """
 
 from typing import Any

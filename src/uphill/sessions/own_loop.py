@@ -1,4 +1,4 @@
-"""The run directory of a training whose loop was the user's own."""
+"""The run directory of a custom training loop."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -42,10 +42,10 @@ def save_run(
     out: str | PathLike[str] | None = None,
     metrics: Iterable[Rows] = (),
 ) -> Path:
-    """Write a run directory for `state`, and what the updates that led to it said of themselves.
+    """Write a run directory for `state`, with the metrics of the updates that led to it.
 
     Raises:
-        UphillError: if `out` exists, or the seeds are not such as one run has.
+        UphillError: if `out` exists, or one run can't have these seeds.
     """
     experiment = _experiment(trainer)
     folder = free_folder(out, experiment.env, experiment.algo, experiment.seed)

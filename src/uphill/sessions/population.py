@@ -1,7 +1,7 @@
 """Several runs trained as one: the seeds of all are lanes of one compiled program.
 
-Each run is logged, saved and stopped as if it were trained alone, and learns the same to the bit.
-Only its times are other ones: a share of those of the whole.
+Each run is logged, saved and stopped as if it were trained alone, and its results are
+bit-identical. Only its times differ: they are a share of the total.
 """
 
 import time
@@ -26,17 +26,17 @@ from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer, iterate
 
 MOST_SAVING = 0.05
-"""The share of the time that checkpoints may take: there is one for every run."""
+"""The share of the time that checkpoints may take, since there is one for every run."""
 Lanes = Int[np.ndarray, " S"]
 
 
 @dataclass(frozen=True)
 class Member:
-    """One of the runs that train together, and where it is."""
+    """One of the runs that train together, and its progress."""
 
     session: Session
     lanes: Lanes
-    """where its seeds are among those of all"""
+    """the positions of its seeds among all lanes"""
     state: TrainState
     memory: Remembered
     is_over: bool = False
@@ -45,8 +45,8 @@ class Member:
 
 
 def trainer_together(sessions: Sequence[Session], like: Trainer | None = None) -> Trainer:
-    """The trainer of all seeds of several sessions in one compiled world, whose algorithms differ
-    in nothing but floats. Where one was made of as many like them, nothing is compiled anew."""
+    """One trainer for all seeds of several sessions in a compiled world, whose algorithms differ
+    only in floats. Given a trainer for as many seeds (`like`), nothing is compiled again."""
     pairs = [
         (algorithm, seed)
         for session in sessions
@@ -75,9 +75,9 @@ def train_together(
     progress: Progress,
     prepare: Callable[[TrainState], None] = lambda _: None,
 ) -> list[Member]:
-    """Train sessions that stand at the same update to their ends, and save them. One that fails
-    says so in its member, and the others go on. `prepare` is called with the state of one of them
-    once training is compiled and under way.
+    """Train sessions that are at the same update to their ends, and save them. If one fails, its
+    member records why, and the others go on. `prepare` is called with the state of one of them once
+    training is compiled and under way.
 
     Raises:
         Interrupted: on Ctrl-C, after checkpoints were written.
@@ -107,21 +107,21 @@ def _members(sessions: Sequence[Session]) -> list[Member]:
 
 
 def _begin(member: Member) -> None:
-    """Write the first checkpoint of what is new."""
+    """Write the first checkpoint of a new run."""
     if member.state.num_updates == 0:
         member.session.keeper.save(member.state, member.memory)
 
 
 def _dealing(num_lanes: int) -> Lanes:
-    """Lanes in the order of devices, which get them as players get cards: each has of every
-    setting, since some learn to live longer than others, and all wait for the slowest device."""
+    """Lanes in the order of devices, dealt out like cards: each device gets lanes of every setting,
+    since some settings lead to longer episodes, and all devices wait for the slowest."""
     devices = jax.devices()
     num_devices = len(devices) if devices[0].platform == "cpu" else 1
     return np.concatenate([np.arange(k, num_lanes, num_devices) for k in range(num_devices)])
 
 
 def _joined(sessions: Sequence[Session]) -> TrainState:
-    """The states of all, lane by lane."""
+    """All states, joined lane by lane."""
     states = [session.state for session in sessions]
     taken = [steps for state in states for steps in state.num_transitions]
     order = _dealing(len(taken))
@@ -152,7 +152,7 @@ def _advance(
         try:
             state, rows = interrupts.allow(chunks.__next__)
         except KeyboardInterrupt:
-            # Saved first: a terminal that was closed can't be written to any more.
+            # Save first: printing to a closed terminal fails.
             _save(members)
             with suppress(OSError):
                 progress.stop()
@@ -176,7 +176,7 @@ def _advance(
 
 
 class _Keys:
-    """Random keys, of which some are taken again and again: JAX itself takes 30 times as long."""
+    """Random keys with fast indexing: JAX's own takes 30 times as long."""
 
     def __init__(self, keys: Key[jax.Array, " S"]) -> None:
         self._kind = jax.random.key_impl(keys)
@@ -193,7 +193,7 @@ def _on_host(x: Any) -> Any:
 def _taken(
     members: list[Member], state: TrainState, rows: Rows, took: tuple[float, float]
 ) -> list[Member]:
-    """The members after some updates of all lanes, whose time those share that are not over."""
+    """Advance all unfinished members; the elapsed time is split evenly among them."""
     num_open = sum(not member.is_over for member in members)
     share = (took[0] / num_open, took[1] / num_open)
     learners, lanes = jax.tree.map(_on_host, jax.device_get((state.learners, state.lanes)))
@@ -202,10 +202,10 @@ def _taken(
 
 
 def _moved(member: Member, all_lanes: TrainState, rows: Rows, took: tuple[float, float]) -> Member:
-    """A member after some updates of all lanes; saved, if it is over by then."""
+    """A member after some updates of all lanes; saved if it has finished."""
     session, lanes, memory = member.session, member.lanes, member.memory
     own = {name: x[:, lanes] for name, x in rows.items()}
-    count = int(own["updated"].any(1).sum())  # then it has its steps, and waits
+    count = int(own["updated"].any(1).sum())  # after these it has its steps, and waits
     state = TrainState(
         _of(all_lanes.learners, lanes),
         _of(all_lanes.lanes, lanes),
@@ -216,7 +216,7 @@ def _moved(member: Member, all_lanes: TrainState, rows: Rows, took: tuple[float,
     own = {name: x[:count] for name, x in own.items()}
     try:
         stretch = session.looked_at(state, own, memory, *took)
-    except UphillError as error:  # of the user's own function
+    except UphillError as error:  # from the user's `on_point`
         saved = session.with_what_was_saved(error, member.state, memory)
         return replace(member, is_over=True, fault=str(saved))
     try:
@@ -232,7 +232,7 @@ def _moved(member: Member, all_lanes: TrainState, rows: Rows, took: tuple[float,
 
 
 def _save(members: Sequence[Member]) -> None:
-    """Write the checkpoints of all that are not over."""
+    """Write the checkpoints of all unfinished members."""
     for member in members:
         if not member.is_over:
             is_new = member.state.num_updates > member.session.state.num_updates
@@ -240,7 +240,7 @@ def _save(members: Sequence[Member]) -> None:
 
 
 def _ended_early(members: Sequence[Member]) -> frozenset[int]:
-    """The lanes of runs that are over, and have steps left."""
+    """The lanes of runs that ended before all their steps were done."""
     over = [x for x in members if x.is_over and not x.session.trainer.is_done(x.state)]
     return frozenset(lane for member in over for lane in member.lanes.tolist())
 

@@ -1,6 +1,6 @@
-"""Settings that are known to work, by environment: what `uphill train ENV` uses.
+"""Presets: settings that are known to work, by environment, which `uphill train ENV` uses.
 
-Every figure they reach, with the command that measured it, is in benchmarks/README.md.
+benchmarks/README.md has all their results, with the commands that measured them.
 """
 
 from collections.abc import Callable
@@ -35,14 +35,14 @@ class Preset:
     algorithm: Algorithm
     steps: int
     source: str = ""
-    """where they come from, in words, if this is none of ours"""
+    """where they come from, in words, if this is not a built-in preset"""
 
 
 DEFAULT_STEPS = 1_000_000
 
 
 def _fading(learning_rate: float) -> Adam:
-    """Adam whose step shrinks to nothing: what keeps a solved policy solved."""
+    """Adam with a learning rate that decays to 0, so that a solved policy stays solved."""
     return Adam(learning_rate=f"linear:{learning_rate}:0", max_grad_norm=None)
 
 
@@ -401,9 +401,8 @@ PRESETS: dict[str, Callable[[], dict[str, Preset]]] = {
 
 
 def preset(env: str, algo: str | None = None) -> Preset:
-    """What a training of an environment starts from, on the command line as in Python, where no
-    algorithm is given whole: its preset, or for an environment without one `uphill.ppo()` and the
-    like."""
+    """What training starts from, on the command line as in Python, if no complete algorithm is
+    given: the environment's preset, or if it has none `uphill.ppo()` and the like."""
     presets = _presets(env)
     if algo is None:
         algo = next(iter(presets), "ppo")

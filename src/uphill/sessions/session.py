@@ -1,4 +1,4 @@
-"""A training session: the loop, and what is said, logged and saved on the way."""
+"""A training session: the loop, with messages, logging and saving."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -35,7 +35,8 @@ from uphill.words import call
 
 @dataclass(frozen=True)
 class Session:
-    """One process's work on a run directory: what trains, from where, and who is told."""
+    """One process's work on a run directory: the trainer, the starting state, and who gets the
+    progress."""
 
     experiment: Experiment
     trainer: Trainer
@@ -53,9 +54,8 @@ class Session:
         what only the end needs must not keep it waiting.
 
         Raises:
-            UphillError: if every seed stopped since a number from the environment or from learning
-                was not finite, or `on_point` raised.
-            Interrupted: on Ctrl-C, after a checkpoint was written.
+            UphillError: if every seed stopped at a non-finite number from the environment or from
+            learning, or `on_point` raised. Interrupted: on Ctrl-C, after a checkpoint was written.
         """
         self.progress.start(self.state.steps_going_on, self.waiting(self.trainer))
         try:
@@ -104,7 +104,7 @@ class Session:
             try:
                 stretch = interrupts.allow(self._ahead, chunks, memory)
             except KeyboardInterrupt:
-                # Saved first: a terminal that was closed can't be written to any more.
+                # Save first: printing to a closed terminal fails.
                 self.keeper.save(state, memory, is_new=self._is_new(state))
                 with suppress(OSError):
                     self.progress.stop()
@@ -125,7 +125,7 @@ class Session:
                 saved_at = time.monotonic()
 
     def _tell(self, stops: Stops, state: TrainState, memory: Remembered) -> None:
-        """Tell of the seeds that have stopped, and keep the batches that they stopped at.
+        """Report the seeds that have stopped, and keep the batches that they stopped at.
 
         Raises:
             UphillError: if no seed is left, after a checkpoint was written.
@@ -180,7 +180,7 @@ class Session:
         seconds: float,
         compile_seconds: float,
     ) -> Stretch:
-        """What came out of some updates: evaluated where that is due, and shown to the user's own
+        """What came out of some updates: evaluated where that is due, and passed to the user's
         function.
 
         Raises:
@@ -199,8 +199,8 @@ class Session:
         return stretch
 
     def taken(self, stretch: Stretch, before: TrainState, memory: Remembered) -> Remembered:
-        """The memory after a stretch, which is shown, logged where that is due, and told of if a
-        seed stopped in it. `before` is the state before it.
+        """The memory after a stretch, which is displayed, logged where that is due, and reported if
+        a seed stopped in it. `before` is the state before it.
 
         Raises:
             UphillError: if no seed is left, after a checkpoint was written.

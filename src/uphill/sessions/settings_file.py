@@ -1,12 +1,12 @@
-"""What a training takes from another run, or from a file of settings: `--settings`.
+"""Settings that a run takes from another run, or from a file: `--settings`.
 
-A file of settings is JSON, and every `experiment.json` is one. A small one has what is to differ
+A settings file is JSON, and every `experiment.json` is one. A small file has only the differences
 from the preset of the environment:
 
     {"algo": "ppo", "steps": 100000, "algorithm": {"optimizer": {"learning_rate": 0.001}}}
 
-An object with `$type` is a part, and what it leaves out is what that part has by default; one
-without changes the part that stands there. Nothing in a file is executed.
+An object with `$type` is a new part, whose other fields have their defaults; one without changes
+the existing part. Nothing in a file is executed.
 """
 
 import json
@@ -68,11 +68,11 @@ class SettingsFile:
 
     def check_network(self, network: NetworkFactory | None) -> None:
         """Raises:
-        UphillError: if its networks are the user's own, and none are given.
+        UphillError: if its networks are custom, and none are passed.
         """
         if self.experiment.network and network is None:
             raise UphillError(
-                f"{self.path} has networks of your own, made by {self.experiment.network!r}: give "
+                f"{self.path} has custom networks, made by {self.experiment.network!r}: give "
                 "it again, uphill.train(env, settings=…, network=…)."
             )
 
@@ -84,7 +84,7 @@ def read_settings(
     source: str | PathLike[str], env: str, algo: str | None = None, allow_import: bool = False
 ) -> SettingsFile:
     """The settings of a run (its path, or a `Run`, which knows its own parts), or of a file, for a
-    training in `env`. Where a small file leaves something open, it is that of `algo`'s preset.
+    training in `env`. What a small file leaves out comes from `algo`'s preset.
 
     Raises:
         UphillError: if there are none, one of them is wrong, or a module would be imported without
@@ -210,7 +210,7 @@ def _laid_over(base: Any, change: Any) -> Any:
 
 
 def _no_such_setting(name: str, value: Any, algorithm: dict[str, Any]) -> str:
-    """The sentence about a field of a file that is none, with what is meant."""
+    """The message about an unknown field in a file, with what may be meant."""
     if name in {field.name for kind in (Settings, Options) for field in fields(kind)}:
         return f"{name} is not taken from a file: use {option(name, value)}."
     paths = dict.fromkeys([*_TAKEN, *_paths(algorithm)])

@@ -1,6 +1,6 @@
-"""Where the rows of `metrics.csv` go besides: TensorBoard and Weights & Biases.
+"""Further destinations for the rows of `metrics.csv`: TensorBoard and Weights & Biases.
 
-Both get every column by its name, for each seed by itself, over the seed's transitions.
+Both get every column by its name, separately for each seed, over the seed's transitions.
 """
 
 import importlib.util
@@ -42,8 +42,8 @@ class Sink(Protocol):
 
 
 class Sinks:
-    """All sinks of a run, in a thread of their own: training waits for no network. One that fails
-    is let go of with a sentence, and training goes on."""
+    """All sinks of a run, in a separate thread: training never waits for a network. A sink that
+    fails is dropped with a message, and training goes on."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
 """Studies over many trainings or many estimators: variance, reproductions.
 
-They train and measure with what `uphill.train` uses, and add nothing to how it learns.
+They use the same training and evaluation as `uphill.train`, and don't change how it learns.
 """

@@ -1,4 +1,4 @@
-"""Means over a batch where a mask is True: of all steps, by time, of the other environments."""
+"""Masked means over a batch: of all steps, by time step, of the other environments."""
 
 import jax
 import jax.numpy as jnp

@@ -1,7 +1,7 @@
-"""The natural gradient: the steepest ascent where distance is the change of the policy itself.
+"""The natural gradient: steepest ascent where distance is measured by the change of the policy.
 
-F is the Fisher matrix, E[∇log π ∇log πᵀ]. It is never written down: F v takes about two gradients,
-conjugate gradients need nothing else, and a line search corrects what the quadratic model missed.
+F is the Fisher matrix, E[∇log π ∇log πᵀ]. It is never formed: F v costs about two gradients,
+conjugate gradients need nothing else, and a line search corrects the error of the quadratic model.
 
 References: Kakade (2001),
 https://papers.nips.cc/paper/2073-a-natural-policy-gradient; Schulman et al. (2015),
@@ -99,7 +99,7 @@ def fisher_vector_product(
 def natural_step_size(
     direction: Float[Array, " P"], curvature_direction: Float[Array, " P"], max_kl: Scalar
 ) -> Float[Array, ""]:
-    """How far to go along x until the quadratic model of the KL divergence reaches δ.
+    """The step size along x at which the quadratic model of the KL divergence reaches δ.
 
     α = √(2 δ / xᵀ F x),   from   KL ≈ ½ α² xᵀ F x
 

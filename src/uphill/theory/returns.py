@@ -1,11 +1,11 @@
-"""Return estimators: how good was what followed this step?
+"""Return estimators: how good was the outcome of this step?
 
-Most of them are one linear recurrence, read backwards in time; the return of a whole episode and
-the n-step return are made of sums that it gives. `ended` is `terminated | truncated`;
-rows that autoreset produced need no special case, because the row before them has ended.
+Most of them are one linear recurrence, run backwards in time; the return of a whole episode and the
+n-step return are built from its sums. `ended` is `terminated | truncated`; rows from autoreset need
+no special case, because the row before them has ended.
 
-Where a buffer is only partly filled, `length` is the number of its rows that are: what the others
-hold is never read, and what is returned for them is of no use.
+Where a buffer is only partly filled, `length` is the number of filled rows: the others are never
+read, and their results are meaningless.
 """
 
 from collections.abc import Callable
@@ -122,7 +122,7 @@ def td_residual(
     gamma: Scalar,
     length: Int[Array, ""] | int | None = None,
 ) -> Float[Array, "T N"]:
-    """How much better a step turned out than V had said: what the estimators below add up.
+    """The TD residual: how much better a step was than V predicted. The estimators below sum it.
 
     δ_t = r_t + γ (1 − terminated_t) V_{t+1} − V_t
 
@@ -143,7 +143,7 @@ def one_step_return(
     gamma: Scalar,
     length: Int[Array, ""] | int | None = None,
 ) -> Float[Array, "T N"]:
-    """The target of TD(0); less the value it is the TD residual.
+    """The target of TD(0); minus the value it is the TD residual.
 
     G_t = r_t + γ (1 − terminated_t) V_{t+1}
 
@@ -197,7 +197,7 @@ def lambda_return(
     lam: Scalar,
     length: Int[Array, ""] | int | None = None,
 ) -> Float[Array, "T N"]:
-    """The λ-return; less the value it is the generalised advantage estimate.
+    """The λ-return; minus the value it is the generalised advantage estimate.
 
     G_t = r_t + γ (1 − terminated_t) · ((1 − λ) V_{t+1} + λ G_{t+1}),   A_t = G_t − V_t
 

@@ -1,4 +1,4 @@
-"""Rewards and returns divided by their running deviation: never shifted, so that signs stay."""
+"""Rewards and returns divided by a running standard deviation: never shifted, so signs stay."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -38,8 +38,8 @@ def discounted_running_return(
 class Scale(eqx.Module):
     """The spread of the discounted running returns seen so far, and those that still run.
 
-    Rewards are divided by the deviation of R, not by their own: it is the returns, which the value
-    function and the advantages are made of, that get a deviation of about 1.
+    Rewards are divided by the standard deviation of R, not by their own: so the returns, from which
+    values and advantages are made, get a standard deviation of about 1.
 
     Reference: Engstrom et al. (2020), https://arxiv.org/abs/2005.12729
     """
@@ -72,8 +72,8 @@ def fresh_scale(num_envs: int, dtype: DTypeLike = np.float32) -> Scale:
 def deviation(moments: Moments, epsilon: float = 1e-8) -> Float[Array, ""]:
     """√(σ² + ε) of one feature; 1 while all that was seen is the same, to rounding.
 
-    Numbers that never varied say nothing about the size of those that will: divided by √ε, the
-    first reward of a world where rewards are rare would be ten thousand times too large.
+    Constant numbers say nothing about the size of later ones: divided by √ε, the first reward in a
+    sparse-reward world would be ten thousand times too large.
     """
     mean, variance = jnp.asarray(moments.mean)[0], jnp.asarray(moments.variance)[0]
     has_varied = (moments.count > 0) & varies(mean, variance)
@@ -83,7 +83,7 @@ def deviation(moments: Moments, epsilon: float = 1e-8) -> Float[Array, ""]:
 def scaled(
     x: Float[Array, "*shape"], moments: Moments, clip: Scalar = 10.0
 ) -> Float[Array, "*shape"]:
-    """`x` in units of the deviation of one feature; unchanged while nothing was seen.
+    """`x` in units of one feature's standard deviation; unchanged while nothing was seen.
 
     clip(x / σ, −c, c)
     """

@@ -76,7 +76,7 @@ def sensitivities(
     drawn = [_resampled(x, generator) for x in scores]
     if not spread_in(means).all():
         raise ValueError("In one of the environments all values have the same score.")
-    is_spread = spread_in(drawn).all(-1)  # a resample may tell nothing apart where the seeds do
+    is_spread = spread_in(drawn).all(-1)  # some resamples may not
     normalised = zip(_normalised(means), _normalised([x[is_spread] for x in drawn]), strict=True)
     return [_of_one(*gammas, each) for gammas, each in zip(normalised, levels, strict=True)]
 

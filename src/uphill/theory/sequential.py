@@ -1,4 +1,4 @@
-"""Which of two is better, decided with as few seeds as it takes: a sequential test.
+"""A sequential test: decides which of two is better with as few seeds as needed.
 
 Reference: Mathieu et al. (2023), AdaStop, https://arxiv.org/abs/2306.10882
 """
@@ -62,7 +62,8 @@ def decide(
 
     and the same is computed for R relabellings: in each block they say anew, by chance, which
     scores are of X. Of the R + 1 labellings, the true one included, those with the largest T_k are
-    rejected, so many that with those of earlier looks they are at most (R + 1) α(n_k), where
+    rejected: as many as possible so that with those of earlier looks they are at most (R + 1)
+    α(n_k), where
 
         α(n) = error · n / (n + 16).
 
@@ -76,12 +77,13 @@ def decide(
     (Besag and Clifford 1989, Generalized Monte Carlo significance tests, Biometrika 76; Mathieu et
     al. 2023, who spend equal shares at each look.)
 
-    Alike means distributed alike: scores of equal means, one of which scatter more, may be told
-    apart somewhat more often than that (`python -m benchmarks sequential` shows how often). The
-    proof is over the R labellings, too. They are drawn once, by a fixed generator, so that the same
-    scores lead to the same decision; with 9,999 of them, their own error differs from that bound by
-    0.2 percentage points at the most (a standard deviation). The order within a block, or which of
-    both is called X, does not matter. Looks may be added, and never be left out.
+    Alike means distributed alike: with equal means but different standard deviations, a difference
+    is found somewhat more often than that (`python -m benchmarks sequential` shows how often). The
+    probability in the proof is also over the R labellings. They are drawn once, by a fixed
+    generator, so that the same scores lead to the same decision; with 9,999 of them, their actual
+    error differs from that bound by at most 0.2 percentage points (one standard deviation). The
+    order within a block, or which of both is called X, does not matter. Looks may be added, and
+    never be left out.
     """
     sizes = tuple(b - a for a, b in pairwise((0, *at)))
     if min(len(x), len(y)) < sum(sizes):

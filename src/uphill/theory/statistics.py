@@ -101,7 +101,7 @@ def mean_probability_of_improvement(
     pairs: Sequence[tuple[Float[np.ndarray, " _n"], Float[np.ndarray, " _m"]]],
 ) -> tuple[float, tuple[float, float]]:
     """The mean over environments of P(X > Y), of which `pairs` has the seeds of X and of Y in each,
-    and its 95 % interval: Wilson's, with E min(n, m) in the place of min(n, m), since the mean of
+    and its 95 % interval: Wilson's, with E min(n, m) instead of min(n, m), since the mean of
     θ (1 − θ) over environments is at most that of their mean θ.
     """
     probability = float(np.mean([probability_of_improvement(x, y)[0] for x, y in pairs]))
@@ -131,15 +131,15 @@ def middle_95(samples: np.ndarray) -> Any:
 
 
 def few_seeds(count: int) -> str:
-    """What is to be said beside an interval over so many seeds: nothing from five on."""
+    """The remark beside an interval over this many seeds; empty from five on."""
     if not 1 < count < FEW_SEEDS:
         return ""
     return f"With {count} seeds a 95 % interval is too narrow (docs/metrics.md)."
 
 
 def summarize(returns: Float[np.ndarray, "S episodes"]) -> dict[str, object]:
-    """Mean, deviation, interquartile mean and its interval: over seeds, or, with one seed, over its
-    episodes."""
+    """Mean, standard deviation, interquartile mean and its interval: over seeds, or, with one seed,
+    over its episodes."""
     per_seed = returns.mean(1)
     values = per_seed if len(per_seed) > 1 else returns[0]
     low, high = confidence_interval(values)

@@ -1,4 +1,4 @@
-"""Surrogates: per-sample functions whose gradient ascends the expected return.
+"""Surrogates: per-sample objectives whose gradient ascends the expected return.
 
 Each takes the log-probability of a sampled action under the policy that is being improved
 (`log_prob`), under the policy that sampled it (`old_log_prob`), and its advantage. Nothing is
@@ -45,7 +45,7 @@ def kl_penalized(
     kl: Float[Array, "*shape"],
     beta: Scalar,
 ) -> Float[Array, "*shape"]:
-    """PPO with a penalty in the place of clipping; `kl` is KL(π_old ‖ π) at each sample's state.
+    """PPO with a penalty instead of clipping; `kl` is KL(π_old ‖ π) at each sample's state.
 
     r = π(a|s) / π_old(a|s),   L = r A − β KL
 

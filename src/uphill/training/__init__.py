@@ -1,4 +1,4 @@
-"""The loop: compiled chunks inside, Python outside; and the evaluation of what was learned.
+"""The training loop, with compiled chunks inside and Python outside; and evaluation.
 
 Nothing is written or shown here: `sessions` does that with what the loop yields.
 """

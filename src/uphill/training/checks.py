@@ -1,4 +1,4 @@
-"""What a training refuses before it begins."""
+"""Checks before training begins."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ from uphill.policies.policy import PolicySettings
 from uphill.words import option
 
 MOST_STEPS = 2**53
-"""What 64-bit floats count exactly, in which files of numbers are read."""
+"""The largest count that a 64-bit float holds exactly: files of numbers are read as such."""
 _MOST_TRANSITIONS = 10**8
 _MOST_UPDATES = 2**31 - 1
 
 
 def check_numbers(num_steps: int) -> None:
     """Raises:
-    UphillError: if so many steps can't be counted, or JAX is set to numbers of 64 bits.
+    UphillError: if there are more steps than can be counted, or JAX is set to 64-bit numbers.
     """
     config: Any = jax.config
     if config.jax_enable_x64:
@@ -34,7 +34,7 @@ def check_numbers(num_steps: int) -> None:
 
 def check_updates(num_updates: int, sampling: Sampling) -> None:
     """Raises:
-    UphillError: if so many updates can't be counted.
+    UphillError: if there are more updates than can be counted.
     """
     if num_updates > _MOST_UPDATES:
         raise UphillError(

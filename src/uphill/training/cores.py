@@ -1,4 +1,4 @@
-"""The processor cores that belong to this process: not always all that the machine has."""
+"""The processor cores that this process may use: not always all cores of the machine."""
 
 import math
 import os
@@ -27,7 +27,7 @@ def usable_cores() -> int:
 
 
 def use_threads(threads: int | None = None) -> None:
-    """Have JAX use so many threads, by default one for each core that is this process's own.
+    """Set the number of threads that JAX uses; by default one for each core of this process.
 
     Must happen before JAX starts; a variable NPROC in the environment overrules the default.
 

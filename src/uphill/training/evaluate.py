@@ -1,7 +1,7 @@
-"""Evaluation: so many whole episodes of the final policy, fixed before they run.
+"""Evaluation: a fixed number of whole episodes of the final policy.
 
-Each environment has a quota: taking whichever episodes end first would favour short ones. Half of
-the environments take the distribution's mode, the other half samples; one program runs both.
+Each environment has a quota of episodes: taking whichever end first would favour short ones. Half
+of the environments take the distribution's mode, the other half sample; one program runs both.
 """
 
 import sys
@@ -35,8 +35,8 @@ from uphill.words import fitted, option
 LONGEST = 10_000
 """Steps after which an evaluation cuts off an episode of an environment without a time limit."""
 FEW = 2_000
-"""Steps of all seeds one after another for which a program is rather compiled in a second less than
-run in a tenth of the time."""
+"""Below this many steps, over all seeds, skip XLA's optimisation: compiling a second faster saves
+more than running ten times as slowly costs."""
 _MOST_ENVS = {"compiled": 256, "envpool": 100, "gymnasium": 10}
 _EVALUATION_SEED = 2**31 - 1  # far from the seeds people train with
 
@@ -44,12 +44,12 @@ Returns = Float[np.ndarray, "2 S episodes"]
 
 
 def tell(text: str) -> None:
-    """One line for the person who waits."""
+    """Print one line to stderr."""
     print(fitted(text, sys.stderr), file=sys.stderr, flush=True)
 
 
 class Evaluator:
-    """Environments for so many episodes of each seed; what is compiled serves every evaluation."""
+    """Evaluates a fixed number of episodes for each seed; its compiled program is reused."""
 
     def __init__(
         self,
@@ -59,8 +59,9 @@ class Evaluator:
         say: Callable[[str], None] = tell,
         elsewhere: int = 0,
     ) -> None:
-        """The random numbers of a policy's evaluation depend on its seed, not on which others are
-        evaluated beside it. So many more are evaluated `elsewhere`, to the same bits as here."""
+        """A policy's random numbers in an evaluation depend only on its own seed, not on the other
+        seeds. `elsewhere` is the number of further seeds that other processes evaluate, with
+        bit-identical results."""
         self._say: Callable[[str], None] | None = say
         half = min(episodes, _MOST_ENVS[choice.backend])
         self.name, self.num_seeds = choice.name, len(seeds)
@@ -75,9 +76,10 @@ class Evaluator:
         self.compile_seconds = 0.0
 
     def compile(self, actors: Actor) -> None:
-        """Compile for actors of these shapes, which `returns` does at its first call otherwise.
+        """Compile for actors of these shapes; otherwise the first call of `returns` does it.
 
-        For a compiled world all is one program. Others compile what they call when they call it.
+        For a compiled world this is one program. Other backends compile functions when they call
+        them.
         """
         actors = jax.device_get(actors)  # on no particular device: any others will fit then
         started = time.perf_counter()
@@ -98,8 +100,7 @@ class Evaluator:
         """Undiscounted returns of whole episodes: deterministic ones, then stochastic ones.
 
         Raises:
-            UphillError: if the environment returned a number that is not finite, or what is no
-            category.
+            UphillError: if the environment returned a non-finite number or an unknown category.
         """
         actors = jax.device_get(actors)
         if self._run is None:
@@ -112,7 +113,7 @@ class Evaluator:
             raise UphillError(
                 f"{self.name} returned an observation with a larger category than those of "
                 f"training in an evaluation (of the policy with index {seed}, in environment "
-                f"{lane}): mend the environment, or train with a larger "
+                f"{lane}): fix the environment, or train with a larger "
                 f"{option('observation_categories')}."
             )
         valid = np.arange(grid.shape[-1]) < self._quota[:, None]
@@ -122,7 +123,7 @@ class Evaluator:
             raise UphillError(
                 f"{self.name} returned a reward or an observation that is NaN or infinite in an "
                 f"evaluation (of the policy with index {seed}, in episode {episode} of "
-                f"environment {lane}): mend the environment."
+                f"environment {lane}): fix the environment."
             )
         if num_cut.any() and self._say is not None:
             self._say(
@@ -172,7 +173,8 @@ class Evaluator:
             return one(env, take(actors, s), key, *shared)
 
         def each(shared: tuple, actors: Actor, keys: Array) -> tuple:
-            # Waited for: a pool must not be reset while the program that steps it is still running.
+            # Wait for it: a pool must not be reset while the program that steps it is still
+            # running.
             found = [jax.device_get(of_seed(s, actors, key, *shared)) for s, key in enumerate(keys)]
             return tuple(map(np.stack, zip(*found, strict=True)))
 
@@ -203,7 +205,7 @@ def evaluate_actors(
 def _act(
     actor: Actor, observation: PyTree, key: PRNGKeyArray, deterministic: Bool[Array, " N"]
 ) -> tuple[Array, PyTree]:
-    """The action, and that for the environment."""
+    """The action, and the action as the environment gets it."""
     distribution = actor(observation)
     sampled, mode = distribution.sample(key), distribution.mode()
     action = jax.vmap(jnp.where)(deterministic, mode, sampled)
@@ -220,7 +222,7 @@ def _evaluation(env: CompiledEnvironment, most: int, num_seeds: int) -> Callable
 
 
 def _longest(env: Any) -> int:
-    """Steps after which an episode is cut off: where there is no time limit, it might never end."""
+    """Steps after which an episode is cut off: without a time limit, it might never end."""
     return env.max_episode_steps or LONGEST
 
 
@@ -234,8 +236,8 @@ def _episodes(
     most: int,
     start: tuple | None = None,
 ) -> tuple[Float[Array, "N Q"], Int[Array, " N"], Bool[Array, " N"]]:
-    """The returns of each environment's first episodes, how many were cut off, and whether it
-    showed what is no category (`strangers`)."""
+    """The returns of each environment's first episodes, how many of them were cut off, and whether
+    it returned an unknown category (`strangers`)."""
     key_reset, key_act = jax.random.split(key)
     lanes = start_lanes(*(env.reset(key_reset) if start is None else start))
 
@@ -299,7 +301,7 @@ def _episodes_on_host(
         counted = np.flatnonzero(step.mask)
         returns[counted, step.number[counted]] = step.running_return[counted]
         num_cut += step.is_cut
-    return returns, num_cut, np.zeros(env.num_envs, bool)  # what is none was refused
+    return returns, num_cut, np.zeros(env.num_envs, bool)  # unknown ones were refused
 
 
 def report(returns: Returns) -> dict[str, Any]:

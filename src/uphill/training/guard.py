@@ -1,6 +1,7 @@
-"""A seed whose numbers are not finite stops where they last were, and the others go on.
+"""A seed with a non-finite number stops in its last finite state; the others go on.
 
-That is asked on the host, of the rows that updates leave anyway: no program computes more for it.
+This is checked on the host, from the metrics that updates return anyway: no program computes more
+for it.
 """
 
 from collections.abc import Collection, Mapping
@@ -52,7 +53,7 @@ def faults(rows: Rows, learners: Learner) -> Bool[np.ndarray, "U S"]:
     """Where an update has a number that is not finite; `learners` are those before the first."""
     bad, lost = _bad(rows), _lost(rows)
     if lost.any():
-        # The very first batch may only fill the scales: it is not learned from, and is as it is.
+        # The very first batch may only fill the scales: nothing is learned from it.
         lost[0] &= np.asarray(jax.device_get(learners.num_updates)) > 0
     return (bad | lost) & (rows["updated"] > 0)
 

@@ -37,9 +37,8 @@ class Inside:
         return first_lanes(self.env, self.seeds.algorithms.sampling, self.seeds.keys)
 
     def advance(self, learners: Learner, lanes: Lanes | None, num_updates: int) -> Chunk:
-        """Learners and lanes so many updates later, a row of each, and what the last began with.
-
-        An update with a number that is not finite is a chunk of its own: others end before it.
+        """Learners and lanes after some updates, a row for each update, and the input of the last
+        one. An update with a non-finite number is a separate chunk: others end before it.
         """
         seeds, start = self.seeds, (learners, lanes)
         shared = (seeds.num_steps, np.int32(num_updates))

@@ -1,5 +1,5 @@
-"""The keys of an update: what is learned never depends on where chunks end, since each is the
-update's number folded into the seed's key."""
+"""The keys of an update. Each is the update's number folded into the seed's key, so results never
+depend on where chunks end."""
 
 import jax
 

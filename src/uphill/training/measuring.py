@@ -1,4 +1,4 @@
-"""The diagnostics: measured once in a while, by a program of their own."""
+"""The diagnostics: measured now and then, by a separate program."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,12 +19,12 @@ from uphill.training.step import algorithm_now
 from uphill.trajectory import Trajectory
 
 FEW = 50_000
-"""Steps to measure for which a program is rather compiled in half a second less than run in a third
-of the time."""
+"""Below this many steps, skip XLA's optimisation: compiling half a second faster saves more than
+running three times as slowly costs."""
 
 
 class Meter:
-    """What the diagnostics say of a chunk's last update."""
+    """Measures the diagnostics of a chunk's last update."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Meter:
         self._names = measures(seeds.algorithms, action_kind)
 
     def rows(self, chunk: Chunk, is_due: bool) -> Rows:
-        """A row for each update: NaN but for the last, and there too unless it `is_due`."""
+        """A row for each update: NaN except in the last one, if that `is_due`."""
         updated = chunk.rows["updated"]
         rows = {name: np.full(updated.shape, np.nan, np.float32) for name in self._names}
         if is_due and updated[-1].any():

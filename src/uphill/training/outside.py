@@ -1,4 +1,5 @@
-"""Training in environments outside the program, pools and Python ones: collect, then update."""
+"""Training in environments outside the compiled program, EnvPool's and Python's: collect, then
+update."""
 
 from abc import ABC, abstractmethod
 from collections import deque
@@ -42,7 +43,7 @@ Counters = tuple[Any, Count]
 
 
 class Outside(ABC):
-    """Updates one by one. Seeds learn on devices of their own; their environments are one pool."""
+    """Updates one by one. Seeds learn on separate devices; their environments are one pool."""
 
     env: Any
     most_ahead: ClassVar[int]
@@ -68,8 +69,8 @@ class Outside(ABC):
         return None if self.seeds.algorithms.sampling.has_whole_episodes else self.reset()
 
     def advance(self, learners: Learner, lanes: Lanes | None, num_updates: int) -> Chunk:
-        """Learners and lanes so many updates later, a row of each, and what the last of them began
-        with; or fewer, where one has a number that is not finite.
+        """Learners and lanes after some updates, a row for each update, and the input of the last
+        one; fewer updates if one has a non-finite number.
 
         Rows are looked at in groups, each while the next one runs: to wait for an update, and be
         woken, may take a tenth of the time of a small one."""

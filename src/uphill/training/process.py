@@ -1,5 +1,5 @@
-"""What training asks of the process before JAX starts: devices for the seeds, a compile cache; and
-what it gives back to the system at the end."""
+"""Process-wide settings that training makes before JAX starts (devices for the seeds, a compile
+cache), and the memory that it returns to the system at the end."""
 
 import ctypes
 import hashlib
@@ -19,8 +19,8 @@ LARGEST_CACHE = 512 * 2**20  # bytes
 def use_cores(num_seeds: int, is_python: bool = False) -> None:
     """Ask JAX for a device for each core that the seeds can use.
 
-    Where Python steps the environments (`is_python`), it is one device that answers at once: to
-    hand a policy's call to another thread costs as much as the call.
+    Where Python steps the environments (`is_python`), it is a single synchronous device: handing a
+    policy's call to another thread costs as much as the call.
 
     Must happen before JAX starts; the variable JAX_NUM_CPU_DEVICES overrules it. Where JAX has
     started already (in a notebook, say), training uses the devices that there are.

@@ -1,5 +1,5 @@
-"""Functions that are compiled once, side by side where several are needed; the time that training
-waits for that is counted apart."""
+"""Functions that are compiled once, in parallel where several are needed. The time that training
+waits for compilation is counted separately."""
 
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -60,7 +60,8 @@ class Programs:
             return self._begin(name, function, arguments, is_quick)
 
     def call(self, name: str, function: Any, *arguments: Any, is_quick: bool = False) -> Any:
-        """What a function returns that is compiled at its first call, if nobody has begun it."""
+        """The result of a function, which is compiled at its first call unless that was begun
+        before."""
         if name not in self._compiled:
             with self._waiting():
                 if name not in self._begun:

@@ -1,4 +1,4 @@
-"""What every update says of itself: a row of numbers for each seed."""
+"""The metrics of an update: a row of numbers for each seed."""
 
 import equinox as eqx
 import jax
@@ -18,21 +18,20 @@ Rows = dict[str, np.ndarray]
 """Metrics by name: a row for each update, a column for each seed, [U, S].
 
     policy/…, value/…, gradient/…   as in docs/metrics.md, of each update
-    updated                         1; 0 where the seed had its steps, and all else of the row is 0
+    updated                         1; 0 if the seed had its steps already (then all else is 0)
     num_transitions                 steps of the environment that it learned from
     num_episodes                    episodes that ended
     return_sum, length_sum          of these episodes
     return_max                      the best of them
-    reached:NAME                    how many of them came to what the world calls a milestone
+    reached:NAME                    how many of them reached a milestone of the world
     bad_reward, bad_observation     the first step whose number was not finite, or −1
     bad_learner                     whether the networks hold one
 """
 
 
 class PackedRows(eqx.Module):
-    """Rows as one array: each of their numbers as the 32 bits that it is made of.
-
-    Arrays of their own would be as many more parts of the program to compile, and to fetch.
+    """Rows packed into one array, each number by its 32 bits. Separate arrays would all have to be
+    compiled and fetched separately.
     """
 
     columns: tuple[tuple[str, str], ...] = eqx.field(static=True)
@@ -81,8 +80,8 @@ def numbers_of(
     encoding: Encoding | None = None,
 ) -> dict[str, Array]:
     """All that an update says: its metrics, its episodes, and where numbers are not finite (or no
-    categories, where the encoding says that they are). Ours have a group before a slash; a part of
-    a user's own may name them as it likes."""
+    categories, where the encoding says that they are). Built-in metrics have a group before a
+    slash; a custom part may choose any name."""
     return {logged_name(name): x for name, x in metrics.items()} | {
         "updated": jnp.int32(1),
         "num_transitions": trajectory.mask.sum(dtype=jnp.int32),
@@ -98,7 +97,7 @@ def numbers_of(
 
 
 def logged_name(name: str) -> str:
-    """The column of a metric of one's own: its name, under `own/` where it has no group.
+    """The column of a custom metric: its name, under `own/` if it has no group.
 
     >>> logged_name("success"), logged_name("arm/reach")
     ('own/success', 'arm/reach')

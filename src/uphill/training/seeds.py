@@ -1,8 +1,8 @@
 """The seed axis: several agents trained at once.
 
-On CPUs, seeds are spread over devices (one for each core) and looped over inside each, which keeps
-the single seed's program: in a compiled world each learns, to the bit, what it would alone. On a
-GPU they are one batch.
+On CPUs, seeds are spread over devices (one for each core) and looped over within each device. This
+keeps the program of a single seed: in a compiled world each seed learns, bit for bit, what it would
+learn alone. On a GPU they are one batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,8 @@ from uphill.trajectory import Array, Trajectory, narrow_on_host
 def over_seeds(function: Callable[..., Any], num_seeds: int) -> Callable[..., Any]:
     """`function(shared, *own)` for every seed: each of `own` gets a leading axis for the seeds.
 
-    Where the devices don't divide the seeds, the last seed is computed again to fill them.
+    Where the number of devices doesn't divide the number of seeds, the last seed is repeated as
+    padding.
     """
     devices = jax.devices()
     num_devices = min(len(devices), num_seeds)
@@ -55,7 +56,7 @@ def over_seeds(function: Callable[..., Any], num_seeds: int) -> Callable[..., An
 
 
 def padding_of(num_seeds: int, num_devices: int) -> int:
-    """How many seeds more the devices would divide."""
+    """How many seeds to add so that the devices divide them evenly."""
     return -num_seeds % num_devices
 
 
@@ -64,7 +65,7 @@ def _pad(x: Any, padding: int) -> Any:
 
 
 def seed_keys(seeds: tuple[int, ...]) -> Key[jax.Array, " S"]:
-    """The key of each seed, on which all its random numbers rest: `jax.random.key(seed)`."""
+    """The key of each seed, from which all its random numbers derive: `jax.random.key(seed)`."""
     numbers = np.asarray(seeds, np.uint32)
     config: Any = jax.config
     if config.jax_default_prng_impl != "threefry2x32":
@@ -76,7 +77,7 @@ def seed_keys(seeds: tuple[int, ...]) -> Key[jax.Array, " S"]:
 
 @dataclass(frozen=True)
 class Population:
-    """What learns side by side."""
+    """The agents that are trained together."""
 
     algorithms: Algorithm
     """one, whose floats have a leading axis for the seeds"""
@@ -92,10 +93,10 @@ class Population:
 def one_for_each(
     algorithm: Algorithm | Sequence[Algorithm], seeds: tuple[int, ...]
 ) -> tuple[Algorithm, ...]:
-    """An algorithm for each seed: the same for all, or of each its own.
+    """An algorithm for each seed: the same for all, or one each.
 
     Raises:
-        UphillError: unless there are as many as seeds, which differ in nothing but floats.
+        UphillError: unless there is one for each seed, and they differ only in floats.
     """
     if isinstance(algorithm, Algorithm):
         return (algorithm,) * len(seeds)
@@ -158,5 +159,5 @@ def lanes_by_seed(tree: PyTree, num_seeds: int, axis: int) -> PyTree:
 
 
 def gathered(tree: PyTree) -> PyTree:
-    """The same numbers, on no particular device; as they are where there is only one."""
+    """The same numbers on the host, if there are several devices; else unchanged."""
     return jax.device_get(tree) if len(jax.devices()) > 1 else tree

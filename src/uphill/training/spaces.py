@@ -1,4 +1,4 @@
-"""What policies see of the environments that they are trained in, and what they do there."""
+"""How policies encode the observations of their training environment, and its kind of actions."""
 
 from uphill.collecting.border import encoding_of_env
 from uphill.envs.backends.gymnasium import HostEnvironment
@@ -11,8 +11,8 @@ from uphill.policies.encodings import Encoding, encoding_of, ignoring, is_of
 def encoding_for(
     env: AnyEnvironment, algorithm: Algorithm, dropped: tuple[str, ...], known: Encoding | None
 ) -> Encoding:
-    """How observations are encoded, which may have the `dropped` keys besides; as before if a
-    training goes on with an encoding that is `known` and of these spaces."""
+    """The encoding of observations, which may also have the `dropped` keys. A resumed training
+    keeps its `known` encoding if that fits these spaces."""
     categories = algorithm.observation_categories
     if known is not None and is_of(known, env.observation_space):
         encoding = known

@@ -1,4 +1,4 @@
-"""The state of a training, and chunks: the updates of one call, and what they lead to."""
+"""The state of a training run, and chunks: the updates of one call and their results."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,18 +18,19 @@ CAPACITY = 64
 
 
 Foresee = Callable[[tuple[Learner, Trajectory], Learner], None]
-"""Told, before the first update, the shapes of `Chunk.befores` and `Chunk.learners`: what is called
-after it can be compiled beside it."""
+"""Called before the first update with the shapes of its input and output (`Chunk.befores` and
+`Chunk.learners`), so that later programs can be compiled beside it."""
 
 
 class Chunk(NamedTuple):
-    """What so many updates led to."""
+    """The result of some updates."""
 
     learners: Learner
     lanes: Lanes | None
     rows: Rows
     befores: tuple[tuple[Learner, Trajectory], ...]
-    """what the last updates began with: all from the first on in which a number is not finite"""
+    """the input of the last updates: of all from the first one that produced a non-finite number
+    on"""
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class TrainState:
     num_updates: int = 0
     num_transitions: tuple[int, ...] = (0,)
     stops: Stops = field(default_factory=dict)
-    """the seeds that stopped since a number was not finite: they stay as they were before"""
+    """the seeds that stopped at a non-finite number: they stay as they were before it"""
     resting: frozenset[int] = frozenset()
-    """seeds of which no more is wanted: nothing is computed for them"""
+    """seeds that are not trained any further: nothing is computed for them"""
 
     @property
     def idle(self) -> frozenset[int]:

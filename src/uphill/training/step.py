@@ -1,4 +1,4 @@
-"""One update of one seed in a compiled world: the pure function that all training there repeats."""
+"""One update of one seed in a compiled world: the pure function that training repeats."""
 
 import functools
 from typing import Any
@@ -47,9 +47,9 @@ def collect_and_learn(
     lanes: Lanes | None,
     key: Keys,
 ) -> tuple[Learner, Lanes | None, Trajectory, Metrics]:
-    """The learner and the lanes after one update, the trajectory, and all that it says of itself.
+    """The learner and the lanes after one update, the trajectory, and the update's metrics.
 
-    `num_steps` are those of the whole training, by which schedules go; `key` is the seed's.
+    `num_steps` are those of the whole training run, over which schedules run; `key` is the seed's.
     """
     key_environment, key_act, key_update = keys_of(key, learner.num_updates)
     now = algorithm_now(algorithm, num_steps, learner.steps)
@@ -76,14 +76,14 @@ def learn(
     episodes: EpisodeStatistics,
     key: Keys,
 ) -> tuple[Learner, Metrics]:
-    """One update, and all that it says of itself."""
+    """One update, and its metrics."""
     after, metrics = update(now, learner, trajectory, key)
     networks, encoding = networks_of(now, after), after.actor.encoding
     return after, numbers_of(metrics, trajectory, episodes, networks, encoding)
 
 
 def algorithm_now(algorithm: Algorithm, num_steps: Count | Array | int, done: Count) -> Algorithm:
-    """The algorithm with its schedules where they are after so many transitions."""
+    """The algorithm with its schedules evaluated after this many transitions."""
     return algorithm.at(jnp.divide(done.as_float(), _as_float(num_steps)))
 
 

@@ -1,4 +1,4 @@
-"""Training: environments are made, and a state is turned into the next one, some updates later.
+"""Training: makes the environments, and advances a training state by some updates at a time.
 
 `inside.py` does that for compiled worlds, `outside.py` for all others.
 """
@@ -51,15 +51,26 @@ from uphill.trajectory import Trajectory
 
 
 class Trainer:
-    """The environments and the compiled functions of one training.
+    """The environments and the compiled functions of one training run.
 
-    `env` is an ID, a callable that makes an environment, a compiled world, or what `choose` says of
-    one. `algorithm` is that of all seeds, or a list of one for each, which differ in nothing but
-    floats. Where `measure_every` is a number, `diagnostics.py` measures every so many updates. To
-    do so ends a call of the compiled program and takes another, which may cost as much as the
-    updates between. `network` makes the networks' hidden layers, in place of the algorithm's
-    settings. `encoding` is that of a training that goes on: it has the offsets of Python
-    environments that were learned with, and says what images were taken for.
+    Arguments:
+        env: an environment ID, a callable that makes an environment, a compiled world, or the
+            result of `choose`.
+        algorithm: the algorithm of all seeds, or a list with one for each seed; these may differ
+            only in floats.
+        seeds: the seeds; one agent is trained for each, all at once.
+        num_steps: transitions that each seed learns from. Training ends with the first update that
+            reaches them, and schedules run over them.
+        resumed_at: the number of updates that were done before, if the training is resumed; 0 for
+            a new one. It is hashed into the seeds of EnvPool's and Python environments, so that
+            they begin new episodes and don't repeat the old ones.
+        measure_every: measure the diagnostics of `learning/diagnostics.py` in every n-th update;
+            None for never. Each measurement ends a call of the compiled program and runs another
+            program, which may cost as much as the updates in between.
+        network: makes the networks' hidden layers, instead of the algorithm's settings.
+        encoding: the encoding of the observations, if the training is resumed. It holds the offsets
+            that were subtracted from the observations of Python environments, and whether images
+            were taken for brightness, categories or plain numbers.
 
     Raises:
         UphillError: for a space, a sampling or a number that does not fit the environment.
@@ -100,13 +111,14 @@ class Trainer:
         self._lead_on()
 
     def _like(self) -> Hashable | None:
-        """What programs depend on beside the numbers they are given, if nothing is a user's own."""
+        """What programs depend on besides their numeric arguments; None if there is a custom
+        part."""
         own = [self.algorithms[0], *([self.network] if self.network else [])]
         own += [self.env.world] if isinstance(self.env, CompiledEnvironment) else []
         return jax.tree.structure(self.algorithms[0]) if is_ours(own) else None
 
     def _lead_on(self) -> None:
-        """How updates are made and measured of these algorithms and seeds."""
+        """Build the stepper and the diagnostics for these algorithms and seeds."""
         programs, every = self._programs, self.measure_every
         population = population_of(self.algorithms, self.seeds, self.num_steps)
         if isinstance(self.env, CompiledEnvironment):
@@ -122,8 +134,8 @@ class Trainer:
         self._meter = Meter(population, self.action_kind, self._way.by_seed, programs, is_quick)
 
     def again(self, algorithms: Sequence[Algorithm], seeds: tuple[int, ...]) -> "Trainer":
-        """The trainer of others in the same compiled world: as many as here, which differ from
-        these in nothing but floats and seeds, so that no program is compiled anew.
+        """A trainer for other algorithms and seeds in the same compiled world: as many as here, and
+        different only in floats and seeds, so that no program is compiled again.
 
         Raises:
             UphillError: if they differ in more.
@@ -152,7 +164,7 @@ class Trainer:
         return self._programs.waiting_since
 
     def remark(self) -> str | None:
-        """What is to be told of the environments, if there is something new."""
+        """A remark about the environments, if there is a new one."""
         return self.env.remark() if isinstance(self.env, HostEnvironment) else None
 
     def start(self) -> TrainState:
@@ -270,10 +282,11 @@ class Trainer:
 def iterate(
     trainer: Trainer, state: TrainState | None = None, every: int = CAPACITY, seconds: float = 0.3
 ) -> Iterator[tuple[TrainState, Rows]]:
-    """The loop itself: states and the metrics of the updates that led to each.
+    """The training loop: yields states, each with the metrics of the updates that led to it.
 
-    A chunk takes about `seconds` and never passes a multiple of `every` updates, so that whatever
-    happens at such multiples sees the state exactly there.
+    Starts from `state`, by default a fresh one. A chunk of updates takes about `seconds` (0.3 s
+    unless given), at most 64 updates, and never passes a multiple of `every` updates (64 unless
+    given). So whatever happens at multiples of `every` sees the state exactly there.
     """
     state = trainer.start() if state is None else state
     chunk = 1

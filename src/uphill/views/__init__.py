@@ -1,6 +1,6 @@
-"""What is made from saved runs: plots, films, reports, and the server that shows them.
+"""Output from saved runs: plots, films, reports, and the server that shows them.
 
-Nothing is trained here, and nothing of a run but these pictures is written.
+Nothing is trained here, and only these pictures and pages are written to a run.
 """
 
 from importlib import import_module
@@ -15,7 +15,7 @@ _ROOMS = ("films", "plots", "report")
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when first used: training needs none of them.
+    # Imported on first use: training needs none of them.
     if name in _ROOMS:
         return import_module(f"uphill.views.{name}")
     raise AttributeError(f"module 'uphill.views' has no attribute {name!r}")

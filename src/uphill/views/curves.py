@@ -1,4 +1,4 @@
-"""Learning curves as numbers: what pictures and pages draw of `metrics.csv`."""
+"""Learning curves as numbers: what pictures and pages draw from `metrics.csv`."""
 
 from typing import Literal, NamedTuple
 
@@ -40,9 +40,8 @@ def learning_curve(
     metrics: Metrics, column: str = RETURN, against: Against = "steps", num_points: int = GRID
 ) -> tuple[np.ndarray, np.ndarray]:
     """Steps (or seconds, without those of compiling) `[G]`, and each seed's curve there `[S, G]`:
-    what all have in common.
-
-    Between logging points curves are straight. A seed without any number has no curve.
+    where all curves overlap. Between logging points curves are interpolated linearly. A seed
+    without any number has no curve.
     """
     points = _points(metrics, column, against)
     if not points:
@@ -53,15 +52,16 @@ def learning_curve(
 
 
 def area_under_curve(metrics: Metrics, column: str = RETURN) -> Float[np.ndarray, " S"]:
-    """Each seed's curve averaged over its steps, which is the area below it over their number: it
-    says how soon something was learned, too. A seed with less than two points has none."""
+    """Each seed's curve averaged over its steps, that is the area under it over the number of
+    steps: this also measures how soon something was learned. A seed with fewer than two points has
+    none."""
     points = _points(metrics, column, "steps")
     areas = [np.trapezoid(y, x) / (x[-1] - x[0]) for x, y in points if len(x) > 1]
     return np.array(areas, np.float64)
 
 
 def smoothed(curve: Float[np.ndarray, " G"], window: float = WINDOW) -> Float[np.ndarray, " G"]:
-    """The moving mean over a share of the points; at both ends over those that there are."""
+    """The moving average over a share of the points; at both ends over the available ones."""
     kernel = np.ones(2 * round(window * len(curve) / 2) + 1)
     return np.convolve(curve, kernel, "same") / np.convolve(np.ones_like(curve), kernel, "same")
 

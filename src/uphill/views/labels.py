@@ -1,4 +1,4 @@
-"""What runs are called in pictures."""
+"""Names of runs in pictures."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ def names_of(runs: Sequence[SavedRun]) -> list[str]:
 
 
 def _folder_of(run: SavedRun) -> str:
-    """The folder's name, without what training put in front if nobody chose it."""
+    """The folder's name, without the prefix that training adds to a default name."""
     start = f"{run.experiment.env}-{run.experiment.algo}-"
     return run.path.resolve().name.removeprefix(start)
 

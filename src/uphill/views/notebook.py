@@ -1,4 +1,4 @@
-"""What notebooks show: learning curves with an interval, and films.
+"""Output for notebooks: learning curves with an interval, and films.
 
 In a notebook a picture appears below its cell; a script writes it into the folder where it runs.
 The notebooks of `examples/` use it, from whatever folder they are run.
@@ -85,7 +85,7 @@ def play(
     every: int | None = 3,
     **arguments: Any,
 ) -> Episode:
-    """One episode of a compiled world, with a frame of every so many steps (None for none)."""
+    """One episode of a compiled world, with a frame of every n-th step (None for no frames)."""
     name = f"uphill.envs.registration:uphill/{env}"
     with warnings.catch_warnings():  # of versions: v1 of a world is not better, but other
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -127,6 +127,6 @@ def _show(name: str, kind: str, data: bytes) -> None:
         return
     from IPython.display import HTML, display
 
-    # As HTML, since not everything that shows notebooks knows GIF as an output of its own.
+    # As HTML, since not every notebook viewer supports GIF as an output type.
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     display(HTML(f'<img src="{source}" alt="{name}">'))

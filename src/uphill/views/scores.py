@@ -1,4 +1,4 @@
-"""Runs compared by their final evaluations: a score is a seed's mean deterministic return."""
+"""Compares runs by their final evaluations: a score is a seed's mean deterministic return."""
 
 import itertools
 from collections.abc import Sequence

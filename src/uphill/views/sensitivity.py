@@ -1,4 +1,4 @@
-"""A study of sensitivity as numbers: what its sweeps and its fresh seeds say."""
+"""A sensitivity study as numbers: the results of its sweeps and of the fresh seeds."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -32,7 +32,7 @@ Probability = tuple[float, tuple[float, float]]
 
 @dataclass(frozen=True)
 class InEnv:
-    """What one algorithm came to in one environment; scores are means over seeds."""
+    """The results of one algorithm in one environment; scores are means over seeds."""
 
     env: str
     tuned: dict[str, Any]
@@ -50,7 +50,7 @@ class InEnv:
 
 @dataclass(frozen=True)
 class Studied:
-    """What one algorithm came to."""
+    """The results of one algorithm."""
 
     algo: str
     settings: int
@@ -63,7 +63,7 @@ class Studied:
     """the settings that the effective dimension counts, by their paths"""
     envs: tuple[InEnv, ...]
     is_default: bool = False
-    """whether the choice is the default, which then has no rows of its own"""
+    """whether the choice is the default, which then has no separate rows"""
     fresh: Estimate | None = None
     """the normalised score of the choice on fresh seeds"""
     fresh_default: Estimate | None = None
@@ -85,7 +85,7 @@ class Studied:
 
 @dataclass(frozen=True)
 class Result:
-    """What a study came to, as far as it is done."""
+    """The results of a study, as far as it is done."""
 
     algorithms: tuple[Studied, ...] = ()
     """none, while settings are left"""
@@ -96,7 +96,7 @@ class Result:
 
 
 def result_of(study: SavedSensitivity) -> Result:
-    """What a study came to."""
+    """The results of a study."""
     rows = {
         (pair.algo, pair.env): rows_of(SavedSweep(study.path / pair.sweep)) for pair in study.pairs
     }
@@ -241,7 +241,8 @@ def table_of(studied: Sequence[Studied]) -> list[list[str]]:
 
 
 def fresh_table_of(one: Studied) -> list[list[str]]:
-    """What the choice of an algorithm came to on fresh seeds, beside its default, heads first."""
+    """The results of an algorithm's chosen setting on fresh seeds, beside its default, header
+    first."""
     table = [["", "choice", "default", "P(choice > default)"]]
     for env in one.envs:
         rows = [_row_shown(env.choice), _row_shown(env.default)]

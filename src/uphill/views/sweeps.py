@@ -1,4 +1,4 @@
-"""A sweep as numbers: what each setting came to."""
+"""A sweep as numbers: the results of each setting."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,8 @@ State = Literal["waiting", "training", "done", "failed"]
 
 @dataclass(frozen=True)
 class Row:
-    """What one setting came to; returns are those of the final policies' most probable actions."""
+    """The results of one setting; returns are those of the final policies' most probable
+    actions."""
 
     run: str
     """its run directory, in the sweep's folder"""
@@ -46,9 +47,9 @@ class Row:
     steps_to_solve: int | None = None
     """transitions until then: the median over all seeds, None where half of them did not"""
     diverged: int = 0
-    """seeds whose weights grew beyond all use"""
+    """seeds whose weights grew too large"""
     stopped: int = 0
-    """seeds that stopped, since a number was not finite"""
+    """seeds that stopped at a non-finite number"""
     fault: str = ""
     """what ended it before its steps were done"""
 
@@ -108,8 +109,7 @@ def _of_run(run: SavedRun, row: Row) -> Row:
 
 
 def by_area(sweep: SavedSweep, row: Row) -> Row:
-    """The row of the areas under the learning curves in the place of what the final policies
-    collect."""
+    """The row of the areas under the learning curves, instead of the final policies' returns."""
     if not row.is_known:
         return row
     areas = area_under_curve(read_metrics(sweep.path / row.run))

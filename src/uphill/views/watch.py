@@ -1,8 +1,8 @@
 """`uphill watch`: the runs of a folder and their reports, in a browser on the same machine.
 
-The server answers with pages that it renders itself, for runs that it found itself: what a request
-names is looked up among these, and never becomes a path. It listens to this machine alone, knows no
-method but GET, and no host but itself, so that no page of another site can read through it.
+The server renders pages only for runs that it found itself: a name in a request is looked up among
+these, and never becomes a path. It accepts connections from this machine only, no method but GET
+and no host but itself, so that pages of other sites can't read through it.
 """
 
 import errno
@@ -192,4 +192,4 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the terminal belongs to whoever started this."""
+        """Print nothing: the terminal belongs to the user."""

@@ -248,7 +248,7 @@ def test_a_switch_of_ones_own_part_swallows_no_environment(
         (["--surrogate", "own_switch:Other"], 1, "but the module 'own_switch' has no Other."),
         (["--baseline", "own_switch:Mine"], 1, "--baseline is own_switch:Mine, which is no Base"),
         (["--surrogate", "os:getcwd"], 1, "--surrogate is os:getcwd, which is no Surrogate of"),
-        (["--surrogate", "os.getcwd"], 2, ", or module:Name for one of your own."),
+        (["--surrogate", "os.getcwd"], 2, ", or module:Name for a custom one."),
         (["--optimizer.learning-rate", "own_switch:Mine"], 1, "which is no Schedule of uphill."),
         (
             ["--policy.convolution", "own_switch:Mine"],

@@ -57,7 +57,7 @@ def test_trap_19_processes_start_by_spawn_and_step_as_the_environments_in_this_o
     [
         ("exit", r"ended itself in step with status 9 \(os\._exit\?\): raise an error there inst"),
         ("SIGKILL", r"was killed in step \(SIGKILL: by hand, or since memory ran out\): free some"),
-        ("SIGSEGV", r"crashed in step \(SIGSEGV: Segmentation fault\): mend the environment, or"),
+        ("SIGSEGV", r"crashed in step \(SIGSEGV: Segmentation fault\): fix the environment, or"),
     ],
 )
 def test_a_process_that_ends_is_named_with_the_reason(end, words):
@@ -146,7 +146,7 @@ def test_an_environment_that_another_process_cannot_make_is_told():
         assert os.getpid() == parent
         return python_envs.Counting()
 
-    apart = r"^only_here could not be made in a process of its own: it raised AssertionError in mak"
+    apart = r"^only_here could not be made in a separate process: it raised AssertionError in mak"
     with pytest.raises(UphillError, match=apart) as caught:
         make_vector(only_here, 2, is_async=True, name="only_here")
     assert str(caught.value).count("assert os.getpid() == parent") == 1

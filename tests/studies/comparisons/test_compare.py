@@ -127,7 +127,7 @@ def test_other_wrong_arguments_are_told(tmp_path: Path, no_training: None) -> No
             uphill.compare(run, other, **options)
     for changes, sentence in (
         ({"stop_when_solved": True}, "was to stop when all its seeds had solved the task"),
-        ({"settings": "your own loop"}, "was trained in a loop of your own"),
+        ({"settings": "your own loop"}, "was trained in your own loop"),
         ({"is_callable": True, "backend": "gymnasium"}, "was the Python callable 'CartPole-v1'"),
         ({"network": "mine"}, "networks are your own, made by 'mine'"),
     ):

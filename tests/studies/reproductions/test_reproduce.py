@@ -257,7 +257,7 @@ def test_a_run_that_is_complete_is_used_again_and_printed(
     assert main(command) == 0
     printed = capfd.readouterr()
     for part in (
-        "Faults mended:",
+        "Faults fixed:",
         "Chosen here:",
         "claimed: perhaps solved",
         "| the source's ",

@@ -1,4 +1,5 @@
-"""The commands, one a file, named as it is typed: its options, and what it calls and prints.
+"""The commands, one per file, which has the command's name: its options, and what it calls and
+prints.
 
-Each imports what it calls when it is called, so that `--help` appears at once.
+Each imports what it needs only when it runs, so that `--help` appears immediately.
 """

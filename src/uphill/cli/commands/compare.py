@@ -20,21 +20,22 @@ class CompareOptions:
     """Compare runs of one environment by the final policies of their seeds: the interquartile mean
     (IQM) of each, the difference of each pair, and the probability that a seed of one scores above
     one of the other, with 95 % intervals. `uphill report RUN RUN` makes a page of the same runs,
-    with curves and settings; this prints the numbers, and adds seeds where those that there are
-    can't decide."""
+    with curves and settings; this prints the numbers, and adds seeds where the existing ones can't
+    decide."""
 
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN RUN [RUN …]")]
     """Run directories: what `uphill train` shows as run."""
     until_decided: bool = False
-    """Train further seeds of each run, in run directories beside, until a sequential test says
-    which is better. The same command goes on after Ctrl-C."""
+    """Train further seeds of each run, in run directories next to it, until a sequential test says
+    which is better. The same command continues after Ctrl-C."""
     max_seeds: int = MAX_SEEDS
     """Seeds of each run at which --until-decided gives up."""
     error: float = ERROR
-    """The probability with which --until-decided may tell any two runs apart that are alike."""
+    """The error probability of --until-decided: of finding a difference between two runs that are
+    alike."""
     allow_import: bool = False
-    """Import the modules that a `module:ID` environment and parts of your own name, to train
-    further seeds."""
+    """Import the modules that a `module:ID` environment and custom parts name, to train further
+    seeds."""
     quiet: bool = False
     """Show nothing while training."""
     json: bool = False
@@ -42,7 +43,7 @@ class CompareOptions:
 
 
 def command(argv: list[str]) -> None:
-    """Compare runs, and show what that says."""
+    """Compare runs, and print the results."""
     options = parse(CompareOptions, argv, "uphill compare")
     if len(options.runs) < 2:
         missing = "RUN RUN is" if not options.runs else "A second RUN is"
@@ -104,7 +105,7 @@ def _table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Iterator[str
 
 
 def _said(pair: dict[str, Any], plan: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
-    from uphill.views.scores import said  # with NumPy, for which --help shouldn't wait
+    from uphill.views.scores import said  # imports NumPy, for which --help shouldn't wait
 
     x, y = pair["x"], pair["y"]
     iqm, better = pair["difference"], pair["improvement"]
@@ -153,7 +154,7 @@ def _score(score: float | None) -> str:
 
 
 def _short(name: str) -> str:
-    """A name in a table: of a long one the end, which tells it from others."""
+    """A name in a table; of a long one only the end, which differs most."""
     return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"
 
 

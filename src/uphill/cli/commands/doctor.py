@@ -13,35 +13,36 @@ from uphill.runs.settings import BackendName
 @dataclass(frozen=True)
 class DoctorOptions:
     """Examine an environment that an agent does not learn in: play it at random and with constant
-    actions, play episodes again, train briefly; then say what is wrong, and what mends it."""
+    actions, play episodes again, train briefly; then say what is wrong, and how to fix it."""
 
     env: Annotated[Positional[str], arg(metavar="ENV")]
     """Environment: an ID, or module:ID to import a module that registers it. Its keyword arguments
     are given as --env.KEY VALUE."""
     backend: BackendName = "auto"
-    """What would run the environment in training; the fastest that has it by default."""
+    """What would run the environment in training; by default the fastest backend that supports
+    it."""
     max_episode_steps: int | None = None
-    """Cut episodes off after so many steps, in place of the environment's own time limit."""
+    """Truncate episodes after this many steps, in place of the environment's own time limit."""
     wrappers: Annotated[UseAppendAction[tuple[str, ...]], arg(name="wrapper")] = ()
-    """Wrap the environment, as `uphill train` does; may be given twice."""
+    """Wrap the environment, as `uphill train` does; repeatable."""
     drop_observations: Annotated[
         UseAppendAction[tuple[str, ...]], arg(name="drop-observation")
     ] = ()
-    """Leave a key of a Dict observation out; may be given twice."""
+    """Leave a key of a Dict observation out; repeatable."""
     reset_options: Annotated[dict[str, Any] | None, JSON_OBJECT] = None
-    """What every reset of the environment is given as its options."""
+    """The options that are passed to every reset of the environment."""
     seed: int = 0
-    """Seed of everything that is random."""
+    """Seed of all random numbers."""
     steps: int | None = None
-    """Steps of the brief training, by default as many as some seconds allow; 0 for none."""
+    """Steps of the brief training, by default as many as fit into some seconds; 0 for none."""
     quiet: bool = False
-    """Don't say what is being done."""
+    """Don't report progress."""
     json: bool = False
     """Print facts and findings as one JSON object on stdout."""
 
 
 def command(argv: list[str]) -> None:
-    """Examine an environment, and say what is wrong and what mends it."""
+    """Examine an environment, and say what is wrong and how to fix it."""
     argv, env_kwargs = take_env_kwargs(argv)
     options = parse(DoctorOptions, argv, "uphill doctor")
     from uphill.doctor.examine import examine

@@ -22,9 +22,10 @@ class EvaluateOptions:
     """Which policies: the final ones, or each seed's best while it trained. An evaluation of the
     best is shown, but not written: evaluation.json is of the final ones."""
     max_episode_steps: int | None = None
-    """Cut episodes off after so many steps, in place of the run's limit; not written, either."""
+    """Truncate episodes after this many steps, in place of the run's limit; such an evaluation is
+    not written, either."""
     allow_import: bool = False
-    """Import the modules that a `module:ID` environment and parts of your own name."""
+    """Import the modules that a `module:ID` environment and custom parts name."""
     json: bool = False
     """Print the result as one JSON object on stdout."""
 

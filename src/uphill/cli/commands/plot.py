@@ -24,14 +24,14 @@ class PlotOptions:
     column: str = "rollout/episode_return"
     """Column of metrics.csv to draw."""
     out: Path | None = None
-    """Folder for the pictures, or one file, NAME.png or NAME.svg, for the curves alone; by default
+    """Folder for the pictures, or one file, NAME.png or NAME.svg, for the curves only; by default
     the run's, or with several runs a new one in ./plots."""
     json: bool = False
     """Print the result as one JSON object on stdout."""
 
 
 def command(argv: list[str]) -> None:
-    """Draw runs, and say where the pictures are."""
+    """Draw runs, and print where the pictures are."""
     options = parse(PlotOptions, argv, "uphill plot")
     if not options.runs:
         raise WrongCommandLine("RUN is missing: write `uphill plot RUN`.")

@@ -12,7 +12,7 @@ from uphill.cli.parsing import parse, take_env_kwargs
 
 @dataclass(frozen=True)
 class RecordOptions:
-    """Film a run's final policy, its best, or with --milestones how it learned: MP4 and GIF."""
+    """Film a run's final policy, its best one, or with --milestones how it learned: MP4 and GIF."""
 
     run: Annotated[Positional[Path], arg(metavar="RUN")]
     """Run directory: what `uphill train` shows as run."""
@@ -36,15 +36,15 @@ class RecordOptions:
     """Width in pixels; by default that of the environment's own pictures. Keyword arguments of the
     environment are given as --env.KEY VALUE."""
     max_episode_steps: int | None = None
-    """Cut episodes off after so many steps, in place of the run's limit."""
+    """Truncate episodes after this many steps, in place of the run's limit."""
     allow_import: bool = False
-    """Import the modules that a `module:ID` environment and parts of your own name."""
+    """Import the modules that a `module:ID` environment and custom parts name."""
     json: bool = False
     """Print the result as one JSON object on stdout."""
 
 
 def command(argv: list[str]) -> None:
-    """Film a run, and say what the films show and where they are."""
+    """Film a run, and print what the films show and where they are."""
     argv, env_kwargs = take_env_kwargs(argv)
     options = parse(RecordOptions, argv, "uphill record")
     from uphill.run import load

@@ -15,8 +15,8 @@ from uphill.cli.parsing import parse
 class ReportOptions:
     """Make one web page that shows all of a run: whether it is solved, its learning curve, films of
     its milestones, results, diagnostics, and how to repeat it. Several runs are compared. The page
-    needs no network, and no other file. Of the folder of a sweep, or of a study of sensitivity, it
-    is a page about that."""
+    needs no network, and no other file. For the folder of a sweep, or of a sensitivity study, the
+    page is about that."""
 
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN …]")]
     """Run directories: what `uphill train` shows as run; or the folder of one sweep
@@ -27,13 +27,13 @@ class ReportOptions:
     films: bool = True
     """Show films of the milestones, which takes some seconds to make. A comparison has none."""
     allow_import: bool = False
-    """Import the modules that a `module:ID` environment and parts of your own name, to film it."""
+    """Import the modules that a `module:ID` environment and custom parts name, to film it."""
     json: bool = False
     """Print the result as one JSON object on stdout."""
 
 
 def command(argv: list[str]) -> None:
-    """Write the report of runs, and say where it is."""
+    """Write the report of runs, and print where it is."""
     options = parse(ReportOptions, argv, "uphill report")
     if not options.runs:
         raise WrongCommandLine("RUN is missing: write `uphill report RUN`.")

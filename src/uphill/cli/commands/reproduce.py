@@ -25,14 +25,14 @@ class ReproduceOptions(Runner):
     name: Annotated[Positional[str], arg(metavar="NAME")] = ""
     """Which tutorial."""
     env: str | None = None
-    """Only this of its environments."""
+    """Use only this one of its environments."""
     seeds: int | None = None
     """Seeds for each training; by default 10, and 32 for cartpole-linear."""
     steps: int | None = None
-    """Shorten trainings to so many steps: a quick look, which says nothing about any claim."""
+    """Shorten trainings to this many steps: a quick look, which says nothing about any claim."""
     out: Path | None = None
     """Folder for the runs and reproduction.json; by default one in ./runs. Runs that are there
-    already are used, and gone on with."""
+    already are used and continued."""
     json: bool = False
     """Print the result as one JSON object on stdout."""
 
@@ -81,7 +81,7 @@ def _list_sources(sources: Collection[Any], is_json: bool) -> None:
 def _describe_source(source: Any) -> None:
     print(f"{source.name}: {source.about}.")
     for title, sentences in (
-        ("Faults mended:", source.mended),
+        ("Faults fixed:", source.mended),
         ("Kept, since it is the method:", source.kept),
         ("Chosen here:", source.chosen),
     ):

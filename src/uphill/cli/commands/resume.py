@@ -12,17 +12,17 @@ from uphill.cli.parsing import parse
 
 @dataclass(frozen=True)
 class ResumeOptions:
-    """Go on with a run where its latest checkpoint stands."""
+    """Continue a run from its latest checkpoint."""
 
     run: Annotated[Positional[Path], arg(metavar="RUN")]
     """Run directory: what `uphill train` shows as run."""
     steps: int | None = None
-    """Train up to this many steps instead: extends a run, also a finished one. Schedules then
-    follow the longer training: a learning rate that had come to its end is higher again."""
+    """Train up to this many steps in total: extends a run, even a finished one. Schedules then
+    follow the longer training: a learning rate that had reached its end is higher again."""
     step_timeout: float | None = None
-    """Seconds that a step of an environment in a process of its own may take from now on."""
+    """A new time limit in seconds for a step of an environment in a separate process."""
     allow_import: bool = False
-    """Import the modules that a `module:ID` environment and parts of your own name."""
+    """Import the modules that a `module:ID` environment and custom parts name."""
     quiet: bool = False
     """Show nothing while training."""
     json: bool = False
@@ -30,7 +30,7 @@ class ResumeOptions:
 
 
 def command(argv: list[str]) -> None:
-    """Go on with a run, and show how well the final policies do."""
+    """Continue a run, and print how well the final policies do."""
     options = parse(ResumeOptions, argv, "uphill resume")
     from uphill.run import resume
 

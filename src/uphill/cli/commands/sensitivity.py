@@ -20,17 +20,17 @@ class SensitivityOptions(SensitivitySettings):
     """How much algorithms depend on tuning: every setting of a grid is trained in every
     environment. What scores best in each is compared with the one setting that is best for all
     (hyperparameter sensitivity and effective dimension, docs/sensitivity.md), which is trained
-    again on fresh seeds beside the default. The same command with the same --out goes on where it
-    ended."""
+    again on fresh seeds beside the default. The same command with the same --out continues where it
+    stopped."""
 
     envs: Annotated[Positional[tuple[str, ...]], arg(metavar="ENV ENV [ENV …]")]
     """Environments, at least two: IDs, or module:ID to import a module that registers one."""
     algo: UseAppendAction[tuple[str, ...]] = ()
-    """Algorithm (`uphill algos`); may be given several times."""
+    """Algorithm (`uphill algos`); can be given several times."""
     grid: UseAppendAction[tuple[str, ...]] = ()
-    """FIELD=VALUE,VALUE: a setting that varies, by the name of its flag, and its values; may be
-    given for several. Without it, up to four settings of each algorithm vary, with the default and
-    two values about it for each."""
+    """FIELD=VALUE,VALUE: a setting that varies, by the name of its flag, and its values; can be
+    given several times. Without it, up to four settings of each algorithm vary, with the default
+    and two values about it for each."""
     out: Path | None = None
     """Folder to make; by default one in ./runs."""
     json: bool = False
@@ -38,7 +38,7 @@ class SensitivityOptions(SensitivitySettings):
 
 
 def command(argv: list[str]) -> None:
-    """Study how much algorithms depend on tuning, and show what that says."""
+    """Study how much algorithms depend on tuning, and print the results."""
     options = parse(SensitivityOptions, argv, "uphill sensitivity")
     if len(options.envs) < 2 or not options.algo:
         missing = "--algo" if len(options.envs) >= 2 else "A second ENV" if options.envs else "ENV"

@@ -1,4 +1,4 @@
-"""`uphill sweep`: a grid of settings, and the table of what each came to."""
+"""`uphill sweep`: a grid of settings, and a table of their results."""
 
 import sys
 from collections.abc import Sequence
@@ -20,15 +20,15 @@ MOST_ROWS = 15
 class SweepOptions(SweepSettings, TrainOptions):
     """Train every setting of a grid over several seeds, and compare them: a run directory for each
     in one folder, a table and a picture. In compiled worlds the settings train side by side. The
-    same command with the same --out goes on where it ended."""
+    same command with the same --out continues where it stopped."""
 
     grid: UseAppendAction[tuple[str, ...]] = ()
-    """FIELD=VALUE,VALUE: a setting that varies, by the name of its flag, and its values; may be
-    given for several, of which all combinations are trained."""
+    """FIELD=VALUE,VALUE: a setting that varies, by the name of its flag, and its values; can be
+    given several times; all combinations are trained."""
 
 
 def command(argv: list[str]) -> None:
-    """Train a grid of settings, and show what each came to."""
+    """Train a grid of settings, and print the results of each."""
     given, start = asked_for(argv, SweepOptions, "sweep")
     from uphill.studies.sweeps.grid import parse_grid
     from uphill.studies.sweeps.plan import SweepRequest

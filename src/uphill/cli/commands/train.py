@@ -42,7 +42,7 @@ class TrainOptions(Settings, Options):
 
 
 def command(argv: list[str]) -> None:
-    """Train, and show how well the final policies do."""
+    """Train, and print how well the final policies do."""
     given, start = asked_for(argv, TrainOptions, "train")
     from uphill.run import run_of
     from uphill.sessions.launch import Request
@@ -53,8 +53,8 @@ def command(argv: list[str]) -> None:
 
 
 def asked_for(argv: list[str], kind: type[TrainOptions], name: str) -> tuple[dict[str, Any], Any]:
-    """What is asked for of a command of that name, by the names of a request's fields, and the
-    preset that its algorithm started from.
+    """The request of a command of that name, as the fields of a request, and the preset that its
+    algorithm started from.
 
     Raises:
         WrongCommandLine: if there is no ENV.
@@ -119,7 +119,7 @@ def parse_train(
     name: str = "train",
 ) -> tuple[Any, Any, Any]:
     """Options of a `kind`, the algorithm with all flags applied, and the preset that it started
-    from; the file of settings stands in the place of ours."""
+    from; a settings file replaces our preset."""
     from uphill.parts import Algorithm
     from uphill.parts.algorithms import ALGORITHMS
     from uphill.sessions.presets import preset
@@ -224,17 +224,17 @@ def _algorithm_groups(algorithm: Any) -> Iterator[Group]:
 
 _PARTS = {
     "sampling": "Fixed windows, or whole episodes.",
-    "estimator": "What an action was followed by.",
-    "baseline": "What is subtracted from that.",
-    "surrogate": "The function whose gradient is followed.",
+    "estimator": "The return after an action.",
+    "baseline": "What is subtracted from it.",
+    "surrogate": "The objective whose gradient is followed.",
     "optimizer": "How a gradient becomes a step.",
 }
 _ENV_FLAG = Flag("env.", ("--env.KEY",), "VALUE", "A keyword argument of the environment.")
 _ABOUT_FLAGS = (
-    "In brackets stands what it is without the flag: here the preset of the environment, where it "
-    "has one. A switch is turned off by no-, as in --no-json or --baseline.no-shares-trunk. "
+    "Brackets show the default: here that of the environment's preset, if it has one. "
+    "A switch is turned off by no-, as in --no-json or --baseline.no-shares-trunk. "
     f"{SCHEDULE} is a number, or linear:A:B or cosine:A:B, from A to B as training goes on. A part "
-    "is chosen by its name (--surrogate clipped-ratio), one of your own by module:Name; then its "
+    "is chosen by its name (--surrogate clipped-ratio), a custom one by module:Name; then its "
     "own settings are flags."
 )
 _ENV_FIRST = "Write ENV first, then the flags: `uphill train ENV --flag VALUE`."

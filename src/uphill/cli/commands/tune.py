@@ -1,4 +1,4 @@
-"""`uphill tune`: a search for settings, and what the winner comes to on fresh seeds."""
+"""`uphill tune`: a search for settings, and the winner's results on fresh seeds."""
 
 import sys
 from dataclasses import dataclass
@@ -16,17 +16,16 @@ from uphill.words import INTERVAL, count, fitted, number
 @dataclass(frozen=True, kw_only=True)
 class TuneOptions(TuneSettings, TrainOptions):
     """Search for better settings of an algorithm: each trial is trained over several seeds, and the
-    winner is trained on fresh ones beside the default. The same command with the same --out goes on
-    where it ended. Needs Optuna: pip install 'uphill[tune]'."""
+    winner is trained on fresh ones beside the default. The same command with the same --out
+    continues where it stopped. Needs Optuna: pip install 'uphill[tune]'."""
 
     search: UseAppendAction[tuple[str, ...]] = ()
-    """FIELD=LOW:HIGH, FIELD=LOW:HIGH:log or FIELD=VALUE,VALUE: what is searched of a setting, in
-    the place of what is searched of it anyway; one VALUE keeps it at that. May be given several
-    times."""
+    """FIELD=LOW:HIGH, FIELD=LOW:HIGH:log or FIELD=VALUE,VALUE: what is searched of a setting,
+    instead of its default range; a single VALUE fixes it. Can be given several times."""
 
 
 def command(argv: list[str]) -> None:
-    """Search, and show what the winner comes to."""
+    """Search, and print the results of the winner."""
     given, start = asked_for(argv, TuneOptions, "tune")
     from uphill.studies.tuning.space import parse_search
     from uphill.studies.tuning.tune import TuneRequest, tune_of

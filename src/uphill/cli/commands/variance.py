@@ -30,21 +30,21 @@ class VarianceOptions:
     seed: int = 0
     """Seed of the policy and of the episodes."""
     backend: BackendName = "auto"
-    """What runs the environment; the fastest that has it by default."""
+    """What runs the environment; by default the fastest backend that supports it."""
     max_episode_steps: int | None = None
-    """Cut episodes off after so many steps, in place of the environment's own time limit."""
+    """Truncate episodes after this many steps, in place of the environment's own time limit."""
     wrappers: Annotated[UseAppendAction[tuple[str, ...]], arg(name="wrapper")] = ()
-    """Wrap the environment, as `uphill train` does; may be given twice."""
+    """Wrap the environment, as `uphill train` does; repeatable."""
     drop_observations: Annotated[
         UseAppendAction[tuple[str, ...]], arg(name="drop-observation")
     ] = ()
-    """Leave a key of a Dict observation out; may be given twice."""
+    """Leave a key of a Dict observation out; repeatable."""
     reset_options: Annotated[dict[str, Any] | None, JSON_OBJECT] = None
-    """What every reset of the environment is given as its options."""
+    """The options that are passed to every reset of the environment."""
     out: Path | None = None
     """Folder for variance.json and variance.png; by default the run's, or one in ./runs."""
     allow_import: bool = False
-    """Import the modules that a run's `module:ID` environment and parts of your own name."""
+    """Import the modules that a run's `module:ID` environment and custom parts name."""
     quiet: bool = False
     """Show nothing while measuring."""
     json: bool = False

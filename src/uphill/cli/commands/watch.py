@@ -12,15 +12,15 @@ from uphill.cli.parsing import parse
 
 @dataclass(frozen=True)
 class WatchOptions:
-    """Show the runs of a folder, and their reports, in a browser on this machine; pages renew
+    """Show the runs of a folder, and their reports, in a browser on this machine; pages refresh
     themselves while training goes on. Ctrl-C ends it."""
 
     folder: Annotated[Positional[Path], arg(metavar="RUNS_DIR")] = Path("runs")
     """Folder that holds the runs; by default ./runs."""
     port: int | None = None
-    """Port to listen at; by default 8000, or the next one that is free."""
+    """Port to listen on; by default 8000, or the next one that is free."""
     allow_import: bool = False
-    """Import the modules that `module:ID` environments and parts of your own name, to film them."""
+    """Import the modules that `module:ID` environments and custom parts name, to film them."""
 
 
 def command(argv: list[str]) -> None:

@@ -1,6 +1,6 @@
-"""From facts to findings: small functions, each of which knows one fault.
+"""From facts to findings: small functions, each for one fault.
 
-No rule touches an environment, or knows what another rule found but by asking it.
+No rule touches an environment. A rule that depends on another's finding calls that rule.
 """
 
 from uphill.doctor.facts import EnvironmentFacts

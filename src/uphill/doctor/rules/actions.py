@@ -1,4 +1,4 @@
-"""Actions that do nothing."""
+"""Findings about actions without effect."""
 
 from uphill.doctor.facts import EnvironmentFacts
 from uphill.doctor.finding import Finding

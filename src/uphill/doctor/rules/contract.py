@@ -30,7 +30,7 @@ _COMPLAINTS: dict[Name, tuple[Severity, str]] = {
     ),
     "observation-outside-space": (
         "problem",
-        "Widen the bounds of observation_space, or mend the observation: whoever scales by these "
+        "Widen the bounds of observation_space, or fix the observation: whoever scales by these "
         "bounds is misled.",
     ),
     "observation-dtype": (
@@ -42,7 +42,7 @@ _COMPLAINTS: dict[Name, tuple[Severity, str]] = {
 
 
 def could_not_be_played_on(facts: EnvironmentFacts) -> list[Finding]:
-    """An exception, a call that never returned, or a return that nobody could use."""
+    """An exception, a call that never returned, or an unusable return value."""
     return [
         Finding(failure.finding, "problem", failure.seen, _BROKEN[failure.finding])
         for failure in facts.failures
@@ -86,7 +86,7 @@ def training_refused(facts: EnvironmentFacts) -> list[Finding]:
     said = {x.finding for x in facts.failures} | {n for p in facts.plays for n in p.complaints}
     if facts.cannot_train is None or said & set(_COMPLAINTS):
         return []
-    mend = "Mend this first: no training gets past it."
+    mend = "Fix this first: no training gets past it."
     return [Finding("cannot-train", "problem", facts.cannot_train, mend)]
 
 

@@ -1,4 +1,4 @@
-"""What a brief training says: whether there is anything to learn, and from what is seen."""
+"""Findings from a brief training: whether anything can be learned, and from the observations."""
 
 import numpy as np
 

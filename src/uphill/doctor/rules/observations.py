@@ -1,4 +1,5 @@
-"""What the agent sees: numbers that say nothing, or at a scale that networks don't like."""
+"""Findings about observations: numbers without information, or at a scale that is bad for
+networks."""
 
 import itertools
 

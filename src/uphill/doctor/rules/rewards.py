@@ -1,4 +1,5 @@
-"""Rewards that say nothing, or hardly ever, or at a scale that is hard to learn from."""
+"""Findings about rewards: constant or sparse ones, or ones at a scale that is hard to learn
+from."""
 
 import numpy as np
 
@@ -7,7 +8,7 @@ from uphill.doctor.finding import Finding
 from uphill.words import number
 
 _FEWEST = 50
-"""Steps of random play before anything is said."""
+"""Minimum steps of random play before a finding is reported."""
 _FEW_EPISODES = 10
 _RARE = 0.05
 """The part of the episodes that may earn something else, and rewards are still sparse."""

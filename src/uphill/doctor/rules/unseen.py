@@ -13,7 +13,8 @@ from uphill.words import percent
 _MOST_STEPS, _MOST_NUMBERS = 1500, 64
 """Steps that are compared, and numbers that an observation may have."""
 _FEWEST = 50
-"""Steps with a like one in another episode and in its own, before anything is said."""
+"""Minimum number of steps with a similar one in another episode and in their own, before a finding
+is reported."""
 _NEAR, _SAME = 0.05, 0.01
 """Like steps are nearer than this part of what two steps are apart; and so near that it makes no
 difference."""
@@ -21,7 +22,7 @@ _APART = 4
 """Steps of one episode that lie nearer in time are no news of each other."""
 _MUCH, _TIMES = 0.3, 3.0
 """How much of the rewards' differences like steps of other episodes have, and how many times that
-of like steps of their own episode, before it is said that something is missing."""
+of similar steps of their own episode, before something is reported as missing."""
 
 
 class Likeness(NamedTuple):
@@ -58,7 +59,7 @@ def depends_on_what_is_not_seen(facts: EnvironmentFacts) -> list[Finding]:
 
 
 def likeness(play: Play) -> Likeness | None:
-    """How much rewards differ between like steps; None where there is nothing to compare.
+    """How much rewards differ between similar steps; None where there is nothing to compare.
 
     Each step is compared with the most alike one of another episode, and the most alike one of its
     own that is not more alike (unless both are as good as the same): where the observation holds
@@ -78,7 +79,7 @@ def likeness(play: Play) -> Likeness | None:
 
 
 def _distances(x: Float[np.ndarray, "n D"]) -> Float[np.ndarray, "n n"]:
-    """The largest difference of a number between two steps, in units of its deviation."""
+    """The largest difference of a number between two steps, in units of its standard deviation."""
     found = np.zeros((len(x), len(x)))
     for column in x.T:
         if deviation := column.std():

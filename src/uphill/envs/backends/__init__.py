@@ -1,4 +1,4 @@
-"""What runs an environment that is no compiled world: Gymnasium and EnvPool.
+"""The backends for environments that are not compiled worlds: Gymnasium and EnvPool.
 
-Code that is not ours is called here alone, and what it returns is checked here.
+Foreign code is called only here, and what it returns is checked here.
 """

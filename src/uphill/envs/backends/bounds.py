@@ -1,5 +1,5 @@
-"""Floats outside the bounds of their space: told, once. Training goes on, since nothing is scaled
-by the bounds, and those of many an environment are only roughly right."""
+"""Floats outside the bounds of their space: reported once. Training goes on, since nothing is
+scaled by the bounds, and the bounds of many environments are only roughly right."""
 
 from collections.abc import Iterator
 
@@ -11,9 +11,9 @@ from jaxtyping import PyTree
 from uphill.envs.backends.checks import entry
 
 _ALWAYS, _EVERY = 1000, 16
-"""Steps of which each is looked at; and then one of so many, since it costs."""
+"""The first steps are all checked, and after them one in this many, since checking takes time."""
 _SLACK = 1e-5
-"""What rounding may add to a bound, of its size"""
+"""Tolerance for rounding, relative to the size of the bound"""
 
 
 class BoundsWatch:
@@ -23,7 +23,7 @@ class BoundsWatch:
         self._bounds = dict(_bounds(space, "observation"))
 
     def look(self, step: int, observation: PyTree[np.ndarray]) -> str | None:
-        """At the observations of all environments, at their step: what is wrong with them."""
+        """Check the observations of all environments at a step: what is wrong with them."""
         if self._bounds and (step < _ALWAYS or step % _EVERY == 0):
             return self._look(observation, "observation")
         return None
@@ -43,7 +43,7 @@ class BoundsWatch:
                 self._bounds = {}
                 return (
                     f"returned {value:.6g} as its {path}{entry(index)}, which is not in its "
-                    f"observation space (there it goes from {ends}): training goes on, but mend "
+                    f"observation space (there it goes from {ends}): training goes on, but fix "
                     "one of them."
                 )
         return None

@@ -1,7 +1,7 @@
-"""What a Python environment returns, checked at every step, since nobody else does it.
+"""Checks of what a Python environment returns, at every step, since nothing else checks it.
 
-A vector environment would cast or broadcast a wrong observation without a word. Every message is a
-predicate ("returned …", "raised …"): `HostEnvironment` puts the environment and the step before it.
+A vector environment would silently cast or broadcast a wrong observation. Every message is a
+predicate ("returned …", "raised …"): `HostEnvironment` prepends the environment and the step.
 """
 
 import importlib
@@ -32,14 +32,12 @@ _RETURNS = {
     "step": "(observation, reward, terminated, truncated, info)",
 }
 READ_IN_INFO: tuple[str, ...] = ()
-"""The keys of `info` that we read. The rest is the user's own: nobody looks at it, and it is not
-sent from one process to another."""
+"""The keys of `info` that we read. All others are ignored, and not sent between processes."""
 
 
 class Checked(gymnasium.Wrapper):
-    """An environment whose errors come with a sentence, and whose returns fit its spaces.
-
-    It returns what it is given, in the types of the spaces, and no `info` but what we read of it.
+    """A wrapper that checks returned values against the spaces, and turns errors into sentences. It
+    converts values to the types of the spaces, and drops all of `info` that we don't read.
     """
 
     def __init__(self, env: gymnasium.Env) -> None:
@@ -108,7 +106,7 @@ def is_theirs(filename: str) -> bool:
 
 def check_environment(env: Any) -> None:
     """Raises:
-    UphillError: if what somebody made is no environment at all.
+    UphillError: if the object is not an environment at all.
     """
     parts = ("reset", "step", "observation_space", "action_space")
     missing = [name for name in parts if not hasattr(env, name)]
@@ -144,7 +142,7 @@ def check_step(result: Any) -> None:
 
 
 def described(result: Any) -> str:
-    """What somebody returned, in a few words."""
+    """A returned value, in a few words."""
     if isinstance(result, tuple):
         return f"a tuple of {len(result)}"
     return "None" if result is None else f"a {type(result).__name__}"
@@ -218,14 +216,14 @@ def _checked_array(space: gymnasium.Space, value: Any, path: str) -> Any:
     if array.shape != space.shape:
         raise UphillError(
             f"returned an array of shape {array.shape} as its {path}, but its observation space "
-            f"says {space.shape}: mend one of them."
+            f"says {space.shape}: fix one of them."
         )
     # Python's own integers have no width: if the space has them, it has them in its type.
     is_plain = not is_array and (array.dtype.kind in "iu" or _is_whole(array))
     if not (is_plain or np.can_cast(array.dtype, space.dtype, "same_kind")):
         raise UphillError(
             f"returned an array of dtype {array.dtype} as its {path}, but its observation space "
-            f"says {space.dtype}: mend one of them."
+            f"says {space.dtype}: fix one of them."
         )
     bounds = _integer_bounds(space)
     if bounds is not None and not _is_within(array, *bounds):
@@ -293,7 +291,7 @@ def _outside(space: gymnasium.Space, array: Any, low: Any, high: Any, path: str)
     index = tuple(np.argwhere((array < low) | (array > high))[0])
     return UphillError(
         f"returned {array[index]} as its {path}{entry(index)}, which is not in its observation "
-        f"space {space}: there it goes from {low[index]} to {high[index]}, so mend one of them."
+        f"space {space}: there it goes from {low[index]} to {high[index]}, so fix one of them."
     )
 
 

@@ -1,7 +1,8 @@
 """EnvPool: C++ environments, stepped inside the compiled program through their XLA interface.
 
-MuJoCo and DeepMind Control take and give float64. The interface is made, and called, with 64-bit
-types on, and everything is converted at the border: with them off it would silently give garbage.
+MuJoCo and DeepMind Control use float64. The interface is created and called with 64-bit types
+enabled, and everything is converted at the border: with them disabled it would silently return
+garbage.
 """
 
 import warnings

@@ -242,7 +242,7 @@ def has_clip_action(env: Any) -> bool:
 
 
 def _threshold(env: Any) -> float | None:
-    """The return that solves it; of rewards that a wrapper changes nobody knows."""
+    """The reward threshold; None if a wrapper changes rewards."""
     spec, inner = env.spec, env
     while isinstance(inner, gymnasium.Wrapper):
         if isinstance(inner, gymnasium.RewardWrapper):
@@ -252,10 +252,10 @@ def _threshold(env: Any) -> float | None:
 
 
 def checked_time_limit(env: Any, alterations: Alterations) -> int | None:
-    """The time limit of an environment that was made as it was asked for.
+    """The time limit of an environment that was made with the requested one.
 
     Raises:
-        UphillError: if one of its own comes before the one that was asked for.
+        UphillError: if its own time limit is shorter than the requested one.
     """
     limit, asked = time_limit(env), alterations.max_episode_steps
     if limit is not None and asked is not None and limit < asked:
@@ -273,7 +273,7 @@ def make_vector(
     name: str = "the environment",
     step_timeout: float | None = None,
 ) -> VectorEnv:
-    """`num_envs` environments that step together; asynchronous ones in processes of their own.
+    """`num_envs` environments that step together; asynchronous ones in separate processes.
 
     Raises:
         UphillError: if they can't be made.
@@ -286,7 +286,7 @@ def make_vector(
             return SyncVectorEnv([partial(Checked, env) for env in made], copy=False)
     except (EOFError, ConnectionError) as error:
         raise UphillError(
-            f"{name} could not be made in a process of its own: the environment and what it is "
+            f"{name} could not be made in a separate process: the environment and what it is "
             "made from must be importable there, and a script that trains needs "
             "`if __name__ == '__main__':`."
         ) from error
@@ -345,8 +345,9 @@ class HostEnvironment:
         self._harmless: PyTree[Any] | None = None
 
     def let_through(self) -> None:
-        """From now on a number that is not finite ends nothing: whoever trains several seeds stops
-        those that see one. What their policies make of it is no action, and another is taken."""
+        """From now on a non-finite number raises no error: the trainer of several seeds stops those
+        seeds that see one. Their policies give no valid action then, so another one is
+        substituted."""
         space = deepcopy(self.action_space)
         space.seed(0)
         self._harmless = space.sample()
@@ -375,7 +376,7 @@ class HostEnvironment:
         return observation
 
     def remark(self) -> str | None:
-        """What is to be told of the environment, if there is something new."""
+        """A remark about the environment, if there is a new one."""
         remark, self._remark = self._remark, None
         return remark
 
@@ -384,7 +385,7 @@ class HostEnvironment:
     ) -> tuple[PyTree[np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
         """Observation, reward, terminated, truncated."""
         self._num_steps += 1
-        if self._action_dtype is not None:  # a Dict or a Tuple has none of its own
+        if self._action_dtype is not None:  # a Dict or a Tuple has no dtype
             action = np.asarray(action, self._action_dtype)
         if self._harmless is not None:
             action = jax.tree.map(_finite, action, self._harmless)
@@ -438,7 +439,7 @@ class HostEnvironment:
         if self._harmless is None:
             raise self._error(
                 f"returned {value} in its {field} (environment {env} of "
-                f"{self.num_envs}): mend the environment."
+                f"{self.num_envs}): fix the environment."
             )
 
 

@@ -1,4 +1,4 @@
-"""One environment of EnvPool's as Gymnasium's; if asked for, with the pictures of EnvPool."""
+"""A single EnvPool environment as a Gymnasium environment, on request with EnvPool's pictures."""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
-"""Python environments in processes of their own: Gymnasium's `AsyncVectorEnv`, with an end.
+"""Python environments in separate processes: Gymnasium's `AsyncVectorEnv`, with a clean end.
 
-Its workers may hang, crash or be killed: then the one is named, and all are closed. What the
-terminal sends when Ctrl-C is pressed reaches this process only, which decides what it means; and
-workers do not outlive it, whatever ended it.
+Workers may hang, crash or be killed: then an error names the worker, and all are closed. Ctrl-C in
+the terminal reaches only this process, which decides what to do. Workers never outlive this
+process, however it ends.
 """
 
 import faulthandler
@@ -33,11 +33,11 @@ from uphill.words import option
 T = TypeVar("T")
 
 _LOOK = 1.0
-"""Seconds after which it is looked whether those that are waited for are still there."""
+"""Seconds between two checks whether the awaited processes are still alive."""
 _GRACE = 3.0
-"""Seconds that workers have to close their environments; what is left then is killed."""
+"""Seconds that workers get to close their environments; those that are left are killed."""
 _SETTLED = 10.0
-"""Seconds in which a process has ended whose pipe was closed, if that is why."""
+"""Seconds within which a process whose pipe was closed must have ended, if that is the reason."""
 _TOLD = 1.0
 """Seconds that a process has to say where it is, or a signal to all of a group to come here, too"""
 _MOST_FRAMES = 20
@@ -47,14 +47,13 @@ _CRASHES = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL")
 
 
 class Processes(AsyncVectorEnv):
-    """`num_envs` environments, each in a process of its own, started by spawn: a fork would copy
-    JAX's threads half alive.
-
-    `step_timeout` are the seconds that a step may take, or the reset between two episodes.
+    """`num_envs` environments, each in a separate process, started by spawn: a fork would copy
+    JAX's threads in a broken state. `step_timeout` is the time limit in seconds for a step, or for
+    a reset between episodes.
 
     Raises:
-        UphillError: a predicate, if a process is lost or does not answer in time, or can't make
-            its environment. All are closed then.
+        UphillError: with a predicate as its message, if a process is lost, does not answer in time,
+        or can't make its environment. All are closed then.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class Processes(AsyncVectorEnv):
         return result
 
     def close_extras(self, timeout: float | None = None, terminate: bool = False) -> None:
-        """Close the environments; a process that is not ended within seconds is killed."""
+        """Close the environments; a process that has not ended within seconds is killed."""
         if self._state is not AsyncState.DEFAULT or terminate:
             self._hang_up()  # they end after their step
         for pipe in self._open_pipes():
@@ -113,8 +112,8 @@ class Processes(AsyncVectorEnv):
             raise lost from error
 
     def _poll_pipe_envs(self, timeout: float | None = None) -> bool:
-        """Wait for the answers of all. What is counted is time that was waited: not that in which
-        this process was stopped (Ctrl-Z)."""
+        """Wait for all answers. Only time spent waiting counts, not time in which this process was
+        stopped (Ctrl-Z)."""
         self._assert_is_running()
         left = np.inf if self.step_timeout is None else self.step_timeout
         waiting = dict(enumerate(self.parent_pipes))
@@ -141,7 +140,7 @@ class Processes(AsyncVectorEnv):
         more = f", nor did {len(waiting) - 1} more" if len(waiting) > 1 else ""
         return UphillError(
             f"did not return from {self._doing(first)} within {seconds:g} s in "
-            f"{self._named(first)}{more}: mend what it waits for, or use a larger "
+            f"{self._named(first)}{more}: fix what it waits for, or use a larger "
             f"{option('step_timeout')}." + self._makers[first].place(self.processes[first].pid)
         )
 
@@ -186,13 +185,13 @@ class Processes(AsyncVectorEnv):
         return f"environment {index} of {self.num_envs} (process {self.processes[index].pid})"
 
     def _unmade(self) -> UphillError | None:
-        """Why an environment could not be made there, if its process had something to say."""
+        """Why an environment could not be made there, if its process reported a reason."""
         started = self._started()
         connection.wait([process.sentinel for process in started], _LOOK)
         if any((process.exitcode or 0) < 0 for process in started):
             return self._lost()
         said = next(filter(None, (maker.said() for maker in self._makers)), None)
-        apart = f"could not be made in a process of its own: it {said}"
+        apart = f"could not be made in a separate process: it {said}"
         return None if said is None else UphillError(apart)
 
     def _started(self) -> list[Any]:
@@ -296,7 +295,7 @@ class _Maker:
 
 
 def _work(index: int, wrapped: Any, *arguments: Any) -> None:
-    """What a worker does: Gymnasium's own work, until it is told to end or nobody listens."""
+    """What a worker does: Gymnasium's own loop, until it is asked to end or the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     maker = cast(_Maker, wrapped.fn)
@@ -333,7 +332,7 @@ def _let_interrupts(before: Any) -> None:
 
 
 def _ending(code: int, what: str) -> str:
-    """How a process ended, and what helps."""
+    """How a process ended, and how to fix it."""
     if code >= 0:
         return (
             f"ended itself in {what} with status {code} (os._exit?): raise an error there instead, "
@@ -341,7 +340,7 @@ def _ending(code: int, what: str) -> str:
         )
     name, said = signal.Signals(-code).name, signal.strsignal(-code)
     if name in _CRASHES:
-        return f"crashed in {what} ({name}: {said}): mend the environment, or what it calls"
+        return f"crashed in {what} ({name}: {said}): fix the environment, or what it calls"
     if name == "SIGKILL":
         return (
             f"was killed in {what} ({name}: by hand, or since memory ran out): free some memory, "

@@ -1,9 +1,8 @@
 """Pictures of compiled worlds, apart from their dynamics: `render` is a function of state.
 
-The picture of the world in `worlds/NAME.py` lies in `pictures/NAME.py`, which has a function
-`draw(world, state) -> Canvas` and a number `FPS`, the pictures a second to show it at: real time,
-unless that jerks.
-`state` is one state whose leaves are NumPy arrays. A world of the user's own draws itself
+The picture of the world in `worlds/NAME.py` is in `pictures/NAME.py`, which has a function
+`draw(world, state) -> Canvas` and a number `FPS`, the frame rate to show it at: real time, unless
+that would stutter. `state` is one state whose leaves are NumPy arrays. A custom world draws itself
 (`uphill.envs.base.Pictured`).
 """
 
@@ -26,7 +25,7 @@ def render(
     any width; a world that draws itself has one size.
 
     Raises:
-        UphillError: if nobody has drawn this world.
+        UphillError: if there is no picture of this world.
     """
     state = jax.tree.map(np.asarray, state)
     if isinstance(world, Pictured):
@@ -38,13 +37,13 @@ def frames_per_second(world: World) -> int:
     """How many steps of a world to show in a second.
 
     Raises:
-        UphillError: if nobody has drawn this world.
+        UphillError: if there is no picture of this world.
     """
     return world.fps if isinstance(world, Pictured) else _picture(world).FPS
 
 
 def has_picture(world: World) -> bool:
-    """Whether somebody has drawn this world."""
+    """Whether there is a picture of this world."""
     return isinstance(world, Pictured) or find_spec(_module(world)) is not None
 
 

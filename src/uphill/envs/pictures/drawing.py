@@ -2,8 +2,7 @@
 
 It draws with pygame, which comes with `gymnasium[classic-control]`, in memory: no display is
 needed. Everything is drawn three times too large and averaged once, which smooths every edge alike.
-Nothing is drawn before the pixels are asked for, so that a small picture is as little work as it
-looks.
+Nothing is drawn before the pixels are requested, so a small picture takes little work.
 """
 
 import math
@@ -60,8 +59,7 @@ class Canvas:
         self._kept: dict[tuple[int, int, int], Any] = {}
 
     def copy(self) -> "Canvas":
-        """The same picture, to draw on: for what stays as it is from picture to picture, which is
-        painted once."""
+        """A copy to draw on, so that a constant background is painted only once."""
         canvas = Canvas(self.size, self.scale, self.center, self.background)
         canvas._below = self, len(self._strokes)
         return canvas
@@ -162,7 +160,7 @@ class Canvas:
             self.text(value.replace("-", "−"), (left, 34), 16, INK)
 
     def rgb(self, width: int | None = None) -> UInt8[np.ndarray, "height width 3"]:
-        """The picture, of its own size or so many pixels wide: every pixel is the mean of those
+        """The picture, in its own size or `width` pixels wide: every pixel is the mean of those
         that were drawn for it."""
         import pygame
 
@@ -180,7 +178,7 @@ class Canvas:
         return picture
 
     def _painted(self, width: int, height: int, num_strokes: int | None = None) -> Any:
-        """A new surface with what was drawn, for a picture of so many pixels."""
+        """A new surface with what was drawn, for a picture of this size in pixels."""
         import pygame
 
         if self._below is None:
@@ -254,7 +252,7 @@ def _averaged(drawn: UInt32[np.ndarray, "rows columns"]) -> UInt8[np.ndarray, "h
 
 @lru_cache
 def _font(height: int) -> Any:
-    """The font that comes with pygame; it remembers the letters that it has drawn."""
+    """The font that comes with pygame; it caches the glyphs that it has drawn."""
     import pygame
 
     pygame.font.init()

@@ -1,7 +1,7 @@
-"""Compiled worlds: one a file, and the list of all.
+"""Compiled worlds, one per file, and the list of them all.
 
-A world is five pure functions for one environment; it knows no batch, no time limit and no
-autoreset, and how it looks is drawn in `pictures`.
+A world is five pure functions for one environment. It knows of no batch, time limit or autoreset;
+its pictures are drawn in `pictures`.
 """
 
 from typing import Any

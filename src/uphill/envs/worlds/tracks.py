@@ -104,7 +104,7 @@ def _check(track: Track) -> None:
             f"Track {track.name!r} has {len(points)} points in center: give at least 4."
         )
     if not np.isfinite(points).all() or not math.isfinite(track.half_width):
-        raise UphillError(f"Track {track.name!r} has numbers that are not finite: mend them.")
+        raise UphillError(f"Track {track.name!r} has numbers that are not finite: fix them.")
     if track.half_width < MIN_HALF_WIDTH:
         raise UphillError(
             f"Track {track.name!r} has half_width {track.half_width:g}: a car needs at least "

@@ -1,4 +1,4 @@
-"""How fast training goes of late, and how long the rest takes at that pace."""
+"""The recent speed of training, and how long the rest takes at that speed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 LEAST, SHARE = 1.0, 0.2
 """Of late: the last fifth of the time so far, and never less than a second."""
 MARKS = 50
-"""About so many marks lie in that time, however often one is offered."""
+"""The approximate number of marks in that time, however often one is offered."""
 
 
 @dataclass(frozen=True)

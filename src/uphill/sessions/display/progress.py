@@ -1,4 +1,4 @@
-"""What a person sees while training: a live picture in a terminal, a plain line elsewhere."""
+"""Progress during training: a live picture in a terminal, a plain line elsewhere."""
 
 import sys
 import threading
@@ -100,7 +100,7 @@ class Progress:
             self._end()
 
     def _begin(self, picture: Callable[[], Any], tell: Callable[[], None]) -> bool:
-        """Begin to draw a picture that changes, or to tell lines; whether it is a picture."""
+        """Begin to draw a live picture, or to print lines; whether it is a picture."""
         if self._quiet:
             return False
         console = self._able_console()
@@ -150,7 +150,7 @@ class Progress:
         self._line(_plain(self._view, time.monotonic(), self._pause()))
 
     def _line(self, text: str) -> None:
-        """In one piece, since threads tell lines, too."""
+        """In one piece, since threads print lines, too."""
         print(f"{fitted(text, self._stream)}\n", end="", file=self._stream, flush=True)
 
     def show(
@@ -177,16 +177,16 @@ class Progress:
     def recall(
         self, points: Iterable[Sequence[float | None]], milestones: Iterable[Milestone]
     ) -> None:
-        """Take in what a run came to before it was resumed, and tell nothing of it."""
+        """Take in what a run reached before it was resumed, without printing it."""
         for returns in points:
             self.point(returns)
         for milestone in milestones:
             self._mark(milestone)
 
     def milestones(self, new: Iterable[Milestone], is_tuned: bool = False) -> None:
-        """Tell, in their order, when the first seed and when the last one comes to a milestone: so
-        many lines stay, however many seeds there are. How a training began is no news. `is_tuned`
-        is one that began with another run's policy."""
+        """Print, in order, when the first seed and when the last one reaches a milestone, so that
+        the number of lines doesn't grow with the number of seeds. The start of training is not
+        reported. `is_tuned` marks a run that started from another run's policy."""
         for milestone in sorted(new, key=lambda m: (m.seconds, m.steps)):
             self._milestone(milestone, is_tuned)
 

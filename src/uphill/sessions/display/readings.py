@@ -1,4 +1,4 @@
-"""What is shown of a training, as numbers and as texts; nothing here knows a terminal."""
+"""What the display shows of training, as numbers and texts; nothing here depends on a terminal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

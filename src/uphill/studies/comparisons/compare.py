@@ -41,10 +41,10 @@ def compare(
     of each, and of each pair the difference and P(X > Y), with 95 % intervals.
 
     With `until_decided`, further seeds are trained until a sequential test has decided each pair,
-    or there are `max_seeds` of each: of runs that are alike any pair is told apart with a
-    probability of at most `error` (`uphill.theory.sequential.decide`). They lie in run directories
-    beside (`runs/a-seeds-5-7`), and count whenever the run is compared again. A run that needs an
-    environment, networks or parts of your own is given as `uphill.load(run, env=…)`.
+    or there are `max_seeds` of each: for runs that are alike, the probability of finding a
+    difference in any pair is at most `error` (`uphill.theory.sequential.decide`). Further seeds go
+    to neighbouring run directories (`runs/a-seeds-5-7`), and count whenever the run is compared
+    again. Pass a run with a custom environment, networks or parts as `uphill.load(run, env=…)`.
 
     Raises:
         UphillError: if runs can't be compared, or further seeds can't be trained.
@@ -139,7 +139,7 @@ class Plan:
 
 
 def _check_unasked(max_seeds: int, error: float) -> None:
-    """Refuse what says how far to go, where nothing goes on."""
+    """Refuse options of `until_decided` if that is off."""
     for name, value, usual in (("max_seeds", max_seeds, MAX_SEEDS), ("error", error, ERROR)):
         if value != usual:
             raise UphillError(

@@ -1,4 +1,4 @@
-"""Further seeds of a run: its experiment again, in a run directory beside."""
+"""Training further seeds of a run: the same experiment, in a neighbouring run directory."""
 
 from uphill.envs.wrappers import is_importable
 from uphill.errors import UphillError
@@ -29,7 +29,7 @@ def check_repeatable(run: Run) -> None:
         )
     if experiment.settings == OWN_LOOP:
         raise UphillError(
-            f"{run.path} was trained in a loop of your own, which can't be repeated from here: "
+            f"{run.path} was trained in your own loop, which can't be repeated from here: "
             "train it with more seeds there."
         )
     origin = experiment.init_from
@@ -46,8 +46,8 @@ def check_repeatable(run: Run) -> None:
 
 
 def with_seeds(sample: Sample, count: int, quiet: bool = False) -> Sample:
-    """The sample, with at least so many seeds: further ones are trained, or gone on with where
-    their training was interrupted.
+    """The sample with at least this many seeds: further ones are trained, or continued if their
+    training was interrupted.
 
     Raises:
         UphillError: if one can't be trained.
@@ -64,7 +64,7 @@ def with_seeds(sample: Sample, count: int, quiet: bool = False) -> Sample:
 
 
 def _request(sample: Sample, count: int, quiet: bool) -> Request:
-    """The training of so many more seeds."""
+    """The training of this many more seeds."""
     run, experiment = sample.run, sample.run.experiment
     choice = run.choice()
     wrappings = choice.alterations.wrappers

@@ -1,7 +1,7 @@
-"""One side of a comparison: a run, and the further seeds of it in run directories beside.
+"""One side of a comparison: a run, and its further seeds in neighbouring run directories.
 
 Further seeds of `runs/a` with the seeds 0 to 4 lie in `runs/a-seeds-5-7`, `runs/a-seeds-8-11`, …:
-runs like any other, of the same experiment, so that each can be looked at, resumed and repeated.
+runs like any other, of the same experiment, so each can be viewed, resumed and repeated.
 """
 
 import re
@@ -55,7 +55,7 @@ class Sample:
         return None
 
     def folder_for(self, count: int) -> Path:
-        """Where so many more seeds go."""
+        """The folder for this many more seeds."""
         first = self.seeds[-1] + 1
         return self.run.path.parent / f"{_home(self.run).name}-seeds-{first}-{first + count - 1}"
 

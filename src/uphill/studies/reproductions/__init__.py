@@ -1,4 +1,4 @@
-"""What tutorials describe, done again: `uphill reproduce`.
+"""The methods of tutorials, reproduced: `uphill reproduce`.
 
-`sources` is data, with each fault that is mended; results are what runs wrote, beside their claims.
+`sources` is data, with every fault that is fixed; results of runs are shown beside the claims.
 """

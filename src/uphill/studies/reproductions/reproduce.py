@@ -1,4 +1,4 @@
-"""What the five sources describe, done again over several seeds, and beside it our presets."""
+"""Reproduces what the five sources describe over several seeds, with our presets beside it."""
 
 import json
 import re
@@ -60,8 +60,8 @@ def reproduce(
     `reproduction.json`.
 
     `env` keeps to one of its environments; `steps` shortens every training that is longer; seeds
-    train on so many `threads`, or as tasks of the cluster that `ray` names, as in `uphill.train`.
-    Runs that lie in `out` already are used, and gone on with where they were interrupted.
+    train with this many `threads`, or as tasks of the cluster that `ray` names, as in
+    `uphill.train`. Runs that are in `out` already are used, and continued if they were interrupted.
 
     Raises:
         UphillError: for an unknown name or environment, or a folder that holds other runs.
@@ -126,7 +126,7 @@ def _folder(out: str | Path | None, name: str) -> Path:
 
 
 def _trained(folder: Path, task: Task, ray: str | None, quiet: bool) -> Run:
-    """The run of a task: made, gone on with, or found complete.
+    """The run of a task: started, continued, or found complete.
 
     Raises:
         UphillError: if the folder holds another run.
@@ -162,7 +162,8 @@ def _trained(folder: Path, task: Task, ray: str | None, quiet: bool) -> Run:
 
 
 def _row(task: Task, run: Run) -> dict[str, Any]:
-    """What one training came to: `summary()`, and what the source's claims are compared with."""
+    """The results of one training run: `summary()`, and what the source's claims are compared
+    with."""
     summary, study = run.summary(), task.study
     evaluation = summary["evaluation"]["deterministic"]
     threshold = read_manifest(run.path / "checkpoint", "latest").facts.reward_threshold

@@ -1,7 +1,7 @@
-"""Five tutorials on policy gradients, as data: what each does and claims, and how it is done here.
+"""Five tutorials on policy gradients, as data: what each does and claims, and what is done here.
 
-Each method is a composition of the same parts as any other algorithm. What was wrong is mended,
-what belongs to the method is kept, what is not said is chosen; each in a sentence.
+Each method is a composition of the same parts as any other algorithm. What was wrong is fixed, what
+belongs to the method is kept, what is not given is chosen; each is noted in a sentence.
 """
 
 from dataclasses import dataclass, field
@@ -54,7 +54,7 @@ class Source:
     mended: tuple[str, ...]
     """faults that are not repeated"""
     kept: tuple[str, ...]
-    """what is not right, or not best, but is the source's method"""
+    """what is wrong, or suboptimal, but belongs to the source's method"""
     chosen: tuple[str, ...]
     """what the source leaves open, or can't be the same here"""
 
@@ -300,7 +300,7 @@ _VPG = Source(
         "γ is not given: 0.99.",
         "Our squared error has a ½, so the value's rate of 1e-7 is 2e-7 here.",
         "A batch is drawn with replacement.",
-        "With the faults mended, 2e-7 and 1e-7 leave the policy as random as it was: the method is "
+        "With the faults fixed, 2e-7 and 1e-7 leave the policy as random as it was: the method is "
         "run again with rates that work, found on other seeds: 3e-5 for the policy, 3e-2 for V.",
     ),
 )

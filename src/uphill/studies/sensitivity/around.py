@@ -1,4 +1,4 @@
-"""The grid around an algorithm's defaults, from what its parts say of their settings."""
+"""The grid around an algorithm's defaults, from the ranges that its parts declare."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a study of sensitivity is to do: a sweep for each algorithm in each environment."""
+"""The plan of a sensitivity study: a sweep for each algorithm in each environment."""
 
 import itertools
 import re
@@ -40,20 +40,20 @@ from uphill.words import listed, option
 
 AnyEnv = str | Callable[..., Any] | World
 _LONGEST = 60
-"""Letters of a name that name a folder."""
+"""Characters of a name that are used in the name of a folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SensitivityRequest(SensitivitySettings):
-    """What a study is asked for: the arguments of `uphill.sensitivity`."""
+    """A request for a study: the arguments of `uphill.sensitivity`."""
 
     envs: Sequence[AnyEnv] = field(kw_only=False)
     """The environments, at least two: what `uphill.train` takes as one."""
     algorithms: str | Algorithm | Sequence[str | Algorithm] | Mapping[str, str | Algorithm] = field(
         kw_only=False
     )
-    """Names such as "ppo", or what `uphill.ppo()` and the like make; variants of one algorithm by
-    names of your own: `{"ppo": uphill.ppo(), "unscaled":
+    """Names such as "ppo", or what `uphill.ppo()` and the like make; variants of one algorithm
+    under names you choose: `{"ppo": uphill.ppo(), "unscaled":
     uphill.ppo(normalize_rewards=False)}`."""
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """The values of each setting that varies, by the path of its field; without it, up to four
@@ -91,7 +91,7 @@ def study_of(request: SensitivityRequest) -> Study:
     """The plan of a study, whose folder is made, or found to be its own.
 
     Raises:
-        UphillError: for anything about the request that can be mended, before anything is made.
+        UphillError: for anything about the request that the user can fix, before anything is made.
     """
     envs, algorithms = _envs(request.envs), _algorithms(request.algorithms)
     _check_counts(request)
@@ -209,7 +209,7 @@ def _grids(given: Any, algorithms: Mapping[str, Algorithm]) -> Grids:
 
 def _check(request: SensitivityRequest, sweep: SweepRequest, algo: str) -> None:
     """Raises:
-    UphillError: if an algorithm can't be swept in an environment, or that would tell nothing.
+    UphillError: if an algorithm can't be swept in an environment, or that would be uninformative.
     """
     common = common_of(sweep)
     grid = make_grid(sweep.grid, common.experiment.composition)

@@ -1,4 +1,4 @@
-"""A study of sensitivity from its start to its end: sweeps, then what was chosen on fresh seeds."""
+"""A sensitivity study from start to end: sweeps, then the chosen settings on fresh seeds."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,7 +39,7 @@ class SensitivityStudy:
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """What each algorithm came to, as plain data: the fields of
+        """The results of each algorithm, as plain data: the fields of
         `uphill.views.sensitivity.Studied`, with estimates as `{"value": …, "ci95": […]}`."""
         return [one.summary() for one in self.result.algorithms]
 
@@ -66,7 +66,8 @@ def sensitivity(request: SensitivityRequest) -> SensitivityStudy:
     Asked for again with the same folder as `out`, it goes on where it ended.
 
     Raises:
-        UphillError: for anything about the arguments or an environment that can be mended; if fewer
+        UphillError: for anything about the arguments or an environment that the user can fix; if
+        fewer
             than two environments tell settings apart.
         Interrupted: on Ctrl-C, after checkpoints were written.
     """
@@ -117,7 +118,7 @@ def _said(task: Task, study: Study) -> str:
 
 
 def _found(study: Study) -> Result:
-    """What the sweeps came to.
+    """The results of the sweeps.
 
     Raises:
         UphillError: if fewer than two environments tell settings apart.

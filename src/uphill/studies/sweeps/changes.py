@@ -1,4 +1,4 @@
-"""An algorithm with other settings, named by the paths of their fields."""
+"""Changes an algorithm's settings, named by the paths of their fields."""
 
 import copy
 import typing

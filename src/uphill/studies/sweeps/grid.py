@@ -19,7 +19,7 @@ from uphill.words import is_typed, listed, option
 
 Setting = dict[str, Any]
 """What one setting of a grid is: values by the paths of their fields."""
-_LONGEST = 150  # letters of a folder's name
+_LONGEST = 150  # characters of a folder's name
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Grid:
 
 
 def make_grid(grid: object, algorithm: Algorithm) -> Grid:
-    """The grid that was asked for, over the settings of an algorithm.
+    """The requested grid, over the settings of an algorithm.
 
     Raises:
-        UphillError: if it is none, or has what is no setting or can't be swept; it says what may
-            be meant.
+        UphillError: if it is not a grid, or has an unknown setting or one that can't be swept; it
+        suggests what may be meant.
     """
     if not isinstance(grid, Mapping) or not grid:
         mend = "use --grid FIELD=VALUE,VALUE" if is_typed() else "give grid={'FIELD': [VALUE, …]}"
@@ -179,7 +179,7 @@ def check_paths(axes: Mapping[str, Sequence[Any]], algorithm: Algorithm) -> None
         try:
             chosen |= {*paths_of(changed(algorithm, dict(zip(parts, values, strict=True)), False))}
         except UphillError:
-            continue  # told with the whole setting
+            continue  # reported with the whole setting
     for path in axes:
         if path not in chosen:
             raise UphillError(_no_such(path, sorted(chosen), algorithm))

@@ -1,4 +1,4 @@
-"""Which settings can be one compiled program: those that differ in nothing but floats."""
+"""Groups settings that can share one compiled program: those that differ only in floats."""
 
 import math
 from collections.abc import Sequence

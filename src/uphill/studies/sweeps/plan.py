@@ -1,4 +1,4 @@
-"""What a sweep is to do: its settings, their run directories, and what of it is done already."""
+"""The plan of a sweep: its settings, their run directories, and what is done already."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ _NOT_COMPARED = ("command", "versions", "platform", "settings", "checkpoint_ever
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRequest(SweepSettings, Request):
-    """What a sweep is asked for: the arguments of `uphill.sweep`."""
+    """A request for a sweep: the arguments of `uphill.sweep`."""
 
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """The values of each setting that varies, by the path of its field:
@@ -49,7 +49,7 @@ class Planned:
     path: Path
     algorithm: Algorithm
     on_point: OnPoint | None = None
-    """in the place of the request's"""
+    """instead of the request's"""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Common:
     """what all settings have in common, and the algorithm that they change"""
     choice: EnvironmentChoice
     notice: str
-    """what is to be told of the environment"""
+    """a remark about the environment"""
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def common_of(request: Request, start: Preset | None = None) -> Common:
     """What is asked for, but for what varies.
 
     Raises:
-        UphillError: for anything about the request that can be mended.
+        UphillError: for anything about the request that the user can fix.
     """
     chosen, said = chosen_for(request, name_of(request.env), start)
     use_threads(decode(int | None, encode(request.threads), "threads"))
@@ -119,7 +119,7 @@ def plan_for(common: Common, folder: Path, runs: Sequence[SweptRun]) -> Plan:
 
 
 def on_fresh_seeds(common: Common, fresh_seeds: int) -> Common:
-    """The same training, on so many seeds that none of its settings had."""
+    """The same training, on this many seeds that none of its settings had."""
     seeds = {"seed": common.experiment.seed + common.experiment.seeds, "seeds": fresh_seeds}
     return replace(
         common,
@@ -132,7 +132,7 @@ def plan_of(request: SweepRequest, start: Preset | None = None) -> Plan:
     """The plan of a sweep, whose folder is made, or found to be its own.
 
     Raises:
-        UphillError: for anything about the request that can be mended.
+        UphillError: for anything about the request that the user can fix.
     """
     common = common_of(request, start)
     algorithm = common.experiment.composition

@@ -44,12 +44,12 @@ class Sweep:
     runs: list[Run]
     """of all settings, in the order of the grid"""
     rows: list[Row]
-    """what each came to"""
+    """the results of each"""
     picture: Path
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """What each setting came to, as plain data: the fields of `uphill.views.sweeps.Row`."""
+        """The results of each setting, as plain data: the fields of `uphill.views.sweeps.Row`."""
         return [asdict(row) for row in self.rows]
 
     def __repr__(self) -> str:
@@ -58,13 +58,13 @@ class Sweep:
 
 @taken_as(SweepRequest, with_settings)
 def sweep(request: SweepRequest) -> Sweep:
-    """Train every setting of a grid over several seeds, each into a run directory of its own in
-    one folder, and compare them. In compiled worlds settings that differ in nothing but floats
-    train side by side, as one program. Asked for again with the same folder as `out`, it goes on
-    where it ended.
+    """Train every setting of a grid over several seeds, each in its own run directory in one
+    folder, and compare them. In compiled worlds settings that differ in nothing but floats train
+    side by side, as one program. Asked for again with the same folder as `out`, it continues where
+    it stopped.
 
     Raises:
-        UphillError: for anything about the arguments or the environment that can be mended.
+        UphillError: for anything about the arguments or the environment that the user can fix.
         Interrupted: on Ctrl-C, after checkpoints were written.
     """
     return sweep_of(request)
@@ -90,8 +90,8 @@ def sweep_of(request: SweepRequest, start: Preset | None = None) -> Sweep:
 
 
 def train_settings(plan: Plan, progress: Progress, kept: Programs | None = None) -> None:
-    """Train and evaluate what is not done yet; what fails is told, and the others go on. `kept` has
-    what was compiled for other settings."""
+    """Train and evaluate what is not done yet; what fails is reported, and the others go on. `kept`
+    has what was compiled for other settings."""
     saved = SavedSweep(plan.folder)
     faults, steps = saved.faults, plan.experiment.steps
     if plan.request.ray is not None and (taken := take_in(plan)):  # of a process that was killed
@@ -195,6 +195,6 @@ def _result(plan: Plan) -> Sweep:
 
 
 def going_on(request: Request, folder: Path, name: str) -> str:
-    """How to go on with a study of that name, after Ctrl-C."""
+    """How to continue a study of that name, after Ctrl-C."""
     how = again(name, folder, request.out is not None)
     return f"What was trained is saved. Go on with: {how}"

@@ -1,5 +1,5 @@
-"""Settings that train as tasks of a cluster: each task has some that are one program, as a sweep of
-its own, whose run directories come home."""
+"""Training settings as tasks of a cluster. Each task runs some settings that share a program, as a
+separate sweep, and sends their run directories home."""
 
 import math
 import shutil

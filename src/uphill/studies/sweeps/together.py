@@ -1,7 +1,7 @@
-"""Settings that train side by side, as one compiled program, and are evaluated one by one.
+"""Training settings together, as one compiled program, and evaluating them one by one.
 
-Their learning curves are drawn when they are asked for (`uphill plot`): to draw those of many takes
-as long as to evaluate them.
+Their learning curves are drawn on request (`uphill plot`): drawing many takes as long as evaluating
+them.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,7 @@
-"""Proposals of a search, by Optuna's TPE: a study in memory, refilled from what was trained.
+"""Proposals of a search, by Optuna's TPE: an in-memory study, rebuilt from the finished trials.
 
-Each proposal has a sampler of its own, seeded by the study and the proposal's number, so the same
-trials are followed by the same proposals whatever process asks.
+Each proposal has its own sampler, seeded by the study and the proposal's number, so the same trials
+lead to the same proposals in any process.
 
 Reference: Bergstra et al. (2011), Algorithms for Hyper-Parameter Optimization
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 Told = Sequence[tuple[Setting, float | None]]
-"""Settings that were tried, and what each came to; None of one that failed."""
+"""Settings that were tried, and the score of each; None if it failed."""
 
 
 def check_optuna() -> None:
@@ -31,7 +31,7 @@ def check_optuna() -> None:
 
 
 def proposals(space: Space, told: Told, number: int, seed: int) -> list[Setting]:
-    """The next so many settings to try."""
+    """The next settings to try."""
     import optuna  # heavy, and an extra
     from optuna.trial import TrialState, create_trial
 

@@ -1,4 +1,4 @@
-"""Trials that end early, since earlier ones were better by then: the median rule.
+"""Ends trials early if earlier ones were better at that point: the median rule.
 
 Reference: Golovin et al. (2017), Google Vizier, section 3.2, https://doi.org/10.1145/3097983.3098043
 """
@@ -27,7 +27,7 @@ FIRST_SHARE = 1 / 3
 @dataclass(frozen=True)
 class Pruner:
     """Ends a trial at a logging point where its return, a mean over seeds, is below the median of
-    what earlier trials had at as many steps. An `on_point`, before one of the user's own."""
+    what earlier trials had at as many steps. An `on_point`, called before the user's."""
 
     steps: Float[np.ndarray, " G"]
     medians: Float[np.ndarray, " G"]
@@ -43,7 +43,8 @@ class Pruner:
         return (metrics, True) if isinstance(metrics, dict) else True
 
     def is_behind(self, rows: Sequence[LoggedRow]) -> bool:
-        """Whether that is so at this point; one at which no episode ended tells nothing."""
+        """Whether the trial should end at this point; a point at which no episode ended is
+        ignored."""
         steps = min(row["steps"] for row in rows)
         returns = [row[RETURN] for row in rows if row[RETURN] is not None]
         if steps < self.first or not returns:

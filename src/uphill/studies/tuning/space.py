@@ -1,4 +1,4 @@
-"""The space of a search: which settings vary, between which values, and how these are spread."""
+"""The space of a search: which settings vary, in which range, and on which scale."""
 
 import math
 import typing
@@ -178,7 +178,7 @@ def _ramp(value: Any) -> Ramp | None:
 
 
 def _range(path: str, value: Any, known: Range | None, algorithm: Algorithm) -> Range:
-    """The range that was asked for.
+    """The requested range.
 
     Raises:
         UphillError: if it is none, or the field can't have its ends.

@@ -50,16 +50,16 @@ SETTINGS_FILE = "settings.json"
 
 @dataclass(frozen=True, kw_only=True)
 class TuneRequest(TuneSettings, Request):
-    """What a search is asked for: the arguments of `uphill.tune`."""
+    """A request for a search: the arguments of `uphill.tune`."""
 
     search: Mapping[str, Any] = field(default_factory=dict)
-    """What is searched in the place of what the parts say: `{"optimizer.learning_rate":
+    """What is searched, instead of the parts' default ranges: `{"optimizer.learning_rate":
     "1e-5:1e-2:log", "num_epochs": [1, 4, 10]}`; a list of one value keeps a setting at that."""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """A search that is done. What it found is what it came to on seeds that no trial had."""
+    """A finished search. Its results are from fresh seeds, which no trial had."""
 
     path: Path
     """its folder"""
@@ -99,10 +99,10 @@ class Tuning:
 def tune(request: TuneRequest) -> Tuning:
     """Search for settings of an algorithm by which its final policies collect more: the
     interquartile mean over seeds. The winner is then trained on fresh seeds beside the default.
-    Asked for again with the same folder as `out`, it goes on where it ended.
+    Asked for again with the same folder as `out`, it continues where it stopped.
 
     Raises:
-        UphillError: for anything about the arguments or the environment that can be mended; if
+        UphillError: for anything about the arguments or the environment that the user can fix; if
             every trial failed.
         Interrupted: on Ctrl-C, after checkpoints were written.
     """
@@ -203,8 +203,8 @@ def _search(
 
 
 def _pruned(plan: Plan, saved: SavedSweep, rows: list[Row]) -> Plan:
-    """The plan of trials, of which some may end early. Each is judged by those that were done when
-    its batch began, whatever came to an end since."""
+    """The plan of trials, of which some may end early. Each is judged by the trials that were
+    finished when its batch began, not by later ones."""
     own, steps = plan.request.on_point, plan.experiment.steps
     numbers = {row.run: k for k, row in enumerate(rows)}
     curves = [curve_of(saved, row, steps) for row in rows]
@@ -217,7 +217,7 @@ def _pruned(plan: Plan, saved: SavedSweep, rows: list[Row]) -> Plan:
 
 
 def _rows(sweep: SavedSweep, request: TuneRequest) -> list[Row]:
-    """What the trials came to, by the objective."""
+    """The results of the trials, by the objective."""
     rows = rows_of(sweep)
     return rows if request.objective == "final" else [by_area(sweep, row) for row in rows]
 

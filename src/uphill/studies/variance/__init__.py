@@ -1,4 +1,4 @@
 """How noisy and how biased each estimator of the gradient is: `uphill variance`.
 
-The policy stays as it is: gradients are measured, and none is followed.
+The policy stays fixed: gradients are measured, but not followed.
 """

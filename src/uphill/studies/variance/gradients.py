@@ -1,4 +1,4 @@
-"""The gradients of many estimators on the same data: what their variance and bias are seen in."""
+"""The gradients of many estimators on the same data, from which variance and bias are measured."""
 
 from typing import Any, NamedTuple
 
@@ -156,7 +156,7 @@ def gradients(
     lanes: tuple[int, ...] = (),
 ) -> Float[Array, "E P"]:
     """The policy's gradient by each entry, all on one trajectory; then, for each of `lanes`, those
-    of the entries on so many environments only.
+    of the entries on that many environments only.
 
     It is linear in the advantages, so that one program computes them all.
     """

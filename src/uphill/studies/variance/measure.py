@@ -1,4 +1,4 @@
-"""How noisy, and how biased, is each estimator of the gradient? Measured at a policy that stays.
+"""How noisy, and how biased, is each estimator of the gradient? Measured at a fixed policy.
 
 Every estimator sees the same batches of whole episodes. Its value functions are fitted to other
 episodes of the same policy.
@@ -86,7 +86,7 @@ def measure_variance(
     Each of `batches` batches is one whole episode of each of `envs` environments.
 
     Raises:
-        UphillError: for anything about the arguments or the environment that can be mended.
+        UphillError: for anything about the arguments or the environment that the user can fix.
     """
     decode(str, env, "env")
     if batches < 32:
@@ -392,10 +392,9 @@ def _length(
 
 
 def length_by_chance(g: Float[np.ndarray, "K P"]) -> float:
-    """The length that is measured of an expectation that is zero: in 95 of 100 measurements that
-    are as noisy as these it is shorter.
-
-    Vectors that point either way with equal chance have the expectation zero, and the same noise.
+    """An upper bound on the measured length of an expectation that is zero: in 95 of 100
+    measurements as noisy as these it is shorter. With random signs, the vectors have expectation
+    zero and the same noise.
     """
     gram, count = _gram(g - g.mean(0)), len(g)
     signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(NUM_BY_CHANCE, count))

@@ -45,8 +45,8 @@ def _dots(axes: Any, values: list[tuple[float, float, float]]) -> None:
 
 
 def _biases(axes: Any, rows: list[dict[str, Any]]) -> None:
-    """Biases, before what is measured of an estimator that has none: below that, a bias can't be
-    told from chance, and its dot is hollow."""
+    """Biases, and behind them the bound for an unbiased estimator: a bias below it may be chance,
+    and its dot is hollow."""
     for k, row in enumerate(rows):
         chance, bias = 100 * row["bias_by_chance"], 100 * row["bias"]
         low, high = (100 * x for x in row["bias_ci95"])

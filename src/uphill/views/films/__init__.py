@@ -1,6 +1,6 @@
-"""Films of runs: of the final policy, or of how it learned.
+"""Films of runs: of the final policy, or of how it was learned.
 
-Policies play here and learn nothing; what a picture shows is drawn by the environment.
+Policies play here, but don't learn; the environment draws the pictures.
 """
 
 from uphill.views.films.film import Clip as Clip

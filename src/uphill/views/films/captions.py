@@ -1,4 +1,4 @@
-"""What is written above a film's pictures: what is seen, after how much learning, the return."""
+"""Captions above a film's pictures: what is shown, after how much training, and the return."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ TO_COME: Color = (70, 80, 94)
 
 @dataclass(frozen=True)
 class Caption:
-    """What is written above one frame."""
+    """The caption of one frame."""
 
     title: str
     about: str
@@ -78,6 +78,6 @@ def _chapters(canvas: Canvas, caption: Caption, unit: float) -> None:
 
 
 def _fitting(words: str, height: float, room: float) -> int:
-    """The height of letters, no more than `height`, at which the words need no more than `room`."""
+    """The largest font height, at most `height`, at which the words fit into `room`."""
     per_letter = 0.52  # of the height, in the font that pygame brings
     return max(round(min(height, room / (per_letter * max(len(words), 1)))), 6)

@@ -1,7 +1,7 @@
-"""Pictures as films: MP4 for everything that plays video, GIF for what shows pictures only.
+"""Encodes pictures as films: MP4 for video players, GIF for where only images can be shown.
 
-PyAV brings FFmpeg's libraries along, so no program has to be installed. It and Pillow are imported
-when something is encoded: reports without films need neither.
+PyAV ships with FFmpeg's libraries, so no program has to be installed. It and Pillow are imported
+only for encoding: reports without films need neither.
 """
 
 import io

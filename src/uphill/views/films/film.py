@@ -1,10 +1,10 @@
 """Films of a run: its policy, or how it learned, milestone by milestone.
 
-Which episode is shown is decided by rules, so that a film shows what is typical:
+Rules decide which episode is shown, so that a film is typical:
 
-- Of the final policy (or the best), the one of a fixed number of episodes whose return is nearest
+- For the final policy (or the best), of a fixed number of episodes the one whose return is nearest
   to their median. It takes the most probable action, or with `sample` a sampled one.
-- Of a milestone, one in which the policy kept then does what it did then: it samples its actions,
+- For a milestone, one in which the policy saved then repeats what it did: it samples its actions,
   and the episode is the one whose return is nearest to that of the milestone.
 
 The episodes' seeds are fixed before they are played (`uphill.views.films.stages`).
@@ -207,7 +207,7 @@ def record(
         width: of the picture, in pixels; by default that of the environment's.
         env_kwargs: keyword arguments of the environment, in place of the run's.
         allow_import: import the module that a `module:ID` environment names.
-        max_episode_steps: cut episodes off after so many steps, in place of the run's limit.
+        max_episode_steps: truncate episodes after this many steps, in place of the run's limit.
 
     Raises:
         UphillError: if the environment can't be made, or can't draw itself.
@@ -330,7 +330,7 @@ def _scene(
     if plan.milestones:
         speed = _speed(num_states - 1, fps, rate, plan.longest)
     else:
-        num_states = min(num_states, ceil(plan.longest * fps) + 1)  # so many steps, and the start
+        num_states = min(num_states, ceil(plan.longest * fps) + 1)  # and the start
     every = max(round(speed * fps / rate), 1)
     shown = range(0, num_states, every)
     pace = min(rate, speed * fps)
@@ -348,10 +348,10 @@ def film_rate(fps: float, low: float, high: float) -> float:
 
 
 def _speed(num_steps: int, fps: float, rate: float, longest: float) -> int:
-    """The lowest speed at which so many steps take `longest` seconds at most.
+    """The lowest speed at which this many steps take at most `longest` seconds.
 
     Where the film shows each state several times, only speeds that keep this number whole, or show
-    every so manieth state once.
+    every n-th state once.
     """
     each = max(round(rate / fps), 1)
     speed = 1
@@ -420,7 +420,7 @@ def _film_frames(run: SavedRun, plan: _Plan, scenes: Sequence[_Scene]) -> Iterat
 
 
 def _watched(frames: Iterator[_Shown], num: int) -> Iterator[_Shown]:
-    """The frames; if drawing all of them will take long, that is told after the first few."""
+    """The frames; if drawing all of them will take long, that is reported after the first few."""
     started = 0.0
     for k, frame in enumerate(frames):
         if k == 0:  # which costs more than the others

@@ -1,4 +1,4 @@
-"""Where episodes are played to be filmed: a compiled world, or one environment of Gymnasium's.
+"""Where episodes are played for films: in a compiled world, or in one Gymnasium environment.
 
 A policy plays a number of candidate episodes, whose seeds are fixed beforehand. They are played
 without drawing anything; an episode that was chosen is drawn afterwards.

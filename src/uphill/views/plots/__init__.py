@@ -1,4 +1,4 @@
-"""Pictures of runs: figures are functions of what runs wrote, and become PNG or SVG.
+"""Pictures of runs: figures are functions of the runs' files, and are saved as PNG or SVG.
 
 matplotlib is used here, in notebooks, and for the picture of `uphill variance`; no window ever
 opens.

@@ -1,4 +1,5 @@
-"""Pictures of final evaluations compared: performance profiles, and how probably one is better."""
+"""Pictures that compare final evaluations: performance profiles, and the probability that one is
+better."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The picture of a study of sensitivity."""
+"""The picture of a sensitivity study."""
 
 from pathlib import Path
 
@@ -33,8 +33,8 @@ def plot_sensitivity(study: SavedSensitivity, result: Result) -> Path:
 
 
 def sensitivity_figure(study: SavedSensitivity, result: Result) -> Figure:
-    """At the left, what tuning for each environment comes to over what it is worth, with their
-    95 % intervals; at the right, what tuning the best 0, 1, 2, … settings comes to."""
+    """On the left, the tuned score over the sensitivity, with their 95 % intervals; on the right,
+    the score with the best 0, 1, 2, … settings tuned."""
     figure = new_figure(9.0, 4.2)
     plane, steps = figure.subplots(1, 2)
     for k, one in enumerate(result.algorithms):

@@ -1,4 +1,4 @@
-"""How pictures look: the same every time, and readable without colour."""
+"""The style of pictures: always the same, and readable without colour."""
 
 import io
 import math

@@ -31,7 +31,7 @@ _BEST = {"marker": "*", "ms": 15, "color": "#d55e00", "ls": "", "zorder": 3}
 
 
 def plot_tuning(sweep: SavedSweep, trials: Sequence[Row]) -> Path:
-    """Draw what the trials of a search came to, as `sweep.png` in its folder; its path.
+    """Draw the results of a search's trials, as `sweep.png` in its folder; its path.
 
     Raises:
         UphillError: if the picture can't be written.

@@ -1,6 +1,6 @@
-"""The report of a run, or of several compared: one HTML page that needs nothing else.
+"""The report of a run, or a comparison of several: one self-contained HTML page.
 
-What a run says is text until `page` escapes it into a template; nothing else makes HTML.
+Data from a run stays plain text until `page` escapes it into a template; nothing else makes HTML.
 """
 
 from uphill.views.report.page import write_report as write_report

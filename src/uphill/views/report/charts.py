@@ -1,8 +1,8 @@
 """Line charts as SVG whose colours are the page's, light or dark, at any width.
 
-Positions are shares of the plot, so that it stretches and its text does not. Drawn here and not by
-matplotlib, whose import and inline styles a page that is rendered anew every few seconds, and that
-forbids inline styles, can't have.
+Positions are fractions of the plot, so that the plot stretches and its text does not. The charts
+are not drawn by matplotlib: the page is rendered again every few seconds, so importing it would be
+too slow, and the page forbids inline styles, which it uses.
 """
 
 import math
@@ -15,7 +15,7 @@ from jaxtyping import Float
 from uphill.words import short
 
 UNIT = 1000
-"""Paths are drawn in a square of so many units, which the page stretches."""
+"""Paths are drawn in a square of this many units, which the page stretches."""
 
 Values = Float[np.ndarray, " G"]
 

@@ -1,4 +1,4 @@
-"""Several runs beside each other."""
+"""A comparison of several runs."""
 
 import itertools
 from collections.abc import Sequence
@@ -148,7 +148,7 @@ def _improvement(row: dict[str, Any]) -> Improvement:
 
 
 def _profile(scores: Sequence[Scores]) -> Chart:
-    """For each run the share of seeds that scored more than so much."""
+    """For each run, the share of seeds that scored above each threshold."""
     values = np.concatenate([each.values for each in scores])
     margin = 0.04 * float(np.ptp(values)) or 1.0
     edges = (float(values.min()) - margin, float(values.max()) + margin)

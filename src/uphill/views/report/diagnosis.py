@@ -1,6 +1,6 @@
-"""What a run's diagnostics say, each in a sentence that follows from its numbers.
+"""Interprets a run's diagnostics, each in a sentence that follows from its numbers.
 
-The rules are rules of thumb: they say what a number usually means, and name the number.
+The rules are rules of thumb: they say what a number usually means, and quote it.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The films of a run, as data that the page carries in itself."""
+"""The films of a run, as data that is embedded in the page."""
 
 import base64
 from collections.abc import Sequence
@@ -85,7 +85,7 @@ def telling_frames(films: Sequence[Sequence[Frame]]) -> list[Frame]:
 
 
 def _thumbnail(frame: Frame) -> np.ndarray:
-    """Every so manieth pixel: what is compared should be small."""
+    """Every n-th pixel, since comparing small pictures is enough."""
     step = max(1, frame.shape[1] // 50)
     return frame[::step, ::step].astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""From runs to HTML: one page that carries everything in itself and asks nothing of any network."""
+"""From runs to HTML: a single self-contained page that makes no network request."""
 
 import base64
 import hashlib
@@ -36,7 +36,7 @@ class Live:
     """What a page of `uphill watch` has beyond one on a disk."""
 
     refresh: float = 0
-    """seconds after which it asks for itself anew; 0 for never"""
+    """seconds after which it reloads itself; 0 for never"""
     note: str = ""
     """why there are no films (yet)"""
 

@@ -1,4 +1,4 @@
-"""What the page of a study of sensitivity shows, in words."""
+"""The contents of the page of a sensitivity study, in words."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""The runs of a folder and the pages about them, kept for as long as nothing changes."""
+"""The runs of a folder and the pages about them, cached as long as nothing changes."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""What the page of a sweep shows, in words."""
+"""The contents of the page of a sweep, in words."""
 
 import base64
 from collections.abc import Sequence

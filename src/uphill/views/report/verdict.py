@@ -1,4 +1,4 @@
-"""What became of a run, in a word and a sentence."""
+"""The outcome of a run, in a word and a sentence."""
 
 import time
 from dataclasses import dataclass, replace
@@ -135,8 +135,8 @@ def _without_evaluation(
 
 
 def with_divergence(found: Verdict, divergence: str) -> Verdict:
-    """The verdict, with what is said of learning that diverged or of seeds that stopped, if any
-    did: a task that was solved all the same is solved."""
+    """The verdict, with a message about learning that diverged or seeds that stopped, if any did; a
+    task that was solved nevertheless counts as solved."""
     if not divergence:
         return found
     if found.tone == "good":

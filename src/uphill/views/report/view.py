@@ -1,4 +1,4 @@
-"""What the page shows of a run: everything read and put into words, nothing drawn as HTML yet."""
+"""The contents of a run's page: everything read and put into words, before it becomes HTML."""
 
 import itertools
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ from uphill.words import duration, number
 
 @dataclass(frozen=True)
 class Chapter:
-    """A place on the timeline: what the seed whose story is told had reached, or the end."""
+    """A place on the timeline: a milestone of the seed that the page follows, or the end."""
 
     update: int | None
     """after which its policy was kept; None for the final one"""
@@ -181,7 +181,7 @@ def recent_return(metrics: Metrics) -> float | None:
 
 
 def _what_went_wrong(facts: Standing, experiment: Experiment) -> str:
-    """What is to be said of learning that diverged, and of seeds that stopped."""
+    """The message about learning that diverged, and about seeds that stopped."""
     seeds = experiment.all_seeds
     said = divergence.told(facts.diverged, seeds), not_finite.told(facts.not_finite, seeds)
     return " ".join(filter(None, said))
@@ -263,7 +263,7 @@ def _steps(metrics: Metrics, facts: Standing) -> int:
 
 
 def _chapters(run: SavedRun, metrics: Metrics, facts: Standing) -> list[Chapter]:
-    """The milestones of the seed whose story is told, and the end if it was evaluated."""
+    """The milestones of the seed that the page follows, and the end if it was evaluated."""
     own = [m for m in run.milestones if m.seed_index == run.seed_index]
     # Milestones that were reached together share a policy, and so a film.
     together = itertools.groupby(own, key=lambda m: m.update)
