@@ -12,7 +12,7 @@ from jaxtyping import Float, PRNGKeyArray, PyTree
 
 from uphill.batch import Batch
 from uphill.parts.checks import check_below_one, require
-from uphill.parts.part import Part, Setup
+from uphill.parts.part import Setup, StatefulPart
 from uphill.parts.seen import Seen, Served
 from uphill.policies.policy import Policy
 from uphill.theory.means import (
@@ -27,7 +27,7 @@ from uphill.trajectory import Array, Scalar
 PerSample = Float[Array, " B"]
 
 
-class Baseline(Part):
+class Baseline(StatefulPart):
     """A baseline answers with a number for every step, and may learn from every batch.
 
     One that has a `value` may be bootstrapped from. One that is `joint` lends networks to the steps

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 from jaxtyping import Float, PRNGKeyArray, PyTree
 
 from uphill.parts.checks import DISCOUNTS, check_count, check_unit, require, searched
-from uphill.parts.part import Part
+from uphill.parts.part import StatefulPart
 from uphill.parts.seen import Seen, Served
 from uphill.theory import returns
 from uphill.trajectory import Array, Scalar, Trajectory
 
 
-class Estimator(Part):
+class Estimator(StatefulPart):
     """An estimator answers with the return of every step, discounted by `gamma`."""
 
     needs_value: ClassVar[bool] = False

@@ -27,6 +27,7 @@ from uphill.parts.checks import (
     require,
     searched,
 )
+from uphill.parts.part import Part
 from uphill.parts.schedule import Schedule, is_number
 from uphill.trajectory import Array, Scalar
 
@@ -46,7 +47,7 @@ class Problem(NamedTuple):
     mean KL(π_old ‖ π) between them"""
 
 
-class Optimizer(eqx.Module):
+class Optimizer(Part):
     """An optimiser takes the steps; `problem` answers what it asks of the batch."""
 
     needs_whole_batch: ClassVar[bool] = False
@@ -69,11 +70,6 @@ class Optimizer(eqx.Module):
         One flat vector, since a dozen small arrays would cost a dozen kernels a step.
         """
         return ravel_pytree(model)
-
-    def check(self, algorithm: Any) -> None:
-        """Raises:
-        UphillError: if it does not fit the other parts or the numbers of `algorithm`.
-        """
 
 
 class GradientOptimizer(Optimizer):

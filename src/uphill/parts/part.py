@@ -1,4 +1,4 @@
-"""What estimators, baselines and surrogates have in common: a state that is theirs."""
+"""What parts have in common: they are checked; and those that learn or remember have a state."""
 
 from typing import Any, NamedTuple
 
@@ -24,9 +24,17 @@ class Setup(NamedTuple):
 
 
 class Part(eqx.Module):
-    """A part is its settings, and never changes. What it learns or remembers from batch to batch is
-    a state: any tree of arrays, which the learner keeps for it, checkpoints hold, and a resumed run
-    goes on with.
+    """A part is its settings, and never changes."""
+
+    def check(self, algorithm: Any) -> None:
+        """Raises:
+        UphillError: if the part does not fit the other parts or the numbers of `algorithm`.
+        """
+
+
+class StatefulPart(Part):
+    """What such a part learns or remembers from batch to batch is a state: any tree of arrays, which
+    the learner keeps for it, checkpoints hold, and a resumed run goes on with.
     """
 
     def init(self, setup: Setup, generator: np.random.Generator) -> PyTree:
@@ -42,8 +50,3 @@ class Part(eqx.Module):
         """What of the state learns as the policy does: it must stay finite, and a run that starts
         from another's networks (`init_from`) takes a baseline's over."""
         return None
-
-    def check(self, algorithm: Any) -> None:
-        """Raises:
-        UphillError: if the part does not fit the other parts or the numbers of `algorithm`.
-        """

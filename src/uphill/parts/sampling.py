@@ -13,13 +13,14 @@ from jaxtyping import Bool
 
 from uphill.errors import UphillError
 from uphill.parts.checks import check_choice, check_count, choices, require
+from uphill.parts.part import Part
 from uphill.theory.returns import inside_finished_episode
 from uphill.trajectory import BLOCK, Array, Trajectory
 
 _TAILS = ("cut", "mask")
 
 
-class Sampling(eqx.Module):
+class Sampling(Part):
     """How the transitions of one update are collected, from `num_envs` environments at once."""
 
     has_whole_episodes: ClassVar[bool]
@@ -66,11 +67,6 @@ class Sampling(eqx.Module):
     def may_count_nothing(self) -> bool:
         """Whether a trajectory may have no step that is `counted`."""
         return False
-
-    def check(self, algorithm: Any) -> None:
-        """Raises:
-        UphillError: if it does not fit the parts of `algorithm`.
-        """
 
 
 class Windows(Sampling):
