@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray, PyTree
 
-from uphill.batch import Batch
 from uphill.parts.checks import check_below_one, require
 from uphill.parts.part import Setup, StatefulPart
 from uphill.parts.seen import Seen, Served
@@ -139,8 +138,8 @@ class BatchMean(Baseline):
         return batch_mean(returns, seen.mask)
 
 
-class RunningMean(Baseline):
-    """Subtracts the mean return of the batches before this one: unbiased, and a little late."""
+class PastMean(Baseline):
+    """Remembers the mean return of the batches before this one."""
 
     decay: Scalar = 0.9
     """Weight of what was known when a new batch comes."""
@@ -152,14 +151,21 @@ class RunningMean(Baseline):
         """The mean, and the weight of what it was made from."""
         return np.zeros(2, np.float32)
 
+    def learned(self, state: Array, served: Served, key: PRNGKeyArray) -> Float[Array, "2"]:
+        batch, (mean, weight) = served.batch, state
+        new = masked_mean(batch.target, batch.mask)
+        after = jnp.stack(update_running_mean(mean, weight, new, self.decay))
+        return jnp.where(batch.mask.any(), after, state)  # nothing is no return of 0
+
+
+class RunningMean(PastMean):
+    """Subtracts the mean return of the batches before this one: unbiased, and a little late."""
+
     def __call__(self, state: Array, seen: Seen, returns: Array) -> Scalar:
         return seen.deviation * state[0]
 
-    def learned(self, state: Array, served: Served, key: PRNGKeyArray) -> Float[Array, "2"]:
-        return _faded(state, served.batch, self.decay)
 
-
-class ConstantValue(Baseline):
+class ConstantValue(PastMean):
     """V(s) is the same for every state: the mean return of the batches before this one. It is
     subtracted, and stands for what comes after a cut: REINFORCE in windows, with GAE of λ = 1.
 
@@ -170,16 +176,6 @@ class ConstantValue(Baseline):
 
     has_value: ClassVar[bool] = True
 
-    decay: Scalar = 0.9
-    """Weight of what was known when a new batch comes."""
-
-    def __check_init__(self) -> None:
-        check_below_one(decay=self.decay)
-
-    def init(self, setup: Setup, generator: np.random.Generator) -> Float[np.ndarray, "2"]:
-        """The mean, and the weight of what it was made from."""
-        return np.zeros(2, np.float32)
-
     def value(
         self, state: Array, policy: Policy, features: Float[Array, "*batch D"]
     ) -> Float[Array, "*batch"]:
@@ -188,17 +184,6 @@ class ConstantValue(Baseline):
     def __call__(self, state: Array, seen: Seen, returns: Array) -> Float[Array, "T N"]:
         assert seen.value is not None
         return seen.value
-
-    def learned(self, state: Array, served: Served, key: PRNGKeyArray) -> Float[Array, "2"]:
-        return _faded(state, served.batch, self.decay)
-
-
-def _faded(state: Array, batch: Batch, decay: Scalar) -> Float[Array, "2"]:
-    """The running mean and its weight after a batch."""
-    mean, weight = state
-    new = masked_mean(batch.target, batch.mask)
-    after = jnp.stack(update_running_mean(mean, weight, new, decay))
-    return jnp.where(batch.mask.any(), after, state)  # nothing is no return of 0
 
 
 class TimeMean(Baseline):
