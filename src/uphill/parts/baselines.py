@@ -29,14 +29,18 @@ PerSample = Float[Array, " B"]
 class Baseline(StatefulPart):
     """A baseline answers with a number for every step, and may learn from every batch.
 
-    One that has a `value` may be bootstrapped from. One that is `joint` lends networks to the steps
-    that the policy's optimiser takes, where `objective` says what they are to learn.
+    One that defines `value` may be bootstrapped from. One that defines `joint` lends networks to the
+    steps that the policy's optimiser takes, where `objective` says what they are to learn.
     """
 
     needs_episodes: ClassVar[bool] = False
     """Whether it must see an episode from its first step to its last."""
     has_value: ClassVar[bool] = False
-    """Whether it knows V(s)."""
+    """Whether it knows V(s): it does if it defines `value`, whatever it says itself."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        cls.has_value = callable(cls.value) and cls.value is not Baseline.value
 
     @abstractmethod
     def __call__(
@@ -47,7 +51,7 @@ class Baseline(StatefulPart):
     def value(
         self, state: PyTree, policy: Policy, features: Float[Array, "*batch D"]
     ) -> Float[Array, "*batch"]:
-        """V(s), in units of the returns' deviation; for a baseline that `has_value`."""
+        """V(s), in units of the returns' deviation, if it knows that."""
         raise NotImplementedError
 
     def target(self, seen: Seen, returns: Float[Array, "T N"], gamma: Scalar) -> Array:
@@ -65,7 +69,7 @@ class Baseline(StatefulPart):
     @property
     def is_joint(self) -> bool:
         """Whether it has networks that learn in the steps of the policy's optimiser."""
-        return False
+        return type(self).joint is not Baseline.joint
 
     def joint(self, state: PyTree) -> PyTree:
         """Those networks."""
@@ -73,7 +77,7 @@ class Baseline(StatefulPart):
 
     def joined(self, state: PyTree, networks: PyTree) -> PyTree:
         """The state with those networks as they have become."""
-        return state
+        raise NotImplementedError
 
     def objective(
         self, networks: PyTree, features: Array, hidden: Array, target: PerSample
@@ -88,40 +92,16 @@ class Baseline(StatefulPart):
 
     def check_whole(self) -> None:
         """Raises:
-        UphillError: if it declares what it does not define, or defines what it does not declare.
+        UphillError: if it is joint, and does not define all that makes it so.
         """
-        kind, name = type(self), type(self).__name__
-        has_value, is_joint = kind.value is not Baseline.value, self.is_joint
+        kind, methods = type(self), ("joint", "joined", "objective")
+        missing = [x for x in methods if getattr(kind, x) is getattr(Baseline, x)]
         require(
-            has_value or not self.has_value,
+            not (self.is_joint and missing),
             "baseline",
-            name,
-            "it says has_value = True, so define value(state, policy, features) as well",
-        )
-        require(
-            self.has_value or not has_value,
-            "baseline",
-            name,
-            "it defines value, so say has_value = True as well, or nothing will ask for it",
-        )
-        is_declared = kind.is_joint is not Baseline.is_joint
-        require(
-            is_declared or kind.joint is Baseline.joint,
-            "baseline",
-            name,
-            "it defines joint, so define is_joint as well, or nothing will ask for it",
-        )
-        missing = [x for x in ("joint", "joined", "objective") if _is_missing(kind, x)]
-        require(
-            not (is_joint and missing),
-            "baseline",
-            name,
+            kind.__name__,
             f"it says that it is_joint, so define {', '.join(missing)} as well",
         )
-
-
-def _is_missing(kind: type[Baseline], method: str) -> bool:
-    return getattr(kind, method) is getattr(Baseline, method)
 
 
 class NoBaseline(Baseline):
@@ -173,8 +153,6 @@ class ConstantValue(PastMean):
 
     Reference: Weng et al. (2022), https://jmlr.org/papers/v23/21-1127.html
     """
-
-    has_value: ClassVar[bool] = True
 
     def value(
         self, state: Array, policy: Policy, features: Float[Array, "*batch D"]

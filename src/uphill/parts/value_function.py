@@ -136,9 +136,8 @@ class ValueFunction(Baseline):
     def joint(self, state: ValueState) -> Critic | None:
         return state.critic if self.is_joint else None
 
-    def joined(self, state: ValueState, networks: Critic | None) -> ValueState:
-        critic = state.critic if networks is None else networks
-        return ValueState(critic, state.optimizer, state.memory, state.targets)
+    def joined(self, state: ValueState, networks: Critic) -> ValueState:
+        return ValueState(networks, state.optimizer, state.memory, state.targets)
 
     def objective(
         self, networks: Critic, features: Array, hidden: Array, target: PerSample
