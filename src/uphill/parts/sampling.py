@@ -6,7 +6,7 @@ lengths are its own.
 
 from abc import abstractmethod
 from dataclasses import fields
-from typing import Any, ClassVar
+from typing import Any
 
 import equinox as eqx
 from jaxtyping import Bool
@@ -22,8 +22,6 @@ _TAILS = ("cut", "mask")
 
 class Sampling(Part):
     """How the transitions of one update are collected, from `num_envs` environments at once."""
-
-    has_whole_episodes: ClassVar[bool]
 
     num_envs: eqx.AbstractVar[int]
 
@@ -42,14 +40,13 @@ class Sampling(Part):
                 )
 
     @property
-    def window(self) -> int | None:
-        """Steps of each environment in one update; None for whole episodes."""
-        return None
-
-    @property
     def quota(self) -> int | None:
         """Whole episodes of each environment in one update; None for a window."""
         return None
+
+    @property
+    def has_whole_episodes(self) -> bool:
+        return self.quota is not None
 
     @abstractmethod
     def num_rows(self, max_episode_steps: int | None) -> int:
@@ -72,13 +69,7 @@ class Sampling(Part):
 class Windows(Sampling):
     """`num_steps` steps of every environment; episodes carry over from one to the next."""
 
-    has_whole_episodes: ClassVar[bool] = False
-
     num_steps: eqx.AbstractVar[int]
-
-    @property
-    def window(self) -> int:
-        return self.num_steps
 
     def num_rows(self, max_episode_steps: int | None) -> int:
         return self.num_steps
@@ -89,8 +80,6 @@ class Windows(Sampling):
 
 class WholeEpisodes(Sampling):
     """`per_env` episodes of every environment from reset, a number fixed before they run."""
-
-    has_whole_episodes: ClassVar[bool] = True
 
     per_env: eqx.AbstractVar[int]
 
