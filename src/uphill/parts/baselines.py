@@ -29,8 +29,8 @@ PerSample = Float[Array, " B"]
 class Baseline(StatefulPart):
     """A baseline answers with a number for every step, and may learn from every batch.
 
-    One that defines `value` may be bootstrapped from. One that defines `joint` lends networks to the
-    steps that the policy's optimiser takes, where `objective` says what they are to learn.
+    One that defines `value` may be bootstrapped from. One that defines `joint` lends networks to
+    the steps that the policy's optimiser takes, where `objective` says what they are to learn.
     """
 
     needs_episodes: ClassVar[bool] = False

@@ -33,8 +33,8 @@ class Part(eqx.Module):
 
 
 class StatefulPart(Part):
-    """What such a part learns or remembers from batch to batch is a state: any tree of arrays, which
-    the learner keeps for it, checkpoints hold, and a resumed run goes on with.
+    """What a part learns or remembers from batch to batch is a state: any tree of arrays, which the
+    learner keeps for it, checkpoints hold, and a resumed run goes on with.
     """
 
     def init(self, setup: Setup, generator: np.random.Generator) -> PyTree:
