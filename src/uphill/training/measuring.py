@@ -18,7 +18,7 @@ from uphill.training.state import Chunk
 from uphill.training.step import algorithm_now
 from uphill.trajectory import Trajectory
 
-FEW = 50_000
+FEW_MEASURED = 50_000
 """Steps to measure for which a program is rather compiled in half a second less than run in a third
 of the time."""
 
