@@ -21,11 +21,11 @@ from uphill.learning.learner import (
     select,
     with_model,
 )
-from uphill.learning.objective import Metrics, mean_kl
+from uphill.learning.objective import mean_kl
 from uphill.learning.problem import problem_of
 from uphill.parts import Algorithm, Served
 from uphill.policies.actor import Actor
-from uphill.trajectory import Array, Trajectory
+from uphill.trajectory import Array, Metrics, Trajectory
 
 Epoch = Callable[[tuple, Array], tuple]
 """One pass over the batch: (what the last one left, key) → (what it leaves, metrics)"""

@@ -29,9 +29,7 @@ from uphill.parts.checks import (
 )
 from uphill.parts.part import Part
 from uphill.parts.schedule import Schedule, is_number
-from uphill.trajectory import Array, Scalar
-
-Metrics = dict[str, Array]
+from uphill.trajectory import Array, Metrics, Scalar
 
 
 class Problem(NamedTuple):
