@@ -137,9 +137,7 @@ def test_a_baseline_that_defines_a_value_has_one(kind: type[Baseline]) -> None:
 @pytest.mark.parametrize("kind", [OfOnesOwn, SaysOnly, Constant, RunningMean])
 def test_another_has_none_whatever_it_says(kind: type[Baseline]) -> None:
     assert not kind().has_value
-    with pytest.raises(
-        UphillError, match=r"^estimator is GAE: it bootstraps from a value function"
-    ):
+    with pytest.raises(UphillError, match="it bootstraps from a value function"):
         a2c(baseline=kind())
     reinforce(baseline=kind())
 
