@@ -51,7 +51,7 @@ def update(
         _measured(stepped.actor, trajectory),
         PartStates(parts.estimator, parts.baseline, parts.surrogate, optimizer_state),
         learner.scales.seen(trajectory, algorithm.estimator.gamma),
-        learner.num_updates + 1,
+        jnp.asarray(learner.num_updates) + 1,
         steps.low,
         steps.high,
     )
