@@ -15,7 +15,7 @@ from uphill.runs.checkpoint import read_manifest, read_tensors
 from uphill.runs.experiment import Experiment, write_experiment
 from uphill.runs.metrics import MetricsFile
 from uphill.runs.saved import write_evaluation
-from uphill.training.evaluate import report
+from uphill.training.evaluate import evaluation_of
 
 NETWORK = NetworkSettings(hidden=(8,))
 POLICY = PolicySettings(hidden=(8,))
@@ -86,7 +86,7 @@ def write_run(
         returns = [{"seed": s, "rollout/episode_return": x} for s, x in enumerate(values)]
         file.append([row | shared for row in returns])
     if scores is not None:
-        write_evaluation(folder, report(np.tile(np.array(scores)[None, :, None], (2, 1, 4))))
+        write_evaluation(folder, evaluation_of(np.tile(np.array(scores)[None, :, None], (2, 1, 4))))
     return uphill.Run(folder)
 
 

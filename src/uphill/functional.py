@@ -33,7 +33,6 @@ from uphill.envs.base import CompiledEnvironment, World
 from uphill.envs.worlds import WORLDS, make_world
 from uphill.errors import UphillError
 from uphill.learning.learner import Learner, make_learner
-from uphill.learning.objective import Metrics
 from uphill.parts import Algorithm
 from uphill.parts.schedule import Constant, Schedule
 from uphill.policies.actions import action_kind_of
@@ -41,7 +40,7 @@ from uphill.policies.encodings import encoding_of
 from uphill.policies.own_network import NetworkFactory
 from uphill.training.seeds import seed_keys
 from uphill.training.step import collect_and_learn, first_lanes
-from uphill.trajectory import Array
+from uphill.trajectory import Array, Metrics
 
 
 class State(eqx.Module):

@@ -32,7 +32,7 @@ from uphill.sessions.presets import Preset
 from uphill.sessions.resume import go_on
 from uphill.sessions.session import Session
 from uphill.sessions.settings_file import with_settings
-from uphill.training.evaluate import evaluate_actors, report, tell
+from uphill.training.evaluate import evaluate_actors, evaluation_of, tell
 from uphill.training.process import use_compile_cache, use_cores
 from uphill.training.rows import Rows
 from uphill.training.state import TrainState
@@ -63,7 +63,7 @@ class Run(SavedRun):
         choice, seeds = self.choice(allow_import, **changed), self.experiment.all_seeds
         use_cores(len(seeds), is_python=self.experiment.backend == "gymnasium")
         use_compile_cache()
-        result = report(evaluate_actors(choice, self.learners.actor, seeds, episodes))
+        result = evaluation_of(evaluate_actors(choice, self.learners.actor, seeds, episodes))
         other = ""
         if self.experiment.is_callable and choice.name != self.experiment.env:
             other = f"is in {choice.name}, and training was in {self.experiment.env}"
@@ -319,7 +319,7 @@ def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:
         try:
             with session.progress.doing("evaluating"):
                 drawn = helper.submit(run.plot)
-                evaluation = report(session.evaluations.final(state.learners.actor))
+                evaluation = evaluation_of(session.evaluations.final(state.learners.actor))
                 write_evaluation(run.path, evaluation)
                 drawn.result()
         except KeyboardInterrupt:

@@ -22,6 +22,8 @@ Array = jax.Array | np.ndarray
 Scalar = float | Num[jax.Array, ""]
 """A number, or a traced one: float settings are traced, so changing them never recompiles."""
 
+Metrics = dict[str, Float[Array, ""]]
+"""What a step or an update says of itself, by name."""
 
 BLOCK = 32
 """Whole episodes are collected in blocks of this many steps, so less than one block is computed

@@ -11,7 +11,7 @@ import pytest
 from command_line import SMALL
 from uphill.cli.output import stdout_for
 from uphill.runs.experiment import read_experiment
-from uphill.training.evaluate import report
+from uphill.training.evaluate import evaluation_of
 
 NOISY = """
 import ctypes
@@ -56,6 +56,6 @@ def test_few_seeds_get_a_remark_beside_their_interval(
 ) -> None:
     returns = np.random.default_rng(0).normal(size=(2, seeds, 4))
     with stdout_for(False) as show:
-        show(report(returns))
+        show(evaluation_of(returns))
     remark = f"few seeds     With {seeds} seeds a 95 % interval is too narrow (docs/metrics.md).\n"
     assert (remark in capsys.readouterr().out) == is_few

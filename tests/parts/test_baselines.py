@@ -19,8 +19,16 @@ from trajectories import (
 
 from uphill.errors import UphillError
 from uphill.learning import advantages
-from uphill.parts import GAE, Baseline, ConstantValue, RewardToGo, RunningMean, Steps
-from uphill.parts.algorithms import reinforce
+from uphill.parts import (
+    GAE,
+    Baseline,
+    ConstantValue,
+    RewardToGo,
+    RunningMean,
+    Steps,
+    ValueFunction,
+)
+from uphill.parts.algorithms import a2c, reinforce
 from uphill.theory.means import time_mean
 
 make_batch = jax.jit(advantages.make_batch)
@@ -99,16 +107,42 @@ class OfOnesOwn(Baseline):
         return 0.0
 
 
-class SaysValue(OfOnesOwn):
-    has_value: ClassVar[bool] = True
-
-
-class HidesValue(OfOnesOwn):
+class Known(OfOnesOwn):
     def value(self, state: Any, policy: Any, features: Any) -> Any:
         return features[..., 0]
 
 
-class HidesJoint(OfOnesOwn):
+class SaysSo(Known):
+    has_value: ClassVar[bool] = True
+
+
+class SaysOtherwise(Known):
+    has_value: ClassVar[bool] = False
+
+
+class SaysOnly(OfOnesOwn):
+    has_value: ClassVar[bool] = True
+
+
+class Constant(OfOnesOwn):
+    value: Any = 3.0  # a setting, and no V
+
+
+@pytest.mark.parametrize("kind", [Known, SaysSo, SaysOtherwise, ConstantValue, ValueFunction])
+def test_a_baseline_that_defines_a_value_has_one(kind: type[Baseline]) -> None:
+    assert kind().has_value
+    a2c(baseline=kind())
+
+
+@pytest.mark.parametrize("kind", [OfOnesOwn, SaysOnly, Constant, RunningMean])
+def test_another_has_none_whatever_it_says(kind: type[Baseline]) -> None:
+    assert not kind().has_value
+    with pytest.raises(UphillError, match="it bootstraps from a value function"):
+        a2c(baseline=kind())
+    reinforce(baseline=kind())
+
+
+class JointAlone(OfOnesOwn):
     def joint(self, state: Any) -> Any:
         return state
 
@@ -122,13 +156,11 @@ class SaysJoint(OfOnesOwn):
 @pytest.mark.parametrize(
     ("kind", "sentence"),
     [
-        (SaysValue, r"it says has_value = True, so define value\("),
-        (HidesValue, "it defines value, so say has_value = True as well"),
-        (HidesJoint, "it defines joint, so define is_joint as well"),
+        (JointAlone, "it says that it is_joint, so define joined, objective as well"),
         (SaysJoint, "it says that it is_joint, so define joint, joined, objective as well"),
     ],
 )
-def test_a_baseline_defines_what_it_declares(kind: type[Baseline], sentence: str) -> None:
+def test_a_joint_baseline_defines_all_that_makes_it_so(kind: type[Baseline], sentence: str) -> None:
     with pytest.raises(UphillError, match=f"^baseline is {kind.__name__}: {sentence}"):
         reinforce(baseline=kind())
 

@@ -22,7 +22,7 @@ from uphill.policies.actions import action_kind_of
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import encoding_of
 from uphill.training import evaluate
-from uphill.training.evaluate import Evaluator, evaluate_actors, report
+from uphill.training.evaluate import Evaluator, evaluate_actors, evaluation_of
 
 
 def actors_for(choice: EnvironmentChoice, num_seeds: int) -> Actor:
@@ -239,7 +239,7 @@ def test_deterministic_takes_the_mode_and_stochastic_samples() -> None:
 
 def test_report_says_what_the_interval_is_over() -> None:
     returns = np.arange(12.0).reshape(2, 1, 6)
-    one, several = report(returns), report(returns.reshape(2, 2, 3))
+    one, several = evaluation_of(returns), evaluation_of(returns.reshape(2, 2, 3))
     assert (one["episodes"], one["interval_over"]) == (6, "episodes")
     assert (several["episodes"], several["interval_over"]) == (3, "seeds")
     assert several["deterministic"]["per_seed"] == [1.0, 4.0]

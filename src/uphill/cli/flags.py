@@ -86,7 +86,7 @@ def setting_flags(part: Any, prefix: str = "") -> Iterator[Flag]:
         flag, about = f"--{path.replace('_', '-')}", said.get(field.name, "")
         if types_of := part_types(part, [field.name]):
             now = [word for word, kind in types_of.items() if kind is (value and type(value))]
-            about = about or _first(kinds_of(hints[field.name])[0].__doc__ or "")
+            about = about or first_paragraph(kinds_of(hints[field.name])[0].__doc__ or "")
             yield Flag(path, (flag,), f"{{{','.join(types_of)}}}", about, "".join(now))
         if is_part(type(value)):
             yield from setting_flags(value, f"{path}.")
@@ -104,7 +104,7 @@ def setting_flags(part: Any, prefix: str = "") -> Iterator[Flag]:
             yield Flag(path, (flag,), takes, about, _shown(value), may_be_none)
 
 
-def _first(text: str) -> str:
+def first_paragraph(text: str) -> str:
     """The first paragraph of a docstring, in a line."""
     return " ".join(text.split("\n\n")[0].split())
 

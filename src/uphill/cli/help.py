@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from uphill.cli.flags import Flag
+from uphill.cli.flags import Flag, first_paragraph
 from uphill.words import listed, wrapped
 
 WIDEST = 100
@@ -28,14 +28,14 @@ def help_text(program: str, about: str, groups: Iterable[Group], notes: Sequence
     some = [] if len(words) == len(flags) else ["[--FLAG VALUE …]"]
     width = min(shutil.get_terminal_size().columns, WIDEST) - 1
     usage = " ".join(["usage:", program, *words, *some])
-    blocks = [wrapped(text, width, 0) for text in (usage, _first(about), *notes)]
+    blocks = [wrapped(text, width, 0) for text in (usage, first_paragraph(about), *notes)]
     blocks += ["\n".join(_lines(group, width)) for group in groups]
     return "\n\n".join(blocks) + "\n"
 
 
 def _lines(group: Group, width: int) -> Iterator[str]:
     """A group: the text of a flag is beside it, or below it if that takes fewer lines."""
-    about = _first(group.about)
+    about = first_paragraph(group.about)
     yield wrapped(f"{group.title}: {about}" if about else f"{group.title}:", width, 2)
     for flag in group.flags:
         head, about = _head(flag, width)
@@ -67,8 +67,3 @@ def _head(flag: Flag, width: int) -> tuple[str, str]:
 def _column(text: str, width: int, indent: int) -> list[str]:
     lines = wrapped(text, width - indent, 0).split("\n") if text else []
     return [" " * indent + line for line in lines]
-
-
-def _first(text: str) -> str:
-    """The first paragraph of a docstring, in a line."""
-    return " ".join(text.split("\n\n")[0].split())

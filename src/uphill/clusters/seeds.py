@@ -31,7 +31,7 @@ from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.launch import Request, make_run_folder, outlined
 from uphill.sessions.presets import Preset
 from uphill.sessions.resume import begun_or_resumed
-from uphill.training.evaluate import evaluate_actors, report
+from uphill.training.evaluate import evaluate_actors, evaluation_of
 from uphill.words import again, count, listed, option
 
 SPLIT_FILE = "split.json"
@@ -237,7 +237,7 @@ def _merge(
         own = OwnParts(own_parts_in(experiment.algorithm))
         merge(paths, experiment, whole, network, own)
         returns = [np.load(place / job.file / _RETURNS) for job in jobs]
-        write_evaluation(whole, report(np.concatenate(returns, axis=1)))
+        write_evaluation(whole, evaluation_of(np.concatenate(returns, axis=1)))
         whole.rename(folder)
     except OSError as error:
         raise not_written(folder, error) from error

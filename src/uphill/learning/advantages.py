@@ -9,9 +9,7 @@ from uphill.learning.learner import Learner
 from uphill.parts import Algorithm, Seen
 from uphill.theory.means import masked_mean, standardize
 from uphill.theory.moments import varies
-from uphill.trajectory import BLOCK, Array, Trajectory, divided
-
-Metrics = dict[str, Float[Array, ""]]
+from uphill.trajectory import BLOCK, Array, Metrics, Trajectory, divided
 
 
 def make_batch(

@@ -8,6 +8,9 @@ from jaxtyping import Bool, Float, UInt32
 
 from uphill.trajectory import Array
 
+MOST_COUNTED = 2**53
+"""Steps, updates, bytes: what 64-bit floats count exactly, in which files of numbers are read."""
+
 
 class Count(NamedTuple):
     """high · 2³² + low"""

@@ -9,12 +9,12 @@ from jaxtyping import Float
 from uphill.batch import Batch, mean_of
 from uphill.learning.advantages import make_batch
 from uphill.learning.learner import Learner, current
-from uphill.learning.objective import Metrics, mean_gradient, mean_kl, with_scaled_advantages
+from uphill.learning.objective import mean_gradient, mean_kl, with_scaled_advantages
 from uphill.parts import Algorithm
 from uphill.policies.actions import ActionKind, Composite
 from uphill.policies.bounded import Bounded
 from uphill.policies.policy import Policy
-from uphill.trajectory import Array, Trajectory
+from uphill.trajectory import Array, Metrics, Trajectory
 
 MAX_GROUPS = 8
 

@@ -133,8 +133,9 @@ def networks_of(algorithm: Algorithm, learner: Learner) -> PyTree:
 
 def with_model(algorithm: Algorithm, learner: Learner, model: Model) -> Learner:
     """The learner with these networks."""
-    policy, networks = model
-    baseline = algorithm.baseline.joined(learner.parts.baseline, networks)
+    (policy, networks), baseline = model, learner.parts.baseline
+    if networks is not None:
+        baseline = algorithm.baseline.joined(baseline, networks)
     return eqx.tree_at(
         lambda x: (x.actor.policy, x.parts.baseline),
         learner,

@@ -14,9 +14,7 @@ from uphill.policies.policy import Policy
 from uphill.theory.distributions import Distribution
 from uphill.theory.means import masked_sum, standardize
 from uphill.theory.surrogates import approximate_kl
-from uphill.trajectory import Array
-
-Metrics = dict[str, Float[Array, ""]]
+from uphill.trajectory import Array, Metrics
 
 
 class _Sums(eqx.Module):

@@ -8,7 +8,6 @@ from jaxtyping import Float, PyTree
 from uphill.batch import Batch, averaged, mean_of
 from uphill.learning.learner import Model
 from uphill.learning.objective import (
-    Metrics,
     distribution_of,
     kl_between,
     mean_gradient,
@@ -19,7 +18,7 @@ from uphill.parts import Algorithm
 from uphill.parts.optimizers import Problem
 from uphill.policies.policy import Policy
 from uphill.theory.natural_gradient import fisher_vector_product
-from uphill.trajectory import Array
+from uphill.trajectory import Array, Metrics
 
 
 def problem_of(

@@ -6,7 +6,6 @@ trajectory → advantages → epochs of minibatches → the next learner
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Int, PRNGKeyArray, PyTree
@@ -21,13 +20,12 @@ from uphill.learning.learner import (
     joint_model,
     select,
     with_model,
-    with_steps,
 )
-from uphill.learning.objective import Metrics, mean_kl
+from uphill.learning.objective import mean_kl
 from uphill.learning.problem import problem_of
 from uphill.parts import Algorithm, Served
 from uphill.policies.actor import Actor
-from uphill.trajectory import Array, Trajectory
+from uphill.trajectory import Array, Metrics, Trajectory
 
 Epoch = Callable[[tuple, Array], tuple]
 """One pass over the batch: (what the last one left, key) → (what it leaves, metrics)"""
@@ -58,16 +56,17 @@ def update(
     model, optimizer_state, metrics = ascend(algorithm, learner, trajectory, batch, key)
     stepped = with_model(algorithm, learner, model)
     parts = learned(algorithm, learner, stepped, trajectory, batch, key)
+    steps = learner.steps.plus(trajectory.mask.sum(dtype=jnp.uint32))
     after = Learner(
-        stepped.actor,
+        _measured(stepped.actor, trajectory),
         PartStates(parts.estimator, parts.baseline, parts.surrogate, optimizer_state),
         learner.scales.seen(trajectory, algorithm.estimator.gamma),
-        learner.num_updates,
-        learner.num_transitions,
-        learner.num_wraps,
+        jnp.asarray(learner.num_updates) + 1,
+        steps.low,
+        steps.high,
     )
     after = _unless_only_measuring(algorithm, after, learner, batch)
-    return _counted(after, trajectory), metrics | value_metrics
+    return after, metrics | value_metrics
 
 
 def ascend(
@@ -246,12 +245,10 @@ def _unless_only_measuring(
     return Learner(actor, parts, after.scales, *counters)
 
 
-def _counted(learner: Learner, trajectory: Trajectory) -> Learner:
-    """The learner whose counters and normaliser have seen the trajectory, too."""
-    actor = learner.actor
-    if actor.normalizer is not None:
-        encoded = actor.encoding.encode(trajectory.observation)
-        seen = actor.normalizer.seen(encoded, trajectory.mask)
-        learner = eqx.tree_at(lambda x: x.actor.normalizer, learner, seen)
-    learner = with_steps(learner, learner.steps.plus(trajectory.mask.sum(dtype=jnp.uint32)))
-    return eqx.tree_at(lambda x: x.num_updates, learner, learner.num_updates + 1)
+def _measured(actor: Actor, trajectory: Trajectory) -> Actor:
+    """The actor whose normaliser has seen the trajectory, too."""
+    if actor.normalizer is None:
+        return actor
+    encoded = actor.encoding.encode(trajectory.observation)
+    seen = actor.normalizer.seen(encoded, trajectory.mask)
+    return Actor(actor.policy, seen, actor.encoding)

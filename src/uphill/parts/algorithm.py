@@ -120,10 +120,12 @@ class Algorithm(eqx.Module):
     def _check_needs(self) -> None:
         """What the parts declare that they need from each other."""
         estimator, baseline, sampling = self.estimator, self.baseline, self.sampling
-        lengths = {"window": sampling.window, "quota": sampling.quota}
         baseline.check_whole()
         check_count(num_envs=sampling.num_envs)
-        check_count(**{name: x for name, x in lengths.items() if x is not None})
+        if sampling.quota is None:
+            check_count(window=sampling.num_rows(None))
+        else:
+            check_count(quota=sampling.quota)
         require(
             baseline.has_value or not estimator.needs_value,
             "estimator",

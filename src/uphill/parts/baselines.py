@@ -10,9 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray, PyTree
 
-from uphill.batch import Batch
 from uphill.parts.checks import check_below_one, require
-from uphill.parts.part import Part, Setup
+from uphill.parts.part import Setup, StatefulPart
 from uphill.parts.seen import Seen, Served
 from uphill.policies.policy import Policy
 from uphill.theory.means import (
@@ -27,17 +26,21 @@ from uphill.trajectory import Array, Scalar
 PerSample = Float[Array, " B"]
 
 
-class Baseline(Part):
+class Baseline(StatefulPart):
     """A baseline answers with a number for every step, and may learn from every batch.
 
-    One that has a `value` may be bootstrapped from. One that is `joint` lends networks to the steps
-    that the policy's optimiser takes, where `objective` says what they are to learn.
+    One that defines `value` may be bootstrapped from. One that defines `joint` lends networks to
+    the steps that the policy's optimiser takes, where `objective` says what they are to learn.
     """
 
     needs_episodes: ClassVar[bool] = False
     """Whether it must see an episode from its first step to its last."""
     has_value: ClassVar[bool] = False
-    """Whether it knows V(s)."""
+    """Whether it knows V(s): it does if it defines `value`, whatever it says itself."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        cls.has_value = callable(cls.value) and cls.value is not Baseline.value
 
     @abstractmethod
     def __call__(
@@ -53,7 +56,7 @@ class Baseline(Part):
     def value(
         self, state: PyTree, policy: Policy, features: Float[Array, "*batch D"]
     ) -> Float[Array, "*batch"]:
-        """V(s), in units of the returns' standard deviation; for a baseline that `has_value`."""
+        """V(s), in units of the returns' standard deviation, for a baseline that knows it."""
         raise NotImplementedError
 
     def target(self, seen: Seen, returns: Float[Array, "T N"], gamma: Scalar) -> Array:
@@ -76,7 +79,7 @@ class Baseline(Part):
     @property
     def is_joint(self) -> bool:
         """Whether it has networks that learn in the steps of the policy's optimiser."""
-        return False
+        return type(self).joint is not Baseline.joint
 
     def joint(self, state: PyTree) -> PyTree:
         """Those networks."""
@@ -84,7 +87,7 @@ class Baseline(Part):
 
     def joined(self, state: PyTree, networks: PyTree) -> PyTree:
         """The state with those networks as they have become."""
-        return state
+        raise NotImplementedError
 
     def objective(
         self, networks: PyTree, features: Array, hidden: Array, target: PerSample
@@ -99,40 +102,16 @@ class Baseline(Part):
 
     def check_whole(self) -> None:
         """Raises:
-        UphillError: if it declares what it does not define, or defines what it does not declare.
+        UphillError: if it is joint, and does not define all that makes it so.
         """
-        kind, name = type(self), type(self).__name__
-        has_value, is_joint = kind.value is not Baseline.value, self.is_joint
+        kind, methods = type(self), ("joint", "joined", "objective")
+        missing = [x for x in methods if getattr(kind, x) is getattr(Baseline, x)]
         require(
-            has_value or not self.has_value,
+            not (self.is_joint and missing),
             "baseline",
-            name,
-            "it says has_value = True, so define value(state, policy, features) as well",
-        )
-        require(
-            self.has_value or not has_value,
-            "baseline",
-            name,
-            "it defines value, so say has_value = True as well, or nothing will ask for it",
-        )
-        is_declared = kind.is_joint is not Baseline.is_joint
-        require(
-            is_declared or kind.joint is Baseline.joint,
-            "baseline",
-            name,
-            "it defines joint, so define is_joint as well, or nothing will ask for it",
-        )
-        missing = [x for x in ("joint", "joined", "objective") if _is_missing(kind, x)]
-        require(
-            not (is_joint and missing),
-            "baseline",
-            name,
+            kind.__name__,
             f"it says that it is_joint, so define {', '.join(missing)} as well",
         )
-
-
-def _is_missing(kind: type[Baseline], method: str) -> bool:
-    return getattr(kind, method) is getattr(Baseline, method)
 
 
 class NoBaseline(Baseline):
@@ -149,8 +128,8 @@ class BatchMean(Baseline):
         return batch_mean(returns, seen.mask)
 
 
-class RunningMean(Baseline):
-    """Subtracts the mean return of the batches before this one: unbiased, and a little late."""
+class PastMean(Baseline):
+    """Remembers the mean return of the batches before this one."""
 
     decay: Scalar = 0.9
     """Weight of what was known when a new batch comes."""
@@ -162,14 +141,21 @@ class RunningMean(Baseline):
         """The mean, and the weight of what it was made from."""
         return np.zeros(2, np.float32)
 
+    def learned(self, state: Array, served: Served, key: PRNGKeyArray) -> Float[Array, "2"]:
+        batch, (mean, weight) = served.batch, state
+        new = masked_mean(batch.target, batch.mask)
+        after = jnp.stack(update_running_mean(mean, weight, new, self.decay))
+        return jnp.where(batch.mask.any(), after, state)  # nothing is no return of 0
+
+
+class RunningMean(PastMean):
+    """Subtracts the mean return of the batches before this one: unbiased, and a little late."""
+
     def __call__(self, state: Array, seen: Seen, returns: Array) -> Scalar:
         return seen.deviation * state[0]
 
-    def learned(self, state: Array, served: Served, key: PRNGKeyArray) -> Float[Array, "2"]:
-        return _faded(state, served.batch, self.decay)
 
-
-class ConstantValue(Baseline):
+class ConstantValue(PastMean):
     """V(s) is the same for every state: the mean return of the batches before this one. It is
     subtracted, and stands for what comes after a cut: REINFORCE in windows, with GAE of λ = 1.
 
@@ -177,18 +163,6 @@ class ConstantValue(Baseline):
 
     Reference: Weng et al. (2022), https://jmlr.org/papers/v23/21-1127.html
     """
-
-    has_value: ClassVar[bool] = True
-
-    decay: Scalar = 0.9
-    """Weight of what was known when a new batch comes."""
-
-    def __check_init__(self) -> None:
-        check_below_one(decay=self.decay)
-
-    def init(self, setup: Setup, generator: np.random.Generator) -> Float[np.ndarray, "2"]:
-        """The mean, and the weight of what it was made from."""
-        return np.zeros(2, np.float32)
 
     def value(
         self, state: Array, policy: Policy, features: Float[Array, "*batch D"]
@@ -198,17 +172,6 @@ class ConstantValue(Baseline):
     def __call__(self, state: Array, seen: Seen, returns: Array) -> Float[Array, "T N"]:
         assert seen.value is not None
         return seen.value
-
-    def learned(self, state: Array, served: Served, key: PRNGKeyArray) -> Float[Array, "2"]:
-        return _faded(state, served.batch, self.decay)
-
-
-def _faded(state: Array, batch: Batch, decay: Scalar) -> Float[Array, "2"]:
-    """The running mean and its weight after a batch."""
-    mean, weight = state
-    new = masked_mean(batch.target, batch.mask)
-    after = jnp.stack(update_running_mean(mean, weight, new, decay))
-    return jnp.where(batch.mask.any(), after, state)  # nothing is no return of 0
 
 
 class TimeMean(Baseline):

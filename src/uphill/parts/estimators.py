@@ -12,13 +12,13 @@ import jax.numpy as jnp
 from jaxtyping import Float, PRNGKeyArray, PyTree
 
 from uphill.parts.checks import DISCOUNTS, check_count, check_unit, require, searched
-from uphill.parts.part import Part
+from uphill.parts.part import StatefulPart
 from uphill.parts.seen import Seen, Served
 from uphill.theory import returns
 from uphill.trajectory import Array, Scalar, Trajectory
 
 
-class Estimator(Part):
+class Estimator(StatefulPart):
     """An estimator returns the target G of every step, from which the baseline is subtracted.
 
     So its result is a return, not an advantage: `GAE` returns A + V, the λ-return.

@@ -15,10 +15,10 @@ from uphill.parts.checks import (
     check_schedule,
     require,
 )
-from uphill.parts.optimizers import Metrics, Optimizer, Problem
+from uphill.parts.optimizers import Optimizer, Problem
 from uphill.parts.schedule import Schedule
 from uphill.theory.natural_gradient import backtrack, conjugate_gradient, natural_step_size
-from uphill.trajectory import Array, Scalar
+from uphill.trajectory import Array, Metrics, Scalar
 
 
 class NaturalStep(Optimizer):

@@ -27,10 +27,9 @@ from uphill.parts.checks import (
     require,
     searched,
 )
+from uphill.parts.part import Part
 from uphill.parts.schedule import Schedule, is_number
-from uphill.trajectory import Array, Scalar
-
-Metrics = dict[str, Array]
+from uphill.trajectory import Array, Metrics, Scalar
 
 
 class Problem(NamedTuple):
@@ -46,7 +45,7 @@ class Problem(NamedTuple):
     step, and the mean KL(π_old ‖ π)"""
 
 
-class Optimizer(eqx.Module):
+class Optimizer(Part):
     """An optimiser takes the steps; `problem` gives it access to the batch."""
 
     needs_whole_batch: ClassVar[bool] = False
@@ -70,11 +69,6 @@ class Optimizer(eqx.Module):
         One flat vector, since a dozen small arrays would cost a dozen kernels per step.
         """
         return ravel_pytree(model)
-
-    def check(self, algorithm: Any) -> None:
-        """Raises:
-        UphillError: if it does not fit the other parts or the numbers of `algorithm`.
-        """
 
 
 class GradientOptimizer(Optimizer):

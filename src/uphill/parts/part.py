@@ -1,4 +1,4 @@
-"""What estimators, baselines and surrogates have in common: each may have a state."""
+"""What all parts have in common, and those that learn or remember something."""
 
 from typing import Any, NamedTuple
 
@@ -26,9 +26,17 @@ class Setup(NamedTuple):
 
 
 class Part(eqx.Module):
-    """A part consists of its settings and never changes. What it learns or remembers from batch to
-    batch is its state: any pytree of arrays. The learner keeps it, checkpoints hold it, and a
-    resumed run restores it.
+    """A part consists of its settings and never changes."""
+
+    def check(self, algorithm: Any) -> None:
+        """Raises:
+        UphillError: if the part does not fit the other parts or the numbers of `algorithm`.
+        """
+
+
+class StatefulPart(Part):
+    """What such a part learns or remembers from batch to batch is its state: any pytree of arrays.
+    The learner keeps it, checkpoints hold it, and a resumed run restores it.
     """
 
     def init(self, setup: Setup, generator: np.random.Generator) -> PyTree:
@@ -44,8 +52,3 @@ class Part(eqx.Module):
         """The networks in the state, which learn by gradients: they must stay finite, and a run
         that starts from another run's networks (`init_from`) takes over those of the baseline."""
         return None
-
-    def check(self, algorithm: Any) -> None:
-        """Raises:
-        UphillError: if the part does not fit the other parts or the numbers of `algorithm`.
-        """

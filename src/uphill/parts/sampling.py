@@ -6,23 +6,22 @@ chooses its own lengths.
 
 from abc import abstractmethod
 from dataclasses import fields
-from typing import Any, ClassVar
+from typing import Any
 
 import equinox as eqx
 from jaxtyping import Bool
 
 from uphill.errors import UphillError
 from uphill.parts.checks import check_choice, check_count, choices, require
+from uphill.parts.part import Part
 from uphill.theory.returns import inside_finished_episode
 from uphill.trajectory import BLOCK, Array, Trajectory
 
 _TAILS = ("cut", "mask")
 
 
-class Sampling(eqx.Module):
+class Sampling(Part):
     """How the transitions of one update are collected, from `num_envs` environments at once."""
-
-    has_whole_episodes: ClassVar[bool]
 
     num_envs: eqx.AbstractVar[int]
 
@@ -41,14 +40,13 @@ class Sampling(eqx.Module):
                 )
 
     @property
-    def window(self) -> int | None:
-        """Steps of each environment in one update; None for whole episodes."""
-        return None
-
-    @property
     def quota(self) -> int | None:
         """Whole episodes of each environment in one update; None for a window."""
         return None
+
+    @property
+    def has_whole_episodes(self) -> bool:
+        return self.quota is not None
 
     @abstractmethod
     def num_rows(self, max_episode_steps: int | None) -> int:
@@ -67,22 +65,11 @@ class Sampling(eqx.Module):
         """Whether a trajectory may have no step that is `counted`."""
         return False
 
-    def check(self, algorithm: Any) -> None:
-        """Raises:
-        UphillError: if it does not fit the parts of `algorithm`.
-        """
-
 
 class Windows(Sampling):
     """`num_steps` steps of every environment; episodes carry over from one to the next."""
 
-    has_whole_episodes: ClassVar[bool] = False
-
     num_steps: eqx.AbstractVar[int]
-
-    @property
-    def window(self) -> int:
-        return self.num_steps
 
     def num_rows(self, max_episode_steps: int | None) -> int:
         return self.num_steps
@@ -93,8 +80,6 @@ class Windows(Sampling):
 
 class WholeEpisodes(Sampling):
     """`per_env` episodes of every environment from reset; the number is fixed before they run."""
-
-    has_whole_episodes: ClassVar[bool] = True
 
     per_env: eqx.AbstractVar[int]
 

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, PyTree
 
 from uphill.parts.checks import DIVERGENCES, check_positive, check_schedule, searched
-from uphill.parts.part import Part, Setup
+from uphill.parts.part import Setup, StatefulPart
 from uphill.parts.schedule import Schedule
 from uphill.theory import surrogates
 from uphill.theory.distributions import Distribution
@@ -48,7 +48,7 @@ class Sample:
         return self.old().kl(self.distribution)
 
 
-class Surrogate(Part):
+class Surrogate(StatefulPart):
     """A surrogate returns each sample's contribution to the objective."""
 
     is_ratio: ClassVar[bool] = False

@@ -1,6 +1,6 @@
 """The learned baseline: V(s), fitted with the policy, by itself, or from a memory."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -63,8 +63,6 @@ class ValueFunction(Baseline):
     learns in the same minibatches. With one, it takes `num_steps` gradient steps after the
     policy's, on the whole batch or from a memory.
     """
-
-    has_value: ClassVar[bool] = True
 
     network: NetworkSettings = NetworkSettings()
     shares_trunk: bool = eqx.field(static=True, default=False)
@@ -137,9 +135,8 @@ class ValueFunction(Baseline):
     def joint(self, state: ValueState) -> Critic | None:
         return state.critic if self.is_joint else None
 
-    def joined(self, state: ValueState, networks: Critic | None) -> ValueState:
-        critic = state.critic if networks is None else networks
-        return ValueState(critic, state.optimizer, state.memory, state.targets)
+    def joined(self, state: ValueState, networks: Critic) -> ValueState:
+        return ValueState(networks, state.optimizer, state.memory, state.targets)
 
     def objective(
         self, networks: Critic, features: Array, hidden: Array, target: PerSample

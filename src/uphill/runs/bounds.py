@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from uphill.errors import UphillError
+from uphill.learning.counting import MOST_COUNTED
 from uphill.parts import Algorithm, ValueFunction
 from uphill.policies.actions import ActionKind, Composite
 from uphill.policies.bounded import BOX_DISTRIBUTIONS, Bounded
@@ -43,8 +44,6 @@ MOST_MILESTONES = 256
 """Milestones of a seed."""
 LONGEST_NAME = 1000
 """Characters of a name that messages quote: an environment, a network, a kind of machine."""
-MOST_COUNTED = 2**53
-"""Steps, updates, bytes: what 64-bit floats count exactly."""
 FARTHEST = 1e100
 """Returns and thresholds: far beyond any sum of 32-bit rewards, and their squares are finite."""
 MOST_FEATURES = 2**26

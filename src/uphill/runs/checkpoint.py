@@ -14,15 +14,10 @@ import numpy as np
 from jaxtyping import PyTree
 
 from uphill.errors import UphillError
+from uphill.learning.counting import MOST_COUNTED
 from uphill.policies.actions import ActionKind
 from uphill.policies.encodings import Encoding
-from uphill.runs.bounds import (
-    MOST_COUNTED,
-    check_action_kind,
-    check_encoding,
-    check_names,
-    check_returns,
-)
+from uphill.runs.bounds import check_action_kind, check_encoding, check_names, check_returns
 from uphill.runs.configuration import decode, encode
 from uphill.runs.divergence import Divergence
 from uphill.runs.files import (

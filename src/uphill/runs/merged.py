@@ -40,7 +40,7 @@ _UNTRAINED = "untrained."
 
 
 @dataclass(frozen=True)
-class Part:
+class PartialRun:
     """A run directory with some of the seeds, and which of all its first one is."""
 
     path: Path
@@ -99,7 +99,7 @@ def merge(
     _copy_batches(parts, out)
 
 
-def _parts(paths: Sequence[Path], experiment: Experiment) -> list[Part]:
+def _parts(paths: Sequence[Path], experiment: Experiment) -> list[PartialRun]:
     """Raises:
     UphillError: if one is damaged, they have not as many seeds as the experiment, or were trained
         in different spaces.
@@ -108,7 +108,7 @@ def _parts(paths: Sequence[Path], experiment: Experiment) -> list[Part]:
     firsts = [*accumulate((_number(x.facts) for x in manifests), initial=0)]
     if firsts.pop() != experiment.seeds:
         raise UphillError(f"The parts of a run of {experiment.seeds} seeds have another number.")
-    parts = [Part(*part) for part in zip(paths, firsts, manifests, strict=True)]
+    parts = [PartialRun(*part) for part in zip(paths, firsts, manifests, strict=True)]
     spaces = [(x.latest.facts.encoding, x.latest.facts.action_kind) for x in parts]
     for part, found in zip(parts, spaces, strict=True):
         if found != spaces[0]:
@@ -122,7 +122,7 @@ def _parts(paths: Sequence[Path], experiment: Experiment) -> list[Part]:
 # --- metrics.csv ---------------------------------------------------------------------------------
 
 
-def _points(parts: Iterable[Part]) -> list[int]:
+def _points(parts: Iterable[PartialRun]) -> list[int]:
     """The updates at which all seeds together are logged: a part that ended before the others has
     its last row where the others come to their next one."""
     return sorted(max(parts, key=lambda part: part.latest.facts.num_updates).points)
@@ -132,7 +132,7 @@ def _point_of(update: int, points: Sequence[int]) -> int:
     return points[min(bisect_left(points, update), len(points) - 1)]
 
 
-def _table(parts: Sequence[Part], points: Sequence[int]) -> Iterable[list[Row]]:
+def _table(parts: Sequence[PartialRun], points: Sequence[int]) -> Iterable[list[Row]]:
     """The rows of each logging point. A seed that has its steps waits, and does nothing."""
     found = [{_point_of(u, points): rows for u, rows in part.points.items()} for part in parts]
     last: list[list[Row]] = [[] for _ in parts]
@@ -162,7 +162,7 @@ def _times(last: Sequence[Sequence[Row]]) -> Row:
 # --- what the checkpoints hold -------------------------------------------------------------------
 
 
-def _tensors(parts: Iterable[tuple[Part, Manifest]]) -> Tensors:
+def _tensors(parts: Iterable[tuple[PartialRun, Manifest]]) -> Tensors:
     """Seed after seed; what not all parts have any more is what one still has."""
     each = [part.tensors(manifest) for part, manifest in parts]
     names = dict.fromkeys(name for tensors in each for name in tensors)
@@ -212,8 +212,8 @@ def _number(facts: Standing) -> int:
 
 
 def _milestones(
-    parts: Sequence[Part], points: Sequence[int]
-) -> list[tuple[Part, tuple[Milestone, Milestone]]]:
+    parts: Sequence[PartialRun], points: Sequence[int]
+) -> list[tuple[PartialRun, tuple[Milestone, Milestone]]]:
     """Each with the part that it is from: as it was there and as it is in the whole, in the order
     in which all seeds together come to them."""
     found = []
@@ -230,7 +230,7 @@ def _milestones(
     return [(part, both) for _, part, both in sorted(found, key=lambda x: x[0])]
 
 
-def _shown_at(part: Part, index: int) -> int:
+def _shown_at(part: PartialRun, index: int) -> int:
     """The update at whose logging point a seed had shown how it played at first."""
     episodes = 0
     for update, rows in part.points.items():
@@ -240,7 +240,7 @@ def _shown_at(part: Part, index: int) -> int:
     return max(part.points)
 
 
-def _copy_batches(parts: Iterable[Part], out: Path) -> None:
+def _copy_batches(parts: Iterable[PartialRun], out: Path) -> None:
     """What is kept of seeds that stopped; its files are called by the seed."""
     for part in parts:
         folder = part.path / NOT_FINITE

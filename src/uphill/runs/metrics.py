@@ -12,7 +12,8 @@ from typing import IO, Any
 import numpy as np
 
 from uphill.errors import UphillError
-from uphill.runs.bounds import FARTHEST, LARGEST_METRICS, LONGEST_LINE, MOST_COUNTED
+from uphill.learning.counting import MOST_COUNTED
+from uphill.runs.bounds import FARTHEST, LARGEST_METRICS, LONGEST_LINE
 from uphill.runs.files import METRICS_FILE, write_file
 from uphill.runs.folder import Folder, mend_of, open_regular
 from uphill.training.rows import REACHED, Rows

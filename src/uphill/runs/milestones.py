@@ -21,6 +21,8 @@ UNTRAINED = "untrained"
 SOLVED = "solved"
 AT_FIRST = 10
 """Episodes, or a few more, that show how an untrained policy plays."""
+SOLVED_OVER = 100
+"""Episodes whose mean has to reach the threshold for a task to be solved; in training the last."""
 _WAY = {"quarter": 0.25, "half": 0.5, "three_quarters": 0.75, "threshold": 1.0}
 _TRAINED = {"quarter_trained": 0.25, "half_trained": 0.5, "three_quarters_trained": 0.75}
 _TITLES = {

@@ -16,25 +16,24 @@ import numpy as np
 from uphill.envs.make import EnvironmentChoice
 from uphill.envs.wrappers import Wrapper, wrappings_of
 from uphill.errors import UphillError
+from uphill.learning.counting import MOST_COUNTED
 from uphill.learning.learner import Learner, make_learner, policy_of, stack, take
 from uphill.policies.actor import Actor
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.trained import TrainedPolicy
-from uphill.runs.bounds import FARTHEST, MOST_COUNTED, check_sizes
+from uphill.runs.bounds import FARTHEST, check_sizes
 from uphill.runs.checkpoint import Standing, read_manifest, read_tensors
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment, as_path, read_experiment
 from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE, read_json, restore, write_file
 from uphill.runs.given import EnvironmentFactory, check_network, environment_of
 from uphill.runs.kept_policies import read_milestones, read_policy
-from uphill.runs.milestones import Milestone
+from uphill.runs.milestones import SOLVED_OVER, Milestone
 from uphill.runs.own_parts import OwnPart, OwnParts, own_parts_in
 from uphill.training.evaluate import tell
 from uphill.words import call
 
 CHECKPOINTS = ("latest", "best")
-SOLVED_OVER = 100
-"""Episodes whose mean has to reach the threshold for a task to be solved."""
 
 
 class SavedRun:

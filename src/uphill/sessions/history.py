@@ -12,14 +12,11 @@ from uphill.runs.checkpoint import History
 from uphill.runs.divergence import divergence_of, largest_weights, told
 from uphill.runs.experiment import Experiment
 from uphill.runs.metrics import summarize_window
-from uphill.runs.milestones import UNTRAINED, Milestone, Tracked, reached, take_in
+from uphill.runs.milestones import SOLVED_OVER, UNTRAINED, Milestone, Tracked, reached, take_in
 from uphill.sessions.callback import NOTHING, Answer
 from uphill.training.guard import NotFinite
 from uphill.training.rows import Rows, concatenate
 from uphill.training.state import TrainState
-
-RECENT = 100
-"""Training episodes that a running mean looks back on."""
 
 Recent = tuple[tuple[float, ...], ...]
 
@@ -114,7 +111,7 @@ def _recent(recent: Recent, rows: Rows, seed_index: int) -> Recent:
     columns = (rows[name][:, seed_index] for name in ("num_episodes", "return_sum"))
     new = ((float(count), float(total)) for count, total in zip(*columns, strict=True) if count)
     kept = [*recent, *new]
-    while sum(count for count, _ in kept[1:]) >= RECENT:
+    while sum(count for count, _ in kept[1:]) >= SOLVED_OVER:
         kept.pop(0)
     return tuple(kept)
 
@@ -130,7 +127,7 @@ def is_solved(recent: Recent, threshold: float | None) -> bool:
     mean = recent_mean(recent)
     if threshold is None or mean is None:
         return False
-    return sum(count for count, _ in recent) >= RECENT and mean >= threshold
+    return sum(count for count, _ in recent) >= SOLVED_OVER and mean >= threshold
 
 
 def table_of(memory: Remembered, stretch: Stretch, experiment: Experiment) -> list[dict[str, Any]]:

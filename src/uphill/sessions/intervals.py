@@ -39,7 +39,7 @@ def rounding(sampling: Sampling, steps: int, max_episode_steps: int | None) -> s
     if most <= WORTH_TELLING * steps or (sampling.quota is not None and most <= steps):
         return ""
     if sampling.quota is None:
-        size = f"{most:,} ({sampling.num_envs} environments × {sampling.window})"
+        size = f"{most:,} ({sampling.num_envs} environments × {sampling.num_rows(None)})"
     else:
         size = f"{most:,} ({sampling.num_envs * sampling.quota} episodes)"
     return f"{steps:,} steps are rounded up to whole updates, each of up to {size}."

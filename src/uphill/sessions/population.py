@@ -27,7 +27,8 @@ from uphill.training.trainer import Trainer, iterate
 
 MOST_SAVING = 0.05
 """The share of the time that checkpoints may take, since there is one for every run."""
-Lanes = Int[np.ndarray, " S"]
+Places = Int[np.ndarray, " S"]
+"""The positions of seeds among those of all runs; their environments lie in the same order."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Member:
     """One of the runs that train together, and its progress."""
 
     session: Session
-    lanes: Lanes
-    """the positions of its seeds among all lanes"""
+    places: Places
+    """of its seeds"""
     state: TrainState
     memory: Remembered
     is_over: bool = False
@@ -112,16 +113,16 @@ def _begin(member: Member) -> None:
         member.session.keeper.save(member.state, member.memory)
 
 
-def _dealing(num_lanes: int) -> Lanes:
-    """Lanes in the order of devices, dealt out like cards: each device gets lanes of every setting,
-    since some settings lead to longer episodes, and all devices wait for the slowest."""
+def _dealing(num_seeds: int) -> Places:
+    """Places in the order of devices, dealt out like cards: each device gets seeds of every
+    setting, since some settings lead to longer episodes, and all devices wait for the slowest."""
     devices = jax.devices()
     num_devices = len(devices) if devices[0].platform == "cpu" else 1
-    return np.concatenate([np.arange(k, num_lanes, num_devices) for k in range(num_devices)])
+    return np.concatenate([np.arange(k, num_seeds, num_devices) for k in range(num_devices)])
 
 
 def _joined(sessions: Sequence[Session]) -> TrainState:
-    """All states, joined lane by lane."""
+    """All states, joined seed by seed."""
     states = [session.state for session in sessions]
     taken = [steps for state in states for steps in state.num_transitions]
     order = _dealing(len(taken))
@@ -182,8 +183,8 @@ class _Keys:
         self._kind = jax.random.key_impl(keys)
         self._data: Any = np.asarray(jax.random.key_data(keys))
 
-    def __getitem__(self, lanes: Lanes) -> Key[jax.Array, " _T"]:
-        return jax.random.wrap_key_data(self._data[lanes], impl=self._kind)
+    def __getitem__(self, places: Places) -> Key[jax.Array, " _T"]:
+        return jax.random.wrap_key_data(self._data[places], impl=self._kind)
 
 
 def _on_host(x: Any) -> Any:
@@ -201,17 +202,17 @@ def _taken(
     return [member if member.is_over else _moved(member, state, rows, share) for member in members]
 
 
-def _moved(member: Member, all_lanes: TrainState, rows: Rows, took: tuple[float, float]) -> Member:
-    """A member after some updates of all lanes; saved if it has finished."""
-    session, lanes, memory = member.session, member.lanes, member.memory
-    own = {name: x[:, lanes] for name, x in rows.items()}
+def _moved(member: Member, of_all: TrainState, rows: Rows, took: tuple[float, float]) -> Member:
+    """A member after some updates of all seeds; saved if it has finished."""
+    session, places, memory = member.session, member.places, member.memory
+    own = {name: x[:, places] for name, x in rows.items()}
     count = int(own["updated"].any(1).sum())  # after these it has its steps, and waits
     state = TrainState(
-        _of(all_lanes.learners, lanes),
-        _of(all_lanes.lanes, lanes),
+        _at(places, of_all.learners),
+        _at(places, of_all.lanes),
         member.state.num_updates + count,
-        tuple(all_lanes.num_transitions[k] for k in lanes),
-        {s: all_lanes.stops[k] for s, k in enumerate(lanes.tolist()) if k in all_lanes.stops},
+        tuple(of_all.num_transitions[k] for k in places),
+        {s: of_all.stops[k] for s, k in enumerate(places.tolist()) if k in of_all.stops},
     )
     own = {name: x[:count] for name, x in own.items()}
     try:
@@ -240,19 +241,19 @@ def _save(members: Sequence[Member]) -> None:
 
 
 def _ended_early(members: Sequence[Member]) -> frozenset[int]:
-    """The lanes of runs that ended before all their steps were done."""
+    """The places of runs that ended before all their steps were done."""
     over = [x for x in members if x.is_over and not x.session.trainer.is_done(x.state)]
-    return frozenset(lane for member in over for lane in member.lanes.tolist())
+    return frozenset(place for member in over for place in member.places.tolist())
 
 
-def _of(tree: PyTree, lanes: Lanes) -> Any:
-    return jax.tree.map(lambda x: x[lanes], tree)
+def _at(places: Places, tree: PyTree) -> Any:
+    return jax.tree.map(lambda x: x[places], tree)
 
 
 def _show(members: Sequence[Member], state: TrainState, progress: Progress) -> None:
     means: list[float | None] = [None] * len(state.num_transitions)
     for member in members:
-        for lane, recent in zip(member.lanes, member.memory.history.recent, strict=True):
-            means[lane] = recent_mean(recent)
+        for place, recent in zip(member.places, member.memory.history.recent, strict=True):
+            means[place] = recent_mean(recent)
     progress.show(state.num_transitions, means)
     progress.point(means)

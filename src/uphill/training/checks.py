@@ -7,13 +7,12 @@ import jax
 from gymnasium import spaces
 
 from uphill.errors import UphillError
+from uphill.learning.counting import MOST_COUNTED
 from uphill.parts.sampling import Sampling
 from uphill.policies.actions import components
 from uphill.policies.policy import PolicySettings
 from uphill.words import option
 
-MOST_STEPS = 2**53
-"""The largest count that a 64-bit float holds exactly: files of numbers are read as such."""
 _MOST_TRANSITIONS = 10**8
 _MOST_UPDATES = 2**31 - 1
 
@@ -28,8 +27,8 @@ def check_numbers(num_steps: int) -> None:
             "JAX_ENABLE_X64 is on, and training uses 32-bit numbers: switch it off (or train "
             "inside `with jax.enable_x64(False):`)."
         )
-    if not 1 <= num_steps <= MOST_STEPS:
-        raise UphillError(f"steps is {num_steps}: use a number from 1 to {MOST_STEPS}.")
+    if not 1 <= num_steps <= MOST_COUNTED:
+        raise UphillError(f"steps is {num_steps}: use a number from 1 to {MOST_COUNTED}.")
 
 
 def check_updates(num_updates: int, sampling: Sampling) -> None:

@@ -34,7 +34,7 @@ from uphill.words import fitted, option
 
 LONGEST = 10_000
 """Steps after which an evaluation cuts off an episode of an environment without a time limit."""
-FEW = 2_000
+FEW_EVALUATED = 2_000
 """Below this many steps, over all seeds, skip XLA's optimisation: compiling a second faster saves
 more than running ten times as slowly costs."""
 _MOST_ENVS = {"compiled": 256, "envpool": 100, "gymnasium": 10}
@@ -91,7 +91,8 @@ class Evaluator:
 
         steps = self._num_in_all * most * env.max_episode_steps
         like = "evaluation" if is_ours((env.world, actors)) else None
-        program = built(Built(_evaluation, (env, most, self.num_seeds)), steps <= FEW, like)
+        is_quick = steps <= FEW_EVALUATED
+        program = built(Built(_evaluation, (env, most, self.num_seeds)), is_quick, like)
         arguments = (self._shared, actors, self._keys)
         self._run = compiled(program.lower(*arguments), program, *arguments)
         self.compile_seconds += time.perf_counter() - started
@@ -304,7 +305,7 @@ def _episodes_on_host(
     return returns, num_cut, np.zeros(env.num_envs, bool)  # unknown ones were refused
 
 
-def report(returns: Returns) -> dict[str, Any]:
+def evaluation_of(returns: Returns) -> dict[str, Any]:
     """The contents of `evaluation.json`."""
     return {
         "episodes": returns.shape[2],

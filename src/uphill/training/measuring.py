@@ -18,7 +18,7 @@ from uphill.training.state import Chunk
 from uphill.training.step import algorithm_now
 from uphill.trajectory import Trajectory
 
-FEW = 50_000
+FEW_MEASURED = 50_000
 """Below this many steps, skip XLA's optimisation: compiling half a second faster saves more than
 running three times as slowly costs."""
 

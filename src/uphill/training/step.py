@@ -14,13 +14,12 @@ from uphill.collecting.lanes import Keys, Lanes, start_lanes, statistics
 from uphill.envs.base import CompiledEnvironment
 from uphill.learning.counting import Count
 from uphill.learning.learner import Learner, networks_of
-from uphill.learning.objective import Metrics
 from uphill.learning.update import update
 from uphill.parts import Algorithm
 from uphill.parts.sampling import Sampling
 from uphill.training.keys import keys_of
 from uphill.training.rows import numbers_of
-from uphill.trajectory import Array, EpisodeStatistics, Trajectory
+from uphill.trajectory import Array, EpisodeStatistics, Metrics, Trajectory
 
 
 def first_lanes(env: CompiledEnvironment, sampling: Sampling, key: Keys) -> Lanes | None:

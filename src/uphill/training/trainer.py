@@ -31,10 +31,10 @@ from uphill.policies.encodings import Encoding
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.trained import TrainedPolicy
 from uphill.training.checks import check_episodes, check_numbers, check_policy, check_updates
-from uphill.training.evaluate import evaluate_actors, report
+from uphill.training.evaluate import evaluate_actors, evaluation_of
 from uphill.training.guard import Stop, Stops, at_rest, awake, faults, why, without
 from uphill.training.inside import Inside
-from uphill.training.measuring import FEW, Meter
+from uphill.training.measuring import FEW_MEASURED, Meter
 from uphill.training.outside import Host, Pool
 from uphill.training.process import (
     give_back_memory,
@@ -130,7 +130,7 @@ class Trainer:
             self._way = Host(seen, population, programs, self._foresee)
         else:
             self._way = Pool(self.env, population, programs, self._foresee)
-        is_quick = every is not None and self.num_steps // every <= FEW
+        is_quick = every is not None and self.num_steps // every <= FEW_MEASURED
         self._meter = Meter(population, self.action_kind, self._way.by_seed, programs, is_quick)
 
     def again(self, algorithms: Sequence[Algorithm], seeds: tuple[int, ...]) -> "Trainer":
@@ -254,7 +254,7 @@ class Trainer:
         if episodes < 1:
             raise UphillError(f"episodes is {episodes}: use at least 1.")
         actors = state.learners.actor
-        return report(evaluate_actors(self.choice, actors, self.seeds, episodes))
+        return evaluation_of(evaluate_actors(self.choice, actors, self.seeds, episodes))
 
     def episodes(self, actor: Actor, key: Keys) -> Trajectory:
         """Whole episodes of one actor, for a sampling by `Episodes`; `key` is not that of a seed,

@@ -6,22 +6,22 @@ from collections.abc import Sequence
 import jax
 
 from uphill.runs.checkpoint import read_manifest
-from uphill.studies.sweeps.plan import Planned, Standing
+from uphill.studies.sweeps.plan import Phase, Planned
 
 LANES = {"cpu": 128, "gpu": 1024}
 """The most seeds of all settings that train at once, on each device: more is no faster there, and
 each holds a batch in memory."""
 
 
-def groups_of(settings: Sequence[tuple[Planned, Standing]]) -> list[list[tuple[Planned, Standing]]]:
+def groups_of(settings: Sequence[tuple[Planned, Phase]]) -> list[list[tuple[Planned, Phase]]]:
     """The settings of each program, in their order; those that go on stand at the same update."""
-    found: dict[object, list[tuple[Planned, Standing]]] = {}
-    for planned, standing in settings:
+    found: dict[object, list[tuple[Planned, Phase]]] = {}
+    for planned, phase in settings:
         update = 0
-        if standing == "begun":
+        if phase == "begun":
             update = read_manifest(planned.path / "checkpoint", "latest").facts.num_updates
         key = (jax.tree.structure(planned.algorithm), update)
-        found.setdefault(key, []).append((planned, standing))
+        found.setdefault(key, []).append((planned, phase))
     return list(found.values())
 
 

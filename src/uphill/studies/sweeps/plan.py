@@ -24,7 +24,7 @@ from uphill.studies.sweeps.grid import Grid, algorithms_of, folder_name, make_gr
 from uphill.training.cores import use_threads
 from uphill.words import count, duration, option, short
 
-Standing = Literal["new", "begun", "trained", "done"]
+Phase = Literal["new", "begun", "trained", "done"]
 MANY = 1000
 """Settings from which on a sweep must be asked for twice."""
 _SPEED = {"compiled": 1e6, "envpool": 5e4, "gymnasium": 1e4}
@@ -211,7 +211,7 @@ def is_unbegun_sweep(sweep: SavedSweep) -> bool:
     return not any(sweep.run_path(run).exists() for run in sweep.runs)
 
 
-def standing_of(planned: Planned, steps: int) -> Standing:
+def phase_of(planned: Planned, steps: int) -> Phase:
     """What of a setting is done.
 
     Raises:

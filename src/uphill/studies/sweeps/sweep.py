@@ -19,13 +19,13 @@ from uphill.sessions.presets import Preset
 from uphill.sessions.settings_file import with_settings
 from uphill.studies.sweeps.groups import groups_of
 from uphill.studies.sweeps.plan import (
+    Phase,
     Plan,
     Planned,
     Request,
-    Standing,
     SweepRequest,
+    phase_of,
     plan_of,
-    standing_of,
 )
 from uphill.studies.sweeps.tasks import take_in, trained_by_tasks
 from uphill.studies.sweeps.together import Fault, Programs, Todo, session_for, trained_together
@@ -97,12 +97,12 @@ def train_settings(plan: Plan, progress: Progress, kept: Programs | None = None)
     if plan.request.ray is not None and (taken := take_in(plan)):  # of a process that was killed
         faults |= taken
         write_faults(plan.folder, faults)
-    standing: list[tuple[Planned, Standing]] = [
-        (planned, standing_of(planned, steps))
+    settings: list[tuple[Planned, Phase]] = [
+        (planned, phase_of(planned, steps))
         for planned in plan.settings
         if planned.run.folder not in faults
     ]
-    todo = [one for one in standing if one[1] in ("new", "begun")]
+    todo = [one for one in settings if one[1] in ("new", "begun")]
     if len(todo) < len(plan.settings):
         done = count(len(plan.settings) - len(todo), "setting")
         progress.say(f"{done} of {len(plan.settings)} in {plan.folder} are trained already.")
@@ -110,8 +110,8 @@ def train_settings(plan: Plan, progress: Progress, kept: Programs | None = None)
         faults |= {planned.run.folder: fault}
         write_faults(plan.folder, faults)
         progress.say(f"{setting_of(planned.run.setting)} failed: {fault}")
-    for planned, state in standing:
-        if state == "trained":
+    for planned, phase in settings:
+        if phase == "trained":
             opened(plan, planned).evaluate(plan.experiment.episodes)
 
 
@@ -158,11 +158,11 @@ def check_fits(plan: Plan, groups: Sequence[Todo]) -> None:
 
 
 def _one_by_one(plan: Plan, todo: Todo) -> Iterator[Fault]:
-    for k, (planned, standing) in enumerate(todo, 1):
+    for k, (planned, phase) in enumerate(todo, 1):
         Progress(0, plan.request.quiet).say(
             f"\nSetting {k} of {len(todo)}: {setting_of(planned.run.setting)}"
         )
-        with session_for(plan, planned, standing, plan.request.quiet) as session:
+        with session_for(plan, planned, phase, plan.request.quiet) as session:
             try:
                 finish(session, plan.request.env)
             except UphillError as error:

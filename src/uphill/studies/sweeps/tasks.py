@@ -44,7 +44,7 @@ def trained_by_tasks(
         parts = [part for group in groups for part in _parts(group, number, cluster.cpus)]
         jobs = [_job(plan, part, k, train) for k, part in enumerate(parts, 1)]
         for job, part in zip(jobs, parts, strict=True):
-            begun = {planned.run.folder for planned, standing in part if standing != "new"}
+            begun = {planned.run.folder for planned, phase in part if phase != "new"}
             if begun:
                 write_file(place_of(aside, job), packed(plan.folder, begun))
         progress.say(

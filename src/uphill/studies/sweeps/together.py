@@ -21,12 +21,12 @@ from uphill.sessions.population import Member, train_together, trainer_together
 from uphill.sessions.resume import begun_or_resumed
 from uphill.sessions.session import Session
 from uphill.studies.sweeps.groups import batches_of
-from uphill.studies.sweeps.plan import Plan, Planned, Standing
-from uphill.training.evaluate import report
+from uphill.studies.sweeps.plan import Phase, Plan, Planned
+from uphill.training.evaluate import evaluation_of
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
 
-Todo = Sequence[tuple[Planned, Standing]]
+Todo = Sequence[tuple[Planned, Phase]]
 Fault = tuple[Planned, str]
 
 
@@ -77,12 +77,12 @@ def close(made: Made) -> None:
 
 
 def session_for(
-    plan: Plan, planned: Planned, standing: Standing, quiet: bool = True
+    plan: Plan, planned: Planned, phase: Phase, quiet: bool = True
 ) -> AbstractContextManager[Session]:
     """The session of one setting, as `uphill train` or `uphill resume` would have it, with its run
     directory locked."""
     request = replace(plan.request_for(planned), quiet=quiet)
-    return begun_or_resumed(request, standing == "new", plan.start)
+    return begun_or_resumed(request, phase == "new", plan.start)
 
 
 def _trained(
@@ -132,7 +132,7 @@ def _evaluated(member: Member, evaluations: Evaluations) -> str:
     """Write the evaluation of a run; what failed, if something did."""
     session = member.session
     try:
-        evaluation = report(evaluations.final(member.state.learners.actor))
+        evaluation = evaluation_of(evaluations.final(member.state.learners.actor))
         write_evaluation(session.keeper.folder, evaluation)
     except UphillError as error:
         return str(error)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, PRNGKeyArray
 
-from uphill.learning.advantages import Metrics, advantage_of, batch_of, look_at, make_batch
+from uphill.learning.advantages import advantage_of, batch_of, look_at, make_batch
 from uphill.learning.learner import Learner, PartStates
 from uphill.learning.objective import mean_gradient
 from uphill.learning.update import learned, served_by
@@ -33,7 +33,7 @@ from uphill.parts import (
     ValueFunction,
 )
 from uphill.policies.policy import PolicySettings
-from uphill.trajectory import Array, Trajectory
+from uphill.trajectory import Array, Metrics, Trajectory
 
 _OWN = Adam(learning_rate=3e-3)
 _RUNNING = RunningMean(decay=0.95)

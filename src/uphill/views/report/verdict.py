@@ -10,7 +10,7 @@ import numpy as np
 from uphill.runs.checkpoint import Standing
 from uphill.runs.experiment import Experiment
 from uphill.runs.files import EVALUATION_FILE, METRICS_FILE
-from uphill.runs.saved import SOLVED_OVER
+from uphill.runs.milestones import SOLVED_OVER
 from uphill.theory.statistics import few_seeds
 from uphill.words import INTERVAL, count, number
 
