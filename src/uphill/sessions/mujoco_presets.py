@@ -29,8 +29,8 @@ def mujoco_algorithms() -> dict[str, tuple[Algorithm, int]]:
     """Each algorithm with its settings, and how long to train."""
     return {
         "ppo": (_ppo(), 1_000_000),
-        "trpo": (trpo(optimizer=TrustRegion(max_step_size=5.0), **_short_windows()), 1_000_000),
-        "npg": (npg(optimizer=NaturalGradient(max_step_size=5.0), **_short_windows()), 1_000_000),
+        "trpo": (trpo(optimizer=TrustRegion(max_step_size=2.0), **_short_windows()), 1_000_000),
+        "npg": (npg(optimizer=NaturalGradient(max_step_size=2.0), **_short_windows()), 1_000_000),
         "reinforce": (_reinforce(), 3_000_000),
     }
 
@@ -45,9 +45,9 @@ def _ppo() -> Algorithm:
 
 
 def _short_windows() -> dict[str, Any]:
-    """Advantages keep their scale, so that the limit of the step size tells them from noise: while
-    they learn the divergence takes steps of 0.5 to 2.5, and of 40 to 800 once all returns are
-    equal."""
+    """Advantages keep their scale, so that a limit on the step size tells a signal from noise. The
+    divergence alone takes steps of 0.7 to 2.4 on HalfCheetah, of 6 to 20 on Hopper, and of 40 to
+    800 on InvertedPendulum once all returns are equal."""
     return {
         "sampling": Steps(num_envs=16, num_steps=64),
         "estimator": GAE(gamma=0.99, lam=0.95),
