@@ -57,9 +57,10 @@ def test_the_loop_of_your_own_runs(tmp_path: Path) -> None:
     changes = {
         "seeds=2": tiny,
         "100_000": "64",
+        "200_000": "128",
         "episodes=100": "episodes=2",
         "uphill.ppo()": "small_ppo()",
-        '"runs/mine"': repr(str(tmp_path / "mine")),
+        "runs/mine": str(tmp_path / "mine"),
     }
     for old, new in changes.items():
         assert old in code
@@ -69,6 +70,8 @@ def test_the_loop_of_your_own_runs(tmp_path: Path) -> None:
     assert "own/balance" in (tmp_path / "run" / "metrics.csv").read_text()
     assert names["evaluation"]["episodes"] == 2
     assert names["run"].policy_of(0).value(names["observations"]).shape == (5,)
+    longer = uphill.load(tmp_path / "mine-longer").summary()
+    assert min(longer["steps"]) >= 128 > max(names["run"].summary()["steps"])
 
 
 def test_the_design_draws_every_source_file_where_it_is() -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from uphill.run import Run as Run
     from uphill.run import evaluate as evaluate
     from uphill.run import load as load
+    from uphill.run import restore as restore
     from uphill.run import resume as resume
     from uphill.run import save as save
     from uphill.run import train as train
@@ -65,6 +66,7 @@ _HOME = {
     "compare": "uphill.studies.comparisons.compare",
     "measure_variance": "uphill.studies.variance.measure",
     "train": "uphill.run",
+    "restore": "uphill.run",
     "resume": "uphill.run",
     "save": "uphill.run",
     "sensitivity": "uphill.studies.sensitivity.study",
@@ -89,6 +91,7 @@ __all__ = [
     "npg",
     "ppo",
     "reinforce",
+    "restore",
     "resume",
     "save",
     "sensitivity",

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -70,6 +71,33 @@ def test_what_was_saved_half_way_is_resumed_bit_for_bit(
     expected = np.asarray(state.learners.actor.policy.trunk.layers[0].weight)
     found = tensors_of(run.path)["learners.actor.policy.trunk.layers.0.weight"]
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_loop_goes_on_with_a_run_bit_for_bit(
+    trained: tuple[Trainer, Any, list], tmp_path: Path
+) -> None:
+    trainer, state, history = trained
+    middle, _ = history[len(history) // 2]
+    run = uphill.save(trainer, middle, tmp_path / "run")
+    before = tensors_of(run.path)
+    restored, at = uphill.restore(run.path)
+    with restored:
+        assert at.num_transitions == middle.num_transitions
+        *_, (last, _) = uphill.iterate(restored, at)
+        assert last.num_transitions == state.num_transitions
+        for found, expected in zip(
+            jax.tree.leaves(last.learners), jax.tree.leaves(state.learners), strict=True
+        ):
+            np.testing.assert_array_equal(found, expected)
+    after = tensors_of(run.path)
+    assert all(np.array_equal(after[name], x) for name, x in before.items())
+    done = uphill.save(restored, last, tmp_path / "done")
+    with pytest.raises(UphillError, match=rf"steps is {STEPS}, but the run already goes to"):
+        uphill.restore(done.path, steps=STEPS)
+    longer, at = uphill.restore(done.path, steps=2 * max(last.num_transitions))
+    assert (longer.num_steps, at.num_updates) == (2 * max(last.num_transitions), last.num_updates)
+    assert not longer.is_done(at)
+    longer.close()
 
 
 def test_steps_beyond_32_bits_are_saved_and_resumed_exactly(tmp_path: Path) -> None:

@@ -89,14 +89,43 @@ def go_on(
     if saved is None:
         return _from_the_start(folder, experiment, choice(), network, progress)
     tensors = read_tensors(folder / "checkpoint", saved)
-    facts = saved.facts
-    check_fits(folder, experiment, "latest", facts, tensors, network is not None)
+    check_fits(folder, experiment, "latest", saved.facts, tensors, network is not None)
     best = _best(folder, experiment, network)
-    trainer = trainer_of(choice(), experiment, network, facts.num_updates, facts.encoding)
-    session = _from_the_checkpoint(folder, experiment, trainer, facts, tensors, best, progress)
+    at = _restored(folder, experiment, choice(), network, saved.facts, tensors)
+    session = _from_the_checkpoint(folder, experiment, *at, saved.facts, tensors, best, progress)
     if experiment.steps > planned and (said := _stretched(experiment, planned)):
         progress.say(said)
     return session
+
+
+def restored(
+    run: str | PathLike[str],
+    env: EnvironmentFactory | None = None,
+    network: NetworkFactory | None = None,
+    steps: float | None = None,
+    allow_import: bool = False,
+    parts: Iterable[OwnPart] = (),
+    wrappers: Iterable[Wrapper] = (),
+) -> tuple[Trainer, TrainState]:
+    """The trainer of a run, and its state in the latest checkpoint; the arguments are those of
+    `uphill.restore`.
+
+    Raises:
+        UphillError: if the run is damaged, or drew its random numbers in another way.
+    """
+    folder = as_path(run, "run")
+    experiment = read_experiment(folder, OwnParts(parts, allow_import, folder.current))
+    saved = read_manifest(folder / "checkpoint", "latest", experiment.seeds)
+    goal: int | None = decode(int | None, whole(encode(steps)), "steps")
+    if goal is not None:
+        experiment = _extended(experiment, folder, saved.facts, goal)
+    use_compile_cache()
+    check_network(experiment, network)
+    tensors = read_tensors(folder / "checkpoint", saved)
+    check_fits(folder, experiment, "latest", saved.facts, tensors, network is not None)
+    check_random_numbers(saved.facts.device, folder / "checkpoint/latest.json")
+    choice = environment_of(experiment, env, allow_import, wrappers, folder.current)
+    return _restored(folder, experiment, choice, network, saved.facts, tensors)
 
 
 @contextmanager
@@ -162,6 +191,7 @@ def _from_the_checkpoint(
     folder: Path,
     experiment: Experiment,
     trainer: Trainer,
+    state: TrainState,
     facts: Standing,
     tensors: dict[str, np.ndarray],
     best: Best,
@@ -169,13 +199,7 @@ def _from_the_checkpoint(
 ) -> Session:
     """The session of a run from where its latest checkpoint stands."""
     moved, is_elsewhere = _moved(facts, experiment.seeds, folder)
-    if (trainer.encoding, trainer.action_kind) != (facts.encoding, facts.action_kind):
-        raise UphillError(
-            f"The spaces of {trainer.choice.name} are not those that the run {folder} was made "
-            "with."
-        )
     path = folder / "checkpoint/latest.json"
-    state = _restored_state(trainer, facts, tensors, path)
     memory = Remembered(
         replace(_history(facts, best.history), moved=moved),
         best=best,
@@ -309,10 +333,25 @@ def _moved(facts: Standing, num_seeds: int, folder: Path) -> tuple[tuple[Moved, 
     return (*facts.moved, Moved(facts.num_updates, facts.device)), said
 
 
-def _restored_state(
-    trainer: Trainer, facts: Standing, tensors: dict[str, np.ndarray], path: Path
-) -> TrainState:
-    start = trainer.start()
+def _restored(
+    folder: Path,
+    experiment: Experiment,
+    choice: EnvironmentChoice,
+    network: NetworkFactory | None,
+    facts: Standing,
+    tensors: dict[str, np.ndarray],
+) -> tuple[Trainer, TrainState]:
+    """The trainer, and the state that the checkpoint holds.
+
+    Raises:
+        UphillError: if the spaces of the environment are others.
+    """
+    trainer = trainer_of(choice, experiment, network, facts.num_updates, facts.encoding)
+    if (trainer.encoding, trainer.action_kind) != (facts.encoding, facts.action_kind):
+        raise UphillError(
+            f"The spaces of {choice.name} are not those that the run {folder} was made with."
+        )
+    path, start = folder / "checkpoint/latest.json", trainer.start()
     learners = restore(start.learners, tensors, "learners.", path)
     lanes = savable(trainer, start.lanes)
     if lanes is None:
@@ -323,7 +362,7 @@ def _restored_state(
     stops = {s: Stop(why) for s, why in enumerate(facts.not_finite) if why is not None}
     if len(stops) == len(facts.num_transitions):  # what made an end of it may have been mended
         stops = {}
-    return TrainState(learners, lanes, facts.num_updates, facts.num_transitions, stops)
+    return trainer, TrainState(learners, lanes, facts.num_updates, facts.num_transitions, stops)
 
 
 def _pending(tensors: dict[str, np.ndarray]) -> Rows | None:

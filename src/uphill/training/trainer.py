@@ -51,7 +51,8 @@ from uphill.trajectory import Trajectory
 
 
 class Trainer:
-    """The environments and the compiled functions of one training run.
+    """The environments and the compiled functions of one training run. A `with` statement closes
+    it at its end.
 
     Arguments:
         env: an environment ID, a callable that makes an environment, a compiled world, or the
@@ -270,6 +271,12 @@ class Trainer:
         self._programs.close()
         self._way.close()
         give_back_memory()
+
+    def __enter__(self) -> "Trainer":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
     def _foresee(self, before: tuple[Learner, Trajectory], after: Learner) -> None:
         """Have the diagnostics compiled beside the first update, if there will be any."""
