@@ -113,7 +113,9 @@ def test_a_shared_trunk_gets_the_gradients_of_both():
     kind = action_kind_of(spaces.Discrete(2))
     learner = jax.tree.map(jnp.asarray, make_learner(algorithm, ENCODING, kind, 0))
     policy = learner.actor.policy
-    critic = make_critic(SMALL, ENCODING, np.random.default_rng(1), shared_with=policy)
+    critic = make_critic(
+        PolicySettings(hidden=(4,)), ENCODING, np.random.default_rng(1), shared_with=policy
+    )
     critic = jax.tree.map(jnp.asarray, critic)
     learner = eqx.tree_at(lambda x: x.parts.baseline.critic, learner, critic)
     trajectory = trajectory_of(learner)

@@ -52,8 +52,8 @@ def test_misspelt_names_are_told_the_right_one(algorithm: Any) -> None:
 
 
 def test_a_name_like_no_other_is_told_all_names() -> None:
-    with pytest.raises(UphillError, match=r"use_sde is True: .*; its fields are sampling, est"):
-        ppo(use_sde=True)
+    with pytest.raises(UphillError, match=r"tau is 1: .*; its fields are sampling, est"):
+        ppo(tau=1)
 
 
 @pytest.mark.parametrize(

@@ -86,11 +86,7 @@ def test_v_learns_from_filled_slots_with_a_target_of_its_own(targets: str, num_f
     critic = state.critic
     w, b = np.asarray(critic.head.weight[0]), np.asarray(critic.head.bias[0])
     for step in range(3):
-        i = np.asarray(
-            jax.random.randint(
-                jax.random.fold_in(jax.random.fold_in(KEY, 1), step), (16,), 0, num_filled
-            )
-        )
+        i = np.asarray(jax.random.randint(jax.random.fold_in(KEY, step), (16,), 0, num_filled))
         x, following = (
             2.0 * np.asarray(y)[i] for y in (memory.observation, memory.next_observation)
         )

@@ -140,7 +140,7 @@ class NetworkSettings(eqx.Module):
     hidden: tuple[int, ...] | None = eqx.field(
         static=True, converter=lambda x: None if x is None else _widths(x), default=None
     )
-    """Units of each hidden layer, () for a linear network; None for those of the policy."""
+    """Units of each hidden layer, empty for a linear network; None for those of the policy."""
     activation: str | None = eqx.field(static=True, default=None, metadata=_ACTIVATIONS)
     """Activation of the hidden layers: tanh, relu, elu, gelu or silu; None for the policy's."""
     convolution: AutoConvolution | Convolution | None = AutoConvolution()
