@@ -19,18 +19,19 @@ from uphill.parts import GAE, Algorithm, RMSProp, Steps
 from uphill.parts.algorithms import a2c, reinforce
 from uphill.policies.policy import PolicySettings
 
-Search = tuple[str, Algorithm, int, Mapping[str, Any]]
+Search = tuple[str, Algorithm, int, int, Mapping[str, Any]]
+"""environment, initial settings, steps, seeds of a trial, and what is searched of the settings"""
 
 
 def search(minutes: float = 10) -> None:
     """Searches of ten minutes, and what they begin with, on 16 fresh seeds."""
-    for env, algorithm, steps, searched in _searches():
+    for env, algorithm, steps, seeds, searched in _searches():
         with tempfile.TemporaryDirectory() as folder:
             found = uphill.tune(
                 env,
                 algorithm,
                 steps=steps,
-                seeds=4,
+                seeds=seeds,
                 trials=1000,
                 minutes=minutes,
                 prune=True,
@@ -49,7 +50,11 @@ def search(minutes: float = 10) -> None:
 
 
 def _searches() -> tuple[Search, Search]:
-    """From textbook settings, which learn next to nothing in so many steps."""
+    """From textbook settings, which learn next to nothing in that many steps.
+
+    On Pendulum some settings learn on most seeds and fail on others. An interquartile mean over
+    four seeds leaves out the worst one, and takes them for good; of eight it doesn't.
+    """
     slow = a2c(
         sampling=Steps(num_envs=8, num_steps=16),
         estimator=GAE(gamma=0.99, lam=1.0),
@@ -60,12 +65,16 @@ def _searches() -> tuple[Search, Search]:
     wide = reinforce(policy=PolicySettings(initial_log_std=0.0))
     searched = {
         "estimator.gamma": "0.9:0.99",
-        "optimizer.learning_rate": "1e-3:3e-2:log",
+        "optimizer.learning_rate": [3e-3, "linear:3e-3:0", "linear:1e-2:0"],
         "policy.distribution": ["gaussian", "tanh-gaussian"],
         "baseline": ["batch-mean", "time-mean"],
         "scale_advantages": ["none", "batch"],
+        "normalize_observations": [False, True],
     }
-    return ("Acrobot-v1", slow, 100_000, {}), ("Pendulum-v1", wide, 3_000_000, searched)
+    return (
+        ("Acrobot-v1", slow, 100_000, 4, {}),
+        ("Pendulum-v1", wide, 2_000_000, 8, searched),
+    )
 
 
 def zoo(trials: int = 16, steps: int = 50_000, rounds: int = 3) -> None:
