@@ -40,13 +40,17 @@ def search(minutes: float = 10) -> None:
                 quiet=True,
             )
         probability, (low, high) = found.p_better
+        winner, initial = map(_shown, (found.winner, found.default))
         print(
             f"{env}, {algorithm.name}, {steps:,} steps: {len(found.trials)} trials; winner "
-            f"{found.winner.iqm:.0f}, begun with {found.default.iqm:.0f}; "
-            f"P(winner > begun with) {probability:.2f} ({low:.2f} to {high:.2f})\n"
-            f"  {found.setting}",
+            f"{winner}, initial settings {initial}; P(winner > initial) {probability:.2f} "
+            f"({low:.2f} to {high:.2f})\n  {found.setting}",
             flush=True,
         )
+
+
+def _shown(row: Any) -> str:
+    return f"{row.iqm:.0f} [{row.ci95[0]:.0f}, {row.ci95[1]:.0f}]"
 
 
 def _searches() -> tuple[Search, Search]:
