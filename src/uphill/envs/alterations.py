@@ -103,8 +103,8 @@ def _space_without(space: gymnasium.Space, key: str, asked: str) -> gymnasium.Sp
         parts[outer] = _space_without(parts[outer], inner, asked)
     else:
         raise UphillError(
-            f"has no observation {asked!r} to leave out: use {listed(list(parts), 'or')}, or omit "
-            f"{option('drop_observations', asked)}."
+            f"has no observation {asked!r} to leave out: there "
+            f"{'are' if len(parts) > 1 else 'is'} {listed(list(parts))}."
         )
     return spaces.Dict(parts)
 

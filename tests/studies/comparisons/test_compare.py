@@ -106,7 +106,7 @@ def test_what_is_not_comparable_is_refused(
 
 def test_other_wrong_arguments_are_told(tmp_path: Path, no_training: None) -> None:
     run, other = written(tmp_path / "a", HIGH), written(tmp_path / "b", LOW)
-    with pytest.raises(UphillError, match="takes at least two runs"):
+    with pytest.raises(UphillError, match="needs at least two runs"):
         uphill.compare(run)
     with pytest.raises(UphillError, match="/a is given twice"):
         uphill.compare(run, other, str(tmp_path / "b" / ".." / "a"))
