@@ -1,7 +1,7 @@
-"""`python -m benchmarks [NAME …]`: run the named measurements, or those that take a minute.
+"""`python -m benchmarks [NAME …]`: runs the named measurements, or those that take a minute.
 
-`house` and `understand` read code, of this checkout or of those whose folders follow; `first` runs
-commands of this one and of that one in turn.
+`house` and `understand` examine the code of this checkout, or of the checkouts whose folders
+follow; `first` runs commands of this checkout and of another one, alternating.
 """
 
 import subprocess
@@ -76,7 +76,7 @@ def main(names: list[str]) -> int:
         print(f"There is no measurement {unknown[0]!r}: use {', '.join(MEASUREMENTS)}.")
         return 2
     if len(names) != 1:
-        # Each in a process of its own: how JAX starts depends on what is measured.
+        # Each in its own process: how JAX starts depends on what is measured.
         commands = [[sys.executable, "-m", "benchmarks", name] for name in names or QUICK]
         return max(subprocess.run(command, check=False).returncode for command in commands)
     print(f"--- {names[0]}: {(MEASUREMENTS[names[0]].__doc__ or '').splitlines()[0]}", flush=True)

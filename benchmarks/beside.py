@@ -1,4 +1,4 @@
-"""Several trainings beside each other: do they get more done than one alone?"""
+"""Several trainings in parallel: do they make more steps in total than one alone?"""
 
 import os
 import statistics
@@ -32,18 +32,18 @@ trainer.close()
 
 
 def beside(rounds: int = 5) -> None:
-    """Steps a second of several trainings at once, all of them together, against one alone."""
+    """Total steps per second of several trainings at once, relative to one alone."""
     for title, (env, algo, seeds, count) in JOBS.items():
         ratios = []
         for _ in range(rounds):
             alone = _rate(env, algo, seeds, 1)
             ratios.append(_rate(env, algo, seeds, count) / alone)
         spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        print(f"{title}: {statistics.median(ratios):.2f} ({spread}) of one alone", flush=True)
+        print(f"{title}: {statistics.median(ratios):.2f} ({spread}) times one alone", flush=True)
 
 
 def _rate(env: str, algo: str, seeds: int, count: int) -> float:
-    """Steps a second of so many processes, which begin to train at once."""
+    """Total steps per second of `count` processes that begin to train at once."""
     command = [sys.executable, "-c", _TRAINING, env, algo, str(seeds)]
     pipe = subprocess.PIPE
     running = [

@@ -1,4 +1,4 @@
-"""What saving costs: seconds in which training waits for a checkpoint, at the default interval."""
+"""What saving costs: the time that training waits for checkpoints, at the default interval."""
 
 import tempfile
 import time
@@ -22,7 +22,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
 
 
 def checkpointing() -> None:
-    """PPO for a minute, a checkpoint every ten seconds: the share of it that saving takes."""
+    """PPO for a minute, a checkpoint every ten seconds: the share of time that saving takes."""
     for name, keywords in TRAININGS.items():
         saves, whole = _seconds_of(name.partition(",")[0], keywords)
         share = sum(saves) / whole
@@ -33,7 +33,7 @@ def checkpointing() -> None:
 
 
 def _seconds_of(env: str, keywords: dict[str, Any]) -> tuple[list[float], float]:
-    """Seconds that each checkpoint took, and those of the whole training."""
+    """Seconds for each checkpoint, and for the whole training."""
     saves, save = [], Keeper.save
 
     def timed(*arguments: Any, **others: Any) -> None:

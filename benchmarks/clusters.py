@@ -1,6 +1,6 @@
-"""What a cluster of many nodes would ask of the machine where `uphill` was typed: jobs that sleep.
+"""The load of a large cluster on the machine where `uphill` was typed, with jobs that sleep.
 
-Workers are used again, so that their start (two seconds of a processor each) is not measured.
+Workers are reused, so that their start (two seconds of a processor each) is not measured.
 """
 
 import os
@@ -32,7 +32,7 @@ SLEEP = 0.2
 
 
 def _asleep(attempt: Attempt, post: Any) -> Outcome:
-    """A job that says something, sends a parcel and ends with another."""
+    """A job that reports something, sends a parcel and ends with another."""
     assert attempt.parcel is None
     parcel = os.urandom(int(attempt.name.split()[1]))
     post.tell.remote(attempt.name, attempt.number, "sleeps")
@@ -51,11 +51,11 @@ class _Sleeping(Dispatch):
 
 
 def cluster() -> None:
-    """Tasks a second, bytes and memory of the driver; and how long merging takes."""
+    """Tasks per second, bytes, memory of the driver, and the time that merging takes."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         run = uphill.train("CartPole-v1", seeds=1, steps=20_000, out=folder / "run", quiet=True)
-        (run.path / CURVE_FILE).unlink()  # tasks draw nothing
+        (run.path / CURVE_FILE).unlink()  # tasks draw no curves
         size = len(packed(run.path))
         print(f"parcel of one seed of CartPole-v1 ({run.experiment.algo}): {size:,} bytes")
         _dispatching(folder, size)
@@ -73,8 +73,8 @@ def cluster_start(rounds: int = 5) -> None:
 
 
 def _first_update(folder: Path) -> float:
-    """Workers write in the folder for temporary files; one that has a line of figures has learnt
-    from its first batch."""
+    """Seconds until a worker's metrics.csv, in the folder for temporary files, has its first row:
+    then the worker has learned from its first batch."""
     command = [sys.executable, "-m", "uphill.cli", "train", "CartPole-v1", "--ray", "local"]
     command += ["--seeds", "2", "--steps", "20000", "--out", str(folder / "run"), "--quiet"]
     started = time.perf_counter()
@@ -98,7 +98,7 @@ def _lines(file: Path) -> int:
 
 
 def _memory() -> float:
-    """MiB of this process's own: what it shares with Ray's object store is that store's."""
+    """MiB that belong to this process alone, without memory shared with Ray's object store."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
 
@@ -115,9 +115,9 @@ def _dispatching(folder: Path, size: int) -> None:
             _Sleeping(found, folder / "jobs").run(jobs)
         took = time.perf_counter() - started
         print(
-            f"{number:,} jobs: {number / took:.0f} a second (of at most {WORKERS / SLEEP:.0f}), "
+            f"{number:,} jobs: {number / took:.0f} per second (at most {WORKERS / SLEEP:.0f}), "
             f"{1e3 * (time.process_time() - processor) / number:.1f} ms of the driver each; it "
-            f"holds {before:.0f} MiB before, {_memory():.0f} MiB after"
+            f"held {before:.0f} MiB before, {_memory():.0f} MiB after"
         )
     ray.shutdown()
 

@@ -9,11 +9,11 @@ from benchmarks.timing import rates
 from uphill.envs.base import CompiledEnvironment
 from uphill.envs.worlds import WORLDS
 
-STEPS = 512_000  # a round's, of all environments together
+STEPS = 512_000  # per round, of all environments together
 
 
 def worlds() -> None:
-    """Every compiled world alone, 8 and 256 environments; random actions, drawn beforehand."""
+    """Every compiled world alone, 8 and 256 environments; random actions, drawn in advance."""
     for name, world in WORLDS.items():
         for num_envs in (8, 256):
             env = CompiledEnvironment(world, num_envs)
@@ -21,7 +21,7 @@ def worlds() -> None:
 
 
 def _alone(env: CompiledEnvironment, num_steps: int) -> str:
-    """The rate of stepping on and on; every round keeps all that its steps return."""
+    """Steps per second; every round keeps everything that its steps return."""
     actions = _random_actions(env, num_steps)
     steps = jax.jit(lambda state: jax.lax.scan(env.step, state, actions))
     carried = [env.reset(jax.random.key(0))[0]]

@@ -1,4 +1,4 @@
-"""What figures are measured with, whatever the defaults of a day are."""
+"""Fixed settings for measurements, independent of the current defaults."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from uphill.parts.algorithms import ppo
 
 
 def plain_ppo(**changes: Any) -> Algorithm:
-    """PPO in windows of 8 × 128, 4 epochs × 4 minibatches, nothing scaled but advantages: what
-    Rejax and CleanRL's first script do, too."""
+    """PPO in windows of 8 × 128, 4 epochs × 4 minibatches, only advantages scaled: as in Rejax and
+    CleanRL's first script."""
     plain: dict[str, Any] = {
         "optimizer": Adam(learning_rate=3e-4),
         "num_epochs": 4,

@@ -1,9 +1,9 @@
-"""`python -m benchmarks.defaults [ALGO …]`: what the settings of `uphill.ppo()` and the like are
-worth, in environments of many kinds, and docs/defaults.md.
+"""`python -m benchmarks.defaults [ALGO …]`: measures the default settings of `uphill.ppo()` and the
+other algorithms in environments of many kinds, and writes docs/defaults.md.
 
 A row is one training: an environment of the suite, settings, and seeds. Rows are kept in
-defaults.jsonl, beside this file, and measured once; so a command that was stopped goes on, and two
-may run beside each other. Settings are told apart by what they are, not by their names.
+defaults.jsonl, next to this file, and measured once, so a command that was stopped can be
+continued, and two may run in parallel. Settings are identified by their values, not their names.
 """
 
 import hashlib
@@ -33,12 +33,12 @@ from uphill.words import number
 ROWS = Path(__file__).with_suffix(".jsonl")
 PAGE = Path(__file__).parents[1] / "docs/defaults.md"
 TUNING, FRESH = (1000, 1001, 1002), (0, 1, 2, 3, 4)
-"""Seeds that settings were chosen by, and others that show what they are worth."""
+"""Seeds on which settings were chosen, and fresh seeds on which they are measured."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """An environment: how long to train, and what the best that is known collects there."""
+    """An environment: the steps of training, and the best known return."""
 
     steps: int
     best: float
@@ -73,8 +73,8 @@ SUITE = {
 
 
 def key(algorithm: Algorithm) -> str:
-    """The same for the same settings, whatever they are called, and however much of them is left
-    to others."""
+    """A hash of the settings: the same for the same settings, whatever their name, and whether a
+    network's settings are given or inherited from the policy's."""
     document = encode(algorithm)
     for part in (document["baseline"], document["estimator"]):
         for name, value in part.get("network", {}).items():
@@ -103,13 +103,13 @@ def identity(env: str, algorithm: Algorithm | None, seeds: tuple[int, ...]) -> d
 def row_of(
     found: Iterable[dict[str, Any]], env: str, algorithm: Algorithm | None, seeds: tuple[int, ...]
 ) -> dict[str, Any] | None:
-    """What was measured of this."""
+    """The row of this training, if it was measured."""
     wanted = identity(env, algorithm, seeds)
     return next((row for row in found if all(row[k] == x for k, x in wanted.items())), None)
 
 
 def measured(env: str, algorithm: Algorithm, seeds: tuple[int, ...]) -> dict[str, Any]:
-    """What the final policies of these seeds collect, 20 episodes each."""
+    """The returns of the final policies of these seeds, over 20 episodes each."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         run = uphill.train(
@@ -135,7 +135,7 @@ def measured(env: str, algorithm: Algorithm, seeds: tuple[int, ...]) -> dict[str
 
 
 def random_play(env: str, episodes: int = 50) -> dict[str, Any]:
-    """What actions that are all alike likely collect."""
+    """The mean return of uniformly random actions."""
     name = env if env in gymnasium.registry or ":" in env else f"uphill/{env}"
     made = gymnasium.make(name)
     made.action_space.seed(0)
@@ -170,12 +170,12 @@ FORMER: dict[str, Callable[[], Algorithm]] = {
     "trpo": lambda: trpo(**_UNSCALED),
     "npg": lambda: npg(**_UNSCALED),
 }
-"""What `uphill train ENV --algo ALGO` started from before, in an environment without a preset."""
+"""The previous defaults of `uphill train ENV --algo ALGO`, in an environment without a preset."""
 
 START: dict[str, Any] = {"optimizer": Adam(learning_rate=3e-4), "policy": _LOUD}
-"""Of PPO, on the way: scales and epochs as they are now, step size and σ as they were."""
+"""An intermediate PPO: normalisation and epochs of today, the previous step size and σ."""
 CHOICES: dict[str, dict[str, Any]] = {
-    "nothing scaled but observations, 4 epochs, 4 minibatches: the defaults before": {
+    "only observations normalised, 4 epochs, 4 minibatches: the previous defaults": {
         "normalize_rewards": False,
         "num_epochs": 4,
         "num_minibatches": 4,
@@ -185,68 +185,69 @@ CHOICES: dict[str, dict[str, Any]] = {
         "sampling": Steps(num_envs=32, num_steps=64),
         "num_minibatches": 32,
     },
-    "σ of 0.6 at first (continuous actions)": {"policy": PolicySettings(initial_log_std=-0.5)},
-    "a learning rate of 1e-3 that fades": {"optimizer": Adam(learning_rate="linear:1e-3:0")},
+    "an initial σ of 0.6 (continuous actions)": {"policy": PolicySettings(initial_log_std=-0.5)},
+    "a learning rate that decays from 1e-3": {"optimizer": Adam(learning_rate="linear:1e-3:0")},
     "the same with 4 epochs": {
         "optimizer": Adam(learning_rate="linear:1e-3:0"),
         "num_epochs": 4,
     },
-    "rewards as they are": {"normalize_rewards": False},
-    "observations as they are": {"normalize_observations": False},
-    "advantages as they are": {"scale_advantages": "none"},
+    "rewards not normalised": {"normalize_rewards": False},
+    "observations not normalised": {"normalize_observations": False},
+    "advantages not standardised": {"scale_advantages": "none"},
     "advantages recomputed before each epoch": {"recompute_advantages": True},
-    "rewards as they are, targets of V scaled": {
+    "rewards not normalised, targets of V scaled": {
         "normalize_rewards": False,
         "baseline": ValueFunction(scale_targets=True),
     },
     "an entropy bonus of 0.01": {"entropy": 0.01},
-    "the policy's last layer as large as the others": {
+    "the policy's last layer initialised as large as the others": {
         "policy": PolicySettings(head_gain=1.0, initial_log_std=0.0)
     },
 }
-"""What was tried of PPO: `START` with one choice changed, or two."""
+"""The variants of PPO that were tried: `START` with one or two choices changed."""
 CHOICES_SAID = """\
-What was tried on the way, on the seeds 1000 to 1002: PPO as it is now, but with a learning rate of
-3e-4 that stays and σ = 1 at first, and that with other choices. Differences are means over those
-environments in which both were measured.
+What was tried on the way, on the seeds 1000 to 1002: today's PPO, but with a constant learning rate
+of 3e-4 and an initial σ of 1, and variants of it. Differences are means over those environments in
+which both were measured.
 """
 LEARNED = """\
-Scaled rewards, with more and smaller steps on each batch, make nearly all of the difference.
+Normalised rewards, with more and smaller steps on each batch, make nearly all of the difference.
 
-- σ of 0.6 at first is worth much to MuJoCo's robots, and in MountainCarContinuous-v0 most seeds
-  then learn to save their strength before they find the goal: `--policy.initial-log-std 0.5`
-  finds it (the seeds 1000 to 1004: 93.5 to 93.8), and so does the preset.
-- A learning rate of 1e-3 that fades loses that environment, too, and gains nothing elsewhere.
-  After 1 M steps of HalfCheetah-v5 it had 2,781 on the seeds 1000 to 1002, where 5e-4 had 4,955
-  and 3e-4 4,532. With 64 environments × 32 steps, 32 minibatches and 3e-4 that stays it was
-  5,431: MuJoCo's preset is near to that.
+- An initial σ of 0.6 helps MuJoCo's robots a lot. In MountainCarContinuous-v0 most seeds then learn
+  to save energy before they find the goal: `--policy.initial-log-std 0.5` finds it (the seeds 1000
+  to 1004: 93.5 to 93.8), and so does the preset.
+- A learning rate that decays from 1e-3 fails in that environment, too, and gains nothing elsewhere.
+  After 1 M steps of HalfCheetah-v5 it reached 2,781 on the seeds 1000 to 1002, where 5e-4 reached
+  4,955 and 3e-4 4,532. 64 environments × 32 steps, 32 minibatches and a constant 3e-4 reached
+  5,431: MuJoCo's preset is close to that.
 - Generalised state-dependent exploration (Raffin et al., 2021, https://arxiv.org/abs/2005.05719),
-  whose noise is a function of the state, drawn anew after some steps, is not here: a sketch of it
-  in this PPO (100 k steps, the seeds 1000 to 1004) was no better than a larger σ in one of two
-  environments, and worse in the other. MountainCarContinuous-v0 was solved by 3, 2 and none of the
-  seeds with noise for 16, 64 and 4 steps and σ near 0.6 (by none without it), by all five with σ
-  near 2.6; and by all five without it at σ = e^0.5. Pendulum-v1 came to −295 with noise for 16
-  steps and −167 for 4 (σ near 0.6), to −683 for 16 (σ near 2.6); without it to −172.
-- REINFORCE and VPG are as textbooks have them. `--normalize-observations --normalize-returns`
-  gave REINFORCE 488 in place of 481 on CartPole-v1, and 111 in place of 72 on LunarLander-v3.
+  whose noise is a function of the state that is resampled after some steps, is not included. A
+  prototype in this PPO (100 k steps, the seeds 1000 to 1004) was no better than a larger σ in one
+  of two environments, and worse in the other. MountainCarContinuous-v0 was solved by 3, 2 and none
+  of the seeds with noise kept for 16, 64 and 4 steps and σ near 0.6 (by none without such noise),
+  and by all five with σ near 2.6; but also by all five without it at σ = e^0.5. Pendulum-v1 reached
+  −295 with noise kept for 16 steps and −167 for 4 (σ near 0.6), and −683 for 16 (σ near 2.6);
+  without it, −172.
+- REINFORCE and VPG are the textbook versions. `--normalize-observations --normalize-returns` gave
+  REINFORCE 488 instead of 481 on CartPole-v1, and 111 instead of 72 on LunarLander-v3.
 - REINFORCE on LunarLander-v3, 4 M steps, sampled, the seeds 1000 to 1002: its preset's settings
-  with one episode of each environment in place of two 206, 153 and 233; windows of 16 × 256 steps,
-  completed by the mean return, with a learning rate of 3e-3 146, 159 and 153, and with 8e-3 and
-  normalised observations 121, 153 and 139. Windows make seeds alike, and none of them good.
-- Of A2C a learning rate of 5e-3, standardised advantages and an entropy bonus of 0.01 were
-  tried, too, and were no better over six environments. Pendulum-v1 and the errand it does not
-  learn in so few steps, whatever was tried.
+  with one episode per environment instead of two reached 206, 153 and 233; windows of 16 × 256
+  steps, completed by the mean return, 146, 159 and 153 with a learning rate of 3e-3, and 121, 153
+  and 139 with 8e-3 and normalised observations. Windows make seeds alike, and none of them good.
+- For A2C, a learning rate of 5e-3, standardised advantages and an entropy bonus of 0.01 were also
+  tried, and were no better over six environments. In so few steps it does not learn Pendulum-v1
+  and the errand, whatever was tried.
 """
 FEW = (
     *("CartPole-v1", "Acrobot-v1", "Pendulum-v1", "FrozenLake-v1", "LunarLander-v3"),
     *("LunarLanderContinuous-v3", "InvertedPendulum-v5", "HalfCheetah-v5", "Hopper-v5"),
     *(f"{OWN}:Errand-v0", f"{OWN}:Oven-v0"),
 )
-"""Where single choices are measured: some of each kind."""
+"""The environments in which single choices are measured: some of each kind."""
 
 
 def jobs(names: Iterable[str]) -> Iterator[tuple[str, Algorithm, tuple[int, ...]]]:
-    """What the page is made of: algorithms beside what they were, fresh seeds; single choices."""
+    """The trainings of the page: algorithms and their previous defaults on fresh seeds; choices."""
     for name in names:
         if name == "choices":
             for changes in ({}, *CHOICES.values()):
@@ -259,7 +260,7 @@ def jobs(names: Iterable[str]) -> Iterator[tuple[str, Algorithm, tuple[int, ...]
 def scores_of(
     found: list[dict[str, Any]], algorithm: Algorithm, seeds: tuple[int, ...]
 ) -> dict[str, np.ndarray]:
-    """Of each environment that was measured, the seeds' scores."""
+    """The seeds' scores, for each environment that was measured."""
     scores = {}
     for env, task in SUITE.items():
         row, random = row_of(found, env, algorithm, seeds), row_of(found, env, None, ())
@@ -269,11 +270,11 @@ def scores_of(
 
 
 def written(found: list[dict[str, Any]]) -> str:
-    """docs/defaults.md, as far as it is measured."""
+    """The text of docs/defaults.md, as far as it is measured."""
     head = page.HEAD.format(number=len(SUITE), lowest=number(page.LOWEST))
     parts = [head, "## The algorithms\n", _algorithms(found)]
     parts += ["## PPO, environment by environment\n", _by_environment(found)]
-    parts += ["## What each choice of PPO is worth\n", CHOICES_SAID, _choices(found), LEARNED]
+    parts += ["## What each choice of PPO contributes\n", CHOICES_SAID, _choices(found), LEARNED]
     return "\n".join(parts)
 
 
@@ -286,7 +287,7 @@ def _algorithms(found: list[dict[str, Any]]) -> str:
             now, before = ({env: x[env] for env in common} for x in (now, before))
             means = (page.with_interval(page.suite_mean(x)) for x in (now, before))
             lines.append((f"`uphill.{algo}()`", len(common), *means, page.better(now, before)))
-    head = ("", "environments", "score", "score of the defaults before", "P(now > before)")
+    head = ("", "environments", "score", "score of the previous defaults", "P(now > before)")
     return table(head, lines)
 
 
@@ -317,7 +318,7 @@ def _choices(found: list[dict[str, Any]]) -> str:
         if common:
             difference = page.difference(changed, start)
             lines.append((name, common, page.with_interval(difference, "{:+.2f}")))
-    return table(("with", "environments", "score, less that without"), lines)
+    return table(("with", "environments", "score minus that without"), lines)
 
 
 def main(arguments: list[str]) -> int:

@@ -1,7 +1,7 @@
-"""What repeats, and by how much what does not: the table of docs/determinism.md.
+"""What is reproducible, and how much the rest differs: the table of docs/determinism.md.
 
-`python -m benchmarks determinism`: each cell is two commands of `uphill train`, in processes of
-their own with one compile cache, whose tensors are compared.
+`python -m benchmarks determinism`: each cell compares the tensors of two `uphill train`
+commands, run in separate processes with a shared compile cache.
 """
 
 import os
@@ -41,7 +41,7 @@ OTHERS = {
 
 
 def determinism() -> None:
-    """Two commands in turn: whether their tensors have the same bytes, else how far apart."""
+    """Two commands in turn: whether their tensors are byte-identical, else how far apart."""
     with tempfile.TemporaryDirectory() as folder:
         runs = (Path(folder, f"run{k}") for k in count())
         _head("the same command twice", BACKENDS)
@@ -68,7 +68,7 @@ def _row(name: str, cells: Iterable[str]) -> None:
 
 
 def _trained(out: Path, flags: list[str], environment: dict[str, str] | None = None) -> Path:
-    """A run by the command, in a process of its own."""
+    """Trains a run with the command, in a separate process."""
     command = [sys.executable, "-m", "uphill.cli", "train", "CartPole-v1", *SMALL, *flags]
     made = subprocess.run(
         [*command, "--out", str(out)],
@@ -85,7 +85,7 @@ def _trained(out: Path, flags: list[str], environment: dict[str, str] | None = N
 
 
 def _compared(first: Path, second: Path) -> str:
-    """`same`, or how far apart: the networks' numbers, and the return of training at the end."""
+    """`same`, or how far apart the networks' weights and the final training returns are."""
     tensors = []
     for run in (first, second):
         manifest = read_manifest(run / "checkpoint", "latest")
@@ -104,5 +104,5 @@ def _compared(first: Path, second: Path) -> str:
 
 
 def _last(returns: np.ndarray) -> str:
-    """Of the last rows in which an episode ended."""
+    """The mean of the last rows in which an episode ended."""
     return f"{returns[np.isfinite(returns)][-10:].mean():.0f}"

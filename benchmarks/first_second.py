@@ -1,6 +1,6 @@
-"""The wait of a user: whole commands of this checkout against those of another, in turn.
+"""The user's waiting time: whole commands of this checkout and of another one, alternating.
 
-`python -m benchmarks first OTHER` with the folder of another checkout (such as a worktree of an
+`python -m benchmarks first OTHER`, with the folder of another checkout (such as a worktree of an
 earlier commit). Both run with this environment's packages.
 """
 
@@ -19,9 +19,9 @@ COMMANDS = {
         *("--num-epochs", "20", "--num-minibatches", "1"),
         *("--optimizer.learning-rate", "linear:1e-3:0"),
     ),
-    "an environment of one's own": ("train", "own_env:Own", "--steps", "2000"),
+    "a custom environment": ("train", "own_env:Own", "--steps", "2000"),
 }
-"""What is typed; each is run with an empty compile cache, and with the one that this leaves."""
+"""The commands; each runs with an empty compile cache, then with the cache that it has filled."""
 
 OWN = """
 import gymnasium
@@ -75,7 +75,7 @@ def first(other: str, rounds: str = "5") -> None:
 def _round(
     ours: Path, theirs: Path, words: tuple[str, ...], folder: Path
 ) -> dict[str, tuple[float, float]]:
-    """Seconds of both, with compile caches that are empty, and then with those."""
+    """Seconds of both, first with empty compile caches, then with the filled ones."""
     with tempfile.TemporaryDirectory(dir=folder) as caches:
         return {
             state: (
@@ -87,7 +87,7 @@ def _round(
 
 
 def _seconds(checkout: Path, words: tuple[str, ...], cache: Path, folder: Path) -> float:
-    """Wall time of one command, in a folder of its own."""
+    """Wall time of one command, in its own folder."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
         path = os.pathsep.join([str(checkout / "src"), str(folder)])
         environment = os.environ | {"XDG_CACHE_HOME": str(cache), "PYTHONPATH": path}

@@ -1,13 +1,13 @@
 """Gradients of Stable-Baselines3's own losses on small random batches, in float64, for the tests.
 
-`tests/exact/test_frozen_batches.py` compares ours with them. To make the data again, in an
-environment of its own, and with nothing of ours:
+`tests/exact/test_frozen_batches.py` compares ours with them. To make the data again, in a separate
+environment without Uphill:
 
 python3 -m venv peer && peer/bin/pip install torch==2.13.0 stable-baselines3
 peer/bin/python -m benchmarks.frozen_batches
 
-No loss is typed in here: `PPO.train` and `A2C.train` run on a filled buffer, once over all of it,
-with a learning rate of 0 and no limit to the gradient's norm, and leave gradients in `.grad`.
+No loss is reimplemented here: `PPO.train` and `A2C.train` run on a filled buffer, once over all of
+it, with a learning rate of 0 and no gradient clipping, and leave gradients in `.grad`.
 """
 
 from pathlib import Path
@@ -38,14 +38,14 @@ Arrays = dict[str, np.ndarray]
 
 
 class InFloat64(FlattenExtractor):
-    """SB3 makes observations float32; what follows is to be float64."""
+    """SB3 makes observations float32; everything after that is float64."""
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         return super().forward(observations).double()
 
 
 class World(gymnasium.Env):
-    """Never stepped: it only says what the spaces are."""
+    """Never stepped: it only declares the spaces."""
 
     observation_space = OBSERVATIONS
 
@@ -81,7 +81,7 @@ def model_of(algorithm: type, kind: str, normalize_advantage: bool) -> Any:
 
 
 def tensors_of(model: Any) -> dict[str, torch.nn.Parameter]:
-    """The networks' tensors by the names that the tests know them by."""
+    """The networks' tensors, under the names that the tests use."""
     named = {}
     for name, place in LAYERS.items():
         layer = model.policy.get_submodule(place)
@@ -92,7 +92,7 @@ def tensors_of(model: Any) -> dict[str, torch.nn.Parameter]:
 
 
 def random_rollout(kind: str, rng: np.random.Generator) -> Arrays:
-    """What a buffer holds but for the log-probabilities."""
+    """The contents of a buffer, without the log-probabilities."""
     shape = (NUM_STEPS, NUM_ENVS)
     is_discrete = kind == "discrete"
     actions = rng.integers(0, 3, (*shape, 1)) if is_discrete else rng.normal(size=(*shape, 2))
@@ -107,7 +107,7 @@ def random_rollout(kind: str, rng: np.random.Generator) -> Arrays:
 
 
 def old_log_probs(model: Any, kind: str, rollout: Arrays, rng: np.random.Generator) -> np.ndarray:
-    """Log-probabilities of a policy that was another one: about half of the ratios are clipped."""
+    """Log-probabilities of a different policy: about half of the ratios are clipped."""
     observations = torch.as_tensor(rollout["observations"].reshape(-1, NUM_FEATURES))
     actions = torch.as_tensor(rollout["actions"].reshape(NUM_STEPS * NUM_ENVS, -1))
     actions = actions.long().flatten() if kind == "discrete" else actions
@@ -151,7 +151,7 @@ def losses(kind: str, rng: np.random.Generator) -> Arrays:
 
 
 def advantages(rng: np.random.Generator) -> Arrays:
-    """GAE by SB3's buffer: episodes that terminate in a window, and some that it cuts."""
+    """GAE by SB3's buffer: episodes that terminate in a window, and some that it truncates."""
     shape = (8, 3)
     buffer = RolloutBuffer(
         shape[0], OBSERVATIONS, ACTIONS["discrete"], gamma=0.95, gae_lambda=0.9, n_envs=shape[1]
@@ -172,7 +172,7 @@ def advantages(rng: np.random.Generator) -> Arrays:
 
 
 def main() -> None:
-    """Write the data."""
+    """Writes the data."""
     rng, out = np.random.default_rng(0), {}
     for kind in ACTIONS:
         out |= losses(kind, rng)

@@ -1,7 +1,7 @@
-"""How a checkout is built, read from its source: rooms, circles of imports, long functions.
+"""The structure of a checkout, read from its source: packages, import cycles, long functions.
 
-`python -m benchmarks house [CHECKOUT …]` prints a column for each checkout, by default this one's.
-Nothing of what is measured is imported.
+`python -m benchmarks house [CHECKOUT …]` prints a column for each checkout, by default this one.
+The code that is measured is not imported.
 """
 
 import ast
@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 HERE = Path(__file__).parents[1]
 PACKAGE = "uphill"
-NO_PARTS = {"Algorithm"}  # it is what parts make
+NO_PARTS = {"Algorithm"}  # it consists of parts
 LONG_BODY, LONG_FILE, MANY_PARAMETERS = 40, 500, 8
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class Import(NamedTuple):
-    """What a module imports of the package, and whether inside a function."""
+    """A module of the package that is imported, and whether inside a function."""
 
     target: str
     is_inside_function: bool
@@ -56,13 +56,13 @@ class Module:
 
     @property
     def room(self) -> str:
-        """The folder of the package that it is in; its own name for a file beside them."""
+        """The subpackage that it is in; for a top-level file, its own name."""
         parts = self.name.split(".")
         return parts[1] if len(parts) > 1 else "__init__"
 
 
 def house(*checkouts: str) -> None:
-    """How a checkout is built, read from its source: rooms, circles, long functions."""
+    """The structure of a checkout, read from its source: packages, cycles, long functions."""
     folders = [Path(checkout).resolve() for checkout in checkouts] or [HERE]
     columns = [figures(read(folder)) for folder in folders]
     print(table([folder.name for folder in folders], columns))
@@ -80,7 +80,7 @@ def read(checkout: Path) -> dict[str, Module]:
 
 
 def figures(modules: dict[str, Module]) -> dict[str, str]:
-    """All that the table shows of a checkout."""
+    """The column of a checkout."""
     lines = sum(module.lines for module in modules.values())
     rooms: dict[str, int] = {}
     for module in modules.values():
@@ -101,9 +101,9 @@ def figures(modules: dict[str, Module]) -> dict[str, str]:
         "files": f"{len(modules)}",
         "lines": f"{lines:,}",
         f"files over {LONG_FILE} lines": f"{sum(m.lines > LONG_FILE for m in modules.values())}",
-        "largest room": f"{largest}, {rooms[largest]:,} lines, {rooms[largest] / lines:.0%}",
-        "circles of imports at the top": said(circles(above)),
-        "circles, imports in functions too": said(circles(anywhere)),
+        "largest package": f"{largest}, {rooms[largest]:,} lines, {rooms[largest] / lines:.0%}",
+        "import cycles at the top level": said(circles(above)),
+        "import cycles, functions included": said(circles(anywhere)),
         "imports of the package in functions": f"{len(inside)}, {len(elsewhere)} outside cli",
         "isinstance on parts outside parts": f"{sum(asked.values())} in {len(asked)} files",
         "longest function body": told(max(functions, key=lambda f: f.body_lines)),
@@ -121,7 +121,7 @@ def figures(modules: dict[str, Module]) -> dict[str, str]:
 
 
 def imports_of(module: Module, modules: dict[str, Module]) -> Iterator[Import]:
-    """What it imports of the package while it runs: not what only a type checker sees."""
+    """The package's modules that it imports at run time, without those for type checking only."""
     for node, is_inside in nodes_of(module.tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -181,9 +181,9 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
 
 
 def isinstance_on_parts(modules: dict[str, Module]) -> dict[str, int]:
-    """How often each module outside the parts' folder asks which part it has been given."""
+    """How often each module outside the parts' folder checks which part it was given."""
     at_home = [m for m in modules.values() if "parts" in m.name.split(".")]
-    # A schedule is no part, but what a number of a part may be.
+    # A schedule is not a part: it is a value that a number of a part may have.
     kinds = [
         x for module in at_home if not module.name.endswith("schedule") for x in kinds_in(module)
     ]
@@ -198,7 +198,7 @@ def isinstance_on_parts(modules: dict[str, Module]) -> dict[str, int]:
 
 
 def kinds_in(module: Module) -> Iterator[str]:
-    """The classes of a module, and its names for several (`Kind = One | Other`)."""
+    """The classes of a module, and its names for unions of them (`Kind = One | Other`)."""
     for node in module.tree.body:
         if isinstance(node, ast.ClassDef):
             yield node.name
@@ -237,7 +237,7 @@ def functions_of(module: Module) -> Iterator[Function]:
 
 
 def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """From the first statement after the docstring to the last."""
+    """The number of lines from the first statement after the docstring to the last."""
     body = node.body[1:] if ast.get_docstring(node) is not None else node.body
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 

@@ -1,4 +1,4 @@
-"""How far PPO's update is from the matrix products that it consists of."""
+"""How close PPO's update is to the time of its matrix products alone."""
 
 import statistics
 from collections.abc import Callable
@@ -21,7 +21,7 @@ PRODUCTS = 1_000
 
 
 def limit(rounds: int = 9) -> None:
-    """The time of an update's matrix products alone, by the time of the update: 64-64 tanh."""
+    """The time of an update's matrix products, as a share of the update's time: 64-64 tanh."""
     for size in (256, 1024):
         algorithm = plain_ppo(sampling=Steps(8, size // 2))  # 4 × 4 minibatches of this size
         update, num_flops = _update(algorithm, size), _flops(algorithm, size)
@@ -33,7 +33,7 @@ def limit(rounds: int = 9) -> None:
             rates.append(PRODUCTS * 2 * size * WIDTH * WIDTH / seconds(product))
             shares.append(num_flops / rates[-1] / seconds(update))
         print(
-            f"minibatches of {size}: {num_flops / 1e6:.0f} MFLOP an update, "
+            f"minibatches of {size}: {num_flops / 1e6:.0f} MFLOP per update, "
             f"{statistics.median(rates) / 1e9:.0f} GFLOP/s for a {size} × {WIDTH} × {WIDTH} "
             f"product: "
             f"share {statistics.median(shares):.2f} ({min(shares):.2f} to {max(shares):.2f})"
@@ -53,8 +53,8 @@ def _update(algorithm: Algorithm, size: int) -> Callable[[], None]:
 
 
 def _flops(algorithm: Algorithm, size: int) -> int:
-    """Of the matrix products of actor and critic, forwards and backwards: three for each layer but
-    the first, whose input needs no gradient."""
+    """FLOPs of the matrix products of actor and critic, forward and backward: three products for
+    each layer, two for the first, whose input needs no gradient."""
     steps = algorithm.num_epochs * algorithm.num_minibatches
     layers = [(4, WIDTH, 2), (WIDTH, WIDTH, 3)]
     total = sum(2 * 2 * size * a * b * times for a, b, times in layers)
@@ -63,7 +63,7 @@ def _flops(algorithm: Algorithm, size: int) -> int:
 
 
 def _products(size: int) -> Callable[[], None]:
-    """Products of this size one after the other, inside a program."""
+    """Products of this size, one after another, in one program."""
     weights = jnp.eye(WIDTH)
 
     def body(_: Array, x: Array) -> Array:

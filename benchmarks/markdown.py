@@ -1,4 +1,4 @@
-"""Tables of pages that measurements write."""
+"""Markdown tables for the pages that measurements write."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

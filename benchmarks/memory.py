@@ -1,4 +1,4 @@
-"""Whether memory stays flat while a training goes on, and what it writes stays small."""
+"""Whether memory stays flat during training, and what is written stays small."""
 
 import tempfile
 import time
@@ -38,6 +38,6 @@ def memory() -> None:
 
 
 def _resident() -> float:
-    """MiB that this process holds."""
+    """Resident memory of this process, in MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024

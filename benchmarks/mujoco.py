@@ -1,9 +1,9 @@
 """`python -m benchmarks.mujoco [TASK/ALGO …]`: the table of docs/mujoco.md, row by row.
 
-Each row is a command of `uphill train` with the presets of uphill/sessions/mujoco_presets.py. What
-is measured is kept in mujoco.json, beside this file; a row that is there with today's settings is
-not measured again, and one that was cut off goes on from its checkpoint in runs/mujoco. It may be
-stopped at any time. After each row docs/mujoco.md is written anew (`--write` does only that).
+Each row is a command `uphill train` with the presets of uphill/sessions/mujoco_presets.py. Results
+are kept in mujoco.json, next to this file. A row that is there with today's settings is not
+measured again, and an interrupted one continues from its checkpoint in runs/mujoco. The command may
+be stopped at any time. After each row, docs/mujoco.md is rewritten (`--write` does only that).
 """
 
 import json
@@ -26,7 +26,7 @@ from uphill.training.cores import usable_cores
 ROOT = Path(__file__).parents[1]
 RESULTS, PAGE = Path(__file__).with_suffix(".json"), ROOT / "docs/mujoco.md"
 FEW_SEEDS = ("Ant-v5", "Humanoid-v5")
-"""Five seeds there, ten elsewhere: their steps take several times as long."""
+"""Tasks with five seeds instead of ten: their steps take several times as long."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Row:
 
     @property
     def settings(self) -> str:
-        """What the preset changes of the algorithm, as flags."""
+        """What the preset changes in the algorithm, as flags."""
         return " ".join(flags(ALGORITHMS[self.algo](), self.preset.algorithm))
 
     def is_in(self, results: dict[str, dict[str, Any]]) -> bool:
@@ -72,7 +72,7 @@ def rows() -> list[Row]:
 
 
 def measured(row: Row, folder: Path) -> dict[str, Any]:
-    """The row's training, begun or gone on with; what it came to.
+    """Starts or continues the row's training, and returns its results.
 
     Raises:
         subprocess.CalledProcessError: if the command failed or was interrupted.
@@ -84,7 +84,7 @@ def measured(row: Row, folder: Path) -> dict[str, Any]:
         subprocess.run([*program, *row.arguments, "--out", str(folder)], check=True)
     run = load(folder)
     if encode(run.experiment.algorithm) != encode(row.preset.algorithm):
-        sys.exit(f"{folder} holds a run with other settings: remove it, and begin again.")
+        sys.exit(f"{folder} holds a run with other settings: remove it, and start again.")
     if min(run.summary()["steps"]) < row.preset.steps:
         subprocess.run([*program, "resume", str(folder)], check=True)
         run = load(folder)
@@ -141,7 +141,7 @@ def main(arguments: list[str]) -> int:
         try:
             found = measured(row, folder)
         except (KeyboardInterrupt, subprocess.CalledProcessError) as error:
-            print(f"Stopped at {name} ({error or 'interrupted'}); the same command goes on.")
+            print(f"Stopped at {name} ({error or 'interrupted'}); the same command continues.")
             return 1
         keep(kept() | {name: found})
     return 0

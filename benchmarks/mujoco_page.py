@@ -1,11 +1,11 @@
-"""docs/mujoco.md, written from the results of `benchmarks.mujoco`."""
+"""Writes docs/mujoco.md from the results of `benchmarks.mujoco`."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from benchmarks.markdown import table
 
-# Tianshou's ten seeds, by algorithm in this order.
+# The results of Tianshou's ten seeds, for the algorithms in this order.
 ORDER = ("reinforce", "a2c", "ppo", "npg", "trpo")
 TIANSHOU = {
     "HalfCheetah-v5": ("506 ± 212", "1,838 ± 1,068", "5,689 ± 1,297", "3,428 ± 699", "4,426 ± 735"),
@@ -19,57 +19,58 @@ NAMES = {"ppo": "PPO", "trpo": "TRPO", "npg": "NPG", "a2c": "A2C", "reinforce": 
 HEAD = """\
 # MuJoCo, v5
 
-Nine tasks of Gymnasium, five algorithms, one setting for each algorithm, the same for every task.
-The settings are Tianshou's as near as ours come to them, and not tuned to a task; but A2C has its
-defaults. Seeds are 0 to 9 (0 to 4 for Ant and Humanoid, whose steps take several times as long).
-What runs is `uphill train ENV --algo ALGO --seeds 10`. Each row is of the final policy after so
-many steps, over 100 episodes a seed.
+Nine Gymnasium tasks and five algorithms. Each algorithm has one setting, the same for all tasks: as
+close to Tianshou's as possible, and not tuned per task; only A2C has its defaults. Seeds are 0 to 9
+(0 to 4 for Ant and Humanoid, whose steps take several times as long). The command is
+`uphill train ENV --algo ALGO --seeds 10`. Each row is the final policy after the number of steps
+given, over 100 episodes per seed.
 
-`make mujoco` measures the rows that are missing, PPO's first, and writes this page and
-`benchmarks/mujoco.json`. It may be stopped at any time, and goes on where it was; after a change of
-a preset it measures that preset's rows again. `python -m benchmarks.mujoco Hopper-v5/trpo` measures
-one row.
+`make mujoco` measures the missing rows, PPO's first, and writes this page and
+`benchmarks/mujoco.json`. It may be stopped at any time, and then continues where it was; after a
+preset changes, it measures that preset's rows again. `python -m benchmarks.mujoco Hopper-v5/trpo`
+measures one row.
 
-`sampled` draws actions, `deterministic` takes the most probable one; `mean` is over seeds, `IQM`
-the interquartile mean over seeds with its 95 % bootstrap interval, `worst` the worst seed.
-`minutes` are of all seeds together, compiling included, on as many cores as stand beside them,
-which other work shared. Where NPG and TRPO say max-kl, a step moves the policy by that divergence;
-Tianshou's NPG takes a fixed step along the natural gradient.
+`sampled` draws actions, `deterministic` takes the most probable one; `mean` is over seeds, `IQM` is
+the interquartile mean over seeds with its 95 % bootstrap interval, `worst` is the worst seed.
+`minutes` is the time for all seeds together, including compilation, on the number of cores in
+brackets, which were shared with other work. Where NPG and TRPO have max-kl, each step moves the
+policy by that KL divergence; Tianshou's NPG takes a fixed step along the natural gradient.
 
-`Tianshou` is the mean of its ten seeds at the step, not the best of the training, sampled, after
-1 M steps for every algorithm, with the deviation over seeds where it is known
+`Tianshou` is the mean of its ten seeds at 1 M steps for every algorithm, not the best during
+training, with sampled actions, and with the standard deviation over seeds where it is known
 ([Weng et al., 2022](https://jmlr.org/papers/v23/21-1127.html)). Its tasks are v3, whose rewards
-differ: a little for most; for Ant much, whose v5 also observes contact forces, 105 numbers in all.
+differ: slightly for most, but much for Ant, whose v5 also observes contact forces, 105 numbers in
+all.
 """
 
 NOTES = {
     "a2c": """\
-Tianshou's settings (16 × 5 steps, RMSProp with 7e-4 that fades, an entropy bonus of 0.01) come to
-111, 20 and −47 on HalfCheetah-v5 after 1 M steps (seeds 1000 to 1002, sampled): rewards are scaled
-here, and beside them that bonus is large; there advantages are not. Without it they come to 1,234,
-1,476 and 1,543, and the defaults to 1,297, 3,681 and 1,367; with windows of 5 steps these come to
-1,405, 4,834 and 3,466. On Hopper-v5 the defaults have 422, 998 and 1,194, with 5 steps 425, 978 and
-997.
+Tianshou's settings (16 × 5 steps, RMSProp with a learning rate that decays from 7e-4, an entropy
+bonus of 0.01) reach 111, 20 and −47 on HalfCheetah-v5 after 1 M steps (seeds 1000 to 1002,
+sampled): rewards are normalised here, and relative to them that bonus is large; in Tianshou,
+advantages are not scaled. Without the bonus they reach 1,234, 1,476 and 1,543, and the
+defaults 1,297, 3,681 and 1,367; with windows of 5 steps the defaults reach 1,405, 4,834 and 3,466.
+On Hopper-v5 the defaults reach 422, 998 and 1,194, with 5 steps 425, 978 and 997.
 """,
     "trpo": """\
-Without these settings, by its defaults, it has 3,285, 4,504 and 3,131 on HalfCheetah-v5 (seeds 1000
-to 1002, sampled).
+Without these settings, with its defaults, it reaches 3,285, 4,504 and 3,131 on HalfCheetah-v5
+(seeds 1000 to 1002, sampled).
 
-Without the limit on the step size (and with advantages scaled to a standard deviation of 1),
-InvertedPendulum-v5 came to 674 over the seeds 0 to 9, the worst 4.6, and NPG to 512, the worst 3.0:
-seeds had 1,000 from 57,000 steps on and lost it after 240,000. While all episodes earn the same,
-advantages are noise. Steps of the length max-kl follow it, σ shrinks, and then steps of that length
-are too short to come back. Of the seeds 1000 to 1002, a max-kl that fades (linear:0.01:0.0005) left
-536, 6.5 and 2.0; steps of at most 1 and 0.1 times the natural gradient kept 1,000, 995, 1,000 and
-998, 1,000, 994. A limit of 1 came to 2,167, 2,146 and 2,099 on Hopper-v5 (no limit: 2,041, 2,151
-and 1,549) and to 3,043, 2,900 and 4,366 on HalfCheetah-v5, where it shortens most steps. The preset
-has 2, the same for all tasks.
+Without the limit on the step size (and with advantages standardised), TRPO reached 674 on
+InvertedPendulum-v5 over the seeds 0 to 9, the worst seed 4.6, and NPG 512, the worst seed 3.0:
+seeds had 1,000 from 57,000 steps on and lost it after 240,000. While all episodes have the same
+return, advantages are noise. Steps of the length max-kl follow this noise, σ shrinks, and then
+steps of that length are too short to recover. On the seeds 1000 to 1002, a max-kl that decays
+(linear:0.01:0.0005) left 536, 6.5 and 2.0; steps of at most 1 and 0.1 times the natural gradient
+kept 1,000, 995, 1,000 and 998, 1,000, 994. A limit of 1 reached 2,167, 2,146 and 2,099 on Hopper-v5
+(no limit: 2,041, 2,151 and 1,549) and 3,043, 2,900 and 4,366 on HalfCheetah-v5, where it shortens
+most steps. The preset has 2, the same for all tasks.
 """,
 }
 
 
 def page(rows: list[Any], results: dict[str, dict[str, Any]]) -> str:
-    """The whole page: a table for each algorithm, and the settings of each."""
+    """The whole page: for each algorithm its settings and a table."""
     algos = list(dict.fromkeys(row.algo for row in rows))
     parts = [HEAD]
     for algo in algos:
@@ -78,26 +79,26 @@ def page(rows: list[Any], results: dict[str, dict[str, Any]]) -> str:
     missing = [row.name for row in rows if row.name not in results]
     if missing:
         parts.append(
-            "A row with dashes is not measured yet: `make mujoco` does what is missing, or "
-            "`python -m benchmarks.mujoco` with its name, the task and the algorithm.\n"
+            "Rows with dashes are not measured yet: `make mujoco` measures all of them, "
+            "`python -m benchmarks.mujoco TASK/ALGO` one.\n"
         )
     return "\n".join(parts)
 
 
 def _note(algo: str) -> Iterable[str]:
-    """What was tried beside them."""
+    """What else was tried."""
     if algo in NOTES:
         yield NOTES[algo]
 
 
 def _settings(rows: list[Any]) -> Iterable[str]:
-    """What the presets change of the algorithm, once for all tasks that share it."""
+    """What the presets change in the algorithm, once for all tasks that share it."""
     by_text: dict[str, list[str]] = {}
     for row in rows:
         by_text.setdefault(row.settings, []).append(row.env)
     shared = max(by_text, key=lambda text: len(by_text[text]))
     called = f"`uphill.{rows[0].algo}()`"
-    yield f"{called} with\n\n    {_folded(shared)}\n" if shared else f"{called} as it is.\n"
+    yield f"{called} with\n\n    {_folded(shared)}\n" if shared else f"{called} unchanged.\n"
     for text, envs in by_text.items():
         if text != shared:
             yield f"and on {', '.join(envs)}\n\n    {_folded(text)}\n"

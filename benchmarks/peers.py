@@ -1,4 +1,4 @@
-"""The same work in another library. Needs an environment of its own:
+"""The same work in other libraries. They need separate environments:
 
 python3 -m venv peer && peer/bin/pip install torch==2.13.0 stable-baselines3 'gymnasium[box2d]'
 PEER=peer/bin/python python -m benchmarks sb3 sb3-cartpole
@@ -69,7 +69,7 @@ model = PPO("MlpPolicy", env, n_steps=32, batch_size=256, gae_lambda=0.8, gamma=
 model.learn(100_000)
 print(evaluate_policy(model, env, n_eval_episodes=100, warn=False)[0])
 """
-"""rl-zoo3's settings of PPO for CartPole-v1"""
+"""rl-zoo3's settings of PPO for CartPole-v1."""
 
 _REJAX = """
 import sys, time
@@ -89,7 +89,8 @@ start = time.perf_counter()
 jax.block_until_ready(train(keys))
 print(ready, num_seeds * steps / (time.perf_counter() - start))
 """
-"""Seconds of import and compilation, and steps a second, an evaluation of 128 episodes included"""
+"""Prints seconds of import and compilation, and steps per second, including an evaluation of 128
+episodes."""
 
 _OURS = """
 import sys, time
@@ -124,7 +125,7 @@ def rejax(rounds: int = 5) -> None:
                 theirs = _numbers([peer, "-c", _REJAX, *arguments], XDG_CACHE_HOME=cache)
             pairs.append((ours, theirs))
         print(f"{num_seeds} seed(s): import and compilation,", _ratio(pairs, 0, "{:.1f} s"))
-        print(f"{num_seeds} seed(s): steps a second,", _ratio(pairs, 1, "{:,.0f}"), flush=True)
+        print(f"{num_seeds} seed(s): steps per second,", _ratio(pairs, 1, "{:,.0f}"), flush=True)
 
 
 def sb3_cartpole(rounds: int = 5) -> None:
@@ -145,7 +146,7 @@ def sb3_cartpole(rounds: int = 5) -> None:
 
 
 def _ratio(pairs: list, k: int, form: str) -> str:
-    """The k-th numbers of both, and the ratio ours / theirs of each pair."""
+    """The medians of the k-th numbers of both, and the ratio ours / theirs over pairs."""
     ours = statistics.median(a[k] for a, _ in pairs)
     theirs = statistics.median(b[k] for _, b in pairs)
     ratios = sorted(a[k] / b[k] for a, b in pairs)
@@ -155,7 +156,7 @@ def _ratio(pairs: list, k: int, form: str) -> str:
 
 
 def _numbers(command: list[str], **variables: str) -> list[float]:
-    """The numbers of the last line that a command prints."""
+    """The numbers in the last line that a command prints."""
     return [float(word) for word in _timed(command, **variables)[1].splitlines()[-1].split()]
 
 
@@ -169,12 +170,12 @@ def _timed(command: list[str], **variables: str) -> tuple[float, str]:
 
 
 def sb3_car_race(steps: int = 200_000) -> None:
-    """SB3's PPO, with its own defaults, on `uphill/CarRace-v0` as Gymnasium registers it."""
+    """SB3's PPO, with its own defaults, on `uphill/CarRace-v0` as registered with Gymnasium."""
     subprocess.run([_peer(), "-c", _SB3_CAR_RACE.format(steps=steps)], check=True)
 
 
 def _peer() -> str:
-    """The Python that the peer is installed for."""
+    """The Python in which the peer is installed."""
     peer = os.environ.get("PEER")
     if peer is None:
         raise SystemExit("Set PEER to a Python with stable-baselines3: see benchmarks/peers.py.")
@@ -186,7 +187,7 @@ def sb3(rounds: int = 3) -> None:
     peer = _peer()
     ratios = []
     for _ in range(rounds):
-        # Each in a process of its own: an idle pool's threads would slow the other one down.
+        # Each in its own process: an idle pool's threads would slow the other one down.
         theirs = _last_number([peer, "-c", _SB3])
         ours = 1e3 * _last_number([sys.executable, "-m", "benchmarks", "pool-training"])
         ratios.append(ours / theirs)

@@ -17,7 +17,7 @@ from uphill.training.trainer import Trainer, iterate
 
 
 def recording(seeds: int = 2) -> None:
-    """Training with everything that a run directory keeps, against the loop alone."""
+    """Training with everything that a run directory keeps, compared with the loop alone."""
     for env, algo in (("CartPole-v1", "ppo"), ("CartPole-v1", "reinforce"), ("CarRace-v0", "ppo")):
         print(f"{env}, {algo}, {seeds} seeds:", _compare(env, algo, seeds))
 

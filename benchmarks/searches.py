@@ -1,6 +1,6 @@
-"""`uphill tune`: what ten minutes find, and how many trials a minute beside rl-zoo3.
+"""`uphill tune`: what it finds in ten minutes, and its trials per minute compared with rl-zoo3.
 
-The peer needs an environment of its own:
+The peer needs a separate environment:
 
 python3 -m venv zoo && zoo/bin/pip install torch==2.13.0 rl_zoo3==2.9.2 'gymnasium[classic-control]'
 PEER=zoo/bin/python python -m benchmarks zoo
@@ -20,11 +20,11 @@ from uphill.parts.algorithms import a2c, reinforce
 from uphill.policies.policy import PolicySettings
 
 Search = tuple[str, Algorithm, int, int, Mapping[str, Any]]
-"""environment, initial settings, steps, seeds of a trial, and what is searched of the settings"""
+"""Environment, initial settings, steps, seeds per trial, and the search space."""
 
 
 def search(minutes: float = 10) -> None:
-    """Searches of ten minutes, and what they begin with, on 16 fresh seeds."""
+    """The winners of searches of ten minutes, and the initial settings, on 16 fresh seeds."""
     for env, algorithm, steps, seeds, searched in _searches():
         with tempfile.TemporaryDirectory() as folder:
             found = uphill.tune(
@@ -54,10 +54,10 @@ def _shown(row: Any) -> str:
 
 
 def _searches() -> tuple[Search, Search]:
-    """From textbook settings, which learn next to nothing in that many steps.
+    """Searches that start from textbook settings, which learn next to nothing in that many steps.
 
     On Pendulum some settings learn on most seeds and fail on others. An interquartile mean over
-    four seeds leaves out the worst one, and takes them for good; of eight it doesn't.
+    four seeds leaves out the worst one, so these settings look good; one over eight seeds doesn't.
     """
     slow = a2c(
         sampling=Steps(num_envs=8, num_steps=16),
@@ -82,7 +82,7 @@ def _searches() -> tuple[Search, Search]:
 
 
 def zoo(trials: int = 16, steps: int = 50_000, rounds: int = 3) -> None:
-    """Trials a minute on CartPole-v1, PPO, one seed each: ours and rl-zoo3's, alternating."""
+    """Trials per minute on CartPole-v1, PPO, one seed each: ours and rl-zoo3's, alternating."""
     peer = os.environ.get("PEER")
     if peer is None:
         raise SystemExit("Set PEER to a Python with rl-zoo3: see benchmarks/searches.py.")
@@ -98,7 +98,7 @@ def zoo(trials: int = 16, steps: int = 50_000, rounds: int = 3) -> None:
             ours += ["--out", f"{folder}/tuned"]
             theirs, mine = (trials / _minutes(words, folder) for words in (zoos, ours))
         ratios.append(mine / theirs)
-        print(f"ours {mine:.1f}, rl-zoo3 {theirs:.2f} trials a minute: {ratios[-1]:.1f} ×")
+        print(f"ours {mine:.1f}, rl-zoo3 {theirs:.2f} trials per minute: {ratios[-1]:.1f} ×")
     print(f"ratio {min(ratios):.1f} to {max(ratios):.1f}")
 
 

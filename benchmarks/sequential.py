@@ -1,4 +1,4 @@
-"""How often `uphill compare --until-decided` is wrong, and how many seeds it takes."""
+"""How often `uphill compare --until-decided` is wrong, and how many seeds it needs."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ def _exponential(generator: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _solved_or_not(share: float) -> Draw:
-    """Seeds that end at 500, or nowhere near it."""
+    """Seeds that end at 500, or far below it."""
     return lambda generator, size: np.where(
         generator.random(size) < share, 500.0, generator.normal(100, 20, size)
     )
@@ -30,7 +30,7 @@ CASES: dict[str, tuple[Draw, Draw]] = {
     "alike: normal": (_normal(0), _normal(0)),
     "alike: exponential": (_exponential, _exponential),
     "alike: 7 of 10 seeds solve it": (_solved_or_not(0.7), _solved_or_not(0.7)),
-    "equal means, Y with five times the deviation": (_normal(0), _normal(0, 5)),
+    "equal means, Y with five times the standard deviation": (_normal(0), _normal(0, 5)),
     "half a standard deviation apart": (_normal(0.5), _normal(0)),
     "three quarters": (_normal(0.75), _normal(0)),
     "one": (_normal(1), _normal(0)),
@@ -41,7 +41,7 @@ CASES: dict[str, tuple[Draw, Draw]] = {
 
 
 def sequential() -> None:
-    """Of 1,000 simulated pairs of each kind, how many are told apart, and by how many seeds."""
+    """How many of 1,000 simulated pairs of each kind are told apart, and with how many seeds."""
     at = looks(FIRST_LOOK, MAX_SEEDS)
     print("| scores of X and Y | told apart | said Y is better | seeds of each, mean |")
     print("|---|---|---|---|")

@@ -1,4 +1,4 @@
-"""From the start of the process to the first update and to an evaluated policy; memory."""
+"""Time from the start of the process to the first update and to an evaluated policy; memory."""
 
 import json
 import os

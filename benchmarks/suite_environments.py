@@ -1,5 +1,5 @@
 """Environments of `python -m benchmarks.defaults` that no library has: two with observations of
-several parts, one with an image. Plain Gymnasium, as users write them.
+several parts, one with an image. Plain Gymnasium code, as users write it.
 """
 
 from typing import Any
@@ -10,8 +10,8 @@ from gymnasium import spaces
 
 
 class Errand(gymnasium.Env):
-    """Walk to a goal in the plane with two choices of three; a third of the time the two are
-    swapped, a third of the time they are reversed, and the observation says which."""
+    """Walk to a goal in the plane with two actions of three choices each. In a third of the
+    episodes the two are swapped, in a third they are reversed, and the observation says which."""
 
     observation_space = spaces.Dict(
         place=spaces.Box(-5, 5, (2,), np.float32),
@@ -41,7 +41,7 @@ class Errand(gymnasium.Env):
 
 class Oven(gymnasium.Env):
     """Hold a drifting temperature at a target, by heating and cooling. Observations and rewards are
-    in hundreds of degrees, as they come from such a thing."""
+    hundreds of degrees, not normalised, as in a real oven."""
 
     observation_space = spaces.Dict(
         temperature=spaces.Box(0, 1000, (1,), np.float32),
@@ -73,8 +73,8 @@ class Oven(gymnasium.Env):
 
 class Bricks(gymnasium.Env):
     """A ball, a paddle and three rows of bricks on 10 × 10 cells, as an image of four planes of
-    bytes: paddle, ball, where the ball was, bricks. 1 for each brick; a missed ball ends the
-    episode."""
+    bytes: paddle, ball, the ball's previous cell, bricks. The reward is 1 for each brick; a missed
+    ball ends the episode."""
 
     observation_space = spaces.Box(0, 255, (10, 10, 4), np.uint8)
     action_space = spaces.Discrete(3)

@@ -1,6 +1,6 @@
-"""A sweep beside as many trainings one by one: REINFORCE on CartPole-v1, eight seeds a setting.
+"""A sweep compared with separate trainings: REINFORCE on CartPole-v1, eight seeds per setting.
 
-The trainings are some of the sweep's settings, spread evenly over it; their time is scaled up.
+The separate trainings are some of the sweep's settings, evenly spread; their time is scaled up.
 """
 
 import resource
@@ -31,14 +31,14 @@ for k, setting in enumerate(settings):
 print(time.perf_counter() - started[0], time.process_time() - started[1])
 """
 Took = tuple[float, float]
-"""Seconds of a clock, and of all processors."""
+"""Seconds of wall time, and of all processors."""
 
 
 def sweep() -> None:
     """64 settings × 8 seeds × 50 k steps: one sweep, as many commands, as many in one process."""
     chosen, number = list(zip(RATES, GAMMAS, strict=True)), len(RATES) * len(GAMMAS)
     with tempfile.TemporaryDirectory() as folder:
-        _command(f"{folder}/warm", *chosen[0])  # programs are kept from here on
+        _command(f"{folder}/warm", *chosen[0])  # programs are cached from here on
         commands = [_command(f"{folder}/before-{k}", *one) for k, one in enumerate(chosen[::2])]
         grid = ("--grid", f"optimizer.learning-rate={','.join(RATES)}")
         grid += ("--grid", f"estimator.gamma={','.join(GAMMAS)}", "--out", f"{folder}/sweep")
@@ -59,7 +59,7 @@ def _command(out: str, rate: str, gamma: str) -> Took:
 
 
 def _run(*words: str) -> tuple[Took, str]:
-    """What a process of its own took, and what it printed."""
+    """The time that a separate process took, and what it printed."""
     before, started = _processors(), time.perf_counter()
     command = [sys.executable, *words]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -79,7 +79,7 @@ def _scaled(took: Sequence[Took], scale: float) -> Took:
 def _tell(what: str, took: Took, whole: Took) -> None:
     ratios = [ours / theirs for ours, theirs in zip(whole, took, strict=True)]
     print(
-        f"{what}: {took[0]:.0f} s, {took[1]:.0f} s of processors; the sweep takes "
+        f"{what}: {took[0]:.0f} s, {took[1]:.0f} s of processor time; the sweep takes "
         f"{ratios[0]:.2f} and {ratios[1]:.2f} of that",
         flush=True,
     )

@@ -22,18 +22,18 @@ from uphill.training.trainer import Trainer
 
 ENDLESS = 2**32 - 1
 STEPS = 1_000_000
-"""Steps of the training whose diagnostics are measured as often."""
+"""The length of training from which the interval of the diagnostics is derived."""
 
 
 def _trainer(env: str, algorithm: Algorithm, seeds: int = 1, backend: Any = "auto") -> Trainer:
-    # The diagnostics as often as `uphill train --steps 1e6` measures them: what users get.
+    # Diagnostics as often as with `uphill train --steps 1e6`, which is what users get.
     every = measuring_interval(algorithm, STEPS)
     chosen = choose(env, backend)
     return Trainer(chosen, algorithm, tuple(range(seeds)), ENDLESS, measure_every=every)
 
 
 def _training(trainer: Trainer, state: TrainState, num_updates: int) -> str:
-    """The rate of training from `state`, again and again: each round does the same work."""
+    """Steps per second of training, from `state` each time: every round does the same work."""
 
     def run() -> int:
         after, _ = trainer.advance(state, num_updates)
@@ -56,7 +56,7 @@ def window() -> None:
 
 
 def episodes() -> None:
-    """Whole-episode REINFORCE: from the first update, and once episodes are long."""
+    """Whole-episode REINFORCE: untrained, and once episodes are long."""
     from uphill.policies.policy import PolicySettings
 
     for per_env in (1, 4):
@@ -87,7 +87,7 @@ def episodes() -> None:
 
 def ppo_seeds() -> None:
     """PPO, 8 × 128, 4 epochs × 4 minibatches, 64-64 tanh: one seed, and eight at once."""
-    for seeds in (8, 1):  # in this order: the first says how many devices JAX starts with
+    for seeds in (8, 1):  # in this order: the first decides how many devices JAX starts with
         trainer = _trainer("CartPole-v1", plain_ppo(), seeds)
         state = trainer.start()
         print(f"PPO, {seeds} seed(s):", _training(trainer, state, CAPACITY))
@@ -106,7 +106,7 @@ def car_race() -> None:
 
 
 def _collecting(state: TrainState) -> tuple[Any, Any]:
-    """What a collector needs of a state: the actors, and how far they have got."""
+    """What a collector needs from a state: the actors, and their counters."""
     learners = state.learners
     return learners.actor, (learners.num_updates, learners.num_transitions)
 
@@ -118,7 +118,7 @@ def _outside(trainer: Trainer) -> Outside:
 
 
 def envpool(env: str = "LunarLander-v3", num_envs: int = 32) -> None:
-    """Rollouts with the policy, inside the compiled program, against EnvPool alone from Python."""
+    """Rollouts with the policy, inside the compiled program, and EnvPool alone from Python."""
     num_steps = 500
     algorithm = reinforce(sampling=Steps(num_envs, num_steps), mean_over="steps")
     trainer = _trainer(env, algorithm, backend="envpool")
@@ -148,7 +148,7 @@ def envpool(env: str = "LunarLander-v3", num_envs: int = 32) -> None:
 
 
 def python(env: str = "LunarLander-v3", num_envs: int = 32) -> None:
-    """Rollouts of a Python environment with the policy, against the environment alone."""
+    """Rollouts of a Python environment with the policy, compared with the environment alone."""
     num_steps = 300
     algorithm = reinforce(sampling=Steps(num_envs, num_steps), mean_over="steps")
     trainer = _trainer(env, algorithm, backend="gymnasium")

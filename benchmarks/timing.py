@@ -1,4 +1,4 @@
-"""Timing two things fairly: in one process, alternating, as a ratio with its spread."""
+"""Fair comparison of two programs: in one process, alternating, as a ratio with its spread."""
 
 import statistics
 import time
@@ -14,7 +14,7 @@ def seconds(run: Callable[[], None]) -> float:
 def alternate(
     ours: Callable[[], None], other: Callable[[], None], steps: int, rounds: int = 7
 ) -> str:
-    """Steps per second of both, and the ratio ours / other by pairs, after a warm-up of each."""
+    """Steps per second of both, and the ratio ours / other over pairs, after a warm-up of each."""
     ours()
     other()
     pairs = [(steps / seconds(ours), steps / seconds(other)) for _ in range(rounds)]
@@ -27,7 +27,7 @@ def alternate(
 
 
 def rates(run: Callable[[], int], rounds: int = 5) -> str:
-    """Steps per second of a function that returns how many steps it made."""
+    """Steps per second of a function that returns its number of steps."""
     run()
     measured = []
     for _ in range(rounds):

@@ -1,8 +1,8 @@
-"""What one opens to understand PPO end to end in a compiled world.
+"""The code that one has to read to understand PPO end to end in a compiled world.
 
-`python -m benchmarks understand [CHECKOUT …]` trains PPO on CartPole-v1 for a moment in each
-checkout (this one by default) and counts what Python enters of the package: files, their lines, and
-the lines of those functions that ran. A world and an update are entered while they are traced.
+`python -m benchmarks understand [CHECKOUT …]` trains PPO on CartPole-v1 briefly in each checkout
+(by default this one), and counts the code of the package that runs: files, their lines, and the
+lines of the functions that ran. A world and an update run while they are traced.
 """
 
 import inspect
@@ -18,15 +18,15 @@ HERE = Path(__file__).parents[1]
 
 
 def understand(*checkouts: str) -> None:
-    """What one opens to understand PPO: files, their lines, lines of functions that ran."""
+    """The code to read to understand PPO: files, their lines, lines of functions that ran."""
     for checkout in checkouts or (str(HERE),):
-        # In a process of its own: another checkout is another package of the same name.
+        # In a separate process: another checkout is another package of the same name.
         variables = {"PYTHONPATH": str(Path(checkout).resolve() / "src"), "JAX_PLATFORMS": "cpu"}
         subprocess.run([sys.executable, __file__], env=os.environ | variables, check=True)
 
 
 class Watch:
-    """Notes the functions of a package that are called while it is entered."""
+    """Records the functions of a package that are called inside its `with` block."""
 
     def __init__(self, package: Path) -> None:
         self.package, self.codes = str(package) + os.sep, set[CodeType]()
@@ -40,7 +40,7 @@ class Watch:
 
     def _note(self, frame: FrameType, event: str, _: Any) -> None:
         code = frame.f_code
-        # The bodies of modules and classes are no functions.
+        # The bodies of modules and classes are not functions.
         is_function = code.co_flags & inspect.CO_OPTIMIZED
         if event == "call" and is_function and code.co_filename.startswith(self.package):
             self.codes.add(code)
@@ -73,7 +73,7 @@ def tell(title: str, package: Path, codes: Iterable[CodeType], with_files: bool 
 
 
 def main() -> None:
-    # Where they are depends on the checkout.
+    # Where these names are depends on the checkout.
     import uphill
 
     package = Path(uphill.__file__).parent
@@ -86,7 +86,7 @@ def main() -> None:
 
     with Watch(package) as construction:
         algorithm = uphill.ppo()
-        # Diagnostics are off: no update is ever due to be measured.
+        # Diagnostics are off: the interval is longer than the training.
         trainer = trainer_of(choose("CartPole-v1"), algorithm, (0,), 2000, measure_every=10**6)
     with Watch(package) as start:
         state = trainer.start()
@@ -94,7 +94,7 @@ def main() -> None:
         for _ in iterate(trainer, state):
             pass
     print(package)
-    tell("the loop, from a state that was made", package, training.codes)
+    tell("the loop, from an existing state", package, training.codes)
     tell("`iterate`, after construction", package, training.codes | start.codes, with_files=True)
     tell("with construction", package, training.codes | start.codes | construction.codes)
 

@@ -3,8 +3,8 @@
 #
 # A car drives round a closed track and can't stop. Ten times a second it sees six numbers, five
 # distances to the walls and its own speed, and chooses one of four actions: left by 10°, right by
-# 10°, slower, faster. Nobody shows it how to drive. After each step it is told what part of a lap
-# it has gained, times 100, less a little for the time; a crash costs 20 and ends the episode.
+# 10°, slower, faster. Nobody shows it how to drive. After each step its reward is the part of a lap
+# that it has gained, times 100, minus a little for the time; a crash costs 20 and ends the episode.
 #
 # REINFORCE is enough to learn from that.
 
@@ -51,7 +51,7 @@ print(*(f"{g:.1f}" for g in reward_to_go(rewards, ended, gamma=0.9)[:, 0]))
 #    (G_t - b) $$
 #
 # Here $b$ is the mean return of all steps of the batch: better than usual is good, worse than usual
-# is bad. With $b = 0$ (`baseline=NoBaseline()`) it learns, too, only with more noise. An episode
+# is bad. With $b = 0$ (`baseline=NoBaseline()`) it also learns, but with more noise. An episode
 # alone says little, so 64 cars drive at once and each update takes the mean over their episodes.
 
 # %%
@@ -64,7 +64,7 @@ algorithm = uphill.reinforce(
 # %% [markdown]
 # ## Training
 #
-# `uphill.train` would do it in a line. Here we hold the loop ourselves, since we want to keep a
+# `uphill.train` would do it in a line. Here we write the loop ourselves, since we want to keep a
 # driver from every fifth update. Race, policy and learner are one compiled program, and all seeds
 # learn at once.
 
@@ -105,8 +105,8 @@ curves(
 # ## Milestones
 #
 # Every driver that we kept from the first seed takes the wheel, on the track with a hairpin, and
-# always does what it thinks best. When does one first come through the first curve, drive half a
-# lap, a whole one?
+# always takes its most probable action. Which is the first to get through the first curve, to drive
+# half a lap, and a whole one?
 
 
 # %%

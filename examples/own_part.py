@@ -1,9 +1,9 @@
 # %% [markdown]
 # # A part of your own
 #
-# In Uphill an algorithm is a list of parts. Three that Uphill does not have, each in a few lines:
-# a surrogate, a baseline that remembers, and an estimator that looks at the policy as it changes.
-# [docs/a_part_of_your_own.md](../docs/a_part_of_your_own.md) says what there is to define.
+# In Uphill an algorithm is a list of parts. Here are three that Uphill does not have, each in a few
+# lines: a surrogate, a baseline that remembers, and an estimator that looks at the policy as it
+# changes. [docs/a_part_of_your_own.md](../docs/a_part_of_your_own.md) explains what to define.
 
 # %%
 from typing import ClassVar
@@ -28,13 +28,15 @@ def train(algorithm: uphill.parts.Algorithm, steps: int = STEPS) -> uphill.Run:
 # %% [markdown]
 # ## A surrogate
 #
-# PPO stops paying where the ratio $r = \pi / \pi_\text{old}$ has moved further than $\epsilon$: its
-# gradient is zero there, and nothing brings the ratio back. *Simple Policy Optimization* maximises
+# PPO's objective is flat where the ratio $r = \pi / \pi_\text{old}$ has moved further than
+# $\epsilon$: its gradient is zero there, and nothing brings the ratio back. *Simple Policy
+# Optimization* maximises
 #
 # $$ r A - \frac{|A|}{2 \epsilon} (r - 1)^2 $$
 #
-# instead, which is largest where $|r - 1| = \epsilon$ and falls beyond. `is_ratio` promises that it
-# stays right when the policy has moved on, so that a batch may serve several epochs.
+# instead, which is largest where $|r - 1| = \epsilon$ and falls beyond. `is_ratio` declares that
+# the objective stays valid after the policy has changed, so that a batch may be used for several
+# epochs.
 
 
 # %%
@@ -44,7 +46,7 @@ class SPO(Surrogate):
     is_ratio: ClassVar[bool] = True
 
     epsilon: float = 0.2
-    """How far from 1 the ratio is best."""
+    """The distance of the ratio from 1 at which the objective is largest."""
 
     def __call__(self, sample):
         r, advantage = sample.ratio, sample.advantage
@@ -56,10 +58,10 @@ runs = {"PPO": train(uphill.ppo()), "SPO": train(uphill.ppo(surrogate=SPO()))}
 # %% [markdown]
 # ## A baseline that remembers
 #
-# Least squares on all batches so far, the older the less: $w$ minimises $\sum (w \cdot \phi(s) -
-# G)^2$. What it remembers, $\sum \phi \phi^\top$ and $\sum \phi G$, is its *state*: `init` begins
-# it, `learned` renews it after each batch, and checkpoints hold it. A batch has served before the
-# baseline learns from it, so the gradient stays unbiased.
+# Least squares on all batches so far, with less weight on older ones: $w$ minimises $\sum (w \cdot
+# \phi(s) - G)^2$. What it remembers, $\sum \phi \phi^\top$ and $\sum \phi G$, is its *state*:
+# `init` creates it, `learned` updates it after each batch, and checkpoints contain it. The baseline
+# learns from a batch only after the batch was used, so the gradient stays unbiased.
 
 
 # %%
@@ -67,7 +69,7 @@ class Linear(Baseline):
     """Subtracts w · (φ(s), 1), fitted to the returns of the batches before this one."""
 
     decay: float = 0.9
-    """Weight of what was known when a new batch comes."""
+    """Weight of the previous sums when a new batch comes."""
 
     def init(self, setup, generator):
         n = setup.encoding.size + 1
@@ -97,19 +99,19 @@ for name, baseline in (("REINFORCE, no baseline", NoBaseline()), ("linear baseli
 # ## An estimator that sees the policy
 #
 # In PPO's later epochs the policy is no longer the one that sampled, but the advantages are still
-# those of the first. *V-trace* weighs what follows an action by how much likelier the policy has
-# become to take it, $\rho = \min(1, \pi / \pi_\text{old})$:
+# those of the first. *V-trace* weights what follows an action by how much more likely the policy
+# has become to take it, $\rho = \min(1, \pi / \pi_\text{old})$:
 #
 # $$ A_t = \delta_t + \gamma \lambda\, \rho_{t+1} A_{t+1}, \qquad
 #    \delta_t = r_t + \gamma V(s_{t+1}) - V(s_t) . $$
 #
 # `seen.log_prob` is the current policy's. In the first epoch $\rho = 1$ and this is GAE;
-# `recompute_advantages` has the algorithm ask anew before each epoch.
+# `recompute_advantages` makes the algorithm recompute the advantages before each epoch.
 
 
 # %%
 class VTrace(Estimator):
-    """The λ-return, each later step weighed by ρ = min(1, π / π_old): V-trace,
+    """The λ-return, each later step weighted by ρ = min(1, π / π_old): V-trace,
     https://arxiv.org/abs/1802.01561."""
 
     needs_value: ClassVar[bool] = True
@@ -138,8 +140,8 @@ runs["PPO with V-trace"] = train(renewed)
 # %% [markdown]
 # ## What they learn
 #
-# Interquartile means over seeds, with 95 % intervals. CartPole is too easy to say which is better;
-# that they learn says that they are whole.
+# Interquartile means over seeds, with 95 % intervals. CartPole is too easy to show which is better;
+# that they learn shows that they work.
 
 # %%
 shown = {name: of_run(run) for name, run in runs.items()}
@@ -148,8 +150,8 @@ curves("own_part-ratios", ratios, threshold=475)
 curves("own_part-baselines", {name: shown[name] for name in shown if name not in ratios})
 
 # %% [markdown]
-# A run directory holds the part by its name, and never imports it by itself: the part is given
-# again to whoever reads the run.
+# A run directory contains only the part's name, and reading a run never imports the part on its
+# own: give the part again when you load the run.
 
 # %%
 path = runs["SPO"].path

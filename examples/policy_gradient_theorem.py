@@ -77,10 +77,10 @@ print("differentiated:", *(f"{x:8.4f}" for x in exact))
 print("by the theorem:", *(f"{x:8.4f}" for x in p @ gradients(whole)))
 
 # %% [markdown]
-# ## What may stand in the place of $R(\tau)$
+# ## What may replace $R(\tau)$
 #
-# An action can't change what came before it: the rewards that follow, $G_t$, will do. And anything
-# may be subtracted that does not depend on the action, a **baseline** $b(s_t)$, because
+# An action can't change what came before it: the rewards that follow, $G_t$, are enough. And
+# anything may be subtracted that does not depend on the action, a **baseline** $b(s_t)$, because
 #
 # $$ \mathbb{E}_{a \sim \pi}[\nabla \log \pi(a \mid s)\, b(s)]
 #    = b(s)\, \nabla \sum_a \pi(a \mid s) = b(s)\, \nabla 1 = 0 . $$
@@ -141,8 +141,8 @@ curves("policy_gradient_theorem-cartpole", runs, threshold=195)
 # %% [markdown]
 # ## Continuous actions: the same theorem
 #
-# The theorem asks of a policy only that $\log \pi(a \mid s)$ has a gradient. For a push that may be
-# any number in $[-1, 1]$ we take a Gaussian: the network gives its mean, and $\log \sigma$ is
+# The theorem only requires that a policy's $\log \pi(a \mid s)$ has a gradient. For a push that may
+# be any number in $[-1, 1]$ we take a Gaussian: the network gives its mean, and $\log \sigma$ is
 # learned as well. CartPoleSwingUp starts with the pole hanging. A step earns the cosine of the
 # pole's angle from upright, −1 hanging and 1 standing, so doing nothing costs nearly 500; planners
 # that know the equations reach about 360.

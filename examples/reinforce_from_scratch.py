@@ -2,8 +2,8 @@
 # # REINFORCE from scratch
 #
 # REINFORCE fits on one screen. We write it out for CartPole-v1, where each step that the pole stays
-# up earns 1 and 500 steps are the most there can be; we compare it with `uphill.reinforce()`; and
-# we look at one popular step of it, normalising the returns of each episode, which goes wrong.
+# up earns 1 and an episode has at most 500 steps; we compare it with `uphill.reinforce()`; and we
+# look at one popular step of it, normalising the returns of each episode, which goes wrong.
 
 # %%
 import itertools
@@ -32,9 +32,9 @@ SEEDS = 8
 # units, two numbers out. `Categorical` makes probabilities of them, $\pi(a \mid s) = e^{z_a} /
 # \sum_b e^{z_b}$.
 #
-# **Episodes**: all environments step together. Each would go on with its next episode when one is
-# over; we count only the first, and `mask` says which steps those are. (To take whichever episodes
-# are over first would favour short ones.)
+# **Episodes**: all environments step together. Each would continue with its next episode when one
+# is over; we count only the first, and `mask` says which steps those are. (Taking whichever
+# episodes end first would favour short ones.)
 #
 # **The loss**: from $\mathbb{E}[\sum_t \nabla \log \pi(a_t \mid s_t)\, (G_t - b)]$ to code.
 # `score_function` is $\log \pi(a_t \mid s_t) \cdot A_t$, whose gradient is the term in the sum; $b$
@@ -91,8 +91,8 @@ def train(key):
 
 
 # %% [markdown]
-# That is all of it. One call compiles the whole training, for all seeds at once. Beside it the
-# library's own, with the same network and learning rate, over about as many steps.
+# That is all of it. One call compiles the whole training, for all seeds at once. Beside it we train
+# the library's own version, with the same network and learning rate, for about as many steps.
 
 # %%
 weights, by_update = jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), SEEDS))
@@ -117,8 +117,8 @@ curves("reinforce_from_scratch-curve", lines, threshold=475)
 # ## A step that goes wrong
 #
 # Many versions of this algorithm shift and scale the returns within each episode, to mean 0 and
-# deviation 1: $(G_t - \bar G) / \sigma_G$. It looks harmless. But $\bar G$ and $\sigma_G$ depend on
-# the very actions that they judge, so this is no baseline in the sense of the theorem.
+# standard deviation 1: $(G_t - \bar G) / \sigma_G$. It looks harmless. But $\bar G$ and $\sigma_G$
+# depend on the very actions that they judge, so this is not a baseline in the sense of the theorem.
 #
 # The smallest example: an episode of two steps, two actions each time; action 1 earns 1, action 0
 # nothing. Clearly action 1 is better, both times. Four episodes are possible; we list them all and
@@ -139,7 +139,7 @@ def average_gradient(weigh, num_episodes=1):
 
 
 def normalised(g):
-    """(G − mean) / deviation, within the episode."""
+    """(G − mean) / standard deviation, within the episode."""
     return (g - g.mean(1)) / (g.std(1) + 1e-8)
 
 
@@ -151,9 +151,9 @@ print("normalised in the episode:", average_gradient(normalised).round(6))
 # reward was 1, the second return is the smaller one and becomes −1; if it was 0, both returns are
 # equal and become 0. What the second action itself earned makes no difference.
 #
-# With more episodes in a batch there are better ways. The mean of the *other* episodes knows
-# nothing of the actions that it judges (`LeaveOneOut()`). The mean of the whole batch contains a
-# little of them, the less the more episodes there are. Here with two and with five:
+# With more episodes in a batch there are better ways. The mean of the *other* episodes does not
+# depend on the actions that it judges (`LeaveOneOut()`). The mean of the whole batch depends on
+# them a little, and less the more episodes there are. Here with two and with five:
 
 # %%
 print("mean of the other one:    ", average_gradient(lambda g: g - g[::-1].mean(1)[:, None], 2))

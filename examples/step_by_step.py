@@ -33,9 +33,9 @@ steps["1 whole return"] = uphill.reinforce(
 # ## 2. Reward-to-go
 #
 # An action can't change what came before it. Leave that out: $G_t = \sum_{k \ge t} \gamma^{k-t}
-# r_k$ in the place of $R$. What is left out was noise with mean zero, so without a discount the
-# estimate stays unbiased. With one, this version counts late steps as much as early ones: strictly
-# it is not the gradient of the discounted return, and nearly always what one wants.
+# r_k$ instead of $R$. What is left out was noise with mean zero, so without a discount the estimate
+# stays unbiased. With one, this version counts late steps as much as early ones: strictly it is not
+# the gradient of the discounted return, and nearly always what one wants.
 
 # %%
 steps["2 reward-to-go"] = replace(steps["1 whole return"], estimator=parts.RewardToGo(gamma=0.99))
@@ -44,8 +44,8 @@ steps["2 reward-to-go"] = replace(steps["1 whole return"], estimator=parts.Rewar
 # ## 3. A baseline
 #
 # In CartPole every reward is positive, so up to here every action that is tried becomes more
-# probable, the bad ones only a little less so. Subtract what was to be expected, a learned
-# $V(s_t)$, and bad actions become less probable. It costs a second network.
+# probable, the bad ones only a little less so. Subtract the expected return, a learned $V(s_t)$,
+# and bad actions become less probable. It costs a second network.
 
 # %%
 own = parts.Adam(learning_rate=1e-2)
@@ -62,8 +62,9 @@ steps["3 baseline V(s)"] = replace(
 # $$ A_t = \sum_{k \ge 0} (\gamma\lambda)^k\, \delta_{t+k}, \qquad
 #    \delta_t = r_t + \gamma V(s_{t+1}) - V(s_t) . $$
 #
-# λ = 1 is step 3 again, but for episodes that ran out of time, which now count as unfinished. Below
-# 1 there is *less* noise and *more* bias, because $V$ is not right: a trade, not a gift.
+# λ = 1 is step 3 again, except for episodes that ran out of time, which now count as unfinished.
+# Below 1 there is *less* noise and *more* bias, because $V$ is not exact: a trade-off, not a free
+# gain.
 
 # %%
 steps["4 GAE"] = replace(steps["3 baseline V(s)"], estimator=parts.GAE(gamma=0.99, lam=0.95))
@@ -89,9 +90,9 @@ steps["5 windows"] = replace(
 #
 # $$ \min\big(\rho A,\; \operatorname{clip}(\rho, 1 - \epsilon, 1 + \epsilon)\, A\big) , $$
 #
-# which pays nothing for moving further than $\epsilon$. Now a batch serves ten epochs. (Ten epochs
-# with the plain score function would be wrong, and Uphill refuses them with a sentence.) What comes
-# with it, usually: advantages are shifted and scaled to mean 0 and deviation 1 in each batch.
+# which gains nothing from moving further than $\epsilon$. Now a batch is used for ten epochs. (Ten
+# epochs with the plain score function would be wrong, and Uphill refuses them with an error.)
+# Usually, advantages are also shifted and scaled to mean 0 and standard deviation 1 in each batch.
 
 # %%
 steps["6 clipped ratio"] = replace(
@@ -109,7 +110,7 @@ except uphill.UphillError as error:
 # ## 7. Schedules
 #
 # Long steps learn fast, short ones keep what was learned. Let the learning rate and $\epsilon$ fall
-# to zero, and start three times as high. This is PPO, with a value function that learns by itself.
+# to zero, and start three times as high. This is PPO, with a value function that learns separately.
 
 # %%
 steps["7 schedules"] = replace(
@@ -161,7 +162,7 @@ show_scores(runs)
 # the last fifth of the training: below 1, a gradient is more noise than signal. A window of 8 × 32
 # steps is a fifth of what eight episodes were, so there are five times as many updates, and each
 # sees a fifth as much: once the pole hardly ever falls, most windows hold no fall at all. Adam's
-# steps are as long for a bad gradient as for a good one, so the policy is shaken where it was to
+# steps are as long for a bad gradient as for a good one, so the policy is shaken where it should
 # settle.
 #
 # If that is why, then longer windows fix it, and so does a learning rate that falls, with the very
@@ -182,7 +183,7 @@ why = {
 show_scores({name: runs[name] for name in ("4 GAE", "5 windows")} | why)
 
 # %% [markdown]
-# ## What came of it
+# ## Results
 #
 # - What cost nothing brought most: leaving out of the return what an action can't have changed
 #   (step 2), and what was to be expected anyway (step 3). Both only take noise away.

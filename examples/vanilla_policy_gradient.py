@@ -1,9 +1,9 @@
 # %% [markdown]
 # # A value function as the baseline
 #
-# Policy gradients weigh each action by how much better things went than expected. But what was to
-# be expected? A mean over episodes is a poor answer: a pole that is already falling will earn
-# little, whatever one does now. A better one depends on the state, the **value function**
+# Policy gradients weight each action by how much better things went than expected. But what was
+# expected? A mean over episodes is a poor answer: a pole that is already falling will earn little,
+# whatever one does now. A better one depends on the state, the **value function**
 #
 # $$ V(s) = \mathbb{E}[\,G_t \mid s_t = s\,], \qquad A_t = G_t - V(s_t) . $$
 #
@@ -75,7 +75,7 @@ print((g - v).shape, "instead of", (g - v[:, 0]).shape)
 
 # %%
 def algorithm(baseline):
-    """The vanilla policy gradient, but for its baseline."""
+    """The vanilla policy gradient, with another baseline."""
     return uphill.vpg(
         sampling=Episodes(num_envs=ENVS),
         baseline=baseline,
@@ -133,7 +133,7 @@ curves(
 # on the time that is left, which CartPole's observation does not contain: no $V(s)$ can explain
 # that.
 #
-# ## What came of it
+# ## Results
 #
 # Deterministic returns of the final policies: the interquartile mean over seeds, and its 95 %
 # interval. With so few steps and seeds the intervals are wide: where they overlap, this can't say

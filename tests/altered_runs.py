@@ -147,7 +147,7 @@ EMPTY = {f"t{k}": np.zeros(0, np.float32) for k in range(40_000)}
 
 # What is altered, and what the sentence says beside the file.
 EXPERIMENTS: dict[str, tuple[str, Any, str]] = {
-    "steps 10^4000": ("steps", 10**4000, "steps is no finite number"),
+    "steps 10^4000": ("steps", 10**4000, "steps is not a finite number"),
     "steps 2^60": ("steps", 2**60, "steps is 1152921504606846976"),
     "steps 2^70": ("steps", 2**70, "steps is .* of 64 bits"),
     "no steps": ("steps", 0, "steps is 0"),
@@ -159,12 +159,12 @@ EXPERIMENTS: dict[str, tuple[str, Any, str]] = {
     "episodes": ("episodes", 10**20, "episodes is"),
     "eval_every": ("eval_every", 2**60, "eval_every is"),
     "max_episode_steps": ("max_episode_steps", -5, "max_episode_steps is -5"),
-    "checkpoint_every": ("checkpoint_every", float("nan"), "checkpoint_every is no finite"),
-    "half a character in env": ("env", HALF, "env is no text"),
-    "half a character in algo": ("algo", f"p{HALF}o", "algo is no text"),
-    "half a character in a name": ("env_kwargs", {HALF: 1}, "env_kwargs has a name that is no"),
+    "checkpoint_every": ("checkpoint_every", float("nan"), "checkpoint_every is not a finite"),
+    "half a character in env": ("env", HALF, "env is not valid text"),
+    "half a character in algo": ("algo", f"p{HALF}o", "algo is not valid text"),
+    "half a character in a name": ("env_kwargs", {HALF: 1}, "env_kwargs has a name that is not"),
     "deep": ("env_kwargs", {"x": nested(900)}, r"env_kwargs\.x.* is nested more than 64 deep"),
-    "infinite": ("env_kwargs", {"x": float("inf")}, r"env_kwargs\.x is no finite number"),
+    "infinite": ("env_kwargs", {"x": float("inf")}, r"env_kwargs\.x is not a finite number"),
     "a backend": ("backend", "quantum", "backend is 'quantum'"),
     "another part": ("algorithm.surrogate.$type", "Popen", r"algorithm\.surrogate is"),
     "another field": ("algorithm.surrogate.shell", 1, "has no field shell"),
@@ -227,7 +227,7 @@ FACTS: dict[str, tuple[str, Any, str]] = {
     "transitions of no seed": ("num_transitions", [], "counters do not fit"),
     "transitions of one seed": ("num_transitions", [420], "counters do not fit"),
     "a threshold": ("reward_threshold", 1.7e308, r"reward_threshold is 1\.7e\+308"),
-    "an infinite threshold": ("reward_threshold", float("inf"), "reward_threshold is no finite"),
+    "an infinite threshold": ("reward_threshold", float("inf"), "reward_threshold is not a finite"),
     "returns": ("recent.0", [[1.0, 1.7e308]], r"recent is 1\.7e\+308"),
     "a pair of three": ("recent.0", [[1.0, 2.0, 3.0]], "counters do not fit"),
     "scores": ("best_scores", [1.7e308, None], r"best_scores is 1\.7e\+308"),
@@ -254,13 +254,13 @@ ALTERED: dict[str, tuple[Alter, str, str]] = {
     "milestone 10^40": (milestones(1, steps=10**40), "milestones.json", "steps"),
     "milestone 10^18": (milestones(1, steps=10**18), "milestones.json", "solved's steps is"),
     "milestone 1.7e308": (milestones(1, episode_return=1.7e308), "milestones.json", "episode_retu"),
-    "milestone of seed 9": (milestones(1, seed_index=9), "milestones.json", "is no milestone"),
-    "milestone elsewhere": (milestones(1, name="../x"), "milestones.json", "is no milestone"),
+    "milestone of seed 9": (milestones(1, seed_index=9), "milestones.json", "is not a milestone"),
+    "milestone elsewhere": (milestones(1, name="../x"), "milestones.json", "is not a milestone"),
     "milestones": (milestones(5_000), "milestones.json", "at most 256 milestones"),
     "a mean": (document(EVALUATION, "deterministic.mean", 1.7e308), EVALUATION, "damaged"),
     "evaluated episodes": (document(EVALUATION, "episodes", 10**40), EVALUATION, "damaged"),
     "evaluated as true": (document(EVALUATION, "episodes", True), EVALUATION, "damaged"),
-    "evaluated NaN": (document(EVALUATION, "episodes", float("nan")), EVALUATION, "is no finite"),
+    "evaluated NaN": (document(EVALUATION, "episodes", float("nan")), EVALUATION, "not a finite"),
     "an evaluated seed": (document(EVALUATION, "stochastic.per_seed", [1]), EVALUATION, "damaged"),
     "a list of evaluations": (replaced(EVALUATION, written(b"[]")), EVALUATION, ""),
     "another column": (text(METRICS, RETURN, "return"), METRICS, f"has no column {RETURN}"),
@@ -315,14 +315,14 @@ ALTERED: dict[str, tuple[Alter, str, str]] = {
         if file != EVALUATION
     },
     **{
-        f"a pipe for {file}": (replaced(file, os.mkfifo), file, "is no regular file")
+        f"a pipe for {file}": (replaced(file, os.mkfifo), file, "is not a regular file")
         for file in PLACES
     },
     **{
         f"a device for {file}": (
             replaced(file, lambda path: path.symlink_to("/dev/zero")),
             file,
-            "is no regular file",
+            "is not a regular file",
         )
         for file in PLACES
     },
@@ -333,7 +333,7 @@ ALTERED: dict[str, tuple[Alter, str, str]] = {
         f"brackets for {file}": (
             replaced(file, written(b"[" * 10**5)),
             file,
-            "is no JSON",
+            "is not valid JSON",
         )
         for file in (EXPERIMENT, LATEST, EVALUATION, BEST, "milestones.json")
     },

@@ -484,9 +484,7 @@ def test_parts_that_an_observation_has_besides_are_named() -> None:
     policy, one = policy_for(space, spaces.Discrete(4)), space.sample()
     assert policy.act(one) in range(4)
     for wrong in (one | {"lidar": np.zeros(2)}, one | {"inner": one["inner"] | {"lidar": 1}}):
-        with pytest.raises(
-            UphillError, match=r"space \(it has lidar besides\): give it as the env"
-        ):
+        with pytest.raises(UphillError, match=r"space \(it also has lidar\): give it as the env"):
             policy.act(wrong)
 
 

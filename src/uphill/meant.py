@@ -1,6 +1,6 @@
-"""What other libraries call our settings, and which setting someone means who writes that.
+"""Other libraries' names for our settings, and which of our settings such a name means.
 
-Names are those of Stable-Baselines3, RL Zoo, CleanRL, RLlib, Spinning Up and Tianshou.
+The names are those of Stable-Baselines3, RL Zoo, CleanRL, RLlib, Spinning Up and Tianshou.
 """
 
 import difflib
@@ -58,7 +58,7 @@ _BY_NAME = {name: targets for names, targets in _MEANT.items() for name in names
 _OF_ANOTHER_QUANTITY = {
     **dict.fromkeys(
         ("batch_size", "minibatch_size", "sgd_minibatch_size"),
-        "how many minibatches there are, not how large they are",
+        "the number of minibatches, not their size",
     ),
     "verbose": "the opposite",
     "verbosity": "the opposite",
@@ -71,18 +71,18 @@ _ABSENT = {
     ),
     **dict.fromkeys(
         ("use_sde", "sde_sample_freq", "use_gsde"),
-        "state-dependent exploration is not here, since it didn't pay (docs/defaults.md)",
+        "state-dependent exploration is not included, since it gained nothing (docs/defaults.md)",
     ),
     "policy_kwargs": "its settings are those of the policy, such as policy.hidden",
     "device": "JAX chooses the device; the environment variable JAX_PLATFORMS=cpu keeps it on the "
-    "processor",
+    "CPU",
 }
 
 
 def meant_by(name: str, known: Collection[str]) -> list[str]:
-    """Which of the settings that there are (`optimizer.learning_rate`) someone may mean who writes
-    another name: what other libraries call so; else those whose last word it is; else those that
-    look most alike."""
+    """Which of the known settings (such as `optimizer.learning_rate`) an unknown name may mean: the
+    one that other libraries call so; otherwise those that end in this name; otherwise those with
+    the most similar spelling."""
     last = name.rpartition(".")[2]
     for written in dict.fromkeys((name, last)):
         if there := [target for target in _BY_NAME.get(written, ()) if target in known]:
@@ -93,31 +93,31 @@ def meant_by(name: str, known: Collection[str]) -> list[str]:
 
 
 def remark(name: str) -> str:
-    """What is to be known of the setting that is meant, if it counts another quantity than the one
-    of that name elsewhere; it follows the setting's name in a sentence."""
+    """A remark, to follow the setting's name in a sentence, if that setting counts another quantity
+    than the one with this name in other libraries."""
     said = _OF_ANOTHER_QUANTITY.get(name.rpartition(".")[2])
     return f" ({said})" if said else ""
 
 
 def absent(name: str) -> str:
-    """Why there is nothing here that other libraries call so, if that is known."""
+    """Why there is no equivalent of this setting of other libraries, if that is known."""
     return _ABSENT.get(name.rpartition(".")[2], "")
 
 
 def called_elsewhere(name: str) -> Sequence[str]:
-    """The settings of ours that other libraries call so, whether they are there or not."""
+    """Our settings that other libraries call so, whether or not they exist here."""
     return _BY_NAME.get(name.rpartition(".")[2], ())
 
 
 def field_meant(name: str, fields: Collection[str]) -> str | None:
-    """Which field of a part someone may mean who writes another name, if any looks so."""
+    """Which field of a part an unknown name may mean, if any is similar."""
     theirs = [target.rpartition(".")[2] for target in called_elsewhere(name)]
     likely = [field for field in theirs if field in fields] or _alike(name, fields)
     return likely[0] if likely else None
 
 
 def _alike(name: str, known: Iterable[str]) -> list[str]:
-    """The settings that look like it, as a whole or in their last word: the best ones only."""
+    """The settings with the most similar spelling, as a whole or in their last word."""
     last = name.rpartition(".")[2]
 
     def likeness(path: str) -> float:

@@ -190,7 +190,7 @@ def load(
     policies are each seed's best while it trained, not the final ones.
 
     Raises:
-        UphillError: if `path` is no run directory, or has no such seed or checkpoint.
+        UphillError: if `path` is not a run directory, or has no such seed or checkpoint.
     """
     return Run(path, env, seed_index, network, checkpoint, parts, allow_import, wrappers)
 
@@ -212,7 +212,7 @@ def evaluate(
     time limit, and nothing is written, either: `Run.evaluate`.
 
     Raises:
-        UphillError: if `path` is no run directory, or the environment can't be made.
+        UphillError: if `path` is not a run directory, or the environment can't be made.
     """
     run = load(path, env, None, network, checkpoint, parts, allow_import, wrappers)
     return run.evaluate(episodes, allow_import, max_episode_steps)

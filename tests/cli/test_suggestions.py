@@ -32,7 +32,7 @@ def said(*argv: str) -> str:
         ("--n-epochs 4", "--num-epochs"),
         (
             "--batch-size 64",
-            "--num-minibatches (how many minibatches there are, not how large they are)",
+            "--num-minibatches (the number of minibatches, not their size)",
         ),
         ("--verbose 1", "--quiet (the opposite)"),
         ("--max-grad-norm 1", "--optimizer.max-grad-norm"),
@@ -81,8 +81,8 @@ def test_one_flag_is_suggested_and_it_is_one_that_there_is(words: str, flag: str
         ("--tau 1", "There is no flag --tau: `uphill train CartPole-v1 --help` shows all."),
         (
             "--use-sde",
-            "There is no flag --use-sde: state-dependent exploration is not here, since it didn't "
-            "pay (docs/defaults.md).",
+            "There is no flag --use-sde: state-dependent exploration is not included, since it "
+            "gained nothing (docs/defaults.md).",
         ),
     ],
 )

@@ -108,8 +108,8 @@ def test_keys_of_observations_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("env", "keys", "words"),
     [
-        (python_envs.Speaking, ("mision",), "has no 'mision' among its .*: there are mission, mo"),
-        (python_envs.Speaking, ("more.x",), "has no 'more.x' among its .*: there are name and t"),
+        (python_envs.Speaking, ("mision",), "has no observation 'mision' .*: there are mission, m"),
+        (python_envs.Speaking, ("more.x",), "has no observation 'more.x' .*: there are name and t"),
         (python_envs.Speaking, ("place.x",), "a Box, not a Dict with a key 'place.x' to"),
         (python_envs.Counting, ("x",), "Counting observes a Box, not .*omit drop_obs"),
         (python_envs.OldGym, ("x",), "OldGym observes a Box, not a Dict with a key 'x'"),

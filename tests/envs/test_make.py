@@ -91,9 +91,9 @@ def test_a_world_of_ours_may_be_stepped_as_gymnasiums_environment():
 @pytest.mark.parametrize(
     ("env", "backend", "env_kwargs", "words"),
     [
-        ("LunarLander-v3", "compiled", {}, "'LunarLander-v3' is no compiled world .*CartPole-v0"),
+        ("LunarLander-v3", "compiled", {}, "LunarLander-v3' is not a compiled world .*CartPole-v0"),
         ("CartPole-v1", "compiled", {"a": 1}, r"no argument a \(it takes none"),
-        (python_envs.Counting, "compiled", {}, "'Counting' is no compiled world"),
+        (python_envs.Counting, "compiled", {}, "'Counting' is not a compiled world"),
         (python_envs.Counting, "envpool", {}, "EnvPool does not have 'Counting'"),
         ("UphillTestCounting-v0", "envpool", {}, "EnvPool does not have 'UphillTestCounting-v0'"),
         ("Pong-v5", "gymnasium", {}, "no environment 'Pong-v5'"),

@@ -59,8 +59,8 @@ def test_the_second_epoch_sees_what_the_networks_say_after_the_first(changes: An
 def test_it_is_asked_for_and_of_a_single_epoch_it_is_refused() -> None:
     assert not ppo().recompute_advantages
     sentence = (
-        r"^recompute_advantages is True: the advantages of a single epoch are new as they are, so "
-        r"leave it out, or use more epochs\.$"
+        r"^recompute_advantages is True: a single epoch already uses new advantages, so leave it "
+        r"out, or use more epochs\.$"
     )
     with pytest.raises(UphillError, match=sentence):
         ppo_of(recompute_advantages=True, num_epochs=1)

@@ -49,7 +49,7 @@ BOOTSTRAPS = (
 WHOLE = "it must see whole episodes, which a window cuts, so use Episodes as the sampling"
 REUSED = "the batch is no longer the policy's own, so use 1 or ClippedRatio as the surrogate"
 ALONE = "it moves the policy alone, so give the value function an optimizer of its own"
-SCALES = "a memory would mix rewards of different scales, so leave it out, or the replay"
+SCALES = "a memory would mix rewards of different scales, so leave this or replay out"
 WINDOW_VALUE = (
     "a value function fitted to returns that a window cuts would be wrong, so use GAE (λ = 1 is "
     "the reward-to-go, bootstrapped) or Episodes as the sampling"
@@ -108,8 +108,8 @@ REFUSED = [
     (
         ppo,
         {"baseline": ValueFunction(targets="monte-carlo")},
-        "targets is 'monte-carlo': a window cuts the rewards that follow, so use lambda, or "
-        "Episodes as the sampling",
+        "targets is 'monte-carlo': a window cuts off later rewards, so use lambda, or Episodes as "
+        "the sampling",
     ),
     (
         ppo,
@@ -119,14 +119,14 @@ REFUSED = [
     (
         ppo,
         {"normalize_rewards": True, "normalize_returns": True},
-        "normalize_returns is True: rewards that are scaled already have scaled returns, so choose "
+        "normalize_returns is True: normalized rewards already give normalized returns, so choose "
         "one of the two",
     ),
     (
         ppo,
         {"normalize_rewards": False, "normalize_returns": True},
-        "normalize_returns is True: a window cuts the rewards that follow, so use "
-        "normalize_rewards, or Episodes as the sampling",
+        "normalize_returns is True: a window cuts off later rewards, so use normalize_rewards, or "
+        "Episodes as the sampling",
     ),
     (
         vpg,
@@ -141,8 +141,8 @@ REFUSED = [
     (
         vpg,
         {"baseline": ValueFunction(scale_targets=True), "normalize_returns": True},
-        "scale_targets is True: targets are in units of the returns' deviation already, so leave "
-        "it out, or normalize_returns",
+        "scale_targets is True: targets are already in units of the returns' standard deviation, "
+        "so leave this or normalize_returns out",
     ),
     (a2c, {"num_epochs": 2}, f"num_epochs is 2: after the first epoch {REUSED}"),
     (a2c, {"num_minibatches": 2}, f"num_minibatches is 2: after the first minibatch {REUSED}"),

@@ -59,31 +59,30 @@ REFUSED = [
     (
         ValueFunction,
         {"optimizer": SGD(), "replay": Replay(), "targets": "td", "scale_targets": True},
-        "scale_targets is True: a memory would mix targets of different scales, so leave it out, "
-        "or the replay",
+        "scale_targets is True: a memory would mix targets of different scales, so leave this or "
+        "replay out",
     ),
     (
         ValueFunction,
         {"optimizer": SGD(), "replay": Replay(), "targets": "lambda"},
-        "targets is 'lambda': a memory holds single transitions, from which only td or monte-carlo "
-        "can be had",
+        "targets is 'lambda': a memory holds single transitions, so use td or monte-carlo",
     ),
     (
         ValueFunction,
         {"num_steps": 3},
-        "num_steps is 3: without an optimiser of its own the value function learns in the policy's "
+        "num_steps is 3: without its own optimizer, the value function learns in the policy's "
         "steps, so use 1, or give it an optimizer",
     ),
     (
         ValueFunction,
         {"replay": Replay(), "targets": "td"},
-        "replay is Replay: without an optimiser of its own the value function learns from the "
+        "replay is Replay: without its own optimizer, the value function learns from the "
         "policy's batch, so leave it out, or give it an optimizer",
     ),
     (
         ValueFunction,
         {"shares_trunk": True, "optimizer": SGD()},
-        "shares_trunk is True: steps of the value function's own would move the policy, so leave "
+        "shares_trunk is True: the value function's own steps would change the policy, so leave "
         "its optimizer out",
     ),
     (ClippedRatio, {"epsilon": -0.2}, "epsilon is -0.2: use 0 or more"),

@@ -114,10 +114,10 @@ class Returning(eqx.Module):
 @pytest.mark.parametrize(
     ("factory", "sentence"),
     [
-        (lambda n, key: Counting(jnp.arange(n)), "network has arrays of int32: hold what .*"),
+        (lambda n, key: Counting(jnp.arange(n)), "network has arrays of int32: keep what .*"),
         (
             lambda n, key: eqx.nn.MLP(n, 2, 2, 1, activation=lambda x: x, key=key),
-            "network is another one at every call: define its functions once, .*",
+            "network gives a different module at every call: define its functions once, .*",
         ),
         (
             lambda n, key: eqx.nn.Linear(n + 1, 2, key=key),

@@ -122,7 +122,7 @@ def test_hidden_sizes_may_be_a_list() -> None:
         ({"log_std": "fixed"}, "log_std is 'fixed': choose free, head or network"),
         (
             {"log_std": "head", "initial_log_std": 3.0},
-            "initial_log_std is 3.0: a network's log σ is kept from -20 to 2, so use .*",
+            "initial_log_std is 3.0: a network's log σ is clipped, so use a number from -20 to 2",
         ),
         (
             {"distribution": "normal"},

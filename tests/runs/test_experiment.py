@@ -112,9 +112,9 @@ def test_versions_name_what_results_depend_on() -> None:
 
 
 def test_folder_without_an_experiment(tmp_path: Path) -> None:
-    with pytest.raises(UphillError, match="is no run directory"):
+    with pytest.raises(UphillError, match="is not a run directory"):
         read_experiment(tmp_path)
-    with pytest.raises(UphillError, match="is no run directory"):
+    with pytest.raises(UphillError, match="is not a run directory"):
         read_experiment(tmp_path / "nowhere")
 
 

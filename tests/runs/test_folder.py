@@ -66,7 +66,7 @@ def test_another_file_in_place_of_the_metrics_stays_whole(run: Path) -> None:
     text = b"name,age\nAda,36\n" * 1000
     (run / "metrics.csv").write_bytes(text)
     for offset, updates in ((100, 1), (0, None)):
-        with pytest.raises(UphillError, match="its first line has not the columns seed and steps"):
+        with pytest.raises(UphillError, match="its first line lacks the columns seed and steps"):
             MetricsFile(run, offset, updates)
     (run / "metrics.csv").write_bytes(b"seed,update,steps\n0,one,3\n" * 9)
     with pytest.raises(UphillError, match="line 2 has no update"):
@@ -129,7 +129,7 @@ def test_pipes_and_devices_are_not_read_or_written(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "zero").symlink_to("/dev/zero")
     for name in ("pipe", "zero"):
-        with pytest.raises(OSError, match="is no regular file"):
+        with pytest.raises(OSError, match="is not a regular file"):
             read_regular(tmp_path / name, 100)
     write_file(tmp_path / "file", b"four")
     with pytest.raises(OSError, match="holds more than 3 bytes"):

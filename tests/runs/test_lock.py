@@ -107,6 +107,6 @@ def test_where_there_are_no_locks_nobody_is_refused(
 
 def test_no_run_directory_is_locked(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nothing", tmp_path / ("x" * 300)):
-        with pytest.raises(UphillError, match="is no run directory"), RunLock(path):
+        with pytest.raises(UphillError, match="is not a run directory"), RunLock(path):
             pass
     assert list(tmp_path.iterdir()) == []

@@ -69,7 +69,7 @@ def test_an_evaluation_in_another_environment_is_not_written(
     assert "not written" not in capsys.readouterr().err
     resumed = shutil.copytree(endless, tmp_path / "resumed")
     uphill.resume(resumed, env=Elsewhere, steps=72, episodes=2)
-    assert "It goes on in Elsewhere, and was trained in Endless until" in capsys.readouterr().err
+    assert "continues in Elsewhere; until now it was trained in Endless" in capsys.readouterr().err
 
 
 def test_the_environments_own_limit_is_no_other(
@@ -153,7 +153,7 @@ def test_what_is_left_out_and_the_options_are_kept_and_a_policy_ignores_it(tmp_p
     action = run.policy.act(observation)
     del observation["mission"], observation["more"]["name"]
     assert run.policy.act(observation) == action
-    with pytest.raises(UphillError, match="it has extra besides"):
+    with pytest.raises(UphillError, match="it also has extra"):
         run.policy.act(observation | {"extra": 1})
     uphill.resume(out, env=Speaking, steps=24, episodes=2, quiet=True)
     assert run.evaluate(2)["deterministic"]["mean"] == 3

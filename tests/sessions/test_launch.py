@@ -213,7 +213,7 @@ def test_more_steps_stretch_schedules_which_is_told(
         (
             "fading",
             small_ppo(),
-            f"to 200 steps, not 100: what changes over a training {names} goes",
+            f"to 200 steps, not 100: what changes during training {names} goes",
         ),
         ("steady", steady, ""),
     ):
@@ -274,7 +274,7 @@ def test_what_was_ended_before_its_first_checkpoint_begins_again(
         train_small(run, seed=4, steps=200)
     train_small(run, seed=3)  # the same, asked for again
     uphill.resume(tmp_path / "again", episodes=4)
-    assert "again was ended before its first checkpoint: it starts" in capsys.readouterr().err
+    assert "again was stopped before its first checkpoint: it starts" in capsys.readouterr().err
     for name in ("run", "again"):
         assert contents_of(tmp_path / name) == contents_of(whole.path)
     with pytest.raises(UphillError, match="exists already, and a run is never overwritten"):
@@ -693,7 +693,7 @@ def test_callable_environment_must_be_given_again(
     with pytest.raises(UphillError, match=r"callable 'Seven': give it again"):
         uphill.resume(tmp_path / "run")
     run = uphill.resume(tmp_path / "run", env=Seven, episodes=2)
-    said = "in new episodes. Those that were under way count for nothing."
+    said = "in new episodes. Unfinished episodes are not counted."
     assert said in " ".join(capsys.readouterr().err.split())
     rows = rows_of(run.path)
     for row in rows:  # each of its episodes has seven steps, none of them half of an earlier one

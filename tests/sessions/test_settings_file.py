@@ -115,7 +115,7 @@ WRONG: list[tuple[Any, str]] = [
         {"algorithm": {"surrogate": {"$type": "os.system"}}},
         "algorithm.surrogate is {'$type': 'os.system'}: expected one of ScoreFunction, ",
     ),
-    ([1], "it is no JSON object."),
+    ([1], "it is not a JSON object."),
 ]
 
 
@@ -136,8 +136,8 @@ def test_what_is_no_settings_is_refused(tmp_path: Path) -> None:
     not_json.write_text("steps: 3")
     for source, sentence in (
         (tmp_path / "nothing", "can't be read: No such file"),
-        (tmp_path, "is no run directory: it has no experiment.json"),
-        (not_json, "can't be read: it is no JSON"),
+        (tmp_path, "is not a run directory: it has no experiment.json"),
+        (not_json, "can't be read: it is not valid JSON"),
     ):
         with pytest.raises(UphillError, match=sentence):
             read_settings(source, ENV)

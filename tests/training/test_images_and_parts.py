@@ -128,7 +128,7 @@ def test_a_policy_of_several_parts_says_its_distribution(run: uphill.Run) -> Non
     expected = density + bits + np.log(choice.probabilities[action["which"][0] - 5])
     if (np.abs(action["push"] - 1) < 4).all():  # else it was clipped
         np.testing.assert_allclose(log_prob, expected, rtol=1e-4)
-    with pytest.raises(UphillError, match=r"^action has not the parts"):
+    with pytest.raises(UphillError, match=r"^action does not have the parts"):
         run.policy.log_prob(observation, 1)
 
 

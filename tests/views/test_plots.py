@@ -331,7 +331,7 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", rising(1))
     for runs, keywords, sentence in (
         ([], {}, "runs is empty"),
-        ([run, tmp_path], {}, "is no run directory"),
+        ([run, tmp_path], {}, "is not a run directory"),
         ([run], {"column": "nope"}, "column is 'nope'.*use one of .*rollout/episode_return"),
         ([run], {"out": "x.pdf"}, r"out is x\.pdf: end it in \.png or \.svg"),
     ):

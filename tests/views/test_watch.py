@@ -176,7 +176,7 @@ def test_a_port_that_is_none(port: int, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(UphillError, match="is no folder: name the one that holds your runs"):
+    with pytest.raises(UphillError, match="is not a folder: name the one that holds your runs"):
         make_server(tmp_path / "nowhere")
 
 

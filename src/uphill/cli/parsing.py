@@ -174,11 +174,11 @@ def _setting_type(field: Any) -> Any:
 
 def json_object(text: str) -> dict[str, Any]:
     """Raises:
-    ValueError: if it is no JSON object.
+    ValueError: if it is not a JSON object.
     """
     value = json.loads(text)
     if not isinstance(value, dict):
-        raise ValueError(f"{text} is no JSON object")
+        raise ValueError(f"{text} is not a JSON object")
     return value
 
 

@@ -55,7 +55,7 @@ def whole(word: str) -> int:
     with suppress(ValueError):
         if float(word).is_integer():
             return int(float(word))
-    raise ValueError(f"{word} is no whole number")
+    raise ValueError(f"{word} is not a whole number")
 
 
 def _check(flag: str, word: str, takes: str) -> None:

@@ -103,7 +103,7 @@ def _space_without(space: gymnasium.Space, key: str, asked: str) -> gymnasium.Sp
         parts[outer] = _space_without(parts[outer], inner, asked)
     else:
         raise UphillError(
-            f"has no {asked!r} among its observations, to be left out: there "
+            f"has no observation {asked!r} to leave out: there "
             f"{'are' if len(parts) > 1 else 'is'} {listed(list(parts))}."
         )
     return spaces.Dict(parts)

@@ -25,7 +25,7 @@ def imported(module: str, wanted: str) -> ModuleType:
     except SystemExit as error:
         raise UphillError(
             f"The module {module!r} of {wanted!r} ends the program when it is imported, with "
-            "sys.exit: put what is to run only as a script under `if __name__ == '__main__':`. "
+            "sys.exit: put code for running it as a script under `if __name__ == '__main__':`. "
             f"Where that was follows.\n{own_traceback(error)}"
         ) from error
     except Exception as error:
@@ -33,7 +33,7 @@ def imported(module: str, wanted: str) -> ModuleType:
         if missing is not None and f"{module}.".startswith(f"{missing}."):
             raise UphillError(
                 f"There is no module {missing!r} to import for {wanted!r}: install it, or run from "
-                "the folder that it lies in."
+                "the folder that contains it."
             ) from error
         raise UphillError(
             f"The module {module!r} of {wanted!r} could not be imported; its own error follows.\n"

@@ -101,13 +101,13 @@ def _check_step_timeout(seconds: float | None, backend: Backend, is_async: bool)
         raise UphillError(f"step_timeout is {seconds:g}: use a number above 0, or leave it out.")
     if backend != "gymnasium":
         raise UphillError(
-            f"step_timeout is {seconds:g}, and the environment runs with {backend}, which nobody "
-            f"could end: leave it out, or add {option('backend', 'gymnasium')} and "
+            f"step_timeout is {seconds:g}, and the environment runs with {backend}, which can't "
+            f"be interrupted: leave it out, or add {option('backend', 'gymnasium')} and "
             f"{option('is_async', True)}."
         )
     if not is_async:
         raise UphillError(
-            f"step_timeout is {seconds:g}, and only a separate process can be ended: add "
+            f"step_timeout is {seconds:g}, but only a separate process can be ended: add "
             f"{option('is_async', True)}."
         )
 
@@ -239,7 +239,7 @@ def _insist(
         if not is_own and (not isinstance(env, str) or env not in WORLDS):
             have = ", ".join(WORLDS)
             raise UphillError(
-                f"backend is 'compiled', but {name_of(env)!r} is no compiled world (these are: "
+                f"backend is 'compiled', but {name_of(env)!r} is not a compiled world (these are: "
                 f"{have}): leave out {option('backend')}."
             )
         make_world(env, env_kwargs)

@@ -63,7 +63,7 @@ class Wrapping:
         if not isinstance(wrapped, gymnasium.Env):
             raise UphillError(
                 f"was wrapped in {self.text}, which returned {described(wrapped)} instead of a "
-                "gymnasium.Env: return that."
+                "gymnasium.Env: return one."
             )
         return wrapped
 

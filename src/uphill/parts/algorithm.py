@@ -104,7 +104,7 @@ class Algorithm(eqx.Module):
                 self.observation_categories > 1,
                 "observation_categories",
                 self.observation_categories,
-                "a number that can only be 0 says nothing, so use at least 2",
+                "a single category carries no information, so use at least 2",
             )
         if self.uniform_mixture is not None:
             check_probabilities(uniform_mixture=self.uniform_mixture)
@@ -161,13 +161,13 @@ class Algorithm(eqx.Module):
             not (self.normalize_rewards and self.normalize_returns),
             "normalize_returns",
             True,
-            "rewards that are scaled already have scaled returns, so choose one of the two",
+            "normalized rewards already give normalized returns, so choose one of the two",
         )
         require(
             self.sampling.has_whole_episodes or not self.normalize_returns,
             "normalize_returns",
             True,
-            "a window cuts the rewards that follow, so use normalize_rewards, or Episodes as the "
+            "a window cuts off later rewards, so use normalize_rewards, or Episodes as the "
             "sampling",
         )
 
@@ -185,8 +185,7 @@ class Algorithm(eqx.Module):
             self.num_epochs > 1 or not self.recompute_advantages,
             "recompute_advantages",
             True,
-            "the advantages of a single epoch are new as they are, so leave it out, or use more "
-            "epochs",
+            "a single epoch already uses new advantages, so leave it out, or use more epochs",
         )
         if self.target_kl is not None:
             check_positive(target_kl=self.target_kl)

@@ -132,7 +132,7 @@ class PastMean(Baseline):
     """Remembers the mean return of the batches before this one."""
 
     decay: Scalar = 0.9
-    """Weight of what was known when a new batch comes."""
+    """Weight of the past mean when a new batch comes."""
 
     def __check_init__(self) -> None:
         check_below_one(decay=self.decay)

@@ -1,4 +1,4 @@
-"""The learned baseline: V(s), fitted with the policy, by itself, or from a memory."""
+"""The learned baseline V(s), fitted jointly with the policy, separately, or from a memory."""
 
 from typing import Any
 
@@ -35,51 +35,51 @@ _TARGETS = ("estimator", "monte-carlo", "td", "lambda")
 
 
 class Replay(eqx.Module):
-    """A memory of the last transitions, from which V learns off-policy."""
+    """A replay memory of the latest transitions, from which V learns off-policy."""
 
     capacity: int = eqx.field(static=True, default=2000)
-    """Transitions that are kept."""
+    """Transitions kept in the memory."""
     num_samples: int = eqx.field(static=True, default=256)
-    """Transitions drawn for each gradient step."""
+    """Transitions sampled for each gradient step."""
 
     def __check_init__(self) -> None:
         check_count(capacity=self.capacity, num_samples=self.num_samples)
 
 
 class ValueState(eqx.Module):
-    """V; the state of its own optimiser, its memory, and its scale, if it has them."""
+    """V, and the state of its own optimiser, its replay memory and its scale, if it has these."""
 
     critic: Critic
     optimizer: PyTree
     memory: Memory | None
     targets: Moments | None = None
-    """of all that it was fitted to, where these are scaled"""
+    """Moments of all targets so far, if targets are scaled."""
 
 
 class ValueFunction(Baseline):
     """Subtracts a learned V(s), fitted to `targets` by least squares.
 
-    Without an optimiser of its own it is one loss with the policy's, weighed by `coefficient`, and
-    learns in the same minibatches. With one, it takes `num_steps` gradient steps after the
-    policy's, on the whole batch or from a memory.
+    Without its own optimiser, its loss is added to the policy's, weighted by `coefficient`, and it
+    learns in the same minibatches. With its own optimiser, it takes `num_steps` gradient steps
+    after the policy's, on the whole batch or from a replay memory.
     """
 
     network: NetworkSettings = NetworkSettings()
     shares_trunk: bool = eqx.field(static=True, default=False)
-    """V is a head on the policy's hidden layers; `network` is then not used."""
+    """V is a head on the policy's hidden layers; `network` is then ignored."""
     targets: str = eqx.field(static=True, default="estimator", metadata=choices(*_TARGETS))
-    """What V learns: estimator (the estimator's return), monte-carlo (the rewards to the end of the
-    episode), td (r + γ V(s')) or lambda (the λ-return)."""
+    """The regression targets: estimator (the estimator's return), monte-carlo (the discounted
+    rewards to the end of the episode), td (r + γ V(s')) or lambda (the λ-return)."""
     lam: Scalar = 0.95
-    """λ of the λ-return as the target."""
+    """λ of the λ-return, if that is the target."""
     scale_targets: bool = eqx.field(static=True, default=False)
-    """Divide targets by their running deviation, and multiply what the network says by it; the
-    first batch only measures. Unlike normalize_rewards it leaves the advantages as they are."""
+    """Divide targets by their running standard deviation, and multiply the network's output by it;
+    the first batch only measures. Unlike normalize_rewards, this does not scale advantages."""
     coefficient: Scalar = 0.5
     """Weight of (V − G)² in the joint loss."""
     optimizer: GradientOptimizer | None = eqx.field(converter=as_optimizer, default=None)
     num_steps: int = eqx.field(static=True, default=1)
-    """Gradient steps an update, with an optimiser of its own."""
+    """Gradient steps per update, with its own optimiser."""
     replay: Replay | None = None
 
     def init(self, setup: Setup, generator: np.random.Generator) -> ValueState:
@@ -96,7 +96,7 @@ class ValueFunction(Baseline):
     def networks(self, state: ValueState) -> Critic:
         return state.critic
 
-    # --- what it is worth ------------------------------------------------------------------------
+    # --- its values ------------------------------------------------------------------------------
 
     def value(
         self, state: ValueState, policy: Policy, features: Float[Array, "*batch D"]
@@ -107,7 +107,7 @@ class ValueFunction(Baseline):
         assert seen.value is not None
         return seen.value
 
-    # --- what it learns --------------------------------------------------------------------------
+    # --- learning --------------------------------------------------------------------------------
 
     def target(
         self, seen: Seen, returns: Float[Array, "T N"], gamma: Scalar
@@ -122,7 +122,7 @@ class ValueFunction(Baseline):
         return lambda_return(*bootstrapped(seen), gamma, self.lam, length)
 
     def unit(self, state: ValueState) -> Scalar:
-        """σ of all targets so far; 1 unless they are scaled."""
+        """The standard deviation of all targets so far; 1 unless targets are scaled."""
         return 1.0 if state.targets is None else jnp.asarray(deviation(state.targets))
 
     def counts(self, state: ValueState) -> list[Array]:
@@ -157,20 +157,20 @@ class ValueFunction(Baseline):
         return ValueState(critic, own, memory, self._measured(state, served.batch))
 
     def unlearned(self, before: ValueState, after: ValueState) -> ValueState:
-        """The networks of before; what was remembered and measured stays."""
+        """The networks from before; memory and moments stay as they are after."""
         return ValueState(before.critic, before.optimizer, after.memory, after.targets)
 
     def _measured(self, state: ValueState, batch: Batch) -> Moments | None:
-        """The moments of the targets, those of a batch included."""
+        """The moments of the targets, including those of a batch."""
         if state.targets is None:
             return None
         targets = self.unit(state) * batch.target
         return merge(state.targets, batch_moments(targets[..., None], batch.mask))
 
     def _from_memory(self, memory: Memory, served: Served, key: PRNGKeyArray) -> Any:
-        """The gradient on transitions drawn from the memory, others at each step.
+        """The gradient on transitions sampled from the memory, new ones at each step.
 
-        The TD target r + γ V(s') is that of the V that learns, which it is not differentiated by.
+        The TD target r + γ V(s') uses the current V, and is not differentiated.
         """
         assert self.replay is not None
         shape = (self.replay.num_samples,)
@@ -193,7 +193,7 @@ class ValueFunction(Baseline):
 
         return gradient
 
-    # --- what it refuses -------------------------------------------------------------------------
+    # --- checks ----------------------------------------------------------------------------------
 
     def __check_init__(self) -> None:
         check_parts(self)
@@ -206,13 +206,13 @@ class ValueFunction(Baseline):
             self.replay is None or self.targets in ("monte-carlo", "td"),
             "targets",
             repr(self.targets),
-            "a memory holds single transitions, from which only td or monte-carlo can be had",
+            "a memory holds single transitions, so use td or monte-carlo",
         )
         require(
             self.replay is None or not self.scale_targets,
             "scale_targets",
             True,
-            "a memory would mix targets of different scales, so leave it out, or the replay",
+            "a memory would mix targets of different scales, so leave this or replay out",
         )
 
     def _check_optimizer(self) -> None:
@@ -221,21 +221,21 @@ class ValueFunction(Baseline):
             is_own or self.num_steps == 1,
             "num_steps",
             self.num_steps,
-            "without an optimiser of its own the value function learns in the policy's steps, so "
-            "use 1, or give it an optimizer",
+            "without its own optimizer, the value function learns in the policy's steps, so use 1, "
+            "or give it an optimizer",
         )
         require(
             is_own or self.replay is None,
             "replay",
             "Replay",
-            "without an optimiser of its own the value function learns from the policy's batch, so "
+            "without its own optimizer, the value function learns from the policy's batch, so "
             "leave it out, or give it an optimizer",
         )
         require(
             not (is_own and self.shares_trunk),
             "shares_trunk",
             True,
-            "steps of the value function's own would move the policy, so leave its optimizer out",
+            "the value function's own steps would change the policy, so leave its optimizer out",
         )
 
     def check(self, algorithm: Any) -> None:
@@ -243,21 +243,21 @@ class ValueFunction(Baseline):
             algorithm.sampling.has_whole_episodes or self.targets != "monte-carlo",
             "targets",
             "'monte-carlo'",
-            "a window cuts the rewards that follow, so use lambda, or Episodes as the sampling",
+            "a window cuts off later rewards, so use lambda, or Episodes as the sampling",
         )
         for name in ("normalize_rewards", "normalize_returns"):
             require(
                 self.replay is None or not getattr(algorithm, name),
                 name,
                 True,
-                "a memory would mix rewards of different scales, so leave it out, or the replay",
+                "a memory would mix rewards of different scales, so leave this or replay out",
             )
         require(
             not (self.scale_targets and algorithm.normalize_returns),
             "scale_targets",
             True,
-            "targets are in units of the returns' deviation already, so leave it out, or "
-            "normalize_returns",
+            "targets are already in units of the returns' standard deviation, so leave this or "
+            "normalize_returns out",
         )
 
 
@@ -266,7 +266,7 @@ def _errors(critic: Critic, samples: Batch) -> Float[Array, " B"]:
 
 
 def _with_batch(memory: Memory, served: Served) -> Memory:
-    """The memory after a batch's transitions."""
+    """The memory with a batch's transitions added."""
     t = served.trajectory
     observation, final = served.encode(t.observation), served.encode(t.final_observation)
     after = following(observation, final, t.length)

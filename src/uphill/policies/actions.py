@@ -120,8 +120,8 @@ class Composite:
             given = []
         if len(given) != len(self.parts):
             raise UphillError(
-                f"action has not the parts {self.keys or len(self.parts)} of the environment's: "
-                "give it as act returns it."
+                f"action does not have the parts {self.keys or len(self.parts)} of the "
+                "environment's: give it as act returns it."
             )
         pairs = zip(self.parts, given, strict=True)
         rows = [(part, part.sampled(x, lead)) for part, x in pairs]

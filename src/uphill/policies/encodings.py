@@ -447,7 +447,7 @@ def batch_shape(encoding: Encoding, observation: PyTree) -> tuple[int, ...]:
             shapes = set()
         if len(shapes) != 1:
             raise UphillError(
-                f"The observation has not the parts {encoding.keys or len(encoding.parts)} "
+                f"The observation does not have the parts {encoding.keys or len(encoding.parts)} "
                 "of the environment's space: give it as the environment returns it."
             )
         return shapes.pop()
@@ -465,14 +465,14 @@ def keys_of(space: gymnasium.Space, what: str) -> tuple[str, ...]:
     """The keys of a Dict of observations or actions, which is `what`.
 
     Raises:
-        UphillError: if one is no text, as which all are written to a checkpoint.
+        UphillError: if one is not a string; a checkpoint stores keys as strings.
     """
     assert isinstance(space, spaces.Dict)
     for key in space.spaces:
         if not isinstance(key, str):
             raise UphillError(
-                f"The {what} space {space} has the key {key!r}, which is no text: use texts as "
-                f"keys, such as {str(key)!r}."
+                f"The {what} space {space} has the key {key!r}, which is not a string: use "
+                f"strings as keys, such as {str(key)!r}."
             )
     return tuple(space.spaces)
 

@@ -47,14 +47,14 @@ def own_trunk(
     others = {str(x.dtype) for x in jax.tree.leaves(rest) if isinstance(x, jax.Array | np.ndarray)}
     if others:
         raise UphillError(
-            f"network has arrays of {', '.join(sorted(others))}: hold what is not to be learned as "
+            f"network has arrays of {', '.join(sorted(others))}: keep what is not learned as "
             "Python numbers in static fields."
         )
     again = eqx.partition(eqx.filter_eval_shape(network, num_features, key), _is_floating)[1]
     if not _is_same(rest, again):
         raise UphillError(
-            "network is another one at every call: define its functions once, outside of it, "
-            "instead of as lambdas inside."
+            "network gives a different module at every call: define its functions once, outside "
+            "of it, instead of as lambdas inside."
         )
     trunk = OwnTrunk(jax.tree.map(lambda x: np.asarray(x, np.float32), arrays), rest)
     return trunk, _output_size(trunk, num_features)

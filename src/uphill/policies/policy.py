@@ -119,8 +119,8 @@ class PolicySettings(eqx.Module):
         low, high = LOG_STD_BOUNDS
         if self.log_std != "free" and not low <= self.initial_log_std <= high:
             raise UphillError(
-                f"initial_log_std is {self.initial_log_std}: a network's log σ is kept from "
-                f"{low:.0f} to {high:.0f}, so use a number between."
+                f"initial_log_std is {self.initial_log_std}: a network's log σ is clipped, so use "
+                f"a number from {low:.0f} to {high:.0f}."
             )
 
     def _check_bounds(self) -> None:
@@ -130,7 +130,7 @@ class PolicySettings(eqx.Module):
         is_pair = isinstance(bounds, tuple) and len(bounds) == 2
         if not is_pair or not -math.inf < bounds[0] < bounds[1] < math.inf:
             raise UphillError(
-                f"action_bounds is {bounds}: give the least number and a greater one, as (-1, 1)."
+                f"action_bounds is {bounds}: give a finite number and a greater one, as (-1, 1)."
             )
 
 

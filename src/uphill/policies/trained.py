@@ -113,7 +113,7 @@ class TrainedPolicy:
         """
         if self._value_of is None:
             raise UphillError(
-                "This policy has no V(s), for its baseline learned none: train with "
+                "This policy has no V(s), since its baseline did not learn one: train with "
                 "baseline=ValueFunction()."
             )
         observation, _ = self._read(observation)
@@ -177,7 +177,7 @@ def _arrays(encoding: Encoding, observation: Any) -> PyTree[np.ndarray]:
         return encoding.checked(array)
     known = {*(encoding.keys or ()), *encoding.ignored}
     if encoding.keys is not None and (surplus := set(observation) - known):
-        raise LookupError(f"it has {', '.join(sorted(map(str, surplus)))} besides")
+        raise LookupError(f"it also has {', '.join(sorted(map(str, surplus)))}")
     children = zip(encoding.parts, encoding.children(observation), strict=True)
     arrays = tuple(_arrays(part, child) for part, child in children)
     return arrays if encoding.keys is None else dict(zip(encoding.keys, arrays, strict=True))

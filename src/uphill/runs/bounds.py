@@ -63,13 +63,13 @@ def _faults(field: str, value: Any, depth: int) -> Iterator[str]:
         yield f"{place} is nested more than {DEEPEST} deep"
     elif isinstance(value, str):
         if not value.isascii() and not _is_text(value):
-            yield f"{place} is no text: it has half a character"
+            yield f"{place} is not valid text: it has half a character"
     elif isinstance(value, int | float):
         if not abs(value) <= sys.float_info.max:
-            yield f"{place} is no finite number of 64 bits"
+            yield f"{place} is not a finite number of 64 bits"
     elif isinstance(value, dict):
         if not all(map(_is_text, value)):
-            yield f"{place} has a name that is no text: it has half a character"
+            yield f"{place} has a name that is not valid text: it has half a character"
         for key, x in value.items():
             yield from _faults(f"{field}.{key}"[:81], x, depth + 1)
     elif isinstance(value, list):

@@ -185,7 +185,7 @@ def check_is_run(run: Path) -> None:
         why = f"it has no {EXPERIMENT_FILE}"
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
             why = getattr(error, "strerror", None) or "its name can't be that of a file"
-        raise UphillError(f"{run} is no run directory: {why}.") from error
+        raise UphillError(f"{run} is not a run directory: {why}.") from error
 
 
 def read_experiment(run: Path, own: OwnParts = NOTHING_OWN) -> Experiment:

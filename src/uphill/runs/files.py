@@ -132,7 +132,7 @@ def read_json(path: Path) -> Any:
             raise OSError(errno.EFBIG, f"it holds more than {MOST_VALUES:,} values")
         document = json.loads(content)
     except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no JSON"
+        reason = error.strerror if isinstance(error, OSError) else "it is not valid JSON"
         raise UphillError(f"{path} can't be read: {reason}.") from error
     if fault := fault_in(document):
         raise UphillError(f"{path} can't be read: {fault}.")

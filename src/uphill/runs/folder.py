@@ -165,7 +165,7 @@ def _file(descriptor: int, name: str, mode: str, is_own: bool = True) -> IO[byte
         if stat.S_ISDIR(found.st_mode):
             raise OSError(errno.EISDIR, f"{name} is a folder")
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, f"{name} is no regular file")
+            raise OSError(errno.EINVAL, f"{name} is not a regular file")
         if is_own and found.st_nlink > 1:
             raise OSError(errno.EMLINK, f"{name} is a hard link")
         return os.fdopen(descriptor, mode)

@@ -163,7 +163,7 @@ def other_limit(max_episode_steps: int | None) -> dict[str, Any]:
     """A change to an experiment: another time limit, where one is asked for.
 
     Raises:
-        UphillError: if it is no whole number.
+        UphillError: if it is not a whole number.
     """
     limit = decode(int | None, whole(encode(max_episode_steps)), "max_episode_steps")
     return {} if limit is None else {"max_episode_steps": limit}

@@ -100,7 +100,7 @@ def read_milestones(run: Path, num_seeds: int) -> tuple[Milestone, ...]:
     for m in milestones:
         if not _PLAIN_NAME.fullmatch(m.name) or not 0 <= m.seed_index < num_seeds:
             raise UphillError(
-                f"{path} was altered: {quoted(m.name)} of seed {m.seed_index} is no milestone."
+                f"{path} was altered: {quoted(m.name)} of seed {m.seed_index} is not a milestone."
             )
         try:
             check_counts(update=m.update, steps=m.steps)

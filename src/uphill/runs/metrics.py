@@ -157,7 +157,7 @@ def _header(file: IO[bytes], path: Path) -> list[str]:
     is_ours = {*AXES} <= set(header) if end else AXES[0].encode().startswith(line[: len(AXES[0])])
     if not is_ours:
         raise UphillError(
-            f"{path} is damaged: its first line has not the columns {' and '.join(AXES)}."
+            f"{path} is damaged: its first line lacks the columns {' and '.join(AXES)}."
         )
     return header
 

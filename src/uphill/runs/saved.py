@@ -43,7 +43,7 @@ class SavedRun:
     Its policies are those of `checkpoint`: the final ones, or each seed's best.
 
     Raises:
-        UphillError: if `path` is no run directory.
+        UphillError: if `path` is not a run directory.
     """
 
     def __init__(

@@ -42,7 +42,7 @@ class SavedSensitivity:
         self.path = as_path(path)
         file = self.path / SENSITIVITY_FILE
         if not is_sensitivity(self.path):
-            raise UphillError(f"{self.path} is no study of sensitivity: it has no {file.name}.")
+            raise UphillError(f"{self.path} is not a sensitivity study: it has no {file.name}.")
         document = read_json(file)
         try:
             if document["format"] != FORMAT:

@@ -37,7 +37,7 @@ class SavedSweep:
     def __init__(self, path: str | PathLike[str]) -> None:
         self.path = as_path(path)
         if not is_sweep(self.path):
-            raise UphillError(f"{self.path} is no folder of a sweep: it has no {SWEEP_FILE}.")
+            raise UphillError(f"{self.path} is not a sweep folder: it has no {SWEEP_FILE}.")
         document = read_json(self.path / SWEEP_FILE)
         try:
             if document["format"] != FORMAT:

@@ -1,4 +1,4 @@
-"""A training goes on: its session, as the latest checkpoint left it."""
+"""Resuming a training: its session, from the latest checkpoint."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -59,11 +59,11 @@ def go_on(
     *,
     step_timeout: float | None = None,
 ) -> Session:
-    """The session that goes on with a run; its arguments are those of `uphill.resume`. One that was
-    ended before its first checkpoint begins.
+    """The session that resumes a run; the arguments are those of `uphill.resume`. A run that was
+    stopped before its first checkpoint starts from the beginning.
 
     Raises:
-        UphillError: if the run is finished or damaged, or drew its random numbers in another way.
+        UphillError: if the run is finished or damaged, or generated its random numbers differently.
     """
     folder = as_path(run, "run")
     experiment = read_experiment(folder, OwnParts(parts, allow_import, folder.current))
@@ -107,11 +107,11 @@ def restored(
     parts: Iterable[OwnPart] = (),
     wrappers: Iterable[Wrapper] = (),
 ) -> tuple[Trainer, TrainState]:
-    """The trainer of a run, and its state in the latest checkpoint; the arguments are those of
+    """The trainer of a run, and the state of its latest checkpoint; the arguments are those of
     `uphill.restore`.
 
     Raises:
-        UphillError: if the run is damaged, or drew its random numbers in another way.
+        UphillError: if the run is damaged, or generated its random numbers differently.
     """
     folder = as_path(run, "run")
     experiment = read_experiment(folder, OwnParts(parts, allow_import, folder.current))
@@ -132,11 +132,11 @@ def restored(
 def begun_or_resumed(
     request: Request, is_new: bool, start: Preset | None = None
 ) -> Iterator[Session]:
-    """The session of a request that names its run directory: as `uphill train` would have it, or of
-    one that is there as `uphill resume` would. The directory is locked meanwhile.
+    """The session of a request that names its run directory: a new one, as for `uphill train`, or a
+    resumed one, as for `uphill resume`. The directory is locked meanwhile.
 
     Raises:
-        UphillError: as these do.
+        UphillError: for the same reasons as these.
     """
     if is_new:
         with begun(request, start) as session:
@@ -148,7 +148,7 @@ def begun_or_resumed(
             request.out,
             None if isinstance(request.env, str) else request.env,
             request.network,
-            allow_import=True,  # it was allowed when it was asked for
+            allow_import=True,  # it was allowed when the request was made
             quiet=request.quiet,
             parts=own_parts_in(request.algorithm),
             wrappers=request.wrappers,
@@ -166,10 +166,9 @@ def _from_the_start(
     """The session of a run that has no checkpoint yet.
 
     Raises:
-        UphillError: if it was to start from another run, which is not there any more, or not as it
-            was.
+        UphillError: if it was to start from another run that no longer exists, or has changed.
     """
-    progress.say(f"{folder} was ended before its first checkpoint: it starts from the beginning.")
+    progress.say(f"{folder} was stopped before its first checkpoint: it starts from the beginning.")
     source = experiment.init_from
     start = None if source is None else Place.of(source.run)
     encoding = None if start is None else encoding_in(start)
@@ -181,8 +180,8 @@ def _from_the_start(
         progress.say(taken)
         if found != source:
             raise UphillError(
-                f"{folder} was to start from {source.run} (seed {source.seed}), which has other "
-                f"networks now: train anew, with another {option('out')}."
+                f"{folder} was to start from {source.run} (seed {source.seed}), whose networks "
+                f"have changed: train again, with another {option('out')}."
             )
     return fresh_session(folder, experiment, trainer, state, progress)
 
@@ -197,7 +196,7 @@ def _from_the_checkpoint(
     best: Best,
     progress: Progress,
 ) -> Session:
-    """The session of a run from where its latest checkpoint stands."""
+    """The session of a run, continued from its latest checkpoint."""
     moved, is_elsewhere = _moved(facts, experiment.seeds, folder)
     path = folder / "checkpoint/latest.json"
     memory = Remembered(
@@ -218,30 +217,30 @@ def _from_the_checkpoint(
         returns = read_metrics(folder)["rollout/episode_return"]
         if len(returns) % experiment.seeds:
             raise UphillError(
-                f"{folder} is damaged: its metrics.csv has {len(returns)} rows, which are not as "
-                f"many for each of {experiment.seeds} seeds."
+                f"{folder} is damaged: its metrics.csv has {len(returns)} rows, which is not a "
+                f"multiple of {experiment.seeds} seeds."
             )
         progress.recall(returns.reshape(-1, experiment.seeds).tolist(), milestones)
     return session_of(folder, experiment, trainer, state, memory, metrics, progress)
 
 
 def _new_episodes(trainer: Trainer) -> str:
-    """What is to be told of environments whose state no checkpoint holds."""
+    """The notice for environments whose state a checkpoint can't hold."""
     if isinstance(trainer.env, CompiledEnvironment):
         return ""
     under_way = (
         ""
         if trainer.algorithms[0].sampling.has_whole_episodes
-        else (" Those that were under way count for nothing.")
+        else (" Unfinished episodes are not counted.")
     )
     return (
-        f"The state of {trainer.choice.name} can't be saved: learning goes on exactly where it "
-        f"stood, in new episodes.{under_way}"
+        f"The state of {trainer.choice.name} can't be saved: learning continues exactly where it "
+        f"was, in new episodes.{under_way}"
     )
 
 
 def _best(folder: Path, experiment: Experiment, network: NetworkFactory | None) -> Best:
-    """What `best` holds."""
+    """The content of the checkpoint `best`."""
     learners = jax.device_get(read_learners(folder, experiment, "best", network))
     facts = read_manifest(folder / "checkpoint", "best").facts
     moments = [facts.moment_of_best(s) for s in range(experiment.seeds)]
@@ -254,8 +253,8 @@ def _best(folder: Path, experiment: Experiment, network: NetworkFactory | None) 
 
 
 def _history(facts: Standing, best: History) -> History:
-    """The history, with what is true of `best`: not what `latest` says of it, for a crash may have
-    come after `best` was written."""
+    """The history, with the facts about `best` taken from `best` itself: `latest` may be older, if
+    a crash happened after `best` was written."""
     return replace(
         facts.history,
         best_scores=best.best_scores,
@@ -267,7 +266,7 @@ def _history(facts: Standing, best: History) -> History:
 def _extended(
     experiment: Experiment, folder: Path, facts: Standing | None, steps: int | None
 ) -> Experiment:
-    """The experiment, with more steps if they are asked for.
+    """The experiment, with more steps if these are requested.
 
     Raises:
         UphillError: if there is nothing left to do, or the checkpoint is of another experiment.
@@ -290,7 +289,7 @@ def _extended(
 
 
 def _stretched(experiment: Experiment, planned: int) -> str:
-    """What more steps mean for schedules, which follow the share of the steps that is done."""
+    """The effect of more steps on schedules, which depend on the share of steps that is done."""
     leaves = jax.tree.leaves_with_path(
         experiment.composition, is_leaf=lambda x: isinstance(x, Schedule)
     )
@@ -302,25 +301,25 @@ def _stretched(experiment: Experiment, planned: int) -> str:
     if not names:
         return ""
     return (
-        f"It goes to {experiment.steps:,} steps, not {planned:,}: what changes over a training "
+        f"It goes to {experiment.steps:,} steps, not {planned:,}: what changes during training "
         f"({listed(names)}) goes back to its value at {planned / experiment.steps:.0%} of it."
     )
 
 
 def _in_another(trainer: Trainer, experiment: Experiment) -> str:
-    """What is to be told where the environment that was given is not called as that of before."""
+    """The notice if the given environment has another name than the previous one."""
     now, before = trainer.choice.name, experiment.env
     if not experiment.is_callable or now == before:
         return ""
-    return f"It goes on in {now}, and was trained in {before} until now."
+    return f"It continues in {now}; until now it was trained in {before}."
 
 
 def _moved(facts: Standing, num_seeds: int, folder: Path) -> tuple[tuple[Moved, ...], str]:
-    """Where it was trained before, the last place among them where this is another; and then what
-    is to be told of that.
+    """The machines that it was trained on before, including the last one if this is a different
+    one; and the notice about that.
 
     Raises:
-        UphillError: if the random numbers here are of another generator.
+        UphillError: if this process uses another random number generator.
     """
     check_random_numbers(facts.device, folder / "checkpoint/latest.json")
     what = differences(facts.device, machine(num_seeds))
@@ -328,7 +327,7 @@ def _moved(facts: Standing, num_seeds: int, folder: Path) -> tuple[tuple[Moved, 
         return facts.moved, ""
     said = (
         f"This is not where it was trained until now ({what}): its bits may differ from those of a "
-        "run that stayed there, and the checkpoint records that."
+        "run that stayed there, and the checkpoint records this."
     )
     return (*facts.moved, Moved(facts.num_updates, facts.device)), said
 
@@ -344,12 +343,13 @@ def _restored(
     """The trainer, and the state that the checkpoint holds.
 
     Raises:
-        UphillError: if the spaces of the environment are others.
+        UphillError: if the environment has other spaces.
     """
     trainer = trainer_of(choice, experiment, network, facts.num_updates, facts.encoding)
     if (trainer.encoding, trainer.action_kind) != (facts.encoding, facts.action_kind):
         raise UphillError(
-            f"The spaces of {choice.name} are not those that the run {folder} was made with."
+            f"The spaces of {choice.name} are not those that the run {folder} was trained in: give "
+            "the environment of training."
         )
     path, start = folder / "checkpoint/latest.json", trainer.start()
     learners = restore(start.learners, tensors, "learners.", path)
@@ -360,7 +360,7 @@ def _restored(
     else:
         lanes = restore(lanes, tensors, "lanes.", path)
     stops = {s: Stop(why) for s, why in enumerate(facts.not_finite) if why is not None}
-    if len(stops) == len(facts.num_transitions):  # what made an end of it may have been mended
+    if len(stops) == len(facts.num_transitions):  # the cause may have been fixed
         stops = {}
     return trainer, TrainState(learners, lanes, facts.num_updates, facts.num_transitions, stops)
 
@@ -373,7 +373,7 @@ def _pending(tensors: dict[str, np.ndarray]) -> Rows | None:
 
 
 def _untrained(state: TrainState, tensors: dict[str, np.ndarray], path: Path) -> Any:
-    """The actors that training began with, where they are still waited for."""
+    """The actors that training began with, if they are still needed."""
     prefix = "untrained."
     if not any(name.startswith(prefix) for name in tensors):
         return None

@@ -131,7 +131,7 @@ def with_settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
     if given.pop("algorithm", None) is not None:
         raise UphillError(
             "algorithm and settings are both given: give one of the two "
-            "(uphill.load(run).experiment.algorithm is that of a run, for replace to change)."
+            "(a run's algorithm is uphill.load(run).experiment.algorithm; replace changes it)."
         )
     algo, is_allowed = given.pop("algo", None), given.get("allow_import", False)
     found = read_settings(given["settings"], name_of(given["env"]), algo, is_allowed)
@@ -161,7 +161,7 @@ def _read(path: Path, env: str, algo: str | None, own: OwnParts) -> Experiment:
     document = read_json(path)
     try:
         if not isinstance(document, dict):
-            raise UphillError("it is no JSON object.")
+            raise UphillError("it is not a JSON object.")
         for name in {"steps", "eval_every", "max_episode_steps"} & set(document):
             document[name] = whole(document[name])
         if document.get("$type") != Experiment.__name__:

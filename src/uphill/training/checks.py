@@ -37,8 +37,8 @@ def check_updates(num_updates: int, sampling: Sampling) -> None:
     """
     if num_updates > _MOST_UPDATES:
         raise UphillError(
-            f"So many steps are more than {_MOST_UPDATES:,} updates, and the random numbers of an "
-            f"update come from its number, of 32 bits: use fewer steps, or larger updates "
+            f"This many steps need more than {_MOST_UPDATES:,} updates, but an update's random "
+            f"numbers come from its 32-bit number: use fewer steps, or larger updates "
             f"({option('envs', 2 * sampling.num_envs)})."
         )
 

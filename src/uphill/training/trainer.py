@@ -147,7 +147,7 @@ class Trainer:
         if not (is_inside and len(kinds) == 1 and len(seeds) == len(self.seeds)):
             raise UphillError(
                 "algorithms differ from those of the trainer in more than floats and seeds, or "
-                "its environment is no compiled world: make another Trainer."
+                "its environment is not a compiled world: make another Trainer."
             )
         other = copy(self)
         other.algorithms, other.seeds, other.seconds = algorithms, seeds, 0.0

@@ -71,7 +71,7 @@ def make_server(
     """
     root = Place.of(folder)
     if not os.path.isdir(root):
-        raise UphillError(f"{folder} is no folder: name the one that holds your runs.")
+        raise UphillError(f"{folder} is not a folder: name the one that holds your runs.")
     if port is not None and not 0 <= port <= 65535:
         raise UphillError(f"port is {port}: use a number from 0 (any that is free) to 65535.")
     for candidate in range(PORT, PORT + TRIES) if port is None else (port,):

@@ -68,4 +68,4 @@ def test_an_environment_is_named_and_told_of_once() -> None:
     (remark,) = [x for x in said if x is not None]
     assert remark.startswith("Leaving, at step 3 of each environment, returned")
     assert "returned 7 as its observation[1]" in remark
-    assert "(there it goes from 0 to 1): training goes on" in remark
+    assert "(bounds there: 0 to 1): training goes on" in remark

@@ -120,7 +120,7 @@ def test_a_track_survives_its_file_and_the_name_may_be_the_files(tmp_path):
         ({"center": SQUARE[:3]}, "has 3 points in center: give at least 4"),
         ({"center": SQUARE, "half_width": 0}, "has half_width 0: a car needs at least 3 m"),
         ({"center": SQUARE, "half_width": -4}, "has half_width -4: a car"),
-        ({"center": [*SQUARE, (0, 0)]}, "a point in center twice running"),
+        ({"center": [*SQUARE, (0, 0)]}, "the same point twice in a row in center"),
         ({"center": [(0, 0), (60, 60), (60, 0), (0, 60)]}, "The walls of track 'mine' cross"),
         ({"center": SQUARE, "half_width": 45}, "for a half_width of 45 m"),
         ({"center": [*SQUARE[:3], (0, float("nan"))]}, "numbers that are not finite"),
@@ -128,7 +128,7 @@ def test_a_track_survives_its_file_and_the_name_may_be_the_files(tmp_path):
         ({"centre": SQUARE}, "not as expected"),
         ({"center": SQUARE, "width": 3}, "not as expected"),
         ([1], "not as expected"),
-        ("{", "is no JSON"),
+        ("{", "is not valid JSON"),
         (None, "can't be read: No such file"),
     ],
 )

@@ -90,7 +90,7 @@ def test_the_terminal_shows_it_within_its_width(
         ({"env_kwargs": {"g": 5}}, r"their env_kwargs differ \(\{\} and \{'g': 5\}\)"),
         ({"reset_options": {"low": 0}}, r"their reset_options differ"),
         ({"max_episode_steps": 50}, r"their time limits differ \(500 and 50\): give runs of"),
-        ({"scores": LOW[:1]}, r"has one seed, and to compare takes at least 2: train it with"),
+        ({"scores": LOW[:1]}, r"has one seed, but a comparison needs at least 2: train it with"),
         ({"scores": None}, r"has no evaluation\.json: `uphill\.resume\('.*/b'\)`"),
     ],
 )
@@ -106,7 +106,7 @@ def test_what_is_not_comparable_is_refused(
 
 def test_other_wrong_arguments_are_told(tmp_path: Path, no_training: None) -> None:
     run, other = written(tmp_path / "a", HIGH), written(tmp_path / "b", LOW)
-    with pytest.raises(UphillError, match="takes at least two runs"):
+    with pytest.raises(UphillError, match="needs at least two runs"):
         uphill.compare(run)
     with pytest.raises(UphillError, match="/a is given twice"):
         uphill.compare(run, other, str(tmp_path / "b" / ".." / "a"))
@@ -121,7 +121,7 @@ def test_other_wrong_arguments_are_told(tmp_path: Path, no_training: None) -> No
             uphill.compare(run, other, until_decided=True, **options)
     for options, sentence in (
         ({"error": 0.1}, r"^error=0\.1 is for further seeds, .* give until_decided=True, too\.$"),
-        ({"max_seeds": 60}, r"^max_seeds=60 is for further seeds, and none are trained"),
+        ({"max_seeds": 60}, r"^max_seeds=60 is for further seeds, but none are trained"),
     ):
         with pytest.raises(UphillError, match=sentence):
             uphill.compare(run, other, **options)

@@ -214,7 +214,7 @@ def test_variants_have_names_of_their_own_and_a_folder_of_something_else_is_refu
     with pytest.raises(UphillError, match="CartPole-v1 is one: name another, or use sweep"):
         uphill.sensitivity("CartPole-v1", "ppo")
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(UphillError, match="exists already, and is no study of sensitivity: choose"):
+    with pytest.raises(UphillError, match="exists already, and is not a sensitivity study: choose"):
         study_into(tmp_path)
 
 

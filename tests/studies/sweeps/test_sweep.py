@@ -115,7 +115,7 @@ def test_the_folder_of_another_sweep_is_refused(done: Sweep, tmp_path: Path) -> 
     with pytest.raises(UphillError, match="with another grid: give what was given then, or choo"):
         sweep_into(done.path, grid={"estimator.gamma": [0.5, 0.9]})
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(UphillError, match="exists already, and is no folder of a sweep"):
+    with pytest.raises(UphillError, match="exists already, and is not a sweep folder"):
         sweep_into(tmp_path)
 
 

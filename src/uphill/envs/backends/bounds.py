@@ -43,8 +43,8 @@ class BoundsWatch:
                 self._bounds = {}
                 return (
                     f"returned {value:.6g} as its {path}{entry(index)}, which is not in its "
-                    f"observation space (there it goes from {ends}): training goes on, but fix "
-                    "one of them."
+                    f"observation space (bounds there: {ends}): training goes on, but fix one of "
+                    "them."
                 )
         return None
 

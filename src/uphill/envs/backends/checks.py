@@ -111,7 +111,7 @@ def check_environment(env: Any) -> None:
     parts = ("reset", "step", "observation_space", "action_space")
     missing = [name for name in parts if not hasattr(env, name)]
     if len(missing) == len(parts):
-        raise UphillError(f"returned {described(env)} instead of an environment: return that.")
+        raise UphillError(f"returned {described(env)} instead of an environment: return one.")
     if missing:
         raise UphillError(
             f"made {described(env)} that has no {listed(missing, 'and no')}: an environment has "
@@ -125,8 +125,8 @@ def check_reset(result: Any) -> None:
     """
     if not isinstance(result, tuple) or len(result) != 2:
         raise UphillError(
-            f"returned from reset something else than {_RETURNS['reset']}: {described(result)}. "
-            "Return both; info may be {}."
+            f"returned {described(result)} from reset instead of {_RETURNS['reset']}: return both; "
+            "info may be {}."
         )
 
 
@@ -136,8 +136,8 @@ def check_step(result: Any) -> None:
     """
     if not isinstance(result, tuple) or len(result) != 5:
         raise UphillError(
-            f"returned from step something else than {_RETURNS['step']}: {described(result)}. "
-            "Return these five; info may be {}."
+            f"returned {described(result)} from step instead of {_RETURNS['step']}: return these "
+            "five; info may be {}."
         )
 
 
@@ -164,7 +164,7 @@ def failure(where: str, error: BaseException) -> UphillError:
         and not any(is_theirs(frame.filename) for frame in frames)
     ):
         # A wrapper of Gymnasium's got it first.
-        return UphillError(f"returned from {where} something else than {_RETURNS[where]}: {error}.")
+        return UphillError(f"did not return {_RETURNS[where]} from {where}: {error}.")
     return UphillError(
         f"raised {type(error).__name__} in {where}; its own error follows.\n{own_traceback(error)}"
     )
@@ -241,8 +241,8 @@ def _checked_array(space: gymnasium.Space, value: Any, path: str) -> Any:
 def too_large(number: Any, path: str, dtype: np.dtype) -> UphillError:
     """The sentence about a number that a type of floats can't hold."""
     return UphillError(
-        f"returned {number} as its {path}, and {dtype} holds numbers up to "
-        f"{np.finfo(dtype).max:.2g}: give it in another unit."
+        f"returned {number} as its {path}, but {dtype} holds numbers only up to "
+        f"{np.finfo(dtype).max:.2g}: use another unit."
     )
 
 
@@ -286,12 +286,12 @@ def _is_within(array: Any, low: Any, high: Any) -> bool:
 
 
 def _outside(space: gymnasium.Space, array: Any, low: Any, high: Any, path: str) -> UphillError:
-    """The first number that is outside the bounds, and they."""
+    """The error about the first number outside the bounds, with these."""
     array, low, high = np.broadcast_arrays(array, low, high)
     index = tuple(np.argwhere((array < low) | (array > high))[0])
     return UphillError(
         f"returned {array[index]} as its {path}{entry(index)}, which is not in its observation "
-        f"space {space}: there it goes from {low[index]} to {high[index]}, so fix one of them."
+        f"space {space} (bounds there: {low[index]} to {high[index]}): fix one of them."
     )
 
 

@@ -61,7 +61,7 @@ def spec_of(env_id: str) -> EnvSpec:
     if module.endswith(".py"):
         written = module.removesuffix(".py").replace("/", ".").strip(".")
         raise UphillError(
-            f"{env_id!r} names a file, where a module is imported: write it without .py, "
+            f"{env_id!r} names a file, but a module is imported: write it without .py, "
             f"{written}:{name}."
         )
     found = getattr(imported(module, env_id), name, None) if module else None
@@ -70,9 +70,9 @@ def spec_of(env_id: str) -> EnvSpec:
             return gymnasium.registry[known]
     if callable(found):
         raise UphillError(
-            f"{env_id!r} is no environment's ID, but what may make one: register it in the module, "
-            f"gymnasium.register('{name}-v0', {name}), and name {module}:{name}-v0; in Python give "
-            f"it itself, uphill.train({module}.{name})."
+            f"{env_id!r} is not an environment's ID, but a callable: register it in the module, "
+            f"gymnasium.register('{name}-v0', {name}), and use {module}:{name}-v0; in Python pass "
+            f"the callable itself, uphill.train({module}.{name})."
         )
     if not module:
         raise UphillError(f"There is no environment {name!r}: {suggestion(name)}")

@@ -13,8 +13,8 @@ from uphill.envs.backends.checks import check_observation, check_reset, check_st
 from uphill.errors import UphillError
 
 _SLIP = (
-    "returned from reset something else than (observation, info), though its step returns five "
-    "values, as Gymnasium's do: return both from reset; info may be {}."
+    "did not return (observation, info) from reset, though its step returns five values, as in "
+    "Gymnasium: return both from reset; info may be {}."
 )
 
 

@@ -162,8 +162,8 @@ class Processes(AsyncVectorEnv):
         ended = self._ended()
         if not ended:
             return UphillError(
-                "closed the pipe to one of its environments' processes: let it close none that "
-                "it did not open."
+                "closed the pipe to one of its environments' processes: make it close only what it "
+                "has opened."
             )
         first = ended[0]
         code, what = self.processes[first].exitcode, self._doing(first)

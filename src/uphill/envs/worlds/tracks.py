@@ -112,8 +112,8 @@ def _check(track: Track) -> None:
         )
     if (np.linalg.norm(_next(points) - points, axis=-1) < 1e-6).any():
         raise UphillError(
-            f"Track {track.name!r} has a point in center twice running (the last joins the first "
-            "by itself): leave one out."
+            f"Track {track.name!r} has the same point twice in a row in center (the last point is "
+            "joined to the first automatically): leave one out."
         )
 
 
@@ -247,7 +247,7 @@ def read_track(path: Path) -> Track:
     except OSError as error:
         raise UphillError(f"The track {str(path)!r} can't be read: {error.strerror}.") from error
     except ValueError as error:
-        raise UphillError(f"The track {str(path)!r} is no JSON: {error}.") from error
+        raise UphillError(f"The track {str(path)!r} is not valid JSON: {error}.") from error
     try:
         track = _decode(document, path.stem)
     except (KeyError, TypeError, ValueError) as error:

@@ -84,11 +84,11 @@ def _check_comparable(runs: Sequence[Run]) -> None:
     UphillError: unless they are several, of one environment, evaluated alike.
     """
     if len(runs) < 2:
-        raise UphillError("compare takes at least two runs: give another one, too.")
+        raise UphillError("compare needs at least two runs: give another one.")
     paths = [run.path.resolve() for run in runs]
     twice = next((path for path in paths if paths.count(path) > 1), None)
     if twice is not None:
-        raise UphillError(f"{twice} is given twice: a run is compared with other ones.")
+        raise UphillError(f"{twice} is given twice: give different runs.")
     for run in runs:
         run.check_final("compare")
     first, *others = runs
@@ -116,7 +116,7 @@ def _check_seeds(samples: Sequence[Sample]) -> None:
     for sample in samples:
         if len(sample.seeds) < 2:
             raise UphillError(
-                f"{sample.run.path} has one seed, and to compare takes at least 2: train it with "
+                f"{sample.run.path} has one seed, but a comparison needs at least 2: train it with "
                 f"{option('seeds', 5)}, or add {option('until_decided', True)}."
             )
 
@@ -143,7 +143,7 @@ def _check_unasked(max_seeds: int, error: float) -> None:
     for name, value, usual in (("max_seeds", max_seeds, MAX_SEEDS), ("error", error, ERROR)):
         if value != usual:
             raise UphillError(
-                f"{option(name, value)} is for further seeds, and none are trained: give "
+                f"{option(name, value)} is for further seeds, but none are trained: give "
                 f"{option('until_decided', True)}, too."
             )
 

@@ -274,7 +274,7 @@ def _folder(
             return folder
         is_free = is_study or not folder.exists()
         if not is_free and (not folder.is_dir() or any(folder.iterdir())):
-            raise UphillError(f"{folder} exists already, and is no study of sensitivity: {other}.")
+            raise UphillError(f"{folder} exists already, and is not a sensitivity study: {other}.")
     make_folder(folder)
     write_sensitivity(folder, asked, pairs)
     return folder

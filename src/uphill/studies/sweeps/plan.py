@@ -200,7 +200,7 @@ def folder_for(common: Common, asked: Mapping[str, Any], runs: list[SweptRun], k
             return folder
         is_free = is_sweep(folder) or not folder.exists()
         if not is_free and (not folder.is_dir() or any(folder.iterdir())):
-            raise UphillError(f"{folder} exists already, and is no folder of a sweep: {other}.")
+            raise UphillError(f"{folder} exists already, and is not a sweep folder: {other}.")
     make_folder(folder)
     write_sweep(folder, asked, runs)
     return folder

@@ -258,7 +258,7 @@ def _draw_again(
             return
     raise UphillError(
         f"{name} plays another episode when it is reset with the same seed: let reset(seed=…) "
-        "decide all that is random, so that an episode can be played again to be drawn."
+        "determine everything random, so that an episode can be replayed and drawn."
     )
 
 

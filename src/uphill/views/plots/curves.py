@@ -78,7 +78,7 @@ def _metrics(run: SavedRun, column: str) -> dict[str, np.ndarray]:
     if column not in metrics:
         known = ", ".join(name for name in metrics if "/" in name)
         raise UphillError(
-            f"column is {column!r}: {run.path}/metrics.csv has no such one, so use one of {known}."
+            f"column is {column!r}, which {run.path}/metrics.csv does not have: use one of {known}."
         )
     return metrics
 
