@@ -73,7 +73,7 @@ def test_what_32_bits_cannot_hold_is_named_with_its_place(field):
     env.reset()
     place = "reward" if field == "reward" else r"observation\['far'\]\[2\]"
     with pytest.raises(
-        UphillError, match=rf"^Huge, at step 1 .* 1e\+39 as its {place}, and float32"
+        UphillError, match=rf"^Huge, at step 1 .* 1e\+39 as its {place}, but float32"
     ):
         env.step(np.zeros(2, int))
 

@@ -56,7 +56,9 @@ def test_offset_before_the_rows_of_the_checkpoint_changes_nothing(tmp_path: Path
 
 def test_what_could_not_be_read_again_is_not_trained(tmp_path: Path) -> None:
     for env_kwargs in ({"x": nested(900)}, {"x": nested(70)}, {"x": HALF}):
-        with pytest.raises(UphillError, match=r"env_kwargs.* (nested more than 64 deep|no text)"):
+        with pytest.raises(
+            UphillError, match=r"env_kwargs.* (nested more than 64 deep|not valid text)"
+        ):
             uphill.train("CartPole-v1", env_kwargs=env_kwargs, out=tmp_path / "run", quiet=True)
     with pytest.raises(UphillError, match="seeds is 5000: use at most 4096"):
         uphill.train("CartPole-v1", seeds=5000, out=tmp_path / "run", quiet=True)

@@ -351,7 +351,14 @@ def _restored(
             f"The spaces of {choice.name} are not those that the run {folder} was trained in: give "
             "the environment of training."
         )
-    path, start = folder / "checkpoint/latest.json", trainer.start()
+    path = folder / "checkpoint/latest.json"
+    return trainer, _restored_state(trainer, facts, tensors, path)
+
+
+def _restored_state(
+    trainer: Trainer, facts: Standing, tensors: dict[str, np.ndarray], path: Path
+) -> TrainState:
+    start = trainer.start()
     learners = restore(start.learners, tensors, "learners.", path)
     lanes = savable(trainer, start.lanes)
     if lanes is None:
@@ -362,7 +369,7 @@ def _restored(
     stops = {s: Stop(why) for s, why in enumerate(facts.not_finite) if why is not None}
     if len(stops) == len(facts.num_transitions):  # the cause may have been fixed
         stops = {}
-    return trainer, TrainState(learners, lanes, facts.num_updates, facts.num_transitions, stops)
+    return TrainState(learners, lanes, facts.num_updates, facts.num_transitions, stops)
 
 
 def _pending(tensors: dict[str, np.ndarray]) -> Rows | None:

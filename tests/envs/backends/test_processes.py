@@ -207,7 +207,7 @@ def test_a_time_limit_needs_what_can_be_ended():
     def made(**keywords):
         return choose("UphillTestCounting-v0", **keywords)
 
-    with pytest.raises(UphillError, match=r"^step_timeout is 3, and only .*: add is_async=True\.$"):
+    with pytest.raises(UphillError, match=r"^step_timeout is 3, but only .*: add is_async=True\.$"):
         made(step_timeout=3.0)
     for wrong in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(
