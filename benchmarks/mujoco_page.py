@@ -63,11 +63,12 @@ return, advantages are noise. Steps of the length max-kl follow this noise, σ s
 steps of that length are too short to recover. On the seeds 1000 to 1002, a max-kl that decays
 (linear:0.01:0.0005) left 536, 6.5 and 2.0; steps of at most 1 and 0.1 times the natural gradient
 kept 1,000, 995, 1,000 and 998, 1,000, 994. The limit
-must leave room to learn, though. With 2, NPG reached 1,355 on Hopper-v5 over the seeds 0 to 9, and
-458, 745 and 437 on the seeds 6 to 8, where 5 reached 1,780, 2,479 and 2,437; max-kl alone takes
-steps of 6 to 20 there. On InvertedPendulum-v5, NPG with 5 kept 1,000 on the seeds 1000 to 1002. So
-the preset has 5, the same for all tasks. Of the rows marked (earlier settings), those of NPG on
-HalfCheetah-v5 and InvertedPendulum-v5 had no limit, and the others had 2.
+must leave room to leave a plateau, though. On Hopper-v5 max-kl alone takes steps of 6 to 20. With
+a limit of 2, NPG reached 1,355 there over the seeds 0 to 9, and 458, 745 and 437 on the seeds 6 to
+8, where 5 reached 1,780, 2,479 and 2,437; but with 5, one of three seeds of TRPO stayed at 430 until
+800,000 steps. On InvertedPendulum-v5 max-kl takes steps of 40 to 800 once all returns are equal, and
+20 kept 1,000 on the seeds 1000 to 1002, by TRPO and by NPG. So the preset has 20, the same for all
+tasks. Of the rows marked (earlier settings), HalfCheetah-v5 by NPG had no limit, and the others 2.
 """,
 }
 

@@ -105,7 +105,7 @@ class NaturalGradient(NaturalStep):
     """Steps of the conjugate gradient."""
     max_step_size: Scalar | None = None
     """The largest multiple of the natural gradient that is taken, however little of the divergence
-    it costs: about 5 where rewards are scaled and advantages are not; None for no limit."""
+    it costs: about 20 where rewards are scaled and advantages are not; None for no limit."""
 
     def __check_init__(self) -> None:
         _check_natural(self)
@@ -136,7 +136,7 @@ class TrustRegion(NaturalStep):
     """Steps of the conjugate gradient."""
     max_step_size: Scalar | None = None
     """The largest multiple of the natural gradient that is taken, however little of the divergence
-    it costs: about 5 where rewards are scaled and advantages are not; None for no limit."""
+    it costs: about 20 where rewards are scaled and advantages are not; None for no limit."""
     num_backtracks: int = eqx.field(static=True, default=10)
     """Steps tried, each half as long as the one before."""
 

@@ -29,8 +29,8 @@ def mujoco_algorithms() -> dict[str, tuple[Algorithm, int]]:
     """Each algorithm with its settings, and how long to train."""
     return {
         "ppo": (_ppo(), 1_000_000),
-        "trpo": (trpo(optimizer=TrustRegion(max_step_size=5.0), **_short_windows()), 1_000_000),
-        "npg": (npg(optimizer=NaturalGradient(max_step_size=5.0), **_short_windows()), 1_000_000),
+        "trpo": (trpo(optimizer=TrustRegion(max_step_size=20.0), **_short_windows()), 1_000_000),
+        "npg": (npg(optimizer=NaturalGradient(max_step_size=20.0), **_short_windows()), 1_000_000),
         "reinforce": (_reinforce(), 3_000_000),
     }
 
