@@ -65,10 +65,11 @@ steps of that length are too short to recover. On the seeds 1000 to 1002, a max-
 kept 1,000, 995, 1,000 and 998, 1,000, 994. The limit
 must leave room to leave a plateau, though. On Hopper-v5 max-kl alone takes steps of 6 to 20. With
 a limit of 2, NPG reached 1,355 there over the seeds 0 to 9, and 458, 745 and 437 on the seeds 6 to
-8, where 5 reached 1,780, 2,479 and 2,437; but with 5, one of three seeds of TRPO stayed at 430 until
-800,000 steps. On InvertedPendulum-v5 max-kl takes steps of 40 to 800 once all returns are equal, and
-20 kept 1,000 on the seeds 1000 to 1002, by TRPO and by NPG. So the preset has 20, the same for all
-tasks. Of the rows marked (earlier settings), HalfCheetah-v5 by NPG had no limit, and the others 2.
+8, where 5 reached 1,780, 2,479 and 2,437; but with 5, one of three seeds of TRPO stayed at 430 for
+800,000 steps. On InvertedPendulum-v5 max-kl takes steps of 40 to 800 once all returns are equal,
+and 20 kept 1,000 on the seeds 1000 to 1002, by TRPO and by NPG. So the preset has 20, the same for
+all tasks. Of the rows marked (earlier settings), HalfCheetah-v5 by NPG had no limit, and the others
+had 2.
 """,
 }
 
