@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from uphill.run import Run as Run
     from uphill.run import evaluate as evaluate
     from uphill.run import load as load
-    from uphill.run import restore as restore
     from uphill.run import resume as resume
     from uphill.run import save as save
     from uphill.run import train as train
+    from uphill.sessions.resume import restore as restore
     from uphill.studies.comparisons.compare import compare as compare
     from uphill.studies.sensitivity.study import sensitivity as sensitivity
     from uphill.studies.sweeps.sweep import sweep as sweep
@@ -66,7 +66,7 @@ _HOME = {
     "compare": "uphill.studies.comparisons.compare",
     "measure_variance": "uphill.studies.variance.measure",
     "train": "uphill.run",
-    "restore": "uphill.run",
+    "restore": "uphill.sessions.resume",
     "resume": "uphill.run",
     "save": "uphill.run",
     "sensitivity": "uphill.studies.sensitivity.study",

@@ -29,7 +29,7 @@ from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.launch import Request, begun
 from uphill.sessions.own_loop import save_run
 from uphill.sessions.presets import Preset
-from uphill.sessions.resume import go_on, restored
+from uphill.sessions.resume import go_on
 from uphill.sessions.session import Session
 from uphill.sessions.settings_file import with_settings
 from uphill.training.evaluate import evaluate_actors, evaluation_of, tell
@@ -294,27 +294,6 @@ def save(
     given = None if isinstance(trainer.choice.env, str) else trainer.choice.env
     own, wrappers = own_parts_in(trainer.algorithms[0]), trainer.choice.alterations.wrappers
     return Run(path, given, network=trainer.network, parts=own, wrappers=wrappers)
-
-
-def restore(
-    run: str | PathLike[str],
-    *,
-    env: EnvironmentFactory | None = None,
-    network: NetworkFactory | None = None,
-    steps: float | None = None,
-    allow_import: bool = False,
-    parts: Iterable[OwnPart] = (),
-    wrappers: Iterable[Wrapper] = (),
-) -> tuple[Trainer, TrainState]:
-    """A trainer and the state of a run's latest checkpoint, to continue any run in a custom loop:
-    `uphill.iterate(*uphill.restore(run))`. The run directory stays as it is. `steps` is a larger
-    number of steps to train up to; the other arguments are those of `load`.
-
-    Raises:
-        UphillError: if the run has no checkpoint, is damaged, or drew its random numbers with
-            another generator; or if `steps` are done already.
-    """
-    return restored(run, env, network, steps, allow_import, parts, wrappers)
 
 
 def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:

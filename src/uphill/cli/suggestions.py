@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from uphill.cli.flags import Flag
+from uphill.meant import absent, called_elsewhere, meant_by, remark
 from uphill.words import listed
 
 _ENV = ("env", "env_id", "environment", "environment_id", "task", "game")
@@ -26,8 +27,6 @@ def no_such_flag(
         slots = _slots(algorithm)
         if of_other := _of_other_part(path, known, slots):
             return f"There is no flag {flag} here: {of_other}."
-    from uphill.meant import absent, remark
-
     if why := absent(path):
         return f"There is no flag {flag}: {why}."
     meant = _spelled(flag, _meant(path, known), known)
@@ -54,8 +53,6 @@ def _path(flag: str) -> str:
 
 
 def _meant(path: str, known: Iterable[str]) -> list[str]:
-    from uphill.meant import meant_by
-
     known = list(known)
     return [path] if path in known else meant_by(path, known)
 
@@ -79,8 +76,6 @@ def _of_other_part(
 ) -> str:
     """The hint that it is a setting of other parts, and which algorithms have such a part; empty if
     it is not."""
-    from uphill.meant import called_elsewhere
-
     names = (path, *called_elsewhere(path))
     if any(name in known for name in names):
         return ""

@@ -20,7 +20,7 @@ from uphill.policies.own_network import NetworkFactory
 from uphill.runs.checkpoint import History, Standing, read_manifest, read_tensors
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment, as_path, read_experiment, whole, write_experiment
-from uphill.runs.files import restore
+from uphill.runs.files import restore as tree_from
 from uphill.runs.given import EnvironmentFactory, check_network, environment_of
 from uphill.runs.kept_policies import write_milestones
 from uphill.runs.lock import RunLock
@@ -98,8 +98,9 @@ def go_on(
     return session
 
 
-def restored(
+def restore(
     run: str | PathLike[str],
+    *,
     env: EnvironmentFactory | None = None,
     network: NetworkFactory | None = None,
     steps: float | None = None,
@@ -107,11 +108,13 @@ def restored(
     parts: Iterable[OwnPart] = (),
     wrappers: Iterable[Wrapper] = (),
 ) -> tuple[Trainer, TrainState]:
-    """The trainer of a run, and the state of its latest checkpoint; the arguments are those of
-    `uphill.restore`.
+    """A trainer and the state of a run's latest checkpoint, to continue any run in a custom loop:
+    `uphill.iterate(*uphill.restore(run))`. The run directory stays as it is. `steps` is a larger
+    number of steps to train up to; the other arguments are those of `load`.
 
     Raises:
-        UphillError: if the run is damaged, or generated its random numbers differently.
+        UphillError: if the run has no checkpoint, is damaged, or drew its random numbers with
+            another generator; or if `steps` are done already.
     """
     folder = as_path(run, "run")
     experiment = read_experiment(folder, OwnParts(parts, allow_import, folder.current))
@@ -359,13 +362,13 @@ def _restored_state(
     trainer: Trainer, facts: Standing, tensors: dict[str, np.ndarray], path: Path
 ) -> TrainState:
     start = trainer.start()
-    learners = restore(start.learners, tensors, "learners.", path)
+    learners = tree_from(start.learners, tensors, "learners.", path)
     lanes = savable(trainer, start.lanes)
     if lanes is None:
         lanes = start.lanes
         learners = eqx.tree_at(lambda x: x.scales, learners, learners.scales.at_a_reset())
     else:
-        lanes = restore(lanes, tensors, "lanes.", path)
+        lanes = tree_from(lanes, tensors, "lanes.", path)
     stops = {s: Stop(why) for s, why in enumerate(facts.not_finite) if why is not None}
     if len(stops) == len(facts.num_transitions):  # the cause may have been fixed
         stops = {}
@@ -384,4 +387,4 @@ def _untrained(state: TrainState, tensors: dict[str, np.ndarray], path: Path) ->
     prefix = "untrained."
     if not any(name.startswith(prefix) for name in tensors):
         return None
-    return restore(state.learners.actor, tensors, prefix, path)
+    return tree_from(state.learners.actor, tensors, prefix, path)

@@ -55,7 +55,8 @@ class Session:
 
         Raises:
             UphillError: if every seed stopped at a non-finite number from the environment or from
-            learning, or `on_point` raised. Interrupted: on Ctrl-C, after a checkpoint was written.
+                learning, or `on_point` raised.
+            Interrupted: on Ctrl-C, after a checkpoint was written.
         """
         self.progress.start(self.state.steps_going_on, self.waiting(self.trainer))
         try:

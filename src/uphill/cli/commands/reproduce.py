@@ -1,6 +1,5 @@
 """`uphill reproduce`: what a tutorial describes, and its results beside our preset's."""
 
-import json
 import sys
 import textwrap
 from collections.abc import Collection
@@ -71,7 +70,8 @@ def command(argv: list[str]) -> None:
 
 def _list_sources(sources: Collection[Any], is_json: bool) -> None:
     if is_json:
-        print(json.dumps([{"name": x.name, "envs": x.envs, "about": x.about} for x in sources]))
+        with stdout_for(is_json) as show:
+            show([{"name": x.name, "envs": x.envs, "about": x.about} for x in sources])
         return
     width = max(len(source.name) for source in sources)
     for source in sources:
