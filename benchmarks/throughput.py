@@ -14,9 +14,10 @@ from benchmarks.timing import alternate, rates
 from uphill.envs.make import choose
 from uphill.parts import Adam, Algorithm, Episodes, Steps
 from uphill.parts.algorithms import reinforce
+from uphill.policies.actor import Actor
 from uphill.sessions.intervals import measuring_interval
 from uphill.sessions.presets import preset
-from uphill.training.outside import Outside
+from uphill.training.outside import Counters, Outside
 from uphill.training.state import CAPACITY, TrainState
 from uphill.training.trainer import Trainer
 
@@ -105,10 +106,10 @@ def car_race() -> None:
     print("the same, after 40 updates:", _training(trainer, state, 10))
 
 
-def _collecting(state: TrainState) -> tuple[Any, Any]:
+def _collecting(state: TrainState) -> tuple[Actor, Counters]:
     """What a collector needs from a state: the actors, and their counters."""
     learners = state.learners
-    return learners.actor, (learners.num_updates, learners.num_transitions)
+    return learners.actor, (learners.num_updates, learners.steps)
 
 
 def _outside(trainer: Trainer) -> Outside:

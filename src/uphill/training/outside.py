@@ -184,20 +184,22 @@ class Host(Outside):
 
     def shapes(self, actors: Actor, counters: Counters, lanes: Lanes, keys: Keys) -> tuple:
         drawn = self._programs.begin(*self._before(counters, keys), is_quick=True)
-        act = _acts(self.seeds.num_seeds)
-        acted = jax.eval_shape(act, actors, drawn[1], lanes.observation, drawn[0], 0)
+        known, structure = jax.tree.flatten((actors, drawn[1]))
+        act = _acts(self.seeds.num_seeds, structure)
+        acted = jax.eval_shape(act, known, lanes.observation, drawn[0], 0)
         whole = self.seeds.algorithms.sampling.has_whole_episodes
         return shapes_on_host(lanes, acted, self._num_rows, whole)
 
     def collect(self, actors: Actor, counters: Counters, lanes: Lanes, keys: Keys) -> tuple:
         kind, quota = actors.policy.action_kind, self.seeds.algorithms.sampling.quota
-        actors = jax.tree.map(jnp.asarray, actors)  # once, and not at every step
         keys, uniform = self._programs.call(*self._before(counters, keys), is_quick=True)
-        first = (actors, uniform, lanes.observation, keys, np.int32(0))
-        policy = self._programs.fast("act", Built(_acts, (self.seeds.num_seeds,)), *first)
+        # Made arrays, and flattened, once and not at every step.
+        known, structure = jax.tree.flatten((jax.tree.map(jnp.asarray, actors), uniform))
+        act = Built(_acts, (self.seeds.num_seeds, structure))
+        policy = self._programs.fast("act", act, known, lanes.observation, keys, np.int32(0))
 
         def act_on_host(observation: PyTree, t: int) -> tuple:
-            acted = policy(actors, uniform, observation, keys, np.int32(t))
+            acted = policy(known, observation, keys, np.int32(t))
             action, log_prob = map(np.asarray, acted[:2])
             env_action = jax.tree.map(np.asarray, acted[2])
             return action, log_prob, kind.on_host(action, env_action)
@@ -262,10 +264,12 @@ def _before(num_rows: int) -> Callable[..., Any]:
     return before
 
 
-def _acts(num_seeds: int) -> Callable[..., Any]:
-    """One step of every seed's policy."""
+def _acts(num_seeds: int, structure: Any) -> Callable[..., Any]:
+    """One step of every seed's policy; `structure` is that of the actors, and of how often they act
+    at random, whose arrays are `known`."""
 
-    def act(actors: Any, uniform: Any, observation: PyTree, keys: Keys, t: Array) -> tuple:
+    def act(known: list[Array], observation: PyTree, keys: Keys, t: Array) -> tuple:
+        actors, uniform = jax.tree.unflatten(structure, known)
         return act_by_seed(actors, uniform, num_seeds)(observation, keys[t])
 
     return act

@@ -31,6 +31,8 @@ _RETURNS = {
     "reset": "(observation, info)",
     "step": "(observation, reward, terminated, truncated, info)",
 }
+_NUMBERS = frozenset({float, int, np.float64, np.float32, np.int64})
+"""Types of rewards that are numbers as they are"""
 READ_IN_INFO: tuple[str, ...] = ()
 """The keys of `info` that we read. All others are ignored, and not sent between processes."""
 
@@ -76,6 +78,8 @@ class Checked(gymnasium.Wrapper):
             check_step(result)
         observation, reward, terminated, truncated, info = result
         space = self._space
+        # What is as it should be is not looked at closely: each call here is one for every step of
+        # every environment.
         is_fine = (
             self._is_plain
             and type(observation) is np.ndarray
@@ -83,13 +87,15 @@ class Checked(gymnasium.Wrapper):
             and observation.dtype == space.dtype
             and (self._bounds is None or _is_within(observation, *self._bounds))
         )
-        if not is_fine:  # or to be looked at closely: this costs every step of every environment
+        if not is_fine:
             observation = check_observation(space, observation)
+        if type(reward) not in _NUMBERS:
+            reward = _number(reward)
         if type(terminated) is not bool:
             terminated = is_true("terminated", terminated)
         if type(truncated) is not bool:
             truncated = is_true("truncated", truncated)
-        return observation, _number(reward), terminated, truncated, _read(info)
+        return observation, reward, terminated, truncated, _read(info) if READ_IN_INFO else {}
 
 
 def _read(info: Any) -> dict[str, Any]:
