@@ -27,8 +27,11 @@ from uphill.parts import Algorithm, Served
 from uphill.policies.actor import Actor
 from uphill.trajectory import Array, Metrics, Trajectory
 
-Epoch = Callable[[tuple, Array], tuple]
-"""One pass over the batch: (what the last one left, key) → (what it leaves, metrics)"""
+Step = Callable[[tuple, Batch], tuple[tuple, Metrics]]
+"""(parameters and the optimiser's state, samples) → (the next ones, metrics)"""
+
+Samples = Callable[[tuple], Batch]
+"""The samples of an epoch, from the parameters and the optimiser's state that it starts with"""
 
 
 def update(
@@ -83,44 +86,43 @@ def ascend(
         parameters, state, metrics = optimizer.step(state, parameters, problem)
         return (parameters, state), metrics
 
-    def renewed(parameters: PyTree) -> Batch:
-        """The batch of an epoch: its advantages anew, if so asked."""
+    def samples(carry: tuple) -> Batch:
+        """The samples of an epoch: with their advantages anew, if so asked."""
         if not algorithm.recompute_advantages:
             return batch
-        now = with_model(algorithm, learner, unflatten(parameters))
+        now = with_model(algorithm, learner, unflatten(carry[0]))
         return make_batch(algorithm, now, trajectory)[0]
 
-    carry = (parameters, learner.parts.optimizer)
-    if algorithm.target_kl is not None:
-        (parameters, state), metrics = _until(algorithm, step, renewed, carry, batch, key)
-        return unflatten(parameters), state, metrics
+    start = (parameters, learner.parts.optimizer)
+    passes = epochs if algorithm.target_kl is None else epochs_until_far
+    (parameters, state), metrics = passes(algorithm, step, start, samples, key)
+    return unflatten(parameters), state, metrics
+
+
+def epochs(
+    algorithm: Algorithm, step: Step, start: tuple, samples: Samples, key: PRNGKeyArray
+) -> tuple[tuple, Metrics]:
+    """`num_epochs` passes over the samples, a step for each minibatch: what they lead to, and the
+    metrics of the last pass."""
 
     def epoch(carry: tuple, key: PRNGKeyArray) -> tuple:
-        samples = renewed(carry[0])
         if algorithm.num_minibatches == 1:
-            return step(carry, samples)
-        minibatches = minibatches_of(samples, algorithm.num_minibatches, key)
+            return step(carry, samples(carry))
+        minibatches = minibatches_of(samples(carry), algorithm.num_minibatches, key)
         carry, metrics = jax.lax.scan(step, carry, minibatches)
         return carry, jax.tree.map(jnp.mean, metrics)
 
     if algorithm.num_epochs == 1:
-        (parameters, state), metrics = epoch(carry, key)
-        return unflatten(parameters), state, metrics
+        return epoch(start, key)
     keys = jax.random.split(key, algorithm.num_epochs)
-    (parameters, state), metrics = jax.lax.scan(epoch, carry, keys)
-    last = {name: values[-1] for name, values in metrics.items()}
-    return unflatten(parameters), state, last
+    carry, metrics = jax.lax.scan(epoch, start, keys)
+    return carry, jax.tree.map(lambda values: values[-1], metrics)
 
 
-def _until(
-    algorithm: Algorithm,
-    step: Callable[[tuple, Batch], tuple],
-    renewed: Callable[[PyTree], Batch],
-    carry: tuple,
-    batch: Batch,
-    key: PRNGKeyArray,
+def epochs_until_far(
+    algorithm: Algorithm, step: Step, start: tuple, samples: Samples, key: PRNGKeyArray
 ) -> tuple[tuple, Metrics]:
-    """The epochs, until the policy has moved by 1.5 times the target KL divergence.
+    """The same, until the policy has moved by 1.5 times the target KL divergence.
 
     The step on which that is seen is not taken, and none after it. Metrics are those of the last
     step that was taken.
@@ -139,22 +141,16 @@ def _until(
             select(stopped, last, metrics),
         )
 
-    def go_on(carry: tuple, minibatch: Batch) -> tuple:
-        return jax.lax.cond(carry[1], lambda c, _: c, try_step, carry, minibatch), None
+    def step_if_near(carry: tuple, minibatch: Batch) -> tuple:
+        return jax.lax.cond(carry[1], lambda c, _: c, try_step, carry, minibatch), {}
 
-    def epoch(carry: tuple, key: PRNGKeyArray) -> tuple:
-        samples = renewed(carry[0][0])
-        if algorithm.num_minibatches == 1:
-            return go_on(carry, samples)
-        return jax.lax.scan(go_on, carry, minibatches_of(samples, algorithm.num_minibatches, key))
-
-    shapes = jax.eval_shape(step, carry, batch)[1]
+    shapes = jax.eval_shape(lambda carry: step(carry, samples(carry))[1], start)
     nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    start = (carry, jnp.array(False), jnp.zeros((), jnp.int32), nothing)
-    keys = jax.random.split(key, algorithm.num_epochs)
-    (carry, _, taken, metrics), _ = jax.lax.scan(epoch, start, keys)
-    metrics["policy/num_steps"] = taken.astype(float)
-    return carry, metrics
+    near = (start, jnp.array(False), jnp.zeros((), jnp.int32), nothing)
+    (end, _, taken, metrics), _ = epochs(
+        algorithm, step_if_near, near, lambda carry: samples(carry[0]), key
+    )
+    return end, metrics | {"policy/num_steps": taken.astype(float)}
 
 
 def minibatches_of(batch: Batch, num_minibatches: int, key: PRNGKeyArray) -> Batch:
