@@ -6,11 +6,7 @@ defaults.jsonl, next to this file, and measured once, so a command that was stop
 continued, and two may run in parallel. Settings are identified by their values, not their names.
 """
 
-import hashlib
-import json
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +15,17 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-import uphill
 from benchmarks import defaults_page as page
 from benchmarks import suite_environments
 from benchmarks.compositions import plain_ppo
 from benchmarks.markdown import table
+from benchmarks.trainings import Kept, Row, Training, known
 from uphill.parts import GAE, Adam, Algorithm, RMSProp, Steps, ValueFunction
 from uphill.parts.algorithms import ALGORITHMS, a2c, npg, ppo, trpo
 from uphill.policies.policy import PolicySettings
-from uphill.runs.configuration import encode
 from uphill.words import number
 
-ROWS = Path(__file__).with_suffix(".jsonl")
+KEPT = Kept(Path(__file__).with_suffix(".jsonl"))
 PAGE = Path(__file__).parents[1] / "docs/defaults.md"
 TUNING, FRESH = (1000, 1001, 1002), (0, 1, 2, 3, 4)
 """Seeds on which settings were chosen, and fresh seeds on which they are measured."""
@@ -72,69 +67,22 @@ SUITE = {
 }
 
 
-def key(algorithm: Algorithm) -> str:
-    """A hash of the settings: the same for the same settings, whatever their name, and whether a
-    network's settings are given or inherited from the policy's."""
-    document = encode(algorithm)
-    for part in (document["baseline"], document["estimator"]):
-        for name, value in part.get("network", {}).items():
-            if value is None and name != "convolution":
-                part["network"][name] = document["policy"][name]
-    if document["optimizer"].get("max_step_size", 0) is None:
-        del document["optimizer"]["max_step_size"]
-    text = json.dumps(document, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def rows() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in ROWS.read_text().splitlines()] if ROWS.exists() else []
-
-
-def keep(row: dict[str, Any]) -> None:
-    with ROWS.open("a") as file:  # one write: several processes may add rows
-        file.write(json.dumps(row) + "\n")
-
-
-def identity(env: str, algorithm: Algorithm | None, seeds: tuple[int, ...]) -> dict[str, Any]:
-    found = {"env": env, "steps": SUITE[env].steps, "seeds": list(seeds)}
-    return found | {"settings": "random" if algorithm is None else key(algorithm)}
+def identity(env: str, algorithm: Algorithm | None, seeds: tuple[int, ...]) -> Row:
+    """What a row is known by; None stands for random play."""
+    steps = SUITE[env].steps
+    if algorithm is None:
+        return {"env": env, "steps": steps, "seeds": list(seeds), "settings": "random"}
+    return Training(env, algorithm, steps, seeds).identity
 
 
 def row_of(
-    found: Iterable[dict[str, Any]], env: str, algorithm: Algorithm | None, seeds: tuple[int, ...]
-) -> dict[str, Any] | None:
+    found: list[Row], env: str, algorithm: Algorithm | None, seeds: tuple[int, ...]
+) -> Row | None:
     """The row of this training, if it was measured."""
-    wanted = identity(env, algorithm, seeds)
-    return next((row for row in found if all(row[k] == x for k, x in wanted.items())), None)
+    return known(found, identity(env, algorithm, seeds))
 
 
-def measured(env: str, algorithm: Algorithm, seeds: tuple[int, ...]) -> dict[str, Any]:
-    """The returns of the final policies of these seeds, over 20 episodes each."""
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        run = uphill.train(
-            env,
-            algorithm,
-            seed=seeds[0],
-            seeds=len(seeds),
-            steps=SUITE[env].steps,
-            out=f"{folder}/run",
-            quiet=True,
-            episodes=20,
-            checkpoint_every=1e6,
-        )
-    assert run.evaluation is not None
-    sampled, sure = (run.evaluation[x]["per_seed"] for x in ("stochastic", "deterministic"))
-    return {
-        **identity(env, algorithm, seeds),
-        "algo": algorithm.name,
-        "sampled": [round(x, 4) for x in sampled],
-        "deterministic": [round(x, 4) for x in sure],
-        "seconds": round(time.monotonic() - began, 1),
-    }
-
-
-def random_play(env: str, episodes: int = 50) -> dict[str, Any]:
+def random_play(env: str, episodes: int = 50) -> Row:
     """The mean return of uniformly random actions."""
     name = env if env in gymnasium.registry or ":" in env else f"uphill/{env}"
     made = gymnasium.make(name)
@@ -258,7 +206,7 @@ def jobs(names: Iterable[str]) -> Iterator[tuple[str, Algorithm, tuple[int, ...]
 
 
 def scores_of(
-    found: list[dict[str, Any]], algorithm: Algorithm, seeds: tuple[int, ...]
+    found: list[Row], algorithm: Algorithm, seeds: tuple[int, ...]
 ) -> dict[str, np.ndarray]:
     """The seeds' scores, for each environment that was measured."""
     scores = {}
@@ -269,7 +217,7 @@ def scores_of(
     return scores
 
 
-def written(found: list[dict[str, Any]]) -> str:
+def written(found: list[Row]) -> str:
     """The text of docs/defaults.md, as far as it is measured."""
     head = page.HEAD.format(number=len(SUITE), lowest=number(page.LOWEST))
     parts = [head, "## The algorithms\n", _algorithms(found)]
@@ -278,7 +226,7 @@ def written(found: list[dict[str, Any]]) -> str:
     return "\n".join(parts)
 
 
-def _algorithms(found: list[dict[str, Any]]) -> str:
+def _algorithms(found: list[Row]) -> str:
     lines = []
     for algo, former in FORMER.items():
         now, before = (scores_of(found, x(), FRESH) for x in (ALGORITHMS[algo], former))
@@ -291,7 +239,7 @@ def _algorithms(found: list[dict[str, Any]]) -> str:
     return table(head, lines)
 
 
-def _by_environment(found: list[dict[str, Any]]) -> str:
+def _by_environment(found: list[Row]) -> str:
     lines = []
     now, before = (scores_of(found, x(), FRESH) for x in (ppo, FORMER["ppo"]))
     for env, task in SUITE.items():
@@ -310,7 +258,7 @@ def _by_environment(found: list[dict[str, Any]]) -> str:
     return table(head, lines) + said
 
 
-def _choices(found: list[dict[str, Any]]) -> str:
+def _choices(found: list[Row]) -> str:
     start, lines = scores_of(found, ppo(**START), TUNING), []
     for name, changes in CHOICES.items():
         changed = scores_of(found, ppo(**START | changes), TUNING)
@@ -329,13 +277,11 @@ def main(arguments: list[str]) -> int:
         return 2
     if "--write" not in arguments:
         for env in SUITE:
-            if row_of(rows(), env, None, ()) is None:
-                keep(random_play(env))
+            if row_of(KEPT.rows(), env, None, ()) is None:
+                KEPT.keep(random_play(env))
         for env, algorithm, seeds in jobs(arguments or names):
-            if row_of(rows(), env, algorithm, seeds) is None:
-                print(f"{env}, {algorithm.name}, seeds {seeds[0]} to {seeds[-1]}", flush=True)
-                keep(measured(env, algorithm, seeds))
-    PAGE.write_text(written(rows()))
+            KEPT.measure(Training(env, algorithm, SUITE[env].steps, seeds))
+    PAGE.write_text(written(KEPT.rows()))
     return 0
 
 

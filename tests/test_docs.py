@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import defaults, mujoco, mujoco_page
+from benchmarks import defaults, mujoco, mujoco_page, presets
 from worlds import Target
 
 import uphill
@@ -108,7 +108,12 @@ def drawn_paths(text: str) -> list[str]:
 
 def test_the_page_of_the_defaults_is_what_was_measured() -> None:
     """`python -m benchmarks.defaults --write` writes it anew."""
-    assert defaults.PAGE.read_text() == defaults.written(defaults.rows())
+    assert defaults.PAGE.read_text() == defaults.written(defaults.KEPT.rows())
+
+
+def test_the_page_of_the_presets_is_what_was_measured() -> None:
+    """`python -m benchmarks.presets --write` writes it anew."""
+    assert presets.PAGE.read_text() == presets.page(presets.KEPT.rows())
 
 
 def test_the_table_of_mujoco_is_what_was_measured() -> None:
