@@ -50,8 +50,9 @@ class Training:
                 episodes=self.episodes,
                 checkpoint_every=1e6,
             )
-        assert run.evaluation is not None
-        sampled, sure = (run.evaluation[x]["per_seed"] for x in ("stochastic", "deterministic"))
+            evaluation = run.evaluation
+        assert evaluation is not None
+        sampled, sure = (evaluation[x]["per_seed"] for x in ("stochastic", "deterministic"))
         return {
             **self.identity,
             "algo": self.algorithm.name,
