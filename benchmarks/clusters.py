@@ -38,7 +38,7 @@ def _asleep(attempt: Attempt, post: Any) -> Outcome:
     post.tell.remote(attempt.name, attempt.number, "sleeps")
     time.sleep(SLEEP)
     post.keep.remote(attempt.name, attempt.number, parcel)
-    return Outcome("", parcel)
+    return Outcome(parcel)
 
 
 class _Sleeping(Dispatch):

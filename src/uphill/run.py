@@ -228,8 +228,7 @@ def run_of(request: Request, start: Preset | None = None) -> Run:
 
 def _from_cluster(request: Request, path: Place) -> Run:
     """The run that a cluster trained, with its picture."""
-    given = None if isinstance(request.env, str) else request.env
-    run = Run(path, given, network=request.network, allow_import=True, wrappers=request.wrappers)
+    run = Run(path, **request.given)
     run.plot()
     return run
 

@@ -65,6 +65,14 @@ def test_rows_are_read_back_and_empty_cells_are_nan(tmp_path: Path) -> None:
     assert file.offset == (tmp_path / "metrics.csv").stat().st_size
 
 
+def test_new_columns_of_a_file_that_is_gone_are_a_sentence(tmp_path: Path) -> None:
+    file = MetricsFile(tmp_path)
+    file.append([row(32)])
+    (tmp_path / "metrics.csv").unlink()
+    with pytest.raises(UphillError, match=r"metrics\.csv could not be written \(No such file"):
+        file.append([row(64) | {"own/reach": 1.0}])
+
+
 def test_resumed_file_is_cut_back_and_goes_on_in_the_same_columns(tmp_path: Path) -> None:
     file = MetricsFile(tmp_path)
     file.append([row(32)])

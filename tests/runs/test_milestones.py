@@ -13,7 +13,8 @@ from small_runs import small_ppo, small_vpg, train_small
 from uphill.envs.make import choose
 from uphill.errors import UphillError
 from uphill.parts import Episodes
-from uphill.runs.milestones import AT_FIRST, Tracked, reached, take_in, title
+from uphill.runs.kept_policies import copy_policy
+from uphill.runs.milestones import AT_FIRST, Milestone, Tracked, reached, take_in, title
 from uphill.sessions.intervals import LEAST_POINTS, logging_interval
 from uphill.training.trainer import Trainer
 
@@ -148,6 +149,12 @@ def test_policies_are_those_of_their_moment(tmp_path: Path) -> None:
 
 def test_a_run_too_short_to_show_random_play_has_no_milestones(tmp_path: Path) -> None:
     assert train_small(tmp_path / "run", steps=32).milestones == ()
+
+
+def test_a_policy_that_can_not_be_read_is_named(tmp_path: Path) -> None:
+    known = Milestone("untrained", 0, 0, 0, 0.0, 18.0)
+    with pytest.raises(UphillError, match=r"source.* can't be read: No such file or directory\."):
+        copy_policy(tmp_path / "source", tmp_path / "run", known, known)
 
 
 def test_an_altered_file_is_refused(tmp_path: Path) -> None:

@@ -194,6 +194,16 @@ class Rare(CartPole):
         return super().terminated(state.inner)
 
 
+def test_where_all_seeds_stop_at_once_the_batch_of_each_is_kept(tmp_path: Path) -> None:
+    algorithm = small_ppo(optimizer=Adam(learning_rate=1e38))
+    with pytest.raises(UphillError) as raised:
+        train_small(tmp_path / "run", algorithm, seeds=2)
+    folder = tmp_path / "run/not_finite"
+    for seed in range(2):
+        assert load_file(folder / f"seed{seed}.safetensors")
+        assert f"(seed {seed})" in str(raised.value)
+
+
 def test_a_seed_stops_alone_and_a_resumed_run_stops_it_in_the_same_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -228,6 +228,23 @@ def test_wrong_numbers_are_refused(arguments, sentence):
         measure_variance("CartPole-v1", quiet=True, **arguments)
 
 
+def test_the_cosine_with_a_gradient_of_zero_is_zero():
+    x, zero = np.array([3.0, 4.0]), np.zeros(2)
+    found = [module.cosine(x, y) for y in (2 * x, -x, np.array([4.0, -3.0]))]
+    np.testing.assert_allclose(found, [1, -1, 0], atol=1e-15)
+    assert (module.cosine(x, zero), module.cosine(zero, x)) == (0, 0)
+
+
+def test_what_can_not_be_changed_about_a_runs_environment_is_refused(tmp_path):
+    run = train_small(tmp_path / "run")
+    with pytest.raises(UphillError, match="stays as it was in training: leave out env"):
+        measure_variance("CartPole-v1", run.path, env_kwargs={"length": 2}, quiet=True)
+    with pytest.raises(UphillError, match="stays as it was in training: leave out backend"):
+        measure_variance("CartPole-v1", run.path, backend="gymnasium", quiet=True)
+    with pytest.raises(UphillError, match="leave out drop_observations"):
+        measure_variance("CartPole-v1", run.path, drop_observations=["x"], quiet=True)
+
+
 def test_a_run_of_another_environment_is_refused(tmp_path):
     run = train_small(tmp_path / "run")
     with pytest.raises(UphillError, match="was trained on CartPole-v1: name that"):

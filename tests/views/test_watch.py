@@ -1,5 +1,6 @@
 """`uphill watch` answers this machine, and nobody else, and shows runs, and nothing else."""
 
+import errno
 import http.client
 import os
 import shutil
@@ -10,6 +11,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from socketserver import TCPServer
+from typing import Any
 
 import pytest
 
@@ -167,6 +170,15 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
     with make_server(tmp_path) as one, make_server(tmp_path) as other:
         assert one.server_port != other.server_port
         assert {one.server_port, other.server_port} <= set(range(PORT, PORT + TRIES))
+
+
+def test_a_port_that_is_not_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(TCPServer, "server_bind", refuse)
+    with pytest.raises(UphillError, match=r"port is 80: this user may not listen there, so choose"):
+        make_server(tmp_path, 80)
 
 
 @pytest.mark.parametrize("port", [-1, 65536])

@@ -20,7 +20,7 @@ import cloudpickle
 from uphill.clusters.parcels import packed, unpack
 from uphill.errors import UphillError
 from uphill.runs.experiment import installed_versions
-from uphill.words import listed
+from uphill.runs.machine import differences
 
 Work = Callable[[Path], None]
 SHORTEST = 1.0
@@ -58,20 +58,19 @@ class Attempt:
 class Outcome:
     """The outcome of an attempt that was not killed."""
 
-    host: str
     parcel: bytes | None = None
     fault: str = ""
     """an error that a person can fix"""
-    is_cut: bool = False
-    """whether it was asked to end before its work was done"""
 
 
 def attempted(attempt: Attempt, post: Any) -> Outcome:
     """Do the work, in the process of a task."""
     host = socket.gethostname()
-    if fault := _differences(attempt.versions, host):
-        return Outcome(host, fault=fault)
-    fault, is_cut = "", False
+    if differ := differences(attempt.versions, installed_versions()):
+        return Outcome(
+            fault=f"the node {host} has {differ}: install the same versions on all nodes."
+        )
+    fault = ""
     with TemporaryDirectory(prefix="uphill-", ignore_cleanup_errors=True) as place:
         folder = Path(place)
         try:
@@ -81,22 +80,10 @@ def attempted(attempt: Attempt, post: Any) -> Outcome:
             with _told(attempt, post, host), _sent(attempt, post, folder):
                 work(folder)
         except KeyboardInterrupt:
-            is_cut = True
+            pass  # asked to end before its work was done: what there is is sent
         except UphillError as error:
             fault = str(error)
-        return Outcome(host, packed(folder), fault, is_cut)
-
-
-def _differences(versions: Mapping[str, str], host: str) -> str:
-    here = installed_versions()
-    differ = [
-        f"{name} {here.get(name, 'missing')} in place of {version}"
-        for name, version in versions.items()
-        if here.get(name) != version
-    ]
-    if not differ:
-        return ""
-    return f"the node {host} has {listed(differ)}: install the same versions on all nodes."
+        return Outcome(packed(folder), fault)
 
 
 class _Lines:

@@ -1,7 +1,6 @@
 """The seeds of a training run, spread over the tasks of a cluster and merged into one run."""
 
 import io
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +18,7 @@ from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.experiment import Experiment, write_experiment
-from uphill.runs.files import not_written, read_json, write_file
+from uphill.runs.files import not_written, read_json, write_file, write_json
 from uphill.runs.lock import RunLock
 from uphill.runs.merged import merge
 from uphill.runs.own_parts import OwnParts, own_parts_in
@@ -129,7 +128,7 @@ def _split(experiment: Experiment, cpus: int, aside: Path) -> list[tuple[int, in
     else:
         number = min(cpus, len(seeds))
         ends = [seeds[0] + k * len(seeds) // number for k in range(number + 1)]
-        write_file(path, json.dumps(ends).encode())
+        write_json(path, ends)
     return [*pairwise(ends)]
 
 
@@ -180,14 +179,7 @@ def train_part(request: Request, elsewhere: int, folder: Path) -> None:
             # Seeds whose numbers are not finite stop, and others go on elsewhere.
             if not (run / "checkpoint/latest.json").exists() or not _has_stopped(run):
                 raise
-    saved = SavedRun(
-        run,
-        None if isinstance(request.env, str) else request.env,
-        network=request.network,
-        parts=own_parts_in(request.algorithm),
-        allow_import=True,
-        wrappers=request.wrappers,
-    )
+    saved = SavedRun(run, **request.given)
     e = saved.experiment
     choice, actors = saved.choice(), saved.learners.actor
     print_nothing = Progress(0, quiet=True).say

@@ -132,7 +132,7 @@ def _closing(env: gymnasium.Env) -> Iterator[None]:
 
 
 def _unsupported(subject: Subject, env: gymnasium.Env, complaint: str) -> EnvironmentFacts:
-    """EnvironmentFacts of an environment whose observations can't be represented."""
+    """What is known of an environment whose observations can't be represented."""
     return replace(_facts(subject, env, nothing()), cannot_train=complaint)
 
 

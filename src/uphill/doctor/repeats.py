@@ -64,7 +64,7 @@ def look_for_effects(env: Guarded, seed: int, seconds: float) -> Effects | None:
     """Compare actions in situations that are alike but for them.
 
     Stops as soon as every action is known to have a distinct effect. The environment must repeat
-    itself. None where there is but one action, or actions of a kind that nobody can vary.
+    itself. None where the actions are of a kind that nobody can vary.
 
     Raises:
         Broken: if the environment can't be played on.

@@ -27,6 +27,9 @@ from uphill.runs.place import Place
 from uphill.runs.settings import Settings, SinkName
 from uphill.words import abridged
 
+OF_THE_PROCESS = ("command", "versions", "platform", "settings")
+"""Fields of an experiment about how and where it was requested, not what."""
+
 
 @dataclass(frozen=True)
 class Origin:

@@ -58,6 +58,22 @@ def write_file(path: Path, content: bytes, is_durable: bool = True) -> None:
         raise not_written(path, error) from error
 
 
+def write_json(path: Path, document: Any, indent: int = 1, is_durable: bool = True) -> None:
+    """Write plain JSON, atomically.
+
+    Raises:
+        UphillError: if it can't be written, or has a number that is not finite, which no JSON has.
+    """
+    try:
+        text = json.dumps(document, indent=indent, allow_nan=False)
+    except ValueError as error:
+        raise UphillError(
+            f"{path} was not written: one of its numbers is NaN or infinite. Fix the environment, "
+            "if it returned that."
+        ) from error
+    write_file(path, f"{text}\n".encode(), is_durable)
+
+
 def delete_files(run: Path, names: Iterable[str]) -> None:
     """Delete those of these files that are there.
 

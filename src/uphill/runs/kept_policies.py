@@ -1,7 +1,6 @@
 """The policies of a run's milestones: `milestones.json`, and a safetensors file for each."""
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from uphill.runs.files import (
     restore,
     to_tensors,
     write_file,
+    write_json,
 )
 from uphill.runs.folder import Folder
 from uphill.runs.milestones import Milestone
@@ -62,12 +62,12 @@ def copy_policy(source: Path, run: Path, known: Milestone, milestone: Milestone)
     Raises:
         UphillError: if it can't be read or written.
     """
-    path = _path(run, milestone)
+    original = _path(source, known)
     try:
-        content = read_tensors_file(_path(source, known))
-        write_file(make_inner(run, FOLDER) / path.name, content, is_durable=False)
+        content = read_tensors_file(original)
     except OSError as error:
-        raise not_written(path, error) from error
+        raise UphillError(f"{original} can't be read: {error.strerror}.") from error
+    write_file(make_inner(run, FOLDER) / _path(run, milestone).name, content, is_durable=False)
     return replace(milestone, sha256=hashlib.sha256(content).hexdigest())
 
 
@@ -77,9 +77,7 @@ def write_milestones(run: Path, milestones: tuple[Milestone, ...]) -> None:
     Raises:
         UphillError: if it can't be written.
     """
-    document = encode(Milestones(milestones))
-    content = (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
-    write_file(run / MILESTONES_FILE, content, is_durable=False)
+    write_json(run / MILESTONES_FILE, encode(Milestones(milestones)), is_durable=False)
 
 
 def read_milestones(run: Path, num_seeds: int) -> tuple[Milestone, ...]:

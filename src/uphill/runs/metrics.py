@@ -50,14 +50,14 @@ class MetricsFile:
             UphillError: if the file can't be written.
         """
         lines = []
-        if self.columns is None:
-            self.columns = list(rows[0])
-            lines.append(self.columns)
-        elif new := [column for column in rows[0] if column not in self.columns]:
-            self._widen(new)
-        lines += [[_format(row.get(column)) for column in self.columns] for row in rows]
-        content = _as_csv(lines)
         try:
+            if self.columns is None:
+                self.columns = list(rows[0])
+                lines.append(self.columns)
+            elif new := [column for column in rows[0] if column not in self.columns]:
+                self._widen(new)
+            lines += [[_format(row.get(column)) for column in self.columns] for row in rows]
+            content = _as_csv(lines)
             with Folder(self._run) as folder, folder.open(METRICS_FILE, "ab") as file:
                 file.write(content)
         except OSError as error:

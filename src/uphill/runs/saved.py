@@ -1,6 +1,5 @@
 """Reading a run directory: what was requested, what was learned, and the results."""
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, replace
@@ -25,7 +24,7 @@ from uphill.runs.bounds import FARTHEST, check_sizes
 from uphill.runs.checkpoint import Standing, read_manifest, read_tensors
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment, as_path, read_experiment
-from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE, read_json, restore, write_file
+from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE, read_json, restore, write_json
 from uphill.runs.given import EnvironmentFactory, check_network, environment_of
 from uphill.runs.kept_policies import read_milestones, read_policy
 from uphill.runs.milestones import SOLVED_OVER, Milestone
@@ -238,7 +237,6 @@ class SavedRun:
             solved = [x >= threshold for x in evaluation["deterministic"]["per_seed"]]
         diverged = facts.diverged or (None,) * self.experiment.seeds
         not_finite = facts.not_finite or (None,) * self.experiment.seeds
-        trained = max(facts.seconds - facts.compile_seconds, 1e-9)
         return {
             "run": str(self.path),
             "env": self.experiment.env,
@@ -248,7 +246,7 @@ class SavedRun:
             "steps": list(facts.num_transitions),
             "seconds": facts.seconds,
             "compile_seconds": facts.compile_seconds,
-            "steps_per_second": sum(facts.num_transitions) / trained,
+            "steps_per_second": sum(facts.num_transitions) / facts.steady_seconds,
             "solved": solved,
             "diverged": [x and asdict(x) for x in diverged],
             "not_finite": [x and asdict(x) for x in not_finite],
@@ -299,11 +297,11 @@ def check_fits(
 
 def write_evaluation(path: Path, result: dict[str, Any]) -> None:
     """Write `evaluation.json` in the run directory `path`."""
-    write_file(path / EVALUATION_FILE, (json.dumps(result, indent=1) + "\n").encode())
+    write_json(path / EVALUATION_FILE, result)
 
 
 def _is_evaluation(document: Any, seeds: int) -> bool:
-    """Whether it holds what `report` writes for this many seeds."""
+    """Whether it holds what `evaluation_of` says of this many seeds."""
     try:
         for kind in ("deterministic", "stochastic"):
             result = document[kind]

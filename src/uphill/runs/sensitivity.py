@@ -1,7 +1,6 @@
 """A sensitivity study on disk: a sweep for each algorithm in each environment, and the chosen
 settings on fresh seeds; `sensitivity.json` says where they are."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -10,11 +9,10 @@ from typing import Any
 
 from uphill.errors import UphillError
 from uphill.runs.experiment import as_path
-from uphill.runs.files import SENSITIVITY_FILE, read_json, write_file
-from uphill.runs.sweeps import SavedSweep, differing, is_sweep
-from uphill.words import abridged, listed, quoted
+from uphill.runs.files import SENSITIVITY_FILE, write_json
+from uphill.runs.sweeps import FORMAT, SavedSweep, differing, is_sweep, study_document
+from uphill.words import listed
 
-FORMAT = 1
 CHOICE, DEFAULT = "choice", "default"
 """The run directories of a sweep on fresh seeds."""
 
@@ -41,21 +39,9 @@ class SavedSensitivity:
     def __init__(self, path: str | PathLike[str]) -> None:
         self.path = as_path(path)
         file = self.path / SENSITIVITY_FILE
-        if not is_sensitivity(self.path):
-            raise UphillError(f"{self.path} is not a sensitivity study: it has no {file.name}.")
-        document = read_json(file)
-        try:
-            if document["format"] != FORMAT:
-                raise UphillError(
-                    f"{file} has format {quoted(document['format'])}, and this version reads "
-                    f"{FORMAT}: use the version that wrote it."
-                )
+        with study_document(file, "a sensitivity study") as document:
             self.asked: dict[str, Any] = dict(document["asked"])
             self.pairs = [_pair(each) for each in document["pairs"]]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UphillError(
-                f"{file} is damaged ({abridged(error)}): copy the folder again."
-            ) from error
 
     @property
     def algos(self) -> list[str]:
@@ -106,8 +92,7 @@ def write_sensitivity(path: Path, asked: Mapping[str, Any], pairs: Sequence[Stud
         UphillError: if it can't be written.
     """
     document = {"format": FORMAT, "asked": asked, "pairs": [vars(pair) for pair in pairs]}
-    text = json.dumps(document, indent=1, allow_nan=False)
-    write_file(path / SENSITIVITY_FILE, f"{text}\n".encode())
+    write_json(path / SENSITIVITY_FILE, document)
 
 
 def check_same_study(saved: SavedSensitivity, asked: Mapping[str, Any], mend: str) -> None:

@@ -1,7 +1,8 @@
 """A sweep on disk: a folder of run directories, one for each setting, and `sweep.json`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -10,10 +11,11 @@ from typing import Any
 
 from uphill.errors import UphillError
 from uphill.runs.experiment import as_path
-from uphill.runs.files import SWEEP_FILE, read_json, write_file
+from uphill.runs.files import SWEEP_FILE, read_json, write_json
 from uphill.words import abridged, listed, quoted
 
 FORMAT = 1
+"""Of a study's document"""
 FAULTS_FILE = "faults.json"
 
 
@@ -36,21 +38,9 @@ class SavedSweep:
 
     def __init__(self, path: str | PathLike[str]) -> None:
         self.path = as_path(path)
-        if not is_sweep(self.path):
-            raise UphillError(f"{self.path} is not a sweep folder: it has no {SWEEP_FILE}.")
-        document = read_json(self.path / SWEEP_FILE)
-        try:
-            if document["format"] != FORMAT:
-                raise UphillError(
-                    f"{self.path / SWEEP_FILE} has format {quoted(document['format'])}, and this "
-                    f"version reads {FORMAT}: use the version that wrote it."
-                )
+        with study_document(self.path / SWEEP_FILE, "a sweep folder") as document:
             self.asked: dict[str, Any] = dict(document["asked"])
             self.runs = [_swept(run) for run in document["runs"]]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UphillError(
-                f"{self.path / SWEEP_FILE} is damaged ({abridged(error)}): copy the folder again."
-            ) from error
 
     @property
     def env(self) -> str:
@@ -86,6 +76,29 @@ class SavedSweep:
         return document
 
 
+@contextmanager
+def study_document(file: Path, kind: str) -> Iterator[dict[str, Any]]:
+    """The document of a study, for a `with` block that takes from it what it should have.
+
+    Raises:
+        UphillError: if there is none, if it was altered, or if the block does not find all.
+    """
+    if not file.is_file():
+        raise UphillError(f"{file.parent} is not {kind}: it has no {file.name}.")
+    document = read_json(file)
+    try:
+        if document["format"] != FORMAT:
+            raise UphillError(
+                f"{file} has format {quoted(document['format'])}, and this version reads {FORMAT}: "
+                "use the version that wrote it."
+            )
+        yield document
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UphillError(
+            f"{file} is damaged ({abridged(error)}): copy the folder again."
+        ) from error
+
+
 def _swept(run: Any) -> SweptRun:
     folder, setting = run["folder"], dict(run["setting"])
     if not isinstance(folder, str) or Path(folder).name != folder or folder in ("", ".", ".."):
@@ -98,24 +111,24 @@ def is_sweep(path: Path) -> bool:
     return (path / SWEEP_FILE).is_file()
 
 
-def write_sweep(path: Path, asked: Mapping[str, Any], runs: list[SweptRun]) -> None:
+def write_sweep(path: Path, asked: Mapping[str, Any], runs: Sequence[SweptRun]) -> None:
     """Write `sweep.json`.
 
     Raises:
         UphillError: if it can't be written.
     """
     document = {"format": FORMAT, "asked": asked, "runs": [vars(run) for run in runs]}
-    write_file(path / SWEEP_FILE, f"{_json(document)}\n".encode())
+    write_json(path / SWEEP_FILE, document)
 
 
 def check_same(
-    sweep: SavedSweep, asked: Mapping[str, Any], runs: list[SweptRun], mend: str
+    sweep: SavedSweep, asked: Mapping[str, Any], runs: Sequence[SweptRun], mend: str
 ) -> None:
     """Raises:
     UphillError: if the folder is of another sweep; it says what differs.
     """
     differ = differing(sweep.asked, asked)
-    if json.loads(_json([vars(run) for run in runs])) != [vars(run) for run in sweep.runs]:
+    if _plain([vars(run) for run in runs]) != [vars(run) for run in sweep.runs]:
         differ.append("grid")
     if differ:
         raise UphillError(
@@ -126,7 +139,7 @@ def check_same(
 
 def differing(old: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     """The names of what is asked for now and was not, or otherwise, as JSON has it."""
-    new = json.loads(_json(dict(asked)))
+    new = _plain(dict(asked))
     return [name for name in {**old, **new} if old.get(name) != new.get(name)]
 
 
@@ -136,8 +149,9 @@ def write_faults(path: Path, faults: Mapping[str, str]) -> None:
     Raises:
         UphillError: if it can't be written.
     """
-    write_file(path / FAULTS_FILE, f"{_json(dict(faults))}\n".encode())
+    write_json(path / FAULTS_FILE, dict(faults))
 
 
-def _json(document: Any) -> str:
-    return json.dumps(document, indent=1, allow_nan=False)
+def _plain(document: Any) -> Any:
+    """As it is read again."""
+    return json.loads(json.dumps(document))

@@ -8,7 +8,7 @@ from pathlib import Path
 from uphill.errors import UphillError
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.configuration import encode
-from uphill.runs.experiment import Experiment, read_experiment
+from uphill.runs.experiment import OF_THE_PROCESS, Experiment, read_experiment
 from uphill.runs.files import EXPERIMENT_FILE
 from uphill.runs.folder import HALF
 from uphill.runs.lock import LOCK_FILE
@@ -17,8 +17,6 @@ from uphill.words import listed, option
 
 _AT_FIRST = {EXPERIMENT_FILE, LOCK_FILE, "checkpoint", "tensorboard", "wandb"}
 """What is written before the first checkpoint is whole."""
-_OF_THE_PROCESS = {"command", "versions", "platform", "settings"}
-"""Fields about how and where it was requested, not what."""
 
 
 def is_unbegun(run: Path) -> bool:
@@ -45,7 +43,7 @@ def check_same(run: Path, experiment: Experiment) -> None:
     if not (run / EXPERIMENT_FILE).exists():
         return
     other = read_experiment(run, OwnParts(own_parts_in(experiment.algorithm)))
-    fields = [f.name for f in dataclasses.fields(Experiment) if f.name not in _OF_THE_PROCESS]
+    fields = [f.name for f in dataclasses.fields(Experiment) if f.name not in OF_THE_PROCESS]
     differ = [
         name for name in fields if encode(getattr(other, name)) != encode(getattr(experiment, name))
     ]

@@ -81,6 +81,17 @@ class Request(Settings, Options):
     the policies, one of each for every seed. It returns None to go on, True to stop, a dict of your
     own metrics, or both as a pair."""
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The keyword arguments with which `load` and `resume` open what it trained."""
+        return {
+            "env": None if isinstance(self.env, str) else self.env,
+            "network": self.network,
+            "parts": tuple(own_parts_in(self.algorithm)),
+            "allow_import": True,  # it was allowed when the request was made
+            "wrappers": self.wrappers,
+        }
+
 
 @contextmanager
 def begun(request: Request, start: Preset | None = None) -> Iterator[Session]:

@@ -84,7 +84,7 @@ def train_together(
         Interrupted: on Ctrl-C, after checkpoints were written.
     """
     members, state = _members(sessions), _joined(sessions)
-    progress.start(state.num_transitions, sessions[0].waiting(trainer))
+    progress.start(state.steps_going_on, sessions[0].waiting(trainer))
     try:
         with Interrupts() as interrupts:
             for member in members:
@@ -255,5 +255,5 @@ def _show(members: Sequence[Member], state: TrainState, progress: Progress) -> N
     for member in members:
         for place, recent in zip(member.places, member.memory.history.recent, strict=True):
             means[place] = recent_mean(recent)
-    progress.show(state.num_transitions, means)
+    progress.show(state.steps_going_on, means)
     progress.point(means)

@@ -26,7 +26,7 @@ from uphill.runs.kept_policies import write_milestones
 from uphill.runs.lock import RunLock
 from uphill.runs.machine import Moved, check_random_numbers, differences, machine
 from uphill.runs.metrics import MetricsFile, read_metrics
-from uphill.runs.own_parts import OwnPart, OwnParts, own_parts_in
+from uphill.runs.own_parts import OwnPart, OwnParts
 from uphill.runs.place import Place
 from uphill.runs.saved import check_fits, read_learners
 from uphill.runs.unbegun import is_unbegun
@@ -147,15 +147,7 @@ def begun_or_resumed(
         return
     assert request.out is not None
     with RunLock(as_path(request.out, "out")):
-        session = go_on(
-            request.out,
-            None if isinstance(request.env, str) else request.env,
-            request.network,
-            allow_import=True,  # it was allowed when the request was made
-            quiet=request.quiet,
-            parts=own_parts_in(request.algorithm),
-            wrappers=request.wrappers,
-        )
+        session = go_on(request.out, quiet=request.quiet, **request.given)
         yield replace(session, on_point=request.on_point)
 
 

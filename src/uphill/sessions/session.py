@@ -131,15 +131,16 @@ class Session:
         Raises:
             UphillError: if no seed is left, after a checkpoint was written.
         """
-        experiment = self.experiment
-        is_over = len(state.stops) == experiment.seeds
+        experiment, told = self.experiment, {}
         for s, stop in stops.items():
             seed, algorithm = experiment.all_seeds[s], experiment.composition
-            said = sentence(stop.why, seed, experiment.env, algorithm)
+            told[seed] = sentence(stop.why, seed, experiment.env, algorithm)
             if stop.batch is not None:
-                said += f" The batch is kept in {keep_batch(self.keeper.folder, seed, stop.batch)}."
-            if is_over:
-                raise self.with_what_was_saved(UphillError(said), state, memory)
+                kept = keep_batch(self.keeper.folder, seed, stop.batch)
+                told[seed] += f" The batch is kept in {kept}."
+        if told and len(state.stops) == experiment.seeds:
+            raise self.with_what_was_saved(UphillError("\n".join(told.values())), state, memory)
+        for seed, said in told.items():
             self.progress.say(f"{said} Seed {seed} stops there, and the others go on.")
 
     def _is_new(self, state: TrainState) -> bool:

@@ -25,7 +25,7 @@ from uphill.parts.algorithms import ALGORITHMS
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment, as_path, check_is_run, whole
-from uphill.runs.files import EXPERIMENT_FILE, read_json, write_file
+from uphill.runs.files import EXPERIMENT_FILE, read_json, write_json
 from uphill.runs.given import check_may_wrap
 from uphill.runs.own_parts import NotGivenError, OwnPartError, OwnParts, Withheld
 from uphill.runs.saved import SavedRun
@@ -151,7 +151,7 @@ def write_settings(path: Path, experiment: Experiment) -> None:
         UphillError: if it can't be written.
     """
     document = {name: encode(getattr(experiment, name)) for name in ("env", *_TAKEN)}
-    write_file(path, (json.dumps(document, indent=2) + "\n").encode())
+    write_json(path, document, indent=2)
 
 
 def _read(path: Path, env: str, algo: str | None, own: OwnParts) -> Experiment:

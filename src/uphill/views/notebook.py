@@ -20,7 +20,7 @@ from PIL import Image
 
 from uphill.runs.metrics import read_metrics
 from uphill.runs.saved import SavedRun
-from uphill.theory.statistics import interquartile_mean
+from uphill.theory.statistics import confidence_band, interquartile_mean
 from uphill.views.curves import learning_curve
 
 Curve = tuple[np.ndarray, np.ndarray]
@@ -50,8 +50,7 @@ def curves(
     for label, (x, values) in lines.items():
         middle, color = interquartile_mean(values, axis=0), (colors or {}).get(label)
         (line,) = axes.plot(x, middle, lw=1.8, label=label, color=color)
-        picks = np.random.default_rng(0).integers(len(values), size=(500, len(values)))
-        low, high = np.percentile(interquartile_mean(values[picks], axis=1), [2.5, 97.5], axis=0)
+        low, high = confidence_band(values)
         axes.fill_between(x, low, high, color=line.get_color(), alpha=0.18, lw=0)
     if threshold is not None:
         axes.axhline(threshold, color="#777777", lw=1, ls="--", label=f"solved: {threshold:g}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from uphill.errors import UphillError
 from uphill.runs.checkpoint import read_manifest
-from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE
+from uphill.runs.files import EXPERIMENT_FILE
 from uphill.runs.metrics import read_metrics
 from uphill.runs.milestones import SOLVED
 from uphill.runs.saved import SavedRun
@@ -78,7 +78,7 @@ def _row(sweep: SavedSweep, run: SweptRun, fault: str) -> Row:
 
 def _of_run(run: SavedRun, row: Row) -> Row:
     facts = read_manifest(run.path / "checkpoint", "latest", run.experiment.seeds).facts
-    evaluation = run.evaluation if (run.path / EVALUATION_FILE).exists() else None
+    evaluation = run.evaluation
     known: dict[str, Any] = {"state": row.state if row.fault else "training"}
     if evaluation is not None and not row.fault:
         result = evaluation["deterministic"]
@@ -150,7 +150,8 @@ def table_of(rows: Sequence[Row]) -> list[list[str]]:
         if threshold is not None:
             steps = row.steps_to_solve
             cells += ["–" if steps is None else short(steps, " ")]
-            cells += ["–" if row.solved is None else f"{row.solved} of {len(row.per_seed)}"]
+            is_told = row.is_known and row.solved is not None
+            cells += [f"{row.solved} of {len(row.per_seed)}" if is_told else "–"]
         if some_early:
             cells += [f"at {short(row.steps, ' ')} steps" if row.is_early else "–"]
         table.append(cells)

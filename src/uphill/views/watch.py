@@ -82,11 +82,20 @@ def make_server(
 
 
 def _listening(port: int, shelf: Shelf) -> "Server | None":
-    """A server on a port; None where the port is taken."""
+    """A server on a port; None where the port is taken.
+
+    Raises:
+        UphillError: if this user may not use it.
+    """
     try:
         return Server(port, shelf)
+    except PermissionError as error:
+        raise UphillError(
+            f"port is {port}: this user may not listen there, so choose another {option('port')}, "
+            "such as 8080."
+        ) from error
     except OSError as error:
-        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+        if error.errno != errno.EADDRINUSE:
             raise
     return None
 

@@ -1,6 +1,7 @@
 """Runs compared, what can't be, and further seeds until it is decided."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import uphill
 from command_line import run_cli
 from small_runs import tensors_of, train_small, write_run
 from uphill.errors import UphillError
+from uphill.runs.checkpoint import read_manifest
 from uphill.runs.configuration import encode
 from uphill.studies.comparisons import further
+from uphill.studies.comparisons.samples import Sample
 from uphill.theory.statistics import interquartile_mean, probability_of_improvement
+from uphill.training.guard import NotFinite
 
 HIGH = [9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0, 16.0]
 LOW = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
@@ -181,6 +185,30 @@ def test_further_seeds_are_those_that_a_longer_run_has(tmp_path: Path) -> None:
         assert ours.keys() == theirs.keys()
         for name, tensor in ours.items():
             np.testing.assert_array_equal(tensor, theirs[name][2:], err_msg=name)
+
+
+def test_further_seeds_lie_beside_a_run_also_where_it_is_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = written(tmp_path / "a", HIGH[:2])
+    monkeypatch.chdir(run.path)
+    folder = Sample(uphill.load(".")).folder_for(2)
+    assert folder.resolve() == (tmp_path / "a-seeds-2-3").resolve()
+
+
+def test_further_seeds_of_which_one_stopped_are_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_training: None
+) -> None:
+    run = train_small(tmp_path / "run", seeds=2)
+    manifest = read_manifest(run.path / "checkpoint", "latest")
+    why = NotFinite(2, 64, "reward", 3)
+    facts = replace(
+        manifest.facts,
+        num_transitions=(64, manifest.facts.num_transitions[1]),
+        not_finite=(why, None),
+    )
+    monkeypatch.setattr(further, "read_manifest", lambda *_: replace(manifest, facts=facts))
+    assert further._completed(run, 4, quiet=True).path == run.path
 
 
 def test_further_seeds_are_runs_beside_and_are_taken_up_again(

@@ -284,9 +284,22 @@ def test_ctrl_c_says_how_to_go_on(
     out = tmp_path / "some where"
     with pytest.raises(Interrupted) as stopped:
         reproduce("step-by-step", seeds=3, out=out, quiet=True)
-    command = f"uphill reproduce step-by-step --seeds 3 --out '{out}'"
-    assert str(stopped.value) == f"What was trained is saved. Go on with: {command}"
+    again = f"the same uphill.reproduce(…, out={str(out)!r})"
+    assert str(stopped.value) == f"What was trained is saved. Go on with: {again}"
     assert not (out / "reproduction.json").exists()
+
+
+def test_a_training_that_ended_before_its_first_checkpoint_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begun(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "train", begun)
+    task = next(tasks(SOURCES["step-by-step"], 2, 60))
+    (tmp_path / "run/checkpoint").mkdir(parents=True)
+    with pytest.raises(KeyboardInterrupt):
+        module._trained(tmp_path / "run", task, None, True)
 
 
 def test_a_training_that_was_interrupted_is_resumed(

@@ -10,11 +10,14 @@ import pytest
 import uphill
 from command_line import SMALL, run_cli
 from small_runs import rows_of, small_ppo, tensors_of, train_small
+from uphill.clusters.parcels import packed
 from uphill.errors import UphillError
 from uphill.runs.experiment import read_experiment
 from uphill.runs.sweeps import SavedSweep
+from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
 from uphill.studies.sweeps.sweep import Sweep
+from uphill.studies.sweeps.tasks import FOLDER
 from uphill.training.trainer import Trainer
 from uphill.views.report.page import sweep_page
 from uphill.views.report.shelf import Shelf
@@ -85,6 +88,7 @@ def test_one_that_fails_is_told_and_the_others_go_on(done: Sweep) -> None:
     assert heads[-3:] == ["worst seed", "steps to 475", "solved"]
     assert first[0] == "0.01"
     assert last[:3] == ["1e+38", last[1], "failed"]
+    assert (first[-1][-5:], last[-1]) == (" of 3", "–")
     assert done.table[0]["worst"] == min(done.table[0]["per_seed"])
 
 
@@ -104,9 +108,44 @@ def test_it_has_a_picture_and_a_page_also_while_it_is_watched(done: Sweep) -> No
     shelf.close()
 
 
-def test_what_is_done_is_not_trained_again(done: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_done_is_not_trained_again(
+    done: Sweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(Trainer, "advance", None)
     assert sweep_into(done.path).table == done.table
+    capsys.readouterr()
+    sweep_into(done.path, quiet=False)
+    assert "Trained already: 4 of 4 settings (2 failed), in " in capsys.readouterr().err
+
+
+def test_what_came_from_a_cluster_is_taken_in_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = {"estimator.gamma": [0.9]}
+    made = sweep_into(tmp_path / "sweep", grid=grid)
+    (run,) = made.runs
+    (tmp_path / "sent").mkdir()
+    run.path.rename(tmp_path / "sent" / run.path.name)
+    parcel = made.path / FOLDER / "task-0.zip"
+    parcel.parent.mkdir()
+    parcel.write_bytes(packed(tmp_path / "sent"))
+    monkeypatch.setattr(Trainer, "advance", None)
+    assert sweep_into(made.path, grid=grid).table == made.table
+    assert not parcel.exists()
+
+
+def test_settings_that_stopped_do_not_count_for_how_far_training_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown, show = [], Progress.show
+
+    def noted(progress: Progress, steps: Any, *others: Any) -> None:
+        shown.append(len(steps))
+        show(progress, steps, *others)
+
+    monkeypatch.setattr(Progress, "show", noted)
+    sweep_into(tmp_path / "sweep", grid={"optimizer.learning_rate": [1e-2, 1e38]})
+    assert shown[-1] == 3
 
 
 def test_the_folder_of_another_sweep_is_refused(done: Sweep, tmp_path: Path) -> None:

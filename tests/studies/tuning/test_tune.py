@@ -100,6 +100,8 @@ def test_trials_that_are_done_are_not_trained_again(
     assert (again.trials, again.winner) == (done.trials, done.winner)
     with pytest.raises(UphillError, match=r"is of a sweep with another .*search"):
         tune_into(done.path, 4, search={"entropy": "0:0.1"})
+    with pytest.raises(UphillError, match=r"fresh-.* is of a sweep with another .*seeds: give"):
+        tune_into(done.path, 4, fresh_seeds=3)
 
 
 def test_values_that_do_not_fit_together_are_a_failed_trial(

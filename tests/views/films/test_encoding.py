@@ -1,6 +1,7 @@
 """Encoding: what was encoded is there when it is decoded by FFmpeg and Pillow again."""
 
 import io
+from collections.abc import Iterable
 from itertools import pairwise
 
 import av
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from uphill.errors import UphillError
-from uphill.views.films.encoding import GIF_FRAMES, GifSink, encode_gif, encode_mp4, gif_delay, teed
+from uphill.views.films.encoding import GIF_FRAMES, GifSink, encode_mp4, gif_delay, teed
 
 COLORS = np.array([(205, 72, 66), (96, 148, 104), (52, 94, 134), (240, 190, 84)], np.uint8)
 
@@ -56,6 +57,13 @@ def test_an_mp4_has_its_index_before_its_pictures() -> None:
 def test_odd_sizes_lose_a_row_and_a_column() -> None:
     found, *_ = decoded(encode_mp4(moving(3, width=65, height=49), 10))
     assert found[0].shape == (48, 64, 3)
+
+
+def encode_gif(frames: Iterable[np.ndarray], fps: float) -> bytes:
+    sink = GifSink(fps)
+    for frame in frames:
+        sink.add(frame)
+    return sink.encode()
 
 
 @pytest.mark.parametrize("encode", [encode_mp4, encode_gif])

@@ -63,9 +63,6 @@ def test_the_clips_of_a_seed_are_its_milestones_and_the_final_policy(run: uphill
     assert [clip.milestone and clip.milestone.name for clip in clips] == [
         *("untrained", "long_run", None)
     ]
-    assert [len(clip.milestones) for clip in clips] == [1, 2, 0]
-    assert [(clip.steps, clip.seconds) for clip in clips[:2]] == [(0, 0.0), (160, 1.5)]
-    assert clips[2].steps >= 320
     for clip in clips:
         assert {frame.shape for frame in clip.frames} == {(132, 200, 3)}
         assert len(clip.frames) == len(clip.returns)

@@ -60,7 +60,7 @@ def test_a_poster_is_the_picture_that_tells_its_film_from_the_others() -> None:
 
 def test_long_films_lose_pictures_until_they_fit_and_take_as_long(pair: tuple[Path, Path]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (16, 32, 48, 3), np.uint8)
-    clip = Clip(None, (), list(noise), [float(k) for k in range(16)], 20.0, 1, 10, 1.0)
+    clip = Clip(None, list(noise), [float(k) for k in range(16)], 20.0, 1)
     (whole,) = _fitting([clip], 10**9).values()
     (film,) = _fitting([clip], len(whole.source) // 3).values()
     assert film.returns == ("0", "4", "8", "12")

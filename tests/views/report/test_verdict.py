@@ -11,7 +11,7 @@ import pytest
 from report_runs import an_experiment
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.experiment import Origin
-from uphill.views.report.verdict import state_of, verdict
+from uphill.views.report.verdict import state_of, verdict, with_trouble
 from uphill.words import number
 
 
@@ -44,6 +44,22 @@ def test_of_an_evaluation(
     assert "100 episodes" in found.sentence
     assert ("too narrow" in found.sentence) == (len(returns) in (2, 3))
     assert (threshold is None) == ("Nothing says" in found.sentence)
+
+
+@pytest.mark.parametrize(("has_diverged", "word"), [(True, "Learning diverged"), (False, "Seeds")])
+def test_an_environments_numbers_are_not_learning_that_diverged(
+    has_diverged: bool, word: str
+) -> None:
+    experiment = an_experiment(seeds=1)
+    bad, good = (
+        with_trouble(
+            verdict("finished", experiment, 475.0, evaluation_of(x), 10, 3.0), "So.", has_diverged
+        )
+        for x in (1.0, 480.0)
+    )
+    assert (bad.word.startswith(word), bad.tone) == (True, "bad")
+    assert bad.sentence.startswith("So. ")
+    assert (good.word, good.sentence.endswith(" So.")) == ("Solved", True)
 
 
 @pytest.mark.parametrize(

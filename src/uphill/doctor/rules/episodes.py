@@ -4,6 +4,7 @@ import numpy as np
 
 from uphill.doctor.facts import EnvironmentFacts
 from uphill.doctor.finding import Finding
+from uphill.words import option
 
 _LONG = 1000
 """Steps without an end after which an episode without a time limit counts as endless."""
@@ -34,7 +35,7 @@ def never_ends(facts: EnvironmentFacts) -> list[Finding]:
             f"No episode ended, neither at random nor with constant actions: the longest went on "
             f"for {steps:,} steps, and {has}.",
             "Return terminated=True where the task is over, and give it a time limit: "
-            "max_episode_steps in gymnasium.register, or --max-episode-steps 1000.",
+            f"max_episode_steps in gymnasium.register, or {option('max_episode_steps', 1000)}.",
         )
     ]
 
@@ -53,8 +54,9 @@ def no_time_limit(facts: EnvironmentFacts) -> list[Finding]:
             "advice",
             f"There is no time limit: episodes ended by themselves, the shortest after {low:,} "
             f"steps and the longest after {high:,}, but those of a better policy may never end.",
-            "Give it one: max_episode_steps in gymnasium.register, or --max-episode-steps 1000 "
-            "(algorithms that need whole episodes can't do without).",
+            "Give it one: max_episode_steps in gymnasium.register, or "
+            f"{option('max_episode_steps', 1000)} (algorithms that need whole episodes can't do "
+            "without).",
         )
     ]
 

@@ -101,8 +101,8 @@ def badly_scaled_numbers(facts: EnvironmentFacts) -> list[Finding]:
             "observation-scale",
             "advice",
             f"{seen} Networks learn best from numbers around 1.",
-            "Train with --normalize-observations, as PPO does by itself, or divide each number by "
-            "its usual size in the environment.",
+            f"Train with {option('normalize_observations', True)}, as PPO does by itself, or "
+            "divide each number by its usual size in the environment.",
         )
     ]
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from uphill.doctor.facts import EnvironmentFacts, Play
 from uphill.doctor.finding import Finding
-from uphill.words import number
+from uphill.words import number, option
 
 _FEWEST = 50
 """Minimum steps of random play before a finding is reported."""
@@ -53,7 +53,7 @@ def is_sparse(facts: EnvironmentFacts) -> list[Finding]:
             f"{_sameness(play)}, though there is more to be had, {_evidence(facts)}: until a "
             "policy happens upon that, it has nothing to learn from.",
             "Reward progress towards the goal, or start some episodes near it; else explore more "
-            "(an entropy bonus, such as --entropy 0.01) and train longer.",
+            f"(an entropy bonus, such as {option('entropy', 0.01)}) and train longer.",
         )
     ]
 
@@ -85,8 +85,8 @@ def badly_scaled_rewards(facts: EnvironmentFacts) -> list[Finding]:
             "advice",
             f"Rewards are {word}: their root mean square is {number(size)}, the largest "
             f"{number(most)}.",
-            "Train with --normalize-rewards, as PPO does by itself, or scale them in the "
-            "environment: learning rates suit rewards around 1.",
+            f"Train with {option('normalize_rewards', True)}, as PPO does by itself, or scale them "
+            "in the environment: learning rates suit rewards around 1.",
         )
     ]
 

@@ -59,7 +59,7 @@ class LastLook:
         table = self.curve.of_seeds()
         if not self.view.known_returns or not table.size:
             return
-        values, num_seeds = _middles(table), len(self.view.seeds)
+        values, num_seeds = interquartile_mean(table, axis=0), len(self.view.seeds)
         low, high = _ends(values)
         of = "" if num_seeds == 1 else f" (interquartile mean of {num_seeds} seeds)"
         words = f"Return: {number(low)} ", f" {number(high)}, now {number(values[-1])}{of}"
@@ -101,7 +101,7 @@ def _table(view: View, curve: Curve, width: int, height: int) -> Iterator[Text]:
         return
     num_seeds = len(view.seeds)
     if num_seeds > min(ROWS, height):
-        middles = _middles(table)
+        middles = interquartile_mean(table, axis=0)
         ends = _ends(middles)
         yield _heads("", ends, width)
         yield _row("IQM", interquartile_mean(view.known_returns), middles, width, ends)
@@ -114,7 +114,8 @@ def _table(view: View, curve: Curve, width: int, height: int) -> Iterator[Text]:
         shown = "★" * stars if stars < _STARS else f"★ {stars}"
         yield _row(str(seed), view.returns[s], table[s], width, ends, shown)
     if num_seeds > 1:
-        yield _row("IQM", interquartile_mean(view.known_returns), _middles(table), width, ends)
+        middles = interquartile_mean(table, axis=0)
+        yield _row("IQM", interquartile_mean(view.known_returns), middles, width, ends)
 
 
 def _heads(first: str, ends: tuple[float, float], width: int) -> Text:
@@ -163,12 +164,6 @@ def _spread(view: View, width: int) -> Text:
         (sparkline(returns, length, low, high), "cyan"),
         (words, "bright_black"),
     )
-
-
-def _middles(table: np.ndarray) -> np.ndarray:
-    """The interquartile mean over seeds of every point."""
-    ordered, cut = np.sort(table, 0), len(table) // 4
-    return ordered[cut : len(table) - cut].mean(0)
 
 
 def _ends(values: np.ndarray) -> tuple[float, float]:

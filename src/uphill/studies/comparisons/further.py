@@ -95,7 +95,7 @@ def _request(sample: Sample, count: int, quiet: bool) -> Request:
 def _completed(run: Run, episodes: int, quiet: bool) -> Run:
     """The run, trained to its end and evaluated."""
     facts = read_manifest(run.path / "checkpoint", "latest").facts
-    if min(facts.num_transitions) < run.experiment.steps:
+    if facts.steps_done < run.experiment.steps:
         return resume(run, **run.given, episodes=episodes, quiet=quiet)
     run.evaluate(episodes)
     return run

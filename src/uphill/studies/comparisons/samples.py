@@ -14,13 +14,13 @@ from jaxtyping import Float
 from uphill.errors import UphillError
 from uphill.run import Run
 from uphill.runs.configuration import encode
-from uphill.runs.experiment import Experiment
+from uphill.runs.experiment import OF_THE_PROCESS, Experiment
 from uphill.runs.unbegun import is_unbegun
 from uphill.words import call
 
 _OF_ONE_RUN = (
     *("$type", "seed", "seeds", "episodes", "log", "checkpoint_every"),
-    *("settings", "command", "versions", "platform"),
+    *OF_THE_PROCESS,
 )
 
 
@@ -56,8 +56,8 @@ class Sample:
 
     def folder_for(self, count: int) -> Path:
         """The folder for this many more seeds."""
-        first = self.seeds[-1] + 1
-        return self.run.path.parent / f"{_home(self.run).name}-seeds-{first}-{first + count - 1}"
+        home, first = _home(self.run), self.seeds[-1] + 1
+        return home.parent / f"{home.name}-seeds-{first}-{first + count - 1}"
 
     def joined(self, run: Run) -> "Sample":
         """This sample, with the seeds of another run.

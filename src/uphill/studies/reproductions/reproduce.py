@@ -1,8 +1,6 @@
 """Reproduces what the five sources describe over several seeds, with our presets beside it."""
 
-import json
 import re
-import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,15 +17,17 @@ from uphill.run import Run, resume, train
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.configuration import encode
 from uphill.runs.experiment import describe_platform, installed_versions, read_experiment
-from uphill.runs.files import make_folder, write_file
+from uphill.runs.files import make_folder, write_json
 from uphill.runs.metrics import read_metrics
 from uphill.runs.place import Place
+from uphill.runs.unbegun import is_unbegun
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.presets import preset
 from uphill.studies.reproductions.sources import Source, Study, find_source
 from uphill.training.cores import use_threads
 from uphill.training.evaluate import evaluate_actors
+from uphill.words import again, option
 
 REPRODUCTION_FILE = "reproduction.json"
 
@@ -83,11 +83,8 @@ def reproduce(
                 Progress(0, quiet).say(f"\n{task.study.env}, {task.method}")
                 rows.append(_row(task, _trained(folder / task.folder, task, ray, quiet)))
     except KeyboardInterrupt:
-        given = {"--env": env, "--seeds": seeds, "--steps": steps}
-        given |= {"--threads": threads, "--ray": ray, "--out": folder}
-        flags = [f"{flag} {shlex.quote(str(x))}" for flag, x in given.items() if x is not None]
-        advice = f"uphill reproduce {name} {' '.join(flags)}"
-        raise Interrupted(f"What was trained is saved. Go on with: {advice}") from None
+        how = again("reproduce", folder, out is not None)
+        raise Interrupted(f"What was trained is saved. Go on with: {how}") from None
     result = {
         "name": name,
         "out": str(folder),
@@ -99,7 +96,7 @@ def reproduce(
         "versions": installed_versions(),
         "platform": describe_platform(),
     }
-    write_file(folder / REPRODUCTION_FILE, (json.dumps(result, indent=1) + "\n").encode())
+    write_json(folder / REPRODUCTION_FILE, result)
     return result
 
 
@@ -131,7 +128,7 @@ def _trained(folder: Path, task: Task, ray: str | None, quiet: bool) -> Run:
     Raises:
         UphillError: if the folder holds another run.
     """
-    if not folder.exists():
+    if not folder.exists() or is_unbegun(folder):
         return train(
             task.study.env,
             task.algorithm,
@@ -146,7 +143,8 @@ def _trained(folder: Path, task: Task, ray: str | None, quiet: bool) -> Run:
     asked = (task.study.env, task.steps, task.seeds, 0, encode(task.algorithm))
     if asked != (found.env, found.steps, found.seeds, found.seed, encode(found.algorithm)):
         raise UphillError(
-            f"{folder} holds a run with other settings, seeds or steps: choose another --out."
+            f"{folder} holds a run with other settings, seeds or steps: choose another "
+            f"{option('out')}."
         )
     facts = read_manifest(folder / "checkpoint", "latest").facts
     if facts.steps_done < task.steps:

@@ -2,7 +2,6 @@
 
 import itertools
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -16,7 +15,6 @@ from uphill.parts import Algorithm
 from uphill.parts.algorithms import ALGORITHMS
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import as_path, whole
-from uphill.runs.files import make_folder, unused
 from uphill.runs.sensitivity import (
     SavedSensitivity,
     StudiedPair,
@@ -33,6 +31,7 @@ from uphill.studies.sweeps.plan import (
     SweepRequest,
     check_size,
     common_of,
+    free_folder,
     is_unbegun_sweep,
     plan_of,
 )
@@ -262,20 +261,14 @@ def _folder(
     Raises:
         UphillError: if it is of something else, or can't be made.
     """
-    if request.out is None:
-        algos = "-".join(_folders(list(asked["algorithms"])))[:_LONGEST]
-        folder = unused(Path("runs", f"sensitivity-{algos}-{time.strftime('%Y%m%d-%H%M%S')}"))
-    else:
-        folder = as_path(request.out, "out")
-        other = f"choose another {option('out')}"
-        is_study = is_sensitivity(folder)
-        if is_study and not _is_unbegun(SavedSensitivity(folder)):
-            check_same_study(SavedSensitivity(folder), asked, other)
-            return folder
-        is_free = is_study or not folder.exists()
-        if not is_free and (not folder.is_dir() or any(folder.iterdir())):
-            raise UphillError(f"{folder} exists already, and is not a sensitivity study: {other}.")
-    make_folder(folder)
+    if request.out is not None and is_sensitivity(found := as_path(request.out, "out")):
+        study = SavedSensitivity(found)
+        if not _is_unbegun(study):
+            check_same_study(study, asked, f"choose another {option('out')}")
+            return found
+    algos = "-".join(_folders(list(asked["algorithms"])))[:_LONGEST]
+    stem = f"sensitivity-{algos}"
+    folder = free_folder(request.out, stem, "a sensitivity study", is_sensitivity)
     write_sensitivity(folder, asked, pairs)
     return folder
 

@@ -16,7 +16,7 @@ from uphill.sessions.settings_file import write_settings
 from uphill.studies.sensitivity.plan import SensitivityRequest, Study, Task, study_of
 from uphill.studies.sweeps.changes import changed
 from uphill.studies.sweeps.groups import groups_of
-from uphill.studies.sweeps.plan import Common, Plan, folder_for, on_fresh_seeds, plan_for
+from uphill.studies.sweeps.plan import Plan, on_fresh_seeds
 from uphill.studies.sweeps.sweep import check_fits, going_on, train_settings
 from uphill.studies.tuning.space import value_at
 from uphill.training.process import use_cores
@@ -138,12 +138,8 @@ def _train_fresh(task: Task, one: Studied, fresh_seeds: int, progress: Progress)
     Raises:
         UphillError: if the folder is of another choice.
     """
-    fresh = on_fresh_seeds(task.plan, fresh_seeds)
     runs = _fresh_runs(task.plan, one.choice)
-    request = replace(fresh.request, out=task.fresh)
-    fresh = Common(request, fresh.start, fresh.experiment, fresh.choice, fresh.notice)
-    plan = plan_for(fresh, folder_for(fresh, fresh.asked, runs, "sweep"), runs)
-    train_settings(plan, progress)
+    train_settings(on_fresh_seeds(task.plan, fresh_seeds, task.fresh, runs), progress)
 
 
 def _fresh_runs(plan: Plan, choice: dict[str, Any]) -> list[SweptRun]:

@@ -1,8 +1,9 @@
 """The plan of a sweep: its settings, their run directories, and what is done already."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from uphill.errors import UphillError
 from uphill.parts import Algorithm
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.configuration import decode, encode
-from uphill.runs.experiment import Experiment, as_path
+from uphill.runs.experiment import OF_THE_PROCESS, Experiment, as_path
 from uphill.runs.files import EVALUATION_FILE, make_folder, unused
 from uphill.runs.studies import SweepSettings
 from uphill.runs.sweeps import SavedSweep, SweptRun, check_same, is_sweep, write_sweep
@@ -29,7 +30,7 @@ MANY = 1000
 """Settings from which on a sweep must be asked for twice."""
 _SPEED = {"compiled": 1e6, "envpool": 5e4, "gymnasium": 1e4}
 """Steps a second, for a guess at how long that takes."""
-_NOT_COMPARED = ("command", "versions", "platform", "settings", "checkpoint_every", "init_from")
+_NOT_COMPARED = (*OF_THE_PROCESS, "checkpoint_every", "init_from")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,14 +119,20 @@ def plan_for(common: Common, folder: Path, runs: Sequence[SweptRun]) -> Plan:
     return Plan(**vars(common), folder=folder, settings=settings)
 
 
-def on_fresh_seeds(common: Common, fresh_seeds: int) -> Common:
-    """The same training, on this many seeds that none of its settings had."""
+def on_fresh_seeds(
+    common: Common, fresh_seeds: int, folder: Path, runs: Sequence[SweptRun]
+) -> Plan:
+    """The plan of the same training on this many seeds that none of its settings had, in a folder
+    of its own.
+
+    Raises:
+        UphillError: if the folder is of other seeds or settings.
+    """
     seeds = {"seed": common.experiment.seed + common.experiment.seeds, "seeds": fresh_seeds}
-    return replace(
-        common,
-        request=replace(common.request, **seeds),
-        experiment=replace(common.experiment, **seeds),
-    )
+    request = replace(common.request, out=folder, **seeds)
+    experiment = replace(common.experiment, **seeds)
+    fresh = Common(request, common.start, experiment, common.choice, common.notice)
+    return plan_for(fresh, folder_for(fresh, fresh.asked, runs, "sweep"), runs)
 
 
 def plan_of(request: SweepRequest, start: Preset | None = None) -> Plan:
@@ -181,29 +188,44 @@ def _long(seconds: float) -> str:
     return f"{days:,.0f} days" if days >= 2 else duration(seconds)
 
 
-def folder_for(common: Common, asked: Mapping[str, Any], runs: list[SweptRun], kind: str) -> Path:
+def folder_for(
+    common: Common, asked: Mapping[str, Any], runs: Sequence[SweptRun], kind: str
+) -> Path:
     """The folder of a study of that kind, with its `sweep.json`.
 
     Raises:
         UphillError: if it is of something else, or can't be made.
     """
     experiment, out = common.experiment, common.request.out
-    if out is None:
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        env = "".join(x if x.isalnum() or x in "_.-" else "-" for x in experiment.env)[:100]
-        folder = unused(Path("runs", f"{kind}-{env}-{experiment.algo}-{stamp}"))
-    else:
-        folder = as_path(out, "out")
-        other = f"choose another {option('out')}"
-        if is_sweep(folder) and not is_unbegun_sweep(SavedSweep(folder)):
-            check_same(SavedSweep(folder), asked, runs, other)
-            return folder
-        is_free = is_sweep(folder) or not folder.exists()
-        if not is_free and (not folder.is_dir() or any(folder.iterdir())):
-            raise UphillError(f"{folder} exists already, and is not a sweep folder: {other}.")
-    make_folder(folder)
+    if out is not None and is_sweep(found := as_path(out, "out")):
+        sweep = SavedSweep(found)
+        if not is_unbegun_sweep(sweep):
+            check_same(sweep, asked, runs, f"choose another {option('out')}")
+            return found
+    env = "".join(x if x.isalnum() or x in "_.-" else "-" for x in experiment.env)[:100]
+    folder = free_folder(out, f"{kind}-{env}-{experiment.algo}", "a sweep folder", is_sweep)
     write_sweep(folder, asked, runs)
     return folder
+
+
+def free_folder(
+    out: str | PathLike[str] | None, stem: str, kind: str, is_own: Callable[[Path], bool]
+) -> Path:
+    """A folder for a new study, made: `out`, or by default one in `runs`, named by its stem and the
+    time. One that is a study's of this kind already is free, too.
+
+    Raises:
+        UphillError: if `out` holds something else, or can't be made.
+    """
+    if out is None:
+        return make_folder(unused(Path("runs", f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}")))
+    folder = as_path(out, "out")
+    is_free = is_own(folder) or not folder.exists()
+    if not is_free and (not folder.is_dir() or any(folder.iterdir())):
+        raise UphillError(
+            f"{folder} exists already, and is not {kind}: choose another {option('out')}."
+        )
+    return make_folder(folder)
 
 
 def is_unbegun_sweep(sweep: SavedSweep) -> bool:

@@ -9,7 +9,6 @@ import jax
 
 from uphill.errors import UphillError
 from uphill.run import Run, finish
-from uphill.runs.own_parts import own_parts_in
 from uphill.runs.settings import taken_as
 from uphill.runs.sweeps import SavedSweep, write_faults
 from uphill.sessions.display import Progress
@@ -94,7 +93,7 @@ def train_settings(plan: Plan, progress: Progress, kept: Programs | None = None)
     has what was compiled for other settings."""
     saved = SavedSweep(plan.folder)
     faults, steps = saved.faults, plan.experiment.steps
-    if plan.request.ray is not None and (taken := take_in(plan)):  # of a process that was killed
+    if taken := take_in(plan):  # what a process that was killed had got from a cluster
         faults |= taken
         write_faults(plan.folder, faults)
     settings: list[tuple[Planned, Phase]] = [
@@ -103,9 +102,12 @@ def train_settings(plan: Plan, progress: Progress, kept: Programs | None = None)
         if planned.run.folder not in faults
     ]
     todo = [one for one in settings if one[1] in ("new", "begun")]
-    if len(todo) < len(plan.settings):
-        done = count(len(plan.settings) - len(todo), "setting")
-        progress.say(f"{done} of {len(plan.settings)} in {plan.folder} are trained already.")
+    if known := len(plan.settings) - len(todo):
+        failed = f" ({len(faults)} failed)" if faults else ""
+        progress.say(
+            f"Trained already: {known} of {count(len(plan.settings), 'setting')}{failed}, in "
+            f"{plan.folder}."
+        )
     for planned, fault in _trained(plan, todo, progress, kept):
         faults |= {planned.run.folder: fault}
         write_faults(plan.folder, faults)
@@ -171,15 +173,7 @@ def _one_by_one(plan: Plan, todo: Todo) -> Iterator[Fault]:
 
 def opened(plan: Plan, planned: Planned) -> Run:
     """The run of a setting, with what it was trained with."""
-    request = plan.request
-    return Run(
-        planned.path,
-        None if isinstance(request.env, str) else request.env,
-        network=request.network,
-        parts=own_parts_in(planned.algorithm),
-        allow_import=True,
-        wrappers=request.wrappers,
-    )
+    return Run(planned.path, **plan.request_for(planned).given)
 
 
 def _result(plan: Plan) -> Sweep:

@@ -203,8 +203,8 @@ def _search(
 
 
 def _pruned(plan: Plan, saved: SavedSweep, rows: list[Row]) -> Plan:
-    """The plan of trials, of which some may end early. Each is judged by the trials that were
-    finished when its batch began, not by later ones."""
+    """The plan of trials, of which some may end early. Each is judged by the trials that came a
+    batch or more before it, which were finished when its own began."""
     own, steps = plan.request.on_point, plan.experiment.steps
     numbers = {row.run: k for k, row in enumerate(rows)}
     curves = [curve_of(saved, row, steps) for row in rows]
@@ -258,19 +258,15 @@ def _confirmed(request: TuneRequest, common: Common, folder: Path, progress: Pro
         )
     from uphill.views.plots.tuning import plot_tuning  # drawing takes long to load
 
-    fresh = on_fresh_seeds(common, request.fresh_seeds)
-    progress.say(
-        f"The winner, {setting_of(best.setting)}, and the default train on "
-        f"{count(fresh.experiment.seeds, 'fresh seed')}."
-    )
-    place = folder / f"fresh-{best.run}"
     usual = {path: value_at(common.experiment.composition, path) for path in best.setting}
     runs = [SweptRun("winner", best.setting), SweptRun("default", usual)]
-    place.mkdir(exist_ok=True)
-    write_sweep(place, fresh.asked, runs)
-    plan = plan_for(fresh, place, runs)
+    plan = on_fresh_seeds(common, request.fresh_seeds, folder / f"fresh-{best.run}", runs)
+    progress.say(
+        f"The winner, {setting_of(best.setting)}, and the default train on "
+        f"{count(request.fresh_seeds, 'fresh seed')}."
+    )
     train_settings(plan, progress)
-    winner, default = _rows(SavedSweep(place), request)
+    winner, default = _rows(SavedSweep(plan.folder), request)
     for row in (winner, default):
         if not row.is_known:
             raise UphillError(f"The {row.run} failed on fresh seeds: {row.fault}")

@@ -93,7 +93,7 @@ def entries(gamma: float, num_envs: int) -> list[Entry]:
         "batch mean": BatchMean(),
         RUNNING: _RUNNING,
         "per-time-step mean": TimeMean(),
-        **({"leave-one-out": LeaveOneOut()} if num_envs > 1 else {}),
+        "leave-one-out": LeaveOneOut(),
     }
     table: list[tuple[str, str, Any, Any]] = [
         ("total return", name, TotalReturn(gamma), stateless[name])

@@ -5,7 +5,6 @@ episodes of the same policy.
 """
 
 import itertools
-import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from uphill.errors import UphillError
 from uphill.learning.learner import take
 from uphill.runs.configuration import decode
 from uphill.runs.experiment import command_line, describe_platform, installed_versions
-from uphill.runs.files import make_folder, write_file
+from uphill.runs.files import make_folder, write_json
 from uphill.runs.given import alterations_of, other_limit
 from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun
@@ -57,6 +56,8 @@ FEWER = (1, 4)
 """Rollouts in a batch, besides all of them and, in compiled worlds, 4 and 16 times as many."""
 MORE = (4, 16)
 NUM_BY_CHANCE = 2000
+_OF_THE_ENVIRONMENT = ("wrappers", "drop_observations", "reset_options")
+"""What alters an environment, besides its time limit."""
 _LEAST = 1e-300
 _MOST_BIAS = 10.0
 """In lengths of the gradient: where chance alone gives that length, a bias may be any multiple."""
@@ -107,12 +108,14 @@ def measure_variance(
         choice = choose(env, backend, env_kwargs, alterations=alterations)
         measured = _Measurement(choice, None, gamma, envs, seed)
     else:
-        for name in ("wrappers", "drop_observations", "reset_options"):
-            if getattr(alterations, name):
-                raise UphillError(
-                    f"run is {run}, whose environment stays as it was in training: leave out "
-                    f"{option(name)}."
-                )
+        given = {name: getattr(alterations, name) for name in _OF_THE_ENVIRONMENT}
+        given |= {"env_kwargs": env_kwargs, "backend": backend != "auto"}
+        for name in (name for name, value in given.items() if value):
+            flag = "env" if name == "env_kwargs" else name
+            raise UphillError(
+                f"run is {run}, whose environment stays as it was in training: leave out "
+                f"{option(flag)}."
+            )
         trained = _trained(env, run, allow_import)
         measured = _Measurement(trained.choice(allow_import, **limit), trained, gamma, envs, seed)
     folder = make_folder(place) if out is not None or run is None else place
@@ -137,7 +140,7 @@ def measure_variance(
         "platform": describe_platform(),
     }
     result["picture"] = str(plot_variance(folder / "variance.png", result))
-    write_file(folder / "variance.json", (json.dumps(result, indent=1) + "\n").encode())
+    write_json(folder / "variance.json", result)
     return result
 
 
@@ -266,8 +269,6 @@ class _Measurement:
             distance = _length(apart, weights) / length
             bias, bias_interval = with_interval(np.minimum(distance, _MOST_BIAS))
             signal = max(float(squared_length(own, weights)[0]), 0.0)
-            mean = own.mean(0)
-            cosine = mean @ exact.mean(0) / np.linalg.norm(mean) / np.linalg.norm(exact.mean(0))
             rows.append(
                 {
                     "estimator": entry.estimator,
@@ -280,7 +281,7 @@ class _Measurement:
                     "bias": bias,
                     "bias_ci95": bias_interval,
                     "bias_by_chance": min(length_by_chance(apart) / length[0], _MOST_BIAS),
-                    "cosine": float(cosine),
+                    "cosine": cosine(own.mean(0), exact.mean(0)),
                 }
             )
         return rows
@@ -383,6 +384,12 @@ def squared_length(
     # Pairs of one vector with itself are left out, also those that resampling makes.
     pairs = ((weights @ gram) * weights).sum(1) - weights**2 @ np.diag(gram)
     return pairs / (weights.sum(1) ** 2 - (weights**2).sum(1))
+
+
+def cosine(x: Float[np.ndarray, " P"], y: Float[np.ndarray, " P"]) -> float:
+    """The cosine of the angle between two vectors; 0 where one of them is 0."""
+    lengths = [max(float(np.linalg.norm(each)), _LEAST) for each in (x, y)]
+    return float((x / lengths[0]) @ (y / lengths[1]))
 
 
 def _length(

@@ -68,19 +68,6 @@ def _write_mp4(path: Path, frames: Iterator[Frame], fps: float, effort: Effort) 
         file.mux(stream.encode())
 
 
-def encode_gif(frames: Iterable[Frame], fps: float, width: int = GIF_WIDTH) -> bytes:
-    """An animated GIF that goes on for ever: scaled down to `width`, at most 14 pictures a second,
-    one palette for all, and cut off after `GIF_FRAMES` pictures.
-
-    Raises:
-        UphillError: if there is no frame, the frames differ in size, or fps is not positive.
-    """
-    sink = GifSink(fps, GIF_DELAYS[0], width)
-    for frame in frames:
-        sink.add(frame)
-    return sink.encode()
-
-
 def encode_jpeg(frame: Frame, quality: int) -> bytes:
     """A picture that stands still."""
     from PIL import Image

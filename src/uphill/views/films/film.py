@@ -64,8 +64,6 @@ class Clip:
 
     milestone: Milestone | None
     """whose policy played; None for the final one"""
-    milestones: tuple[Milestone, ...]
-    """all that this policy was kept for: those that were reached together"""
     frames: list[Frame]
     """of one size, even numbers; the first state and the last are among them"""
     returns: list[float]
@@ -74,10 +72,6 @@ class Clip:
     """frames to show in a second"""
     speed: int
     """how many times faster than in real time it is at that"""
-    steps: int
-    """transitions that the seed had learned from by then"""
-    seconds: float
-    """of training by then"""
 
 
 @dataclass(frozen=True)
@@ -168,16 +162,8 @@ def milestone_clips(
 
 def _clip(scene: _Scene) -> Clip:
     frames, returns = zip(*scene.frames(), strict=True)
-    return Clip(
-        _foremost(scene.milestones),
-        scene.milestones,
-        list(frames),
-        list(returns),
-        scene.fps,
-        scene.speed,
-        scene.steps,
-        scene.seconds,
-    )
+    milestone = _foremost(scene.milestones)
+    return Clip(milestone, list(frames), list(returns), scene.fps, scene.speed)
 
 
 def record(

@@ -134,11 +134,12 @@ def _without_evaluation(
     return Verdict(word, f"{share}, and {recent}. {note}", "open")
 
 
-def with_divergence(found: Verdict, divergence: str) -> Verdict:
-    """The verdict, with a message about learning that diverged or seeds that stopped, if any did; a
-    task that was solved nevertheless counts as solved."""
-    if not divergence:
+def with_trouble(found: Verdict, said: str, has_diverged: bool) -> Verdict:
+    """The verdict, with what was said of learning that diverged (if it has) or of seeds that
+    stopped, if anything was; a task that was solved nevertheless counts as solved."""
+    if not said:
         return found
     if found.tone == "good":
-        return replace(found, sentence=f"{found.sentence} {divergence}")
-    return Verdict("Learning diverged", f"{divergence} {found.sentence}", "bad")
+        return replace(found, sentence=f"{found.sentence} {said}")
+    word = "Learning diverged" if has_diverged else "Seeds stopped"
+    return Verdict(word, f"{said} {found.sentence}", "bad")

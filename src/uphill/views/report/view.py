@@ -10,7 +10,7 @@ import numpy as np
 from uphill.runs import divergence, not_finite
 from uphill.runs.checkpoint import Standing, read_manifest
 from uphill.runs.configuration import encode
-from uphill.runs.experiment import Experiment
+from uphill.runs.experiment import OF_THE_PROCESS, Experiment
 from uphill.runs.files import METRICS_FILE
 from uphill.runs.metrics import read_metrics
 from uphill.runs.milestones import AT_FIRST, Milestone, is_mean, title
@@ -25,7 +25,7 @@ from uphill.views.report.verdict import (
     start_of,
     state_of,
     verdict,
-    with_divergence,
+    with_trouble,
 )
 from uphill.words import duration, number
 
@@ -108,9 +108,10 @@ def view_of(run: SavedRun) -> RunView:
         name=run.path.resolve().name,
         experiment=experiment,
         state=state,
-        verdict=with_divergence(
+        verdict=with_trouble(
             verdict(state, experiment, threshold, evaluation, steps, recent, at_first),
             _what_went_wrong(checkpoint, experiment),
+            _has_diverged(checkpoint),
         ),
         threshold=threshold,
         metrics=metrics,
@@ -185,6 +186,12 @@ def _what_went_wrong(facts: Standing, experiment: Experiment) -> str:
     seeds = experiment.all_seeds
     said = divergence.told(facts.diverged, seeds), not_finite.told(facts.not_finite, seeds)
     return " ".join(filter(None, said))
+
+
+def _has_diverged(facts: Standing) -> bool:
+    """Whether learning is at fault, and not the environment's numbers alone."""
+    of_learning = [x for x in facts.not_finite if x is not None and x.step is None]
+    return bool(of_learning) or any(x is not None for x in facts.diverged)
 
 
 def play_at_first(facts: Standing) -> float | None:
@@ -378,8 +385,8 @@ def _latest_steps(metrics: Metrics) -> list[int]:
 
 def shown_settings(experiment: Experiment) -> list[tuple[str, str]]:
     """Every setting, but what the page shows beside them."""
-    beside = {"command", "settings", "versions", "platform"}
-    document = {name: x for name, x in encode(experiment).items() if name not in beside}
+    settings = encode(experiment).items()
+    document = {name: x for name, x in settings if name not in OF_THE_PROCESS}
     return [row for row in dotted(document) if row[0] != "algorithm.name"]
 
 
