@@ -224,6 +224,17 @@ def _mountain_car() -> dict[str, Preset]:
             num_minibatches=8,
             entropy="linear:0.03:0",
         ),
+        "a2c": _a2c(
+            1e6,
+            num_envs=16,
+            num_steps=32,
+            learning_rate=3e-3,
+            gamma=0.99,
+            lam=0.98,
+            baseline=ValueFunction(optimizer=Adam(learning_rate=1e-2), num_steps=5),
+            scale_advantages="batch",
+            entropy="linear:0.02:0",
+        ),
     }
 
 
