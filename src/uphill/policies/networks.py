@@ -4,6 +4,7 @@ A network is a trunk, which turns features into hidden units, and linear heads o
 """
 
 from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 from typing import TypeVar
 
@@ -100,10 +101,14 @@ def linear(inputs: int, outputs: int, gain: float, generator: np.random.Generato
     NumPy draws them: QR under `vmap` inside a compiled program can wait for itself for ever on a
     CPU, and many small shapes would cost a compilation each.
     """
-    # The skeleton without its arrays: its own initial weights would be computed and thrown away.
-    skeleton = eqx.filter_eval_shape(lambda: eqx.nn.Linear(inputs, outputs, key=jax.random.key(0)))
     weight = gain * orthogonal(outputs, inputs, generator)
-    return with_arrays(skeleton, weight, np.zeros(outputs))
+    return with_arrays(_skeleton(inputs, outputs), weight, np.zeros(outputs))
+
+
+@cache  # tracing one takes ten times as long as drawing its weights, and each seed needs some
+def _skeleton(inputs: int, outputs: int) -> eqx.nn.Linear:
+    """A layer without its arrays: its own initial weights would be computed and thrown away."""
+    return eqx.filter_eval_shape(lambda: eqx.nn.Linear(inputs, outputs, key=jax.random.key(0)))
 
 
 def orthogonal(

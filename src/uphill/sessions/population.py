@@ -67,6 +67,7 @@ def trainer_together(sessions: Sequence[Session], like: Trainer | None = None) -
         first.measure_every,
         first.network,
         first.encoding,
+        len(sessions),
     )
 
 

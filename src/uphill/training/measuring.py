@@ -19,8 +19,8 @@ from uphill.training.step import algorithm_now
 from uphill.trajectory import Trajectory
 
 FEW_MEASURED = 50_000
-"""Below this many steps, skip XLA's optimisation: compiling half a second faster saves more than
-running three times as slowly costs."""
+"""Up to this many steps of one seed of each run, skip XLA's optimisation: compiling half a second
+faster saves more than running five times as slowly costs."""
 
 
 class Meter:

@@ -72,6 +72,7 @@ class Trainer:
         encoding: the encoding of the observations, if the training is resumed. It holds the offsets
             that were subtracted from the observations of Python environments, and whether images
             were taken for brightness, categories or plain numbers.
+        num_runs: how many runs these seeds are of, if several are trained together.
 
     Raises:
         UphillError: for a space, a sampling or a number that does not fit the environment.
@@ -87,6 +88,7 @@ class Trainer:
         measure_every: int | None = None,
         network: NetworkFactory | None = None,
         encoding: Encoding | None = None,
+        num_runs: int = 1,
     ) -> None:
         choice = env if isinstance(env, EnvironmentChoice) else choose(env)
         algorithms = one_for_each(algorithm, seeds)
@@ -96,6 +98,7 @@ class Trainer:
         use_compile_cache()
         self.choice, self.algorithms, self.seeds = choice, algorithms, seeds
         self.num_steps, self.measure_every, self.network = num_steps, measure_every, network
+        self.num_runs = num_runs
         sampling = algorithms[0].sampling
         self.env, notice = make_env(choice, sampling.num_envs, seeds, resumed_at)
         self.notice = notice or turns_notice(len(seeds), is_python)
@@ -131,7 +134,8 @@ class Trainer:
             self._way = Host(seen, population, programs, self._foresee)
         else:
             self._way = Pool(self.env, population, programs, self._foresee)
-        is_quick = every is not None and self.num_steps // every <= FEW_MEASURED
+        measured = 0 if every is None else self.num_runs * self.num_steps // every
+        is_quick = measured <= FEW_MEASURED
         self._meter = Meter(population, self.action_kind, self._way.by_seed, programs, is_quick)
 
     def again(self, algorithms: Sequence[Algorithm], seeds: tuple[int, ...]) -> "Trainer":
