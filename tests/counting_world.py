@@ -23,7 +23,7 @@ class CountingWorld:
     Action 1 ends the episode, and so does its length, drawn uniformly from 1 to `longest`.
     """
 
-    max_episode_steps: int = 4
+    max_episode_steps: int | None = 4
     reward_threshold: float | None = None
     longest: int | None = None
     observation_space: ClassVar = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)

@@ -29,7 +29,7 @@ def number(value: float) -> str:
     if size >= 1e9 or 0 < size < 1e-3:
         factor, power = f"{value:.1e}".split("e")
         text = f"{factor} × 10{str(int(power)).translate(_RAISED)}"
-    elif size >= 1000 or value == int(value):
+    elif size >= 999.95 or value == int(value):
         text = f"{value:,.0f}"
     else:
         text = f"{value:.1f}" if size >= 10 else f"{value:.3g}"
@@ -48,7 +48,7 @@ def glued(text: str) -> str:
 
 def short(value: float, space: str = "") -> str:
     """23,400 → 23.4k below an axis; with a space 23.4 k, as in a sentence."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(value) >= 0.9995 * size:  # what rounds to it, too: 1M, not 1e+03k
             return f"{value / size:.3g}{space}{unit}".replace("-", "−")
     return f"{value:.3g}".replace("-", "−")

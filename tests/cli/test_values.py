@@ -71,7 +71,15 @@ def test_what_can_be_is_taken() -> None:
             "--baseline.network.hidden 0",
             "--baseline.network.hidden is (0,): every layer needs at least 1 unit.",
         ),
-        ("--reset-options {x", """--reset-options is '{x': write JSON, such as '{"key": 1}'."""),
+        (
+            "--reset-options {x",
+            """--reset-options is '{x': write a JSON object, such as '{"key": 1}'.""",
+        ),
+        (
+            "--reset-options 5",
+            """--reset-options is '5': write a JSON object, such as '{"key": 1}'.""",
+        ),
+        ("--policy.action-bounds -1 x", "--policy.action-bounds is 'x': use a number."),
     ],
 )
 def test_settings_too(words: str, sentence: str) -> None:

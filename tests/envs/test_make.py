@@ -175,6 +175,13 @@ class WithoutReward:
             r"CountingWorld, the class of .*: give a world, Counting.*\(\)",
         ),
         (WithoutReward(), "auto", {}, "a compiled world without reward_threshold, reward: add"),
+        (
+            CountingWorld(max_episode_steps=None),
+            "auto",
+            {},
+            "CountingWorld, a compiled world whose max_episode_steps is None: give it a whole",
+        ),
+        (CountingWorld(max_episode_steps=0), "auto", {}, "max_episode_steps is 0: give it a"),
         (Unhashable(), "auto", {}, "Unhashable, a compiled world that can't be hashed .* tuples"),
         (
             CountingWorld(),

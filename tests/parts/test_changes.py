@@ -43,6 +43,22 @@ def test_a_setting_of_a_part_is_shown_where_it_belongs(
     assert algorithm(**{place: made}).name == algorithm().name
 
 
+@pytest.mark.parametrize(
+    ("changes", "call"),
+    [
+        ({"sampling": parts.Episodes(), "num_envs": 4}, "so write sampling=Episodes(num_envs=4)"),
+        (
+            {"optimizer": parts.SGD(), "learning_rate": 0.1},
+            "so write optimizer=SGD(learning_rate=0.1)",
+        ),
+        ({"baseline": 3, "gamma": 0.5}, "so write estimator=GAE(gamma=0.5)"),
+    ],
+)
+def test_a_part_that_is_given_is_the_one_that_is_changed(changes: dict, call: str) -> None:
+    with pytest.raises(UphillError, match=re.escape(call)):
+        ppo(**changes)
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=list(ALGORITHMS))
 def test_misspelt_names_are_told_the_right_one(algorithm: Any) -> None:
     with pytest.raises(UphillError, match=r"surogate is 3: .*; perhaps you mean surrogate"):

@@ -101,8 +101,14 @@ def test_an_image_too_small_for_the_kernels_is_refused(shape: tuple[int, int, in
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"filters": ()}, r"filters is \(\): give every layer a number of at least 1"),
+        (
+            {"filters": ()},
+            r"filters is \(\): give every layer a whole number of at least 1, as in \(32, 64, 64\)",
+        ),
         ({"kernels": (8, 0, 3)}, r"kernels is \(8, 0, 3\): give every layer .*"),
+        ({"filters": ("a",)}, r"filters is \('a',\): give every layer .*"),
+        ({"filters": 32}, r"kernels is \(8, 4, 3\): give as many numbers as filters has, 1"),
+        ({"strides": (4.0, 2, 1)}, r"strides is \(4\.0, 2, 1\): give every layer .*"),
         ({"units": -1}, r"units is -1: use 0 for no such layer, or more"),
         ({"activation": "step"}, "activation is 'step': choose one of tanh, .*"),
         ({"strides": (1,)}, r"strides is \(1,\): give as many numbers as filters has, 3"),

@@ -1,6 +1,7 @@
 """Policies and value functions: what they start as, and which settings they refuse."""
 
 import re
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -22,6 +23,7 @@ from uphill.policies.policy import (
     NetworkSettings,
     Policy,
     PolicySettings,
+    _check_layers,
     images_described,
     make_action_critic,
     make_critic,
@@ -362,6 +364,18 @@ def test_what_becomes_of_images_is_said() -> None:
     plain = images_described(PolicySettings(convolution=None), CAMERA)
     assert plain == "images of 9 × 8 × 3 as plain numbers, without convolutions"
     assert AutoConvolution() == AutoConvolution()
+
+
+@pytest.mark.parametrize("convolution", ["none", Convolution, 3])
+def test_what_is_no_convolution_is_refused(convolution: Any) -> None:
+    with pytest.raises(UphillError, match=r"^convolution is .*: use Convolution\(\), AutoConvol"):
+        _check_layers((64,), "tanh", convolution)
+
+
+@pytest.mark.parametrize("bounds", [("-1", "1"), (1, -1), (0, float("inf")), (1,), 3])
+def test_action_bounds_are_two_numbers_in_order(bounds: Any) -> None:
+    with pytest.raises(UphillError, match=r"^action_bounds is .*: give a finite number and a gre"):
+        PolicySettings(action_bounds=bounds)
 
 
 class OwnConvolution(eqx.Module):

@@ -22,7 +22,9 @@ from uphill.parts import GAE, SGD, Adam, Episodes, Steps, ValueFunction
 from uphill.parts.algorithms import reinforce
 from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.training import inside
+from uphill.training.checks import check_counts, check_numbers
 from uphill.training.process import is_short_of_devices
+from uphill.training.step import algorithm_now
 from uphill.training.trainer import Trainer, iterate
 
 SMALL = PolicySettings(hidden=(8,))
@@ -163,7 +165,7 @@ def test_seeds_that_must_take_turns_are_told(monkeypatch):
     assert is_short_of_devices(len(jax.devices()) + 1)
     assert not is_short_of_devices(64, is_python=True)
     trainer = Trainer(choose("CartPole-v1"), small_ppo(), tuple(range(8)), 100)
-    assert "seeds take turns" in trainer.notice
+    assert f"seeds take turns on {len(jax.devices())} device" in trainer.notice
 
 
 def test_whole_episodes_need_a_time_limit():
@@ -184,6 +186,51 @@ def test_whole_episodes_that_no_memory_holds_are_refused():
 def test_steps_must_fit_a_counter(num_steps):
     with pytest.raises(UphillError, match=rf"steps is {num_steps}"):
         Trainer(choose("CartPole-v1"), small_ppo(), (0,), num_steps)
+
+
+@pytest.mark.parametrize("seeds", [3, (), (-1,), (2**32,), ("0",), "01"])
+def test_seeds_are_a_tuple_of_numbers(seeds):
+    with pytest.raises(UphillError, match=r"^seeds is .*: give a tuple of numbers from 0 to"):
+        check_numbers(100, seeds, None)
+    check_numbers(100, (np.int64(0), 2**32 - 1), None)
+
+
+def test_what_is_counted_is_a_whole_number_of_at_least_one():
+    with pytest.raises(UphillError, match=r"^measure_every is 0: use a whole number"):
+        Trainer(choose("CartPole-v1"), small_ppo(), (0,), 100, measure_every=0)
+    trainer = Trainer(choose("CartPole-v1"), small_ppo(), (0,), 100)
+    state = trainer.start()
+    with pytest.raises(UphillError, match=r"^num_updates is 0: use"):
+        trainer.advance(state, 0)
+    with pytest.raises(UphillError, match=r"^every is 0: use"):
+        next(iterate(trainer, state, every=0))
+    with pytest.raises(UphillError, match=r"^episodes is 0: use"):
+        trainer.evaluate(state, 0)
+    for number in ("10", 2.5, True, None):
+        with pytest.raises(UphillError, match=rf"^episodes is {number!r}: use"):
+            check_counts(episodes=number)
+
+
+@pytest.mark.parametrize("measure_every", [None, 100])
+def test_more_updates_than_fit_into_a_chunk_are_several(measure_every):
+    count = inside.CAPACITY + 6
+    trainer = Trainer(choose("CartPole-v1"), small_ppo(), (0,), 10**6, measure_every=measure_every)
+    state, rows = trainer.advance(trainer.start(), count)
+    assert state.num_updates == count
+    assert np.asarray(state.learners.num_updates).tolist() == [count]
+    assert len(rows["updated"]) == count
+    assert rows["num_transitions"].sum() == state.num_transitions[0]
+    assert int(state.learners.num_transitions[0]) == state.num_transitions[0]
+
+
+def test_schedules_stay_where_they_end():
+    algorithm = ppo(
+        optimizer=Adam(learning_rate="linear:1e-3:1e-4"), uniform_mixture="linear:0.1:0"
+    )
+    for done, rate, uniform in ((0, 1e-3, 0.1), (50, 5.5e-4, 0.05), (100, 1e-4, 0), (300, 1e-4, 0)):
+        now = algorithm_now(algorithm, 100, count_of(done))
+        assert float(now.optimizer.learning_rate.value) == pytest.approx(rate, rel=1e-6)
+        assert float(now.uniform) == pytest.approx(uniform, abs=1e-8)
 
 
 def test_more_updates_than_their_numbers_have_bits_for_are_refused():

@@ -5,7 +5,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any
 
@@ -80,6 +80,20 @@ def _show(result: dict[str, Any], has_films: bool = True) -> None:
     print_line("see more", f"uphill report {run}")
     if has_films:
         print_line("", f"uphill record {run} --milestones")
+
+
+def say(text: str) -> None:
+    """Print a sentence, wrapped as the terminal needs it."""
+    print(fitted(text, sys.stdout))
+
+
+def aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """Columns of one width, what they hold at their right ends."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+        for cells in table
+    ]
 
 
 _INDENT = 14

@@ -13,7 +13,7 @@ from uphill.cli.errors import WrongCommandLine
 from uphill.cli.flags import option_flags
 from uphill.cli.help import Group, help_text
 from uphill.cli.suggestions import no_such_flag
-from uphill.cli.values import check_values, whole
+from uphill.cli.values import check_values, json_object, whole
 from uphill.errors import UphillError
 from uphill.words import takes
 
@@ -172,16 +172,6 @@ def _setting_type(field: Any) -> Any:
     return None if is_for_parts else reduce(or_, members_of(field.type))
 
 
-def json_object(text: str) -> dict[str, Any]:
-    """Raises:
-    ValueError: if it is not a JSON object.
-    """
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise ValueError(f"{text} is not a JSON object")
-    return value
-
-
 JSON_OBJECT = tyro.constructors.PrimitiveConstructorSpec(
     nargs=1,
     metavar="JSON",
@@ -202,7 +192,7 @@ def take_env_kwargs(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
         key, given, value = word.removeprefix("--env.").partition("=")
         if not given:
             value = next(words, None)
-            if value is None:
+            if value is None or value.startswith("--"):
                 raise WrongCommandLine(f"--env.{key} has no value: write --env.{key} VALUE.")
         taken[key.replace("-", "_")] = _literal(value)
     return rest, taken

@@ -23,7 +23,7 @@ def no_such_flag(
     path = _path(flag)
     if algorithm is not None:
         if names_environment(word):
-            return without_flag(word)
+            return without_flag(word, program.split()[1])
         slots = _slots(algorithm)
         if of_other := _of_other_part(path, known, slots):
             return f"There is no flag {flag} here: {of_other}."
@@ -40,10 +40,10 @@ def names_environment(word: str) -> bool:
     return word.startswith("--") and _path(word.partition("=")[0]) in _ENV
 
 
-def without_flag(word: str) -> str:
-    """The sentence about such a flag."""
+def without_flag(word: str, name: str) -> str:
+    """The sentence about such a flag of the command of this name."""
     flag = word.partition("=")[0]
-    return f"There is no flag {flag}: ENV stands by itself, as in `uphill train ENV`."
+    return f"There is no flag {flag}: ENV stands by itself, as in `uphill {name} ENV`."
 
 
 def _path(flag: str) -> str:

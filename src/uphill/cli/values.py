@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import takewhile
+from typing import Any
 
 from uphill.cli.errors import WrongCommandLine
 from uphill.cli.flags import SCHEDULE, Flag
@@ -39,7 +40,7 @@ def check_values(argv: Sequence[str], flags: Sequence[Flag], program: str) -> No
 
 def _following(words: Sequence[str], flag: Flag) -> list[str]:
     """The words that are its value: one, or all up to the next flag."""
-    if not flag.takes.startswith("INT …"):
+    if not flag.takes.startswith(("INT …", "FLOAT …")):
         return [word for word in words[:1] if not word.startswith("--")]
     return list(takewhile(lambda word: not word.startswith("--"), words))
 
@@ -58,6 +59,16 @@ def whole(word: str) -> int:
     raise ValueError(f"{word} is not a whole number")
 
 
+def json_object(text: str) -> dict[str, Any]:
+    """Raises:
+    ValueError: if it is not a JSON object.
+    """
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"{text} is not a JSON object")
+    return value
+
+
 def _check(flag: str, word: str, takes: str) -> None:
     """Raises:
     WrongCommandLine: if the word can't follow the flag.
@@ -72,7 +83,7 @@ def _check(flag: str, word: str, takes: str) -> None:
         check = {"INT": whole, "FLOAT": float}[takes]
         mend = {"INT": "use a whole number", "FLOAT": "use a number"}[takes]
     elif takes == "JSON":
-        check, mend = json.loads, """write JSON, such as '{"key": 1}'"""
+        check, mend = json_object, """write a JSON object, such as '{"key": 1}'"""
     else:
         return
     try:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from numbers import Integral
 from typing import Any, Literal, TypeGuard
 
 import gymnasium
@@ -139,6 +140,12 @@ def _check_world(env: Any) -> None:
         raise UphillError(
             f"env is {name}, a compiled world without {', '.join(missing)}: add what "
             "uphill.envs.base.World has."
+        )
+    limit = env.max_episode_steps
+    if not isinstance(limit, Integral) or limit < 1:
+        raise UphillError(
+            f"env is {name}, a compiled world whose max_episode_steps is {limit!r}: give it a "
+            "whole number of at least 1, since its episodes must end."
         )
     try:
         hash(env)

@@ -206,7 +206,8 @@ def _arguments(text: str, whole: str, field: str) -> tuple[tuple, dict[str, Any]
     """Python's arguments in `text`, where a bare word is a text."""
     try:
         call = ast.parse(f"_({text})", mode="eval").body
-        assert isinstance(call, ast.Call)
+        if not isinstance(call, ast.Call):  # such as "4),(3"
+            raise ValueError("it closes the parenthesis around it")
         keywords = {str(k.arg): _value(k.value) for k in call.keywords if k.arg}
         return tuple(map(_value, call.args)), keywords
     except (SyntaxError, ValueError) as error:

@@ -44,7 +44,7 @@ def look_at(algorithm: Algorithm, learner: Learner, trajectory: Trajectory) -> S
         policy=actor.policy,
         uniform=algorithm.uniform,
         quota=sampling.quota,
-        returns_so_far=learner.scales.returns,
+        deviation=learner.scales.deviation,
     )
     if not algorithm.baseline.has_value:
         return seen

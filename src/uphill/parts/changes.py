@@ -24,14 +24,16 @@ def known(parts: Mapping[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     names = [field.name for field in fields(Algorithm)]
     for name, value in changes.items():
         if name not in names:
-            raise UphillError(f"{name} is {value!r}: {_mend(parts, name, value, names)}.")
+            all_parts = {"policy": PolicySettings(), **parts, **changes}
+            raise UphillError(f"{name} is {value!r}: {_mend(all_parts, name, value, names)}.")
     return changes
 
 
 def _mend(parts: Mapping[str, Any], name: str, value: Any, names: list[str]) -> str:
-    parts = {"policy": PolicySettings(), **parts}
+    parts = {place: part for place, part in parts.items() if is_dataclass(part)}
     # The last owner of a name wins: num_steps is the sampling's rather than the baseline's.
-    homes = {f.name: place for place in reversed(_PLACES) for f in fields(parts[place])}
+    places = [place for place in reversed(_PLACES) if place in parts]
+    homes = {f.name: place for place in places for f in fields(parts[place])}
     if name in homes:
         place = homes[name]
         changed = _written(replace(parts[place], **{name: value}))

@@ -5,14 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import jax.numpy as jnp
 from jaxtyping import Bool, Float, PyTree, Shaped
 
 from uphill.batch import Batch, in_blocks
 from uphill.policies.actor import with_uniform
 from uphill.policies.policy import Policy
-from uphill.theory.moments import Moments
-from uphill.theory.scaling import deviation
 from uphill.trajectory import BLOCK, Array, Scalar, Trajectory
 
 
@@ -32,8 +29,8 @@ class Seen:
     """probability of drawing the action uniformly"""
     quota: int | None = None
     """whole episodes of each environment; None for a window"""
-    returns_so_far: Moments | None = None
-    """of earlier batches, where returns are normalised"""
+    deviation: Scalar = 1.0
+    """σ, the unit of the returns that the networks see; 1 unless returns are normalised"""
     value: Float[Array, "T N"] | None = None
     """V of every observation, if the baseline has one"""
     final_value: Float[Array, " N"] | None = None
@@ -42,13 +39,6 @@ class Seen:
     def valued(self, value: Float[Array, "T N"], final_value: Float[Array, " N"]) -> "Seen":
         """A copy that holds the baseline's values."""
         return replace(self, value=value, final_value=final_value)
-
-    @property
-    def deviation(self) -> Scalar:
-        """σ, the unit of the returns that the networks see; 1 unless returns are normalised."""
-        if self.returns_so_far is None:
-            return 1.0
-        return jnp.asarray(deviation(self.returns_so_far))
 
     @cached_property
     def log_prob(self) -> Float[Array, "T N"]:

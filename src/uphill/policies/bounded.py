@@ -81,12 +81,7 @@ class Bounded:
 
     def vector(self, action: Float[Array, "*batch K"]) -> Float[Array, "*batch K"]:
         """The action in [−1, 1], as the environment gets it but for the scale."""
-        match self.family:
-            case "tanh-gaussian":
-                return jnp.tanh(action)
-            case "beta":
-                return 2 * action - 1
-        return jnp.clip(action, -1.0, 1.0)
+        return self._unit(action, jnp)
 
     def clipped(self, action: Float[Array, "*batch K"]) -> Float[Array, "*batch"]:
         """The fraction of an action's components that are clipped on the way to the environment."""
@@ -114,7 +109,7 @@ class Bounded:
         wide = _wide_bounds(self)
         if wide is None:
             return env_action.astype(self.dtype, copy=False)
-        unit = self._unit_on_host(action.astype(np.float64))
+        unit = self._unit(action.astype(np.float64), np)
         low, high = wide.float_low, wide.float_high
         scaled = np.clip(low * (0.5 - 0.5 * unit) + high * (0.5 + 0.5 * unit), low, high)
         if np.issubdtype(self.dtype, np.integer):
@@ -147,14 +142,14 @@ class Bounded:
         """Units of the environment that a unit of [−1, 1] is, for each component."""
         return 0.5 * np.asarray(self.high, np.float64) - 0.5 * np.asarray(self.low, np.float64)
 
-    def _unit_on_host(self, action: np.ndarray) -> np.ndarray:
-        """`vector` in float64."""
+    def _unit(self, action: Any, xp: Any) -> Any:
+        """`vector`, by the module `xp`: jax.numpy, or NumPy with its 64 bits."""
         match self.family:
             case "tanh-gaussian":
-                return np.tanh(action)
+                return xp.tanh(action)
             case "beta":
                 return 2 * action - 1
-        return np.clip(action, -1.0, 1.0)
+        return xp.clip(action, -1.0, 1.0)
 
 
 class _Bounds(NamedTuple):

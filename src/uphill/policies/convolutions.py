@@ -1,5 +1,8 @@
 """Convolutions: layers that suit the size of an image, and hidden layers on top of them."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -22,6 +25,11 @@ from uphill.trajectory import Array
 from uphill.words import listed
 
 
+def _sizes(given: Any) -> Any:
+    """One number for each layer; what is no sequence is refused later."""
+    return tuple(given) if isinstance(given, Iterable) else (given,)
+
+
 class Convolution(eqx.Module):
     """Convolutional layers of these sizes before the hidden ones, for observations that are images
     or have some.
@@ -29,11 +37,11 @@ class Convolution(eqx.Module):
     Reference: Mnih et al. (2015), https://doi.org/10.1038/nature14236
     """
 
-    filters: tuple[int, ...] = eqx.field(static=True, converter=tuple, default=(32, 64, 64))
+    filters: tuple[int, ...] = eqx.field(static=True, converter=_sizes, default=(32, 64, 64))
     """Channels that each layer gives."""
-    kernels: tuple[int, ...] = eqx.field(static=True, converter=tuple, default=(8, 4, 3))
+    kernels: tuple[int, ...] = eqx.field(static=True, converter=_sizes, default=(8, 4, 3))
     """Height and width, in pixels, that each layer looks at."""
-    strides: tuple[int, ...] = eqx.field(static=True, converter=tuple, default=(4, 2, 1))
+    strides: tuple[int, ...] = eqx.field(static=True, converter=_sizes, default=(4, 2, 1))
     """Pixels from one look to the next."""
     units: int = eqx.field(static=True, default=0)
     """Units of a layer that takes all that the last one gives of an image; 0 for none."""
@@ -41,15 +49,19 @@ class Convolution(eqx.Module):
     """Activation of these layers; by default that of the hidden ones."""
 
     def __check_init__(self) -> None:
-        for name in ("filters", "kernels", "strides"):
+        usual = {"filters": (32, 64, 64), "kernels": (8, 4, 3), "strides": (4, 2, 1)}
+        for name in usual:
             given = getattr(self, name)
-            if not given or any(number < 1 for number in given):
-                raise UphillError(f"{name} is {given}: give every layer a number of at least 1.")
+            if not given or not all(isinstance(x, int | np.integer) and x >= 1 for x in given):
+                raise UphillError(
+                    f"{name} is {given}: give every layer a whole number of at least 1, as in "
+                    f"{usual[name]}."
+                )
             if len(given) != len(self.filters):
                 raise UphillError(
                     f"{name} is {given}: give as many numbers as filters has, {len(self.filters)}."
                 )
-        if self.units < 0:
+        if not isinstance(self.units, int | np.integer) or self.units < 0:
             raise UphillError(f"units is {self.units}: use 0 for no such layer, or more.")
         if self.activation is not None:
             check_activation(self.activation)

@@ -57,7 +57,11 @@ _ACTIVATIONS = {"choices": ("tanh", "relu", "elu", "gelu", "silu")}
 _LOG_STDS = {"choices": ("free", "head", "network")}
 
 
-def _check_layers(hidden: tuple[int, ...], activation: str | None) -> None:
+def _check_layers(hidden: tuple[int, ...], activation: str | None, convolution: Any) -> None:
+    if not isinstance(convolution, AutoConvolution | Convolution | None):
+        raise UphillError(
+            f"convolution is {convolution!r}: use Convolution(), AutoConvolution() or None."
+        )
     if activation is not None:
         check_activation(activation)
     if not all(isinstance(units, int | np.integer) for units in hidden):
@@ -98,7 +102,7 @@ class PolicySettings(eqx.Module):
     """Lower and upper bound of continuous actions whose space has infinite bounds."""
 
     def __check_init__(self) -> None:
-        _check_layers(self.hidden, self.activation)
+        _check_layers(self.hidden, self.activation, self.convolution)
         if not _is_finite(self.initial_log_std) or abs(self.initial_log_std) > _FARTHEST_LOG_STD:
             raise UphillError(
                 f"initial_log_std is {self.initial_log_std!r}: use a number from "
@@ -128,9 +132,9 @@ class PolicySettings(eqx.Module):
         if bounds is None:
             return
         is_pair = isinstance(bounds, tuple) and len(bounds) == 2
-        if not is_pair or not -math.inf < bounds[0] < bounds[1] < math.inf:
+        if not is_pair or not all(map(_is_finite, bounds)) or not bounds[0] < bounds[1]:
             raise UphillError(
-                f"action_bounds is {bounds}: give a finite number and a greater one, as (-1, 1)."
+                f"action_bounds is {bounds!r}: give a finite number and a greater one, as (-1, 1)."
             )
 
 
@@ -148,7 +152,7 @@ class NetworkSettings(eqx.Module):
     AutoConvolution for those of the policy."""
 
     def __check_init__(self) -> None:
-        _check_layers(self.hidden or (), self.activation)
+        _check_layers(self.hidden or (), self.activation, self.convolution)
 
     def beside(self, policy: PolicySettings) -> PolicySettings:
         """The policy's settings, changed to what this network has of its own."""

@@ -14,7 +14,6 @@ from uphill.parts import (
     Algorithm,
     ClippedRatio,
     Episodes,
-    NaturalGradient,
     RewardToGo,
     RMSProp,
     Steps,
@@ -131,31 +130,23 @@ def _cartpole() -> dict[str, Preset]:
             ),
             80_000,
         ),
-        "a2c": Preset(
-            "a2c",
-            a2c(sampling=Steps(num_envs=8, num_steps=16), **_UNSCALED),
-            500_000,
-        ),
+        "a2c": Preset("a2c", a2c(), 500_000),
         "vpg": Preset("vpg", vpg(optimizer=_fading(1e-2)), 500_000),
         "reinforce": Preset(
             "reinforce",
             reinforce(sampling=Episodes(num_envs=32), baseline=TimeMean(), optimizer=_fading(1e-2)),
             500_000,
         ),
-        "npg": Preset(
-            "npg",
-            npg(optimizer=NaturalGradient(max_kl="linear:0.02:0.001"), **_UNSCALED),
-            200_000,
-        ),
-        "trpo": Preset("trpo", trpo(**_UNSCALED), 200_000),
+        "npg": Preset("npg", npg(), 200_000),
+        "trpo": Preset("trpo", trpo(), 200_000),
     }
 
 
 @cache
 def _acrobot() -> dict[str, Preset]:
     return {
-        "ppo": _ppo(1e6, num_envs=16, num_steps=128, learning_rate=1e-3, gamma=0.99),
-        "a2c": _a2c(1e6, num_envs=16, num_steps=16, learning_rate=2e-3, gamma=0.99),
+        "ppo": Preset("ppo", ppo(), 1_000_000),
+        "a2c": Preset("a2c", a2c(), 1_000_000),
         "vpg": _vpg(
             1e6,
             num_envs=16,
@@ -214,16 +205,7 @@ def _pendulum() -> dict[str, Preset]:
 @cache
 def _mountain_car() -> dict[str, Preset]:
     return {
-        "ppo": _ppo(
-            1e6,
-            num_envs=16,
-            num_steps=128,
-            learning_rate=1e-3,
-            gamma=0.99,
-            lam=0.98,
-            num_minibatches=8,
-            entropy="linear:0.03:0",
-        ),
+        "ppo": Preset("ppo", ppo(), 1_000_000),
         "a2c": _a2c(
             1e6,
             num_envs=16,
@@ -333,17 +315,13 @@ def _car_race() -> dict[str, Preset]:
     }
 
 
-_CALM = PolicySettings(initial_log_std=-0.5)
-"""Small corrections to the steering, rather than a swerve into the wall."""
-
-
 @cache
 def _car_race_continuous() -> dict[str, Preset]:
     return {
-        "ppo": _ppo(1e6, num_envs=32, num_steps=128, learning_rate=2e-3, gamma=0.99, policy=_CALM),
-        "a2c": _a2c(1e6, num_envs=16, num_steps=32, learning_rate=2e-3, gamma=0.99, policy=_CALM),
-        "vpg": _vpg(8e5, num_envs=32, learning_rate=1e-2, gamma=0.95, policy=_CALM),
-        "reinforce": _reinforce(6e5, num_envs=64, learning_rate=1e-2, gamma=0.99, policy=_CALM),
+        "ppo": _ppo(1e6, num_envs=32, num_steps=128, learning_rate=2e-3, gamma=0.99),
+        "a2c": _a2c(1e6, num_envs=16, num_steps=32, learning_rate=2e-3, gamma=0.99),
+        "vpg": _vpg(8e5, num_envs=32, learning_rate=1e-2, gamma=0.95),
+        "reinforce": _reinforce(6e5, num_envs=64, learning_rate=1e-2, gamma=0.99),
     }
 
 

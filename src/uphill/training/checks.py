@@ -1,9 +1,11 @@
 """Checks before training begins."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
 import jax
+import numpy as np
 from gymnasium import spaces
 
 from uphill.errors import UphillError
@@ -17,9 +19,10 @@ _MOST_TRANSITIONS = 10**8
 _MOST_UPDATES = 2**31 - 1
 
 
-def check_numbers(num_steps: int) -> None:
+def check_numbers(num_steps: int, seeds: Any, measure_every: Any) -> None:
     """Raises:
-    UphillError: if there are more steps than can be counted, or JAX is set to 64-bit numbers.
+    UphillError: if there are more steps than can be counted, no valid seeds, or JAX is set to
+        64-bit numbers.
     """
     config: Any = jax.config
     if config.jax_enable_x64:
@@ -29,6 +32,23 @@ def check_numbers(num_steps: int) -> None:
         )
     if not 1 <= num_steps <= MOST_COUNTED:
         raise UphillError(f"steps is {num_steps}: use a number from 1 to {MOST_COUNTED}.")
+    is_some = isinstance(seeds, Sequence) and len(seeds) > 0
+    if not is_some or not all(isinstance(s, int | np.integer) and 0 <= s < 2**32 for s in seeds):
+        raise UphillError(
+            f"seeds is {seeds!r}: give a tuple of numbers from 0 to {2**32 - 1}, such as "
+            "tuple(range(3))."
+        )
+    if measure_every is not None:
+        check_counts(measure_every=measure_every)
+
+
+def check_counts(**counts: Any) -> None:
+    """Raises:
+    UphillError: if one is not a whole number of at least 1; it names the first.
+    """
+    for name, number in counts.items():
+        if not isinstance(number, int | np.integer) or isinstance(number, bool) or number < 1:
+            raise UphillError(f"{name} is {number!r}: use a whole number of at least 1.")
 
 
 def check_updates(num_updates: int, sampling: Sampling) -> None:

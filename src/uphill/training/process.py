@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from uphill.training.cores import usable_cores, use_threads
+from uphill.words import count
 
 LARGEST_CACHE = 512 * 2**20  # bytes
 
@@ -48,8 +49,9 @@ def turns_notice(num_seeds: int, is_python: bool) -> str | None:
     if not is_short_of_devices(num_seeds, is_python):
         return None
     return (
-        f"JAX had started before training, with {len(jax.devices())} device: seeds take turns on "
-        "it. JAX_NUM_CPU_DEVICES=N in the environment gives it one for each core."
+        f"JAX had started before training, and seeds take turns on "
+        f"{count(len(jax.devices()), 'device')}: JAX_NUM_CPU_DEVICES=N in the environment gives it "
+        "one for each core."
     )
 
 

@@ -82,8 +82,10 @@ def learn(
 
 
 def algorithm_now(algorithm: Algorithm, num_steps: Count | Array | int, done: Count) -> Algorithm:
-    """The algorithm with its schedules evaluated after this many transitions."""
-    return algorithm.at(jnp.divide(done.as_float(), _as_float(num_steps)))
+    """The algorithm with its schedules evaluated after this many transitions; after the last ones
+    they stay where they end."""
+    progress = jnp.divide(done.as_float(), _as_float(num_steps))
+    return algorithm.at(jnp.minimum(progress, 1.0))
 
 
 def _as_float(number: Count | Array | int) -> Array:

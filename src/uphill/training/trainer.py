@@ -30,7 +30,13 @@ from uphill.policies.actor import Actor
 from uphill.policies.encodings import Encoding
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.trained import TrainedPolicy
-from uphill.training.checks import check_episodes, check_numbers, check_policy, check_updates
+from uphill.training.checks import (
+    check_counts,
+    check_episodes,
+    check_numbers,
+    check_policy,
+    check_updates,
+)
 from uphill.training.evaluate import evaluate_actors, evaluation_of
 from uphill.training.guard import Stop, Stops, at_rest, awake, faults, why, without
 from uphill.training.inside import Inside
@@ -90,9 +96,9 @@ class Trainer:
         encoding: Encoding | None = None,
         num_runs: int = 1,
     ) -> None:
+        check_numbers(num_steps, seeds, measure_every)
         choice = env if isinstance(env, EnvironmentChoice) else choose(env)
         algorithms = one_for_each(algorithm, seeds)
-        check_numbers(num_steps)
         is_python = choice.backend == "gymnasium"
         use_cores(len(seeds), is_python)
         use_compile_cache()
@@ -190,18 +196,20 @@ class Trainer:
         return stack(learners)
 
     def advance(self, state: TrainState, num_updates: int) -> tuple[TrainState, Rows]:
-        """The state `num_updates` (at most `CAPACITY`) updates later, and a row for each.
+        """The state `num_updates` updates later, and a row for each.
 
         A seed that has its steps waits for the others: nothing of it changes, and `updated` is 0.
         So does one in whose update a number is not finite, as it was before: `state.stops`; and
         `state.resting`. Where no other is left, there are fewer rows.
         """
+        check_counts(num_updates=num_updates)
         check_updates(state.num_updates + num_updates, self.algorithms[0].sampling)
         started, every = time.perf_counter(), self.measure_every
         rows, left = None, num_updates
         while left:
-            # Only the last update of a program's call can be measured.
-            count = left if every is None else min(left, every - state.num_updates % every)
+            count = min(left, CAPACITY)
+            if every is not None:  # only the last update of a program's call can be measured
+                count = min(count, every - state.num_updates % every)
             learners = at_rest(state.learners, state.idle, self.num_steps)
             chunk = self._way.advance(learners, state.lanes, count)
             left -= len(chunk.rows["updated"])
@@ -254,10 +262,9 @@ class Trainer:
         """What the policies of all seeds are worth in whole episodes, as `evaluation.json` has it.
 
         Raises:
-            UphillError: if `episodes` is not positive.
+            UphillError: if `episodes` is not a whole number of at least 1.
         """
-        if episodes < 1:
-            raise UphillError(f"episodes is {episodes}: use at least 1.")
+        check_counts(episodes=episodes)
         actors = state.learners.actor
         return evaluation_of(evaluate_actors(self.choice, actors, self.seeds, episodes))
 
@@ -299,6 +306,7 @@ def iterate(
     unless given), at most 64 updates, and never passes a multiple of `every` updates (64 unless
     given). So whatever happens at multiples of `every` sees the state exactly there.
     """
+    check_counts(every=every)
     state = trainer.start() if state is None else state
     chunk = 1
     while not trainer.is_done(state):

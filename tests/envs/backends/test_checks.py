@@ -244,14 +244,6 @@ def test_nothing_in_info_is_looked_at(info):
     assert answering(env.observation_space, np.zeros(3, np.float32), info=info)[4] == {}
 
 
-def test_what_is_read_of_info_comes_through_unchanged(monkeypatch):
-    monkeypatch.setattr("uphill.envs.backends.checks.READ_IN_INFO", ("mask", "absent"))
-    info = {"mask": (mask := np.array([True])), "other": 2**70}
-    assert answering(spaces.Box(0, 1, (1,)), np.zeros(1, np.float32), info=info)[4] == {
-        "mask": mask
-    }
-
-
 @pytest.mark.parametrize("value", [True, np.bool_(True), 1, np.array([True]), np.array(1.0)])
 def test_a_flag_is_one_truth_value(value):
     _, _, terminated, truncated, _ = answering(BOX, np.zeros(2, np.float32), value, value)

@@ -16,6 +16,7 @@ from uphill.envs.pictures import (
     cartpole,
     cartpole_swingup,
     frames_per_second,
+    has_picture,
     mountain_car,
     pendulum,
     render,
@@ -73,6 +74,13 @@ def test_a_world_without_a_picture_says_so():
     world = CountingWorld()
     with pytest.raises(UphillError, match="no picture of CountingWorld: give it fps, a number"):
         render(world, world.initial(jax.random.key(0)))
+
+
+def test_a_world_in_a_file_of_ones_own_has_no_picture_of_ours(monkeypatch):
+    for module in ("pendulum", "my_worlds.cartpole", "drawing"):
+        monkeypatch.setattr(CountingWorld, "__module__", module)
+        assert not has_picture(CountingWorld())
+    assert has_picture(WORLDS["Pendulum-v1"])
 
 
 def test_a_world_may_draw_itself():

@@ -1,6 +1,5 @@
 """`uphill compare`."""
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from uphill.cli.errors import WrongCommandLine
-from uphill.cli.output import print_line, stdout_for
+from uphill.cli.output import aligned, print_line, say, stdout_for
 from uphill.cli.parsing import parse
 from uphill.studies.comparisons import ERROR, MAX_SEEDS
-from uphill.words import INTERVAL, fitted, number, percent
+from uphill.words import INTERVAL, number, percent
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def _show(result: dict[str, Any]) -> None:
     if result["remarks"]:
         print()
     for remark in result["remarks"]:
-        print(fitted(remark, sys.stdout, 0))
+        say(remark)
 
 
 def _table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Iterator[str]:
@@ -98,10 +97,8 @@ def _table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Iterator[str
         )
         for row in rows
     ]
-    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
-    for name, each in zip(("", *names), (head, *cells), strict=True):
-        columns = (f"{cell:>{size}}" for cell, size in zip(each, widths, strict=True))
-        yield f"{name:{width}}  {'  '.join(columns)}".rstrip()
+    for name, columns in zip(("", *names), aligned([head, *cells]), strict=True):
+        yield f"{name:{width}}  {columns}"
 
 
 def _said(pair: dict[str, Any], plan: dict[str, Any] | None) -> Iterator[tuple[str, str]]:

@@ -1,36 +1,17 @@
 """`uphill doctor`."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
 
-from tyro.conf import Positional, UseAppendAction, arg
-
+from uphill.cli.environment import EnvironmentOptions
 from uphill.cli.output import stdout_for
-from uphill.cli.parsing import JSON_OBJECT, parse, take_env_kwargs
-from uphill.runs.settings import BackendName
+from uphill.cli.parsing import parse, take_env_kwargs
 
 
 @dataclass(frozen=True)
-class DoctorOptions:
+class DoctorOptions(EnvironmentOptions):
     """Examine an environment that an agent does not learn in: play it at random and with constant
     actions, play episodes again, train briefly; then say what is wrong, and how to fix it."""
 
-    env: Annotated[Positional[str], arg(metavar="ENV")]
-    """Environment: an ID, or module:ID to import a module that registers it. Its keyword arguments
-    are given as --env.KEY VALUE."""
-    backend: BackendName = "auto"
-    """What would run the environment in training; by default the fastest backend that supports
-    it."""
-    max_episode_steps: int | None = None
-    """Truncate episodes after this many steps, in place of the environment's own time limit."""
-    wrappers: Annotated[UseAppendAction[tuple[str, ...]], arg(name="wrapper")] = ()
-    """Wrap the environment, as `uphill train` does; repeatable."""
-    drop_observations: Annotated[
-        UseAppendAction[tuple[str, ...]], arg(name="drop-observation")
-    ] = ()
-    """Leave a key of a Dict observation out; repeatable."""
-    reset_options: Annotated[dict[str, Any] | None, JSON_OBJECT] = None
-    """The options that are passed to every reset of the environment."""
     seed: int = 0
     """Seed of all random numbers."""
     steps: int | None = None
@@ -47,20 +28,11 @@ def command(argv: list[str]) -> None:
     options = parse(DoctorOptions, argv, "uphill doctor")
     from uphill.doctor.examine import examine
 
-    with stdout_for(options.json) as show:
-        examination = examine(
-            options.env,
-            options.backend,
-            env_kwargs=env_kwargs,
-            max_episode_steps=options.max_episode_steps,
-            wrappers=options.wrappers,
-            drop_observations=options.drop_observations,
-            reset_options=options.reset_options,
-            seed=options.seed,
-            steps=options.steps,
-            quiet=options.quiet,
-        )
-        if options.json:
+    given = vars(options)
+    is_json = given.pop("json")
+    with stdout_for(is_json) as show:
+        examination = examine(**given, env_kwargs=env_kwargs)
+        if is_json:
             show(examination.result())
         else:
             print(examination)

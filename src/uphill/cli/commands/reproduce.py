@@ -50,19 +50,12 @@ def command(argv: list[str]) -> None:
         raise WrongCommandLine(str(error)) from None
     from uphill.studies.reproductions.reproduce import reproduce
 
-    with stdout_for(options.json) as show:
+    given = vars(options)
+    is_json = given.pop("json")
+    with stdout_for(is_json) as show:
         _describe_source(source)
-        result = reproduce(
-            options.name,
-            env=options.env,
-            seeds=options.seeds,
-            steps=options.steps,
-            out=options.out,
-            threads=options.threads,
-            ray=options.ray,
-            quiet=options.quiet,
-        )
-        if options.json:
+        result = reproduce(**given)
+        if is_json:
             show(result)
         else:
             _show_reproduction(result)

@@ -1,18 +1,15 @@
 """`uphill sensitivity`: how much algorithms depend on tuning, over several environments."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from uphill.cli.commands.sweep import aligned
 from uphill.cli.errors import WrongCommandLine
-from uphill.cli.output import stdout_for
+from uphill.cli.output import aligned, say, stdout_for
 from uphill.cli.parsing import parse
 from uphill.runs.studies import SensitivitySettings
-from uphill.words import fitted
 
 
 @dataclass(frozen=True)
@@ -65,20 +62,16 @@ def _show(study: Any) -> None:
     _print_table(table_of(algorithms))
     for one in algorithms:
         print()
-        _say(f"{one.algo}: {said_of(one)}")
+        say(f"{one.algo}: {said_of(one)}")
         _print_table(fresh_table_of(one))
-        _say(f"uphill train ENV --settings {study.settings[one.algo]}")
+        say(f"uphill train ENV --settings {study.settings[one.algo]}")
     print()
     for remark in study.result.remarks:
-        _say(remark)
-    _say(f"{study.path}  (sensitivity.png shows it)")
-    _say(f"uphill report {study.path}")
+        say(remark)
+    say(f"{study.path}  (sensitivity.png shows it)")
+    say(f"uphill report {study.path}")
 
 
 def _print_table(table: list[list[str]]) -> None:
     for line in aligned(table):
         print(line)
-
-
-def _say(text: str) -> None:
-    print(fitted(text, sys.stdout))

@@ -1,16 +1,14 @@
 """`uphill sweep`: a grid of settings, and a table of their results."""
 
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tyro.conf import UseAppendAction
 
 from uphill.cli.commands.train import TrainOptions, asked_for
-from uphill.cli.output import stdout_for
+from uphill.cli.output import aligned, say, stdout_for
 from uphill.runs.studies import SweepSettings
-from uphill.words import INTERVAL, count, fitted
+from uphill.words import INTERVAL, count
 
 MOST_ROWS = 15
 """Rows of the table in a terminal: what else is on its screen fits beside them."""
@@ -56,28 +54,15 @@ def _show(sweep: Any) -> None:
     if len(rows) > MOST_ROWS:
         print(f"… and {count(len(rows) - MOST_ROWS, 'setting')} below, in the report.")
     for row in [row for row in rows if row.fault][:3]:
-        _say(f"{row.run} failed: {row.fault}")
+        say(f"{row.run} failed: {row.fault}")
     if lost := sum(row.diverged > 0 for row in rows):
-        _say(f"Learning diverged on seeds of {count(lost, 'setting')}.")
+        say(f"Learning diverged on seeds of {count(lost, 'setting')}.")
     if stopped := sum(row.stopped > 0 for row in rows if not row.fault):
-        _say(f"Seeds of {count(stopped, 'setting')} stopped: their numbers were not finite.")
-    _say(
+        say(f"Seeds of {count(stopped, 'setting')} stopped: their numbers were not finite.")
+    say(
         f"Returns of final policies: interquartile mean over {count(seeds, 'seed')} and {INTERVAL}."
     )
     if remark := few_seeds(seeds):
-        _say(remark)
-    _say(f"{sweep.path}  (sweep.png shows how returns depend on the settings)")
-    _say(f"uphill report {sweep.path}")
-
-
-def _say(text: str) -> None:
-    print(fitted(text, sys.stdout))
-
-
-def aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    """Columns of one width, what they hold at their right ends."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-        for cells in table
-    ]
+        say(remark)
+    say(f"{sweep.path}  (sweep.png shows how returns depend on the settings)")
+    say(f"uphill report {sweep.path}")

@@ -60,10 +60,11 @@ def asked_for(argv: list[str], kind: type[TrainOptions], name: str) -> tuple[dic
         WrongCommandLine: if there is no ENV.
     """
     argv, env_kwargs = take_env_kwargs(argv)
-    env = environment_in(argv, kind)
+    argv = [_hyphened(word) for word in argv]
+    env = environment_in(argv, kind, name)
     if env is None:
         if flag := next(filter(names_environment, argv), None):
-            raise WrongCommandLine(without_flag(flag))
+            raise WrongCommandLine(without_flag(flag, name))
         note = f"`uphill {name} ENV --algo ALGO --help` also shows the settings of the algorithm."
         parse(kind, argv, f"uphill {name}", [*_option_groups(kind)], [note])
         raise WrongCommandLine(f"ENV is missing: write `uphill {name} ENV`.")
@@ -75,7 +76,15 @@ def asked_for(argv: list[str], kind: type[TrainOptions], name: str) -> tuple[dic
     return vars(options) | changes | {"settings": file}, start
 
 
-def environment_in(argv: list[str], kind: type[TrainOptions] = TrainOptions) -> str | None:
+def _hyphened(word: str) -> str:
+    """A flag as it is spelled here: --num_envs → --num-envs; other words as they are."""
+    flag, given, value = word.partition("=")
+    return f"{flag.replace('_', '-')}{given}{value}" if flag.startswith("--") else word
+
+
+def environment_in(
+    argv: list[str], kind: type[TrainOptions] = TrainOptions, name: str = "train"
+) -> str | None:
     """ENV: the first word that is no flag, nor the value of one.
 
     Raises:
@@ -85,7 +94,7 @@ def environment_in(argv: list[str], kind: type[TrainOptions] = TrainOptions) -> 
     for word in argv:
         if not word.startswith("-") and not _takes_value(before, argv, kind):
             if before and word.isdecimal():
-                raise WrongCommandLine(_ENV_FIRST)
+                raise WrongCommandLine(_env_first(name))
             return word
         before = word
     return None
@@ -152,7 +161,7 @@ def parse_train(
     program = f"uphill {name} {env}"
     parsed = parse(Train, argv, program, groups, [_ABOUT_FLAGS], default, start)
     if parsed.options.env != env:
-        raise WrongCommandLine(_ENV_FIRST)
+        raise WrongCommandLine(_env_first(name))
     return parsed.options, parsed.algorithm, chosen
 
 
@@ -237,4 +246,7 @@ _ABOUT_FLAGS = (
     "is chosen by its name (--surrogate clipped-ratio), a custom one by module:Name; then its "
     "own settings are flags."
 )
-_ENV_FIRST = "Write ENV first, then the flags: `uphill train ENV --flag VALUE`."
+
+
+def _env_first(name: str) -> str:
+    return f"Write ENV first, then the flags: `uphill {name} ENV --flag VALUE`."

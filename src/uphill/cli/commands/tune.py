@@ -1,16 +1,14 @@
 """`uphill tune`: a search for settings, and the winner's results on fresh seeds."""
 
-import sys
 from dataclasses import dataclass
 from typing import Any
 
 from tyro.conf import UseAppendAction
 
-from uphill.cli.commands.sweep import aligned
 from uphill.cli.commands.train import TrainOptions, asked_for
-from uphill.cli.output import stdout_for
+from uphill.cli.output import aligned, say, stdout_for
 from uphill.runs.studies import TuneSettings
-from uphill.words import INTERVAL, count, fitted, number
+from uphill.words import INTERVAL, count, number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,4 +61,4 @@ def _show(tuning: Any) -> None:
     elif low <= 0.5:
         said.insert(1, "So the winner may be no better: more trials or steps may find one.")
     for line in said:
-        print(fitted(line, sys.stdout))
+        say(line)

@@ -2,23 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from tyro.conf import Positional, UseAppendAction, arg
-
+from uphill.cli.environment import EnvironmentOptions
 from uphill.cli.output import stdout_for
-from uphill.cli.parsing import JSON_OBJECT, parse, take_env_kwargs
-from uphill.runs.settings import BackendName
+from uphill.cli.parsing import parse, take_env_kwargs
 
 
 @dataclass(frozen=True)
-class VarianceOptions:
+class VarianceOptions(EnvironmentOptions):
     """Measure the variance and the bias of every estimator of the policy gradient, with every
     baseline, on the same episodes."""
 
-    env: Annotated[Positional[str], arg(metavar="ENV")]
-    """Environment: an ID, or module:ID to import a module that registers it. Its keyword arguments
-    are given as --env.KEY VALUE."""
     run: Path | None = None
     """Measure at the policy of this run; by default at a fresh one."""
     gamma: float = 1.0
@@ -29,18 +24,6 @@ class VarianceOptions:
     """Independent batches."""
     seed: int = 0
     """Seed of the policy and of the episodes."""
-    backend: BackendName = "auto"
-    """What runs the environment; by default the fastest backend that supports it."""
-    max_episode_steps: int | None = None
-    """Truncate episodes after this many steps, in place of the environment's own time limit."""
-    wrappers: Annotated[UseAppendAction[tuple[str, ...]], arg(name="wrapper")] = ()
-    """Wrap the environment, as `uphill train` does; repeatable."""
-    drop_observations: Annotated[
-        UseAppendAction[tuple[str, ...]], arg(name="drop-observation")
-    ] = ()
-    """Leave a key of a Dict observation out; repeatable."""
-    reset_options: Annotated[dict[str, Any] | None, JSON_OBJECT] = None
-    """The options that are passed to every reset of the environment."""
     out: Path | None = None
     """Folder for variance.json and variance.png; by default the run's, or one in ./runs."""
     allow_import: bool = False
@@ -57,25 +40,11 @@ def command(argv: list[str]) -> None:
     options = parse(VarianceOptions, argv, "uphill variance")
     from uphill.studies.variance.measure import measure_variance
 
-    with stdout_for(options.json) as show:
-        result = measure_variance(
-            options.env,
-            options.run,
-            gamma=options.gamma,
-            envs=options.envs,
-            batches=options.batches,
-            seed=options.seed,
-            backend=options.backend,
-            env_kwargs=env_kwargs,
-            max_episode_steps=options.max_episode_steps,
-            wrappers=options.wrappers,
-            drop_observations=options.drop_observations,
-            reset_options=options.reset_options,
-            out=options.out,
-            allow_import=options.allow_import,
-            quiet=options.quiet,
-        )
-        if options.json:
+    given = vars(options)
+    is_json = given.pop("json")
+    with stdout_for(is_json) as show:
+        result = measure_variance(**given, env_kwargs=env_kwargs)
+        if is_json:
             show(result)
         else:
             _show_variance(result)

@@ -33,13 +33,12 @@ _RETURNS = {
 }
 _NUMBERS = frozenset({float, int, np.float64, np.float32, np.int64})
 """Types of rewards that are numbers as they are"""
-READ_IN_INFO: tuple[str, ...] = ()
-"""The keys of `info` that we read. All others are ignored, and not sent between processes."""
 
 
 class Checked(gymnasium.Wrapper):
     """A wrapper that checks returned values against the spaces, and turns errors into sentences. It
-    converts values to the types of the spaces, and drops all of `info` that we don't read.
+    converts values to the types of the spaces, and drops `info`, which nobody reads: it would be
+    sent between processes.
     """
 
     def __init__(self, env: gymnasium.Env) -> None:
@@ -67,7 +66,7 @@ class Checked(gymnasium.Wrapper):
                 "among the same actions at every step, so set it once, in __init__, and let step "
                 "do nothing for those that are not allowed now."
             )
-        return check_observation(self._space, result[0]), _read(result[1])
+        return check_observation(self._space, result[0]), {}
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
         try:
@@ -76,7 +75,7 @@ class Checked(gymnasium.Wrapper):
             raise failure("step", error) from error
         if type(result) is not tuple or len(result) != 5:
             check_step(result)
-        observation, reward, terminated, truncated, info = result
+        observation, reward, terminated, truncated, _ = result
         space = self._space
         # What is as it should be is not looked at closely: each call here is one for every step of
         # every environment.
@@ -95,14 +94,7 @@ class Checked(gymnasium.Wrapper):
             terminated = is_true("terminated", terminated)
         if type(truncated) is not bool:
             truncated = is_true("truncated", truncated)
-        return observation, reward, terminated, truncated, _read(info) if READ_IN_INFO else {}
-
-
-def _read(info: Any) -> dict[str, Any]:
-    """What we read of an environment's `info`, whatever that is."""
-    if not READ_IN_INFO or not isinstance(info, dict):
-        return {}
-    return {key: info[key] for key in READ_IN_INFO if key in info}
+        return observation, reward, terminated, truncated, {}
 
 
 def is_theirs(filename: str) -> bool:

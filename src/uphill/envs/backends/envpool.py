@@ -120,9 +120,7 @@ class EnvPoolEnvironment:
         with jax.enable_x64(True):
             action = lax.convert_element_type(action, action_dtype(self._pool))
             handle, (observation, reward, terminated, truncated, _) = self._step(state, action)
-            observation = jax.tree.map(
-                lambda x: lax.convert_element_type(x, narrow(x.dtype)), observation
-            )
+            observation = jax.tree.map(narrowed, observation)
             reward = lax.convert_element_type(reward, np.float32)
         return handle, Timestep(observation, reward, terminated, truncated)
 

@@ -48,8 +48,8 @@ _CRASHES = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL")
 
 class Processes(AsyncVectorEnv):
     """`num_envs` environments, each in a separate process, started by spawn: a fork would copy
-    JAX's threads in a broken state. `step_timeout` is the time limit in seconds for a step, or for
-    a reset between episodes.
+    JAX's threads in a broken state. `step_timeout` is the time limit in seconds for a step or a
+    reset.
 
     Raises:
         UphillError: with a predicate as its message, if a process is lost, does not answer in time,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from uphill.errors import UphillError
 
@@ -123,7 +123,7 @@ def _next(x: np.ndarray) -> np.ndarray:
 
 
 def _spline(points: Float[np.ndarray, "P 2"], fineness: int = 64) -> Float[np.ndarray, "Q 2"]:
-    """CenterLine of the closed cubic spline through `points`, `fineness` of them for each.
+    """Points of the closed cubic spline through `points`, `fineness` of them for each.
 
     The second derivatives M are periodic and make the slopes meet; h are the chords' lengths:
 
@@ -144,7 +144,7 @@ def _spline(points: Float[np.ndarray, "P 2"], fineness: int = 64) -> Float[np.nd
 
 
 def _evenly(curve: Float[np.ndarray, "Q 2"]) -> Float[np.ndarray, "sections 2"]:
-    """CenterLine at equal distances along a closed curve, about a section apart."""
+    """Points at equal distances along a closed curve, about a section apart."""
     closed = np.concatenate([curve, curve[:1]])
     along = np.concatenate([[0.0], np.linalg.norm(np.diff(closed, axis=0), axis=-1).cumsum()])
     num_sections = max(round(along[-1] / SECTION), 8)
@@ -267,12 +267,6 @@ def _decode(document: Any, name: str) -> Track:
     return Track(str(document.get("name", name)), tuple(points), width)
 
 
-def write_track(track: Track, path: Path) -> None:
-    """Write a track as JSON, for `read_track`."""
-    document = {"name": track.name, "center": track.center, "half_width": track.half_width}
-    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-
-
 class Circuits(NamedTuple):
     """Several tracks as arrays, padded to the same number of sections: what programs work on."""
 
@@ -284,11 +278,6 @@ class Circuits(NamedTuple):
     sight: int  # sections ahead or behind that a radar may meet
     nearby: int  # sections ahead or behind that a car may get to in one step
     longest: float  # m
-
-    @property
-    def is_padding(self) -> Bool[np.ndarray, "tracks sections"]:
-        """Which entries no track uses."""
-        return np.arange(self.center.shape[1]) >= self.num_sections[:, None]
 
 
 @lru_cache(maxsize=16)
