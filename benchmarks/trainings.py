@@ -13,6 +13,8 @@ from uphill.parts import Algorithm
 from uphill.runs.configuration import encode
 
 Row = dict[str, Any]
+EPISODES = 20
+"""In which each seed's final policy is evaluated."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,6 @@ class Training:
     algorithm: Algorithm
     steps: int
     seeds: tuple[int, ...]
-    episodes: int = 20
-    """in which each seed's final policy is evaluated"""
 
     @property
     def identity(self) -> Row:
@@ -47,7 +47,7 @@ class Training:
                 steps=self.steps,
                 out=f"{folder}/run",
                 quiet=True,
-                episodes=self.episodes,
+                episodes=EPISODES,
                 checkpoint_every=1e6,
             )
             evaluation = run.evaluation

@@ -1,6 +1,7 @@
 """Convolutions: layers that suit the size of an image, and hidden layers on top of them."""
 
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 import equinox as eqx
@@ -49,8 +50,8 @@ class Convolution(eqx.Module):
     """Activation of these layers; by default that of the hidden ones."""
 
     def __check_init__(self) -> None:
-        usual = {"filters": (32, 64, 64), "kernels": (8, 4, 3), "strides": (4, 2, 1)}
-        for name in usual:
+        usual = {field.name: field.default for field in fields(self)}
+        for name in ("filters", "kernels", "strides"):
             given = getattr(self, name)
             if not given or not all(isinstance(x, int | np.integer) and x >= 1 for x in given):
                 raise UphillError(
