@@ -81,8 +81,9 @@ def _searches() -> tuple[Search, Search]:
     )
 
 
-def zoo(trials: int = 16, steps: int = 50_000, rounds: int = 3) -> None:
-    """Trials per minute on CartPole-v1, PPO, one seed each: ours and rl-zoo3's, alternating."""
+def zoo(minutes: float = 5, steps: int = 50_000, rounds: int = 2) -> None:
+    """Trials per minute on CartPole-v1, PPO, one seed each: ours and rl-zoo3's, in turns. rl-zoo3
+    searches for some minutes; ours, 16 trials, trains fresh seeds of the winner as well."""
     peer = os.environ.get("PEER")
     if peer is None:
         raise SystemExit("Set PEER to a Python with rl-zoo3: see benchmarks/searches.py.")
@@ -91,15 +92,28 @@ def zoo(trials: int = 16, steps: int = 50_000, rounds: int = 3) -> None:
         with tempfile.TemporaryDirectory() as folder:
             shared = ["--algo", "ppo", "--seed", str(seed)]
             zoos = [peer, "-m", "rl_zoo3.train", *shared, "--env", "CartPole-v1", "-optimize"]
-            zoos += ["-n", str(steps), "--n-trials", str(trials), "--n-jobs", "2"]
+            zoos += ["-n", str(steps), "--n-trials", "1000", "--n-jobs", "2"]
             zoos += ["--sampler", "tpe", "--pruner", "none", "--no-optim-plots", "-f", folder]
+            theirs = _ended_within(minutes, zoos, folder) / minutes
             ours = [sys.executable, "-m", "uphill.cli", "tune", "CartPole-v1", *shared, "--quiet"]
-            ours += ["--steps", str(steps), "--trials", str(trials), "--seeds", "1"]
+            ours += ["--steps", str(steps), "--trials", "16", "--seeds", "1"]
             ours += ["--out", f"{folder}/tuned"]
-            theirs, mine = (trials / _minutes(words, folder) for words in (zoos, ours))
+            mine = 16 / _minutes(ours, folder)
         ratios.append(mine / theirs)
-        print(f"ours {mine:.1f}, rl-zoo3 {theirs:.2f} trials per minute: {ratios[-1]:.1f} ×")
+        print(
+            f"ours {mine:.1f}, rl-zoo3 {theirs:.2f} trials per minute: {ratios[-1]:.1f} ×",
+            flush=True,
+        )
     print(f"ratio {min(ratios):.1f} to {max(ratios):.1f}")
+
+
+def _ended_within(minutes: float, command: list[str], folder: str) -> int:
+    """How many trials end before a search is stopped."""
+    try:
+        subprocess.run(command, cwd=folder, timeout=60 * minutes, capture_output=True)
+        raise SystemExit("rl-zoo3 ended by itself: its output says why.")
+    except subprocess.TimeoutExpired as stopped:
+        return (stopped.stderr or b"").count(b" finished with value")
 
 
 def _minutes(command: list[str], folder: str) -> float:

@@ -72,6 +72,22 @@ def tell(title: str, package: Path, codes: Iterable[CodeType], with_files: bool 
         print(f"  {ran[path]:5} of {sizes[path]:5}  {path.relative_to(package)}")
 
 
+def plain_ppo() -> Any:
+    """PPO as in CleanRL's first script: the same steps in every checkout, whatever its defaults."""
+    import uphill
+
+    usual: Any = uphill.ppo()
+    fields: dict[str, Any] = {
+        "sampling": type(usual.sampling)(8, 128),
+        "optimizer": type(usual.optimizer)(learning_rate=3e-4),
+        "num_epochs": 4,
+        "num_minibatches": 4,
+        "normalize_observations": False,
+        "normalize_rewards": False,
+    }
+    return uphill.ppo(**fields)
+
+
 def main() -> None:
     # Where these names are depends on the checkout.
     import uphill
@@ -84,10 +100,12 @@ def main() -> None:
         from uphill.learning import iterate  # pyright: ignore
     from uphill.envs.make import choose
 
+    every = inspect.signature(trainer_of).parameters["measure_every"].default
+    # Where diagnostics can't be switched off, their interval is longer than the training.
+    no_diagnostics: dict[str, Any] = {} if every is None else {"measure_every": 10**6}
+
     with Watch(package) as construction:
-        algorithm = uphill.ppo()
-        # Diagnostics are off: the interval is longer than the training.
-        trainer = trainer_of(choose("CartPole-v1"), algorithm, (0,), 2000, measure_every=10**6)
+        trainer = trainer_of(choose("CartPole-v1"), plain_ppo(), (0,), 2000, **no_diagnostics)
     with Watch(package) as start:
         state = trainer.start()
     with Watch(package) as training:

@@ -111,6 +111,67 @@ def test_a_part_of_the_page_is_as_good_as_ours(
     assert uphill.evaluate(run.path, 2, parts=[part])["episodes"] == 2
 
 
+MORE_PARTS = """
+import jax.numpy as jnp
+import equinox as eqx
+import optax
+from uphill.parts import GradientOptimizer, Schedule, Windows
+
+
+class Warmup(Schedule):
+    peak: float = 1e-3
+
+    def at(self, progress):
+        return self.peak * jnp.minimum(1.0, 10.0 * progress)
+
+
+class Strips(Windows):
+    num_envs: int = eqx.field(static=True, default=4)
+    length: int = eqx.field(static=True, default=8)
+
+    @property
+    def num_steps(self):
+        return self.length
+
+
+class Heavy(GradientOptimizer):
+    rate: float = 0.01
+    momentum: float = 0.5
+
+    def transform(self):
+        return optax.sgd(self.rate, self.momentum)
+"""
+FLAGS: dict[str, list[str]] = {
+    "sampling": ["--sampling", "my_others:Strips", "--sampling.length", "16"],
+    "optimizer": ["--optimizer", "my_others:Heavy", "--optimizer.momentum", "0.25"],
+    "optimizer.learning_rate": ["--optimizer.learning-rate", "my_others:Warmup"],
+}
+
+
+@pytest.mark.parametrize("field", FLAGS)
+def test_a_sampling_an_optimizer_and_a_schedule_are_flags_too(
+    field: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_others.py").write_text(MORE_PARTS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ["--algo", "ppo", "--num-epochs", "1", "--num-minibatches", "1"]
+    words += ["--baseline.network.hidden", "8", *FLAGS[field], *SMALL]
+    if field != "sampling":
+        words += ["--envs", "4", "--sampling.num-steps", "8"]
+    assert run_cli("train", "CartPole-v1", *words, "--out", "run") == 0
+    assert run_cli("resume", "run", "--steps", MORE, "--quiet") == 0
+    assert run_cli("evaluate", "run", "--episodes", 2) == 0
+    part: Any = uphill.load("run").experiment.composition
+    for name in field.split("."):
+        part = getattr(part, name)
+    assert f"{type(part).__module__}:{type(part).__name__}" == FLAGS[field][1]
+    if len(FLAGS[field]) > 2:
+        name, value = FLAGS[field][2].rpartition(".")[2], FLAGS[field][3]
+        assert getattr(part, name) == pytest.approx(float(value))
+    sys.modules.pop("my_others", None)
+
+
 def test_the_example_defines_what_the_page_shows() -> None:
     example = (ROOT / "examples/own_part.py").read_text()
     for name in SHOWN:

@@ -34,13 +34,13 @@ from uphill.envs.worlds import WORLDS, make_world
 from uphill.errors import UphillError
 from uphill.learning.learner import Learner, make_learner
 from uphill.parts import Algorithm
-from uphill.parts.schedule import Constant, Schedule
 from uphill.policies.actions import action_kind_of
 from uphill.policies.encodings import encoding_of
 from uphill.policies.own_network import NetworkFactory
 from uphill.training.seeds import seed_keys
 from uphill.training.step import collect_and_learn, first_lanes
 from uphill.trajectory import Array, Metrics
+from uphill.words import listed
 
 
 class State(eqx.Module):
@@ -114,9 +114,8 @@ def _environment(world: World | str, algorithm: Algorithm) -> CompiledEnvironmen
 
 
 def _check_constant(algorithm: Algorithm) -> None:
-    for part in jax.tree.leaves(algorithm, is_leaf=lambda part: isinstance(part, Schedule)):
-        if isinstance(part, Schedule) and not isinstance(part, Constant):
-            raise UphillError(
-                f"num_steps is None, and the algorithm has the schedule {part!r}, which goes by "
-                "it: give step the transitions of the whole training."
-            )
+    if algorithm.varying:
+        raise UphillError(
+            f"num_steps is None, and {listed(algorithm.varying)} of the algorithm changes during "
+            "training: give step the transitions of the whole training."
+        )

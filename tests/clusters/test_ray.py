@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +66,16 @@ def test_a_killed_worker_costs_time_alone(ray: Any, alone: Path, tmp_path: Path)
     assert run.experiment.seeds == 2
 
 
+@pytest.mark.ray_long
+def test_a_worker_that_is_asked_to_end_is_taken_up_too(
+    ray: Any, alone: Path, tmp_path: Path
+) -> None:
+    """By whatever sends SIGTERM: a node that shuts down."""
+    with at_the_first_parcel(tmp_path, lambda: os.kill(worker(), signal.SIGTERM)):
+        run = train(tmp_path / "run")
+    check_same(run.path, alone)
+
+
 def test_ctrl_c_saves_and_says_how_to_go_on(ray: Any, alone: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with (
@@ -75,9 +84,9 @@ def test_ctrl_c_saves_and_says_how_to_go_on(ray: Any, alone: Path, tmp_path: Pat
     ):
         train(out)
     assert not out.exists()
-    with pytest.raises(UphillError, match="other steps"):
+    with pytest.raises(UphillError, match=r"has what was trained with other steps: give what"):
         train(out, steps=100)
-    check_same(train(out).path, alone)
+    check_same(train(out, checkpoint_every=2).path, alone)
 
 
 def test_what_a_task_can_not_do_is_one_sentence(
@@ -117,10 +126,8 @@ def test_a_killed_node_costs_time_alone(ray: Any, alone: Path, tmp_path: Path) -
 def test_an_address_where_no_cluster_is(address: str, tmp_path: Path) -> None:
     """In a process of its own: this one is connected."""
     words = ["train", "CartPole-v1", "--out", str(tmp_path / "run"), "--ray", address, "--quiet"]
-    started = time.monotonic()
     command = [sys.executable, "-m", "uphill.cli", *words]
     ended = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert time.monotonic() - started < 60  # Ray itself waits for two minutes
     assert ended.returncode == 1
     assert len(ended.stderr.strip().splitlines()) == 1
     assert [*tmp_path.iterdir()] == []

@@ -131,19 +131,25 @@ class Dispatch:
         except errors.RayTaskError as error:
             self._fail(name, _cause(error))
         except errors.RayError as error:
-            if sent.losses >= MOST_LOSSES:
-                lost = count(sent.losses + 1, "time")
-                self._fail(name, f"its process was lost {lost} ({_first_line(error)})")
-                return
-            self._progress.say(f"{_begun(name)}: the process was lost, and another one goes on.")
-            self._send(sent.job, sent.attempt.number + 1, sent.losses + 1)
+            self._send_again(sent, _first_line(error))
         else:
             if outcome.parcel is not None:
                 self._keep(sent.job, outcome.parcel)
             if outcome.fault:
                 self._fail(name, outcome.fault)
+            elif outcome.was_cut_off:  # not by us, who would not have listened any more
+                self._send_again(sent, "its node asked it to end")
             else:
                 self._lines[name] = "done"
+
+    def _send_again(self, sent: _Sent, why: str) -> None:
+        """Hand a job out again whose attempt was lost, unless that happened too often."""
+        name = sent.job.name
+        if sent.losses >= MOST_LOSSES:
+            self._fail(name, f"its process was lost {count(sent.losses + 1, 'time')} ({why})")
+            return
+        self._progress.say(f"{_begun(name)}: the process was lost, and another one goes on.")
+        self._send(sent.job, sent.attempt.number + 1, sent.losses + 1)
 
     def _fail(self, name: str, fault: str) -> None:
         self._faults[name] = fault

@@ -61,6 +61,8 @@ class Outcome:
     parcel: bytes | None = None
     fault: str = ""
     """an error that a person can fix"""
+    was_cut_off: bool = False
+    """whether it was made to end before its work was done"""
 
 
 def attempted(attempt: Attempt, post: Any) -> Outcome:
@@ -70,7 +72,7 @@ def attempted(attempt: Attempt, post: Any) -> Outcome:
         return Outcome(
             fault=f"the node {host} has {differ}: install the same versions on all nodes."
         )
-    fault = ""
+    fault, was_cut_off = "", False
     with TemporaryDirectory(prefix="uphill-", ignore_cleanup_errors=True) as place:
         folder = Path(place)
         try:
@@ -80,10 +82,10 @@ def attempted(attempt: Attempt, post: Any) -> Outcome:
             with _told(attempt, post, host), _sent(attempt, post, folder):
                 work(folder)
         except KeyboardInterrupt:
-            pass  # asked to end before its work was done: what there is is sent
+            was_cut_off = True  # by home, or by its node: what there is is sent
         except UphillError as error:
             fault = str(error)
-        return Outcome(packed(folder), fault)
+        return Outcome(packed(folder), fault, was_cut_off)
 
 
 class _Lines:

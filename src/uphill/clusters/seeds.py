@@ -2,7 +2,7 @@
 
 import io
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -16,15 +16,16 @@ from uphill.clusters.jobs import Job
 from uphill.clusters.parcels import names_in, unpack
 from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
-from uphill.runs.checkpoint import read_manifest
+from uphill.runs.checkpoint import has_stopped, read_manifest
 from uphill.runs.experiment import Experiment, write_experiment
-from uphill.runs.files import not_written, read_json, write_file, write_json
-from uphill.runs.lock import RunLock
+from uphill.runs.files import EXPERIMENT_FILE, not_written, read_json, write_file, write_json
+from uphill.runs.folder import HALF
+from uphill.runs.lock import LOCK_FILE, RunLock
 from uphill.runs.merged import merge
 from uphill.runs.own_parts import OwnParts, own_parts_in
 from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun, write_evaluation
-from uphill.runs.unbegun import check_same, is_unbegun
+from uphill.runs.unbegun import check_continued, check_same, is_unbegun
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.launch import Request, make_run_folder, outlined
@@ -35,6 +36,7 @@ from uphill.words import again, count, listed, option
 
 SPLIT_FILE = "split.json"
 _RUN, _RETURNS = "run", "returns.npy"
+_UNPACKED, _WHOLE = "unpacked", "whole"
 
 
 def train_on_cluster(request: Request, start: Preset | None = None) -> Place:
@@ -50,9 +52,13 @@ def train_on_cluster(request: Request, start: Preset | None = None) -> Place:
     folder, experiment, _, progress = outlined(request, start)
     progress.say(f"Settings: {experiment.settings}.")
     aside = folder.with_name(f"{folder.name}.parts")
+    _check_own(aside)
     make_run_folder(aside, may_exist=True)
     with RunLock(aside, is_new=True):
-        check_same(aside, experiment)
+        if (aside / SPLIT_FILE).exists():
+            check_continued(aside, experiment)
+        else:
+            check_same(aside, experiment)
         write_experiment(aside, experiment)
         try:
             jobs = _trained(request, experiment, aside, progress)
@@ -70,19 +76,44 @@ def train_on_cluster(request: Request, start: Preset | None = None) -> Place:
     return folder
 
 
+def _check_own(aside: Path) -> None:
+    """Raises:
+    UphillError: if the folder of the parts has anything else in it: it is deleted at the end.
+    """
+    own = {EXPERIMENT_FILE, LOCK_FILE, SPLIT_FILE, LOG_FILE, _UNPACKED, _WHOLE}
+    found = aside.iterdir() if aside.is_dir() else [aside] if aside.exists() else ()
+    strange = [x.name for x in found if x.name.removesuffix(HALF) not in own and x.suffix != ".zip"]
+    if strange:
+        raise UphillError(
+            f"{aside} exists already, and has more in it than the parts of a training "
+            f"({listed(sorted(strange)[:3])}): choose another {option('out')}."
+        )
+
+
 def _check(request: Request) -> None:
     """Raises:
     UphillError: if something is asked for that all seeds decide together, or that only this machine
         has.
     """
     together = "is asked of all seeds together while they train, and tasks know their own alone"
-    for name, why in (
-        ("eval_every", together),
-        ("stop_when_solved", together),
-        ("on_point", together),
-        ("log", "follows a training on this machine"),
-        ("init_from", "names a run on this machine"),
-    ):
+    check_not_asked(
+        request,
+        {"eval_every": together, "stop_when_solved": together, "on_point": together} | ONLY_HERE,
+    )
+
+
+ONLY_HERE = {
+    "log": "follows a training on this machine",
+    "init_from": "names a run on this machine",
+}
+"""What tasks elsewhere can't do, and why."""
+
+
+def check_not_asked(request: Request, what: Mapping[str, str]) -> None:
+    """Raises:
+    UphillError: if one of these is asked for; it says why that can't be on a cluster.
+    """
+    for name, why in what.items():
         value = getattr(request, name)
         if value:
             shown = option(name, None if name == "on_point" else value)
@@ -177,7 +208,7 @@ def train_part(request: Request, elsewhere: int, folder: Path) -> None:
                 session.run()
         except UphillError:
             # Seeds whose numbers are not finite stop, and others go on elsewhere.
-            if not (run / "checkpoint/latest.json").exists() or not _has_stopped(run):
+            if not has_stopped(run):
                 raise
     saved = SavedRun(run, **request.given)
     e = saved.experiment
@@ -192,12 +223,7 @@ def train_part(request: Request, elsewhere: int, folder: Path) -> None:
 def _is_over(run: Path, request: Request) -> bool:
     facts = read_manifest(run / "checkpoint", "latest").facts
     assert request.steps is not None
-    return facts.steps_done >= request.steps or _has_stopped(run)
-
-
-def _has_stopped(run: Path) -> bool:
-    """Whether none of its seeds has finite numbers any more."""
-    return all(read_manifest(run / "checkpoint", "latest").facts.not_finite or [None])
+    return facts.steps_done >= request.steps or has_stopped(run)
 
 
 # --- the whole -----------------------------------------------------------------------------------
@@ -216,7 +242,7 @@ def _merge(
     Raises:
         UphillError: if that can't be.
     """
-    place, whole = aside / "unpacked", aside / "whole"
+    place, whole = aside / _UNPACKED, aside / _WHOLE
     try:
         for old in (place, whole):
             shutil.rmtree(old, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Whole episodes: the only place where they are played.
+"""Whole episodes of a policy: the only place where training and evaluation play them.
 
 Their number is fixed before they run: keeping whichever finish first would favour short ones.
 `play` is part of a compiled program, `play_on_host` steps Python environments. The caller chooses

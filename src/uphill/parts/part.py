@@ -28,6 +28,11 @@ class Setup(NamedTuple):
 class Part(eqx.Module):
     """A part consists of its settings and never changes."""
 
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Its fields that have no effect, as the others are."""
+        return ()
+
     def check(self, algorithm: Any) -> None:
         """Raises:
         UphillError: if the part does not fit the other parts or the numbers of `algorithm`.

@@ -62,8 +62,9 @@ class Sampling(Part):
 
     @property
     def may_count_nothing(self) -> bool:
-        """Whether a trajectory may have no step that is `counted`."""
-        return False
+        """Whether a trajectory may have no step that is `counted`; a sampling with a rule of its
+        own for that may, unless it says otherwise."""
+        return type(self).counted is not Sampling.counted
 
 
 class Windows(Sampling):

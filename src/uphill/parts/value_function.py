@@ -96,6 +96,10 @@ class ValueFunction(Baseline):
     def networks(self, state: ValueState) -> Critic:
         return state.critic
 
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        return ("network",) if self.shares_trunk else ()
+
     # --- its values ------------------------------------------------------------------------------
 
     def value(

@@ -15,7 +15,7 @@ import numpy as np
 
 from uphill.errors import UphillError
 from uphill.learning.counting import MOST_COUNTED
-from uphill.parts import Algorithm, ValueFunction
+from uphill.parts import Algorithm
 from uphill.policies.actions import ActionKind, Composite
 from uphill.policies.bounded import BOX_DISTRIBUTIONS, Bounded
 from uphill.policies.choices import Choice, Choices
@@ -239,8 +239,7 @@ def _hidden_layers(part: Any, field: str = "") -> Iterator[tuple[str, tuple[int,
     for name in (f.name for f in dataclasses.fields(part)):
         value, place = getattr(part, name), f"{field}.{name}".lstrip(".")
         if isinstance(value, NetworkSettings | PolicySettings):
-            is_used = not (isinstance(part, ValueFunction) and part.shares_trunk)
-            if value.hidden is not None and is_used:
+            if value.hidden is not None and name not in getattr(part, "ignored", ()):
                 yield place, value.hidden
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             yield from _hidden_layers(value, place)

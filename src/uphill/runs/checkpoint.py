@@ -237,3 +237,14 @@ def read_tensors(folder: Path, manifest: Manifest) -> dict[str, np.ndarray]:
     tensors = renamed(tensors, manifest.format)
     wraps = np.array([steps >> 32 for steps in manifest.facts.num_transitions], np.uint32)
     return tensors | {WRAPS: wraps}
+
+
+def has_stopped(run: Path) -> bool:
+    """Whether none of its seeds has finite numbers any more.
+
+    Raises:
+        UphillError: if its checkpoint is damaged.
+    """
+    if not (run / "checkpoint" / "latest.json").exists():
+        return False
+    return all(read_manifest(run / "checkpoint", "latest").facts.not_finite or [None])

@@ -16,11 +16,12 @@ from uphill.learning.learner import Learner
 from uphill.parts import Algorithm
 from uphill.words import number, option
 
-GROWTH = {"policy": 1e3, "value function": 1e6}
+GROWTH = {"policy": 1e3, "value function": 1e6, "action-value function": 1e6}
 """By how much the largest weight of each may grow; one that begins below 1 counts as 1."""
 
 Weights = tuple[tuple[float, ...], ...]
-"""The largest weights: of the policies of all seeds, and of their value functions."""
+"""The largest weights: of the policies of all seeds, of their value functions, and of what the
+estimator learns, if that has networks."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,18 @@ class Divergence:
 def largest_weights(algorithm: Algorithm, learners: Learner, num_seeds: int) -> Weights:
     """Of all seeds' networks; 0 where there is none."""
     of_baseline = algorithm.baseline.networks(learners.parts.baseline)
-    return tuple(_largest(tree, num_seeds) for tree in (learners.actor.policy, of_baseline))
+    of_estimator = algorithm.estimator.networks(learners.parts.estimator)
+    trees = [learners.actor.policy, of_baseline, *([of_estimator] if of_estimator else [])]
+    return tuple(_largest(tree, num_seeds) for tree in trees)
 
 
 def divergence_of(
     seed_index: int, at_first: Weights, now: Weights, steps: int
 ) -> Divergence | None:
     """What has diverged of a seed, if anything has."""
-    for k, (network, growth) in enumerate(GROWTH.items()):
-        before = at_first[k][seed_index] if at_first else 1.0
-        largest = now[k][seed_index]
+    for k, (weights, (network, growth)) in enumerate(zip(now, GROWTH.items(), strict=False)):
+        before = at_first[k][seed_index] if k < len(at_first) else 1.0
+        largest = weights[seed_index]
         if largest > growth * max(1.0, before):
             return Divergence(network, largest, before, steps)
     return None

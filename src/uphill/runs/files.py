@@ -90,9 +90,13 @@ def delete_files(run: Path, names: Iterable[str]) -> None:
             ) from error
 
 
-def not_written(path: Path, error: OSError) -> UphillError:
+class NotWrittenError(UphillError):
+    """A file or a folder could not be written: no fault of what was to be written there."""
+
+
+def not_written(path: Path, error: OSError) -> NotWrittenError:
     """What to raise where a file or a folder could not be written."""
-    return UphillError(
+    return NotWrittenError(
         f"{path} could not be written ({error.strerror}): {mend_of(error)}, or choose another "
         "folder. What was saved before is whole."
     )

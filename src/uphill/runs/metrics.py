@@ -14,7 +14,7 @@ import numpy as np
 from uphill.errors import UphillError
 from uphill.learning.counting import MOST_COUNTED
 from uphill.runs.bounds import FARTHEST, LARGEST_METRICS, LONGEST_LINE
-from uphill.runs.files import METRICS_FILE, write_file
+from uphill.runs.files import METRICS_FILE, NotWrittenError, write_file
 from uphill.runs.folder import Folder, mend_of, open_regular
 from uphill.training.rows import REACHED, Rows
 from uphill.words import call
@@ -80,8 +80,8 @@ class MetricsFile:
         except OSError as error:
             raise self._not_written(error) from error
 
-    def _not_written(self, error: OSError) -> UphillError:
-        return UphillError(
+    def _not_written(self, error: OSError) -> NotWrittenError:
+        return NotWrittenError(
             f"{self._path} could not be written ({error.strerror}): {mend_of(error)}, then "
             f"`{call('resume', self._run)}`. What was saved before is whole."
         )

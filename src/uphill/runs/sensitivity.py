@@ -13,8 +13,8 @@ from uphill.runs.files import SENSITIVITY_FILE, write_json
 from uphill.runs.sweeps import FORMAT, SavedSweep, differing, is_sweep, study_document
 from uphill.words import listed
 
-CHOICE, DEFAULT = "choice", "default"
-"""The run directories of a sweep on fresh seeds."""
+CHOICE = "choice"
+"""The run directory of what was chosen, in a sweep on fresh seeds."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,10 @@ from uphill.words import abridged, listed, quoted
 FORMAT = 1
 """Of a study's document"""
 FAULTS_FILE = "faults.json"
+DEFAULT = "default"
+"""The run directory of the default, beside what was chosen."""
+TASKS_FOLDER = "tasks"
+"""While it trains on a cluster: what tasks have sent."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class SavedSweep:
         with study_document(self.path / SWEEP_FILE, "a sweep folder") as document:
             self.asked: dict[str, Any] = dict(document["asked"])
             self.runs = [_swept(run) for run in document["runs"]]
+            self.seconds = float(document.get("seconds", 0.0))
+            """that a search took up to now"""
 
     @property
     def env(self) -> str:
@@ -64,6 +70,13 @@ class SavedSweep:
 
     def run_path(self, run: SweptRun) -> Path:
         return self.path / run.folder
+
+    @property
+    def is_unbegun(self) -> bool:
+        """Whether it ended before any setting had a run directory, or had failed."""
+        has_sent = any((self.path / TASKS_FOLDER).glob("*.zip"))
+        has_runs = any(self.run_path(run).exists() for run in self.runs)
+        return not (has_sent or has_runs or (self.path / FAULTS_FILE).exists())
 
     @property
     def faults(self) -> dict[str, str]:
@@ -111,13 +124,17 @@ def is_sweep(path: Path) -> bool:
     return (path / SWEEP_FILE).is_file()
 
 
-def write_sweep(path: Path, asked: Mapping[str, Any], runs: Sequence[SweptRun]) -> None:
-    """Write `sweep.json`.
+def write_sweep(
+    path: Path, asked: Mapping[str, Any], runs: Sequence[SweptRun], seconds: float = 0.0
+) -> None:
+    """Write `sweep.json`; `seconds` are those that a search took up to now.
 
     Raises:
         UphillError: if it can't be written.
     """
-    document = {"format": FORMAT, "asked": asked, "runs": [vars(run) for run in runs]}
+    document: dict[str, Any] = {"format": FORMAT, "asked": asked}
+    document |= {"seconds": seconds} if seconds else {}
+    document["runs"] = [vars(run) for run in runs]
     write_json(path / SWEEP_FILE, document)
 
 

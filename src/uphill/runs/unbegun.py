@@ -17,6 +17,7 @@ from uphill.words import listed, option
 
 _AT_FIRST = {EXPERIMENT_FILE, LOCK_FILE, "checkpoint", "tensorboard", "wandb"}
 """What is written before the first checkpoint is whole."""
+_NOT_COMPARED = (*OF_THE_PROCESS, "checkpoint_every")
 
 
 def is_unbegun(run: Path) -> bool:
@@ -40,15 +41,30 @@ def check_same(run: Path, experiment: Experiment) -> None:
     """Raises:
     UphillError: if the folder was made for another experiment, or there are two different ones.
     """
-    if not (run / EXPERIMENT_FILE).exists():
-        return
-    other = read_experiment(run, OwnParts(own_parts_in(experiment.algorithm)))
-    fields = [f.name for f in dataclasses.fields(Experiment) if f.name not in OF_THE_PROCESS]
-    differ = [
-        name for name in fields if encode(getattr(other, name)) != encode(getattr(experiment, name))
-    ]
-    if differ:
+    if differ := _differing(run, experiment):
         raise UphillError(
             f"{run} was made for another training, which was ended before it learned anything "
             f"(other {listed(differ)}): choose another {option('out')}, or delete that folder."
         )
+
+
+def check_continued(run: Path, experiment: Experiment) -> None:
+    """Raises:
+    UphillError: if the folder has what was trained of another experiment.
+    """
+    if differ := _differing(run, experiment):
+        raise UphillError(
+            f"{run} has what was trained with other {listed(differ)}: give what was given then, or "
+            f"choose another {option('out')}."
+        )
+
+
+def _differing(run: Path, experiment: Experiment) -> list[str]:
+    """The settings in which the experiment of a folder, if there is one, differs from this one."""
+    if not (run / EXPERIMENT_FILE).exists():
+        return []
+    other = read_experiment(run, OwnParts(own_parts_in(experiment.algorithm)))
+    fields = [f.name for f in dataclasses.fields(Experiment) if f.name not in _NOT_COMPARED]
+    return [
+        name for name in fields if encode(getattr(other, name)) != encode(getattr(experiment, name))
+    ]

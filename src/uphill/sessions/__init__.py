@@ -1,5 +1,6 @@
 """What happens during training: a run starts or resumes, and is logged, displayed, saved and sent
 elsewhere.
 
-Nothing is drawn here, and no finished run is read: see `views` and `uphill.run` for that.
+No pictures are drawn here: see `views` for that. Of other runs only their settings and networks are
+read, which a training starts from.
 """

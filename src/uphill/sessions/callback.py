@@ -12,9 +12,8 @@ from uphill.errors import UphillError
 from uphill.learning.learner import Learner, policy_of, take
 from uphill.parts import Algorithm
 from uphill.policies.trained import TrainedPolicy
-from uphill.training.rows import logged_name
+from uphill.training.rows import LoggedRow, logged_name
 
-LoggedRow = dict[str, Any]
 OnPoint = Callable[[list[LoggedRow], list[TrainedPolicy]], Any]
 """`on_point(rows, policies)`: the rows of metrics.csv at this point and the policies as they are
 now, one of each for every seed. It returns None to go on, True to stop, a dict of custom metrics (a

@@ -18,7 +18,8 @@ from jaxtyping import PyTree
 
 from uphill.errors import UphillError
 from uphill.learning.learner import Learner, take
-from uphill.parts import Algorithm, ValueFunction
+from uphill.parts import Algorithm
+from uphill.parts.baselines import Baseline
 from uphill.policies.actions import is_for
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import Encoding, scaled_features
@@ -30,6 +31,7 @@ from uphill.runs.configuration import decode, encode, flags
 from uphill.runs.experiment import Experiment, Origin, as_path, read_experiment
 from uphill.runs.files import named_leaves, restore
 from uphill.runs.given import check_network
+from uphill.runs.own_parts import is_own_name, type_name
 from uphill.runs.saved import SavedRun
 from uphill.training.state import TrainState
 from uphill.words import is_typed, option
@@ -170,8 +172,7 @@ def _baseline_networks(
 ) -> list[np.ndarray] | None:
     """The numbers of a baseline's networks in that run, for all its seeds; None where this run's
     baseline has no networks, or other ones."""
-    ours, theirs = (_baseline_described(encode(x)) for x in (algorithm, other.algorithm))
-    if ours != theirs:
+    if not _are_alike(algorithm, encode(other.algorithm)):
         return None
     wanted = {id(x) for x in _of_baseline(algorithm, learners)}
     found = []
@@ -184,15 +185,24 @@ def _baseline_networks(
     return found or None
 
 
-def _baseline_described(document: dict[str, Any]) -> dict[str, Any]:
-    """What says which networks a baseline has; what its network leaves out is the policy's."""
-    baseline = document["baseline"]
-    found = {name: baseline.get(name) for name in ("$type", "network", "shares_trunk")}
-    if found["$type"] == ValueFunction.__name__:
-        network = decode(NetworkSettings, found["network"], "baseline.network")
-        whole = network.beside(decode(PolicySettings, document["policy"], "policy"))
-        found["network"] = [encode(getattr(whole, f.name)) for f in fields(NetworkSettings)]
-    return found
+def _are_alike(ours: Algorithm, theirs: dict[str, Any]) -> bool:
+    """Whether two baselines are of one type and make their networks alike; the sizes of a custom
+    baseline's are seen in its tensors."""
+    document, name = theirs["baseline"], type_name(type(ours.baseline))
+    if document.get("$type") != name or is_own_name(name):
+        return document.get("$type") == name
+    baseline: Baseline = decode(Baseline, document, "baseline")
+    policy = decode(PolicySettings, theirs["policy"], "policy")
+    return _networks_of(ours.baseline, ours.policy) == _networks_of(baseline, policy)
+
+
+def _networks_of(baseline: Baseline, policy: PolicySettings) -> list[Any]:
+    """The settings that its networks are made by; what they leave out is the policy's."""
+    settings = (
+        getattr(baseline, f.name) for f in fields(baseline) if f.name not in baseline.ignored
+    )
+    whole = [x.beside(policy) for x in settings if isinstance(x, NetworkSettings)]
+    return [[getattr(x, f.name) for f in fields(NetworkSettings)] for x in whole]
 
 
 def _of_baseline(algorithm: Algorithm, learners: Learner) -> list[Any]:

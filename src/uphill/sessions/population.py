@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Int, Key, PyTree
 
 from uphill.errors import UphillError
+from uphill.runs.files import NotWrittenError
 from uphill.sessions.display import Progress
 from uphill.sessions.history import Remembered, recent_mean
 from uphill.sessions.interrupts import Interrupted, Interrupts
@@ -218,11 +219,15 @@ def _moved(member: Member, of_all: TrainState, rows: Rows, took: tuple[float, fl
     own = {name: x[:count] for name, x in own.items()}
     try:
         stretch = session.looked_at(state, own, memory, *took)
+    except NotWrittenError:
+        raise
     except UphillError as error:  # from the user's `on_point`
         saved = session.with_what_was_saved(error, member.state, memory)
         return replace(member, is_over=True, fault=str(saved))
     try:
         memory = session.taken(stretch, member.state, memory)
+    except NotWrittenError:
+        raise
     except UphillError as error:  # no seed is left, and the checkpoint is written
         return replace(member, state=state, is_over=True, fault=str(error))
     is_stopped = session.is_stopped(stretch, memory)

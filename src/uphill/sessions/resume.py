@@ -15,7 +15,6 @@ from uphill.envs.base import CompiledEnvironment
 from uphill.envs.make import EnvironmentChoice
 from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError
-from uphill.parts.schedule import Constant, Schedule
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.checkpoint import History, Standing, read_manifest, read_tensors
 from uphill.runs.configuration import decode, encode
@@ -285,14 +284,7 @@ def _extended(
 
 def _stretched(experiment: Experiment, planned: int) -> str:
     """The effect of more steps on schedules, which depend on the share of steps that is done."""
-    leaves = jax.tree.leaves_with_path(
-        experiment.composition, is_leaf=lambda x: isinstance(x, Schedule)
-    )
-    names = [
-        ".".join(key.name for key in path)
-        for path, x in leaves
-        if isinstance(x, Schedule) and not isinstance(x, Constant)
-    ]
+    names = experiment.composition.varying
     if not names:
         return ""
     return (

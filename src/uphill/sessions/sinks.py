@@ -21,9 +21,9 @@ from uphill.runs.configuration import encode
 from uphill.runs.experiment import Experiment
 from uphill.runs.files import make_inner, read_json, write_atomically
 from uphill.runs.settings import SinkName
+from uphill.training.rows import LoggedRow
 from uphill.words import option
 
-LoggedRow = dict[str, Any]
 _AXIS = ("seed", "steps")
 
 

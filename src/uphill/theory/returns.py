@@ -51,7 +51,7 @@ def discounted_sum(
     decay: Float[Array, "T N"],
     length: Int[Array, ""] | int | None = None,
 ) -> Float[Array, "T N"]:
-    """The linear recurrence behind every estimator, from the last step to the first.
+    """The linear recurrence behind most of these returns, from the last step to the first.
 
     y_t = x_t + decay_t · y_{t+1},   y_length = 0
 

@@ -1,4 +1,4 @@
-"""A seed with a non-finite number stops in its last finite state; the others go on.
+"""Where numbers are not finite: such a seed stops in its last finite state (`stopping.py`).
 
 This is checked on the host, from the metrics that updates return anyway: no program computes more
 for it.

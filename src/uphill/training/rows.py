@@ -1,5 +1,7 @@
 """The metrics of an update: a row of numbers for each seed."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -27,6 +29,9 @@ Rows = dict[str, np.ndarray]
     bad_reward, bad_observation     the first step whose number was not finite, or −1
     bad_learner                     whether the networks hold one
 """
+
+LoggedRow = dict[str, Any]
+"""A row of metrics.csv."""
 
 
 class PackedRows(eqx.Module):

@@ -9,7 +9,6 @@ from copy import copy
 from typing import Any
 
 import jax
-import numpy as np
 
 from uphill.collecting.border import AsSeen
 from uphill.collecting.lanes import Keys
@@ -21,7 +20,6 @@ from uphill.learning.learner import (
     Learner,
     make_learner,
     policy_of,
-    seeds_where,
     stack,
     take,
 )
@@ -38,7 +36,7 @@ from uphill.training.checks import (
     check_updates,
 )
 from uphill.training.evaluate import evaluate_actors, evaluation_of
-from uphill.training.guard import Stop, Stops, at_rest, awake, faults, why, without
+from uphill.training.guard import at_rest
 from uphill.training.inside import Inside
 from uphill.training.measuring import FEW_MEASURED, Meter
 from uphill.training.outside import Host, Pool
@@ -52,8 +50,31 @@ from uphill.training.programs import Programs, is_ours
 from uphill.training.rows import Rows, concatenate
 from uphill.training.seeds import one_for_each, population_of
 from uphill.training.spaces import action_kind_for, encoding_for
-from uphill.training.state import CAPACITY, Chunk, TrainState
+from uphill.training.state import CAPACITY, TrainState
+from uphill.training.stopping import without_faults
 from uphill.trajectory import Trajectory
+
+
+def iterate(
+    trainer: "Trainer", state: TrainState | None = None, every: int = CAPACITY, seconds: float = 0.3
+) -> Iterator[tuple[TrainState, Rows]]:
+    """The training loop: yields states, each with the metrics of the updates that led to it.
+
+    Starts from `state`, by default a fresh one. A chunk of updates takes about `seconds` (0.3 s
+    unless given), at most 64 updates, and never passes a multiple of `every` updates (64 unless
+    given). So whatever happens at multiples of `every` sees the state exactly there.
+    """
+    check_counts(every=every)
+    state = trainer.start() if state is None else state
+    chunk = 1
+    while not trainer.is_done(state):
+        room = every - state.num_updates % every
+        num_updates = min(chunk, room, CAPACITY)
+        compiled, start = trainer.compile_seconds, time.perf_counter()
+        state, rows = trainer.advance(state, num_updates)
+        took = time.perf_counter() - start - (trainer.compile_seconds - compiled)
+        chunk = max(1, min(CAPACITY, 4 * num_updates, int(num_updates * seconds / max(took, 1e-6))))
+        yield state, rows
 
 
 class Trainer:
@@ -120,6 +141,56 @@ class Trainer:
         self._programs = Programs(self._like())
         self._lead_on()
 
+    def start(self) -> TrainState:
+        """The state before the first update.
+
+        The environments of a compiled world are part of it; others are started here, so a run that
+        goes on begins new episodes with them.
+        """
+        lanes = self._way.start_lanes()
+        return TrainState(self.fresh_learners(), lanes, 0, (0,) * len(self.seeds))
+
+    def fresh_learners(self) -> Learner:
+        """The learners before the first update."""
+        learners = [
+            make_learner(algorithm, self.encoding, self.action_kind, seed, self.network)
+            for algorithm, seed in zip(self.algorithms, self.seeds, strict=True)
+        ]
+        return stack(learners)
+
+    def advance(self, state: TrainState, num_updates: int) -> tuple[TrainState, Rows]:
+        """The state `num_updates` updates later, and a row for each.
+
+        A seed that has its steps waits for the others: nothing of it changes, and `updated` is 0.
+        So does one in whose update a number is not finite, as it was before: `state.stops`; and
+        `state.resting`. Where no other is left, there are fewer rows.
+        """
+        check_counts(num_updates=num_updates)
+        check_updates(state.num_updates + num_updates, self.algorithms[0].sampling)
+        started, every = time.perf_counter(), self.measure_every
+        rows, left = None, num_updates
+        while left:
+            count = min(left, CAPACITY)
+            if every is not None:  # only the last update of a program's call can be measured
+                count = min(count, every - state.num_updates % every)
+            learners = at_rest(state.learners, state.idle, self.num_steps)
+            chunk = self._way.advance(learners, state.lanes, count)
+            left -= len(chunk.rows["updated"])
+            chunk, stops = without_faults(chunk, state, self._split, self._is_compiled)
+            state, new = state.after(chunk, stops), chunk.rows
+            if every is not None:
+                new |= self._meter.rows(chunk, state.num_updates % every == 0)
+            rows = concatenate(rows, new)
+            if len(state.idle) == len(self.seeds):
+                break
+        assert rows is not None
+        self.seconds += time.perf_counter() - started
+        return state, rows
+
+    def is_done(self, state: TrainState) -> bool:
+        """Whether every seed has its steps, or is idle."""
+        return state.steps >= self.num_steps or len(state.idle) == len(self.seeds)
+
     def _like(self) -> Hashable | None:
         """What programs depend on besides their numeric arguments; None if there is a custom
         part."""
@@ -165,6 +236,14 @@ class Trainer:
         return other
 
     @property
+    def _is_compiled(self) -> bool:
+        return isinstance(self.env, CompiledEnvironment)
+
+    def _split(self, trajectory: Trajectory, seed_index: int) -> Trajectory:
+        """One seed's part of the trajectory of all."""
+        return take(self._way.by_seed(trajectory, len(self.seeds)), seed_index)
+
+    @property
     def compile_seconds(self) -> float:
         """Seconds that compiling took up to now."""
         return self._programs.seconds
@@ -177,72 +256,6 @@ class Trainer:
     def remark(self) -> str | None:
         """A remark about the environments, if there is a new one."""
         return self.env.remark() if isinstance(self.env, HostEnvironment) else None
-
-    def start(self) -> TrainState:
-        """The state before the first update.
-
-        The environments of a compiled world are part of it; others are started here, so a run that
-        goes on begins new episodes with them.
-        """
-        lanes = self._way.start_lanes()
-        return TrainState(self.fresh_learners(), lanes, 0, (0,) * len(self.seeds))
-
-    def fresh_learners(self) -> Learner:
-        """The learners before the first update."""
-        learners = [
-            make_learner(algorithm, self.encoding, self.action_kind, seed, self.network)
-            for algorithm, seed in zip(self.algorithms, self.seeds, strict=True)
-        ]
-        return stack(learners)
-
-    def advance(self, state: TrainState, num_updates: int) -> tuple[TrainState, Rows]:
-        """The state `num_updates` updates later, and a row for each.
-
-        A seed that has its steps waits for the others: nothing of it changes, and `updated` is 0.
-        So does one in whose update a number is not finite, as it was before: `state.stops`; and
-        `state.resting`. Where no other is left, there are fewer rows.
-        """
-        check_counts(num_updates=num_updates)
-        check_updates(state.num_updates + num_updates, self.algorithms[0].sampling)
-        started, every = time.perf_counter(), self.measure_every
-        rows, left = None, num_updates
-        while left:
-            count = min(left, CAPACITY)
-            if every is not None:  # only the last update of a program's call can be measured
-                count = min(count, every - state.num_updates % every)
-            learners = at_rest(state.learners, state.idle, self.num_steps)
-            chunk = self._way.advance(learners, state.lanes, count)
-            left -= len(chunk.rows["updated"])
-            chunk, stops = self._guarded(chunk, state)
-            state, new = state.after(chunk, stops), chunk.rows
-            if every is not None:
-                new |= self._meter.rows(chunk, state.num_updates % every == 0)
-            rows = concatenate(rows, new)
-            if len(state.idle) == len(self.seeds):
-                break
-        assert rows is not None
-        self.seconds += time.perf_counter() - started
-        return state, rows
-
-    def _guarded(self, chunk: Chunk, state: TrainState) -> tuple[Chunk, Stops]:
-        """The chunk without what updates made of seeds whose numbers are not finite, and all seeds
-        that have stopped by now; `state` is that before the chunk."""
-        rows, lanes, stops = chunk.rows, chunk.lanes, dict(state.stops)
-        learners = awake(chunk.learners, state.learners, state.idle)
-        found = faults(rows, state.learners)
-        for s in np.flatnonzero(found.any(0)).tolist():
-            k = int(found[:, s].argmax())
-            before, trajectory = chunk.befores[k - len(found)]
-            steps = state.num_transitions[s] + int(chunk.rows["num_transitions"][:k, s].sum())
-            reason = why(chunk.rows, k, s, int(np.asarray(before.num_updates)[s]) + 1, steps)
-            stops[s] = Stop(
-                reason, jax.device_get(take(self._way.by_seed(trajectory, len(self.seeds)), s))
-            )
-            is_it = np.arange(len(self.seeds)) == s
-            learners, rows = seeds_where(is_it, before, learners), without(rows, k, s)
-            if isinstance(self.env, CompiledEnvironment):  # whose chunk is this update alone
-                lanes = seeds_where(is_it, state.lanes, lanes)
-        return chunk._replace(learners=learners, lanes=lanes, rows=rows), stops
 
     def policy(self, state: TrainState, seed_index: int = 0) -> TrainedPolicy:
         """What a seed has learned: a policy that acts, NumPy in, NumPy out.
@@ -273,10 +286,6 @@ class Trainer:
         but of these episodes. Of a compiled world this may be part of a compiled program."""
         return self._way.episodes(actor, key)
 
-    def is_done(self, state: TrainState) -> bool:
-        """Whether every seed has its steps, or is idle."""
-        return state.steps >= self.num_steps or len(state.idle) == len(self.seeds)
-
     def close(self) -> None:
         """Stop the environments, and let go of memory."""
         self._programs.close()
@@ -295,25 +304,3 @@ class Trainer:
         every = self.measure_every
         if every is not None and self.num_steps > (every - 1) * most:
             self._meter.begin(before, after)
-
-
-def iterate(
-    trainer: Trainer, state: TrainState | None = None, every: int = CAPACITY, seconds: float = 0.3
-) -> Iterator[tuple[TrainState, Rows]]:
-    """The training loop: yields states, each with the metrics of the updates that led to it.
-
-    Starts from `state`, by default a fresh one. A chunk of updates takes about `seconds` (0.3 s
-    unless given), at most 64 updates, and never passes a multiple of `every` updates (64 unless
-    given). So whatever happens at multiples of `every` sees the state exactly there.
-    """
-    check_counts(every=every)
-    state = trainer.start() if state is None else state
-    chunk = 1
-    while not trainer.is_done(state):
-        room = every - state.num_updates % every
-        num_updates = min(chunk, room, CAPACITY)
-        compiled, start = trainer.compile_seconds, time.perf_counter()
-        state, rows = trainer.advance(state, num_updates)
-        took = time.perf_counter() - start - (trainer.compile_seconds - compiled)
-        chunk = max(1, min(CAPACITY, 4 * num_updates, int(num_updates * seconds / max(took, 1e-6))))
-        yield state, rows

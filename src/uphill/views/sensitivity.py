@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from uphill.runs.sensitivity import CHOICE, DEFAULT, SavedSensitivity
-from uphill.runs.sweeps import SavedSweep
+from uphill.runs.sensitivity import CHOICE, SavedSensitivity
+from uphill.runs.sweeps import DEFAULT, SavedSweep
 from uphill.theory.sensitivity import (
     Estimate,
     Sensitivity,

@@ -58,10 +58,13 @@ class Row:
         return self.iqm is not None
 
 
-def rows_of(sweep: SavedSweep) -> list[Row]:
-    """A row for each setting, in the order of the grid."""
+def rows_of(sweep: SavedSweep, objective: str | None = None) -> list[Row]:
+    """A row for each setting, in the order of the grid; by the objective `curve` of the areas under
+    the learning curves. By default it is the one of the search that this is."""
     faults = sweep.faults
-    return [_row(sweep, run, faults.get(run.folder, "")) for run in sweep.runs]
+    rows = [_row(sweep, run, faults.get(run.folder, "")) for run in sweep.runs]
+    by_curve = (objective or sweep.asked.get("objective")) == "curve"
+    return [_by_area(sweep, row) for row in rows] if by_curve else rows
 
 
 def _row(sweep: SavedSweep, run: SweptRun, fault: str) -> Row:
@@ -79,6 +82,8 @@ def _row(sweep: SavedSweep, run: SweptRun, fault: str) -> Row:
 def _of_run(run: SavedRun, row: Row) -> Row:
     facts = read_manifest(run.path / "checkpoint", "latest", run.experiment.seeds).facts
     evaluation = run.evaluation
+    if evaluation is not None and facts.steps_done >= run.experiment.steps:
+        row = replace(row, state="waiting", fault="")  # it was continued since it failed
     known: dict[str, Any] = {"state": row.state if row.fault else "training"}
     if evaluation is not None and not row.fault:
         result = evaluation["deterministic"]
@@ -108,7 +113,7 @@ def _of_run(run: SavedRun, row: Row) -> Row:
     )
 
 
-def by_area(sweep: SavedSweep, row: Row) -> Row:
+def _by_area(sweep: SavedSweep, row: Row) -> Row:
     """The row of the areas under the learning curves, instead of the final policies' returns."""
     if not row.is_known:
         return row
@@ -141,7 +146,7 @@ def table_of(rows: Sequence[Row]) -> list[list[str]]:
     heads += ["ended early"] if some_early else []
     table = [heads]
     for row in rows:
-        cells = [setting_shown(row.setting[path]) for path in paths]
+        cells = [setting_shown(row.setting[x]) if x in row.setting else "–" for x in paths]
         if row.iqm is not None and row.ci95 is not None and row.worst is not None:
             low, high = map(number, row.ci95)
             cells += [number(row.iqm), f"{low} to {high}", number(row.worst)]

@@ -240,3 +240,15 @@ def test_further_seeds_are_runs_beside_and_are_taken_up_again(
     experiment.write_text(experiment.read_text().replace('"steps": 32', '"steps": 64'))
     with pytest.raises(UphillError, match="by its name, and its steps is another: rename it"):
         uphill.compare(*runs)
+
+
+def test_further_seeds_of_a_run_that_ended_early_would_be_others(tmp_path: Path) -> None:
+    runs = [
+        train_small(tmp_path / name, seeds=2, steps=200, on_point=lambda rows, policies: True)
+        for name in ("a", "b")
+    ]
+    with pytest.raises(UphillError, match=r"ended after \d+ of 200 steps, .*steps=200\)` first"):
+        uphill.compare(*runs, until_decided=True)
+    whole = [uphill.resume(run, steps=200, quiet=True) for run in runs]
+    for run in whole:
+        further.check_repeatable(run)

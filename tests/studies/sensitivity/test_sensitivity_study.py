@@ -151,6 +151,7 @@ def test_a_setting_that_failed_counts_as_the_worst(done: SensitivityStudy, tmp_p
     shutil.copytree(done.path, out)
     best = max(rows_of(SavedSensitivity(out).sweep("small", ENVS[0])), key=lambda row: row.iqm or 0)
     (out / "small" / ENVS[0] / "faults.json").write_text(json.dumps({best.run: "it was lost."}))
+    (out / "small" / ENVS[0] / best.run / "evaluation.json").unlink()
     (one,) = result_of(SavedSensitivity(out)).algorithms
     assert one.failed == 1
     assert one.envs[0].tuned != best.setting
@@ -183,7 +184,10 @@ def test_the_grid_has_the_default_between_two_values() -> None:
         (["CartPole-v1", "--algo", "ppo"], "A second ENV is missing: write `uphill sensitivity"),
         (ENVS, "--algo is missing"),
         ([*ENVS, "--algo", "pop"], "There is no algorithm 'pop': use one of reinforce, vpg"),
-        ([*ENVS, "--algo", "ppo", "--algo", "ppo"], "algorithms has ppo twice"),
+        (
+            [*ENVS, "--algo", "ppo", "--algo", "ppo"],
+            "--algo ppo is given twice: name each algorithm once",
+        ),
         (["CartPole-v1", "CartPole-v1", "--algo", "ppo"], "CartPole-v1 is given twice"),
         (["CartPole-v1", "Cartpol", "--algo", "ppo"], "There is no environment 'Cartpol'"),
         ([*ENVS, "--algo", "ppo", "--seeds", "1"], "seeds is 1: intervals are over seeds, so use"),

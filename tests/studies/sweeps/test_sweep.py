@@ -1,5 +1,6 @@
 """Sweeps: what each setting learns, what is written, and how they go on."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from small_runs import rows_of, small_ppo, tensors_of, train_small
 from uphill.clusters.parcels import packed
 from uphill.errors import UphillError
 from uphill.runs.experiment import read_experiment
-from uphill.runs.sweeps import SavedSweep
+from uphill.runs.files import not_written
+from uphill.runs.lock import RunLock
+from uphill.runs.metrics import MetricsFile
+from uphill.runs.sweeps import TASKS_FOLDER, SavedSweep, write_faults
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
 from uphill.studies.sweeps.sweep import Sweep
-from uphill.studies.sweeps.tasks import FOLDER
 from uphill.training.trainer import Trainer
 from uphill.views.report.page import sweep_page
 from uphill.views.report.shelf import Shelf
@@ -126,12 +129,72 @@ def test_what_came_from_a_cluster_is_taken_in_before_anything_is_trained(
     (run,) = made.runs
     (tmp_path / "sent").mkdir()
     run.path.rename(tmp_path / "sent" / run.path.name)
-    parcel = made.path / FOLDER / "task-0.zip"
+    parcel = made.path / TASKS_FOLDER / "task-0.zip"
     parcel.parent.mkdir()
     parcel.write_bytes(packed(tmp_path / "sent"))
     monkeypatch.setattr(Trainer, "advance", None)
     assert sweep_into(made.path, grid=grid).table == made.table
     assert not parcel.exists()
+
+
+def test_what_a_cluster_has_sent_is_no_beginning_of_another_sweep(tmp_path: Path) -> None:
+    grid = {"estimator.gamma": [0.9]}
+    made = sweep_into(tmp_path / "sweep", grid=grid)
+    (tmp_path / "sent").mkdir()
+    made.runs[0].path.rename(tmp_path / "sent" / made.runs[0].path.name)
+    (made.path / TASKS_FOLDER).mkdir()
+    (made.path / TASKS_FOLDER / "task-0.zip").write_bytes(packed(tmp_path / "sent"))
+    with pytest.raises(UphillError, match="is of a sweep with another steps"):
+        sweep_into(made.path, grid=grid, steps=100)
+
+
+def test_what_failed_is_tried_again_unless_its_numbers_were_not_finite(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def unlucky(rows: Any, policies: Any) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise OSError("the plug was pulled")
+
+    grid = {"estimator.gamma": [0.9, 0.99]}
+    made = sweep_into(tmp_path / "sweep", grid=grid, on_point=unlucky)
+    assert [row.state for row in made.rows].count("failed") == 1
+    again = sweep_into(tmp_path / "sweep", grid=grid, on_point=unlucky)
+    assert [row.state for row in again.rows] == ["done", "done"]
+    assert SavedSweep(made.path).faults == {}
+    # What was continued by other means is done, too.
+    write_faults(made.path, {made.runs[0].path.name: "something"})
+    assert [row.state for row in rows_of_sweep(SavedSweep(made.path))] == ["done", "done"]
+
+
+def test_a_full_disk_ends_the_sweep_and_is_no_fault_of_a_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = {"estimator.gamma": [0.9, 0.99]}
+    with monkeypatch.context() as patch:
+        patch.setattr(MetricsFile, "append", full)
+        with pytest.raises(UphillError, match="could not be written"):
+            sweep_into(tmp_path / "sweep", grid=grid)
+    assert SavedSweep(tmp_path / "sweep").faults == {}
+    again = sweep_into(tmp_path / "sweep", grid=grid)
+    assert [row.state for row in again.rows] == ["done", "done"]
+
+
+def full(file: MetricsFile, rows: Any) -> None:
+    raise not_written(Path("metrics.csv"), OSError(errno.ENOSPC, "No space left on device"))
+
+
+def test_the_number_of_environments_varies_or_is_given(tmp_path: Path) -> None:
+    grid = {"sampling.num_envs": [2, 4]}
+    with pytest.raises(UphillError, match="envs=2 fixes what the grid varies"):
+        sweep_into(tmp_path / "sweep", grid=grid, envs=2)
+    made = sweep_into(tmp_path / "sweep", grid={"entropy": [0.0]}, envs=2)
+    assert made.runs[0].experiment.composition.sampling.num_envs == 2
+
+
+def test_two_processes_do_not_train_one_sweep(done: Sweep) -> None:
+    with RunLock(done.path, is_new=True), pytest.raises(UphillError, match="is being trained by"):
+        sweep_into(done.path)
 
 
 def test_settings_that_stopped_do_not_count_for_how_far_training_is(

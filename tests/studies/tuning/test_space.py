@@ -70,6 +70,11 @@ def test_the_same_trials_are_followed_by_the_same_proposals() -> None:
         ({"optimizer.learning_rate": "1:2:lin"}, "give 'LOW:HIGH', or a list"),
         ({"optimizer.learning_rate": 3}, "give 'LOW:HIGH', or a list"),
         ({"num_epochs": "1:2.5"}, "use whole numbers"),
+        ({"num_epochs": "5:7:log"}, "powers of two, and none lies there, so write 5:7"),
+        ({"num_epochs": "1:16:log-to-one"}, "are searched as LOW:HIGH or LOW:HIGH:log"),
+        ({"estimator.gamma": "0.9:1"}, "log-to-one needs HIGH < 1"),
+        ({"policy.hidden": "32:64"}, "which is no number: list values, as in"),
+        ({"baseline": ["batch-maen", "time-mean"]}, "baseline is 'batch-maen': choose"),
     ],
 )
 def test_what_can_not_be_searched_is_a_sentence(search: dict[str, Any], sentence: str) -> None:
@@ -83,3 +88,32 @@ def test_a_search_without_a_range_is_a_sentence() -> None:
         parse_search(["gamma"])
     with pytest.raises(UphillError, match="twice"):
         parse_search(["a-b=1:2", "a_b=1:3"])
+
+
+def test_powers_of_two_are_proposed_whatever_the_default_is() -> None:
+    algorithm = uphill.ppo(num_epochs=10)
+    space, _ = space_of(algorithm, {"num_epochs": "1:16:log"})
+    first = default_in(space, algorithm)
+    assert first is not None
+    assert first["num_epochs"] == 10
+    proposed = proposals(space, [(first, 1.0)], 8, seed=0)
+    assert {setting["num_epochs"] for setting in proposed} <= {1, 2, 4, 8, 16}
+
+
+def test_what_is_fixed_is_no_longer_searched_within() -> None:
+    space, fixed = space_of(uphill.vpg(), {"baseline": ["batch-mean"]})
+    assert fixed == {"baseline": "batch-mean"}
+    assert not any(path.startswith("baseline") for path in space)
+
+
+def test_the_default_is_known_however_a_choice_spells_it() -> None:
+    algorithm = uphill.vpg(optimizer=Adam("linear:5e-4:0"))
+    search = {
+        "baseline": ["batch-mean", "value-function"],
+        "optimizer.learning_rate": ["linear:5e-4:0", 1e-3],
+    }
+    found = default_in(space_of(algorithm, search)[0], algorithm)
+    assert found is not None
+    assert found["baseline"] == "value-function"
+    assert found["optimizer.learning_rate"] == "linear:5e-4:0"
+    assert encode(changed(algorithm, found)) == encode(algorithm)

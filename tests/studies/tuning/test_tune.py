@@ -12,12 +12,12 @@ from command_line import run_cli
 from small_runs import small_ppo
 from uphill.errors import UphillError
 from uphill.runs.metrics import read_metrics
-from uphill.runs.sweeps import SavedSweep
+from uphill.runs.sweeps import SavedSweep, write_faults
 from uphill.sessions.interrupts import Interrupted
 from uphill.studies.tuning import proposals, tune
 from uphill.training.trainer import Trainer
 from uphill.views.report.page import sweep_page
-from uphill.views.sweeps import by_area
+from uphill.views.sweeps import rows_of
 
 ASKED: dict[str, Any] = {"seeds": 2, "steps": 200, "episodes": 4, "fresh_seeds": 2, "quiet": True}
 SEARCH = {"optimizer.learning_rate": "1e-3:1e-1:log", "entropy": [0.0]}
@@ -68,7 +68,7 @@ def test_the_winner_is_confirmed_on_fresh_seeds(done: tune.Tuning) -> None:
 
 
 def test_trials_may_be_judged_by_the_area_under_their_curves(done: tune.Tuning) -> None:
-    row = by_area(SavedSweep(done.path), done.trials[0])
+    row = rows_of(SavedSweep(done.path), "curve")[0]
     metrics = read_metrics(done.path / row.run)
     areas = []
     for seed in (0, 1):
@@ -118,6 +118,62 @@ def test_values_that_do_not_fit_together_are_a_failed_trial(
         tune_into(tmp_path / "tuned", 8, search={"num_minibatches": [2, 3]})
     assert found[0]
     assert all("num_minibatches is 3" in fault for fault in found[0].values())
+
+
+def test_a_search_that_trained_nothing_leaves_its_folder_to_any_other(tmp_path: Path) -> None:
+    """Before a trial has a run directory; what failed belongs to its search."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tune, "train_settings", interrupted)
+        with pytest.raises(Interrupted):
+            tune_into(tmp_path / "tuned", 4, search={"estimator.gamma": "0.5:0.6"})
+    assert settings_in(tmp_path / "tuned")
+    found = tune_into(tmp_path / "tuned", 2, search={"entropy": [0.0, 0.1]})
+    assert {row.setting["entropy"] for row in found.trials} <= {0.0, 0.1}
+    assert all(row.setting["estimator.gamma"] > 0.6 for row in found.trials)
+    write_faults(tmp_path / "tuned", {"trial-0000": "of another search"})
+    with pytest.raises(UphillError, match="is of a sweep with another search"):
+        tune_into(tmp_path / "tuned", 2, search={"entropy": "0:0.1"})
+
+
+def interrupted(*arguments: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+def test_minutes_are_those_of_the_whole_search(
+    done: tune.Tuning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for once more, it does not search for as long again."""
+    saved = SavedSweep(done.path)
+    assert saved.seconds > 0
+    monkeypatch.setattr(Trainer, "advance", None)
+    again = tune_into(done.path, 50, minutes=saved.seconds / 60)
+    assert again.trials == done.trials
+
+
+def test_a_winner_that_is_the_default_trains_once(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"search": {"entropy": ["linear:1e-2:0", 50.0]}}
+    found = tune_into(tmp_path / "tuned", 1, **given)
+    assert found.winner == found.default
+    assert [run.path.name for run in found.runs] == ["winner"]
+    assert found.p_better[0] == 0.5
+
+
+def test_parts_that_are_searched_leave_out_what_they_lack(tmp_path: Path) -> None:
+    search = {"estimator": ["gae", "monte-carlo"], "estimator.lam": "0.9:0.99"}
+    with pytest.raises(UphillError, match="estimator is 'monte-carlo': choose"):
+        tune_into(tmp_path / "tuned", 4, search=search)
+    search["estimator"] = ["gae", "td-residual"]
+    found = tune_into(tmp_path / "tuned", 6, search=search)
+    assert all(row.state == "done" for row in found.trials)
+    chosen = {row.setting["estimator"]: "estimator.lam" in row.setting for row in found.trials}
+    assert chosen == {"gae": True, "td-residual": False}
+    assert found.path.joinpath("sweep.png").exists()
+
+
+def test_the_number_of_environments_is_searched_or_given(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"envs": 4, "search": {"sampling.num_envs": [2, 4]}}
+    with pytest.raises(UphillError, match="envs=4 fixes what the search varies"):
+        tune_into(tmp_path / "tuned", 2, **given)
 
 
 def test_what_is_wrong_is_told_before_anything_is_made(

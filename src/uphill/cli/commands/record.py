@@ -8,6 +8,7 @@ from tyro.conf import Positional, arg
 
 from uphill.cli.output import stdout_for
 from uphill.cli.parsing import parse, take_env_kwargs
+from uphill.words import duration
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,5 @@ def command(argv: list[str]) -> None:
         for path in film.files:
             print(f"{path}  ({path.stat().st_size / 1e6:.1f} MB)")
         returns = ", ".join(f"{x:.1f}" for x in film.returns)
-        print(
-            f"{film.seconds:.1f} s, {width} × {height} pixels, seed {film.seed}; returns {returns}"
-        )
+        size = f"{width} × {height} pixels"
+        print(f"{duration(film.seconds)}, {size}, seed {film.seed}; returns {returns}")

@@ -1,5 +1,6 @@
 """`uphill sensitivity`: how much algorithms depend on tuning, over several environments."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from uphill.cli.errors import WrongCommandLine
 from uphill.cli.output import aligned, say, stdout_for
 from uphill.cli.parsing import parse
 from uphill.runs.studies import SensitivitySettings
+from uphill.words import call
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,12 @@ def _show(study: Any) -> None:
         print()
         say(f"{one.algo}: {said_of(one)}")
         _print_table(fresh_table_of(one))
-        say(f"uphill train ENV --settings {study.settings[one.algo]}")
+        say(f"uphill train ENV --settings {shlex.quote(str(study.settings[one.algo]))}")
     print()
     for remark in study.result.remarks:
         say(remark)
     say(f"{study.path}  (sensitivity.png shows it)")
-    say(f"uphill report {study.path}")
+    say(call("report", study.path))
 
 
 def _print_table(table: list[list[str]]) -> None:

@@ -8,7 +8,7 @@ from tyro.conf import UseAppendAction
 from uphill.cli.commands.train import TrainOptions, asked_for
 from uphill.cli.output import aligned, say, stdout_for
 from uphill.runs.studies import SweepSettings
-from uphill.words import INTERVAL, count
+from uphill.words import INTERVAL, call, count
 
 MOST_ROWS = 15
 """Rows of the table in a terminal: what else is on its screen fits beside them."""
@@ -65,4 +65,4 @@ def _show(sweep: Any) -> None:
     if remark := few_seeds(seeds):
         say(remark)
     say(f"{sweep.path}  (sweep.png shows how returns depend on the settings)")
-    say(f"uphill report {sweep.path}")
+    say(call("report", sweep.path))

@@ -1,5 +1,6 @@
 """`uphill tune`: a search for settings, and the winner's results on fresh seeds."""
 
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,21 +43,23 @@ def _show(tuning: Any) -> None:
     from uphill.views.labels import setting_of
 
     table = [["", "IQM", INTERVAL, "worst seed"]]
-    for row in (tuning.winner, tuning.default):
+    is_default = tuning.winner == tuning.default
+    for row in [tuning.winner] if is_default else [tuning.winner, tuning.default]:
         low, high = map(number, row.ci95)
         table.append([row.run, number(row.iqm), f"{low} to {high}", number(row.worst)])
     for line in aligned(table):
         print(line)
     probability, (low, high) = tuning.p_better
+    env = tuning.runs[0].experiment.env
     by = ", by the areas under learning curves" if tuning.objective == "curve" else ""
     said = [
         f"P(winner > default) {probability:.2f} ({low:.2f} to {high:.2f}), over "
         f"{count(len(tuning.winner.per_seed), 'seed')} that no trial had.",
         f"Winner of {count(len(tuning.trials), 'trial')}{by}: {setting_of(tuning.setting)}.",
-        f"{tuning.settings}  (uphill train {tuning.runs[0].experiment.env} --settings "
-        f"{tuning.settings})",
+        f"{tuning.settings}  (uphill train {shlex.quote(env)} --settings "
+        f"{shlex.quote(str(tuning.settings))})",
     ]
-    if tuning.winner.setting == tuning.default.setting:
+    if is_default:
         said = ["No trial came to more than the default.", *said[2:]]
     elif low <= 0.5:
         said.insert(1, "So the winner may be no better: more trials or steps may find one.")

@@ -7,6 +7,7 @@ from typing import Any
 from uphill.cli.environment import EnvironmentOptions
 from uphill.cli.output import stdout_for
 from uphill.cli.parsing import parse, take_env_kwargs
+from uphill.words import duration
 
 
 @dataclass(frozen=True)
@@ -80,4 +81,6 @@ def _show_variance(result: dict[str, Any]) -> None:
         print(
             f"{row['rollouts']:10}{row['variance']:14.4g}{f'{low:.4g} to {high:.4g}':>24}  {name}"
         )
-    print(f"\n{result['steps']:,} steps, {result['seconds']:.1f} s; picture {result['picture']}")
+    print(
+        f"\n{result['steps']:,} steps, {duration(result['seconds'])}; picture {result['picture']}"
+    )

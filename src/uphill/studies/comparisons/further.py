@@ -3,7 +3,7 @@
 from uphill.envs.wrappers import is_importable
 from uphill.errors import UphillError
 from uphill.run import Run, resume, run_of
-from uphill.runs.checkpoint import read_manifest
+from uphill.runs.checkpoint import Standing, read_manifest
 from uphill.runs.given import check_network
 from uphill.runs.saved import SavedRun
 from uphill.runs.settings import kept
@@ -11,7 +11,7 @@ from uphill.sessions.launch import Request
 from uphill.sessions.own_loop import OWN_LOOP
 from uphill.sessions.settings_file import SettingsFile
 from uphill.studies.comparisons.samples import Sample, episodes_of
-from uphill.words import option
+from uphill.words import call, option
 
 
 def check_repeatable(run: Run) -> None:
@@ -32,6 +32,13 @@ def check_repeatable(run: Run) -> None:
             f"{run.path} was trained in your own loop, which can't be repeated from here: "
             "train it with more seeds there."
         )
+    is_saved = (run.path / "checkpoint" / "latest.json").exists()
+    facts = read_manifest(run.path / "checkpoint", "latest").facts if is_saved else None
+    if facts is not None and facts.steps_done < experiment.steps:
+        raise UphillError(
+            f"{run.path} ended after {facts.steps_done:,} of {experiment.steps:,} steps, and "
+            f"further seeds would train to the end: `{_to_the_end(run, facts)}` first."
+        )
     origin = experiment.init_from
     if origin is None:
         return
@@ -43,6 +50,12 @@ def check_repeatable(run: Run) -> None:
             f"{run.path} started from seed {origin.seed} of {origin.run}, which has changed since: "
             "further seeds would start elsewhere, so train it again with more seeds."
         )
+
+
+def _to_the_end(run: Run, facts: Standing) -> str:
+    """The command that trains a run to its end."""
+    steps = {"steps": run.experiment.steps} if facts.stopped else {}
+    return call("resume", run.path, **steps)
 
 
 def with_seeds(sample: Sample, count: int, quiet: bool = False) -> Sample:

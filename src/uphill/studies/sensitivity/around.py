@@ -4,8 +4,9 @@ import math
 from typing import Any
 
 from uphill.parts import Algorithm
+from uphill.studies.sweeps.changes import value_at
 from uphill.studies.sweeps.grid import paths_of
-from uphill.studies.tuning.space import Range, annotated, number_of, value_at
+from uphill.studies.tuning.space import Range, annotated, number_of
 
 MOST_FIELDS = 4
 _FIRST = (

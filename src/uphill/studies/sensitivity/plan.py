@@ -32,10 +32,9 @@ from uphill.studies.sweeps.plan import (
     check_size,
     common_of,
     free_folder,
-    is_unbegun_sweep,
     plan_of,
 )
-from uphill.words import listed, option
+from uphill.words import is_typed, listed, option
 
 AnyEnv = str | Callable[..., Any] | World
 _LONGEST = 60
@@ -142,6 +141,8 @@ def _algorithms(given: Any) -> dict[str, Algorithm]:
         names = [name for name, _ in named]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
+            if is_typed():
+                raise UphillError(f"--algo {twice} is given twice: name each algorithm once.")
             raise UphillError(
                 f"algorithms has {twice} twice: give variants names of their own, as in "
                 f"{{'{twice}': …, 'variant': …}}."
@@ -212,13 +213,13 @@ def _check(request: SensitivityRequest, sweep: SweepRequest, algo: str) -> None:
     """
     common = common_of(sweep)
     grid = make_grid(sweep.grid, common.experiment.composition)
+    if not request.yes:
+        check_size(grid, common.experiment)
     algorithms_of(grid, common.experiment.composition)
     if grid.size < 2:
         raise UphillError(
             f"The grid has one setting of {algo}: give at least one of its fields several values."
         )
-    if not request.yes:
-        check_size(grid, common.experiment)
 
 
 def _sweep(
@@ -276,4 +277,4 @@ def _folder(
 def _is_unbegun(study: SavedSensitivity) -> bool:
     """Whether it ended before any setting had a run directory."""
     sweeps = [study.path / pair.sweep for pair in study.pairs]
-    return all(is_unbegun_sweep(SavedSweep(sweep)) for sweep in sweeps if is_sweep(sweep))
+    return all(SavedSweep(sweep).is_unbegun for sweep in sweeps if is_sweep(sweep))

@@ -7,18 +7,17 @@ from typing import Any
 from uphill.clusters.connection import cluster_of
 from uphill.errors import UphillError
 from uphill.runs.files import SWEEP_PICTURE
-from uphill.runs.sensitivity import CHOICE, DEFAULT, SavedSensitivity
+from uphill.runs.sensitivity import CHOICE, SavedSensitivity
 from uphill.runs.settings import Settings, taken_as
-from uphill.runs.sweeps import SavedSweep, SweptRun
+from uphill.runs.sweeps import SavedSweep
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.settings_file import write_settings
 from uphill.studies.sensitivity.plan import SensitivityRequest, Study, Task, study_of
 from uphill.studies.sweeps.changes import changed
 from uphill.studies.sweeps.groups import groups_of
-from uphill.studies.sweeps.plan import Plan, on_fresh_seeds
+from uphill.studies.sweeps.plan import fresh_runs, on_fresh_seeds
 from uphill.studies.sweeps.sweep import check_fits, going_on, train_settings
-from uphill.studies.tuning.space import value_at
 from uphill.training.process import use_cores
 from uphill.views.labels import setting_of
 from uphill.views.sensitivity import Result, Studied, result_of
@@ -138,15 +137,8 @@ def _train_fresh(task: Task, one: Studied, fresh_seeds: int, progress: Progress)
     Raises:
         UphillError: if the folder is of another choice.
     """
-    runs = _fresh_runs(task.plan, one.choice)
+    runs = fresh_runs(task.plan, CHOICE, one.choice)
     train_settings(on_fresh_seeds(task.plan, fresh_seeds, task.fresh, runs), progress)
-
-
-def _fresh_runs(plan: Plan, choice: dict[str, Any]) -> list[SweptRun]:
-    """The choice and the default; that one alone, where it was chosen."""
-    usual = {path: value_at(plan.experiment.composition, path) for path in choice}
-    runs = [SweptRun(CHOICE, choice), SweptRun(DEFAULT, usual)]
-    return runs[:1] if usual == choice else runs
 
 
 def _result(study: Study) -> SensitivityStudy:

@@ -3,7 +3,7 @@
 import copy
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from uphill.errors import UphillError
@@ -35,6 +35,18 @@ def stands_in(algorithm: Algorithm, path: str) -> tuple[Any, str]:
     for word in place:
         part = getattr(part, word, None)
     return part, name
+
+
+def has(algorithm: Algorithm, path: str) -> bool:
+    """Whether it has a field of that path, with the parts that it has."""
+    part, name = stands_in(algorithm, path)
+    return is_dataclass(part) and name in {field.name for field in fields(part)}
+
+
+def value_at(algorithm: Algorithm, path: str) -> Any:
+    """What is in the field of that path, as JSON has it."""
+    part, name = stands_in(algorithm, path)
+    return encode(getattr(part, name, None))
 
 
 def _changed(part: Any, field: str, inner: Sequence[str], value: Any, path: str) -> Any:

@@ -5,7 +5,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from uphill.errors import UphillError
@@ -13,7 +13,7 @@ from uphill.meant import meant_by, remark
 from uphill.parts import Algorithm
 from uphill.runs.configuration import encode, is_part, part_types
 from uphill.runs.settings import Options, Settings
-from uphill.studies.sweeps.changes import changed, stands_in
+from uphill.studies.sweeps.changes import changed, has, stands_in
 from uphill.views.labels import setting_names, setting_of, setting_shown
 from uphill.words import is_typed, listed, option
 
@@ -174,7 +174,7 @@ def check_paths(axes: Mapping[str, Sequence[Any]], algorithm: Algorithm) -> None
     """
     # With the parts that are swept themselves, whose settings may be swept, too.
     chosen: set[str] = set(paths_of(algorithm))
-    parts = {path: values for path, values in axes.items() if _chooses(path, algorithm)}
+    parts = {path: values for path, values in axes.items() if chooses(path, algorithm)}
     for values in itertools.product(*parts.values()) if parts else ():
         try:
             chosen |= {*paths_of(changed(algorithm, dict(zip(parts, values, strict=True)), False))}
@@ -185,11 +185,10 @@ def check_paths(axes: Mapping[str, Sequence[Any]], algorithm: Algorithm) -> None
             raise UphillError(_no_such(path, sorted(chosen), algorithm))
 
 
-def _chooses(path: str, algorithm: Algorithm) -> bool:
+def chooses(path: str, algorithm: Algorithm) -> bool:
     """Whether a field is one in which a part stands that could be another."""
     part, name = stands_in(algorithm, path)
-    is_there = is_dataclass(part) and name in {field.name for field in fields(part)}
-    return is_there and bool(part_types(part, [name]))
+    return has(algorithm, path) and bool(part_types(part, [name]))
 
 
 def _no_such(path: str, known: Sequence[str], algorithm: Algorithm) -> str:

@@ -1,12 +1,13 @@
 """The plan of a sweep: its settings, their run directories, and what is done already."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
+from uphill.clusters.seeds import ONLY_HERE, check_not_asked
 from uphill.envs.make import EnvironmentChoice, name_of
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
@@ -15,13 +16,13 @@ from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import OF_THE_PROCESS, Experiment, as_path
 from uphill.runs.files import EVALUATION_FILE, make_folder, unused
 from uphill.runs.studies import SweepSettings
-from uphill.runs.sweeps import SavedSweep, SweptRun, check_same, is_sweep, write_sweep
+from uphill.runs.sweeps import DEFAULT, SavedSweep, SweptRun, check_same, is_sweep, write_sweep
 from uphill.runs.unbegun import is_unbegun
 from uphill.sessions.callback import OnPoint
 from uphill.sessions.launch import Request, chosen_for, environment_for, experiment_for
 from uphill.sessions.presets import Preset
-from uphill.studies.sweeps.changes import changed
-from uphill.studies.sweeps.grid import Grid, algorithms_of, folder_name, make_grid
+from uphill.studies.sweeps.changes import changed, has, value_at
+from uphill.studies.sweeps.grid import Grid, algorithms_of, folder_name, make_grid, written
 from uphill.training.cores import use_threads
 from uphill.words import count, duration, option, short
 
@@ -30,6 +31,7 @@ MANY = 1000
 """Settings from which on a sweep must be asked for twice."""
 _SPEED = {"compiled": 1e6, "envpool": 5e4, "gymnasium": 1e4}
 """Steps a second, for a guess at how long that takes."""
+_ENVS = "sampling.num_envs"
 _NOT_COMPARED = (*OF_THE_PROCESS, "checkpoint_every", "init_from")
 
 
@@ -88,6 +90,7 @@ class Plan(Common):
         """What `uphill train` would be asked for of one setting."""
         given = {f.name: getattr(self.request, f.name) for f in fields(Request)}
         given |= {"algo": self.experiment.algo, "algorithm": planned.algorithm, "out": planned.path}
+        given["envs"] = None  # the algorithm has them
         if planned.on_point is not None:
             given["on_point"] = planned.on_point
         return Request(**given)
@@ -99,6 +102,8 @@ def common_of(request: Request, start: Preset | None = None) -> Common:
     Raises:
         UphillError: for anything about the request that the user can fix.
     """
+    if request.ray is not None:
+        check_not_asked(request, ONLY_HERE)
     chosen, said = chosen_for(request, name_of(request.env), start)
     use_threads(decode(int | None, encode(request.threads), "threads"))
     choice, notice = environment_for(request, chosen.algorithm)
@@ -144,6 +149,7 @@ def plan_of(request: SweepRequest, start: Preset | None = None) -> Plan:
     common = common_of(request, start)
     algorithm = common.experiment.composition
     grid = make_grid(request.grid, algorithm)
+    check_envs(request, grid.axes, "grid")
     if not request.yes:
         check_size(grid, common.experiment)
     made = algorithms_of(grid, algorithm)
@@ -159,13 +165,34 @@ def plan_of(request: SweepRequest, start: Preset | None = None) -> Plan:
 def _named(made: list[tuple[dict[str, Any], Algorithm]]) -> list[tuple[str, Any]]:
     """Each setting with the name of its folder: of several that would be one, each has a number."""
     names: dict[str, Any] = {}
+    taken: set[str] = set()
     for setting, algorithm in made:
         name = stem = folder_name(setting)
         number = 2
-        while name.lower() in {known.lower() for known in names}:
+        while name.lower() in taken:
             name, number = f"{stem}-{number}", number + 1
         names[name] = (setting, algorithm)
+        taken.add(name.lower())
     return list(names.items())
+
+
+def check_envs(request: Request, paths: Iterable[str], kind: str) -> None:
+    """Raises:
+    UphillError: if the number of environments is asked for, and varies as well.
+    """
+    if request.envs is not None and _ENVS in paths:
+        given = option("envs", request.envs)
+        raise UphillError(f"{given} fixes what the {kind} varies, {written(_ENVS)}: leave one out.")
+
+
+def fresh_runs(common: Common, name: str, setting: Mapping[str, Any]) -> list[SweptRun]:
+    """A setting, under that name, and the default beside it; that one alone, where it is the
+    default."""
+    algorithm = common.experiment.composition
+    usual = {path: value_at(algorithm, path) for path in setting if has(algorithm, path)}
+    is_default = encode(changed(algorithm, setting)) == encode(algorithm)
+    chosen = SweptRun(name, dict(setting))
+    return [chosen] if is_default else [chosen, SweptRun(DEFAULT, usual)]
 
 
 def check_size(grid: Grid, experiment: Experiment) -> None:
@@ -199,7 +226,7 @@ def folder_for(
     experiment, out = common.experiment, common.request.out
     if out is not None and is_sweep(found := as_path(out, "out")):
         sweep = SavedSweep(found)
-        if not is_unbegun_sweep(sweep):
+        if not sweep.is_unbegun:
             check_same(sweep, asked, runs, f"choose another {option('out')}")
             return found
     env = "".join(x if x.isalnum() or x in "_.-" else "-" for x in experiment.env)[:100]
@@ -226,11 +253,6 @@ def free_folder(
             f"{folder} exists already, and is not {kind}: choose another {option('out')}."
         )
     return make_folder(folder)
-
-
-def is_unbegun_sweep(sweep: SavedSweep) -> bool:
-    """Whether it ended before any setting had a run directory."""
-    return not any(sweep.run_path(run).exists() for run in sweep.runs)
 
 
 def phase_of(planned: Planned, steps: int) -> Phase:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import jax
 
 from uphill.errors import UphillError
 from uphill.run import Run, finish
+from uphill.runs.checkpoint import has_stopped
+from uphill.runs.files import NotWrittenError
+from uphill.runs.lock import RunLock
 from uphill.runs.settings import taken_as
 from uphill.runs.sweeps import SavedSweep, write_faults
 from uphill.sessions.display import Progress
@@ -91,30 +95,49 @@ def sweep_of(request: SweepRequest, start: Preset | None = None) -> Sweep:
 def train_settings(plan: Plan, progress: Progress, kept: Programs | None = None) -> None:
     """Train and evaluate what is not done yet; what fails is reported, and the others go on. `kept`
     has what was compiled for other settings."""
-    saved = SavedSweep(plan.folder)
-    faults, steps = saved.faults, plan.experiment.steps
-    if taken := take_in(plan):  # what a process that was killed had got from a cluster
-        faults |= taken
-        write_faults(plan.folder, faults)
-    settings: list[tuple[Planned, Phase]] = [
-        (planned, phase_of(planned, steps))
+    with RunLock(plan.folder, is_new=True):
+        take_in(plan)  # what a process that was killed had got from a cluster
+        faults, settings = _to_train(plan)
+        todo = [one for one in settings if one[1] in ("new", "begun")]
+        if known := len(plan.settings) - len(todo):
+            num_failed = sum(planned.run.folder in faults for planned in plan.settings)
+            failed = f" ({num_failed} failed)" if num_failed else ""
+            progress.say(
+                f"Trained already: {known} of {count(len(plan.settings), 'setting')}{failed}, in "
+                f"{plan.folder}."
+            )
+        evaluated = _evaluated(plan, [one[0] for one in settings if one[1] == "trained"])
+        for planned, fault in chain(_trained(plan, todo, progress, kept), evaluated):
+            faults |= {planned.run.folder: fault}
+            write_faults(plan.folder, faults)
+            progress.say(f"{setting_of(planned.run.setting)} failed: {fault}")
+
+
+def _to_train(plan: Plan) -> tuple[dict[str, str], list[tuple[Planned, Phase]]]:
+    """The faults of settings that no further training can mend, for a number in each of their seeds
+    was not finite; and the other settings, whatever ended them, with what is done of them."""
+    faults = SavedSweep(plan.folder).faults
+    settings = [
+        planned
         for planned in plan.settings
-        if planned.run.folder not in faults
+        if planned.run.folder not in faults or not has_stopped(planned.path)
     ]
-    todo = [one for one in settings if one[1] in ("new", "begun")]
-    if known := len(plan.settings) - len(todo):
-        failed = f" ({len(faults)} failed)" if faults else ""
-        progress.say(
-            f"Trained already: {known} of {count(len(plan.settings), 'setting')}{failed}, in "
-            f"{plan.folder}."
-        )
-    for planned, fault in _trained(plan, todo, progress, kept):
-        faults |= {planned.run.folder: fault}
+    mendable = faults.keys() & {planned.run.folder for planned in settings}
+    faults = {folder: fault for folder, fault in faults.items() if folder not in mendable}
+    if mendable:
         write_faults(plan.folder, faults)
-        progress.say(f"{setting_of(planned.run.setting)} failed: {fault}")
-    for planned, phase in settings:
-        if phase == "trained":
+    return faults, [(planned, phase_of(planned, plan.experiment.steps)) for planned in settings]
+
+
+def _evaluated(plan: Plan, trained: Sequence[Planned]) -> Iterator[Fault]:
+    """Evaluate settings; those that failed, and why."""
+    for planned in trained:
+        try:
             opened(plan, planned).evaluate(plan.experiment.episodes)
+        except NotWrittenError:
+            raise
+        except UphillError as error:
+            yield planned, str(error)
 
 
 def _trained(plan: Plan, todo: Todo, progress: Progress, kept: Programs | None) -> Iterator[Fault]:
@@ -167,6 +190,8 @@ def _one_by_one(plan: Plan, todo: Todo) -> Iterator[Fault]:
         with session_for(plan, planned, phase, plan.request.quiet) as session:
             try:
                 finish(session, plan.request.env)
+            except NotWrittenError:
+                raise
             except UphillError as error:
                 yield planned, str(error)
 

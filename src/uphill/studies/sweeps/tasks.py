@@ -15,14 +15,12 @@ from uphill.clusters.parcels import packed, unpack
 from uphill.errors import UphillError
 from uphill.runs.files import make_folder, not_written, write_file
 from uphill.runs.place import Place
-from uphill.runs.sweeps import SavedSweep, is_sweep, write_sweep
+from uphill.runs.sweeps import TASKS_FOLDER, SavedSweep, is_sweep, write_faults, write_sweep
 from uphill.sessions.display import Progress
 from uphill.studies.sweeps.plan import Plan
 from uphill.studies.sweeps.together import Fault, Todo
 from uphill.words import count
 
-FOLDER = "tasks"
-"""In the folder of a sweep, while it trains on a cluster: what tasks have sent."""
 Train = Callable[[Plan, Progress], None]
 """Trains what is not done yet of a plan."""
 
@@ -37,7 +35,7 @@ def trained_by_tasks(
         UphillError: if there is no such cluster, or a task could not do its work at all.
         KeyboardInterrupt: on Ctrl-C, after what they have was saved.
     """
-    aside = make_folder(plan.folder / FOLDER)
+    aside = make_folder(plan.folder / TASKS_FOLDER)
     address, number = str(plan.request.ray), sum(map(len, groups))
     progress.say(f"Connecting to Ray ({address}); what it prints is in {aside / LOG_FILE}.")
     with connected(address, aside / LOG_FILE) as cluster:
@@ -54,13 +52,14 @@ def trained_by_tasks(
         try:
             ended = Dispatch(cluster, aside, plan.experiment.checkpoint_every, progress).run(jobs)
         finally:
-            faults = take_in(plan)
+            take_in(plan)
     for name, fault in ended.items():
         raise UphillError(
             f"Training {name} failed: {fault}\nWhat the others trained is saved in {plan.folder}: "
             "the same command goes on from there."
         )
     shutil.rmtree(aside, ignore_errors=True)
+    faults = SavedSweep(plan.folder).faults
     for planned, _ in (one for group in groups for one in group):
         if planned.run.folder in faults:
             yield planned, faults[planned.run.folder]
@@ -89,14 +88,13 @@ def train_part(plan: Plan, train: Train, folder: Path) -> None:
     train(replace(plan, folder=here, settings=settings), Progress(0))
 
 
-def take_in(plan: Plan) -> dict[str, str]:
-    """Put what tasks have sent into the sweep's folder; what failed among their settings.
+def take_in(plan: Plan) -> None:
+    """Put what tasks have sent into the sweep's folder, and what failed into its list.
 
     Raises:
         UphillError: if it can't be written.
     """
-    faults: dict[str, str] = {}
-    for parcel in sorted((plan.folder / FOLDER).glob("*.zip")):
+    for parcel in sorted((plan.folder / TASKS_FOLDER).glob("*.zip")):
         place = parcel.with_suffix("")
         try:
             shutil.rmtree(place, ignore_errors=True)
@@ -105,10 +103,9 @@ def take_in(plan: Plan) -> dict[str, str]:
             for planned in sent:
                 shutil.rmtree(planned.path, ignore_errors=True)
                 (place / planned.run.folder).rename(planned.path)
-            if is_sweep(place):
-                faults |= SavedSweep(place).faults
+            if is_sweep(place) and (faults := SavedSweep(place).faults):
+                write_faults(plan.folder, SavedSweep(plan.folder).faults | faults)
             shutil.rmtree(place, ignore_errors=True)
             parcel.unlink()
         except OSError as error:
             raise not_written(plan.folder, error) from error
-    return faults

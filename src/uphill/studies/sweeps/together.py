@@ -14,6 +14,7 @@ from typing import Any
 import jax
 
 from uphill.errors import UphillError
+from uphill.runs.files import NotWrittenError
 from uphill.runs.saved import write_evaluation
 from uphill.sessions.display import Progress
 from uphill.sessions.evaluations import Evaluations
@@ -134,6 +135,8 @@ def _evaluated(member: Member, evaluations: Evaluations) -> str:
     try:
         evaluation = evaluation_of(evaluations.final(member.state.learners.actor))
         write_evaluation(session.keeper.folder, evaluation)
+    except NotWrittenError:
+        raise
     except UphillError as error:
         return str(error)
     session.sinks.finish(evaluation)

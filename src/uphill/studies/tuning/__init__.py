@@ -1,1 +1,4 @@
-"""The search for settings: proposals by Optuna, each trained over several seeds."""
+"""The search for settings: proposals by Optuna, each trained over several seeds.
+
+Nothing is trained here: trials are settings of a sweep (`sweeps`).
+"""

@@ -39,11 +39,15 @@ def proposals(space: Space, told: Told, number: int, seed: int) -> list[Setting]
     spread = {path: _distribution(one) for path, one in space.items()}
     study = optuna.create_study(direction="maximize")
     for setting, value in told:
-        params: dict[str, Any] = {
-            path: one.coordinate(setting[path]) for path, one in space.items()
-        }
+        own = {path: one for path, one in space.items() if path in setting}
+        params: dict[str, Any] = {path: one.coordinate(setting[path]) for path, one in own.items()}
         state = TrialState.FAIL if value is None else TrialState.COMPLETE
-        trial = create_trial(params=params, distributions=spread, value=value, state=state)
+        trial = create_trial(
+            params=params,
+            distributions={path: spread[path] for path in own},
+            value=value,
+            state=state,
+        )
         study.add_trial(trial)
     found = []
     for k in range(len(told), len(told) + number):

@@ -1,8 +1,10 @@
 """The space of a search: which settings vary, in which range, and on which scale."""
 
+import itertools
 import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any, cast
 
@@ -11,8 +13,8 @@ from uphill.parts import Algorithm
 from uphill.parts.checks import Scale
 from uphill.parts.schedule import Constant, Ramp, Schedule
 from uphill.runs.configuration import encode, is_part, members_of
-from uphill.studies.sweeps.changes import changed, stands_in
-from uphill.studies.sweeps.grid import Setting, check_paths, literal, words_of, written
+from uphill.studies.sweeps.changes import changed, has, stands_in, value_at
+from uphill.studies.sweeps.grid import Setting, check_paths, chooses, literal, words_of, written
 from uphill.words import is_typed
 
 DIGITS = 4
@@ -67,7 +69,7 @@ class Range:
         if self.scale == "log-to-one":
             number = 1 - number
         elif self.is_whole and self.scale == "log":
-            number = math.log2(number)
+            number = round(math.log2(number))  # of a default that is no power of two, the nearest
         return min(max(number, low), high)
 
 
@@ -96,22 +98,49 @@ def space_of(algorithm: Algorithm, search: Mapping[str, Any]) -> tuple[Space, Se
     asked = {str(name).replace("-", "_"): value for name, value in search.items()}
     choices = {path: tuple(x) for path, x in asked.items() if isinstance(x, list | tuple)}
     check_paths({path: choices.get(path, ()) for path in asked}, algorithm)
-    known = dict(annotated(algorithm))
+    fixed = {path: encode(values[0]) for path, values in choices.items() if len(values) == 1}
+    start = changed(algorithm, fixed)
+    known = dict(annotated(start))
     space: Space = {path: found for path, found in known.items() if path not in asked}
-    fixed: Setting = {}
     for path, value in asked.items():
-        if path not in choices:
-            space[path] = _range(path, value, known.get(path), algorithm)
-        elif len(choices[path]) == 1:
-            fixed[path] = encode(choices[path][0])
+        if path in fixed:
+            continue
+        within = _having(path, start, choices)
+        if path in choices:
+            values = tuple(encode(x) for x in choices[path])
+            for value in values:
+                changed(within, {path: value}, is_whole=False)
+            space[path] = Choice(values)
         else:
-            space[path] = Choice(tuple(encode(x) for x in choices[path]))
-    changed(algorithm, fixed)
+            space[path] = _range(path, value, known.get(path), within)
     if not space:
         raise UphillError(
             "search leaves nothing to search: give a range, as in optimizer.learning_rate=1e-5:0.1."
         )
     return space, fixed
+
+
+def _having(path: str, algorithm: Algorithm, choices: Mapping[str, Sequence[Any]]) -> Algorithm:
+    """The algorithm, with the first of the parts that may be chosen which have a field of that
+    path, if its own have none."""
+    parts = {name: values for name, values in choices.items() if chooses(name, algorithm)}
+    for values in itertools.product(*parts.values()) if not has(algorithm, path) else ():
+        with suppress(UphillError):  # reported by the choice itself
+            other = changed(algorithm, dict(zip(parts, values, strict=True)), is_whole=False)
+            if has(other, path):
+                return other
+    return algorithm
+
+
+def with_its_parts(setting: Setting, algorithm: Algorithm) -> Setting:
+    """The setting without the fields that the parts it chooses do not have."""
+    found: Setting = {}
+    for path in sorted(setting, key=lambda path: path.count(".")):
+        if has(algorithm, path):
+            found[path] = setting[path]
+            with suppress(UphillError):  # reported with the whole setting
+                algorithm = changed(algorithm, {path: setting[path]}, is_whole=False)
+    return {path: value for path, value in setting.items() if path in found}
 
 
 def parse_search(texts: Sequence[str]) -> dict[str, Any]:
@@ -138,19 +167,33 @@ def _searched_in(words: list[str]) -> Any:
 
 
 def default_in(space: Space, algorithm: Algorithm) -> Setting | None:
-    """The algorithm's own values, where all of them are in the space."""
-    setting = {path: value_at(algorithm, path) for path in space}
+    """The algorithm's own values, where all of them are in the space: choices as they are written
+    there."""
+    setting: Setting = {}
+    for path, one in space.items():
+        if not has(algorithm, path):
+            continue  # of a part that only another choice has
+        if isinstance(one, Choice):
+            own = [x for x in one.values if _is_own(x, path, algorithm)]
+        else:
+            own = [value_at(algorithm, path)]
+            own = own if _is_inside(one, own[0]) else []
+        if not own:
+            return None
+        setting[path] = own[0]
+    return setting
+
+
+def _is_own(value: Any, path: str, algorithm: Algorithm) -> bool:
+    """Whether a value changes nothing."""
+    return encode(changed(algorithm, {path: value}, is_whole=False)) == encode(algorithm)
+
+
+def _is_inside(one: Range, value: Any) -> bool:
     try:
-        inside = [x.coordinate(setting[path]) is not None for path, x in space.items()]
-    except UphillError:  # what is no number there
-        return None
-    return setting if all(inside) else None
-
-
-def value_at(algorithm: Algorithm, path: str) -> Any:
-    """The setting of that path, as JSON has it."""
-    part, name = stands_in(algorithm, path)
-    return encode(getattr(part, name, None))
+        return one.coordinate(value) is not None
+    except UphillError:  # it is no number
+        return False
 
 
 def annotated(part: Any, prefix: str = "") -> Iterator[tuple[str, Range]]:
@@ -190,25 +233,49 @@ def _range(path: str, value: Any, known: Range | None, algorithm: Algorithm) -> 
     except ValueError:
         raise UphillError(f"search has {value!r} for {written(path)}: {mend}.") from None
     scale = scale or (known.scale if known else "linear")
-    is_whole = _is_whole(algorithm, path)
+    is_whole = _takes(int, algorithm, path) and not _takes(float, algorithm, path)
     if scale not in _SCALES or str(value).count(":") > 2:
         raise UphillError(f"search has {value!r} for {written(path)}: {mend}.")
-    if not ends[0] < ends[1]:
+    if fault := _fault(*ends, scale, is_whole):
+        raise UphillError(f"search has {value!r} for {written(path)}: {fault}.")
+    if not (is_whole or _takes(float, algorithm, path)):
         raise UphillError(
-            f"search has {value!r} for {written(path)}: the first number must be below the second, "
-            f"so write {high}:{low}."
+            f"search has {value!r} for {written(path)}, which is no number: list values, as in "
+            f"{written(path)}={_listed(value_at(algorithm, path))}."
         )
-    if scale == "log" and ends[0] <= 0:
-        raise UphillError(f"search has {value!r} for {written(path)}: a logarithm needs LOW > 0.")
-    if is_whole and not (ends[0].is_integer() and ends[1].is_integer()):
-        raise UphillError(f"search has {value!r} for {written(path)}: use whole numbers.")
     found = Range(*ends, cast(Scale, scale), is_whole, known.ramp if known else None)
     for end in ends:
         changed(algorithm, {path: int(end) if is_whole else end}, is_whole=False)
+    if scale == "log-to-one" and ends[1] >= 1:
+        raise UphillError(f"search has {value!r} for {written(path)}: log-to-one needs HIGH < 1.")
     return found
 
 
-def _is_whole(algorithm: Algorithm, path: str) -> bool:
+def _fault(low: float, high: float, scale: str, is_whole: bool) -> str:
+    """What is wrong with a range, and how to mend it; empty if nothing is."""
+    if not low < high:
+        return f"the first number must be below the second, so write {high:g}:{low:g}"
+    if scale == "log" and low <= 0:
+        return "a logarithm needs LOW > 0"
+    if not is_whole:
+        return ""
+    if not (low.is_integer() and high.is_integer()):
+        return "use whole numbers"
+    if scale == "log-to-one":
+        return "whole numbers are searched as LOW:HIGH or LOW:HIGH:log"
+    if scale == "log" and math.ceil(math.log2(low)) > math.floor(math.log2(high)):
+        return f"log proposes powers of two, and none lies there, so write {low:.0f}:{high:.0f}"
+    return ""
+
+
+def _listed(value: Any) -> str:
+    """A value as it is written on the command line, and another one beside it."""
+    first = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return f"{first},…"
+
+
+def _takes(kind: type, algorithm: Algorithm, path: str) -> bool:
+    """Whether a field may be a number of this kind."""
     part, name = stands_in(algorithm, path)
     members = members_of(typing.get_type_hints(type(part)).get(name, Any))
-    return int in members and float not in members
+    return kind in members or (kind is float and Schedule in members)

@@ -28,8 +28,10 @@ from uphill.studies.sweeps.plan import (
     Plan,
     Planned,
     Request,
+    check_envs,
     common_of,
     folder_for,
+    fresh_runs,
     on_fresh_seeds,
     plan_for,
 )
@@ -37,10 +39,10 @@ from uphill.studies.sweeps.sweep import going_on, opened, train_settings
 from uphill.studies.sweeps.together import Programs, close
 from uphill.studies.tuning.proposals import check_optuna, proposals
 from uphill.studies.tuning.pruning import curve_of, pruner_of
-from uphill.studies.tuning.space import Space, default_in, space_of, value_at
+from uphill.studies.tuning.space import Space, default_in, space_of, with_its_parts
 from uphill.theory.statistics import probability_of_improvement
 from uphill.views.labels import setting_of
-from uphill.views.sweeps import Row, by_area, ranked, rows_of
+from uphill.views.sweeps import Row, ranked, rows_of
 from uphill.words import count, duration
 
 BATCH = 8
@@ -115,6 +117,7 @@ def tune_of(request: TuneRequest, start: Preset | None = None) -> Tuning:
     _check(request)
     common = common_of(request, start)
     space, fixed = space_of(common.experiment.composition, request.search)
+    check_envs(request, {*space, *fixed}, "search")
     algorithm = changed(common.experiment.composition, fixed)
     common = replace(common, experiment=replace(common.experiment, algorithm=algorithm))
     asked = common.asked | {"search": encode(dict(request.search))}
@@ -123,7 +126,8 @@ def tune_of(request: TuneRequest, start: Preset | None = None) -> Tuning:
     if request.prune:
         asked |= {"prune": True}
     out = None if request.out is None else as_path(request.out, "out")
-    runs = SavedSweep(out).runs if out is not None and is_sweep(out) else []
+    saved = SavedSweep(out) if out is not None and is_sweep(out) else None
+    runs = [] if saved is None or saved.is_unbegun else saved.runs
     folder = folder_for(common, asked, runs, "tune")
     progress = Progress(0, request.quiet)
     progress.say(
@@ -176,27 +180,30 @@ def _search(
     kept: Programs,
 ) -> None:
     """Train batches of proposals until there are as many trials as were asked for."""
-    started, seed = time.monotonic(), common.experiment.seed
+    seed, started = common.experiment.seed, time.monotonic() - SavedSweep(folder).seconds
     while True:
         saved = SavedSweep(folder)
-        rows = _rows(saved, request)
+        rows = rows_of(saved)
         is_open = [row.state in ("waiting", "training") for row in rows]
         if any(is_open):
             runs = list(compress(saved.runs, is_open))
             plan = plan_for(common, folder, runs)
             train_settings(_pruned(plan, saved, rows) if request.prune else plan, progress, kept)
-            rows = _rows(saved, request)
+            rows = rows_of(saved)
             _tell(rows, request.trials, started, progress)
-        is_late = request.minutes is not None and time.monotonic() - started > 60 * request.minutes
+        seconds = time.monotonic() - started
+        is_late = request.minutes is not None and seconds > 60 * request.minutes
         left = request.trials - len(rows)
         if left <= 0 or (is_late and rows):
+            write_sweep(folder, saved.asked, saved.runs, seconds)
             return
         told = [(row.setting, row.iqm) for row in rows]
         first = default_in(space, common.experiment.composition) if not rows else None
         begin = [] if first is None else [first]
         made = begin + proposals(space, told, min(BATCH, left) - len(begin), seed)
+        made = [with_its_parts(x, common.experiment.composition) for x in made]
         runs = [SweptRun(f"trial-{k:04d}", x) for k, x in enumerate(made, len(rows))]
-        write_sweep(folder, saved.asked, [*saved.runs, *runs])
+        write_sweep(folder, saved.asked, [*saved.runs, *runs], seconds)
         faults = saved.faults | _misfits(common, runs)
         if faults != saved.faults:
             write_faults(folder, faults)
@@ -214,12 +221,6 @@ def _pruned(plan: Plan, saved: SavedSweep, rows: list[Row]) -> Plan:
         return replace(planned, on_point=pruner_of(earlier, steps, own))
 
     return replace(plan, settings=[judged(planned) for planned in plan.settings])
-
-
-def _rows(sweep: SavedSweep, request: TuneRequest) -> list[Row]:
-    """The results of the trials, by the objective."""
-    rows = rows_of(sweep)
-    return rows if request.objective == "final" else [by_area(sweep, row) for row in rows]
 
 
 def _misfits(common: Common, runs: list[SweptRun]) -> dict[str, str]:
@@ -249,7 +250,7 @@ def _confirmed(request: TuneRequest, common: Common, folder: Path, progress: Pro
     Raises:
         UphillError: if there is none.
     """
-    trials = _rows(SavedSweep(folder), request)
+    trials = rows_of(SavedSweep(folder))
     best = ranked(trials)[0]
     if not best.is_known:
         raise UphillError(
@@ -258,20 +259,23 @@ def _confirmed(request: TuneRequest, common: Common, folder: Path, progress: Pro
         )
     from uphill.views.plots.tuning import plot_tuning  # drawing takes long to load
 
-    usual = {path: value_at(common.experiment.composition, path) for path in best.setting}
-    runs = [SweptRun("winner", best.setting), SweptRun("default", usual)]
+    runs = fresh_runs(common, "winner", best.setting)
     plan = on_fresh_seeds(common, request.fresh_seeds, folder / f"fresh-{best.run}", runs)
+    found: Experiment = replace(common.experiment, algorithm=plan.settings[0].algorithm)
+    write_settings(folder / SETTINGS_FILE, found)
+    which = "and the default train" if len(runs) > 1 else "which is the default, trains"
     progress.say(
-        f"The winner, {setting_of(best.setting)}, and the default train on "
+        f"The winner, {setting_of(best.setting)}, {which} on "
         f"{count(request.fresh_seeds, 'fresh seed')}."
     )
     train_settings(plan, progress)
-    winner, default = _rows(SavedSweep(plan.folder), request)
-    for row in (winner, default):
+    rows = rows_of(SavedSweep(plan.folder), request.objective)
+    winner, default = rows[0], rows[-1]
+    for row in rows:
         if not row.is_known:
-            raise UphillError(f"The {row.run} failed on fresh seeds: {row.fault}")
-    found: Experiment = replace(common.experiment, algorithm=plan.settings[0].algorithm)
-    write_settings(folder / SETTINGS_FILE, found)
+            raise UphillError(
+                f"The {row.run} failed on fresh seeds: {row.fault} The same command tries again."
+            )
     better = probability_of_improvement(np.array(winner.per_seed), np.array(default.per_seed))
     plot_tuning(SavedSweep(folder), trials)
     return Tuning(

@@ -37,6 +37,7 @@ from uphill.parts.sampling import num_blocks
 from uphill.policies.actions import ActionKind, action_kind_of, is_for
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import is_of
+from uphill.policies.trained import TrainedPolicy
 from uphill.training.evaluate import LONGEST, tell
 from uphill.training.programs import quickly
 from uphill.trajectory import BLOCK, Array
@@ -193,8 +194,6 @@ def _steps(
     env: gymnasium.Env, name: str, actor: Actor, deterministic: bool, seed: int
 ) -> Iterator[float]:
     """Play an episode; the return so far, at every state."""
-    from uphill.policies.trained import TrainedPolicy
-
     policy, seeds = TrainedPolicy(actor), np.random.default_rng(seed)
 
     def act(observation: PyTree, _: int) -> tuple:

@@ -68,7 +68,9 @@ def _slices(sweep: SavedSweep, rows: Sequence[Row], paths: Sequence[str]) -> Fig
         if k >= len(paths):
             axes.set_visible(False)
             continue
-        own = [row for row in rows if all(row.setting[p] == best[p] for p in best if p != paths[k])]
+        own = [
+            row for row in rows if all(row.setting.get(p) == best[p] for p in best if p != paths[k])
+        ]
         _slice(axes, paths[k], [row for row in own if row.is_known])
         if k % across == 0:
             axes.set_ylabel(_RETURN)
@@ -83,7 +85,7 @@ def _slice(axes: Axes, path: str, rows: Sequence[Row]) -> None:
         axes.text(0.5, 0.5, "nothing to show yet", transform=axes.transAxes, ha="center")
         axes.set(xticks=[], yticks=[])
         return
-    values = [row.setting[path] for row in rows]
+    values = [row.setting.get(path) for row in rows]
     places, is_log = places_of(values)
     order = np.argsort(places)
     places = places[order]

@@ -46,7 +46,10 @@ def plot_tuning(sweep: SavedSweep, trials: Sequence[Row]) -> Path:
     best = int(scores.argmax())
     _in_order(panels[0], np.array([k for k, _ in known]), scores, is_early, best)
     for axes, path in zip(panels[1:], paths, strict=False):
-        _over(axes, path, [row.setting[path] for _, row in known], scores, is_early, best)
+        has_it = np.array([path in row.setting for _, row in known])
+        values = [row.setting[path] for _, row in known if path in row.setting]
+        star = int(has_it[:best].sum()) if has_it[best] else None
+        _over(axes, path, values, scores[has_it], is_early[has_it], star)
     for axes in panels[1 + len(paths) :]:
         axes.set_visible(False)
     for axes in panels[::ACROSS]:
@@ -78,9 +81,10 @@ def _over(
     values: Sequence[Any],
     scores: np.ndarray,
     is_early: np.ndarray,
-    best: int,
+    best: int | None,
 ) -> None:
-    """Each trial over one setting; of a schedule, over what it starts from."""
+    """Each trial over one setting; of a schedule, over what it starts from. `best` is the place of
+    the best trial, if it has that setting."""
     numbers = [_number(value) for value in values]
     if None in numbers:
         names = list(dict.fromkeys(map(setting_shown, values)))
@@ -91,7 +95,8 @@ def _over(
         if is_log:
             axes.set_xscale("log")
     _dots(axes, places, scores, is_early)
-    axes.plot(places[best], scores[best], **_BEST)
+    if best is not None:
+        axes.plot(places[best], scores[best], **_BEST)
     axes.set_xlabel(setting_names([path])[path])
     clear_spines(axes)
 
