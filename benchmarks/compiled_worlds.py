@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.timing import rates
-from uphill.envs.base import CompiledEnvironment
+from uphill.envs.compiled import CompiledEnvironment
 from uphill.envs.worlds import WORLDS
 
 STEPS = 512_000  # per round, of all environments together

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 import uphill
-from uphill.envs.base import CompiledEnvironment
+from uphill.envs.compiled import CompiledEnvironment
 from uphill.envs.worlds import WORLDS
 from uphill.parts import Adam, Episodes
 from uphill.policies.policy import PolicySettings

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from uphill.envs.base import BatchState, CompiledEnvironment
+from uphill.envs.compiled import BatchState, CompiledEnvironment
 from uphill.envs.worlds import WORLDS
 
 NUM_ENVS = 10

@@ -29,7 +29,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from uphill.collecting.lanes import Keys, Lanes
-from uphill.envs.base import CompiledEnvironment, World
+from uphill.envs.base import World
+from uphill.envs.compiled import CompiledEnvironment
 from uphill.envs.worlds import WORLDS, make_world
 from uphill.errors import UphillError
 from uphill.learning.learner import Learner, make_learner

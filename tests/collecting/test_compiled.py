@@ -18,7 +18,7 @@ from uphill.collecting.lanes import start_lanes, statistics
 from uphill.envs.backends.checks import Checked
 from uphill.envs.backends.envpool import EnvPoolEnvironment, make_pool
 from uphill.envs.backends.gymnasium import HostEnvironment
-from uphill.envs.base import CompiledEnvironment
+from uphill.envs.compiled import CompiledEnvironment
 from uphill.envs.make import lane_seed
 from uphill.envs.worlds.cartpole import CartPole
 from uphill.parts.sampling import num_blocks

@@ -12,7 +12,7 @@ from counting_world import CountingWorld
 from uphill.envs.alterations import Alterations
 from uphill.envs.backends.envpool import EnvPoolEnvironment
 from uphill.envs.backends.gymnasium import HostEnvironment
-from uphill.envs.base import CompiledEnvironment
+from uphill.envs.compiled import CompiledEnvironment
 from uphill.envs.make import choose, make_env
 from uphill.errors import UphillError
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from counting_world import CountingWorld
-from uphill.envs.base import CompiledEnvironment, World, select_lanes
+from uphill.envs.base import World
+from uphill.envs.compiled import CompiledEnvironment, select_lanes
 
 
 def run(actions, num_envs, key=0, max_episode_steps=4):

@@ -13,7 +13,7 @@ from counting_world import CountingWorld
 from uphill.envs.alterations import Alterations
 from uphill.envs.backends.envpool import EnvPoolEnvironment
 from uphill.envs.backends.gymnasium import HostEnvironment
-from uphill.envs.base import CompiledEnvironment
+from uphill.envs.compiled import CompiledEnvironment
 from uphill.envs.drawing import can_draw
 from uphill.envs.make import (
     EnvironmentChoice,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from uphill.envs.base import CompiledEnvironment
+from uphill.envs.compiled import CompiledEnvironment
 from uphill.envs.ids import LIMITS, register_worlds
 from uphill.envs.make import choose
 from uphill.envs.worlds import WORLDS

@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
+from uphill.theory.continuous import Beta, DiagonalGaussian, TanhGaussian
 from uphill.theory.distributions import (
     Bernoulli,
-    Beta,
     Categorical,
-    DiagonalGaussian,
     Distribution,
     FiniteDistribution,
     MultiCategorical,
-    TanhGaussian,
 )
 
 NUM_SAMPLES = 20_000

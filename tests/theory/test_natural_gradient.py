@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from uphill.theory.distributions import Categorical, DiagonalGaussian, MultiCategorical
+from uphill.theory.continuous import DiagonalGaussian
+from uphill.theory.distributions import Categorical, MultiCategorical
 from uphill.theory.natural_gradient import (
     backtrack,
     conjugate_gradient,

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, Key, PyTree, Shaped
 
-from uphill.envs.base import CompiledEnvironment, Environment
+from uphill.envs.base import Environment
+from uphill.envs.compiled import CompiledEnvironment
 from uphill.trajectory import Array, EpisodeStatistics, Trajectory
 
 Keys = Key[jax.Array, "..."]

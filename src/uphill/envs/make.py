@@ -17,7 +17,8 @@ from uphill.envs.backends import envpool as envpool_backend
 from uphill.envs.backends import gymnasium as gymnasium_backend
 from uphill.envs.backends.envpool import EnvPoolEnvironment
 from uphill.envs.backends.gymnasium import HostEnvironment
-from uphill.envs.base import CompiledEnvironment, Configurable, World
+from uphill.envs.base import Configurable, World
+from uphill.envs.compiled import CompiledEnvironment
 from uphill.envs.ids import OURS
 from uphill.envs.worlds import WORLDS, make_world
 from uphill.errors import UphillError

@@ -25,15 +25,15 @@ from uphill.parts.estimators import NStep as NStep
 from uphill.parts.estimators import RewardToGo as RewardToGo
 from uphill.parts.estimators import TDResidual as TDResidual
 from uphill.parts.estimators import TotalReturn as TotalReturn
+from uphill.parts.from_optax import Optax as Optax
+from uphill.parts.from_optax import Transformation as Transformation
 from uphill.parts.natural import NaturalGradient as NaturalGradient
 from uphill.parts.natural import TrustRegion as TrustRegion
 from uphill.parts.optimizers import SGD as SGD
 from uphill.parts.optimizers import Adam as Adam
 from uphill.parts.optimizers import GradientOptimizer as GradientOptimizer
-from uphill.parts.optimizers import Optax as Optax
 from uphill.parts.optimizers import Optimizer as Optimizer
 from uphill.parts.optimizers import RMSProp as RMSProp
-from uphill.parts.optimizers import Transformation as Transformation
 from uphill.parts.sampling import Episodes as Episodes
 from uphill.parts.sampling import Sampling as Sampling
 from uphill.parts.sampling import Steps as Steps

@@ -10,7 +10,8 @@ from uphill.batch import Batch
 from uphill.parts.checks import DISCOUNTS, check_count, check_parts, check_unit
 from uphill.parts.estimators import Estimator, to_go
 from uphill.parts.fitting import descend, least_squares
-from uphill.parts.optimizers import Adam, GradientOptimizer, as_optimizer
+from uphill.parts.from_optax import as_optimizer
+from uphill.parts.optimizers import Adam, GradientOptimizer
 from uphill.parts.part import Setup
 from uphill.parts.seen import Seen, Served
 from uphill.policies.policy import ActionCritic, NetworkSettings, make_action_critic

@@ -7,7 +7,8 @@ from uphill.parts.baselines import Baseline
 from uphill.parts.checks import choices, searched
 from uphill.parts.composition import ADVANTAGE_SCALES, MEANS_OVER, check_composition
 from uphill.parts.estimators import Estimator
-from uphill.parts.optimizers import Optimizer, as_optimizer
+from uphill.parts.from_optax import as_optimizer
+from uphill.parts.optimizers import Optimizer
 from uphill.parts.sampling import Sampling
 from uphill.parts.schedule import Constant, Schedule
 from uphill.parts.surrogates import Surrogate

@@ -21,8 +21,9 @@ from uphill.parts.checks import (
 )
 from uphill.parts.estimators import bootstrapped, to_go
 from uphill.parts.fitting import descend, least_squares
+from uphill.parts.from_optax import as_optimizer
 from uphill.parts.memory import Memory, empty_memory, with_transitions
-from uphill.parts.optimizers import GradientOptimizer, as_optimizer
+from uphill.parts.optimizers import GradientOptimizer
 from uphill.parts.part import Setup
 from uphill.parts.seen import Seen, Served
 from uphill.policies.policy import Critic, NetworkSettings, Policy, make_critic, values

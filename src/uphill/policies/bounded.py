@@ -11,7 +11,8 @@ from jaxtyping import Float, Shaped
 
 from uphill.errors import UphillError
 from uphill.policies.choices import flat_action
-from uphill.theory.distributions import Beta, DiagonalGaussian, Distribution, TanhGaussian
+from uphill.theory.continuous import Beta, DiagonalGaussian, TanhGaussian
+from uphill.theory.distributions import Distribution
 from uphill.trajectory import Array, narrow
 
 BOX_DISTRIBUTIONS = ("gaussian", "tanh-gaussian", "beta")

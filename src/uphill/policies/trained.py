@@ -14,15 +14,13 @@ from uphill.policies.actor import Actor
 from uphill.policies.bounded import Bounded
 from uphill.policies.choices import Switches
 from uphill.policies.encodings import Encoding, Group, batch_shape, narrowed
+from uphill.theory.continuous import Beta, DiagonalGaussian, TanhGaussian
 from uphill.theory.distributions import (
     Bernoulli,
-    Beta,
     Categorical,
-    DiagonalGaussian,
     Distribution,
     MultiCategorical,
     Product,
-    TanhGaussian,
 )
 from uphill.trajectory import Array
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from uphill.envs.base import CompiledEnvironment
+from uphill.envs.compiled import CompiledEnvironment
 from uphill.learning.learner import take
 from uphill.runs.checkpoint import History, Standing, write_checkpoint
 from uphill.runs.files import CURVE_FILES, EVALUATION_FILE, REPORT_FILE, delete_files

@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from uphill.envs.base import CompiledEnvironment
+from uphill.envs.compiled import CompiledEnvironment
 from uphill.envs.make import EnvironmentChoice
 from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError

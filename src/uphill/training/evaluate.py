@@ -19,7 +19,7 @@ from uphill.collecting.border import AsSeen
 from uphill.collecting.episodes import Step, play, play_on_host
 from uphill.collecting.lanes import start_lanes
 from uphill.envs.backends.gymnasium import HostEnvironment
-from uphill.envs.base import CompiledEnvironment
+from uphill.envs.compiled import CompiledEnvironment
 from uphill.envs.make import EnvironmentChoice, lane_seed, make_env
 from uphill.errors import UphillError
 from uphill.learning.learner import take

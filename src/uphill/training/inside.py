@@ -11,7 +11,7 @@ from jax import lax
 
 from uphill.collecting.compiled import collect
 from uphill.collecting.lanes import Keys, Lanes
-from uphill.envs.base import CompiledEnvironment
+from uphill.envs.compiled import CompiledEnvironment
 from uphill.learning.learner import Learner
 from uphill.parts import Algorithm
 from uphill.policies.actor import Actor

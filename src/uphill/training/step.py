@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 
 from uphill.collecting.compiled import collect
 from uphill.collecting.lanes import Keys, Lanes, start_lanes, statistics
-from uphill.envs.base import CompiledEnvironment
+from uphill.envs.compiled import CompiledEnvironment
 from uphill.learning.counting import Count
 from uphill.learning.learner import Learner, networks_of
 from uphill.learning.update import update

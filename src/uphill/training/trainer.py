@@ -13,7 +13,8 @@ import jax
 from uphill.collecting.border import AsSeen
 from uphill.collecting.lanes import Keys
 from uphill.envs.backends.gymnasium import HostEnvironment
-from uphill.envs.base import CompiledEnvironment, World
+from uphill.envs.base import World
+from uphill.envs.compiled import CompiledEnvironment
 from uphill.envs.make import EnvironmentChoice, choose, make_env
 from uphill.errors import UphillError
 from uphill.learning.learner import (

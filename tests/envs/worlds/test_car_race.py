@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from uphill.envs.base import CompiledEnvironment, Configurable, Informative, World
+from uphill.envs.base import Configurable, Informative, World
+from uphill.envs.compiled import CompiledEnvironment
 from uphill.envs.make import choose, make_env
 from uphill.envs.worlds import WORLDS, make_world
 from uphill.envs.worlds.car_race import (

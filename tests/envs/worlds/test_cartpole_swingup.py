@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gymnasium_parity import first_states
-from uphill.envs.base import CompiledEnvironment
+from uphill.envs.compiled import CompiledEnvironment
 from uphill.envs.worlds import WORLDS
 from uphill.envs.worlds.cartpole_swingup import (
     CART_MASS,

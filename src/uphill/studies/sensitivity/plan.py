@@ -142,7 +142,8 @@ def _algorithms(given: Any) -> dict[str, Algorithm]:
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             if is_typed():
-                raise UphillError(f"--algo {twice} is given twice: name each algorithm once.")
+                given = option("algo", twice)
+                raise UphillError(f"{given} is given twice: name each algorithm once.")
             raise UphillError(
                 f"algorithms has {twice} twice: give variants names of their own, as in "
                 f"{{'{twice}': …, 'variant': …}}."

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from uphill.envs.base import CompiledEnvironment
+from uphill.envs.compiled import CompiledEnvironment
 from uphill.envs.make import EnvironmentChoice, choose
 from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError

@@ -27,7 +27,8 @@ from uphill.envs.backends import gymnasium as gymnasium_backend
 from uphill.envs.backends.checks import Checked, failure
 from uphill.envs.backends.old_gym import ModernSignatures
 from uphill.envs.backends.pool_of_one import PooledEnv
-from uphill.envs.base import CompiledEnvironment, World
+from uphill.envs.base import World
+from uphill.envs.compiled import CompiledEnvironment
 from uphill.envs.drawing import render_mode
 from uphill.envs.make import EnvironmentChoice, lane_seed
 from uphill.envs.pictures import frames_per_second, render
