@@ -20,6 +20,7 @@ from uphill.runs.metrics import MetricsFile
 from uphill.runs.sweeps import TASKS_FOLDER, SavedSweep, write_faults
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
+from uphill.studies.sweeps import sweep as sweep_module
 from uphill.studies.sweeps.sweep import Sweep
 from uphill.training.trainer import Trainer
 from uphill.views.report.page import sweep_page
@@ -119,6 +120,15 @@ def test_what_is_done_is_not_trained_again(
     capsys.readouterr()
     sweep_into(done.path, quiet=False)
     assert "Trained already: 4 of 4 settings (2 failed), in " in capsys.readouterr().err
+
+
+def test_other_versions_are_told(
+    done: Sweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    versions = sweep_module.installed_versions() | {"jax": "9.9"}
+    monkeypatch.setattr(sweep_module, "installed_versions", lambda: versions)
+    sweep_into(done.path, quiet=False)
+    assert "with other versions: now it is jax 9.9 in place of" in capsys.readouterr().err
 
 
 def test_what_came_from_a_cluster_is_taken_in_before_anything_is_trained(

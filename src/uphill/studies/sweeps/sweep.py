@@ -11,8 +11,11 @@ import jax
 from uphill.errors import UphillError
 from uphill.run import Run, finish
 from uphill.runs.checkpoint import has_stopped
+from uphill.runs.experiment import installed_versions, read_experiment
 from uphill.runs.files import NotWrittenError
 from uphill.runs.lock import RunLock
+from uphill.runs.machine import differences
+from uphill.runs.own_parts import OwnParts, own_parts_in
 from uphill.runs.settings import taken_as
 from uphill.runs.sweeps import SavedSweep, write_faults
 from uphill.sessions.display import Progress
@@ -106,6 +109,8 @@ def train_settings(plan: Plan, progress: Progress, kept: Programs | None = None)
                 f"Trained already: {known} of {count(len(plan.settings), 'setting')}{failed}, in "
                 f"{plan.folder}."
             )
+            if differ := _other_versions(plan, settings):
+                progress.say(f"They were trained with other versions: now it is {differ}.")
         evaluated = _evaluated(plan, [one[0] for one in settings if one[1] == "trained"])
         for planned, fault in chain(_trained(plan, todo, progress, kept), evaluated):
             faults |= {planned.run.folder: fault}
@@ -127,6 +132,16 @@ def _to_train(plan: Plan) -> tuple[dict[str, str], list[tuple[Planned, Phase]]]:
     if mendable:
         write_faults(plan.folder, faults)
     return faults, [(planned, phase_of(planned, plan.experiment.steps)) for planned in settings]
+
+
+def _other_versions(plan: Plan, settings: Sequence[tuple[Planned, Phase]]) -> str:
+    """The versions that differ from those which the first of the finished settings was trained
+    with, in words."""
+    done = [planned for planned, phase in settings if phase in ("trained", "done")]
+    if not done:
+        return ""
+    parts = OwnParts(own_parts_in(plan.experiment.algorithm))
+    return differences(read_experiment(done[0].path, parts).versions, installed_versions())
 
 
 def _evaluated(plan: Plan, trained: Sequence[Planned]) -> Iterator[Fault]:
