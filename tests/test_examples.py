@@ -24,7 +24,7 @@ SMALL = {
     "step_by_step": {"STEPS": 500, "SEEDS": 2},
     "vanilla_policy_gradient": {"STEPS": 500, "SEEDS": 2},
 }
-QUICK = {"car_race", "own_part", "reinforce_from_scratch"}
+QUICK = {"car_race", "reinforce_from_scratch"}
 """Scripts that are run every time; the others with what takes minutes."""
 QUICK_TO_COMPILE = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 

@@ -6,13 +6,15 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import optax
 import pytest
 from gymnasium import spaces
 
 import uphill
 from small_runs import POLICY, small_ppo, train_small
 from uphill.errors import UphillError
-from uphill.parts import Algorithm
+from uphill.parts import Algorithm, ValueFunction
+from uphill.policies.policy import NetworkSettings
 from uphill.words import typed
 
 
@@ -104,3 +106,34 @@ def test_a_setting_that_differs_is_named(
     with typed():
         assert refusal().endswith(f": {on_the_command_line}.")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_taken"),
+    [
+        ({}, True),
+        ({"network": NetworkSettings(hidden=(8,), activation="relu")}, False),
+        ({"shares_trunk": True}, False),
+    ],
+)
+def test_the_networks_of_a_value_function_are_taken_whatever_its_optimizer(
+    changes: dict[str, Any],
+    is_taken: bool,
+    with_optax: uphill.Run,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One of Optax's, which no file can hold, among them."""
+    baseline = ValueFunction(**{"network": NetworkSettings(hidden=(8,))} | changes)
+    given = {"steps": 32, "init_from": with_optax.path, "quiet": False}
+    train_small(tmp_path / "run", small_ppo(baseline=baseline), **given)
+    said = " ".join(capsys.readouterr().err.split())
+    assert ("Starts from the policy and the value function of" in said) == is_taken
+    assert ("the value function starts anew" in said) != is_taken
+
+
+@pytest.fixture(scope="module")
+def with_optax(tmp_path_factory: pytest.TempPathFactory) -> uphill.Run:
+    baseline = ValueFunction(network=NetworkSettings(hidden=(8,)), optimizer=optax.adam(1e-3))
+    out = tmp_path_factory.mktemp("init_from") / "optax"
+    return train_small(out, small_ppo(baseline=baseline), steps=32)

@@ -138,6 +138,8 @@ class Dispatch:
             if outcome.fault:
                 self._fail(name, outcome.fault)
             elif outcome.was_cut_off:  # not by us, who would not have listened any more
+                is_new = outcome.parcel not in (None, sent.attempt.parcel)
+                sent = replace(sent, losses=0) if is_new else sent
                 self._send_again(sent, "its node asked it to end")
             else:
                 self._lines[name] = "done"

@@ -82,7 +82,8 @@ def _check_own(aside: Path) -> None:
     """
     own = {EXPERIMENT_FILE, LOCK_FILE, SPLIT_FILE, LOG_FILE, _UNPACKED, _WHOLE}
     found = aside.iterdir() if aside.is_dir() else [aside] if aside.exists() else ()
-    strange = [x.name for x in found if x.name.removesuffix(HALF) not in own and x.suffix != ".zip"]
+    names = [x.name.removesuffix(HALF) for x in found]
+    strange = [name for name in names if name not in own and not name.endswith(".zip")]
     if strange:
         raise UphillError(
             f"{aside} exists already, and has more in it than the parts of a training "

@@ -21,6 +21,7 @@ from uphill.runs.bounds import check_action_kind, check_encoding, check_names, c
 from uphill.runs.configuration import decode, encode
 from uphill.runs.divergence import Divergence
 from uphill.runs.files import (
+    NotWrittenError,
     damaged,
     from_tensors,
     mend,
@@ -66,8 +67,9 @@ class History:
     milestones: tuple[Milestone, ...] = ()
     """those reached so far"""
     weights_at_first: tuple[tuple[float, ...], ...] = ()
-    """the largest weights when training began: of the policies of all seeds, and of their value
-    functions; missing in checkpoints from before this field existed"""
+    """the largest weights when training began: of the policies of all seeds, of their value
+    functions, and of what the estimator learns, if that has networks; missing in checkpoints from
+    before this field existed"""
     diverged: tuple[Divergence | None, ...] = ()
     """per seed: what was seen of learning that diverged"""
     not_finite: tuple[NotFinite | None, ...] = ()
@@ -187,7 +189,7 @@ def write_checkpoint(folder: Path, name: str, tree: PyTree, facts: Standing) -> 
             for old in {x for x in inner.names() if x.startswith(f"{name}-")} - {tensors}:
                 inner.delete(old)
     except OSError as error:
-        raise UphillError(
+        raise NotWrittenError(
             f"The checkpoint could not be written to {folder} ({error.strerror}): "
             f"{mend_of(error)}, or choose another {option('out')}. What was saved before is whole."
         ) from error

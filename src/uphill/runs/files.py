@@ -85,7 +85,7 @@ def delete_files(run: Path, names: Iterable[str]) -> None:
             with Folder(run) as folder:
                 folder.delete(name)
         except OSError as error:
-            raise UphillError(
+            raise NotWrittenError(
                 f"{run / name} could not be deleted ({error.strerror}): {mend_of(error)}."
             ) from error
 
@@ -111,7 +111,7 @@ def make_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UphillError(
+        raise NotWrittenError(
             f"The folder {folder} can't be made ({error.strerror}): {mend_of(error)}, or choose "
             f"another {option('out')}."
         ) from error

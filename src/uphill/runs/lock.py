@@ -98,6 +98,15 @@ class RunLock:
                 ) from error
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process trains there now; or nothing can be written there."""
+    try:
+        with RunLock(folder, is_new=True):
+            return False
+    except UphillError:
+        return True
+
+
 def tidy(run: Path) -> None:
     """Delete what a process that was killed left half-written, unless one trains there now."""
     with suppress(OSError, UphillError):

@@ -27,7 +27,7 @@ from uphill.policies.normalizer import fresh_normalizer
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.policy import NetworkSettings, PolicySettings, make_policy
 from uphill.runs.checkpoint import Standing, read_manifest, read_tensors
-from uphill.runs.configuration import decode, encode, flags
+from uphill.runs.configuration import decode, encode, flags, part_of
 from uphill.runs.experiment import Experiment, Origin, as_path, read_experiment
 from uphill.runs.files import named_leaves, restore
 from uphill.runs.given import check_network
@@ -191,7 +191,14 @@ def _are_alike(ours: Algorithm, theirs: dict[str, Any]) -> bool:
     document, name = theirs["baseline"], type_name(type(ours.baseline))
     if document.get("$type") != name or is_own_name(name):
         return document.get("$type") == name
-    baseline: Baseline = decode(Baseline, document, "baseline")
+    # What makes its networks; an optimiser may be one that no file can hold.
+    made_by = {
+        name: x
+        for name, x in document.items()
+        if isinstance(x, bool)
+        or (isinstance(x, dict) and x.get("$type") == NetworkSettings.__name__)
+    }
+    baseline: Baseline = part_of(type(ours.baseline), made_by, "baseline")
     policy = decode(PolicySettings, theirs["policy"], "policy")
     return _networks_of(ours.baseline, ours.policy) == _networks_of(baseline, policy)
 

@@ -31,7 +31,7 @@ from uphill.runs.experiment import (
     make_experiment,
     write_experiment,
 )
-from uphill.runs.files import unused
+from uphill.runs.files import NotWrittenError, unused
 from uphill.runs.folder import mend_of
 from uphill.runs.given import alterations_of, environment_settings
 from uphill.runs.imports import remember
@@ -373,7 +373,7 @@ def make_run_folder(folder: Path, may_exist: bool = False) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(exist_ok=may_exist)
     except OSError as error:
-        raise UphillError(
+        raise NotWrittenError(
             f"The run directory {folder} can't be made ({error.strerror}): {mend_of(error)}, or "
             f"choose another {option('out')}."
         ) from error

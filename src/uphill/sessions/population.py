@@ -219,8 +219,6 @@ def _moved(member: Member, of_all: TrainState, rows: Rows, took: tuple[float, fl
     own = {name: x[:count] for name, x in own.items()}
     try:
         stretch = session.looked_at(state, own, memory, *took)
-    except NotWrittenError:
-        raise
     except UphillError as error:  # from the user's `on_point`
         saved = session.with_what_was_saved(error, member.state, memory)
         return replace(member, is_over=True, fault=str(saved))

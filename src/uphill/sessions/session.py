@@ -156,9 +156,9 @@ class Session:
         try:
             self.keeper.save(state, memory)
         except UphillError as unsaved:
-            return UphillError(f"{error}\n{unsaved}")
+            return type(unsaved)(f"{error}\n{unsaved}")
         steps, folder = state.steps, self.keeper.folder
-        return UphillError(
+        return type(error)(
             f"{error}\nWhat was learned in the {steps:,} steps before is saved in {folder}: "
             f"`{self._how_to_resume()}` goes on from there."
         )

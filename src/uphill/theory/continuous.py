@@ -52,8 +52,9 @@ class DiagonalGaussian(eqx.Module):
         return 0.5 * (jnp.expm1(log_ratio) - log_ratio + z**2).sum(-1)
 
 
+# Nodes and weights of E[f(z)], z ~ N(0, 1). The error of a squashed Gaussian's entropy is then
+# 1e-7 at σ = 1, 2e-4 at σ = 2 and 3e-3 at σ = 3, where most actions lie close to the bounds.
 _NODES, _WEIGHTS = np.polynomial.hermite.hermgauss(32)
-
 _NODES, _WEIGHTS = 2**0.5 * _NODES, _WEIGHTS / math.pi**0.5
 
 

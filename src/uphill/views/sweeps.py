@@ -82,8 +82,8 @@ def _row(sweep: SavedSweep, run: SweptRun, fault: str) -> Row:
 def _of_run(run: SavedRun, row: Row) -> Row:
     facts = read_manifest(run.path / "checkpoint", "latest", run.experiment.seeds).facts
     evaluation = run.evaluation
-    if evaluation is not None and facts.steps_done >= run.experiment.steps:
-        row = replace(row, state="waiting", fault="")  # it was continued since it failed
+    if evaluation is not None and (facts.stopped or facts.steps_done >= run.experiment.steps):
+        row = replace(row, fault="")  # it was continued since it failed
     known: dict[str, Any] = {"state": row.state if row.fault else "training"}
     if evaluation is not None and not row.fault:
         result = evaluation["deterministic"]

@@ -14,10 +14,9 @@ from small_runs import rows_of, small_ppo, tensors_of, train_small
 from uphill.clusters.parcels import packed
 from uphill.errors import UphillError
 from uphill.runs.experiment import read_experiment
-from uphill.runs.files import not_written
+from uphill.runs.folder import Folder
 from uphill.runs.lock import RunLock
-from uphill.runs.metrics import MetricsFile
-from uphill.runs.sweeps import TASKS_FOLDER, SavedSweep, write_faults
+from uphill.runs.sweeps import TASKS_FOLDER, SavedSweep, write_faults, write_sweep
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
 from uphill.studies.sweeps import sweep as sweep_module
@@ -177,21 +176,25 @@ def test_what_failed_is_tried_again_unless_its_numbers_were_not_finite(tmp_path:
     assert [row.state for row in rows_of_sweep(SavedSweep(made.path))] == ["done", "done"]
 
 
+@pytest.mark.parametrize("backend", ["compiled", "gymnasium"])
 def test_a_full_disk_ends_the_sweep_and_is_no_fault_of_a_setting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grid = {"estimator.gamma": [0.9, 0.99]}
+    asked: dict[str, Any] = {"grid": {"estimator.gamma": [0.9, 0.99]}, "backend": backend}
+    write = Folder.write
+
+    def full(folder: Folder, name: str, *arguments: Any, **keywords: Any) -> None:
+        if name == "latest.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(folder, name, *arguments, **keywords)
+
     with monkeypatch.context() as patch:
-        patch.setattr(MetricsFile, "append", full)
-        with pytest.raises(UphillError, match="could not be written"):
-            sweep_into(tmp_path / "sweep", grid=grid)
+        patch.setattr(Folder, "write", full)
+        with pytest.raises(UphillError, match=r"could not be written to .* \(No space left"):
+            sweep_into(tmp_path / "sweep", **asked)
     assert SavedSweep(tmp_path / "sweep").faults == {}
-    again = sweep_into(tmp_path / "sweep", grid=grid)
+    again = sweep_into(tmp_path / "sweep", **asked)
     assert [row.state for row in again.rows] == ["done", "done"]
-
-
-def full(file: MetricsFile, rows: Any) -> None:
-    raise not_written(Path("metrics.csv"), OSError(errno.ENOSPC, "No space left on device"))
 
 
 def test_the_number_of_environments_varies_or_is_given(tmp_path: Path) -> None:
@@ -202,9 +205,14 @@ def test_the_number_of_environments_varies_or_is_given(tmp_path: Path) -> None:
     assert made.runs[0].experiment.composition.sampling.num_envs == 2
 
 
-def test_two_processes_do_not_train_one_sweep(done: Sweep) -> None:
+def test_two_processes_do_not_train_one_sweep(done: Sweep, tmp_path: Path) -> None:
     with RunLock(done.path, is_new=True), pytest.raises(UphillError, match="is being trained by"):
         sweep_into(done.path)
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    write_sweep(fresh, SavedSweep(done.path).asked, [])
+    with RunLock(fresh, is_new=True), pytest.raises(UphillError, match="with another steps"):
+        sweep_into(fresh, steps=100)  # nothing of it has a run directory yet
 
 
 def test_settings_that_stopped_do_not_count_for_how_far_training_is(

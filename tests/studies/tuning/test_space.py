@@ -72,8 +72,10 @@ def test_the_same_trials_are_followed_by_the_same_proposals() -> None:
         ({"num_epochs": "1:2.5"}, "use whole numbers"),
         ({"num_epochs": "5:7:log"}, "powers of two, and none lies there, so write 5:7"),
         ({"num_epochs": "1:16:log-to-one"}, "are searched as LOW:HIGH or LOW:HIGH:log"),
-        ({"estimator.gamma": "0.9:1"}, "log-to-one needs HIGH < 1"),
-        ({"policy.hidden": "32:64"}, "which is no number: list values, as in"),
+        ({"estimator.gamma": "0.9:1"}, "needs HIGH < 1, so write 0.9:0.9999, or 0.9:1:linear"),
+        ({"entropy": "0.1:0.1"}, "so give one value, or two numbers"),
+        ({"baseline": "0:1"}, "give a list of its values, as in ['no-baseline', …]"),
+        ({"policy.hidden": "32:64"}, "which is no number: give a list of its values, as in [["),
         ({"baseline": ["batch-maen", "time-mean"]}, "baseline is 'batch-maen': choose"),
     ],
 )
@@ -117,3 +119,18 @@ def test_the_default_is_known_however_a_choice_spells_it() -> None:
     assert found["baseline"] == "value-function"
     assert found["optimizer.learning_rate"] == "linear:5e-4:0"
     assert encode(changed(algorithm, found)) == encode(algorithm)
+
+
+def test_choices_that_fit_together_are_not_refused_one_by_one() -> None:
+    search = {"baseline.optimizer": ["adam", "sgd"], "baseline.num_steps": [1, 5]}
+    space, _ = space_of(uphill.ppo(), search)
+    assert {"baseline.optimizer", "baseline.num_steps"} <= space.keys()
+    with pytest.raises(UphillError, match="num_steps is 5: without its own optimizer"):
+        space_of(uphill.ppo(), {"baseline.num_steps": [1, 5]})
+
+
+def test_a_range_within_a_part_that_may_be_chosen_has_its_scale() -> None:
+    search = {"estimator": ["reward-to-go", "gae"], "estimator.lam": "0.9:0.99"}
+    lam = space_of(uphill.reinforce(), search)[0]["estimator.lam"]
+    assert isinstance(lam, Range)
+    assert lam.scale == "log-to-one"

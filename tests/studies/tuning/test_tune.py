@@ -9,11 +9,13 @@ import pytest
 
 import uphill
 from command_line import run_cli
-from small_runs import small_ppo
+from small_runs import POLICY, small_ppo
 from uphill.errors import UphillError
+from uphill.parts import Algorithm, Episodes
 from uphill.runs.metrics import read_metrics
-from uphill.runs.sweeps import SavedSweep, write_faults
+from uphill.runs.sweeps import SavedSweep, SweptRun, write_faults, write_sweep
 from uphill.sessions.interrupts import Interrupted
+from uphill.studies.sweeps.changes import value_at
 from uphill.studies.tuning import proposals, tune
 from uphill.training.trainer import Trainer
 from uphill.views.report.page import sweep_page
@@ -26,6 +28,10 @@ SEARCH = {"optimizer.learning_rate": "1e-3:1e-1:log", "entropy": [0.0]}
 def tune_into(out: Path, trials: int, **changes: Any) -> tune.Tuning:
     given: dict[str, Any] = {"search": SEARCH, **ASKED, **changes}
     return uphill.tune("CartPole-v1", small_ppo(), trials=trials, out=out, **given)
+
+
+def small_reinforce() -> Algorithm:
+    return uphill.reinforce(sampling=Episodes(4), policy=POLICY)
 
 
 def settings_in(out: Path) -> list[dict[str, Any]]:
@@ -156,6 +162,31 @@ def test_a_winner_that_is_the_default_trains_once(tmp_path: Path) -> None:
     assert found.winner == found.default
     assert [run.path.name for run in found.runs] == ["winner"]
     assert found.p_better[0] == 0.5
+
+
+def test_a_folder_that_has_the_default_twice_is_still_its_own(tmp_path: Path) -> None:
+    """As older versions trained it."""
+    found = tune_into(tmp_path / "tuned", 1, search={"entropy": ["linear:1e-2:0", 50.0]})
+    aside = found.runs[0].path.parent
+    run = found.runs[0].path.rename(aside / "default")
+    saved = SavedSweep(aside)
+    algorithm = small_ppo()
+    setting = saved.runs[0].setting
+    usual = {path: value_at(algorithm, path) for path in setting}
+    write_sweep(aside, saved.asked, [SweptRun("winner", setting), SweptRun("default", usual)])
+    again = tune_into(tmp_path / "tuned", 1, search={"entropy": ["linear:1e-2:0", 50.0]})
+    assert [run.path.name for run in again.runs] == ["winner", "default"]
+    assert again.default.per_seed == again.winner.per_seed
+    assert run.exists()
+
+
+def test_a_choice_of_which_all_trials_failed_is_left_out_of_the_picture(tmp_path: Path) -> None:
+    """GAE needs a value function, which this algorithm does not have."""
+    search = {"estimator": ["reward-to-go", "gae"], "estimator.lam": "0.9:0.99"}
+    found = uphill.tune("CartPole-v1", small_reinforce(), trials=4, search=search,
+                        out=tmp_path / "tuned", **ASKED)  # fmt: skip
+    assert {row.state for row in found.trials} == {"done", "failed"}
+    assert found.path.joinpath("sweep.png").exists()
 
 
 def test_parts_that_are_searched_leave_out_what_they_lack(tmp_path: Path) -> None:

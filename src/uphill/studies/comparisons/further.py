@@ -3,7 +3,7 @@
 from uphill.envs.wrappers import is_importable
 from uphill.errors import UphillError
 from uphill.run import Run, resume, run_of
-from uphill.runs.checkpoint import Standing, read_manifest
+from uphill.runs.checkpoint import Standing, has_stopped, read_manifest
 from uphill.runs.given import check_network
 from uphill.runs.saved import SavedRun
 from uphill.runs.settings import kept
@@ -34,7 +34,8 @@ def check_repeatable(run: Run) -> None:
         )
     is_saved = (run.path / "checkpoint" / "latest.json").exists()
     facts = read_manifest(run.path / "checkpoint", "latest").facts if is_saved else None
-    if facts is not None and facts.steps_done < experiment.steps:
+    is_lost = has_stopped(run.path)  # further seeds may be lost, too
+    if facts is not None and facts.steps_done < experiment.steps and not is_lost:
         raise UphillError(
             f"{run.path} ended after {facts.steps_done:,} of {experiment.steps:,} steps, and "
             f"further seeds would train to the end: `{_to_the_end(run, facts)}` first."

@@ -137,7 +137,7 @@ def _train_fresh(task: Task, one: Studied, fresh_seeds: int, progress: Progress)
     Raises:
         UphillError: if the folder is of another choice.
     """
-    runs = fresh_runs(task.plan, CHOICE, one.choice)
+    runs = fresh_runs(task.plan, CHOICE, one.choice, task.fresh)
     train_settings(on_fresh_seeds(task.plan, fresh_seeds, task.fresh, runs), progress)
 
 

@@ -15,6 +15,7 @@ from uphill.runs.checkpoint import read_manifest
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import OF_THE_PROCESS, Experiment, as_path
 from uphill.runs.files import EVALUATION_FILE, make_folder, unused
+from uphill.runs.lock import is_held
 from uphill.runs.studies import SweepSettings
 from uphill.runs.sweeps import DEFAULT, SavedSweep, SweptRun, check_same, is_sweep, write_sweep
 from uphill.runs.unbegun import is_unbegun
@@ -90,7 +91,6 @@ class Plan(Common):
         """What `uphill train` would be asked for of one setting."""
         given = {f.name: getattr(self.request, f.name) for f in fields(Request)}
         given |= {"algo": self.experiment.algo, "algorithm": planned.algorithm, "out": planned.path}
-        given["envs"] = None  # the algorithm has them
         if planned.on_point is not None:
             given["on_point"] = planned.on_point
         return Request(**given)
@@ -185,14 +185,17 @@ def check_envs(request: Request, paths: Iterable[str], kind: str) -> None:
         raise UphillError(f"{given} fixes what the {kind} varies, {written(_ENVS)}: leave one out.")
 
 
-def fresh_runs(common: Common, name: str, setting: Mapping[str, Any]) -> list[SweptRun]:
+def fresh_runs(
+    common: Common, name: str, setting: Mapping[str, Any], folder: Path
+) -> list[SweptRun]:
     """A setting, under that name, and the default beside it; that one alone, where it is the
-    default."""
+    default, unless a folder of older versions has both."""
     algorithm = common.experiment.composition
     usual = {path: value_at(algorithm, path) for path in setting if has(algorithm, path)}
     is_default = encode(changed(algorithm, setting)) == encode(algorithm)
-    chosen = SweptRun(name, dict(setting))
-    return [chosen] if is_default else [chosen, SweptRun(DEFAULT, usual)]
+    both = [SweptRun(name, dict(setting)), SweptRun(DEFAULT, usual)]
+    has_both = is_sweep(folder) and SavedSweep(folder).runs == both
+    return both[:1] if is_default and not has_both else both
 
 
 def check_size(grid: Grid, experiment: Experiment) -> None:
@@ -226,7 +229,7 @@ def folder_for(
     experiment, out = common.experiment, common.request.out
     if out is not None and is_sweep(found := as_path(out, "out")):
         sweep = SavedSweep(found)
-        if not sweep.is_unbegun:
+        if is_held(found) or not sweep.is_unbegun:
             check_same(sweep, asked, runs, f"choose another {option('out')}")
             return found
     env = "".join(x if x.isalnum() or x in "_.-" else "-" for x in experiment.env)[:100]

@@ -12,7 +12,7 @@ from uphill.errors import UphillError
 from uphill.parts import Algorithm
 from uphill.parts.checks import Scale
 from uphill.parts.schedule import Constant, Ramp, Schedule
-from uphill.runs.configuration import encode, is_part, members_of
+from uphill.runs.configuration import encode, is_part, members_of, part_types
 from uphill.studies.sweeps.changes import changed, has, stands_in, value_at
 from uphill.studies.sweeps.grid import Setting, check_paths, chooses, literal, words_of, written
 from uphill.words import is_typed
@@ -20,6 +20,8 @@ from uphill.words import is_typed
 DIGITS = 4
 """Digits of a proposed number: more say nothing, and are long to read."""
 _SCALES = typing.get_args(Scale)
+_MOST_COMBINED = 1000
+"""Combinations of other choices in which a value is tried, before it is refused."""
 
 
 @dataclass(frozen=True)
@@ -105,19 +107,38 @@ def space_of(algorithm: Algorithm, search: Mapping[str, Any]) -> tuple[Space, Se
     for path, value in asked.items():
         if path in fixed:
             continue
-        within = _having(path, start, choices)
         if path in choices:
-            values = tuple(encode(x) for x in choices[path])
-            for value in values:
-                changed(within, {path: value}, is_whole=False)
-            space[path] = Choice(values)
+            space[path] = _choice(path, start, choices)
         else:
-            space[path] = _range(path, value, known.get(path), within)
+            within = _having(path, start, choices)
+            space[path] = _range(path, value, dict(annotated(within)).get(path), within)
     if not space:
         raise UphillError(
             "search leaves nothing to search: give a range, as in optimizer.learning_rate=1e-5:0.1."
         )
     return space, fixed
+
+
+def _choice(path: str, algorithm: Algorithm, choices: Mapping[str, Sequence[Any]]) -> Choice:
+    """The requested choice.
+
+    Raises:
+        UphillError: if a value is none that the field can have, whatever the other choices are.
+    """
+    values = tuple(encode(x) for x in choices[path])
+    others = {name: each for name, each in choices.items() if name != path}
+    for value in values:
+        faults = []
+        for chosen in itertools.islice(itertools.product(*others.values()), _MOST_COMBINED):
+            setting = dict(zip(others, chosen, strict=True)) | {path: value}
+            try:
+                changed(algorithm, with_its_parts(setting, algorithm), is_whole=False)
+                break
+            except UphillError as error:
+                faults.append(error)
+        else:
+            raise faults[0]
+    return Choice(values)
 
 
 def _having(path: str, algorithm: Algorithm, choices: Mapping[str, Sequence[Any]]) -> Algorithm:
@@ -240,21 +261,26 @@ def _range(path: str, value: Any, known: Range | None, algorithm: Algorithm) -> 
         raise UphillError(f"search has {value!r} for {written(path)}: {fault}.")
     if not (is_whole or _takes(float, algorithm, path)):
         raise UphillError(
-            f"search has {value!r} for {written(path)}, which is no number: list values, as in "
-            f"{written(path)}={_listed(value_at(algorithm, path))}."
+            f"search has {value!r} for {written(path)}, which is no number: "
+            f"{_listed(path, algorithm)}."
         )
     found = Range(*ends, cast(Scale, scale), is_whole, known.ramp if known else None)
     for end in ends:
         changed(algorithm, {path: int(end) if is_whole else end}, is_whole=False)
     if scale == "log-to-one" and ends[1] >= 1:
-        raise UphillError(f"search has {value!r} for {written(path)}: log-to-one needs HIGH < 1.")
+        raise UphillError(
+            f"search has {value!r} for {written(path)}: log-to-one needs HIGH < 1, so write "
+            f"{low}:0.9999, or {low}:{high}:linear."
+        )
     return found
 
 
 def _fault(low: float, high: float, scale: str, is_whole: bool) -> str:
     """What is wrong with a range, and how to mend it; empty if nothing is."""
+    if low == high:
+        return "the first number must be below the second, so give one value, or two numbers"
     if not low < high:
-        return f"the first number must be below the second, so write {high:g}:{low:g}"
+        return f"the first number must be below the second, so write {_plain(high)}:{_plain(low)}"
     if scale == "log" and low <= 0:
         return "a logarithm needs LOW > 0"
     if not is_whole:
@@ -264,14 +290,25 @@ def _fault(low: float, high: float, scale: str, is_whole: bool) -> str:
     if scale == "log-to-one":
         return "whole numbers are searched as LOW:HIGH or LOW:HIGH:log"
     if scale == "log" and math.ceil(math.log2(low)) > math.floor(math.log2(high)):
-        return f"log proposes powers of two, and none lies there, so write {low:.0f}:{high:.0f}"
+        mend = f"{_plain(low)}:{_plain(high)}"
+        return f"log proposes powers of two, and none lies there, so write {mend}"
     return ""
 
 
-def _listed(value: Any) -> str:
-    """A value as it is written on the command line, and another one beside it."""
-    first = " ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return f"{first},…"
+def _plain(x: float) -> str:
+    return repr(x).removesuffix(".0")
+
+
+def _listed(path: str, algorithm: Algorithm) -> str:
+    """How to search a field that is no number."""
+    part, name = stands_in(algorithm, path)
+    value = value_at(algorithm, path)
+    values = [*part_types(part, [name])][:2] or [value, value]
+    if is_typed():
+        shown = [" ".join(map(str, x)) if isinstance(x, list) else str(x) for x in values]
+        end = ",".join(shown) if shown[0] != shown[1] else f"{shown[0]},…"
+        return f"list its values, as in {written(path)}={end}"
+    return f"give a list of its values, as in [{values[0]!r}, …]"
 
 
 def _takes(kind: type, algorithm: Algorithm, path: str) -> bool:

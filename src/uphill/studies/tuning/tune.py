@@ -188,14 +188,17 @@ def _search(
         if any(is_open):
             runs = list(compress(saved.runs, is_open))
             plan = plan_for(common, folder, runs)
-            train_settings(_pruned(plan, saved, rows) if request.prune else plan, progress, kept)
+            plan = _pruned(plan, saved, rows) if request.prune else plan
+            try:
+                train_settings(plan, progress, kept)
+            finally:
+                write_sweep(folder, saved.asked, saved.runs, time.monotonic() - started)
             rows = rows_of(saved)
             _tell(rows, request.trials, started, progress)
         seconds = time.monotonic() - started
         is_late = request.minutes is not None and seconds > 60 * request.minutes
         left = request.trials - len(rows)
         if left <= 0 or (is_late and rows):
-            write_sweep(folder, saved.asked, saved.runs, seconds)
             return
         told = [(row.setting, row.iqm) for row in rows]
         first = default_in(space, common.experiment.composition) if not rows else None
@@ -259,8 +262,9 @@ def _confirmed(request: TuneRequest, common: Common, folder: Path, progress: Pro
         )
     from uphill.views.plots.tuning import plot_tuning  # drawing takes long to load
 
-    runs = fresh_runs(common, "winner", best.setting)
-    plan = on_fresh_seeds(common, request.fresh_seeds, folder / f"fresh-{best.run}", runs)
+    aside = folder / f"fresh-{best.run}"
+    runs = fresh_runs(common, "winner", best.setting, aside)
+    plan = on_fresh_seeds(common, request.fresh_seeds, aside, runs)
     found: Experiment = replace(common.experiment, algorithm=plan.settings[0].algorithm)
     write_settings(folder / SETTINGS_FILE, found)
     which = "and the default train" if len(runs) > 1 else "which is the default, trains"
@@ -273,9 +277,7 @@ def _confirmed(request: TuneRequest, common: Common, folder: Path, progress: Pro
     winner, default = rows[0], rows[-1]
     for row in rows:
         if not row.is_known:
-            raise UphillError(
-                f"The {row.run} failed on fresh seeds: {row.fault} The same command tries again."
-            )
+            raise UphillError(f"The {row.run} failed on fresh seeds: {row.fault}")
     better = probability_of_improvement(np.array(winner.per_seed), np.array(default.per_seed))
     plot_tuning(SavedSweep(folder), trials)
     return Tuning(

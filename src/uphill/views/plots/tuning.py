@@ -37,7 +37,7 @@ def plot_tuning(sweep: SavedSweep, trials: Sequence[Row]) -> Path:
         UphillError: if the picture can't be written.
     """
     known = [(k, row) for k, row in enumerate(trials) if row.iqm is not None]
-    paths = sweep.varied
+    paths = [path for path in sweep.varied if any(path in row.setting for _, row in known)]
     down = -(-(1 + len(paths)) // ACROSS)
     figure = new_figure(3.6 * ACROSS, 3.9 if down == 1 else 3.1 * down)
     panels = list(figure.subplots(down, ACROSS, squeeze=False, sharey=True).flat)
