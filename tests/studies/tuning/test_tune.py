@@ -214,7 +214,9 @@ def test_what_is_wrong_is_told_before_anything_is_made(
     assert run_cli(*words, "--trials", 0) == 1
     assert "trials is 0: use at least 1" in capfd.readouterr().err
     assert run_cli(*words, "--search", "estimator.gamma=1:0") == 1
-    assert "so write 0:1" in capfd.readouterr().err
+    assert "so write 0:0.9999" in capfd.readouterr().err
+    assert run_cli(*words, "--search", "policy.hidden=32:64") == 1
+    assert "as in --search 'policy.hidden=64 64,…'" in capfd.readouterr().err
     assert run_cli(*words, "--objective", "last") != 0
     assert "--objective is 'last': choose final or curve" in capfd.readouterr().err
     monkeypatch.setattr(proposals.importlib.util, "find_spec", lambda name: None)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import shlex
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ from uphill.words import is_typed
 DIGITS = 4
 """Digits of a proposed number: more say nothing, and are long to read."""
 _SCALES = typing.get_args(Scale)
+_NEAR_ONE = 0.9999
 _MOST_COMBINED = 1000
 """Combinations of other choices in which a value is tried, before it is refused."""
 
@@ -270,7 +272,7 @@ def _range(path: str, value: Any, known: Range | None, algorithm: Algorithm) -> 
     if scale == "log-to-one" and ends[1] >= 1:
         raise UphillError(
             f"search has {value!r} for {written(path)}: log-to-one needs HIGH < 1, so write "
-            f"{low}:0.9999, or {low}:{high}:linear."
+            f"{low}:{_NEAR_ONE}, or {low}:{high}:linear."
         )
     return found
 
@@ -280,7 +282,8 @@ def _fault(low: float, high: float, scale: str, is_whole: bool) -> str:
     if low == high:
         return "the first number must be below the second, so give one value, or two numbers"
     if not low < high:
-        return f"the first number must be below the second, so write {_plain(high)}:{_plain(low)}"
+        most = min(low, _NEAR_ONE) if scale == "log-to-one" else low
+        return f"the first number must be below the second, so write {_plain(high)}:{_plain(most)}"
     if scale == "log" and low <= 0:
         return "a logarithm needs LOW > 0"
     if not is_whole:
@@ -307,7 +310,7 @@ def _listed(path: str, algorithm: Algorithm) -> str:
     if is_typed():
         shown = [" ".join(map(str, x)) if isinstance(x, list) else str(x) for x in values]
         end = ",".join(shown) if shown[0] != shown[1] else f"{shown[0]},…"
-        return f"list its values, as in {written(path)}={end}"
+        return f"list its values, as in --search {shlex.quote(f'{written(path)}={end}')}"
     return f"give a list of its values, as in [{values[0]!r}, …]"
 
 
