@@ -302,7 +302,7 @@ def _car_race() -> dict[str, Preset]:
             # up.
             scale_advantages="none",
         ),
-        "a2c": _a2c(1e6, num_envs=16, num_steps=32, learning_rate=2e-3, gamma=0.99),
+        "a2c": Preset("a2c", a2c(), 1_000_000),
         "vpg": _vpg(6e5, num_envs=32, learning_rate=1e-2, gamma=0.99),
         "reinforce": _reinforce(5e5, num_envs=64, learning_rate=1e-2, gamma=0.99),
     }
