@@ -41,7 +41,9 @@ def largest_weights(algorithm: Algorithm, learners: Learner, num_seeds: int) -> 
     """Of all seeds' networks; 0 where there is none."""
     of_baseline = algorithm.baseline.networks(learners.parts.baseline)
     of_estimator = algorithm.estimator.networks(learners.parts.estimator)
-    trees = [learners.actor.policy, of_baseline, *([of_estimator] if of_estimator else [])]
+    trees = [learners.actor.policy, of_baseline]
+    if jax.tree.leaves(of_estimator):
+        trees.append(of_estimator)
     return tuple(_largest(tree, num_seeds) for tree in trees)
 
 

@@ -225,8 +225,7 @@ class Trainer:
         """
         algorithms = one_for_each(algorithms, seeds)
         kinds = {jax.tree.structure(x) for x in (algorithms[0], self.algorithms[0])}
-        is_inside = isinstance(self.env, CompiledEnvironment)
-        if not (is_inside and len(kinds) == 1 and len(seeds) == len(self.seeds)):
+        if not (self._is_compiled and len(kinds) == 1 and len(seeds) == len(self.seeds)):
             raise UphillError(
                 "algorithms differ from those of the trainer in more than floats and seeds, or "
                 "its environment is not a compiled world: make another Trainer."

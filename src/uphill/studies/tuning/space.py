@@ -104,8 +104,7 @@ def space_of(algorithm: Algorithm, search: Mapping[str, Any]) -> tuple[Space, Se
     check_paths({path: choices.get(path, ()) for path in asked}, algorithm)
     fixed = {path: encode(values[0]) for path, values in choices.items() if len(values) == 1}
     start = changed(algorithm, fixed)
-    known = dict(annotated(start))
-    space: Space = {path: found for path, found in known.items() if path not in asked}
+    space: Space = {path: found for path, found in annotated(start) if path not in asked}
     for path, value in asked.items():
         if path in fixed:
             continue
