@@ -10,6 +10,7 @@ import sys
 from benchmarks import (
     beside,
     determinism,
+    devices,
     first_second,
     house,
     limit,
@@ -55,11 +56,12 @@ MEASUREMENTS = {
     "sb3-car-race": peers.sb3_car_race,
     "rejax": peers.rejax,
     "beside": beside.beside,
+    "devices": devices.devices,
     "limit": limit.limit,
 }
 SLOW = (
     *("cluster", "sb3", "first", "rejax", "beside", "sweep", "checkpointing", "determinism"),
-    *("sequential", "memory", "search", "zoo"),
+    *("sequential", "memory", "search", "zoo", "devices"),
 )
 QUICK = [name for name in MEASUREMENTS if not name.startswith(SLOW)]
 

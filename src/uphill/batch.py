@@ -2,6 +2,7 @@
 only partly filled."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Bool, Float, Int, PyTree, Shaped
 
+from uphill.devices import added_up, own_share
 from uphill.trajectory import Array, divided
 
 Model = TypeVar("Model")
@@ -32,7 +34,12 @@ class Batch(eqx.Module):
 
 
 def summed(function: Callable[[Batch], PyTree], batch: Batch) -> PyTree:
-    """Σ function(block) over the filled blocks; `function` gets samples without their axis."""
+    """Σ function(block) over the filled blocks; `function` gets samples without their axis. Where
+    several devices learn, each computes its share."""
+    return added_up(_summed(function, _own(batch)))
+
+
+def _summed(function: Callable[[Batch], PyTree], batch: Batch) -> PyTree:
     if batch.num_blocks is None and batch.mask.shape[0] == 1:
         return function(block_of(batch, 0))
 
@@ -68,6 +75,13 @@ def accumulate(
     sum of its second result."""
     gradient = jax.grad(total, has_aux=True)
     return summed(lambda samples: gradient(model, samples), batch)
+
+
+def _own(batch: Batch) -> Batch:
+    """The rows of every block that this device sums up."""
+    blocks = replace(batch, num_blocks=None)
+    rows, mask = own_share(blocks, batch.mask)
+    return replace(rows, mask=mask, num_blocks=batch.num_blocks)
 
 
 def block_of(batch: Batch, k: Any) -> Batch:

@@ -257,11 +257,12 @@ def resume(
     on_point: OnPoint | None = None,
     wrappers: Iterable[Wrapper] = (),
     step_timeout: float | None = None,
+    devices: int | None = None,
 ) -> Run:
     """Continue a run from its latest checkpoint; `steps` extends it. `episodes` are those
-    of the evaluation at the end, by default as many as training was asked for, and so is
-    `step_timeout`; `env`, `network`, `parts` and `wrappers` are what `load` says, and `on_point`
-    what `train` says.
+    of the evaluation at the end, by default as many as training was asked for, and so are
+    `step_timeout` and `devices`; `env`, `network`, `parts` and `wrappers` are what `load` says, and
+    `on_point` what `train` says.
 
     Raises:
         UphillError: if the run is finished, damaged, was made on another kind of device, or is
@@ -271,7 +272,7 @@ def resume(
     check_callable(on_point)
     with RunLock(as_path(run, "run")):
         given = (run, env, network, steps, allow_import, episodes, quiet, parts, wrappers)
-        session = go_on(*given, step_timeout=step_timeout)
+        session = go_on(*given, step_timeout=step_timeout, devices=devices)
         return finish(replace(session, on_point=on_point), env)
 
 

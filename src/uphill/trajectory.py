@@ -93,6 +93,18 @@ class Trajectory(eqx.Module):
     length: Int[Array, ""] | None = None
 
     @property
+    def rows(self) -> tuple:
+        """All that has an axis for time: `Trajectory.of(rows, final_observation, length)`."""
+        columns = self.action, self.log_prob, self.reward, self.terminated, self.truncated
+        return (self.observation, *columns, self.mask)
+
+    @staticmethod
+    def of(rows: tuple, final: PyTree, length: Int[Array, ""] | None = None) -> "Trajectory":
+        """A trajectory of these `rows`."""
+        observation, *columns = rows
+        return Trajectory(observation, final, *columns, length=length)
+
+    @property
     def ended(self) -> Bool[Array, "T N"]:
         """The steps with which an episode ends, for whichever reason."""
         return self.terminated | self.truncated

@@ -191,8 +191,8 @@ def test_steps_must_fit_a_counter(num_steps):
 @pytest.mark.parametrize("seeds", [3, (), (-1,), (2**32,), ("0",), "01"])
 def test_seeds_are_a_tuple_of_numbers(seeds):
     with pytest.raises(UphillError, match=r"^seeds is .*: give a tuple of numbers from 0 to"):
-        check_numbers(100, seeds, None)
-    check_numbers(100, (np.int64(0), 2**32 - 1), None)
+        check_numbers(100, seeds, None, 1)
+    check_numbers(100, (np.int64(0), 2**32 - 1), None, 1)
 
 
 def test_what_is_counted_is_a_whole_number_of_at_least_one():

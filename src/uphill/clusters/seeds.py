@@ -25,6 +25,7 @@ from uphill.runs.merged import merge
 from uphill.runs.own_parts import OwnParts, own_parts_in
 from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun, write_evaluation
+from uphill.runs.settings import Settings
 from uphill.runs.unbegun import check_continued, check_same, is_unbegun
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
@@ -104,6 +105,7 @@ def _check(request: Request) -> None:
 
 
 ONLY_HERE = {
+    "devices": "are those of one machine, and a task has one device",
     "log": "follows a training on this machine",
     "init_from": "names a run on this machine",
 }
@@ -116,7 +118,7 @@ def check_not_asked(request: Request, what: Mapping[str, str]) -> None:
     """
     for name, why in what.items():
         value = getattr(request, name)
-        if value:
+        if value and value != getattr(Settings, name, None):
             shown = option(name, None if name == "on_point" else value)
             raise UphillError(f"{shown} {why}: leave it out, or train without {option('ray')}.")
 

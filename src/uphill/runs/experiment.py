@@ -70,7 +70,7 @@ class Experiment(Settings):
 
     def __post_init__(self) -> None:
         check_names(env=self.env, network=self.network)
-        for name in ("seeds", "steps", "episodes"):
+        for name in ("seeds", "steps", "episodes", "devices"):
             if getattr(self, name) < 1:
                 raise UphillError(f"{name} is {getattr(self, name)}: use at least 1.")
         if self.seeds > MOST_SEEDS:

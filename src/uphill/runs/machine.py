@@ -28,14 +28,15 @@ class Moved:
     """where it ran until then"""
 
 
-def machine(num_seeds: int) -> Machine:
-    """What runs this many seeds here."""
+def machine(num_seeds: int, devices_each: int = 1) -> Machine:
+    """What runs this many seeds here, each on so many devices."""
     devices, config = jax.devices(), _config()
     kind = devices[0]
     return {
         "platform": kind.platform,
         "prng": str(config.jax_default_prng_impl),
-        "devices": str(min(len(devices), num_seeds)),  # more have nothing to do
+        # more have nothing to do
+        "devices": str(devices_each if devices_each > 1 else min(len(devices), num_seeds)),
         "processor": _processor() if kind.platform == "cpu" else kind.device_kind,
         "jaxlib": version("jaxlib"),
     }

@@ -68,6 +68,9 @@ class Settings:
     """First seed."""
     seeds: int = 1
     """Number of seeds to train at once; with several, results come with an interval over seeds."""
+    devices: int = 1
+    """Devices that share each seed's environments and batches, such as several GPUs: for large
+    batches in a compiled world (docs/clusters.md)."""
     is_async: bool = False
     """Run each Python environment in a separate process (worthwhile for slow ones)."""
     step_timeout: float | None = None

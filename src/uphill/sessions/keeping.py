@@ -77,7 +77,7 @@ class Keeper:
             reward_threshold=self._trainer.env.reward_threshold,
             metrics_offset=0,
             stopped=False,
-            device=machine(len(self._trainer.seeds)),
+            device=machine(len(self._trainer.seeds), self._trainer.devices),
         )
 
     def keep(self, new: list[Milestone], memory: Remembered, state: TrainState) -> Remembered:

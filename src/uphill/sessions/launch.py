@@ -273,7 +273,10 @@ def trainer_of(
     algorithm, steps = experiment.composition, experiment.steps
     every = measuring_interval(algorithm, steps)
     seeds = experiment.all_seeds
-    return Trainer(choice, algorithm, seeds, steps, resumed_at, every, network, encoding)
+    devices = experiment.devices
+    return Trainer(
+        choice, algorithm, seeds, steps, resumed_at, every, network, encoding, devices=devices
+    )
 
 
 def chosen_for(request: Request, env: str, start: Preset | None) -> tuple[Preset, str]:

@@ -107,6 +107,7 @@ def _experiment(trainer: Trainer) -> Experiment:
         steps=trainer.num_steps,
         seed=seeds[0],
         seeds=len(seeds),
+        devices=trainer.devices,
         network="" if network is None else getattr(network, "__name__", repr(network)),
         settings=OWN_LOOP,
         command=command_line(),

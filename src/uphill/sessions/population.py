@@ -69,6 +69,7 @@ def trainer_together(sessions: Sequence[Session], like: Trainer | None = None) -
         first.network,
         first.encoding,
         len(sessions),
+        devices=first.devices,
     )
 
 

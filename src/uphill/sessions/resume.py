@@ -57,6 +57,7 @@ def go_on(
     wrappers: Iterable[Wrapper] = (),
     *,
     step_timeout: float | None = None,
+    devices: int | None = None,
 ) -> Session:
     """The session that resumes a run; the arguments are those of `uphill.resume`. A run that was
     stopped before its first checkpoint starts from the beginning.
@@ -77,6 +78,7 @@ def go_on(
     limit = decode(float | None, encode(step_timeout), "step_timeout")
     if limit is not None:
         experiment = replace(experiment, step_timeout=limit)
+    experiment = _on_devices(experiment, devices)
     check_installed(experiment.log)
     use_compile_cache()
     check_network(experiment, network)
@@ -106,10 +108,12 @@ def restore(
     allow_import: bool = False,
     parts: Iterable[OwnPart] = (),
     wrappers: Iterable[Wrapper] = (),
+    devices: int | None = None,
 ) -> tuple[Trainer, TrainState]:
     """A trainer and the state of a run's latest checkpoint, to continue any run in a custom loop:
     `uphill.iterate(*uphill.restore(run))`. The run directory stays as it is. `steps` is a larger
-    number of steps to train up to; the other arguments are those of `load`.
+    number of steps to train up to, `devices` another number of devices for each seed; the other
+    arguments are those of `load`.
 
     Raises:
         UphillError: if the run has no checkpoint, is damaged, or drew its random numbers with
@@ -121,6 +125,7 @@ def restore(
     goal: int | None = decode(int | None, whole(encode(steps)), "steps")
     if goal is not None:
         experiment = _extended(experiment, folder, saved.facts, goal)
+    experiment = _on_devices(experiment, devices)
     use_compile_cache()
     check_network(experiment, network)
     tensors = read_tensors(folder / "checkpoint", saved)
@@ -191,7 +196,7 @@ def _from_the_checkpoint(
     progress: Progress,
 ) -> Session:
     """The session of a run, continued from its latest checkpoint."""
-    moved, is_elsewhere = _moved(facts, experiment.seeds, folder)
+    moved, is_elsewhere = _moved(facts, experiment, folder)
     path = folder / "checkpoint/latest.json"
     memory = Remembered(
         replace(_history(facts, best.history), moved=moved),
@@ -282,6 +287,12 @@ def _extended(
     return experiment
 
 
+def _on_devices(experiment: Experiment, devices: int | None) -> Experiment:
+    """The experiment, on another number of devices if that is requested."""
+    wanted = decode(int | None, encode(devices), "devices")
+    return experiment if wanted is None else replace(experiment, devices=wanted)
+
+
 def _stretched(experiment: Experiment, planned: int) -> str:
     """The effect of more steps on schedules, which depend on the share of steps that is done."""
     names = experiment.composition.varying
@@ -301,7 +312,7 @@ def _in_another(trainer: Trainer, experiment: Experiment) -> str:
     return f"It continues in {now}; until now it was trained in {before}."
 
 
-def _moved(facts: Standing, num_seeds: int, folder: Path) -> tuple[tuple[Moved, ...], str]:
+def _moved(facts: Standing, experiment: Experiment, folder: Path) -> tuple[tuple[Moved, ...], str]:
     """The machines that it was trained on before, including the last one if this is a different
     one; and the notice about that.
 
@@ -309,7 +320,7 @@ def _moved(facts: Standing, num_seeds: int, folder: Path) -> tuple[tuple[Moved, 
         UphillError: if this process uses another random number generator.
     """
     check_random_numbers(facts.device, folder / "checkpoint/latest.json")
-    what = differences(facts.device, machine(num_seeds))
+    what = differences(facts.device, machine(experiment.seeds, experiment.devices))
     if not what:
         return facts.moved, ""
     said = (

@@ -13,13 +13,13 @@ from uphill.learning.counting import MOST_COUNTED
 from uphill.parts.sampling import Sampling
 from uphill.policies.actions import components
 from uphill.policies.policy import PolicySettings
-from uphill.words import option
+from uphill.words import count, option
 
 _MOST_TRANSITIONS = 10**8
 _MOST_UPDATES = 2**31 - 1
 
 
-def check_numbers(num_steps: int, seeds: Any, measure_every: Any) -> None:
+def check_numbers(num_steps: int, seeds: Any, measure_every: Any, devices: Any) -> None:
     """Raises:
     UphillError: if there are more steps than can be counted, no valid seeds, or JAX is set to
         64-bit numbers.
@@ -38,6 +38,7 @@ def check_numbers(num_steps: int, seeds: Any, measure_every: Any) -> None:
             f"seeds is {seeds!r}: give a tuple of numbers from 0 to {2**32 - 1}, such as "
             "tuple(range(3))."
         )
+    check_counts(devices=devices)
     if measure_every is not None:
         check_counts(measure_every=measure_every)
 
@@ -49,6 +50,31 @@ def check_counts(**counts: Any) -> None:
     for name, number in counts.items():
         if not isinstance(number, int | np.integer) or isinstance(number, bool) or number < 1:
             raise UphillError(f"{name} is {number!r}: use a whole number of at least 1.")
+
+
+def check_devices(devices: int, name: str, backend: str, sampling: Sampling) -> None:
+    """Raises:
+    UphillError: if a seed can't be spread over so many devices.
+    """
+    if devices == 1:
+        return
+    if backend != "compiled":
+        raise UphillError(
+            f"{option('devices', devices)} divides the environments of a compiled world, and those "
+            f"of {name} are stepped by {backend}: leave it out."
+        )
+    there = jax.devices()
+    if devices > len(there):
+        more = f", or set JAX_NUM_CPU_DEVICES={devices}" if there[0].platform == "cpu" else ""
+        raise UphillError(
+            f"{option('devices', devices)} is more than the {len(there)} that JAX has here: use at "
+            f"most {len(there)}{more}."
+        )
+    if left := sampling.num_envs % devices:
+        raise UphillError(
+            f"{count(sampling.num_envs, 'environment')} can't be divided evenly among {devices} "
+            f"devices: use {option('envs', sampling.num_envs - left + devices)}."
+        )
 
 
 def check_updates(num_updates: int, sampling: Sampling) -> None:

@@ -43,7 +43,8 @@ class Inside:
         seeds, start = self.seeds, (learners, lanes)
         shared = (seeds.num_steps, np.int32(num_updates))
         own = (seeds.algorithms, learners, lanes, seeds.keys)
-        program = ("chunk", Built(_chunks, (self.env, seeds.num_seeds)), shared, *own)
+        built = Built(_chunks, (self.env, seeds.num_seeds, seeds.devices))
+        program = ("chunk", built, shared, *own)
         if "chunk" not in self._programs:
             after, _, _, before = self._programs.begin(*program)
             self._foresee(before, after)
@@ -70,9 +71,9 @@ class Inside:
         """Nothing runs besides the program."""
 
 
-def _chunks(env: CompiledEnvironment, num_seeds: int) -> Callable[..., Any]:
+def _chunks(env: CompiledEnvironment, num_seeds: int, devices: int) -> Callable[..., Any]:
     """The updates of every seed."""
-    return over_seeds(partial(_chunk, env), num_seeds)
+    return over_seeds(partial(_chunk, env), num_seeds, devices)
 
 
 def _chunk(

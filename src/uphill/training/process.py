@@ -17,11 +17,11 @@ from uphill.words import count
 LARGEST_CACHE = 512 * 2**20  # bytes
 
 
-def use_cores(num_seeds: int, is_python: bool = False) -> None:
+def use_cores(num_seeds: int, is_python: bool = False, devices: int = 1) -> None:
     """Ask JAX for a device for each core that the seeds can use.
 
-    Where Python steps the environments (`is_python`), it is a single synchronous device: handing a
-    policy's call to another thread costs as much as the call.
+    `devices` share each seed. Where Python steps the environments (`is_python`), it is a single
+    synchronous device: handing a policy's call to another thread costs as much as the call.
 
     Must happen before JAX starts; the variable JAX_NUM_CPU_DEVICES overrules it. Where JAX has
     started already (in a notebook, say), training uses the devices that there are.
@@ -29,7 +29,7 @@ def use_cores(num_seeds: int, is_python: bool = False) -> None:
     use_threads()
     if "JAX_NUM_CPU_DEVICES" in os.environ:
         return
-    num_devices = 1 if is_python else min(num_seeds, usable_cores())
+    num_devices = 1 if is_python else min(max(num_seeds, devices), usable_cores())
     try:
         jax.config.update("jax_num_cpu_devices", max(1, num_devices))
         jax.config.update("jax_cpu_enable_async_dispatch", not is_python)

@@ -7,6 +7,7 @@ learn alone. On a GPU they are one batch.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,17 +18,20 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Key, PyTree
 
 from uphill.collecting.lanes import Act, Keys
+from uphill.devices import several
 from uphill.errors import UphillError
 from uphill.learning.counting import Count, count_of
 from uphill.parts import Algorithm
 from uphill.trajectory import Array, Trajectory, narrow_on_host
 
 
-def over_seeds(function: Callable[..., Any], num_seeds: int) -> Callable[..., Any]:
+def over_seeds(
+    function: Callable[..., Any], num_seeds: int, devices_each: int = 1
+) -> Callable[..., Any]:
     """`function(shared, *own)` for every seed: each of `own` gets a leading axis for the seeds.
 
     Where the number of devices doesn't divide the number of seeds, the last seed is repeated as
-    padding.
+    padding. With several `devices_each`, all seeds are on the same ones.
     """
     devices = jax.devices()
     num_devices = min(len(devices), num_seeds)
@@ -38,6 +42,12 @@ def over_seeds(function: Callable[..., Any], num_seeds: int) -> Callable[..., An
             return lax.map(lambda one: function(shared, *one), own)
         return jax.vmap(lambda *one: function(shared, *one))(*own)
 
+    def together(*arguments: Any) -> Any:
+        with several(devices_each) as placed:
+            return each(*placed(arguments))
+
+    if devices_each > 1:
+        return together
     if num_devices == 1:
         return each
     mesh = Mesh(np.array(devices[:num_devices]), ("seeds",))
@@ -84,6 +94,8 @@ class Population:
     keys: Key[jax.Array, " S"]
     num_steps: Count
     """of each seed"""
+    devices: int = 1
+    """that share each seed"""
 
     @property
     def num_seeds(self) -> int:
@@ -117,11 +129,11 @@ def one_for_each(
 
 
 def population_of(
-    algorithms: Sequence[Algorithm], seeds: tuple[int, ...], num_steps: int
+    algorithms: Sequence[Algorithm], seeds: tuple[int, ...], num_steps: int, devices: int = 1
 ) -> Population:
     """An algorithm and a key for each seed."""
     stacked = jax.tree.map(lambda *x: narrow_on_host(np.stack(x)), *algorithms)
-    return Population(stacked, seed_keys(seeds), count_of(num_steps))
+    return Population(stacked, seed_keys(seeds), count_of(num_steps), devices)
 
 
 def act_by_seed(actors: PyTree, uniform: Array | None, num_seeds: int) -> Act:
@@ -137,15 +149,9 @@ def act_by_seed(actors: PyTree, uniform: Array | None, num_seeds: int) -> Act:
 
 def split_lanes(trajectory: Trajectory, num_seeds: int) -> Trajectory:
     """A trajectory of `S · N` flat lanes as one with a leading axis for the seeds."""
-    t = trajectory
-    rows = (t.observation, t.action, t.log_prob, t.reward, t.terminated, t.truncated, t.mask)
-
-    def one_seed(rows: tuple, final: PyTree) -> Trajectory:
-        observation, *columns = rows
-        return Trajectory(observation, final, *columns, length=t.length)
-
-    final = lanes_by_seed(t.final_observation, num_seeds, axis=0)
-    return jax.vmap(one_seed)(lanes_by_seed(rows, num_seeds, axis=1), final)
+    final = lanes_by_seed(trajectory.final_observation, num_seeds, axis=0)
+    rows = lanes_by_seed(trajectory.rows, num_seeds, axis=1)
+    return jax.vmap(partial(Trajectory.of, length=trajectory.length))(rows, final)
 
 
 def lanes_by_seed(tree: PyTree, num_seeds: int, axis: int) -> PyTree:

@@ -10,7 +10,8 @@ from jax import lax
 from jaxtyping import PyTree
 
 from uphill.collecting.compiled import collect
-from uphill.collecting.lanes import Keys, Lanes, start_lanes, statistics
+from uphill.collecting.lanes import Finished, Keys, Lanes, start_lanes, statistics
+from uphill.devices import on_each, spread
 from uphill.envs.compiled import CompiledEnvironment
 from uphill.learning.counting import Count
 from uphill.learning.learner import Learner, networks_of
@@ -19,7 +20,7 @@ from uphill.parts import Algorithm
 from uphill.parts.sampling import Sampling
 from uphill.training.keys import keys_of
 from uphill.training.rows import numbers_of
-from uphill.trajectory import Array, EpisodeStatistics, Metrics, Trajectory
+from uphill.trajectory import Array, EpisodeStatistics, Trajectory
 
 
 def first_lanes(env: CompiledEnvironment, sampling: Sampling, key: Keys) -> Lanes | None:
@@ -45,7 +46,7 @@ def collect_and_learn(
     learner: Learner,
     lanes: Lanes | None,
     key: Keys,
-) -> tuple[Learner, Lanes | None, Trajectory, Metrics]:
+) -> tuple[Learner, Lanes | None, Trajectory, dict[str, Array]]:
     """The learner and the lanes after one update, the trajectory, and the update's metrics.
 
     `num_steps` are those of the whole training run, over which schedules run; `key` is the seed's.
@@ -62,10 +63,27 @@ def collect_and_learn(
         start = lax.cond(
             learner.num_updates == 0, lambda: fresh_lanes(env, key_environment), lambda: lanes
         )
+    start = spread(start, env.num_envs)
     after, trajectory, finished = collect(env, act, now.sampling, start, key_act)
-    lanes = None if lanes is None else after
-    learner, metrics = learn(now, learner, trajectory, statistics(finished), key_update)
+    lanes = None if lanes is None else spread(after, env.num_envs)
+    shared = (now, learner, trajectory.length, key_update)
+    ends = trajectory.final_observation, finished
+    learner, metrics = on_each(_learn, shared, (1, trajectory.rows), (0, ends))
     return learner, lanes, trajectory, metrics
+
+
+def _learn(
+    now: Algorithm,
+    learner: Learner,
+    length: Array | None,
+    key: Keys,
+    rows: tuple,
+    ends: tuple[PyTree, Finished],
+) -> tuple[Learner, dict[str, Array]]:
+    """`learn` from the pieces that pass between devices."""
+    final, finished = ends
+    trajectory = Trajectory.of(rows, final, length)
+    return learn(now, learner, trajectory, statistics(finished), key)
 
 
 def learn(
@@ -74,7 +92,7 @@ def learn(
     trajectory: Trajectory,
     episodes: EpisodeStatistics,
     key: Keys,
-) -> tuple[Learner, Metrics]:
+) -> tuple[Learner, dict[str, Array]]:
     """One update, and its metrics."""
     after, metrics = update(now, learner, trajectory, key)
     networks, encoding = networks_of(now, after), after.actor.encoding

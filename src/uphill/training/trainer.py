@@ -31,6 +31,7 @@ from uphill.policies.own_network import NetworkFactory
 from uphill.policies.trained import TrainedPolicy
 from uphill.training.checks import (
     check_counts,
+    check_devices,
     check_episodes,
     check_numbers,
     check_policy,
@@ -101,6 +102,7 @@ class Trainer:
             that were subtracted from the observations of Python environments, and whether images
             were taken for brightness, categories or plain numbers.
         num_runs: how many runs these seeds are of, if several are trained together.
+        devices: how many devices share each seed's environments and batches, in a compiled world.
 
     Raises:
         UphillError: for a space, a sampling or a number that does not fit the environment.
@@ -117,19 +119,22 @@ class Trainer:
         network: NetworkFactory | None = None,
         encoding: Encoding | None = None,
         num_runs: int = 1,
+        *,
+        devices: int = 1,
     ) -> None:
-        check_numbers(num_steps, seeds, measure_every)
+        check_numbers(num_steps, seeds, measure_every, devices)
         choice = env if isinstance(env, EnvironmentChoice) else choose(env)
         algorithms = one_for_each(algorithm, seeds)
         is_python = choice.backend == "gymnasium"
-        use_cores(len(seeds), is_python)
+        use_cores(len(seeds), is_python, devices)
         use_compile_cache()
         self.choice, self.algorithms, self.seeds = choice, algorithms, seeds
         self.num_steps, self.measure_every, self.network = num_steps, measure_every, network
-        self.num_runs = num_runs
+        self.num_runs, self.devices = num_runs, devices
         sampling = algorithms[0].sampling
         self.env, notice = make_env(choice, sampling.num_envs, seeds, resumed_at)
         self.notice = notice or turns_notice(len(seeds), is_python)
+        check_devices(devices, choice.name, choice.backend, sampling)
         check_episodes(choice.name, sampling, self.env.max_episode_steps)
         check_updates(num_steps // sampling.most_transitions(self.env.max_episode_steps), sampling)
         if encoding is None and not resumed_at:  # older runs may have what says nothing
@@ -202,7 +207,7 @@ class Trainer:
     def _lead_on(self) -> None:
         """Build the stepper and the diagnostics for these algorithms and seeds."""
         programs, every = self._programs, self.measure_every
-        population = population_of(self.algorithms, self.seeds, self.num_steps)
+        population = population_of(self.algorithms, self.seeds, self.num_steps, self.devices)
         if isinstance(self.env, CompiledEnvironment):
             self._way = Inside(self.env, population, programs, self._foresee)
         elif isinstance(self.env, HostEnvironment):

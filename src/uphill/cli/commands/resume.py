@@ -21,6 +21,8 @@ class ResumeOptions:
     follow the longer training: a learning rate that had reached its end is higher again."""
     step_timeout: float | None = None
     """A new time limit in seconds for a step of an environment in a separate process."""
+    devices: int | None = None
+    """Another number of devices that share each seed's environments."""
     allow_import: bool = False
     """Import the modules that a `module:ID` environment and custom parts name."""
     quiet: bool = False
@@ -39,6 +41,7 @@ def command(argv: list[str]) -> None:
             options.run,
             steps=options.steps,
             step_timeout=options.step_timeout,
+            devices=options.devices,
             allow_import=options.allow_import,
             quiet=options.quiet,
         )

@@ -186,7 +186,7 @@ _TITLES = {
     ),
     "when and what to measure": ("stop_when_solved", "eval_every", "episodes"),
     "what to write and show": ("out", "log", "checkpoint_every", "quiet", "json"),
-    "what runs it": ("backend", "threads", "ray", "async_envs", "step_timeout"),
+    "what runs it": ("backend", "threads", "devices", "ray", "async_envs", "step_timeout"),
 }
 
 
