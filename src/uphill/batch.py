@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Bool, Float, Int, PyTree, Shaped
 
-from uphill.devices import added_up, own_share
+from uphill.devices import added_up, is_shared, own_share
 from uphill.trajectory import Array, divided
 
 Model = TypeVar("Model")
@@ -36,6 +36,8 @@ class Batch(eqx.Module):
 def summed(function: Callable[[Batch], PyTree], batch: Batch) -> PyTree:
     """Σ function(block) over the filled blocks; `function` gets samples without their axis. Where
     several devices learn, each computes its share."""
+    if not is_shared():
+        return _summed(function, batch)
     return added_up(_summed(function, _own(batch)))
 
 
@@ -79,8 +81,7 @@ def accumulate(
 
 def _own(batch: Batch) -> Batch:
     """The rows of every block that this device sums up."""
-    blocks = replace(batch, num_blocks=None)
-    rows, mask = own_share(blocks, batch.mask)
+    rows, mask = own_share(replace(batch, num_blocks=None), batch.mask)
     return replace(rows, mask=mask, num_blocks=batch.num_blocks)
 
 

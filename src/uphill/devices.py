@@ -81,14 +81,16 @@ def on_each(function: Callable[..., T], shared: tuple, *collected: tuple[int, An
     return program(shared, *trees)
 
 
+def is_shared() -> bool:
+    """Whether the sums of what is traced are shared by several devices."""
+    return _num_devices(AxisType.Manual) > 1
+
+
 def own_share(rows: T, mask: Any) -> tuple[T, Any]:
     """The samples that this device sums up, from the second axis of every array and of the `mask`;
     what fills its share up where they can't be divided evenly is masked out."""
-    num_devices = _num_devices(AxisType.Manual)
-    if num_devices == 1:
-        return rows, mask
     size = mask.shape[1]
-    share = -(-size // num_devices)
+    share = -(-size // _num_devices(AxisType.Manual))
     places = lax.axis_index(_DEVICES) * share + jnp.arange(share)
     own = jnp.minimum(places, size - 1)
     taken = jax.tree.map(lambda x: x[:, own], rows)
@@ -96,9 +98,7 @@ def own_share(rows: T, mask: Any) -> tuple[T, Any]:
 
 
 def added_up(sums: T) -> T:
-    """The sums of this device and those of the others."""
-    if _num_devices(AxisType.Manual) == 1:
-        return sums
+    """The sums of this device and those of the others, together; whole numbers pass as floats."""
     leaves, structure = jax.tree.flatten(sums)
     parts = [jnp.ravel(x).astype(jnp.float32) for x in leaves]
     total = lax.psum(jnp.concatenate(parts), _DEVICES)

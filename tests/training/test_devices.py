@@ -138,11 +138,13 @@ def test_every_sample_is_summed_once(size: int) -> None:
 
 
 def test_on_one_device_nothing_is_done() -> None:
-    rows, mask = jnp.ones((1, 3)), jnp.ones((1, 3), bool)
-    assert devices.own_share(rows, mask) == (rows, mask)
-    assert devices.added_up(rows) is rows
-    assert devices.spread(rows, 1) is rows
+    lanes = jnp.ones((1, 3))
+    assert devices.spread(lanes, 1) is lanes
+    assert devices.on_each(lambda *given: given, (1,), (0, lanes)) == (1, lanes)
     assert not devices.are_several()
+    assert not devices.is_shared()
+    with devices.several(1) as placed:
+        assert placed(lanes) is lanes
 
 
 @pytest.mark.parametrize(
