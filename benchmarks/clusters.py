@@ -22,7 +22,7 @@ from uphill.clusters.jobs import Attempt, Job, Outcome
 from uphill.clusters.parcels import packed
 from uphill.runs.experiment import write_experiment
 from uphill.runs.files import CURVE_FILE
-from uphill.runs.merged import merge
+from uphill.runs.merged import merge_runs
 from uphill.sessions.display import Progress
 
 JOBS = 2_000
@@ -139,7 +139,7 @@ def _merging(run: uphill.Run, folder: Path) -> None:
     out = folder / "merged"
     out.mkdir()
     before, started = _memory(), time.perf_counter()
-    merge(parts, replace(run.experiment, seeds=PARTS), out)
+    merge_runs(parts, replace(run.experiment, seeds=PARTS), out)
     print(
         f"merging {PARTS} parts of one seed: {time.perf_counter() - started:.1f} s; "
         f"{before:.0f} MiB before, {_memory():.0f} MiB after"

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int, PyTree, Shaped
 from uphill.devices import added_up, is_shared, own_share
 from uphill.trajectory import Array, divided
 
-Model = TypeVar("Model")
+Networks = TypeVar("Networks")
 
 
 class Batch(eqx.Module):
@@ -71,8 +71,10 @@ def mean_of(function: Callable[[Batch], PyTree], batch: Batch) -> PyTree:
 
 
 def accumulate(
-    total: Callable[[Model, Batch], tuple[Float[Array, ""], PyTree]], model: Model, batch: Batch
-) -> tuple[Model, PyTree]:
+    total: Callable[[Networks, Batch], tuple[Float[Array, ""], PyTree]],
+    model: Networks,
+    batch: Batch,
+) -> tuple[Networks, PyTree]:
     """The gradient of `total(model, samples)[0]`, a sum over samples, for the whole batch; and the
     sum of its second result."""
     gradient = jax.grad(total, has_aux=True)

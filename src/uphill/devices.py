@@ -22,7 +22,8 @@ import numpy as np
 from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-Array = jax.Array | np.ndarray
+from uphill.trajectory import Array
+
 T = TypeVar("T")
 
 _DEVICES = "devices"

@@ -237,7 +237,7 @@ class Stream(Protocol):
     def fileno(self) -> int: ...
 
 
-def fitted(text: str, stream: Stream, indent: int = 2) -> str:
+def for_terminal(text: str, stream: Stream, indent: int = 2) -> str:
     """The text as it is shown in a terminal, wrapped to its width; elsewhere as it is, since a line
     is what programs look for."""
     if not stream.isatty():

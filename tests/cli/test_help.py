@@ -10,7 +10,7 @@ from command_line import parsed
 from uphill.cli import main
 from uphill.cli.entry import COMMANDS
 from uphill.cli.flags import Flag, option_flags, setting_flags
-from uphill.cli.help import Group, help_text
+from uphill.cli.help import FlagGroup, help_text
 from uphill.errors import UphillError
 from uphill.parts.algorithms import ALGORITHMS
 from uphill.runs.configuration import encode
@@ -137,7 +137,7 @@ def test_what_an_option_says() -> None:
 
 def test_a_switch_that_is_on_is_shown_both_ways() -> None:
     flag = Flag("films", ("--films", "--no-films"), "", "Show films.", "yes")
-    text = help_text("uphill", "About.", [Group("flags", [flag])])
+    text = help_text("uphill", "About.", [FlagGroup("flags", [flag])])
     assert "  --films, --no-films [yes]" in text
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from uphill.clusters import parcels
-from uphill.clusters.parcels import names_in, packed, unpack
+from uphill.clusters.parcels import names_in, packed, unpack_parcel
 from uphill.errors import UphillError
 
 
@@ -21,7 +21,7 @@ def test_what_was_packed_is_unpacked(tmp_path: Path) -> None:
     for name in ("lock", "metrics.csv", "metrics.csv.tmp"):
         (tmp_path / "here/run" / name).write_text(name)
     parcel = packed(tmp_path / "here")
-    unpack(parcel, tmp_path / "there")
+    unpack_parcel(parcel, tmp_path / "there")
     found = {str(x.relative_to(tmp_path / "there")) for x in tmp_path.glob("there/**/*.*")}
     assert found == set(names_in(parcel))
     assert found == {

@@ -25,7 +25,7 @@ from uphill.doctor.command import training_command
 from uphill.doctor.constants import constant_actions
 from uphill.doctor.numbers import complaint, exact_bytes
 from uphill.doctor.play import Limits
-from uphill.doctor.repeats import spread
+from uphill.doctor.repeats import spread_choices
 from uphill.doctor.report import speed
 from uphill.envs.alterations import Alterations
 from uphill.envs.make import choose
@@ -339,7 +339,7 @@ FAR = 2**60 + 1
 def test_far_whole_numbers_stay_exact() -> None:
     discrete = spaces.Discrete(5, start=FAR)
     assert [int(x) for _, x in constant_actions(discrete, 0)] == [FAR + k for k in range(5)]
-    assert spread(spaces.Discrete(2**62, start=-(2**61)), 3) == [-(2**61), -1, 2**61 - 1]
+    assert spread_choices(spaces.Discrete(2**62, start=-(2**61)), 3) == [-(2**61), -1, 2**61 - 1]
     box = spaces.Box(FAR, FAR + 2, (1,), np.int64)
     named = {name: int(x[0]) for name, x in constant_actions(box, 0)}
     assert named == {f"[{FAR + k}]": FAR + k for k in range(3)}

@@ -19,7 +19,7 @@ from uphill.policies.actions import action_kind_of
 from uphill.policies.convolutions import Convolution
 from uphill.policies.encodings import encoding_of
 from uphill.policies.policy import NetworkSettings, PolicySettings, make_critic, values
-from uphill.runs.files import restore
+from uphill.runs.files import tree_from
 
 SMALL = NetworkSettings(hidden=(4,))
 BOX = spaces.Box(-2, 1, (2,))
@@ -102,7 +102,7 @@ def test_a_learner_with_an_own_network_is_restored_from_its_tensors():
     leaves, _ = jax.tree_util.tree_flatten_with_path(one)
     names = (jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves)
     tensors = dict(zip(names, (leaf for _, leaf in leaves), strict=True))
-    again = restore(other, tensors)
+    again = tree_from(other, tensors)
     x = np.ones((5, 3), np.float32)
     np.testing.assert_array_equal(again.actor(x).logits, one.actor(x).logits)
     assert not np.array_equal(other.actor(x).logits, one.actor(x).logits)

@@ -11,13 +11,13 @@ from jaxtyping import PRNGKeyArray
 
 from small_runs import small_ppo
 from uphill.errors import UphillError
-from uphill.learning.learner import make_learner, stack
+from uphill.learning.learner import make_learner, stack_learners
 from uphill.policies.actions import Choice
 from uphill.policies.encodings import Numbers
 from uphill.policies.networks import over_vectors
 from uphill.policies.own_network import own_trunk
 from uphill.runs.checkpoint import Standing, read_manifest, read_tensors, write_checkpoint
-from uphill.runs.files import restore
+from uphill.runs.files import tree_from
 from uphill.runs.milestones import Tracked
 
 
@@ -59,7 +59,7 @@ def test_seeds_have_the_same_structure_and_other_weights_so_they_stack_and_compi
     learners = [make_learner(small_ppo(), encoding, kind, seed, network) for seed in (0, 1)]
     trunks = [learner.actor.policy.trunk for learner in learners]
     assert not np.allclose(*(trunk.arrays.layers[0].weight for trunk in trunks))
-    assert stack(learners).actor.policy.trunk.arrays.layers[0].weight.shape == (2, 6, 4)
+    assert stack_learners(learners).actor.policy.trunk.arrays.layers[0].weight.shape == (2, 6, 4)
     critic = learners[0].parts.baseline.critic
     assert not np.allclose(critic.trunk.arrays.layers[0].weight, trunks[0].arrays.layers[0].weight)
     compiled = jax.jit(lambda trunk: trunk(jnp.ones(4)))
@@ -89,12 +89,12 @@ def test_a_checkpoint_holds_it_by_name(tmp_path: Path) -> None:
     tensors = read_tensors(tmp_path / "checkpoint", manifest)
     assert "actor.policy.trunk.arrays.layers.0.weight" in tensors
     other = make_learner(small_ppo(), encoding, kind, 1, network)
-    again = restore(other, tensors)
+    again = tree_from(other, tensors)
     assert jax.tree.structure(again) == jax.tree.structure(learner)
     for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(learner), strict=True):
         np.testing.assert_array_equal(a, b)
     with pytest.raises(UphillError, match="The checkpoint does not fit"):
-        restore(make_learner(small_ppo(), encoding, kind, 1), tensors)
+        tree_from(make_learner(small_ppo(), encoding, kind, 1), tensors)
 
 
 class Counting(eqx.Module):

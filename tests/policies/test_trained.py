@@ -10,7 +10,7 @@ from gymnasium import spaces
 import uphill
 from small_runs import small_ppo
 from uphill.errors import UphillError
-from uphill.learning.learner import make_learner, policy_of, stack, take
+from uphill.learning.learner import make_learner, policy_of, stack_learners, take
 from uphill.parts import NoBaseline
 from uphill.policies.actions import action_kind_of
 from uphill.policies.bounded import BOX_DISTRIBUTIONS
@@ -116,7 +116,7 @@ def test_leading_axes_are_those_of_the_observations(space: gymnasium.Space) -> N
 def test_values_are_in_the_units_of_the_rewards() -> None:
     algorithm = small_ppo(normalize_rewards=True)
     kind = action_kind_of(spaces.Discrete(2))
-    learner = take(stack([make_learner(algorithm, encoding_of(SEEN), kind, 0)]), 0)
+    learner = take(stack_learners([make_learner(algorithm, encoding_of(SEEN), kind, 0)]), 0)
     plain = policy_of(algorithm, learner).value(OBSERVATION)
     moments = Moments(
         np.array(10, np.uint32), np.array([1.0], np.float32), np.array([9.0], np.float32)

@@ -16,7 +16,7 @@ import pytest
 from standing import FACTS
 from uphill.errors import UphillError
 from uphill.runs.checkpoint import read_manifest, read_tensors, write_checkpoint
-from uphill.runs.files import restore, write_file
+from uphill.runs.files import tree_from, write_file
 
 MEND = r"copy the run directory again, or train again with the command in experiment\.json"
 OTHER_CHECKSUM = rf"damaged \(its checksum is not that in latest\.json\): {MEND}\.$"
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 def read(folder: Path, seed: int = 1) -> Any:
     """The checkpoint, in a skeleton that has other numbers."""
-    return restore(tree(seed), read_tensors(folder, read_manifest(folder, "latest")))
+    return tree_from(tree(seed), read_tensors(folder, read_manifest(folder, "latest")))
 
 
 def assert_same(found: Any, expected: Any) -> None:
@@ -256,4 +256,4 @@ def test_facts_of_the_wrong_kind_are_one_sentence(changes: dict[str, Any], folde
 def test_tensors_that_do_not_fit(skeleton: Any, sentence: str, folder: Path) -> None:
     tensors = read_tensors(folder, read_manifest(folder, "latest"))
     with pytest.raises(UphillError, match=sentence):
-        restore(skeleton, tensors)
+        tree_from(skeleton, tensors)

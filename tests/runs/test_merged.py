@@ -10,7 +10,7 @@ import uphill
 from small_runs import POLICY, contents_of, tensors_of, train_small
 from uphill.errors import UphillError
 from uphill.parts import Adam, Episodes
-from uphill.runs.merged import merge
+from uphill.runs.merged import merge_runs
 from uphill.runs.saved import SavedRun
 
 # Last bits of a normaliser, and of a value function that is fitted by itself, depend on how many
@@ -28,7 +28,7 @@ def test_a_merged_run_is_that_of_all_its_seeds_and_goes_on_as_that(tmp_path: Pat
     rest = train_small(tmp_path / "rest", REINFORCE, seed=1, seeds=2, steps=1500)
     out = tmp_path / "merged"
     out.mkdir()
-    merge([first.path, rest.path], whole.experiment, out)
+    merge_runs([first.path, rest.path], whole.experiment, out)
     expected, found = contents_of(whole.path), contents_of(out)
     for name in ("evaluation.json", "curve.png"):  # are made afterwards
         del expected[name]
@@ -51,7 +51,7 @@ def test_a_merged_run_is_that_of_all_its_seeds_and_goes_on_as_that(tmp_path: Pat
     for name, tensor in tensors_of(whole.path).items():
         np.testing.assert_array_equal(tensors_of(out)[name], tensor)
     with pytest.raises(UphillError, match="of 3 seeds have another number"):
-        merge([first.path], whole.experiment, tmp_path / "less")
+        merge_runs([first.path], whole.experiment, tmp_path / "less")
 
 
 def _numbers(row: dict[str, str]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from uphill.envs.make import choose
 from uphill.errors import UphillError
 from uphill.parts import Episodes
 from uphill.runs.kept_policies import copy_policy
-from uphill.runs.milestones import AT_FIRST, Milestone, Tracked, reached, take_in, title
+from uphill.runs.milestones import AT_FIRST, Milestone, Tracked, followed, reached, title
 from uphill.sessions.intervals import LEAST_POINTS, logging_interval
 from uphill.training.trainer import Trainer
 
@@ -36,7 +36,7 @@ RANDOM = [10.0] * (AT_FIRST - 1) + [30.0]  # their mean is 12, the best is 30
 
 def found(rows: dict[str, np.ndarray], threshold: float | None = 112.0, **more: Any) -> dict:
     given = {"recent": 50.0, "is_solved": False, "progress": 0.0} | more
-    return reached(take_in(Tracked(), rows, 0), threshold, **given)
+    return reached(followed(Tracked(), rows, 0), threshold, **given)
 
 
 def test_nothing_before_enough_episodes_showed_random_play() -> None:
@@ -87,7 +87,7 @@ def test_what_a_world_adds_comes_in_the_order_of_difficulty() -> None:
     rows = updates(
         RANDOM, [31.0, 40.0], [90.0], full_lap=[0, 1, 1], a_start=[0, 2, 1], crash=[0, 0, 0]
     )
-    tracked = take_in(Tracked(), rows, 0)
+    tracked = followed(Tracked(), rows, 0)
     assert [(seen.name, seen.episode_return) for seen in tracked.seen] == [
         ("a_start", 40.0),
         ("full_lap", 40.0),
@@ -96,9 +96,9 @@ def test_what_a_world_adds_comes_in_the_order_of_difficulty() -> None:
 
 def test_it_does_not_matter_how_rows_are_cut() -> None:
     rows = updates(RANDOM[:6], [], RANDOM[6:], [40.0], [35.0], first=[0, 0, 0, 1, 1])
-    at_once, in_parts = take_in(Tracked(), rows, 0), Tracked()
+    at_once, in_parts = followed(Tracked(), rows, 0), Tracked()
     for k in range(5):
-        in_parts = take_in(in_parts, {name: x[k : k + 1] for name, x in rows.items()}, 0)
+        in_parts = followed(in_parts, {name: x[k : k + 1] for name, x in rows.items()}, 0)
     assert in_parts == at_once
 
 

@@ -17,7 +17,7 @@ from uphill.envs.make import EnvironmentChoice, choose
 from uphill.envs.worlds import WORLDS
 from uphill.envs.worlds.cartpole import CartPole
 from uphill.errors import UphillError
-from uphill.learning.learner import make_learner, stack, take
+from uphill.learning.learner import make_learner, stack_learners, take
 from uphill.policies.actions import action_kind_of
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import encoding_of
@@ -30,7 +30,7 @@ def actors_for(choice: EnvironmentChoice, num_seeds: int) -> Actor:
     env = gymnasium.make(choice.env) if isinstance(choice.env, str) else choice.env()
     encoding, kind = encoding_of(env.observation_space), action_kind_of(env.action_space)
     learners = [make_learner(small_ppo(), encoding, kind, s) for s in range(num_seeds)]
-    actors = stack(learners).actor
+    actors = stack_learners(learners).actor
     head = jax.tree.map(lambda x: 400 * x, actors.policy.head)
     return eqx.tree_at(lambda a: a.policy.head, actors, head)
 
@@ -230,7 +230,7 @@ def test_deterministic_takes_the_mode_and_stochastic_samples() -> None:
     env = Graded()
     kind = action_kind_of(env.action_space)
     learner = make_learner(small_ppo(), encoding_of(env.observation_space), kind, 0)
-    actors = stack([learner]).actor
+    actors = stack_learners([learner]).actor
     returns = evaluate_actors(choice, actors, range(1), 40)
     probabilities = np.asarray(jax.nn.softmax(learner.actor.policy(jnp.ones(2)).logits))
     assert set(returns[0, 0]) == {float(probabilities.argmax())}

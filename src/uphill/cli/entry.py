@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from uphill.cli.errors import WrongCommandLine
 from uphill.errors import UphillError
-from uphill.words import fitted, typed
+from uphill.words import for_terminal, typed
 
 OVERVIEW = """\
 Uphill trains policies by gradient ascent on expected return.
@@ -147,7 +147,7 @@ def _no_such_command(word: str) -> int:
 
 
 def _say(sentence: str) -> None:
-    print(fitted(sentence, sys.stderr), file=sys.stderr)
+    print(for_terminal(sentence, sys.stderr), file=sys.stderr)
 
 
 def _collect_less_garbage() -> None:

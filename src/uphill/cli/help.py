@@ -12,7 +12,7 @@ _INDENT, _COLUMN = 6, 32
 
 
 @dataclass(frozen=True)
-class Group:
+class FlagGroup:
     """Flags that belong together, below a title."""
 
     title: str
@@ -20,7 +20,9 @@ class Group:
     about: str = ""
 
 
-def help_text(program: str, about: str, groups: Iterable[Group], notes: Sequence[str] = ()) -> str:
+def help_text(
+    program: str, about: str, groups: Iterable[FlagGroup], notes: Sequence[str] = ()
+) -> str:
     """The whole text, at most as wide as the terminal."""
     groups = [group for group in groups if group.flags]
     flags = [flag for group in groups for flag in group.flags]
@@ -33,7 +35,7 @@ def help_text(program: str, about: str, groups: Iterable[Group], notes: Sequence
     return "\n\n".join(blocks) + "\n"
 
 
-def _lines(group: Group, width: int) -> Iterator[str]:
+def _lines(group: FlagGroup, width: int) -> Iterator[str]:
     """A group: the text of a flag is beside it, or below it if that takes fewer lines."""
     about = first_paragraph(group.about)
     yield wrapped(f"{group.title}: {about}" if about else f"{group.title}:", width, 2)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any
 
-from uphill.words import INTERVAL, count, duration, fitted, number
+from uphill.words import INTERVAL, count, duration, for_terminal, number
 
 
 @contextmanager
@@ -84,7 +84,7 @@ def _show(result: dict[str, Any], has_films: bool = True) -> None:
 
 def say(text: str) -> None:
     """Print a sentence, wrapped as the terminal needs it."""
-    print(fitted(text, sys.stdout))
+    print(for_terminal(text, sys.stdout))
 
 
 def aligned(table: Sequence[Sequence[str]]) -> list[str]:
@@ -101,4 +101,4 @@ _INDENT = 14
 
 def print_line(what: str, text: str) -> None:
     """A sentence beside what it is about, wrapped as the terminal needs it."""
-    print(fitted(f"{what:{_INDENT}}{text}", sys.stdout, _INDENT))
+    print(for_terminal(f"{what:{_INDENT}}{text}", sys.stdout, _INDENT))

@@ -11,9 +11,9 @@ import tyro
 
 from uphill.cli.errors import WrongCommandLine
 from uphill.cli.flags import option_flags
-from uphill.cli.help import Group, help_text
+from uphill.cli.help import FlagGroup, help_text
 from uphill.cli.suggestions import no_such_flag
-from uphill.cli.values import check_values, json_object, whole
+from uphill.cli.values import check_values, json_object, whole_number
 from uphill.errors import UphillError
 from uphill.words import takes
 
@@ -22,7 +22,7 @@ def parse(
     kind: Any,
     argv: list[str],
     program: str,
-    groups: Sequence[Group] = (),
+    groups: Sequence[FlagGroup] = (),
     notes: Sequence[str] = (),
     default: Any = tyro.MISSING,
     algorithm: Any = None,
@@ -38,7 +38,7 @@ def parse(
     if default is not tyro.MISSING:
         registry.primitive_rule(_schedule_rule)
         registry.struct_rule(_part_rule(algorithm))
-    groups = groups or [Group("arguments and flags", option_flags(kind))]
+    groups = groups or [FlagGroup("arguments and flags", option_flags(kind))]
     if {"-h", "--help"} & set(argv):
         print(help_text(program, kind.__doc__ or "", groups, notes), end="")
         raise SystemExit(0)
@@ -79,7 +79,7 @@ def _whole_rule(info: Any) -> Any:
         nargs=1,
         metavar="None|INT" if is_optional else "INT",
         instance_from_str=lambda words: (
-            None if is_optional and words[0] == "None" else whole(words[0])
+            None if is_optional and words[0] == "None" else whole_number(words[0])
         ),
         is_instance=lambda value: type(value) is int or (is_optional and value is None),
         str_from_instance=lambda number: [str(number)],

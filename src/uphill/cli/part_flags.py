@@ -101,12 +101,12 @@ def switches_in(argv: list[str]) -> set[str]:
 
 
 def _switches(part: type, prefix: str) -> Iterator[str]:
-    from uphill.runs.configuration import choices, kinds_of
+    from uphill.runs.configuration import kinds_of, parts_of_kind
 
     for name, hint in typing.get_type_hints(part).items():
         flag = prefix + name.replace("_", "-")
         if hint is bool:
             yield flag
         for kind in kinds_of(hint):
-            for choice in choices(kind):
+            for choice in parts_of_kind(kind):
                 yield from _switches(choice, f"{flag}.")

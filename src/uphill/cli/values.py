@@ -45,7 +45,7 @@ def _following(words: Sequence[str], flag: Flag) -> list[str]:
     return list(takewhile(lambda word: not word.startswith("--"), words))
 
 
-def whole(word: str) -> int:
+def whole_number(word: str) -> int:
     """A whole number: 1000000 as well as 1e6.
 
     Raises:
@@ -80,7 +80,7 @@ def _check(flag: str, word: str, takes: str) -> None:
         choices = takes[1:-1].split(",")
         check, mend = choices.index, f"choose {listed(choices, 'or')}"
     elif takes in ("INT", "FLOAT"):
-        check = {"INT": whole, "FLOAT": float}[takes]
+        check = {"INT": whole_number, "FLOAT": float}[takes]
         mend = {"INT": "use a whole number", "FLOAT": "use a number"}[takes]
     elif takes == "JSON":
         check, mend = json_object, """write a JSON object, such as '{"key": 1}'"""

@@ -17,7 +17,7 @@ from typing import Any
 
 import cloudpickle
 
-from uphill.clusters.parcels import packed, unpack
+from uphill.clusters.parcels import packed, unpack_parcel
 from uphill.errors import UphillError
 from uphill.runs.experiment import installed_versions
 from uphill.runs.machine import differences
@@ -77,7 +77,7 @@ def attempted(attempt: Attempt, post: Any) -> Outcome:
         folder = Path(place)
         try:
             if attempt.parcel is not None:
-                unpack(attempt.parcel, folder)
+                unpack_parcel(attempt.parcel, folder)
             work = cloudpickle.loads(attempt.work)
             with _told(attempt, post, host), _sent(attempt, post, folder):
                 work(folder)

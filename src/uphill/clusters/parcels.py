@@ -65,7 +65,7 @@ def _as_zip(found: dict[str, bytes]) -> bytes:
     return content.getvalue()
 
 
-def unpack(parcel: bytes, folder: Path) -> None:
+def unpack_parcel(parcel: bytes, folder: Path) -> None:
     """Write what was packed into a folder."""
     with zipfile.ZipFile(io.BytesIO(parcel)) as archive:
         archive.extractall(folder)

@@ -13,7 +13,7 @@ import numpy as np
 from uphill.clusters.connection import LOG_FILE, connected
 from uphill.clusters.dispatch import Dispatch, parcel_of
 from uphill.clusters.jobs import Job
-from uphill.clusters.parcels import names_in, unpack
+from uphill.clusters.parcels import names_in, unpack_parcel
 from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.checkpoint import has_stopped, read_manifest
@@ -21,7 +21,7 @@ from uphill.runs.experiment import Experiment, write_experiment
 from uphill.runs.files import EXPERIMENT_FILE, not_written, read_json, write_file, write_json
 from uphill.runs.folder import HALF
 from uphill.runs.lock import LOCK_FILE, RunLock
-from uphill.runs.merged import merge
+from uphill.runs.merged import merge_runs
 from uphill.runs.own_parts import OwnParts, own_parts_in
 from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun, write_evaluation
@@ -183,7 +183,7 @@ def _job(request: Request, experiment: Experiment, first: int, end: int) -> Job:
         out=None,
     )
     elsewhere = experiment.seeds - own.seeds
-    return Job(name, f"seeds-{first}-{end - 1}", partial(train_part, own, elsewhere))
+    return Job(name, f"seeds-{first}-{end - 1}", partial(train_some_seeds, own, elsewhere))
 
 
 def _is_done(aside: Path, job: Job) -> bool:
@@ -194,7 +194,7 @@ def _is_done(aside: Path, job: Job) -> bool:
 # --- on a node -----------------------------------------------------------------------------------
 
 
-def train_part(request: Request, elsewhere: int, folder: Path) -> None:
+def train_some_seeds(request: Request, elsewhere: int, folder: Path) -> None:
     """Train some of the seeds in a folder, or continue there, and evaluate them; `elsewhere` is the
     number of seeds that other tasks train.
 
@@ -253,10 +253,10 @@ def _merge(
         for job in jobs:
             parcel = parcel_of(aside, job)
             assert parcel is not None
-            unpack(parcel, place / job.file)
+            unpack_parcel(parcel, place / job.file)
         paths = [place / job.file / _RUN for job in jobs]
         own = OwnParts(own_parts_in(experiment.algorithm))
-        merge(paths, experiment, whole, network, own)
+        merge_runs(paths, experiment, whole, network, own)
         returns = [np.load(place / job.file / _RETURNS) for job in jobs]
         write_evaluation(whole, evaluation_of(np.concatenate(returns, axis=1)))
         whole.rename(folder)

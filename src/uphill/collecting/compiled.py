@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from uphill.collecting.episodes import play
-from uphill.collecting.lanes import Act, Finished, Keys, Lanes, nothing_finished, step
+from uphill.collecting.lanes import Act, Finished, Keys, Lanes, nothing_finished, step_lanes
 from uphill.envs.base import Environment
 from uphill.parts.sampling import Sampling
 from uphill.trajectory import BLOCK, Trajectory
@@ -29,7 +29,7 @@ def collect_steps(
 
     def one(carry: tuple, key: Keys) -> tuple:
         lanes, finished = carry
-        lanes, row = step(env, act, lanes, key)
+        lanes, row = step_lanes(env, act, lanes, key)
         return (lanes, finished.plus(lanes.ended, lanes)), row
 
     (lanes, finished), rows = lax.scan(one, (lanes, nothing_finished(lanes)), keys)

@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Bool, Float, Int, PyTree
 
-from uphill.collecting.lanes import Act, Finished, Keys, Lanes, Row, nothing_finished, step
+from uphill.collecting.lanes import Act, Finished, Keys, Lanes, Row, nothing_finished, step_lanes
 from uphill.envs.base import Environment
 from uphill.trajectory import Array
 
@@ -68,7 +68,7 @@ def play(
     def one(carry: tuple, key: Keys) -> tuple:
         lanes, finished, notes = carry
         is_wanted = finished.num_episodes < quota
-        lanes, row = step(env, act, lanes, key)
+        lanes, row = step_lanes(env, act, lanes, key)
         row = row._replace(mask=row.mask & is_wanted)
         ended, is_cut = lanes.ended, jnp.zeros_like(is_wanted)
         if longest is not None:

@@ -92,7 +92,7 @@ class Row(NamedTuple):
         return Trajectory(observation, final, *columns, length=length)
 
 
-def step(env: Environment, act: Act, lanes: Lanes, key: Keys) -> tuple[Lanes, Row]:
+def step_lanes(env: Environment, act: Act, lanes: Lanes, key: Keys) -> tuple[Lanes, Row]:
     """One step of every environment: the lanes after it, and the row."""
     action, log_prob, env_action = act(lanes.observation, key)
     env_state, timestep = env.step(lanes.env_state, env_action)

@@ -9,8 +9,8 @@ import numpy as np
 from gymnasium import spaces
 
 from uphill.doctor.facts import ConstantPlay
-from uphill.doctor.play import Guarded, Limits, play
-from uphill.doctor.repeats import bounds, spread
+from uphill.doctor.play import Guarded, Limits, play_guarded
+from uphill.doctor.repeats import bounds, spread_choices
 from uphill.words import among
 
 _MOST_CHOICES = 12
@@ -28,7 +28,7 @@ def play_constants(env: Guarded, seed: int, seconds: float) -> tuple[ConstantPla
         return lambda: action
 
     return tuple(
-        ConstantPlay(name, play(env, act(action), limits, seed)) for name, action in chosen
+        ConstantPlay(name, play_guarded(env, act(action), limits, seed)) for name, action in chosen
     )
 
 
@@ -37,7 +37,7 @@ def constant_actions(space: gymnasium.Space, seed: int) -> list[tuple[str, Any]]
     the first of each, the second of each and so on."""
     match space:
         case spaces.Discrete():
-            return [(str(k), space.dtype.type(k)) for k in spread(space, _MOST_CHOICES)]
+            return [(str(k), space.dtype.type(k)) for k in spread_choices(space, _MOST_CHOICES)]
         case spaces.Dict():
             rows = _side_by_side([constant_actions(part, seed) for part in space.values()])
             keys = tuple(space.spaces)

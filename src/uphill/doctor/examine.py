@@ -15,7 +15,7 @@ from uphill.doctor.command import training_command
 from uphill.doctor.constants import play_constants
 from uphill.doctor.facts import Broken, EnvironmentFacts, Play
 from uphill.doctor.finding import Finding
-from uphill.doctor.play import Guarded, Limits, answering, nothing, play
+from uphill.doctor.play import Guarded, Limits, answering, nothing, play_guarded
 from uphill.doctor.repeats import look_for_effects, look_for_repeats
 from uphill.doctor.report import document, text
 from uphill.doctor.rules import find
@@ -153,7 +153,7 @@ def _play(subject: Subject, env: Guarded, seed: int, capture: Capture) -> Enviro
     capture.say("Playing at random …")
     env.env.action_space.seed(seed)
     before = len(capture.lines())
-    random = play(env, env.env.action_space.sample, _RANDOM, seed)
+    random = play_guarded(env, env.env.action_space.sample, _RANDOM, seed)
     printed = tuple(capture.lines()[before:])
     return replace(_facts(subject, env.env, random), printed=printed)
 

@@ -128,7 +128,7 @@ def _number(reward: Any) -> float:
     return float(array.item())
 
 
-def play(env: Guarded, act: Callable[[], Any], limits: Limits, seed: int) -> Play:
+def play_guarded(env: Guarded, act: Callable[[], Any], limits: Limits, seed: int) -> Play:
     """Play episodes, the first of them from a seed, with the actions that `act` gives."""
     notes = _Notes(env.env)
     deadline = time.monotonic() + limits.seconds

@@ -21,7 +21,7 @@ FEWEST, _MANY = 4, 64
 """The minimum of situations before a finding is reported, and the maximum."""
 _MOST_ACTIONS = 24
 
-Outcome = tuple[bytes, ...]
+Fingerprint = tuple[bytes, ...]
 Path = tuple[Any, ...]
 """Keys and numbers that lead to a part of an action"""
 
@@ -39,7 +39,7 @@ def look_for_repeats(env: Guarded, seed: int, steps: int = 30) -> Repeats:
     return Repeats(reset=first[0] == second[0], step=first == second)
 
 
-def outcome(env: Guarded, seed: int, actions: Sequence[Any]) -> Outcome:
+def outcome(env: Guarded, seed: int, actions: Sequence[Any]) -> Fingerprint:
     """All that follows from a seed and actions, up to the end of the episode; exactly."""
     space = env.env.observation_space
     seen = [exact_bytes(space, env.reset(seed))]
@@ -79,11 +79,11 @@ def look_for_effects(env: Guarded, seed: int, seconds: float) -> Effects | None:
 
 def _actions(space: spaces.Discrete) -> dict[str, Callable[[Any], list[Any]]]:
     """For each action, by its name, what to play for it: itself."""
-    chosen = spread(space, _MOST_ACTIONS)
+    chosen = spread_choices(space, _MOST_ACTIONS)
     return {str(k): lambda _, k=k: [space.dtype.type(k)] for k in chosen}
 
 
-def spread(space: spaces.Discrete[Any], most: int) -> list[int]:
+def spread_choices(space: spaces.Discrete[Any], most: int) -> list[int]:
     """So many choices at most, from the first to the last, exactly: Python's numbers have no
     width."""
     first, size = int(space.start), int(space.n)

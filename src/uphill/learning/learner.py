@@ -144,7 +144,7 @@ def with_model(algorithm: Algorithm, learner: Learner, model: Model) -> Learner:
     )
 
 
-def stack(learners: list[Learner]) -> Learner:
+def stack_learners(learners: list[Learner]) -> Learner:
     """Several learners as one, with a leading axis for the seeds."""
     return jax.tree.map(lambda *leaves: np.stack(leaves), *learners)
 

@@ -27,7 +27,7 @@ from uphill.parts import Algorithm, Served
 from uphill.policies.actor import Actor
 from uphill.trajectory import Array, Metrics, Trajectory
 
-Step = Callable[[tuple, Batch], tuple[tuple, Metrics]]
+TakeStep = Callable[[tuple, Batch], tuple[tuple, Metrics]]
 """(parameters and the optimiser's state, samples) → (the next ones, metrics)"""
 
 Samples = Callable[[tuple], Batch]
@@ -100,7 +100,7 @@ def ascend(
 
 
 def epochs(
-    algorithm: Algorithm, step: Step, start: tuple, samples: Samples, key: PRNGKeyArray
+    algorithm: Algorithm, step: TakeStep, start: tuple, samples: Samples, key: PRNGKeyArray
 ) -> tuple[tuple, Metrics]:
     """`num_epochs` passes over the samples, a step for each minibatch: what they lead to, and the
     metrics of the last pass."""
@@ -120,7 +120,7 @@ def epochs(
 
 
 def epochs_until_far(
-    algorithm: Algorithm, step: Step, start: tuple, samples: Samples, key: PRNGKeyArray
+    algorithm: Algorithm, step: TakeStep, start: tuple, samples: Samples, key: PRNGKeyArray
 ) -> tuple[tuple, Metrics]:
     """The same, until the policy has moved by 1.5 times the target KL divergence.
 

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 
 from uphill.parts.baselines import Baseline
-from uphill.parts.checks import choices, searched
+from uphill.parts.checks import one_of, searched
 from uphill.parts.composition import ADVANTAGE_SCALES, MEANS_OVER, check_composition
 from uphill.parts.estimators import Estimator
 from uphill.parts.from_optax import as_optimizer
@@ -37,11 +37,11 @@ class Algorithm(eqx.Module):
     """Recompute advantages and targets before each epoch, with the current networks; needs several
     epochs."""
     scale_advantages: str = eqx.field(
-        static=True, default="none", metadata=choices(*ADVANTAGE_SCALES)
+        static=True, default="none", metadata=one_of(*ADVANTAGE_SCALES)
     )
     """Shift and scale advantages to mean 0 and standard deviation 1: none, batch or minibatch.
     (Biased: the divisor is computed from the same batch.)"""
-    mean_over: str = eqx.field(static=True, default="steps", metadata=choices(*MEANS_OVER))
+    mean_over: str = eqx.field(static=True, default="steps", metadata=one_of(*MEANS_OVER))
     """What the sum of gradients is divided by: steps, or episodes (the exact gradient of J)."""
     entropy: Schedule = eqx.field(
         converter=Schedule.of("entropy"), default=0.0, metadata=searched(0.0, 0.05)

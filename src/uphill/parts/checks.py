@@ -26,16 +26,16 @@ def require(condition: Any, field: str, value: object, mend: str) -> None:
         raise UphillError(f"{field} is {value}: {mend}.")
 
 
-def choices(*names: str) -> dict[str, tuple[str, ...]]:
+def one_of(*names: str) -> dict[str, tuple[str, ...]]:
     """The metadata of a field that is one of these words, for the command line's help."""
     return {"choices": names}
 
 
-Scale = Literal["linear", "log", "log-to-one"]
+Spacing = Literal["linear", "log", "log-to-one"]
 """The scale of a setting's values: linear, logarithmic, or logarithmic in 1 − value."""
 
 
-def searched(low: float, high: float, scale: Scale = "linear") -> dict[str, tuple[Any, ...]]:
+def searched(low: float, high: float, scale: Spacing = "linear") -> dict[str, tuple[Any, ...]]:
     """The metadata of a field that a search may vary: its range and scale."""
     return {"search": (low, high, scale)}
 

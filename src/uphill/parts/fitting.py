@@ -12,16 +12,16 @@ from uphill.batch import Batch, accumulate
 from uphill.parts.optimizers import GradientOptimizer
 from uphill.trajectory import Array, divided
 
-Network = TypeVar("Network")
+FittedNetwork = TypeVar("FittedNetwork")
 
 
 def descend(
     optimizer: GradientOptimizer,
     num_steps: int,
-    gradient: Callable[[Network, Array], Network],
-    network: Network,
+    gradient: Callable[[FittedNetwork, Array], FittedNetwork],
+    network: FittedNetwork,
     state: PyTree,
-) -> tuple[Network, PyTree]:
+) -> tuple[FittedNetwork, PyTree]:
     """The network and the optimiser's state after `num_steps` steps down the gradient, which is
     `gradient(network, k)` in step k."""
     transform = optimizer.transform()
@@ -38,15 +38,15 @@ def descend(
 
 
 def least_squares(
-    errors: Callable[[Network, Batch], Float[Array, " B"]], batch: Batch
-) -> Callable[[Network, Array], Network]:
+    errors: Callable[[FittedNetwork, Batch], Float[Array, " B"]], batch: Batch
+) -> Callable[[FittedNetwork, Array], FittedNetwork]:
     """The gradient of the mean squared error of the whole batch: Σ ½ e² / n."""
 
-    def loss(network: Network, samples: Batch) -> tuple[Float[Array, ""], None]:
+    def loss(network: FittedNetwork, samples: Batch) -> tuple[Float[Array, ""], None]:
         error = errors(network, samples)
         return jnp.where(samples.mask, 0.5 * error**2, 0.0).sum(), None
 
-    def gradient(network: Network, step: Array) -> Network:
+    def gradient(network: FittedNetwork, step: Array) -> FittedNetwork:
         total, _ = accumulate(loss, network, batch)
         return jax.tree.map(lambda x: divided(x, jnp.maximum(batch.mask.sum(), 1)), total)
 

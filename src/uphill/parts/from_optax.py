@@ -16,7 +16,7 @@ from uphill.trajectory import Scalar
 
 
 @jax.tree_util.register_pytree_with_keys_class
-class Settings(dict):
+class OptaxArguments(dict):
     """Arguments of an Optax optimiser. Floats are traced, as those of a part are. Integers are
     static: they are sizes and counts on which Optax's code branches."""
 
@@ -27,7 +27,7 @@ class Settings(dict):
         return keyed, (tuple(self), tuple(traced), static)
 
     @classmethod
-    def tree_unflatten(cls, known: tuple, numbers: Iterable[Any]) -> "Settings":
+    def tree_unflatten(cls, known: tuple, numbers: Iterable[Any]) -> "OptaxArguments":
         names, traced, static = known
         found = dict(static) | dict(zip(traced, numbers, strict=True))
         return cls({name: found[name] for name in names})
@@ -50,7 +50,7 @@ class Optax(GradientOptimizer):
     """Step size."""
     max_grad_norm: Scalar | None = eqx.field(default=0.5, metadata=NORMS)
     """The gradient is scaled down to this norm if it is longer; None for never."""
-    settings: dict[str, int | float] = eqx.field(converter=Settings, default_factory=dict)
+    settings: dict[str, int | float] = eqx.field(converter=OptaxArguments, default_factory=dict)
     """Its other numeric arguments."""
 
     def __check_init__(self) -> None:

@@ -12,7 +12,7 @@ import equinox as eqx
 from jaxtyping import Bool
 
 from uphill.errors import UphillError
-from uphill.parts.checks import check_choice, check_count, choices, require
+from uphill.parts.checks import check_choice, check_count, one_of, require
 from uphill.parts.part import Part
 from uphill.theory.returns import inside_finished_episode
 from uphill.trajectory import BLOCK, Array, Trajectory
@@ -104,7 +104,7 @@ class Steps(Windows):
     """Environments that step together."""
     num_steps: int = eqx.field(static=True, default=128)
     """Steps of each environment in one update."""
-    tail: str = eqx.field(static=True, default="cut", metadata=choices(*_TAILS))
+    tail: str = eqx.field(static=True, default="cut", metadata=one_of(*_TAILS))
     """Without a value function, how to treat an episode that the window leaves unfinished: cut (use
     its return so far, biased) or mask (ignore it; favours short episodes)."""
 

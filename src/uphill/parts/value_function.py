@@ -16,7 +16,7 @@ from uphill.parts.checks import (
     check_not_negative,
     check_parts,
     check_unit,
-    choices,
+    one_of,
     require,
 )
 from uphill.parts.estimators import bootstrapped, to_go
@@ -68,7 +68,7 @@ class ValueFunction(Baseline):
     network: NetworkSettings = NetworkSettings()
     shares_trunk: bool = eqx.field(static=True, default=False)
     """V is a head on the policy's hidden layers; `network` is then ignored."""
-    targets: str = eqx.field(static=True, default="estimator", metadata=choices(*_TARGETS))
+    targets: str = eqx.field(static=True, default="estimator", metadata=one_of(*_TARGETS))
     """The regression targets: estimator (the estimator's return), monte-carlo (the discounted
     rewards to the end of the episode), td (r + γ V(s')) or lambda (the λ-return)."""
     lam: Scalar = 0.95

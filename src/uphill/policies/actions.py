@@ -20,7 +20,7 @@ from jaxtyping import Float, PyTree, Shaped
 from uphill.errors import UphillError
 from uphill.policies.bounded import Bounded
 from uphill.policies.choices import Choice, Choices, Switches
-from uphill.policies.encodings import keys_of, whole_numbers
+from uphill.policies.encodings import dict_keys, whole_numbers
 from uphill.theory.distributions import Distribution, Product, columns
 from uphill.trajectory import Array
 from uphill.words import is_typed, option
@@ -180,7 +180,7 @@ def _kind_of(
     space: gymnasium.Space, distribution: str, bounds: tuple[float, float] | None
 ) -> ActionKind:
     if isinstance(space, spaces.Dict | spaces.Tuple) and len(space.spaces):
-        keys = keys_of(space, "action") if isinstance(space, spaces.Dict) else None
+        keys = dict_keys(space, "action") if isinstance(space, spaces.Dict) else None
         parts = space.values() if isinstance(space, spaces.Dict) else space.spaces
         return Composite(keys, tuple(_kind_of(part, distribution, bounds) for part in parts))
     if 0 in (space.shape or ()) or isinstance(space, spaces.Dict | spaces.Tuple):

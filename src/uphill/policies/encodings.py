@@ -396,7 +396,7 @@ def _encoding_of(space: gymnasium.Space, place: tuple[str | int, ...] = ()) -> E
         case spaces.MultiDiscrete():
             return OneHot(whole_numbers(space.nvec), whole_numbers(space.start), tuple(space.shape))
         case spaces.Dict():
-            keys = keys_of(space, "observation")
+            keys = dict_keys(space, "observation")
             parts = (_encoding_of(space[key], (*place, key)) for key in keys)
             return Group(keys, tuple(parts))
         case spaces.Tuple():
@@ -461,7 +461,7 @@ def batch_shape(encoding: Encoding, observation: PyTree) -> tuple[int, ...]:
     return shape[:lead]
 
 
-def keys_of(space: gymnasium.Space, what: str) -> tuple[str, ...]:
+def dict_keys(space: gymnasium.Space, what: str) -> tuple[str, ...]:
     """The keys of a Dict of observations or actions, which is `what`.
 
     Raises:

@@ -85,7 +85,7 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def check_counts(**counts: int | None) -> None:
+def check_countable(**counts: int | None) -> None:
     """Raises:
     UphillError: if one is negative, or more than can be counted; it names the field.
     """

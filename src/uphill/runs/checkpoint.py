@@ -22,6 +22,7 @@ from uphill.runs.configuration import decode, encode
 from uphill.runs.divergence import Divergence
 from uphill.runs.files import (
     NotWrittenError,
+    Tensors,
     damaged,
     from_tensors,
     mend,
@@ -228,7 +229,7 @@ def read_manifest(folder: Path, name: str, num_seeds: int | None = None) -> Mani
     return manifest
 
 
-def read_tensors(folder: Path, manifest: Manifest) -> dict[str, np.ndarray]:
+def read_tensors(folder: Path, manifest: Manifest) -> Tensors:
     """The tensors of a checkpoint, by name.
 
     Raises:

@@ -138,7 +138,7 @@ def is_part(annotation: Any) -> bool:
     return is_type and not issubclass(annotation, Written)
 
 
-def choices(kind: type) -> list[type]:
+def parts_of_kind(kind: type) -> list[type]:
     """Our parts of a kind; of settings that are no kind, the settings themselves."""
     if not takes_own((kind,)):
         return [kind]
@@ -149,7 +149,7 @@ def part_types(part: Any, path: list[str]) -> dict[str, type | None]:
     """The types that the field at `path` of a part may have, by the names that flags give them;
     nothing where it has no choice."""
     kinds, may_be_none = kinds_at(part, path)
-    types = {kebab(choice.__name__): choice for kind in kinds for choice in choices(kind)}
+    types = {kebab(choice.__name__): choice for kind in kinds for choice in parts_of_kind(kind)}
     if not types or (len(types) == 1 and not may_be_none and not takes_own(kinds)):
         return {}
     return {**types, **({"none": None} if may_be_none else {})}
@@ -242,7 +242,9 @@ def _decode_union(members: Sequence[Any], value: Any, path: str, own: OwnParts) 
 
 
 def _expected(members: Sequence[Any]) -> str:
-    possible = [x for member in members for x in (choices(member) if is_part(member) else [member])]
+    possible = [
+        x for member in members for x in (parts_of_kind(member) if is_part(member) else [member])
+    ]
     names = [getattr(x, "__name__", str(x)) for x in possible]
     listed = ", ".join("None" if name == "NoneType" else name for name in names)
     return listed if len(names) == 1 else f"one of {listed}"

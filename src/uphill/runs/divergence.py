@@ -59,7 +59,7 @@ def divergence_of(
     return None
 
 
-def told(divergences: Sequence[Divergence | None], seeds: Sequence[int]) -> str:
+def told_divergence(divergences: Sequence[Divergence | None], seeds: Sequence[int]) -> str:
     """In words; empty if nothing has diverged."""
     pairs = zip(seeds, divergences, strict=False)
     found = [(seed, divergence) for seed, divergence in pairs if divergence is not None]

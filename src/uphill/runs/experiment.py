@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
-from uphill.runs.bounds import DEEPEST, MOST_SEEDS, check_counts, check_names, fault_in
+from uphill.runs.bounds import DEEPEST, MOST_SEEDS, check_countable, check_names, fault_in
 from uphill.runs.configuration import decode, encode
 from uphill.runs.files import EXPERIMENT_FILE, read_json, write_file
 from uphill.runs.own_parts import (
@@ -79,7 +79,7 @@ class Experiment(Settings):
             )
         if self.eval_every is not None and self.eval_every < 1:
             raise UphillError(f"eval_every is {self.eval_every}: use at least 1, or None.")
-        check_counts(
+        check_countable(
             steps=self.steps,
             episodes=self.episodes,
             eval_every=self.eval_every,

@@ -32,6 +32,9 @@ from uphill.runs.bounds import (
 from uphill.runs.folder import Folder, mend_of, open_regular, read_regular
 from uphill.words import abridged, option
 
+Tensors = dict[str, np.ndarray]
+"""By their place in the tree that was stored."""
+
 EXPERIMENT_FILE = "experiment.json"
 SWEEP_FILE = "sweep.json"
 SWEEP_PICTURE = "sweep.png"
@@ -181,7 +184,7 @@ def to_tensors(tree: PyTree, without: str = "") -> bytes:
     return save({name: np.asarray(_plain(leaf), order="C") for name, leaf in named.items()})
 
 
-def from_tensors(path: Path, sha256: str, named_in: str) -> dict[str, np.ndarray]:
+def from_tensors(path: Path, sha256: str, named_in: str) -> Tensors:
     """The tensors of a safetensors file with this checksum, by name. `named_in` is the file that
     says both.
 
@@ -224,9 +227,9 @@ def read_tensors_file(path: Path) -> bytes:
         return file.read()
 
 
-def restore(
+def tree_from(
     skeleton: PyTree,
-    tensors: dict[str, np.ndarray],
+    tensors: Tensors,
     prefix: str = "",
     path: Path | None = None,
 ) -> PyTree:

@@ -8,7 +8,7 @@ from typing import Any
 
 from uphill.errors import UphillError
 from uphill.policies.actor import Actor
-from uphill.runs.bounds import MOST_MILESTONES, check_counts, check_returns
+from uphill.runs.bounds import MOST_MILESTONES, check_countable, check_returns
 from uphill.runs.configuration import decode, encode
 from uphill.runs.files import (
     MILESTONES_FILE,
@@ -17,8 +17,8 @@ from uphill.runs.files import (
     not_written,
     read_json,
     read_tensors_file,
-    restore,
     to_tensors,
+    tree_from,
     write_file,
     write_json,
 )
@@ -101,7 +101,7 @@ def read_milestones(run: Path, num_seeds: int) -> tuple[Milestone, ...]:
                 f"{path} was altered: {quoted(m.name)} of seed {m.seed_index} is not a milestone."
             )
         try:
-            check_counts(update=m.update, steps=m.steps)
+            check_countable(update=m.update, steps=m.steps)
             check_returns(episode_return=m.episode_return, seconds=m.seconds)
         except UphillError as error:
             raise UphillError(f"{path} is damaged: {m.name}'s {abridged(error)}") from error
@@ -128,7 +128,7 @@ def read_policy(run: Path, milestone: Milestone, skeleton: Actor) -> Actor:
         UphillError: if its file is missing, damaged, or of another policy.
     """
     path = _path(run, milestone)
-    return restore(skeleton, from_tensors(path, milestone.sha256, MILESTONES_FILE), path=path)
+    return tree_from(skeleton, from_tensors(path, milestone.sha256, MILESTONES_FILE), path=path)
 
 
 def _path(run: Path, milestone: Milestone) -> Path:

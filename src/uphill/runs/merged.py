@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from uphill.errors import UphillError
-from uphill.learning.learner import make_learner, stack
+from uphill.learning.learner import make_learner, stack_learners
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.checkpoint import (
     Manifest,
@@ -27,15 +27,14 @@ from uphill.runs.checkpoint import (
     write_checkpoint,
 )
 from uphill.runs.experiment import Experiment, read_experiment, write_experiment
-from uphill.runs.files import METRICS_FILE, make_inner, named_leaves, write_file
+from uphill.runs.files import METRICS_FILE, Tensors, make_inner, named_leaves, write_file
 from uphill.runs.kept_policies import copy_policy, write_milestones
 from uphill.runs.metrics import MetricsFile
 from uphill.runs.milestones import AT_FIRST, UNTRAINED, Milestone
 from uphill.runs.not_finite import FOLDER as NOT_FINITE
 from uphill.runs.own_parts import NOTHING_OWN, OwnParts
 
-Row = dict[str, str]
-Tensors = dict[str, np.ndarray]
+CsvRow = dict[str, str]
 _UNTRAINED = "untrained."
 
 
@@ -55,16 +54,16 @@ class PartialRun:
         return read_tensors(self.path / "checkpoint", manifest)
 
     @cached_property
-    def points(self) -> dict[int, list[Row]]:
+    def points(self) -> dict[int, list[CsvRow]]:
         """The rows of each logging point, by its update."""
         text = (self.path / METRICS_FILE).read_bytes()[: self.latest.facts.metrics_offset].decode()
-        found: dict[int, list[Row]] = {}
+        found: dict[int, list[CsvRow]] = {}
         for row in csv.DictReader(io.StringIO(text, newline="")):
             found.setdefault(int(row["update"]), []).append(row)
         return found
 
 
-def merge(
+def merge_runs(
     paths: Sequence[Path],
     experiment: Experiment,
     out: Path,
@@ -132,10 +131,10 @@ def _point_of(update: int, points: Sequence[int]) -> int:
     return points[min(bisect_left(points, update), len(points) - 1)]
 
 
-def _table(parts: Sequence[PartialRun], points: Sequence[int]) -> Iterable[list[Row]]:
+def _table(parts: Sequence[PartialRun], points: Sequence[int]) -> Iterable[list[CsvRow]]:
     """The rows of each logging point. A seed that has its steps waits, and does nothing."""
     found = [{_point_of(u, points): rows for u, rows in part.points.items()} for part in parts]
-    last: list[list[Row]] = [[] for _ in parts]
+    last: list[list[CsvRow]] = [[] for _ in parts]
     for point in points:
         for k, own in enumerate(found):
             last[k] = own.get(point) or [_idle(row) for row in last[k]]
@@ -143,12 +142,12 @@ def _table(parts: Sequence[PartialRun], points: Sequence[int]) -> Iterable[list[
         yield [row | shared for rows in last for row in rows]
 
 
-def _idle(row: Row) -> Row:
+def _idle(row: CsvRow) -> CsvRow:
     kept = {name: x for name, x in row.items() if name in ("seed", "steps") or "time/" in name}
     return dict.fromkeys(row, "") | kept | {"rollout/num_episodes": "0"}
 
 
-def _times(last: Sequence[Sequence[Row]]) -> Row:
+def _times(last: Sequence[Sequence[CsvRow]]) -> CsvRow:
     """Those of the slowest part, and the speed of all together."""
     steps = [sum(int(row["steps"]) for row in rows) for rows in last]
     speeds = [float(rows[0]["time/steps_per_second"]) for rows in last if rows]
@@ -176,7 +175,9 @@ def _untrained(experiment: Experiment, facts: Standing, network: NetworkFactory 
         make_learner(experiment.composition, facts.encoding, facts.action_kind, seed, network)
         for seed in experiment.all_seeds
     ]
-    return {_UNTRAINED + name: np.asarray(x) for name, x in named_leaves(stack(learners).actor)}
+    return {
+        _UNTRAINED + name: np.asarray(x) for name, x in named_leaves(stack_learners(learners).actor)
+    }
 
 
 def _joined(each: Sequence[Standing]) -> Standing:

@@ -101,7 +101,7 @@ def is_mean(name: str) -> bool:
     return name in (UNTRAINED, SOLVED, *_TRAINED)
 
 
-def take_in(tracked: Tracked, rows: Rows, seed_index: int) -> Tracked:
+def followed(tracked: Tracked, rows: Rows, seed_index: int) -> Tracked:
     """`tracked`, after the updates of these rows."""
     worlds = [name for name in rows if name.startswith(REACHED)]
     for u in np.flatnonzero(rows["num_episodes"][:, seed_index]):

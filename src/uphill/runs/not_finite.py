@@ -44,7 +44,7 @@ def sentence(why: NotFinite, seed: int, env: str, algorithm: Algorithm) -> str:
     )
 
 
-def told(stopped: Sequence[NotFinite | None], seeds: Sequence[int]) -> str:
+def told_not_finite(stopped: Sequence[NotFinite | None], seeds: Sequence[int]) -> str:
     """Which seeds of a run stopped, in words; empty if none did."""
     pairs = [(seed, x) for seed, x in zip(seeds, stopped, strict=False) if x is not None]
     if not pairs:

@@ -16,7 +16,7 @@ from uphill.envs.make import EnvironmentChoice
 from uphill.envs.wrappers import Wrapper, wrappings_of
 from uphill.errors import UphillError
 from uphill.learning.counting import MOST_COUNTED
-from uphill.learning.learner import Learner, make_learner, policy_of, stack, take
+from uphill.learning.learner import Learner, make_learner, policy_of, stack_learners, take
 from uphill.policies.actor import Actor
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.trained import TrainedPolicy
@@ -24,7 +24,14 @@ from uphill.runs.bounds import FARTHEST, check_sizes
 from uphill.runs.checkpoint import Standing, read_manifest, read_tensors
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment, as_path, read_experiment
-from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE, read_json, restore, write_json
+from uphill.runs.files import (
+    EVALUATION_FILE,
+    EXPERIMENT_FILE,
+    Tensors,
+    read_json,
+    tree_from,
+    write_json,
+)
 from uphill.runs.given import EnvironmentFactory, check_network, environment_of
 from uphill.runs.kept_policies import read_milestones, read_policy
 from uphill.runs.milestones import SOLVED_OVER, Milestone
@@ -272,7 +279,9 @@ def read_learners(
         for seed in experiment.all_seeds
     ]
     found = path / "checkpoint" / f"{name}.json"
-    return jax.tree.map(jnp.asarray, restore(stack(learners), tensors, "learners.", found))
+    return jax.tree.map(
+        jnp.asarray, tree_from(stack_learners(learners), tensors, "learners.", found)
+    )
 
 
 def check_fits(
@@ -280,7 +289,7 @@ def check_fits(
     experiment: Experiment,
     name: str,
     facts: Standing,
-    tensors: dict[str, np.ndarray],
+    tensors: Tensors,
     has_own_network: bool,
 ) -> None:
     """Raises:

@@ -138,7 +138,7 @@ def write_sweep(
     write_json(path / SWEEP_FILE, document)
 
 
-def check_same(
+def check_same_sweep(
     sweep: SavedSweep, asked: Mapping[str, Any], runs: Sequence[SweptRun], mend: str
 ) -> None:
     """Raises:

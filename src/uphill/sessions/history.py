@@ -9,10 +9,10 @@ import jax
 from uphill.learning.learner import Learner, seeds_where
 from uphill.policies.actor import Actor
 from uphill.runs.checkpoint import History
-from uphill.runs.divergence import divergence_of, largest_weights, told
+from uphill.runs.divergence import divergence_of, largest_weights, told_divergence
 from uphill.runs.experiment import Experiment
 from uphill.runs.metrics import summarize_window
-from uphill.runs.milestones import SOLVED_OVER, UNTRAINED, Milestone, Tracked, reached, take_in
+from uphill.runs.milestones import SOLVED_OVER, UNTRAINED, Milestone, Tracked, followed, reached
 from uphill.sessions.callback import NOTHING, Answer
 from uphill.training.guard import NotFinite
 from uphill.training.rows import Rows, concatenate
@@ -92,7 +92,7 @@ def recorded(memory: Remembered, stretch: Stretch) -> Remembered:
         seconds=history.seconds + stretch.seconds,
         compile_seconds=history.compile_seconds + stretch.compile_seconds,
         recent=tuple(_recent(recent, rows, s) for s, recent in enumerate(history.recent)),
-        tracked=tuple(take_in(tracked, rows, s) for s, tracked in enumerate(history.tracked)),
+        tracked=tuple(followed(tracked, rows, s) for s, tracked in enumerate(history.tracked)),
         evaluated_at=evaluated_at,
         not_finite=reasons(stretch.state),
     )
@@ -130,7 +130,9 @@ def is_solved(recent: Recent, threshold: float | None) -> bool:
     return sum(count for count, _ in recent) >= SOLVED_OVER and mean >= threshold
 
 
-def table_of(memory: Remembered, stretch: Stretch, experiment: Experiment) -> list[dict[str, Any]]:
+def logged_rows(
+    memory: Remembered, stretch: Stretch, experiment: Experiment
+) -> list[dict[str, Any]]:
     """The rows of `metrics.csv` at a logging point, one for each seed."""
     assert memory.pending is not None
     history, state = memory.history, stretch.state
@@ -185,7 +187,7 @@ def with_divergences(
     if not any(new):
         return memory, ""
     history = replace(history, diverged=diverged)
-    return replace(memory, history=history), told(new, experiment.all_seeds)
+    return replace(memory, history=history), told_divergence(new, experiment.all_seeds)
 
 
 def new_milestones(

@@ -29,14 +29,12 @@ from uphill.policies.policy import NetworkSettings, PolicySettings, make_policy
 from uphill.runs.checkpoint import Standing, read_manifest, read_tensors
 from uphill.runs.configuration import decode, encode, flags, part_of
 from uphill.runs.experiment import Experiment, Origin, as_path, read_experiment
-from uphill.runs.files import named_leaves, restore
+from uphill.runs.files import Tensors, named_leaves, tree_from
 from uphill.runs.given import check_network
 from uphill.runs.own_parts import is_own_name, type_name
 from uphill.runs.saved import SavedRun
 from uphill.training.state import TrainState
 from uphill.words import is_typed, option
-
-Tensors = dict[str, np.ndarray]
 
 
 def encoding_in(init_from: str | PathLike[str]) -> Encoding:
@@ -145,7 +143,7 @@ class _Policies:
         if _shape(skeleton) != _shape(take(ours, 0)):
             raise self._differ("networks", _network_mend(experiment.composition.policy, settings))
         path, seeds = self.path / "checkpoint/latest.json", self.experiment.seeds
-        return restore(_repeated(skeleton, seeds), tensors, "learners.actor.", path)
+        return tree_from(_repeated(skeleton, seeds), tensors, "learners.actor.", path)
 
     def _settings(self) -> PolicySettings:
         """Of its policy, which are ours also where its other parts are not."""

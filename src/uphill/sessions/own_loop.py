@@ -21,9 +21,9 @@ from uphill.sessions.history import (
     Stretch,
     best_at,
     first_memory,
+    logged_rows,
     reasons,
     recorded,
-    table_of,
     with_divergences,
 )
 from uphill.sessions.keeping import Keeper
@@ -62,7 +62,7 @@ def save_run(
     memory = first_memory(replace(state, learners=trainer.fresh_learners()), experiment)
     for stretch in _stretches(trainer, state, rows):
         memory = recorded(memory, stretch)
-        file.append(table_of(memory, stretch, experiment))
+        file.append(logged_rows(memory, stretch, experiment))
         memory = replace(memory, pending=None)
     memory, _ = with_divergences(memory, state, experiment)
     history = replace(

@@ -9,7 +9,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import numpy as np
 
 from uphill.envs.compiled import CompiledEnvironment
 from uphill.envs.make import EnvironmentChoice
@@ -19,7 +18,7 @@ from uphill.policies.own_network import NetworkFactory
 from uphill.runs.checkpoint import History, Standing, read_manifest, read_tensors
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment, as_path, read_experiment, whole, write_experiment
-from uphill.runs.files import restore as tree_from
+from uphill.runs.files import Tensors, tree_from
 from uphill.runs.given import EnvironmentFactory, check_network, environment_of
 from uphill.runs.kept_policies import write_milestones
 from uphill.runs.lock import RunLock
@@ -191,7 +190,7 @@ def _from_the_checkpoint(
     trainer: Trainer,
     state: TrainState,
     facts: Standing,
-    tensors: dict[str, np.ndarray],
+    tensors: Tensors,
     best: Best,
     progress: Progress,
 ) -> Session:
@@ -336,7 +335,7 @@ def _restored(
     choice: EnvironmentChoice,
     network: NetworkFactory | None,
     facts: Standing,
-    tensors: dict[str, np.ndarray],
+    tensors: Tensors,
 ) -> tuple[Trainer, TrainState]:
     """The trainer, and the state that the checkpoint holds.
 
@@ -353,9 +352,7 @@ def _restored(
     return trainer, _restored_state(trainer, facts, tensors, path)
 
 
-def _restored_state(
-    trainer: Trainer, facts: Standing, tensors: dict[str, np.ndarray], path: Path
-) -> TrainState:
+def _restored_state(trainer: Trainer, facts: Standing, tensors: Tensors, path: Path) -> TrainState:
     start = trainer.start()
     learners = tree_from(start.learners, tensors, "learners.", path)
     lanes = savable(trainer, start.lanes)
@@ -370,14 +367,14 @@ def _restored_state(
     return TrainState(learners, lanes, facts.num_updates, facts.num_transitions, stops)
 
 
-def _pending(tensors: dict[str, np.ndarray]) -> Rows | None:
+def _pending(tensors: Tensors) -> Rows | None:
     """The metrics of the updates after the last logging point."""
     prefix = "pending."
     names = [name for name in tensors if name.startswith(prefix)]
     return {name.removeprefix(prefix): tensors[name] for name in names} or None
 
 
-def _untrained(state: TrainState, tensors: dict[str, np.ndarray], path: Path) -> Any:
+def _untrained(state: TrainState, tensors: Tensors, path: Path) -> Any:
     """The actors that training began with, if they are still needed."""
     prefix = "untrained."
     if not any(name.startswith(prefix) for name in tensors):

@@ -15,10 +15,10 @@ from uphill.sessions.history import (
     Remembered,
     Stretch,
     is_solved,
+    logged_rows,
     new_milestones,
     recent_mean,
     recorded,
-    table_of,
     with_best,
     with_divergences,
 )
@@ -194,7 +194,7 @@ class Session:
         evaluation = self.evaluations.now(state.learners.actor) if is_due else None
         stretch = Stretch(state, rows, is_logged, evaluation, seconds, compile_seconds)
         if is_logged and self.on_point is not None:
-            table = table_of(recorded(memory, stretch), stretch, self.experiment)
+            table = logged_rows(recorded(memory, stretch), stretch, self.experiment)
             algorithm = self.experiment.composition
             answer = answer_of(self.on_point, table, algorithm, state.learners)
             stretch = replace(stretch, answer=answer)
@@ -264,7 +264,7 @@ class Session:
     def _log(self, stretch: Stretch, memory: Remembered) -> Remembered:
         """A row for each seed, the best learners so far, and what was reached."""
         state, evaluation = stretch.state, stretch.evaluation
-        table = table_of(memory, stretch, self.experiment)
+        table = logged_rows(memory, stretch, self.experiment)
         self.keeper.metrics.append(table)
         self.sinks.write(table)
         self.progress.point([row["rollout/episode_return"] for row in table])

@@ -30,7 +30,7 @@ from uphill.theory.statistics import summarize
 from uphill.training.programs import Built, built, compiled, is_ours
 from uphill.training.seeds import over_seeds, seed_keys
 from uphill.trajectory import Array
-from uphill.words import fitted, option
+from uphill.words import for_terminal, option
 
 LONGEST = 10_000
 """Steps after which an evaluation cuts off an episode of an environment without a time limit."""
@@ -45,7 +45,7 @@ Returns = Float[np.ndarray, "2 S episodes"]
 
 def tell(text: str) -> None:
     """Print one line to stderr."""
-    print(fitted(text, sys.stderr), file=sys.stderr, flush=True)
+    print(for_terminal(text, sys.stderr), file=sys.stderr, flush=True)
 
 
 class Evaluator:

@@ -21,7 +21,7 @@ from uphill.learning.learner import (
     Learner,
     make_learner,
     policy_of,
-    stack,
+    stack_learners,
     take,
 )
 from uphill.parts import Algorithm
@@ -162,7 +162,7 @@ class Trainer:
             make_learner(algorithm, self.encoding, self.action_kind, seed, self.network)
             for algorithm, seed in zip(self.algorithms, self.seeds, strict=True)
         ]
-        return stack(learners)
+        return stack_learners(learners)
 
     def advance(self, state: TrainState, num_updates: int) -> tuple[TrainState, Rows]:
         """The state `num_updates` updates later, and a row for each.

@@ -5,9 +5,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-Metrics = dict[str, np.ndarray]
+Columns = dict[str, np.ndarray]
 """The columns of `metrics.csv`."""
-Points = tuple[np.ndarray, np.ndarray]
+LoggedPoints = tuple[np.ndarray, np.ndarray]
 """One seed's logging points: where, and what."""
 Against = Literal["steps", "seconds"]
 
@@ -37,7 +37,7 @@ class Curves(NamedTuple):
 
 
 def learning_curve(
-    metrics: Metrics, column: str = RETURN, against: Against = "steps", num_points: int = GRID
+    metrics: Columns, column: str = RETURN, against: Against = "steps", num_points: int = GRID
 ) -> tuple[np.ndarray, np.ndarray]:
     """Steps (or seconds, without those of compiling) `[G]`, and each seed's curve there `[S, G]`:
     where all curves overlap. Between logging points curves are interpolated linearly. A seed
@@ -51,7 +51,7 @@ def learning_curve(
     return grid, _at(grid, points)
 
 
-def area_under_curve(metrics: Metrics, column: str = RETURN) -> Float[np.ndarray, " S"]:
+def area_under_curve(metrics: Columns, column: str = RETURN) -> Float[np.ndarray, " S"]:
     """Each seed's curve averaged over its steps, that is the area under it over the number of
     steps: this also measures how soon something was learned. A seed with fewer than two points has
     none."""
@@ -66,7 +66,7 @@ def smoothed(curve: Float[np.ndarray, " G"], window: float = WINDOW) -> Float[np
     return np.convolve(curve, kernel, "same") / np.convolve(np.ones_like(curve), kernel, "same")
 
 
-def smooth_curves(metrics: Metrics, column: str = RETURN, against: Against = "steps") -> Curves:
+def smooth_curves(metrics: Columns, column: str = RETURN, against: Against = "steps") -> Curves:
     """`learning_curve`, averaged before it is thinned out: every logging point counts. Few points
     are joined as they are, with marks."""
     x, values = learning_curve(metrics, column, against, _FINE * (GRID - 1) + 1)
@@ -80,7 +80,7 @@ def smooth_curves(metrics: Metrics, column: str = RETURN, against: Against = "st
     return Curves(places, _at(places, points), marks)
 
 
-def learning_seconds(metrics: Metrics) -> Float[np.ndarray, " R"]:
+def learning_seconds(metrics: Columns) -> Float[np.ndarray, " R"]:
     """Seconds of training by each row, without those of compiling: the steps of all seeds by then
     over the steps a second, which leave compiling out."""
     seconds, speed = metrics["time/seconds"], metrics.get("time/steps_per_second")
@@ -92,7 +92,7 @@ def learning_seconds(metrics: Metrics) -> Float[np.ndarray, " R"]:
     return np.maximum.accumulate(np.minimum(steps / speed, seconds))
 
 
-def _points(metrics: Metrics, column: str, against: Against) -> list[Points]:
+def _points(metrics: Columns, column: str, against: Against) -> list[LoggedPoints]:
     """The logging points of each seed that has any."""
     known = np.isfinite(metrics[column])
     x = metrics["steps"] if against == "steps" else learning_seconds(metrics)
@@ -100,6 +100,6 @@ def _points(metrics: Metrics, column: str, against: Against) -> list[Points]:
     return [(x[own], metrics[column][own]) for own in rows if own.any()]
 
 
-def _at(places: Float[np.ndarray, " G"], points: list[Points]) -> Float[np.ndarray, "S G"]:
+def _at(places: Float[np.ndarray, " G"], points: list[LoggedPoints]) -> Float[np.ndarray, "S G"]:
     """Each seed's curve at some places: straight between its points."""
     return np.stack([np.interp(places, *own) for own in points])

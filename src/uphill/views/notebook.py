@@ -23,20 +23,20 @@ from uphill.runs.saved import SavedRun
 from uphill.theory.statistics import confidence_band, interquartile_mean
 from uphill.views.curves import learning_curve
 
-Curve = tuple[np.ndarray, np.ndarray]
+SeedCurves = tuple[np.ndarray, np.ndarray]
 """Where on the horizontal axis `[G]`, and each seed's values there `[S, G]`."""
 
 PALETTE = 32  # colours of a film
 
 
-def of_run(run: SavedRun, column: str = "rollout/episode_return") -> Curve:
+def of_run(run: SavedRun, column: str = "rollout/episode_return") -> SeedCurves:
     """One column of a run's `metrics.csv`, by its steps."""
     return learning_curve(read_metrics(run.path), column)
 
 
 def curves(
     name: str,
-    lines: dict[str, Curve],
+    lines: dict[str, SeedCurves],
     *,
     ylabel: str = "return of training episodes",
     xlabel: str = "steps of each seed",
@@ -68,7 +68,7 @@ def picture(name: str, figure: Figure) -> None:
     _show(name, "png", data.getvalue())
 
 
-class Episode(NamedTuple):
+class SeenEpisode(NamedTuple):
     """What was seen of one episode."""
 
     frames: list[np.ndarray]
@@ -83,7 +83,7 @@ def play(
     seed: int = 0,
     every: int | None = 3,
     **arguments: Any,
-) -> Episode:
+) -> SeenEpisode:
     """One episode of a compiled world, with a frame of every n-th step (None for no frames)."""
     name = f"uphill.envs.registration:uphill/{env}"
     with warnings.catch_warnings():  # of versions: v1 of a world is not better, but other
@@ -99,7 +99,7 @@ def play(
         total, time, ended = total + float(reward), time + 1, terminated or truncated
     if every is not None:
         frames += [_frame(world)] * 8  # the end stands still for a moment
-    return Episode(frames, total, info)
+    return SeenEpisode(frames, total, info)
 
 
 def film(name: str, frames: list[np.ndarray], *, width: int = 320, seconds: float = 0.06) -> None:

@@ -22,10 +22,10 @@ from uphill.theory.statistics import (
     probability_of_improvement,
 )
 from uphill.views.labels import setting_names, setting_of
-from uphill.views.sweeps import Row, rows_of
+from uphill.views.sweeps import SettingRow, rows_of
 from uphill.words import count, listed, number
 
-Rows = dict[tuple[str, str], list[Row]]
+RowsByTask = dict[tuple[str, str], list[SettingRow]]
 """A row for each setting of each algorithm in each environment."""
 Probability = tuple[float, tuple[float, float]]
 
@@ -40,9 +40,9 @@ class InEnv:
     tuned_score: float
     shared_score: float
     """of the choice for all environments"""
-    choice: Row | None = None
+    choice: SettingRow | None = None
     """that choice on fresh seeds"""
-    default: Row | None = None
+    default: SettingRow | None = None
     """the default there; None where it is the choice"""
     p_better: Probability | None = None
     """the probability that a seed of the choice ends above one of the default"""
@@ -84,7 +84,7 @@ class Studied:
 
 
 @dataclass(frozen=True)
-class Result:
+class Findings:
     """The results of a study, as far as it is done."""
 
     algorithms: tuple[Studied, ...] = ()
@@ -95,7 +95,7 @@ class Result:
     remarks: tuple[str, ...] = ()
 
 
-def result_of(study: SavedSensitivity) -> Result:
+def result_of(study: SavedSensitivity) -> Findings:
     """The results of a study."""
     rows = {
         (pair.algo, pair.env): rows_of(SavedSweep(study.path / pair.sweep)) for pair in study.pairs
@@ -103,10 +103,10 @@ def result_of(study: SavedSensitivity) -> Result:
     each = [row for own in rows.values() for row in own]
     left = sum(not row.is_known and not row.fault for row in each)
     if left:
-        return Result(left=left, total=len(each))
+        return Findings(left=left, total=len(each))
     scores, envs, lost = _scores(study, rows)
     if len(envs) < 2:
-        return Result(total=len(each), remarks=tuple(lost))
+        return Findings(total=len(each), remarks=tuple(lost))
     levels = [_levels(study.sweep(algo, envs[0])) for algo in study.algos]
     found = sensitivities(scores, levels)
     studied = [
@@ -114,11 +114,11 @@ def result_of(study: SavedSensitivity) -> Result:
         for algo, one in zip(study.algos, found, strict=True)
     ]
     remarks = [*lost, *_remarks(study, studied)]
-    return Result(tuple(studied), total=len(each), remarks=tuple(remarks))
+    return Findings(tuple(studied), total=len(each), remarks=tuple(remarks))
 
 
 def _scores(
-    study: SavedSensitivity, rows: Rows
+    study: SavedSensitivity, rows: RowsByTask
 ) -> tuple[list[Float[np.ndarray, "E _H S"]], list[str], list[str]]:
     """The scores of each algorithm by environment, setting and seed; which environments these are;
     and what is to be said of those that are left out."""
@@ -150,7 +150,7 @@ def _levels(sweep: SavedSweep) -> Int[np.ndarray, "H D"]:
 def _studied(
     study: SavedSensitivity,
     algo: str,
-    rows: Rows,
+    rows: RowsByTask,
     scores: Sequence[Float[np.ndarray, "E _H S"]],
     envs: Sequence[str],
     one: Sensitivity,
@@ -175,7 +175,9 @@ def _studied(
     return _with_fresh(found, scores)
 
 
-def _fresh(sweep: SavedSweep | None) -> tuple[Row | None, Row | None, Probability | None]:
+def _fresh(
+    sweep: SavedSweep | None,
+) -> tuple[SettingRow | None, SettingRow | None, Probability | None]:
     """The choice and the default on fresh seeds, as far as they are known."""
     rows = {} if sweep is None else {row.run: row for row in rows_of(sweep) if row.is_known}
     choice, default = rows.get(CHOICE), rows.get(DEFAULT)
@@ -184,7 +186,7 @@ def _fresh(sweep: SavedSweep | None) -> tuple[Row | None, Row | None, Probabilit
     return choice, default, probability_of_improvement(*map(_seeds, (choice, default)))
 
 
-def _seeds(row: Row) -> Float[np.ndarray, " S"]:
+def _seeds(row: SettingRow) -> Float[np.ndarray, " S"]:
     return np.array(row.per_seed, np.float64)
 
 
@@ -226,7 +228,7 @@ def _remarks(study: SavedSensitivity, studied: Sequence[Studied]) -> Iterator[st
 # --- as tables ----------------------------------------------------------------------------------
 
 
-def table_of(studied: Sequence[Studied]) -> list[list[str]]:
+def sensitivity_table(studied: Sequence[Studied]) -> list[list[str]]:
     """A row for each algorithm, heads first."""
     table = [["", "tuned", "shared", "Φ", "effective dimension"]]
     for one in studied:
@@ -267,7 +269,7 @@ def _shown(estimate: Estimate) -> str:
     return f"{value} ({low} to {high})".replace("-", "−")
 
 
-def _row_shown(row: Row | None) -> str:
+def _row_shown(row: SettingRow | None) -> str:
     if row is None or row.iqm is None or row.ci95 is None:
         return "–"
     low, high = map(number, row.ci95)

@@ -19,18 +19,18 @@ from uphill.views.curves import area_under_curve
 from uphill.views.labels import setting_names, setting_shown
 from uphill.words import INTERVAL, number, short
 
-State = Literal["waiting", "training", "done", "failed"]
+SettingState = Literal["waiting", "training", "done", "failed"]
 
 
 @dataclass(frozen=True)
-class Row:
+class SettingRow:
     """The results of one setting; returns are those of the final policies' most probable
     actions."""
 
     run: str
     """its run directory, in the sweep's folder"""
     setting: dict[str, Any]
-    state: State
+    state: SettingState
     steps: int = 0
     """of each seed"""
     is_early: bool = False
@@ -58,7 +58,7 @@ class Row:
         return self.iqm is not None
 
 
-def rows_of(sweep: SavedSweep, objective: str | None = None) -> list[Row]:
+def rows_of(sweep: SavedSweep, objective: str | None = None) -> list[SettingRow]:
     """A row for each setting, in the order of the grid; by the objective `curve` of the areas under
     the learning curves. By default it is the one of the search that this is."""
     faults = sweep.faults
@@ -67,10 +67,10 @@ def rows_of(sweep: SavedSweep, objective: str | None = None) -> list[Row]:
     return [_by_area(sweep, row) for row in rows] if by_curve else rows
 
 
-def _row(sweep: SavedSweep, run: SweptRun, fault: str) -> Row:
+def _row(sweep: SavedSweep, run: SweptRun, fault: str) -> SettingRow:
     path = sweep.run_path(run)
-    state: State = "failed" if fault else "waiting"
-    row = Row(run.folder, run.setting, state, fault=fault)
+    state: SettingState = "failed" if fault else "waiting"
+    row = SettingRow(run.folder, run.setting, state, fault=fault)
     if not (path / EXPERIMENT_FILE).exists() or not (path / "checkpoint" / "latest.json").exists():
         return row
     try:
@@ -79,7 +79,7 @@ def _row(sweep: SavedSweep, run: SweptRun, fault: str) -> Row:
         return replace(row, state="failed", fault=str(error))
 
 
-def _of_run(run: SavedRun, row: Row) -> Row:
+def _of_run(run: SavedRun, row: SettingRow) -> SettingRow:
     facts = read_manifest(run.path / "checkpoint", "latest", run.experiment.seeds).facts
     evaluation = run.evaluation
     if evaluation is not None and (facts.stopped or facts.steps_done >= run.experiment.steps):
@@ -113,14 +113,14 @@ def _of_run(run: SavedRun, row: Row) -> Row:
     )
 
 
-def _by_area(sweep: SavedSweep, row: Row) -> Row:
+def _by_area(sweep: SavedSweep, row: SettingRow) -> SettingRow:
     """The row of the areas under the learning curves, instead of the final policies' returns."""
     if not row.is_known:
         return row
     areas = area_under_curve(read_metrics(sweep.path / row.run))
     if len(areas) < len(row.per_seed):
         fault = "no episode ended early enough for a learning curve: train for more steps."
-        return Row(row.run, row.setting, "failed", row.steps, fault=fault)
+        return SettingRow(row.run, row.setting, "failed", row.steps, fault=fault)
     return replace(
         row,
         iqm=float(interquartile_mean(areas)),
@@ -130,12 +130,12 @@ def _by_area(sweep: SavedSweep, row: Row) -> Row:
     )
 
 
-def ranked(rows: Sequence[Row]) -> list[Row]:
+def ranked(rows: Sequence[SettingRow]) -> list[SettingRow]:
     """The rows, those that ended highest first; those that are not known yet come last."""
     return sorted(rows, key=lambda row: np.inf if row.iqm is None else -row.iqm)
 
 
-def table_of(rows: Sequence[Row]) -> list[list[str]]:
+def sweep_table(rows: Sequence[SettingRow]) -> list[list[str]]:
     """The cells of a table, its heads first."""
     paths = list(dict.fromkeys(path for row in rows for path in row.setting))
     names = setting_names(paths)

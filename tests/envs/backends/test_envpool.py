@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from uphill.envs.backends import envpool as envpool_backend
-from uphill.envs.backends.envpool import EnvPoolEnvironment, make_pool, narrowed
+from uphill.envs.backends.envpool import EnvPoolEnvironment, make_pool, narrowed_on_device
 from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.base import Environment
 from uphill.envs.make import lane_seed
@@ -150,7 +150,7 @@ def test_arguments_that_a_pool_does_not_take_are_named():
 )
 def test_narrow_keeps_the_numbers(wide, narrow):
     with jax.enable_x64(True):
-        x = narrowed(jnp.asarray([0, 1, 200], wide))
+        x = narrowed_on_device(jnp.asarray([0, 1, 200], wide))
     assert x.dtype == narrow
     np.testing.assert_array_equal(np.asarray(x), [0, 1, 200])
 

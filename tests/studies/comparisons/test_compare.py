@@ -15,7 +15,7 @@ from uphill.errors import UphillError
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.configuration import encode
 from uphill.studies.comparisons import further
-from uphill.studies.comparisons.samples import Sample
+from uphill.studies.comparisons.samples import RunSample
 from uphill.theory.statistics import interquartile_mean, probability_of_improvement
 from uphill.training.guard import NotFinite
 
@@ -192,7 +192,7 @@ def test_further_seeds_lie_beside_a_run_also_where_it_is_the_current_folder(
 ) -> None:
     run = written(tmp_path / "a", HIGH[:2])
     monkeypatch.chdir(run.path)
-    folder = Sample(uphill.load(".")).folder_for(2)
+    folder = RunSample(uphill.load(".")).folder_for(2)
     assert folder.resolve() == (tmp_path / "a-seeds-2-3").resolve()
 
 

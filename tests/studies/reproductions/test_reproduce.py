@@ -19,17 +19,17 @@ from uphill.sessions.presets import preset
 from uphill.studies.reproductions import reproduce as module
 from uphill.studies.reproductions import sources
 from uphill.studies.reproductions.reproduce import first_reached, reproduce, tasks
-from uphill.studies.reproductions.sources import SOURCES, Study, find_source
+from uphill.studies.reproductions.sources import SOURCES, SourceStudy, find_source
 
 # --- what the sources say -----------------------------------------------------------------------
 
 
-def only_study(name: str) -> Study:
+def only_study(name: str) -> SourceStudy:
     (study,) = SOURCES[name].studies
     return study
 
 
-def check_plain_adam(study: Study, learning_rate: float) -> None:
+def check_plain_adam(study: SourceStudy, learning_rate: float) -> None:
     """PyTorch's: no clipping, ε = 1e-8."""
     optimizer = study.algorithm.optimizer
     assert isinstance(optimizer, Adam)

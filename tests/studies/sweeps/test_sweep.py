@@ -24,7 +24,7 @@ from uphill.studies.sweeps.sweep import Sweep
 from uphill.training.trainer import Trainer
 from uphill.views.report.page import sweep_page
 from uphill.views.report.shelf import Shelf
-from uphill.views.sweeps import ranked, table_of
+from uphill.views.sweeps import ranked, sweep_table
 from uphill.views.sweeps import rows_of as rows_of_sweep
 
 GRID = {"optimizer.learning_rate": [1e-2, 1e38], "estimator.gamma": [0.9, 0.99]}
@@ -86,7 +86,7 @@ def test_one_that_fails_is_told_and_the_others_go_on(done: Sweep) -> None:
     assert "Lower the optimizer's learning_rate" in done.rows[2].fault
     best = ranked(done.rows)[0]
     assert best.state == "done"
-    heads, first, *_, last = table_of(ranked(done.rows))
+    heads, first, *_, last = sweep_table(ranked(done.rows))
     assert heads[:3] == ["learning-rate", "gamma", "IQM"]
     assert heads[-3:] == ["worst seed", "steps to 475", "solved"]
     assert first[0] == "0.01"

@@ -13,7 +13,7 @@ from uphill.runs.sweeps import SavedSweep
 from uphill.studies.tuning import tune
 from uphill.studies.tuning.pruning import Pruner
 from uphill.views.curves import RETURN
-from uphill.views.sweeps import ranked, table_of
+from uphill.views.sweeps import ranked, sweep_table
 from uphill.views.sweeps import rows_of as rows_of_sweep
 
 STEPS = 400
@@ -98,11 +98,11 @@ def test_some_trials_end_early_and_are_judged_all_the_same(searches: dict[bool, 
 
 def test_the_table_and_the_picture_say_which_ended_early(searches: dict[bool, Path]) -> None:
     rows = rows_of_sweep(SavedSweep(searches[True]))
-    heads, *cells = table_of(rows)
+    heads, *cells = sweep_table(rows)
     assert heads[-1] == "ended early"
     said = [f"at {row.steps} steps" if row.steps < STEPS else "–" for row in rows]
     assert [line[-1] for line in cells] == said
-    assert "ended early" not in table_of(rows_of_sweep(SavedSweep(searches[False])))[0]
+    assert "ended early" not in sweep_table(rows_of_sweep(SavedSweep(searches[False])))[0]
     pictures = [(searches[prune] / "sweep.png").read_bytes() for prune in (True, False)]
     assert pictures[0] != pictures[1]
 

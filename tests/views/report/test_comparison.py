@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from report_runs import copied, load
-from uphill.views.report.comparison import compare, differences
+from uphill.views.report.comparison import comparison_of, settings_that_differ
 from uphill.views.report.view import view_of
 
 
 def test_two_runs_and_how_probable_it_is_that_one_is_better(pair: tuple[Path, Path]) -> None:
     runs = [load(path) for path in pair]
-    found: dict[str, Any] = compare(runs)
+    found: dict[str, Any] = comparison_of(runs)
     assert found["names"] == ["ppo · first", "ppo · second"]
     assert [row.look for row in found["rows"]] == ["run-0", "run-1"]
     assert [line.look for line in found["by_steps"].lines] == ["curve run-0", "curve run-1"]
@@ -30,15 +30,15 @@ def test_two_runs_and_how_probable_it_is_that_one_is_better(pair: tuple[Path, Pa
 
 def test_what_differs_is_listed_and_nothing_else(pair: tuple[Path, Path]) -> None:
     first, second = (view_of(load(path)) for path in pair)
-    assert differences([first, second]) == [("steps", ["2000", "600"])]
-    assert differences([first, first]) == []
+    assert settings_that_differ([first, second]) == [("steps", ["2000", "600"])]
+    assert settings_that_differ([first, first]) == []
 
 
 def test_runs_of_different_environments_are_shown_and_not_ranked(
     pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
     other = copied(pair[1], tmp_path / "other", env="Acrobot-v1")
-    found = compare([load(pair[0]), load(other)])
+    found = comparison_of([load(pair[0]), load(other)])
     assert not found["improvements"]
     assert found["profile"] is None
     assert "different environments" in found["left_out"][0]
@@ -47,7 +47,7 @@ def test_runs_of_different_environments_are_shown_and_not_ranked(
 
 def test_equal_runs_ended_alike(pair: tuple[Path, Path], tmp_path: Path) -> None:
     same = copied(pair[0], tmp_path / "same")
-    found = compare([load(pair[0]), load(same)])
+    found = comparison_of([load(pair[0]), load(same)])
     assert found["best"].startswith("Both ended alike")
     (improvement,) = found["improvements"]
     assert improvement.probability == "50\u00a0%"

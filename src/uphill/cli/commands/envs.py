@@ -9,7 +9,7 @@ from tyro.conf import Positional, arg
 
 from uphill.cli.parsing import parse
 from uphill.errors import UphillError
-from uphill.words import count, fitted
+from uphill.words import count, for_terminal
 from uphill.words import listed as listed_in_words
 
 
@@ -37,7 +37,7 @@ def command(argv: list[str]) -> None:
     sys.stdout.flush()
     counts = [f"{n:,} {backend}" for backend, n in Counter(listed.values()).items()]
     told = f"{count(len(listed), 'environment')}: {listed_in_words(counts)}. {_MORE}"
-    print(fitted(told, sys.stderr, 0), file=sys.stderr)
+    print(for_terminal(told, sys.stderr, 0), file=sys.stderr)
 
 
 _MORE = (

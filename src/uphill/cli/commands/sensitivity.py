@@ -58,10 +58,10 @@ def command(argv: list[str]) -> None:
 
 
 def _show(study: Any) -> None:
-    from uphill.views.sensitivity import fresh_table_of, said_of, table_of
+    from uphill.views.sensitivity import fresh_table_of, said_of, sensitivity_table
 
     algorithms = study.result.algorithms
-    _print_table(table_of(algorithms))
+    _print_table(sensitivity_table(algorithms))
     for one in algorithms:
         print()
         say(f"{one.algo}: {said_of(one)}")

@@ -45,11 +45,11 @@ def command(argv: list[str]) -> None:
 def _show(sweep: Any) -> None:
     """The best settings, and where the rest is to be found."""
     from uphill.theory.statistics import few_seeds
-    from uphill.views.sweeps import ranked, table_of
+    from uphill.views.sweeps import ranked, sweep_table
 
     rows = ranked(sweep.rows)
     seeds = max((len(row.per_seed) for row in rows), default=0)
-    for line in aligned(table_of(rows[:MOST_ROWS])):
+    for line in aligned(sweep_table(rows[:MOST_ROWS])):
         print(line)
     if len(rows) > MOST_ROWS:
         print(f"… and {count(len(rows) - MOST_ROWS, 'setting')} below, in the report.")

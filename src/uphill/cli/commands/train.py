@@ -9,7 +9,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 from uphill.cli.errors import WrongCommandLine
 from uphill.cli.flags import NOTHING, SCHEDULE, Flag, option_flags, setting_flags
-from uphill.cli.help import Group
+from uphill.cli.help import FlagGroup
 from uphill.cli.output import stdout_for
 from uphill.cli.parsing import JSON_OBJECT, parse, take_env_kwargs
 from uphill.cli.part_flags import switches_in, take_part_types, unchecked
@@ -195,7 +195,7 @@ def _option_groups(
     chosen: Any = None,
     start: Any = None,
     others: Mapping[str, Any] = NOTHING,
-) -> Iterator[Group]:
+) -> Iterator[FlagGroup]:
     """The options by what they are about, with the preset's numbers where they have none, and with
     what a file of settings says."""
     known = {flag.path: flag for flag in option_flags(kind, others)}
@@ -206,8 +206,8 @@ def _option_groups(
             known[path] = replace(known[path], default=number)
         known["algo"] = replace(known["algo"], takes=f"{{{','.join(_algorithms())}}}")
     for title, paths in _TITLES.items():
-        yield Group(title, [known.pop(path) for path in paths if path in known])
-    yield Group("the environment", [*known.values(), _ENV_FLAG])
+        yield FlagGroup(title, [known.pop(path) for path in paths if path in known])
+    yield FlagGroup("the environment", [*known.values(), _ENV_FLAG])
 
 
 def _algorithms() -> list[str]:
@@ -216,7 +216,7 @@ def _algorithms() -> list[str]:
     return list(ALGORITHMS)
 
 
-def _algorithm_groups(algorithm: Any) -> Iterator[Group]:
+def _algorithm_groups(algorithm: Any) -> Iterator[FlagGroup]:
     """The settings of the whole, then those of each part below what it is."""
     flags = list(setting_flags(algorithm))
     first = dict.fromkeys(flag.path.partition(".")[0] for flag in flags)
@@ -227,8 +227,8 @@ def _algorithm_groups(algorithm: Any) -> Iterator[Group]:
         own = [flag for flag in flags if flag.path.partition(".")[0] == part]
         if part in _PARTS:
             own = [replace(own[0], about=_PARTS[part]), *own[1:]]
-        yield Group(part, own, type(getattr(algorithm, part)).__doc__ or "")
-    yield Group("the update as a whole", whole)
+        yield FlagGroup(part, own, type(getattr(algorithm, part)).__doc__ or "")
+    yield FlagGroup("the update as a whole", whole)
 
 
 _PARTS = {

@@ -120,7 +120,7 @@ class EnvPoolEnvironment:
         with jax.enable_x64(True):
             action = lax.convert_element_type(action, action_dtype(self._pool))
             handle, (observation, reward, terminated, truncated, _) = self._step(state, action)
-            observation = jax.tree.map(narrowed, observation)
+            observation = jax.tree.map(narrowed_on_device, observation)
             reward = lax.convert_element_type(reward, np.float32)
         return handle, Timestep(observation, reward, terminated, truncated)
 
@@ -128,6 +128,6 @@ class EnvPoolEnvironment:
         self._pool.close()
 
 
-def narrowed(x: Array) -> Array:
+def narrowed_on_device(x: Array) -> Array:
     """The same numbers in the widest type that a compiled program uses."""
     return lax.convert_element_type(x, narrow(x.dtype))

@@ -12,7 +12,7 @@ from uphill.runs.milestones import UNTRAINED, Milestone, title
 from uphill.sessions.display.pace import Pace
 from uphill.sessions.display.readings import Curve, Pause, View, ending, progress
 from uphill.theory.statistics import interquartile_mean
-from uphill.words import duration, fitted, number, wrapped
+from uphill.words import duration, for_terminal, number, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -151,7 +151,7 @@ class Progress:
 
     def _line(self, text: str) -> None:
         """In one piece, since threads print lines, too."""
-        print(f"{fitted(text, self._stream)}\n", end="", file=self._stream, flush=True)
+        print(f"{for_terminal(text, self._stream)}\n", end="", file=self._stream, flush=True)
 
     def show(
         self, steps: Sequence[int], returns: Sequence[float | None], ahead: float = 0.0

@@ -14,7 +14,7 @@ from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
 from uphill.studies.comparisons import ERROR, MAX_SEEDS
 from uphill.studies.comparisons.further import check_repeatable, with_seeds
-from uphill.studies.comparisons.samples import Sample, check_evaluations, sample_of
+from uphill.studies.comparisons.samples import RunSample, check_evaluations, sample_of
 from uphill.theory.sequential import FIRST_LOOK, Decision, decide, looks, next_look
 from uphill.theory.statistics import (
     confidence_interval,
@@ -112,7 +112,7 @@ def _tasks(run: Run, other: Run) -> Iterator[tuple[str, Any, Any]]:
         yield "time limits", limit_of(run.choice()), limit_of(other.choice())
 
 
-def _check_seeds(samples: Sequence[Sample]) -> None:
+def _check_seeds(samples: Sequence[RunSample]) -> None:
     for sample in samples:
         if len(sample.seeds) < 2:
             raise UphillError(
@@ -125,7 +125,7 @@ def _check_seeds(samples: Sequence[Sample]) -> None:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SeedPlan:
     """When how many seeds of each are looked at, and which error is allowed."""
 
     looks: tuple[int, ...]
@@ -148,7 +148,7 @@ def _check_unasked(max_seeds: int, error: float) -> None:
             )
 
 
-def _plan(runs: Sequence[Run], max_seeds: int, error: float) -> Plan:
+def _plan(runs: Sequence[Run], max_seeds: int, error: float) -> SeedPlan:
     """The looks, which depend on the runs alone, so that the same ones are taken again.
 
     Raises:
@@ -163,12 +163,12 @@ def _plan(runs: Sequence[Run], max_seeds: int, error: float) -> Plan:
         raise UphillError(f"max_seeds is {most}: use at least {first}, which are looked at first.")
     for run in runs:
         check_repeatable(run)
-    return Plan(tuple(looks(first, most)), most, error)
+    return SeedPlan(tuple(looks(first, most)), most, error)
 
 
 def _decided(
-    samples: Sequence[Sample], plan: Plan, say: Callable[[str], None], quiet: bool
-) -> tuple[list[Sample], dict[Pair, Decision]]:
+    samples: Sequence[RunSample], plan: SeedPlan, say: Callable[[str], None], quiet: bool
+) -> tuple[list[RunSample], dict[Pair, Decision]]:
     """The samples with the seeds that it took, and what was decided of each pair."""
     samples = list(samples)
     pairs = list(itertools.combinations(range(len(samples)), 2))
@@ -194,7 +194,7 @@ def _decided(
 
 
 def _result(
-    samples: Sequence[Sample], decisions: dict[Pair, Decision], plan: Plan | None
+    samples: Sequence[RunSample], decisions: dict[Pair, Decision], plan: SeedPlan | None
 ) -> dict[str, Any]:
     runs = [sample.run for sample in samples]
     names = names_of(runs)
@@ -209,7 +209,7 @@ def _result(
     }
 
 
-def _row(sample: Sample, name: str) -> dict[str, Any]:
+def _row(sample: RunSample, name: str) -> dict[str, Any]:
     scores, experiment = sample.scores, sample.run.experiment
     return {
         "run": str(sample.run.path),
@@ -225,7 +225,7 @@ def _row(sample: Sample, name: str) -> dict[str, Any]:
 
 
 def _pairs(
-    samples: Sequence[Sample], names: Sequence[str], decisions: dict[Pair, Decision]
+    samples: Sequence[RunSample], names: Sequence[str], decisions: dict[Pair, Decision]
 ) -> Iterator[dict[str, Any]]:
     scores = [Scores(k, name, samples[k].scores) for k, name in enumerate(names)]
     pairs = itertools.combinations(range(len(samples)), 2)
@@ -243,7 +243,7 @@ def _pairs(
         }
 
 
-def _remarks(samples: Sequence[Sample], decisions: dict[Pair, Decision]) -> Iterator[str]:
+def _remarks(samples: Sequence[RunSample], decisions: dict[Pair, Decision]) -> Iterator[str]:
     if few := few_seeds(min(len(sample.seeds) for sample in samples)):
         yield few
     for sample in samples:

@@ -10,7 +10,7 @@ from uphill.runs.settings import kept
 from uphill.sessions.launch import Request
 from uphill.sessions.own_loop import OWN_LOOP
 from uphill.sessions.settings_file import SettingsFile
-from uphill.studies.comparisons.samples import Sample, episodes_of
+from uphill.studies.comparisons.samples import RunSample, episodes_of
 from uphill.words import call, option
 
 
@@ -59,7 +59,7 @@ def _to_the_end(run: Run, facts: Standing) -> str:
     return call("resume", run.path, **steps)
 
 
-def with_seeds(sample: Sample, count: int, quiet: bool = False) -> Sample:
+def with_seeds(sample: RunSample, count: int, quiet: bool = False) -> RunSample:
     """The sample with at least this many seeds: further ones are trained, or continued if their
     training was interrupted.
 
@@ -77,7 +77,7 @@ def with_seeds(sample: Sample, count: int, quiet: bool = False) -> Sample:
     return sample
 
 
-def _request(sample: Sample, count: int, quiet: bool) -> Request:
+def _request(sample: RunSample, count: int, quiet: bool) -> Request:
     """The training of this many more seeds."""
     run, experiment = sample.run, sample.run.experiment
     choice = run.choice()

@@ -25,7 +25,7 @@ _OF_ONE_RUN = (
 
 
 @dataclass(frozen=True)
-class Sample:
+class RunSample:
     """A run with its further seeds, in their order."""
 
     run: Run
@@ -59,7 +59,7 @@ class Sample:
         home, first = _home(self.run), self.seeds[-1] + 1
         return home.parent / f"{home.name}-seeds-{first}-{first + count - 1}"
 
-    def joined(self, run: Run) -> "Sample":
+    def joined(self, run: Run) -> "RunSample":
         """This sample, with the seeds of another run.
 
         Raises:
@@ -78,10 +78,10 @@ class Sample:
         return replace(self, further=(*self.further, run))
 
 
-def sample_of(run: Run) -> tuple[Sample, Path | None]:
+def sample_of(run: Run) -> tuple[RunSample, Path | None]:
     """A run with all its further seeds that were evaluated; and the run directory of those that
     were not, if there is one."""
-    sample = Sample(run)
+    sample = RunSample(run)
     while (path := sample.following) is not None:
         other = Run(path, **run.given)
         if other.evaluation is None:

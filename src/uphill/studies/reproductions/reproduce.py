@@ -24,7 +24,7 @@ from uphill.runs.unbegun import is_unbegun
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.presets import preset
-from uphill.studies.reproductions.sources import Source, Study, find_source
+from uphill.studies.reproductions.sources import Source, SourceStudy, find_source
 from uphill.training.cores import use_threads
 from uphill.training.evaluate import evaluate_actors
 from uphill.words import again, option
@@ -33,7 +33,7 @@ REPRODUCTION_FILE = "reproduction.json"
 
 
 @dataclass(frozen=True)
-class Task:
+class Rerun:
     """One training of a reproduction: a source's study, or our preset for its environment."""
 
     folder: str
@@ -42,7 +42,7 @@ class Task:
     algorithm: Algorithm
     steps: int
     seeds: int
-    study: Study
+    study: SourceStudy
 
 
 def reproduce(
@@ -100,7 +100,7 @@ def reproduce(
     return result
 
 
-def tasks(source: Source, seeds: int | None = None, steps: int | None = None) -> Iterator[Task]:
+def tasks(source: Source, seeds: int | None = None, steps: int | None = None) -> Iterator[Rerun]:
     """What a reproduction trains: for each environment the source's studies, then our preset."""
     for env in source.envs:
         studies = [study for study in source.studies if study.env == env]
@@ -110,11 +110,11 @@ def tasks(source: Source, seeds: int | None = None, steps: int | None = None) ->
             budget = min(study.steps, steps or study.steps)
             algorithm = study.algorithm
             number = seeds or study.seeds
-            yield Task(folder, method, algorithm.name, algorithm, budget, number, study)
+            yield Rerun(folder, method, algorithm.name, algorithm, budget, number, study)
         ours = preset(env)
         budget, number = min(ours.steps, steps or ours.steps), seeds or studies[0].seeds
         method = f"ours, {ours.algo}"
-        yield Task(f"ours-{env}", method, ours.algo, ours.algorithm, budget, number, studies[0])
+        yield Rerun(f"ours-{env}", method, ours.algo, ours.algorithm, budget, number, studies[0])
 
 
 def _folder(out: str | Path | None, name: str) -> Path:
@@ -122,7 +122,7 @@ def _folder(out: str | Path | None, name: str) -> Path:
     return make_folder(Place.of(folder))
 
 
-def _trained(folder: Path, task: Task, ray: str | None, quiet: bool) -> Run:
+def _trained(folder: Path, task: Rerun, ray: str | None, quiet: bool) -> Run:
     """The run of a task: started, continued, or found complete.
 
     Raises:
@@ -159,7 +159,7 @@ def _trained(folder: Path, task: Task, ray: str | None, quiet: bool) -> Run:
 # --- what is reported ---------------------------------------------------------------------------
 
 
-def _row(task: Task, run: Run) -> dict[str, Any]:
+def _row(task: Rerun, run: Run) -> dict[str, Any]:
     """The results of one training run: `summary()`, and what the source's claims are compared
     with."""
     summary, study = run.summary(), task.study

@@ -24,7 +24,7 @@ from uphill.policies.policy import NetworkSettings, PolicySettings
 
 
 @dataclass(frozen=True)
-class Study:
+class SourceStudy:
     """A source's method with its settings, on one environment."""
 
     env: str
@@ -50,7 +50,7 @@ class Source:
 
     name: str
     about: str
-    studies: tuple[Study, ...]
+    studies: tuple[SourceStudy, ...]
     mended: tuple[str, ...]
     """faults that are not repeated"""
     kept: tuple[str, ...]
@@ -81,7 +81,7 @@ _CAR_RACE = Source(
     name="car-race",
     about="REINFORCE without a baseline drives a car round a track by its radars",
     studies=(
-        Study(
+        SourceStudy(
             env="CarRace-v0",
             algorithm=reinforce(
                 sampling=Episodes(num_envs=64),
@@ -143,7 +143,7 @@ _CARTPOLE_LINEAR = Source(
     name="cartpole-linear",
     about="REINFORCE with a linear policy on 32 environments at once",
     studies=(
-        Study(
+        SourceStudy(
             env="CartPole-v0",
             algorithm=reinforce(
                 sampling=Steps(num_envs=32, num_steps=1000),
@@ -167,7 +167,7 @@ _SWING_UP = Source(
     name="swing-up",
     about="REINFORCE with a Gaussian policy on 256 environments at once",
     studies=(
-        Study(
+        SourceStudy(
             env="CartPoleSwingUp-v0",
             algorithm=reinforce(
                 sampling=Steps(num_envs=256, num_steps=1000),
@@ -216,7 +216,7 @@ _FROM_SCRATCH = Source(
     name="from-scratch",
     about="REINFORCE with 16 hidden units, an update after every episode",
     studies=tuple(
-        Study(
+        SourceStudy(
             env=env,
             algorithm=_one_episode(16),
             steps=steps,
@@ -265,7 +265,7 @@ _VPG = Source(
     name="vpg",
     about="a value function as the baseline, learned from a memory of transitions",
     studies=(
-        Study(
+        SourceStudy(
             env="CartPole-v1",
             label="its rates",
             algorithm=_with_memory(2e-7, 2e-7),
@@ -273,7 +273,7 @@ _VPG = Source(
             budget="5,000 episodes; of 22 steps, which is what an untrained policy lasts, 110,000",
             claim="a curve over 4,000 episodes, no figure; a film of a balanced pole",
         ),
-        Study(
+        SourceStudy(
             env="CartPole-v1",
             label="rates that work",
             algorithm=_with_memory(3e-5, 3e-2),
@@ -311,7 +311,7 @@ _STEP_BY_STEP = Source(
     name="step-by-step",
     about="REINFORCE with 128 hidden units, an update after every episode",
     studies=(
-        Study(
+        SourceStudy(
             env="CartPole-v1",
             algorithm=_one_episode(128),
             steps=500_000,

@@ -31,8 +31,8 @@ from uphill.studies.sweeps.plan import (
     SweepRequest,
     check_size,
     common_of,
-    free_folder,
     plan_of,
+    study_folder,
 )
 from uphill.words import is_typed, listed, option
 
@@ -270,7 +270,7 @@ def _folder(
             return found
     algos = "-".join(_folders(list(asked["algorithms"])))[:_LONGEST]
     stem = f"sensitivity-{algos}"
-    folder = free_folder(request.out, stem, "a sensitivity study", is_sensitivity)
+    folder = study_folder(request.out, stem, "a sensitivity study", is_sensitivity)
     write_sensitivity(folder, asked, pairs)
     return folder
 

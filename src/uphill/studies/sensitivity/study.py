@@ -17,10 +17,10 @@ from uphill.studies.sensitivity.plan import SensitivityRequest, Study, Task, stu
 from uphill.studies.sweeps.changes import changed
 from uphill.studies.sweeps.groups import groups_of
 from uphill.studies.sweeps.plan import fresh_runs, on_fresh_seeds
-from uphill.studies.sweeps.sweep import check_fits, going_on, train_settings
+from uphill.studies.sweeps.sweep import check_settings_fit, going_on, train_settings
 from uphill.training.process import use_cores
 from uphill.views.labels import setting_of
-from uphill.views.sensitivity import Result, Studied, result_of
+from uphill.views.sensitivity import Findings, Studied, result_of
 from uphill.words import count
 
 
@@ -30,7 +30,7 @@ class SensitivityStudy:
 
     path: Path
     """its folder"""
-    result: Result
+    result: Findings
     picture: Path
     settings: dict[str, Path]
     """files that `uphill train ENV --settings FILE` takes: each algorithm's choice for all
@@ -104,7 +104,7 @@ def _check_fits(study: Study) -> None:
     lanes = max(len(plan.settings) * plan.experiment.seeds for plan in plans)
     use_cores(lanes, all(plan.choice.backend == "gymnasium" for plan in plans))
     for plan in plans:
-        check_fits(plan, groups_of([(planned, "new") for planned in plan.settings]))
+        check_settings_fit(plan, groups_of([(planned, "new") for planned in plan.settings]))
 
 
 def _said(task: Task, study: Study) -> str:
@@ -116,7 +116,7 @@ def _said(task: Task, study: Study) -> str:
     )
 
 
-def _found(study: Study) -> Result:
+def _found(study: Study) -> Findings:
     """The results of the sweeps.
 
     Raises:

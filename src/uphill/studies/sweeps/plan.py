@@ -17,7 +17,14 @@ from uphill.runs.experiment import OF_THE_PROCESS, Experiment, as_path
 from uphill.runs.files import EVALUATION_FILE, make_folder, unused
 from uphill.runs.lock import is_held
 from uphill.runs.studies import SweepSettings
-from uphill.runs.sweeps import DEFAULT, SavedSweep, SweptRun, check_same, is_sweep, write_sweep
+from uphill.runs.sweeps import (
+    DEFAULT,
+    SavedSweep,
+    SweptRun,
+    check_same_sweep,
+    is_sweep,
+    write_sweep,
+)
 from uphill.runs.unbegun import is_unbegun
 from uphill.sessions.callback import OnPoint
 from uphill.sessions.launch import Request, chosen_for, environment_for, experiment_for
@@ -230,15 +237,15 @@ def folder_for(
     if out is not None and is_sweep(found := as_path(out, "out")):
         sweep = SavedSweep(found)
         if is_held(found) or not sweep.is_unbegun:
-            check_same(sweep, asked, runs, f"choose another {option('out')}")
+            check_same_sweep(sweep, asked, runs, f"choose another {option('out')}")
             return found
     env = "".join(x if x.isalnum() or x in "_.-" else "-" for x in experiment.env)[:100]
-    folder = free_folder(out, f"{kind}-{env}-{experiment.algo}", "a sweep folder", is_sweep)
+    folder = study_folder(out, f"{kind}-{env}-{experiment.algo}", "a sweep folder", is_sweep)
     write_sweep(folder, asked, runs)
     return folder
 
 
-def free_folder(
+def study_folder(
     out: str | PathLike[str] | None, stem: str, kind: str, is_own: Callable[[Path], bool]
 ) -> Path:
     """A folder for a new study, made: `out`, or by default one in `runs`, named by its stem and the

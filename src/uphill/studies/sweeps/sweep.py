@@ -33,11 +33,11 @@ from uphill.studies.sweeps.plan import (
     phase_of,
     plan_of,
 )
-from uphill.studies.sweeps.tasks import take_in, trained_by_tasks
-from uphill.studies.sweeps.together import Fault, Programs, Todo, session_for, trained_together
+from uphill.studies.sweeps.tasks import take_in_parcels, trained_by_tasks
+from uphill.studies.sweeps.together import ByStructure, Fault, Todo, session_for, trained_together
 from uphill.training.process import use_cores
 from uphill.views.labels import setting_of
-from uphill.views.sweeps import Row, rows_of
+from uphill.views.sweeps import SettingRow, rows_of
 from uphill.words import again, count
 
 
@@ -49,13 +49,13 @@ class Sweep:
     """its folder"""
     runs: list[Run]
     """of all settings, in the order of the grid"""
-    rows: list[Row]
+    rows: list[SettingRow]
     """the results of each"""
     picture: Path
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """The results of each setting, as plain data: the fields of `uphill.views.sweeps.Row`."""
+        """The results of each setting, as plain data: the fields of `SettingRow` (views/sweeps)."""
         return [asdict(row) for row in self.rows]
 
     def __repr__(self) -> str:
@@ -95,11 +95,11 @@ def sweep_of(request: SweepRequest, start: Preset | None = None) -> Sweep:
     return _result(plan)
 
 
-def train_settings(plan: Plan, progress: Progress, kept: Programs | None = None) -> None:
+def train_settings(plan: Plan, progress: Progress, kept: ByStructure | None = None) -> None:
     """Train and evaluate what is not done yet; what fails is reported, and the others go on. `kept`
     has what was compiled for other settings."""
     with RunLock(plan.folder, is_new=True):
-        take_in(plan)  # what a process that was killed had got from a cluster
+        take_in_parcels(plan)  # what a process that was killed had got from a cluster
         faults, settings = _to_train(plan)
         todo = [one for one in settings if one[1] in ("new", "begun")]
         if known := len(plan.settings) - len(todo):
@@ -155,23 +155,25 @@ def _evaluated(plan: Plan, trained: Sequence[Planned]) -> Iterator[Fault]:
             yield planned, str(error)
 
 
-def _trained(plan: Plan, todo: Todo, progress: Progress, kept: Programs | None) -> Iterator[Fault]:
+def _trained(
+    plan: Plan, todo: Todo, progress: Progress, kept: ByStructure | None
+) -> Iterator[Fault]:
     """Train settings: in a compiled world side by side, elsewhere one after another; or both as
     tasks of a cluster."""
     if not todo:
         return
     groups = groups_of(todo)
     if plan.request.ray is not None:
-        check_fits(plan, groups)
+        check_settings_fit(plan, groups)
         yield from trained_by_tasks(plan, groups, train_settings, progress)
         return
     if plan.choice.backend != "compiled":
-        check_fits(plan, groups)
+        check_settings_fit(plan, groups)
         yield from _one_by_one(plan, todo)
         return
     use_cores(len(todo) * plan.experiment.seeds)
     jax.devices()  # they start with all that they need
-    check_fits(plan, groups)
+    check_settings_fit(plan, groups)
     for k, group in enumerate(groups, 1):
         if len(groups) > 1:
             Progress(0, plan.request.quiet).say(
@@ -181,7 +183,7 @@ def _trained(plan: Plan, todo: Todo, progress: Progress, kept: Programs | None) 
         yield from trained_together(plan, group, kept)
 
 
-def check_fits(plan: Plan, groups: Sequence[Todo]) -> None:
+def check_settings_fit(plan: Plan, groups: Sequence[Todo]) -> None:
     """Raises:
     UphillError: if a setting does not fit the environment: before any is trained.
     """

@@ -11,7 +11,7 @@ from pathlib import Path
 from uphill.clusters.connection import LOG_FILE, connected
 from uphill.clusters.dispatch import Dispatch, place_of
 from uphill.clusters.jobs import Job
-from uphill.clusters.parcels import packed, unpack
+from uphill.clusters.parcels import packed, unpack_parcel
 from uphill.errors import UphillError
 from uphill.runs.files import make_folder, not_written, write_file
 from uphill.runs.place import Place
@@ -52,7 +52,7 @@ def trained_by_tasks(
         try:
             ended = Dispatch(cluster, aside, plan.experiment.checkpoint_every, progress).run(jobs)
         finally:
-            take_in(plan)
+            take_in_parcels(plan)
     for name, fault in ended.items():
         raise UphillError(
             f"Training {name} failed: {fault}\nWhat the others trained is saved in {plan.folder}: "
@@ -76,10 +76,10 @@ def _job(plan: Plan, part: Todo, number: int, train: Train) -> Job:
     name = f"task {number}, {count(len(part), 'setting')}"
     request = replace(plan.request, ray=None, quiet=False, threads=None)
     own = replace(plan, settings=[planned for planned, _ in part], request=request)
-    return Job(name, f"task-{number}", partial(train_part, own, train))
+    return Job(name, f"task-{number}", partial(train_some_settings, own, train))
 
 
-def train_part(plan: Plan, train: Train, folder: Path) -> None:
+def train_some_settings(plan: Plan, train: Train, folder: Path) -> None:
     """Train the settings of a plan in another folder, or go on there: on a node."""
     here = Place.of(folder)
     settings = [replace(planned, path=here / planned.run.folder) for planned in plan.settings]
@@ -88,7 +88,7 @@ def train_part(plan: Plan, train: Train, folder: Path) -> None:
     train(replace(plan, folder=here, settings=settings), Progress(0))
 
 
-def take_in(plan: Plan) -> None:
+def take_in_parcels(plan: Plan) -> None:
     """Put what tasks have sent into the sweep's folder, and what failed into its list.
 
     Raises:
@@ -98,7 +98,7 @@ def take_in(plan: Plan) -> None:
         place = parcel.with_suffix("")
         try:
             shutil.rmtree(place, ignore_errors=True)
-            unpack(parcel.read_bytes(), place)
+            unpack_parcel(parcel.read_bytes(), place)
             sent = [planned for planned in plan.settings if (place / planned.run.folder).is_dir()]
             for planned in sent:
                 shutil.rmtree(planned.path, ignore_errors=True)

@@ -39,11 +39,11 @@ class Made:
     evaluations: Evaluations | None = None
 
 
-Programs = dict[Any, Made]
+ByStructure = dict[Any, Made]
 """What was compiled, by the structure of the algorithms that it is for."""
 
 
-def trained_together(plan: Plan, group: Todo, kept: Programs | None = None) -> Iterator[Fault]:
+def trained_together(plan: Plan, group: Todo, kept: ByStructure | None = None) -> Iterator[Fault]:
     """Train a group of settings that differ in nothing but floats; those that failed, and why.
     What is compiled is looked up in `kept`, and stays there for groups to come.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from uphill.errors import UphillError
 from uphill.studies.sweeps.grid import Setting
-from uphill.studies.tuning.space import Choice, Range, Space
+from uphill.studies.tuning.space import OneOf, Range, Space
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -57,10 +57,10 @@ def proposals(space: Space, told: Told, number: int, seed: int) -> list[Setting]
     return found
 
 
-def _distribution(one: Range | Choice) -> "BaseDistribution":
+def _distribution(one: Range | OneOf) -> "BaseDistribution":
     from optuna import distributions  # heavy, and an extra
 
-    if isinstance(one, Choice):
+    if isinstance(one, OneOf):
         return distributions.CategoricalDistribution([*range(len(one.values))])
     low, high = one.ends
     if one.is_whole:
@@ -68,8 +68,8 @@ def _distribution(one: Range | Choice) -> "BaseDistribution":
     return distributions.FloatDistribution(low, high, log=one.is_log)
 
 
-def _value(one: Range | Choice, coordinate: Any) -> Any:
-    return one.values[coordinate] if isinstance(one, Choice) else one.value(coordinate)
+def _value(one: Range | OneOf, coordinate: Any) -> Any:
+    return one.values[coordinate] if isinstance(one, OneOf) else one.value(coordinate)
 
 
 def _seed(seed: int, number: int) -> int:

@@ -15,9 +15,9 @@ from uphill.runs.metrics import read_metrics
 from uphill.runs.sweeps import SavedSweep
 from uphill.sessions.callback import LoggedRow, OnPoint
 from uphill.views.curves import RETURN, learning_curve
-from uphill.views.sweeps import Row
+from uphill.views.sweeps import SettingRow
 
-Curve = tuple[Float[np.ndarray, " G"], Float[np.ndarray, " G"]]
+TrialCurve = tuple[Float[np.ndarray, " G"], Float[np.ndarray, " G"]]
 FEWEST = 4
 """Trials that must have come to their end before any is judged by them."""
 FIRST_SHARE = 1 / 3
@@ -52,7 +52,7 @@ class Pruner:
         return bool(np.mean(returns) < np.interp(steps, self.steps, self.medians))
 
 
-def curve_of(sweep: SavedSweep, row: Row, steps: int) -> Curve | None:
+def curve_of(sweep: SavedSweep, row: SettingRow, steps: int) -> TrialCurve | None:
     """The returns of a trial, a mean over seeds, by steps; None of one that did not come to its
     end, or showed no return."""
     if not row.is_known or row.steps < steps:
@@ -61,7 +61,9 @@ def curve_of(sweep: SavedSweep, row: Row, steps: int) -> Curve | None:
     return (x, seeds.mean(0)) if len(x) else None
 
 
-def pruner_of(earlier: Iterable[Curve | None], steps: int, own: OnPoint | None) -> Pruner | None:
+def pruner_of(
+    earlier: Iterable[TrialCurve | None], steps: int, own: OnPoint | None
+) -> Pruner | None:
     """What ends a trial, by the curves of earlier ones; None if those are few."""
     curves = [curve for curve in earlier if curve is not None]
     if len(curves) < FEWEST:

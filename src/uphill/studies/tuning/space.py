@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
-from uphill.parts.checks import Scale
+from uphill.parts.checks import Spacing
 from uphill.parts.schedule import Constant, Ramp, Schedule
 from uphill.runs.configuration import encode, is_part, members_of, part_types
 from uphill.studies.sweeps.changes import changed, has, stands_in, value_at
@@ -20,7 +20,7 @@ from uphill.words import is_typed
 
 DIGITS = 4
 """Digits of a proposed number: more say nothing, and are long to read."""
-_SCALES = typing.get_args(Scale)
+_SCALES = typing.get_args(Spacing)
 _NEAR_ONE = 0.9999
 _MOST_COMBINED = 1000
 """Combinations of other choices in which a value is tried, before it is refused."""
@@ -32,7 +32,7 @@ class Range:
 
     low: float
     high: float
-    scale: Scale = "linear"
+    scale: Spacing = "linear"
     is_whole: bool = False
     """whole numbers; on a scale of logarithms, powers of two"""
     ramp: Ramp | None = None
@@ -78,7 +78,7 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Choice:
+class OneOf:
     """A setting that is one of several."""
 
     values: tuple[Any, ...]
@@ -88,7 +88,7 @@ class Choice:
         return self.values.index(value) if value in self.values else None
 
 
-Space = dict[str, Range | Choice]
+Space = dict[str, Range | OneOf]
 """What is searched, by the paths of the fields."""
 
 
@@ -120,7 +120,7 @@ def space_of(algorithm: Algorithm, search: Mapping[str, Any]) -> tuple[Space, Se
     return space, fixed
 
 
-def _choice(path: str, algorithm: Algorithm, choices: Mapping[str, Sequence[Any]]) -> Choice:
+def _choice(path: str, algorithm: Algorithm, choices: Mapping[str, Sequence[Any]]) -> OneOf:
     """The requested choice.
 
     Raises:
@@ -139,7 +139,7 @@ def _choice(path: str, algorithm: Algorithm, choices: Mapping[str, Sequence[Any]
                 faults.append(error)
         else:
             raise faults[0]
-    return Choice(values)
+    return OneOf(values)
 
 
 def _having(path: str, algorithm: Algorithm, choices: Mapping[str, Sequence[Any]]) -> Algorithm:
@@ -195,7 +195,7 @@ def default_in(space: Space, algorithm: Algorithm) -> Setting | None:
     for path, one in space.items():
         if not has(algorithm, path):
             continue  # of a part that only another choice has
-        if isinstance(one, Choice):
+        if isinstance(one, OneOf):
             own = [x for x in one.values if _is_own(x, path, algorithm)]
         else:
             own = [value_at(algorithm, path)]
@@ -265,7 +265,7 @@ def _range(path: str, value: Any, known: Range | None, algorithm: Algorithm) -> 
             f"search has {value!r} for {written(path)}, which is no number: "
             f"{_listed(path, algorithm)}."
         )
-    found = Range(*ends, cast(Scale, scale), is_whole, known.ramp if known else None)
+    found = Range(*ends, cast(Spacing, scale), is_whole, known.ramp if known else None)
     for end in ends:
         changed(algorithm, {path: int(end) if is_whole else end}, is_whole=False)
     if scale == "log-to-one" and ends[1] >= 1:

@@ -36,13 +36,13 @@ from uphill.studies.sweeps.plan import (
     plan_for,
 )
 from uphill.studies.sweeps.sweep import going_on, opened, train_settings
-from uphill.studies.sweeps.together import Programs, close
+from uphill.studies.sweeps.together import ByStructure, close
 from uphill.studies.tuning.proposals import check_optuna, proposals
 from uphill.studies.tuning.pruning import curve_of, pruner_of
 from uphill.studies.tuning.space import Space, default_in, space_of, with_its_parts
 from uphill.theory.statistics import probability_of_improvement
 from uphill.views.labels import setting_of
-from uphill.views.sweeps import Row, ranked, rows_of
+from uphill.views.sweeps import SettingRow, ranked, rows_of
 from uphill.words import count, duration
 
 BATCH = 8
@@ -65,13 +65,13 @@ class Tuning:
 
     path: Path
     """its folder"""
-    trials: list[Row]
+    trials: list[SettingRow]
     setting: dict[str, Any]
     """the winner's values, by the paths of their fields"""
     settings: Path
     """a file that `uphill train ENV --settings FILE` takes: the winner's"""
-    winner: Row
-    default: Row
+    winner: SettingRow
+    default: SettingRow
     p_better: tuple[float, tuple[float, float]]
     """the probability that a seed of the winner ends above one of the default, with its interval"""
     runs: list[Run]
@@ -162,8 +162,8 @@ def _check(request: TuneRequest) -> None:
 
 
 @contextmanager
-def _programs() -> Iterator[Programs]:
-    kept: Programs = {}
+def _programs() -> Iterator[ByStructure]:
+    kept: ByStructure = {}
     try:
         yield kept
     finally:
@@ -177,7 +177,7 @@ def _search(
     space: Space,
     folder: Path,
     progress: Progress,
-    kept: Programs,
+    kept: ByStructure,
 ) -> None:
     """Train batches of proposals until there are as many trials as were asked for."""
     seed, started = common.experiment.seed, time.monotonic() - SavedSweep(folder).seconds
@@ -212,7 +212,7 @@ def _search(
             write_faults(folder, faults)
 
 
-def _pruned(plan: Plan, saved: SavedSweep, rows: list[Row]) -> Plan:
+def _pruned(plan: Plan, saved: SavedSweep, rows: list[SettingRow]) -> Plan:
     """The plan of trials, of which some may end early. Each is judged by the trials that came a
     batch or more before it, which were finished when its own began."""
     own, steps = plan.request.on_point, plan.experiment.steps
@@ -237,7 +237,7 @@ def _misfits(common: Common, runs: list[SweptRun]) -> dict[str, str]:
     return found
 
 
-def _tell(rows: list[Row], most: int, started: float, progress: Progress) -> None:
+def _tell(rows: list[SettingRow], most: int, started: float, progress: Progress) -> None:
     done = [row for row in rows if row.is_known]
     failed = f", {len(rows) - len(done)} failed" if len(done) < len(rows) else ""
     num_early = sum(row.is_early for row in done)

@@ -17,11 +17,11 @@ from uphill.views.plots.style import (
     set_title,
     settled,
 )
-from uphill.views.sensitivity import Result, Studied
+from uphill.views.sensitivity import Findings, Studied
 from uphill.words import count
 
 
-def plot_sensitivity(study: SavedSensitivity, result: Result) -> Path:
+def plot_sensitivity(study: SavedSensitivity, result: Findings) -> Path:
     """Draw `sensitivity.png` in the folder of a study; its path.
 
     Raises:
@@ -32,7 +32,7 @@ def plot_sensitivity(study: SavedSensitivity, result: Result) -> Path:
     return path
 
 
-def sensitivity_figure(study: SavedSensitivity, result: Result) -> Figure:
+def sensitivity_figure(study: SavedSensitivity, result: Findings) -> Figure:
     """On the left, the tuned score over the sensitivity, with their 95 % intervals; on the right,
     the score with the best 0, 1, 2, … settings tuned."""
     figure = new_figure(9.0, 4.2)

@@ -20,7 +20,7 @@ from uphill.views.plots.style import (
     set_title,
     settled,
 )
-from uphill.views.sweeps import Row, ranked, rows_of
+from uphill.views.sweeps import SettingRow, ranked, rows_of
 from uphill.words import number
 
 _RETURN = "return of final policies\n(interquartile mean over seeds)"
@@ -57,7 +57,7 @@ def _size(sweep: SavedSweep, paths: Sequence[str]) -> tuple[float, float]:
     return max(5.0, 2.4 + 0.95 * across), max(3.2, 1.7 + 0.55 * down)
 
 
-def _slices(sweep: SavedSweep, rows: Sequence[Row], paths: Sequence[str]) -> Figure:
+def _slices(sweep: SavedSweep, rows: Sequence[SettingRow], paths: Sequence[str]) -> Figure:
     """A panel for each setting that varies; the others are what they are at the best."""
     across = min(len(paths), 3)
     down = -(-len(paths) // across)
@@ -77,7 +77,7 @@ def _slices(sweep: SavedSweep, rows: Sequence[Row], paths: Sequence[str]) -> Fig
     return figure
 
 
-def _slice(axes: Axes, path: str, rows: Sequence[Row]) -> None:
+def _slice(axes: Axes, path: str, rows: Sequence[SettingRow]) -> None:
     """Returns over one setting, with their intervals and each seed."""
     axes.set_xlabel(setting_names([path])[path])
     clear_spines(axes)
@@ -116,7 +116,9 @@ def places_of(values: Sequence[Any]) -> tuple[np.ndarray, bool]:
     return numbers, bool((numbers > 0).all() and numbers.max() >= 10 * numbers.min())
 
 
-def _heat_map(axes: Axes, sweep: SavedSweep, rows: Sequence[Row], paths: Sequence[str]) -> None:
+def _heat_map(
+    axes: Axes, sweep: SavedSweep, rows: Sequence[SettingRow], paths: Sequence[str]
+) -> None:
     """The first setting downward, the second across; every cell says its number."""
     values = [_ordered(sweep.values_of(path)) for path in paths]
     table = np.full([len(x) for x in values], np.nan)

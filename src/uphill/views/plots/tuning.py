@@ -23,14 +23,14 @@ from uphill.views.plots.style import (
     settled,
 )
 from uphill.views.plots.sweeps import places_of
-from uphill.views.sweeps import Row
+from uphill.views.sweeps import SettingRow
 from uphill.words import count
 
 ACROSS = 3
 _BEST = {"marker": "*", "ms": 15, "color": "#d55e00", "ls": "", "zorder": 3}
 
 
-def plot_tuning(sweep: SavedSweep, trials: Sequence[Row]) -> Path:
+def plot_tuning(sweep: SavedSweep, trials: Sequence[SettingRow]) -> Path:
     """Draw the results of a search's trials, as `sweep.png` in its folder; its path.
 
     Raises:

@@ -51,7 +51,7 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class Stroke:
+class SvgPath:
     """What an SVG path draws, and its CSS class."""
 
     look: str
@@ -63,9 +63,9 @@ class Chart:
     """All that the template `chart.svg` draws. Heights are counted from above, as SVG does."""
 
     title: str
-    bands: tuple[Stroke, ...]
-    lines: tuple[Stroke, ...]
-    marks: tuple[Stroke, ...]
+    bands: tuple[SvgPath, ...]
+    lines: tuple[SvgPath, ...]
+    marks: tuple[SvgPath, ...]
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     dots: tuple[Dot, ...] = ()
@@ -109,13 +109,13 @@ def line_chart(
     return Chart(
         title=title,
         bands=tuple(
-            Stroke(f"{c.look} band", _closed(path(c.x, c.low), path(c.x[::-1], c.high[::-1])))
+            SvgPath(f"{c.look} band", _closed(path(c.x, c.low), path(c.x[::-1], c.high[::-1])))
             for c in curves
             if c.low is not None and c.high is not None
         ),
-        lines=tuple(Stroke(c.look, path(c.x, c.y)) for c in curves),
+        lines=tuple(SvgPath(c.look, path(c.x, c.y)) for c in curves),
         marks=tuple(
-            Stroke(c.look, _points(*placed(c.marks, np.interp(c.marks, c.x, c.y))))
+            SvgPath(c.look, _points(*placed(c.marks, np.interp(c.marks, c.x, c.y))))
             for c in curves
             if c.marks is not None and len(c.marks)
         ),

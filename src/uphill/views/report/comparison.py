@@ -45,7 +45,7 @@ class Improvement:
     interval: str
 
 
-def compare(runs: Sequence[SavedRun]) -> dict[str, Any]:
+def comparison_of(runs: Sequence[SavedRun]) -> dict[str, Any]:
     """What the template `comparison.html` shows.
 
     Raises:
@@ -67,7 +67,7 @@ def compare(runs: Sequence[SavedRun]) -> dict[str, Any]:
         "improvements": [_improvement(row) for row in improvements(scores)],
         "profile": _profile(scores) if scores else None,
         "left_out": left_out,
-        "differences": differences(views),
+        "differences": settings_that_differ(views),
     }
 
 
@@ -76,7 +76,7 @@ def look(k: int) -> str:
     return f"run-{k % LOOKS}"
 
 
-def differences(views: Sequence[RunView]) -> list[tuple[str, list[str]]]:
+def settings_that_differ(views: Sequence[RunView]) -> list[tuple[str, list[str]]]:
     """The settings, and versions, that the runs don't share: (path, each run's value)."""
     tables = [
         dict(view.settings)

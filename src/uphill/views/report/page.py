@@ -20,7 +20,7 @@ from uphill.runs.saved import SavedRun
 from uphill.runs.sensitivity import SavedSensitivity
 from uphill.runs.sweeps import SavedSweep
 from uphill.training.evaluate import tell
-from uphill.views.report.comparison import compare
+from uphill.views.report.comparison import comparison_of
 from uphill.views.report.films import EmbeddedFilm, films_of
 from uphill.views.report.sensitivity import view_of_sensitivity
 from uphill.views.report.sweeps import view_of_sweep
@@ -126,7 +126,7 @@ def comparison_page(runs: Sequence[SavedRun], live: Live | None = None) -> Page:
     Raises:
         UphillError: if one of them is damaged.
     """
-    return _render("comparison.html", live, **compare(runs))
+    return _render("comparison.html", live, **comparison_of(runs))
 
 
 def sweep_page(sweep: SavedSweep, live: Live | None = None, name: str | None = None) -> Page:

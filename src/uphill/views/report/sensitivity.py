@@ -7,7 +7,14 @@ from uphill.runs.files import SENSITIVITY_PICTURE
 from uphill.runs.sensitivity import SavedSensitivity
 from uphill.views.labels import setting_of, setting_shown
 from uphill.views.report.sweeps import picture_in
-from uphill.views.sensitivity import Result, Studied, fresh_table_of, result_of, said_of, table_of
+from uphill.views.sensitivity import (
+    Findings,
+    Studied,
+    fresh_table_of,
+    result_of,
+    said_of,
+    sensitivity_table,
+)
 from uphill.words import count, listed, number
 
 
@@ -33,7 +40,7 @@ def view_of_sensitivity(study: SavedSensitivity) -> dict[str, Any]:
         UphillError: if a file of the study was altered.
     """
     result = result_of(study)
-    heads, *rows = table_of(result.algorithms)
+    heads, *rows = sensitivity_table(result.algorithms)
     return {
         "title": " · ".join(study.algos),
         "num_envs": len(study.envs),
@@ -49,7 +56,7 @@ def view_of_sensitivity(study: SavedSensitivity) -> dict[str, Any]:
     }
 
 
-def _lead(study: SavedSensitivity, result: Result) -> str:
+def _lead(study: SavedSensitivity, result: Findings) -> str:
     if result.left:
         return f"{result.left:,} of {count(result.total, 'setting')} still train or wait."
     if not result.algorithms:

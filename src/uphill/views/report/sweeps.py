@@ -11,7 +11,7 @@ from uphill.runs.files import SWEEP_PICTURE
 from uphill.runs.folder import read_regular
 from uphill.runs.sweeps import SavedSweep
 from uphill.views.labels import setting_names, setting_of
-from uphill.views.sweeps import Row, ranked, rows_of, table_of
+from uphill.views.sweeps import SettingRow, ranked, rows_of, sweep_table
 from uphill.words import count, listed, number
 
 _LARGEST_PICTURE = 20 * 2**20  # bytes
@@ -34,7 +34,7 @@ def view_of_sweep(sweep: SavedSweep, name: str | None = None) -> dict[str, Any]:
         UphillError: if a file of the sweep was altered.
     """
     rows, asked = ranked(rows_of(sweep)), sweep.asked
-    heads, *cells = table_of(rows)
+    heads, *cells = sweep_table(rows)
     names = setting_names(sweep.varied)
     return {
         "title": f"{sweep.env} · {sweep.algo}",
@@ -51,7 +51,7 @@ def view_of_sweep(sweep: SavedSweep, name: str | None = None) -> dict[str, Any]:
     }
 
 
-def _best(rows: Sequence[Row]) -> str:
+def _best(rows: Sequence[SettingRow]) -> str:
     known = [row for row in rows if row.is_known]
     left = len(rows) - len(known) - sum(bool(row.fault) for row in rows)
     waiting = f" {left} still train or wait." if left else ""
@@ -65,7 +65,7 @@ def _best(rows: Sequence[Row]) -> str:
     return f"{setting_of(best.setting)}{others} {where}.{waiting}"
 
 
-def _link(row: Row, name: str | None) -> str:
+def _link(row: SettingRow, name: str | None) -> str:
     if name is None or row.state == "waiting":
         return ""
     return f"/report?run={quote(f'{name}/{row.run}' if name else row.run, safe='')}"

@@ -16,7 +16,7 @@ from uphill.runs.metrics import read_metrics
 from uphill.runs.milestones import AT_FIRST, Milestone, is_mean, title
 from uphill.runs.saved import SavedRun
 from uphill.theory.statistics import confidence_band, interquartile_mean
-from uphill.views.curves import RETURN, Against, Metrics, learning_seconds, smooth_curves
+from uphill.views.curves import RETURN, Against, Columns, learning_seconds, smooth_curves
 from uphill.views.report.charts import Chart, Line, line_chart
 from uphill.views.report.diagnosis import DIAGNOSTICS, course, largest_entropy, own
 from uphill.views.report.verdict import (
@@ -74,7 +74,7 @@ class RunView:
     state: RunState
     verdict: Verdict
     threshold: float | None
-    metrics: Metrics
+    metrics: Columns
     curve: Chart
     chapters: tuple[Chapter, ...]
     told_seed: int
@@ -170,12 +170,12 @@ def overview_of(run: SavedRun) -> Overview:
     )
 
 
-def _metrics(run: SavedRun) -> Metrics:
+def _metrics(run: SavedRun) -> Columns:
     """The columns of metrics.csv; none before training wrote its first row."""
     return read_metrics(run.path) if (run.path / METRICS_FILE).exists() else {}
 
 
-def recent_return(metrics: Metrics) -> float | None:
+def recent_return(metrics: Columns) -> float | None:
     """The return of the latest training episodes: where the learning curve ends."""
     curves = curves_of(metrics, RETURN)
     return float(curves[-1].y[-1]) if curves else None
@@ -184,7 +184,10 @@ def recent_return(metrics: Metrics) -> float | None:
 def _what_went_wrong(facts: Standing, experiment: Experiment) -> str:
     """The message about learning that diverged, and about seeds that stopped."""
     seeds = experiment.all_seeds
-    said = divergence.told(facts.diverged, seeds), not_finite.told(facts.not_finite, seeds)
+    said = (
+        divergence.told_divergence(facts.diverged, seeds),
+        not_finite.told_not_finite(facts.not_finite, seeds),
+    )
     return " ".join(filter(None, said))
 
 
@@ -215,7 +218,7 @@ def level_of(
 
 
 def curves_of(
-    metrics: Metrics,
+    metrics: Columns,
     column: str,
     look: str = "",
     against: Against = "steps",
@@ -243,7 +246,7 @@ def curves_of(
 
 def learning_chart(
     experiment: Experiment,
-    metrics: Metrics,
+    metrics: Columns,
     level: tuple[float, str] | None,
     steps: int,
     chapters: Sequence[Chapter],
@@ -263,13 +266,13 @@ def learning_chart(
     )
 
 
-def _steps(metrics: Metrics, facts: Standing) -> int:
+def _steps(metrics: Columns, facts: Standing) -> int:
     """Steps of each seed so far; the metrics may be ahead of the checkpoint."""
     latest = max(facts.num_transitions)
     return max(latest, int(metrics["steps"].max())) if len(metrics.get("steps", ())) else latest
 
 
-def _chapters(run: SavedRun, metrics: Metrics, facts: Standing) -> list[Chapter]:
+def _chapters(run: SavedRun, metrics: Columns, facts: Standing) -> list[Chapter]:
     """The milestones of the seed that the page follows, and the end if it was evaluated."""
     own = [m for m in run.milestones if m.seed_index == run.seed_index]
     # Milestones that were reached together share a policy, and so a film.
@@ -284,7 +287,7 @@ def _chapters(run: SavedRun, metrics: Metrics, facts: Standing) -> list[Chapter]
     return [*chapters, Chapter(None, "the trained policy", steps, reached, True, when)]
 
 
-def _chapter(milestones: Sequence[Milestone], metrics: Metrics, is_tuned: bool) -> Chapter:
+def _chapter(milestones: Sequence[Milestone], metrics: Columns, is_tuned: bool) -> Chapter:
     m = milestones[-1]
     ends = (milestones[0].name, m.name)
     name = ", and ".join(dict.fromkeys(title(name, is_tuned) for name in ends))
@@ -294,7 +297,7 @@ def _chapter(milestones: Sequence[Milestone], metrics: Metrics, is_tuned: bool) 
     return Chapter(m.update, name, m.steps, m.episode_return, is_mean(m.name), when)
 
 
-def _seconds_at(m: Milestone, metrics: Metrics) -> float:
+def _seconds_at(m: Milestone, metrics: Columns) -> float:
     """Seconds of training by a milestone, without those of compiling."""
     rows = np.flatnonzero(metrics["update"] == m.update) if "update" in metrics else np.zeros(0)
     return float(learning_seconds(metrics)[rows[0]]) if len(rows) else m.seconds
@@ -335,7 +338,7 @@ def _per_seed(
     return rows
 
 
-def _diagnoses(metrics: Metrics, facts: Standing) -> list[Diagnosis]:
+def _diagnoses(metrics: Columns, facts: Standing) -> list[Diagnosis]:
     found = []
     for d in (*DIAGNOSTICS, *filter(None, map(own, metrics))):
         curves = curves_of(metrics, d.column)
@@ -351,7 +354,7 @@ def _diagnoses(metrics: Metrics, facts: Standing) -> list[Diagnosis]:
     return found
 
 
-def _facts(experiment: Experiment, facts: Standing, metrics: Metrics) -> list[tuple[str, str]]:
+def _facts(experiment: Experiment, facts: Standing, metrics: Columns) -> list[tuple[str, str]]:
     """The numbers at the head of the page. Those of training add up: all steps, over the seconds
     of training, are the steps a second; compiling stands apart."""
     total, trained = sum(facts.num_transitions), facts.steady_seconds
@@ -377,7 +380,7 @@ def _exact(seconds: float) -> str:
     return duration(seconds) if seconds >= 1 else f"{1e3 * seconds:.3g} ms"
 
 
-def _latest_steps(metrics: Metrics) -> list[int]:
+def _latest_steps(metrics: Columns) -> list[int]:
     """Each seed's steps by its last row."""
     seeds = np.unique(metrics["seed"])
     return [int(metrics["steps"][metrics["seed"] == seed].max()) for seed in seeds]
