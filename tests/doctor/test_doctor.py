@@ -104,7 +104,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @functools.cache
 def seen(kind: type[zoo.Healthy], steps: int = 0) -> Examination:
-    return examine(f"Zoo/{kind.__name__}-v0", "gymnasium", steps=steps, quiet=True)
+    return examine(f"Zoo/{kind.__name__}-v0", backend="gymnasium", steps=steps, quiet=True)
 
 
 def grave(examination: Examination) -> list[Finding]:
@@ -255,7 +255,7 @@ def test_a_callable_is_examined() -> None:
 
 
 def test_a_pool_is_examined_as_one_environment() -> None:
-    examination = examine("CartPole-v1", "envpool", steps=0, quiet=True)
+    examination = examine("CartPole-v1", backend="envpool", steps=0, quiet=True)
     assert examination.findings == ()
     assert examination.facts.through == "EnvPool"
     returns = examination.facts.random.returns

@@ -167,7 +167,7 @@ def _quick(monkeypatch):
 @pytest.mark.usefixtures("_quick")
 def test_what_is_measured_at_a_run_is_written_beside_it(tmp_path):
     run = train_small(tmp_path / "run")
-    result = measure_variance("CartPole-v1", run.path, envs=4, batches=64, quiet=True)
+    result = measure_variance("CartPole-v1", run=run.path, envs=4, batches=64, quiet=True)
     assert json.loads((run.path / "variance.json").read_text()) == result
     assert (run.path / "variance.png").read_bytes()[:4] == b"\x89PNG"
     rows = {(row["estimator"], row["baseline"]): row for row in result["estimators"]}
@@ -238,14 +238,14 @@ def test_the_cosine_with_a_gradient_of_zero_is_zero():
 def test_what_can_not_be_changed_about_a_runs_environment_is_refused(tmp_path):
     run = train_small(tmp_path / "run")
     with pytest.raises(UphillError, match="stays as it was in training: leave out env"):
-        measure_variance("CartPole-v1", run.path, env_kwargs={"length": 2}, quiet=True)
+        measure_variance("CartPole-v1", run=run.path, env_kwargs={"length": 2}, quiet=True)
     with pytest.raises(UphillError, match="stays as it was in training: leave out backend"):
-        measure_variance("CartPole-v1", run.path, backend="gymnasium", quiet=True)
+        measure_variance("CartPole-v1", run=run.path, backend="gymnasium", quiet=True)
     with pytest.raises(UphillError, match="leave out drop_observations"):
-        measure_variance("CartPole-v1", run.path, drop_observations=["x"], quiet=True)
+        measure_variance("CartPole-v1", run=run.path, drop_observations=["x"], quiet=True)
 
 
 def test_a_run_of_another_environment_is_refused(tmp_path):
     run = train_small(tmp_path / "run")
     with pytest.raises(UphillError, match="was trained on CartPole-v1: name that"):
-        measure_variance("CartPole-v0", run.path, quiet=True)
+        measure_variance("CartPole-v0", run=run.path, quiet=True)

@@ -1,4 +1,4 @@
-"""The flags of commands that play in an environment without training in it."""
+"""The flags of commands that need an environment."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -6,25 +6,19 @@ from typing import Annotated, Any
 from tyro.conf import Positional, UseAppendAction, arg
 
 from uphill.cli.parsing import JSON_OBJECT
-from uphill.runs.settings import BackendName
+from uphill.runs.settings import EnvironmentSettings
 
 
-@dataclass(frozen=True)
-class EnvironmentOptions:
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentOptions(EnvironmentSettings):
     """An environment, and how it is made."""
 
     env: Annotated[Positional[str], arg(metavar="ENV")]
     """Environment: an ID, or module:ID to import a module that registers it. Its keyword arguments
     are given as --env.KEY VALUE."""
-    backend: BackendName = "auto"
-    """What runs the environment; by default the fastest backend that supports it."""
-    max_episode_steps: int | None = None
-    """Truncate episodes after this many steps, in place of the environment's own time limit."""
+    # How these are typed; what they mean stands with the settings.
     wrappers: Annotated[UseAppendAction[tuple[str, ...]], arg(name="wrapper")] = ()
-    """Wrap the environment, as `uphill train` does; repeatable."""
     drop_observations: Annotated[
         UseAppendAction[tuple[str, ...]], arg(name="drop-observation")
     ] = ()
-    """Leave a key of a Dict observation out; repeatable."""
     reset_options: Annotated[dict[str, Any] | None, JSON_OBJECT] = None
-    """The options that are passed to every reset of the environment."""

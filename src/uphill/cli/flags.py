@@ -43,8 +43,8 @@ NOTHING: Mapping[str, Any] = types.MappingProxyType({})
 
 
 def option_flags(kind: type, defaults: Mapping[str, Any] = NOTHING) -> list[Flag]:
-    """The arguments that a dataclass of options describes, its own before those of its bases;
-    `defaults` override the defaults."""
+    """The arguments that a dataclass of options describes: words, then its own flags, then those of
+    its bases; `defaults` override the defaults."""
     said, hints = sentences(kind), typing.get_type_hints(kind, include_extras=True)
     found = []
     for field in sorted(fields(kind), key=lambda field: _depth(kind, field.name)):
@@ -66,7 +66,7 @@ def option_flags(kind: type, defaults: Mapping[str, Any] = NOTHING) -> list[Flag
             called = next((n.metavar for n in notes if getattr(n, "metavar", None)), "")
             takes = called or _takes(hint)
             found.append(Flag(path, spelling, takes, about, _shown(default), may_be_none))
-    return found
+    return sorted(found, key=lambda flag: not flag.is_word)
 
 
 def _depth(kind: type, name: str) -> int:

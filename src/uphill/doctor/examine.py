@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -24,12 +24,12 @@ from uphill.doctor.training import FEWEST_STEPS, affordable_steps, train_briefly
 from uphill.doctor.watch import TookTooLong, Watch
 from uphill.envs.base import World
 from uphill.envs.make import choose
-from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError
 from uphill.policies.encodings import encoding_of
 from uphill.runs.configuration import decode
 from uphill.runs.given import alterations_of
-from uphill.runs.settings import BackendName, Settings
+from uphill.runs.settings import BackendName, taken_as
+from uphill.runs.studies import DoctorSettings
 
 _CALL_SECONDS, _TRAINING_SECONDS = 10.0, 60.0
 """After this long, a call of the environment, or the brief training, counts as hanging."""
@@ -61,19 +61,18 @@ class Examination:
         }
 
 
-def examine(
-    env: str | Callable[..., Any] | World,
-    backend: BackendName = "auto",
-    *,
-    env_kwargs: dict[str, Any] | None = None,
-    max_episode_steps: int | None = None,
-    wrappers: Sequence[Wrapper] = (),
-    drop_observations: Sequence[str] = (),
-    reset_options: dict[str, Any] | None = None,
-    seed: int = 0,
-    steps: int | None = None,
-    quiet: bool = False,
-) -> Examination:
+@dataclass(frozen=True)
+class Request(DoctorSettings):
+    """A request for an examination: the arguments of `examine`."""
+
+    env: str | Callable[..., Any] | World
+    """An ID, `module:ID`, a callable that makes an environment, or a compiled world."""
+    env_kwargs: dict[str, Any] | None = field(default=None, kw_only=True)
+    """Keyword arguments of the environment."""
+
+
+@taken_as(Request)
+def examine(request: Request) -> Examination:
     """Find out why an agent may not learn in an environment.
 
     It is played at random and with constant actions, its episodes are played again, and a policy is
@@ -82,21 +81,17 @@ def examine(
     Raises:
         UphillError: if the environment can't be made, or an argument makes no sense.
     """
-    decode(BackendName, backend, "backend")
-    env_kwargs = decode(dict, env_kwargs or {}, "env_kwargs")
-    asked = Settings(
-        max_episode_steps=max_episode_steps,
-        drop_observations=drop_observations,
-        reset_options=reset_options,
-    )
+    seed, steps = request.seed, request.steps
+    decode(BackendName, request.backend, "backend")
+    env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
     if seed < 0:
         raise UphillError(f"seed is {seed}: use 0 or more.")
     if steps is not None and steps < 0:
         raise UphillError(f"steps is {steps}: use 0 or more.")
-    with captured(quiet) as capture, warnings.catch_warnings():
+    with captured(request.quiet) as capture, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the important ones are reported by Gymnasium's checker
-        alterations = alterations_of(asked, wrappers)
-        choice = choose(env, backend, env_kwargs, alterations=alterations)
+        alterations = alterations_of(request, request.wrappers)
+        choice = choose(request.env, request.backend, env_kwargs, alterations=alterations)
         subject = subject_of(choice, _CALL_SECONDS)
         facts = _probe(subject, seed, capture)
         facts = _train(subject, facts, seed, steps, capture)

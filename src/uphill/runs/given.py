@@ -21,7 +21,7 @@ from uphill.policies.own_network import NetworkFactory
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment, whole
 from uphill.runs.imports import may_import, remember
-from uphill.runs.settings import Settings
+from uphill.runs.settings import EnvironmentChanges
 from uphill.words import option, quoted
 
 EnvironmentFactory = Callable[..., Any] | World
@@ -83,7 +83,7 @@ def environment_of(
     return choice
 
 
-def alterations_of(asked: Settings, wrappers: Any) -> Alterations:
+def alterations_of(asked: EnvironmentChanges, wrappers: Any) -> Alterations:
     """What settings change of the environment; `wrappers` as they were asked for.
 
     Raises:

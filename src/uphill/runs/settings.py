@@ -23,6 +23,14 @@ SinkName = Literal["tensorboard", "wandb"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class BackendChoice:
+    """What is to run an environment."""
+
+    backend: BackendName = "auto"
+    """What runs the environment; by default the fastest backend that supports it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Runner:
     """Where to train and what to show, for every kind of study."""
 
@@ -36,7 +44,7 @@ class Runner:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Runner):
+class Options(Runner, BackendChoice):
     """Options whose defaults come from the preset, the environment or the current time."""
 
     algo: str | None = None
@@ -45,8 +53,6 @@ class Options(Runner):
     """Transitions to learn from, for each seed; by default those of the preset."""
     envs: int | None = None
     """Environments that step together, for each seed."""
-    backend: BackendName = "auto"
-    """What runs the environment; by default the fastest backend that supports it."""
     out: str | PathLike[str] | None = None
     """Run directory to make; by default one in ./runs."""
     settings: str | PathLike[str] | None = None
@@ -61,7 +67,28 @@ class Options(Runner):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class EnvironmentChanges:
+    """What is changed of an environment."""
+
+    max_episode_steps: int | None = None
+    """Truncate episodes after this many steps, in place of the environment's own time limit."""
+    wrappers: Sequence[str | Callable[[Any], Any]] = ()
+    """Wrap the environment, the innermost first: in Gymnasium's wrappers by name, with arguments if
+    need be (FrameStackObservation:4), or your own as module:Name[:ARGUMENTS]; repeatable."""
+    drop_observations: Sequence[str] = ()
+    """Leave a key of a Dict observation out, such as a text (of a Dict in it, OUTER.INNER);
+    repeatable."""
+    reset_options: dict[str, Any] | None = None
+    """The options that are passed to every reset of the environment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentSettings(EnvironmentChanges, BackendChoice):
+    """How an environment is made, for those that don't train in it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(EnvironmentChanges):
     """The settings that `experiment.json` keeps as they were given."""
 
     seed: int = 0
@@ -76,16 +103,6 @@ class Settings:
     step_timeout: float | None = None
     """Time limit in seconds for a step or a reset of an environment in a separate process. If it is
     exceeded, training stops, and what was learned is saved."""
-    max_episode_steps: int | None = None
-    """Truncate episodes after this many steps, in place of the environment's own time limit."""
-    wrappers: Sequence[str | Callable[[Any], Any]] = ()
-    """Wrap the environment, the innermost first: in Gymnasium's wrappers by name, with arguments if
-    need be (FrameStackObservation:4), or your own as module:Name[:ARGUMENTS]; repeatable."""
-    drop_observations: Sequence[str] = ()
-    """Leave a key of a Dict observation out, such as a text (of a Dict in it, OUTER.INNER);
-    repeatable."""
-    reset_options: dict[str, Any] | None = None
-    """The options that are passed to every reset of the environment."""
     eval_every: int | float | None = None
     """Number of steps between two evaluations in training; the policy with the best one is kept."""
     stop_when_solved: bool = False

@@ -2,9 +2,10 @@
 Python. What varies is specified differently in each study, and is defined there."""
 
 from dataclasses import dataclass
+from os import PathLike
 from typing import Literal
 
-from uphill.runs.settings import BackendName, Runner
+from uphill.runs.settings import BackendName, EnvironmentSettings, Runner
 
 Objective = Literal["final", "curve"]
 
@@ -57,3 +58,37 @@ class SensitivitySettings(Runner):
     """What runs the environments; by default the fastest backend that supports them."""
     yes: bool = False
     """Train without confirmation, however many settings there are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VarianceSettings(EnvironmentSettings):
+    """The settings of a measurement of the gradient's estimators."""
+
+    run: str | PathLike[str] | None = None
+    """Measure at the policy of this run; by default at a fresh one."""
+    gamma: float = 1.0
+    """Discount factor."""
+    envs: int = 16
+    """Whole episodes in a batch."""
+    batches: int = 256
+    """Independent batches."""
+    seed: int = 0
+    """Seed of the policy and of the episodes."""
+    out: str | PathLike[str] | None = None
+    """Folder for variance.json and variance.png; by default the run's, or one in ./runs."""
+    allow_import: bool = False
+    """Import the modules that a run's `module:ID` environment and custom parts name."""
+    quiet: bool = False
+    """Show nothing while measuring."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorSettings(EnvironmentSettings):
+    """The settings of an examination."""
+
+    seed: int = 0
+    """Seed of all random numbers."""
+    steps: int | None = None
+    """Steps of the brief training, by default as many as fit into some seconds; 0 for none."""
+    quiet: bool = False
+    """Don't report progress."""

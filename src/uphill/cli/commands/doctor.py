@@ -5,19 +5,14 @@ from dataclasses import dataclass
 from uphill.cli.environment import EnvironmentOptions
 from uphill.cli.output import stdout_for
 from uphill.cli.parsing import parse, take_env_kwargs
+from uphill.runs.studies import DoctorSettings
 
 
-@dataclass(frozen=True)
-class DoctorOptions(EnvironmentOptions):
+@dataclass(frozen=True, kw_only=True)
+class DoctorOptions(EnvironmentOptions, DoctorSettings):
     """Examine an environment that an agent does not learn in: play it at random and with constant
     actions, play episodes again, train briefly; then say what is wrong, and how to fix it."""
 
-    seed: int = 0
-    """Seed of all random numbers."""
-    steps: int | None = None
-    """Steps of the brief training, by default as many as fit into some seconds; 0 for none."""
-    quiet: bool = False
-    """Don't report progress."""
     json: bool = False
     """Print facts and findings as one JSON object on stdout."""
 

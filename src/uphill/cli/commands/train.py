@@ -5,25 +5,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import UseAppendAction, arg
 
+from uphill.cli.environment import EnvironmentOptions
 from uphill.cli.errors import WrongCommandLine
 from uphill.cli.flags import NOTHING, SCHEDULE, Flag, option_flags, setting_flags
 from uphill.cli.help import FlagGroup
 from uphill.cli.output import stdout_for
-from uphill.cli.parsing import JSON_OBJECT, parse, take_env_kwargs
+from uphill.cli.parsing import parse, take_env_kwargs
 from uphill.cli.part_flags import switches_in, take_part_types, unchecked
 from uphill.cli.suggestions import names_environment, without_flag
 from uphill.runs.settings import Options, Settings, SinkName
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(Settings, Options):
+class TrainOptions(EnvironmentOptions, Settings, Options):
     """Train an agent, evaluate it, and draw its learning curve."""
 
-    env: Annotated[Positional[str], arg(metavar="ENV")]
-    """Environment: an ID, or module:ID to import a module that registers it. Its keyword arguments
-    are given as --env.KEY VALUE."""
     json: bool = False
     """Print the result as one JSON object on stdout; everything else goes to stderr."""
     # How these are typed; what they mean stands with the other settings.
@@ -33,11 +31,6 @@ class TrainOptions(Settings, Options):
     settings: Path | None = None
     init_from: Path | None = None
     is_async: Annotated[bool, arg(name="async-envs")] = Settings.is_async
-    wrappers: Annotated[UseAppendAction[tuple[str, ...]], arg(name="wrapper")] = ()
-    drop_observations: Annotated[
-        UseAppendAction[tuple[str, ...]], arg(name="drop-observation")
-    ] = ()
-    reset_options: Annotated[dict[str, Any] | None, JSON_OBJECT] = None
     log: UseAppendAction[tuple[SinkName, ...]] = ()
 
 

@@ -7,32 +7,20 @@ from typing import Any
 from uphill.cli.environment import EnvironmentOptions
 from uphill.cli.output import stdout_for
 from uphill.cli.parsing import parse, take_env_kwargs
+from uphill.runs.studies import VarianceSettings
 from uphill.words import duration
 
 
-@dataclass(frozen=True)
-class VarianceOptions(EnvironmentOptions):
+@dataclass(frozen=True, kw_only=True)
+class VarianceOptions(EnvironmentOptions, VarianceSettings):
     """Measure the variance and the bias of every estimator of the policy gradient, with every
     baseline, on the same episodes."""
 
-    run: Path | None = None
-    """Measure at the policy of this run; by default at a fresh one."""
-    gamma: float = 1.0
-    """Discount factor."""
-    envs: int = 16
-    """Whole episodes in a batch."""
-    batches: int = 256
-    """Independent batches."""
-    seed: int = 0
-    """Seed of the policy and of the episodes."""
-    out: Path | None = None
-    """Folder for variance.json and variance.png; by default the run's, or one in ./runs."""
-    allow_import: bool = False
-    """Import the modules that a run's `module:ID` environment and custom parts name."""
-    quiet: bool = False
-    """Show nothing while measuring."""
     json: bool = False
     """Print the result as one JSON object on stdout."""
+    # How these are typed.
+    run: Path | None = None
+    out: Path | None = None
 
 
 def command(argv: list[str]) -> None:

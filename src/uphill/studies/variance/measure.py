@@ -6,7 +6,9 @@ episodes of the same policy.
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,6 @@ from jaxtyping import Float
 
 from uphill.envs.compiled import CompiledEnvironment
 from uphill.envs.make import EnvironmentChoice, choose
-from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError
 from uphill.learning.learner import take
 from uphill.runs.configuration import decode
@@ -27,7 +28,8 @@ from uphill.runs.files import make_folder, write_json
 from uphill.runs.given import alterations_of, other_limit
 from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun
-from uphill.runs.settings import BackendName, Settings
+from uphill.runs.settings import taken_as
+from uphill.runs.studies import VarianceSettings
 from uphill.sessions.display import Progress
 from uphill.sessions.presets import preset
 from uphill.studies.variance.gradients import (
@@ -63,24 +65,18 @@ _MOST_BIAS = 10.0
 """In lengths of the gradient: where chance alone gives that length, a bias may be any multiple."""
 
 
-def measure_variance(
-    env: str,
-    run: str | Path | None = None,
-    *,
-    gamma: float = 1.0,
-    envs: int = 16,
-    batches: int = 256,
-    seed: int = 0,
-    backend: BackendName = "auto",
-    env_kwargs: dict[str, Any] | None = None,
-    max_episode_steps: int | None = None,
-    wrappers: Sequence[Wrapper] = (),
-    drop_observations: Sequence[str] = (),
-    reset_options: dict[str, Any] | None = None,
-    out: str | Path | None = None,
-    allow_import: bool = False,
-    quiet: bool = False,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Request(VarianceSettings):
+    """A request for a measurement: the arguments of `measure_variance`."""
+
+    env: str
+    """An ID, or `module:ID`."""
+    env_kwargs: dict[str, Any] | None = field(default=None, kw_only=True)
+    """Keyword arguments of the environment."""
+
+
+@taken_as(Request)
+def measure_variance(request: Request) -> dict[str, Any]:
     """Variance and bias of every estimator of the policy gradient, at a fresh policy or that of a
     run; written to `variance.json` and `variance.png`, and returned.
 
@@ -89,6 +85,8 @@ def measure_variance(
     Raises:
         UphillError: for anything about the arguments or the environment that the user can fix.
     """
+    env, run, out, quiet = request.env, request.run, request.out, request.quiet
+    gamma, envs, batches = request.gamma, request.envs, request.batches
     decode(str, env, "env")
     if batches < 32:
         raise UphillError(f"batches is {batches}: use at least 32, or nothing can be said.")
@@ -98,26 +96,7 @@ def measure_variance(
         raise UphillError(f"gamma is {gamma}: use a number from 0 to 1.")
     started, progress = time.perf_counter(), Progress(batches, quiet)
     place = _place(out, run, env)
-    asked = Settings(
-        max_episode_steps=max_episode_steps,
-        drop_observations=drop_observations,
-        reset_options=reset_options,
-    )
-    alterations, limit = alterations_of(asked, wrappers), other_limit(max_episode_steps)
-    if run is None:
-        choice = choose(env, backend, env_kwargs, alterations=alterations)
-        measured = _Measurement(choice, None, gamma, envs, seed)
-    else:
-        given = {name: getattr(alterations, name) for name in _OF_THE_ENVIRONMENT}
-        given |= {"env_kwargs": env_kwargs, "backend": backend != "auto"}
-        for name in (name for name, value in given.items() if value):
-            flag = "env" if name == "env_kwargs" else name
-            raise UphillError(
-                f"run is {run}, whose environment stays as it was in training: leave out "
-                f"{option(flag)}."
-            )
-        trained = _trained(env, run, allow_import)
-        measured = _Measurement(trained.choice(allow_import, **limit), trained, gamma, envs, seed)
+    measured = _measurement_of(request)
     folder = make_folder(place) if out is not None or run is None else place
     try:
         progress.say(f"Fitting value functions to {FIT_BATCHES * envs} episodes …")
@@ -144,13 +123,37 @@ def measure_variance(
     return result
 
 
-def _place(out: str | Path | None, run: str | Path | None, env: str) -> Place:
+def _measurement_of(request: Request) -> "_Measurement":
+    """What is measured, and where.
+
+    Raises:
+        UphillError: if a run is to be measured in another environment than it was trained in.
+    """
+    run, limit = request.run, other_limit(request.max_episode_steps)
+    alterations = alterations_of(request, request.wrappers)
+    if run is None:
+        choice = choose(request.env, request.backend, request.env_kwargs, alterations=alterations)
+        return _Measurement(choice, None, request.gamma, request.envs, request.seed)
+    given = {name: getattr(alterations, name) for name in _OF_THE_ENVIRONMENT}
+    given |= {"env_kwargs": request.env_kwargs, "backend": request.backend != "auto"}
+    for name in (name for name, value in given.items() if value):
+        flag = "env" if name == "env_kwargs" else name
+        raise UphillError(
+            f"run is {run}, whose environment stays as it was in training: leave out "
+            f"{option(flag)}."
+        )
+    trained = _trained(request.env, run, request.allow_import)
+    choice = trained.choice(request.allow_import, **limit)
+    return _Measurement(choice, trained, request.gamma, request.envs, request.seed)
+
+
+def _place(out: str | PathLike[str] | None, run: str | PathLike[str] | None, env: str) -> Place:
     """The folder to write to: that of the run, where no other is given."""
     name = f"variance-{env.replace('/', '-').replace(':', '-')}"
     return Place.of(out or run or Path("runs", name))
 
 
-def _trained(env: str, run: str | Path, allow_import: bool) -> SavedRun:
+def _trained(env: str, run: str | PathLike[str], allow_import: bool) -> SavedRun:
     """The run whose policy is measured.
 
     Raises:
