@@ -16,6 +16,7 @@ from benchmarks import (
     limit,
     peers,
     recording,
+    scaling,
     searches,
     sequential,
     startup,
@@ -57,11 +58,13 @@ MEASUREMENTS = {
     "rejax": peers.rejax,
     "beside": beside.beside,
     "devices": devices.devices,
+    "scaling": scaling.scaling,
+    "gpu": scaling.gpu,
     "limit": limit.limit,
 }
 SLOW = (
     *("cluster", "sb3", "first", "rejax", "beside", "sweep", "checkpointing", "determinism"),
-    *("sequential", "memory", "search", "zoo", "devices"),
+    *("sequential", "memory", "search", "zoo", "devices", "scaling", "gpu"),
 )
 QUICK = [name for name in MEASUREMENTS if not name.startswith(SLOW)]
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Bool, Float, Int, PyTree, Shaped
 
-from uphill.devices import added_up, is_shared, own_share
+from uphill.devices import added_up, own_share, sums_are_divided
 from uphill.trajectory import Array, divided
 
 Networks = TypeVar("Networks")
@@ -36,7 +36,7 @@ class Batch(eqx.Module):
 def summed(function: Callable[[Batch], PyTree], batch: Batch) -> PyTree:
     """Σ function(block) over the filled blocks; `function` gets samples without their axis. Where
     several devices learn, each computes its share."""
-    if not is_shared():
+    if not sums_are_divided():
         return _summed(function, batch)
     return added_up(_summed(function, _own(batch)))
 
@@ -83,8 +83,8 @@ def accumulate(
 
 def _own(batch: Batch) -> Batch:
     """The rows of every block that this device sums up."""
-    rows, mask = own_share(replace(batch, num_blocks=None), batch.mask)
-    return replace(rows, mask=mask, num_blocks=batch.num_blocks)
+    rows, is_own = own_share(replace(batch, num_blocks=None), batch.mask.shape[1])
+    return replace(rows, mask=rows.mask & is_own[None], num_blocks=batch.num_blocks)
 
 
 def block_of(batch: Batch, k: Any) -> Batch:

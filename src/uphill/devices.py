@@ -1,19 +1,21 @@
 """One seed on several devices: each device steps some of the seed's environments, and computes its
 share of the sums over samples.
 
-    collecting    each device steps its own environments             `spread`
-    learning      each has what all collected, and does the same     `on_each`
-    sums          over samples: each adds up its own, and all these  `own_share`, `added_up`
+    collecting    each device steps its own environments               `spread`
+    learning      each has what all collected, and does the same       `on_each`
+    sums          each adds up some of the samples, and then all do    `own_share`, `added_up`
 
-So every part sees what it would see on one device, and only the order of summation differs. What
-passes between devices goes in one piece: after collecting once, and once for each sum. In several
-pieces they may wait for each other for ever, since devices may begin with different ones.
+So estimators, baselines and optimisers work as on one device, and only the order of summation
+differs. What a surrogate or an objective gets are some samples of a minibatch, as with blocks of
+whole episodes.
 
-On one device, all of this leaves the program as it is.
+Messages between devices are large and few: what was collected, and each sum, go in one piece. Whole
+episodes are asked after every block of steps whether all are done, and a random draw or a world
+that repeats something until a condition holds (`while_loop`) is asked each time. On one device, all
+of this leaves the program as it is.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -22,111 +24,135 @@ import numpy as np
 from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from uphill.errors import UphillError
 from uphill.trajectory import Array
 
 T = TypeVar("T")
 
-_DEVICES = "devices"
-"""The axis of the mesh."""
+_AXIS = "uphill_devices_of_a_seed"
+"""The axis of the mesh; the name is no one else's."""
 
 
-@contextmanager
-def several(num_devices: int) -> Iterator[Callable[[T], T]]:
-    """While a program is traced that is to run on so many devices; it gives the function that its
-    arguments pass through, by which they are known to be on all of them."""
-    if num_devices == 1:
-        yield lambda tree: tree
-        return
-    mesh = Mesh(np.array(jax.devices()[:num_devices]), (_DEVICES,))
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-        yield lambda tree: jax.tree.map(lambda x: lax.with_sharding_constraint(x, everywhere), tree)
+def divided(function: Callable[..., T], num_devices: int) -> Callable[..., T]:
+    """The function, of arrays alone, as a program on so many devices."""
+
+    def on_all(*arguments: Any) -> T:
+        mesh = Mesh(np.array(jax.devices()[:num_devices]), (_AXIS,))
+        everywhere = NamedSharding(mesh, PartitionSpec())
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            placed = jax.tree.map(lambda x: lax.with_sharding_constraint(x, everywhere), arguments)
+            return function(*placed)
+
+    return on_all if num_devices > 1 else function
+
+
+def environments_are_divided() -> bool:
+    """Whether what is traced runs on several devices, each with some of the environments."""
+    return _size_if(AxisType.Auto) > 1
 
 
 def spread(lanes: T, num_envs: int) -> T:
     """The environments, the first axis of arrays, divided among the devices; what all of them share
     has no such axis, and is everywhere."""
-    if not are_several():
+    if not environments_are_divided():
         return lanes
 
     def placed(x: Any) -> Any:
         is_of_lanes = x.ndim > 0 and x.shape[0] == num_envs
-        spec = PartitionSpec(_DEVICES) if is_of_lanes else PartitionSpec()
+        spec = PartitionSpec(_AXIS) if is_of_lanes else PartitionSpec()
         return lax.with_sharding_constraint(x, spec)
 
     return jax.tree.map(placed, lanes)
 
 
-def are_several() -> bool:
-    """Whether environments are divided among devices, so that asking for all of them takes time."""
-    return _num_devices(AxisType.Auto) > 1
+def on_each(
+    function: Callable[..., T], shared: tuple, collected: Any, axes: Sequence[int | None]
+) -> T:
+    """`function(*shared, collected)` on every device, with the same result.
 
-
-def on_each(function: Callable[..., T], shared: tuple, *collected: tuple[int, Any]) -> T:
-    """`function(*shared, *trees)` on every device, with the same result.
-
-    `collected` are the trees of what environments led to, each with the axis that these have in it.
+    `axes` says of every leaf of `collected` which axis is that of the environments; None if it has
+    none.
     """
-    axes, trees = zip(*collected, strict=True)
-    if not are_several():
-        return function(*shared, *trees)
+    if not environments_are_divided():
+        return function(*shared, collected)
+    leaves, structure = jax.tree.flatten(collected)
 
     def one(shared: tuple, *own: Any) -> T:
-        return function(*shared, *_of_all(own, axes))
+        return function(*shared, jax.tree.unflatten(structure, _of_all(own, axes)))
 
     everywhere = PartitionSpec()
-    specs = [PartitionSpec(*[None] * axis, _DEVICES) for axis in axes]
+    specs = [everywhere if k is None else PartitionSpec(*[None] * k, _AXIS) for k in axes]
     program = jax.shard_map(
         one, in_specs=(everywhere, *specs), out_specs=everywhere, check_vma=False
     )
-    return program(shared, *trees)
+    return program(shared, *leaves)
 
 
-def is_shared() -> bool:
-    """Whether the sums of what is traced are shared by several devices."""
-    return _num_devices(AxisType.Manual) > 1
+def sums_are_divided() -> bool:
+    """Whether what is traced runs on one of several devices that add up what they sum."""
+    return _size_if(AxisType.Manual) > 1
 
 
-def own_share(rows: T, mask: Any) -> tuple[T, Any]:
-    """The samples that this device sums up, from the second axis of every array and of the `mask`;
-    what fills its share up where they can't be divided evenly is masked out."""
-    size = mask.shape[1]
-    share = -(-size // _num_devices(AxisType.Manual))
-    places = lax.axis_index(_DEVICES) * share + jnp.arange(share)
+def own_share(rows: T, size: int) -> tuple[T, Array]:
+    """The samples that this device sums up, of the `size` along the second axis of every array; and
+    which of them it is to count: shares are equally long, and the last may repeat its last one."""
+    share = -(-size // _size_if(AxisType.Manual))
+    places = lax.axis_index(_AXIS) * share + jnp.arange(share)
     own = jnp.minimum(places, size - 1)
-    taken = jax.tree.map(lambda x: x[:, own], rows)
-    return taken, mask[:, own] & (places < size)[None]
+    return jax.tree.map(lambda x: jnp.asarray(x)[:, own], rows), places < size
 
 
 def added_up(sums: T) -> T:
-    """The sums of this device and those of the others, together; whole numbers pass as floats."""
+    """The sums of this device and those of the others, together."""
     leaves, structure = jax.tree.flatten(sums)
-    parts = [jnp.ravel(x).astype(jnp.float32) for x in leaves]
-    total = lax.psum(jnp.concatenate(parts), _DEVICES)
-    ends = np.cumsum([part.size for part in parts])[:-1]
-    added = [
-        part.reshape(leaf.shape).astype(leaf.dtype)
-        for part, leaf in zip(jnp.split(total, ends), leaves, strict=True)
-    ]
-    return jax.tree.unflatten(structure, added)
+    pieces = [_as_floats(x) for x in leaves]
+    total = _total(jnp.concatenate(pieces))
+    ends = np.cumsum([piece.size for piece in pieces])[:-1]
+    split = jnp.split(total, ends)
+    return jax.tree.unflatten(structure, list(map(_from_floats, split, leaves)))
 
 
-def _of_all(own: tuple, axes: tuple[int, ...]) -> tuple:
-    """What all devices have of these trees, from what this one has; sent in one piece."""
-    trees = [
-        jax.tree.map(lambda x, axis=axis: jnp.moveaxis(x, axis, 0), tree)
-        for tree, axis in zip(own, axes, strict=True)
-    ]
-    leaves, structure = jax.tree.flatten(trees)
-    pieces = [_to_bytes(x) for x in leaves]
-    everything = lax.all_gather(jnp.concatenate(pieces, axis=1), _DEVICES, axis=0, tiled=True)
-    ends = np.cumsum([piece.shape[1] for piece in pieces])[:-1]
-    split = jnp.split(everything, ends, axis=1)
-    whole = [_from_bytes(piece, like) for piece, like in zip(split, leaves, strict=True)]
-    return tuple(
-        jax.tree.map(lambda x, axis=axis: jnp.moveaxis(x, 0, axis), tree)
-        for tree, axis in zip(jax.tree.unflatten(structure, whole), axes, strict=True)
+@jax.custom_jvp
+def _total(sums: Array) -> Array:
+    return lax.psum(sums, _AXIS)
+
+
+@_total.defjvp
+def _no_slope(*_: Any) -> Any:
+    raise UphillError(
+        "A part differentiates through a sum over samples, which several devices add up: take the "
+        "gradient of what is summed, inside the sum, or leave devices out."
     )
+
+
+def _as_floats(x: Array) -> Array:
+    """A row of numbers whose sums are exact where those of `x` are: whole numbers in two halves."""
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        return jnp.ravel(x).astype(jnp.float32)
+    whole = jnp.ravel(x).astype(jnp.int32)
+    return jnp.concatenate([whole >> 16, whole & 0xFFFF]).astype(jnp.float32)
+
+
+def _from_floats(row: Array, like: Array) -> Array:
+    """The numbers again; `like` has their type and shape."""
+    if jnp.issubdtype(like.dtype, jnp.floating):
+        return row.reshape(like.shape).astype(like.dtype)
+    high, low = jnp.split(row.astype(jnp.int32), 2)
+    return ((high << 16) + low).reshape(like.shape).astype(like.dtype)
+
+
+def _of_all(own: Sequence[Array], axes: Sequence[int | None]) -> list[Array]:
+    """What all devices have of these arrays, from what this one has; sent in one piece."""
+    placed = [(k, axis) for k, axis in enumerate(axes) if axis is not None]
+    moved = [jnp.moveaxis(own[k], axis, 0) for k, axis in placed]
+    pieces = [_to_bytes(x) for x in moved]
+    everything = lax.all_gather(jnp.concatenate(pieces, axis=1), _AXIS, axis=0, tiled=True)
+    ends = np.cumsum([piece.shape[1] for piece in pieces])[:-1]
+    whole = list(own)
+    split = jnp.split(everything, ends, axis=1)
+    for (k, axis), piece, like in zip(placed, split, moved, strict=True):
+        whole[k] = jnp.moveaxis(_from_bytes(piece, like), 0, axis)
+    return whole
 
 
 def _to_bytes(x: Array) -> Array:
@@ -146,11 +172,11 @@ def _from_bytes(data: Array, like: Array) -> Array:
     return lax.bitcast_convert_type(data.reshape(shape), like.dtype)
 
 
-def _num_devices(kind: AxisType) -> int:
-    """Devices of the mesh that is traced for, if what is traced sees it in this way: all devices at
-    once (`Auto`), or from one of them (`Manual`)."""
+def _size_if(kind: AxisType) -> int:
+    """How many devices share the seed that is traced, if it is traced as a program for all of them
+    (`Auto`), or as that of one of them (`Manual`); else 1."""
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or _DEVICES not in mesh.axis_names:
+    if mesh.empty or _AXIS not in mesh.axis_names:
         return 1
-    place = mesh.axis_names.index(_DEVICES)
+    place = mesh.axis_names.index(_AXIS)
     return mesh.axis_sizes[place] if mesh.axis_types[place] == kind else 1

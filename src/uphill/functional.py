@@ -40,7 +40,7 @@ from uphill.policies.encodings import encoding_of
 from uphill.policies.own_network import NetworkFactory
 from uphill.training.seeds import seed_keys
 from uphill.training.step import collect_and_learn, first_lanes
-from uphill.trajectory import Array, Metrics
+from uphill.trajectory import Array
 from uphill.words import listed
 
 
@@ -75,7 +75,7 @@ def step(
     algorithm: Algorithm,
     state: State,
     num_steps: Array | int | None = None,
-) -> tuple[State, Metrics]:
+) -> tuple[State, dict[str, Array]]:
     """The state after one update, and the update's metrics.
 
     Any float of the algorithm may be traced. `num_steps` are the transitions of the whole training

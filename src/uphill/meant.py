@@ -75,7 +75,7 @@ _ABSENT = {
     ),
     "policy_kwargs": "its settings are those of the policy, such as policy.hidden",
     "device": "JAX chooses the device; the environment variable JAX_PLATFORMS=cpu keeps it on the "
-    "CPU",
+    "CPU, and devices shares a seed among several",
 }
 
 

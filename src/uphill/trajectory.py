@@ -93,16 +93,11 @@ class Trajectory(eqx.Module):
     length: Int[Array, ""] | None = None
 
     @property
-    def rows(self) -> tuple:
-        """All that has an axis for time: `Trajectory.of(rows, final_observation, length)`."""
-        columns = self.action, self.log_prob, self.reward, self.terminated, self.truncated
-        return (self.observation, *columns, self.mask)
-
-    @staticmethod
-    def of(rows: tuple, final: PyTree, length: Int[Array, ""] | None = None) -> "Trajectory":
-        """A trajectory of these `rows`."""
-        observation, *columns = rows
-        return Trajectory(observation, final, *columns, length=length)
+    def axes(self) -> list[int | None]:
+        """The axis of the environments in every leaf, in the order of `jax.tree.leaves`."""
+        known = {"final_observation": 0, "length": None}
+        leaves, _ = jax.tree.flatten_with_path(self)
+        return [known.get(path[0].name, 1) for path, _ in leaves]
 
     @property
     def ended(self) -> Bool[Array, "T N"]:

@@ -105,7 +105,7 @@ def _check(request: Request) -> None:
 
 
 ONLY_HERE = {
-    "devices": "are those of one machine, and a task has one device",
+    "devices": "asks for several devices of one machine, and a task has one",
     "log": "follows a training on this machine",
     "init_from": "names a run on this machine",
 }

@@ -62,7 +62,7 @@ class Examination:
 
 
 @dataclass(frozen=True)
-class Request(DoctorSettings):
+class DoctorRequest(DoctorSettings):
     """A request for an examination: the arguments of `examine`."""
 
     env: str | Callable[..., Any] | World
@@ -71,8 +71,8 @@ class Request(DoctorSettings):
     """Keyword arguments of the environment."""
 
 
-@taken_as(Request)
-def examine(request: Request) -> Examination:
+@taken_as(DoctorRequest, room="uphill.doctor")
+def examine(request: DoctorRequest) -> Examination:
     """Find out why an agent may not learn in an environment.
 
     It is played at random and with constant actions, its episodes are played again, and a policy is

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Bool, Int, PRNGKeyArray, PyTree, Shaped
 
-from uphill.devices import are_several
+from uphill.devices import environments_are_divided
 from uphill.envs.base import Eventful, World
 from uphill.trajectory import Array, Timestep
 
@@ -85,7 +85,9 @@ class CompiledEnvironment(eqx.Module):
         # Most steps end no episode: skipping the random initial states saves a third of the time
         # with few environments, and costs nothing with many. Several devices would have to wait for
         # each other to know.
-        return reset() if are_several() else lax.cond(ended.any(), reset, lambda: moved)
+        return (
+            reset() if environments_are_divided() else lax.cond(ended.any(), reset, lambda: moved)
+        )
 
 
 def select_lanes(

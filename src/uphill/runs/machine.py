@@ -18,6 +18,10 @@ Machine = dict[str, str]
 """Names and values; older checkpoints have `platform` and `prng` alone."""
 
 
+_OF_A_SEED = "devices of a seed"
+"""Named only where it is not 1."""
+
+
 @dataclass(frozen=True)
 class Moved:
     """A training run that continued on another machine."""
@@ -35,11 +39,10 @@ def machine(num_seeds: int, devices_each: int = 1) -> Machine:
     return {
         "platform": kind.platform,
         "prng": str(config.jax_default_prng_impl),
-        # more have nothing to do
-        "devices": str(devices_each if devices_each > 1 else min(len(devices), num_seeds)),
+        "devices": str(min(len(devices), num_seeds)),  # more have nothing to do
         "processor": _processor() if kind.platform == "cpu" else kind.device_kind,
         "jaxlib": version("jaxlib"),
-    }
+    } | ({_OF_A_SEED: str(devices_each), "devices": "1"} if devices_each > 1 else {})
 
 
 def differences(before: Mapping[str, str], now: Machine) -> str:
@@ -48,6 +51,8 @@ def differences(before: Mapping[str, str], now: Machine) -> str:
     >>> differences({"platform": "cpu"}, {"platform": "gpu", "devices": "1"})
     'platform gpu in place of cpu'
     """
+    alone = {_OF_A_SEED: "1"}
+    before, now = alone | dict(before), alone | now
     return listed(
         [
             f"{name} {now.get(name, 'unknown')} in place of {value}"

@@ -84,7 +84,7 @@ class EnvironmentChanges:
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentSettings(EnvironmentChanges, BackendChoice):
-    """How an environment is made, for those that don't train in it."""
+    """How an environment is made, wherever a command or a function needs one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,16 +121,18 @@ T = TypeVar("T")
 
 
 def taken_as(
-    kind: Callable[P, Asked], complete: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    kind: Callable[P, Asked],
+    complete: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    room: str = "uphill",
 ) -> Callable[[Callable[[Asked], T]], Callable[P, T]]:
     """Decorator: expose a dataclass's fields as the function's keyword arguments, signature and
-    docstring. `complete` fills in the rest."""
+    docstring. `complete` fills in the rest; `room` is where users find the function."""
 
     def decorate(function: Callable[[Asked], T]) -> Callable[P, T]:
         @wraps(function)
         def call(*arguments: P.args, **keywords: P.kwargs) -> T:
             accepted = inspect.signature(kind)
-            _check_arguments(function.__name__, accepted, arguments, keywords)
+            _check_arguments(room, function.__name__, accepted, arguments, keywords)
             given = complete(accepted.bind(*arguments, **keywords).arguments)
             return function(cast(Any, kind)(**given))
 
@@ -152,7 +154,11 @@ def taken_as(
 
 
 def _check_arguments(
-    name: str, signature: inspect.Signature, arguments: tuple, keywords: dict[str, Any]
+    room: str,
+    name: str,
+    signature: inspect.Signature,
+    arguments: tuple,
+    keywords: dict[str, Any],
 ) -> None:
     """Raises:
     UphillError: if the function `name` takes no such argument; the message suggests the closest
@@ -169,12 +175,12 @@ def _check_arguments(
             where = f"{elsewhere[0]} of the algorithm, as in {name}(env, uphill.ppo(…))"
             mend = f"did you mean {where}?"
         else:
-            mend = f"help(uphill.{name}) lists what it has."
+            mend = f"help({room}.{name}) lists what it has."
         raise UphillError(f"{name}() has no argument {unknown!r}: {mend}")
     try:
         signature.bind(*arguments, **keywords)
     except TypeError as error:
-        raise UphillError(f"{name}() does not fit: {error}; see help(uphill.{name}).") from error
+        raise UphillError(f"{name}() does not fit: {error}; see help({room}.{name}).") from error
 
 
 def sentences(kind: type) -> dict[str, str]:

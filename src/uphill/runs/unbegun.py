@@ -17,7 +17,7 @@ from uphill.words import listed, option
 
 _AT_FIRST = {EXPERIMENT_FILE, LOCK_FILE, "checkpoint", "tensorboard", "wandb"}
 """What is written before the first checkpoint is whole."""
-_NOT_COMPARED = (*OF_THE_PROCESS, "checkpoint_every")
+_NOT_COMPARED = (*OF_THE_PROCESS, "checkpoint_every", "devices")
 
 
 def is_unbegun(run: Path) -> bool:

@@ -37,7 +37,7 @@ from uphill.sessions.presets import Preset
 from uphill.sessions.session import Session
 from uphill.sessions.sinks import check_installed
 from uphill.training.guard import Stop
-from uphill.training.process import use_compile_cache
+from uphill.training.process import use_compile_cache, use_cores
 from uphill.training.rows import Rows
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
@@ -79,7 +79,7 @@ def go_on(
         experiment = replace(experiment, step_timeout=limit)
     experiment = _on_devices(experiment, devices)
     check_installed(experiment.log)
-    use_compile_cache()
+    _use_devices(experiment)
     check_network(experiment, network)
     progress = Progress(experiment.steps, quiet, experiment.all_seeds)
 
@@ -125,7 +125,7 @@ def restore(
     if goal is not None:
         experiment = _extended(experiment, folder, saved.facts, goal)
     experiment = _on_devices(experiment, devices)
-    use_compile_cache()
+    _use_devices(experiment)
     check_network(experiment, network)
     tensors = read_tensors(folder / "checkpoint", saved)
     check_fits(folder, experiment, "latest", saved.facts, tensors, network is not None)
@@ -290,6 +290,12 @@ def _on_devices(experiment: Experiment, devices: int | None) -> Experiment:
     """The experiment, on another number of devices if that is requested."""
     wanted = decode(int | None, encode(devices), "devices")
     return experiment if wanted is None else replace(experiment, devices=wanted)
+
+
+def _use_devices(experiment: Experiment) -> None:
+    """Have JAX start with all devices that the seeds use, before the first array is read."""
+    use_cores(experiment.seeds, experiment.backend == "gymnasium", experiment.devices)
+    use_compile_cache()
 
 
 def _stretched(experiment: Experiment, planned: int) -> str:

@@ -65,15 +65,16 @@ def check_devices(devices: int, name: str, backend: str, sampling: Sampling) -> 
         )
     there = jax.devices()
     if devices > len(there):
-        more = f", or set JAX_NUM_CPU_DEVICES={devices}" if there[0].platform == "cpu" else ""
+        other = f", or start Python with JAX_NUM_CPU_DEVICES={devices} in the environment"
         raise UphillError(
-            f"{option('devices', devices)} is more than the {len(there)} that JAX has here: use at "
-            f"most {len(there)}{more}."
+            f"{option('devices', devices)} is more than the {len(there)} that JAX has started "
+            f"with: use at most {len(there)}{other if there[0].platform == 'cpu' else ''}."
         )
-    if left := sampling.num_envs % devices:
+    if sampling.num_envs % devices:
+        even = [n for n in range(1, devices) if sampling.num_envs % n == 0]
         raise UphillError(
             f"{count(sampling.num_envs, 'environment')} can't be divided evenly among {devices} "
-            f"devices: use {option('envs', sampling.num_envs - left + devices)}."
+            f"devices: use {option('devices', even[-1])}, or a number of environments that can be."
         )
 
 

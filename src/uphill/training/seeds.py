@@ -7,7 +7,6 @@ learn alone. On a GPU they are one batch.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -18,7 +17,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Key, PyTree
 
 from uphill.collecting.lanes import Act, Keys
-from uphill.devices import several
+from uphill.devices import divided
 from uphill.errors import UphillError
 from uphill.learning.counting import Count, count_of
 from uphill.parts import Algorithm
@@ -30,31 +29,29 @@ def over_seeds(
 ) -> Callable[..., Any]:
     """`function(shared, *own)` for every seed: each of `own` gets a leading axis for the seeds.
 
-    Where the number of devices doesn't divide the number of seeds, the last seed is repeated as
-    padding. With several `devices_each`, all seeds are on the same ones.
+    Seeds are spread over devices; with several `devices_each`, all seeds are on the same ones.
     """
-    devices = jax.devices()
-    num_devices = min(len(devices), num_seeds)
-    is_cpu = devices[0].platform == "cpu"
 
     def each(shared: Any, *own: Any) -> Any:
-        if is_cpu:
+        if jax.devices()[0].platform == "cpu":
             return lax.map(lambda one: function(shared, *one), own)
         return jax.vmap(lambda *one: function(shared, *one))(*own)
 
-    def together(*arguments: Any) -> Any:
-        with several(devices_each) as placed:
-            return each(*placed(arguments))
+    return divided(each, devices_each) if devices_each > 1 else _over_devices(each, num_seeds)
 
-    if devices_each > 1:
-        return together
+
+def _over_devices(each: Callable[..., Any], num_seeds: int) -> Callable[..., Any]:
+    """`each` with some of the seeds on every device. Where the number of devices doesn't divide
+    that of seeds, the last seed is repeated as padding."""
+    devices = jax.devices()
+    num_devices = min(len(devices), num_seeds)
     if num_devices == 1:
         return each
     mesh = Mesh(np.array(devices[:num_devices]), ("seeds",))
     per_seed, everywhere = PartitionSpec("seeds"), PartitionSpec()
     padding = padding_of(num_seeds, num_devices)
 
-    def spread(shared: Any, *own: Any) -> Any:
+    def on_all(shared: Any, *own: Any) -> Any:
         specs = (everywhere, *(per_seed for _ in own))
         sharded = jax.shard_map(
             each, mesh=mesh, in_specs=specs, out_specs=per_seed, check_vma=False
@@ -62,7 +59,7 @@ def over_seeds(
         padded = jax.tree.map(lambda x: _pad(x, padding), own)
         return jax.tree.map(lambda x: x[:num_seeds], sharded(shared, *padded))
 
-    return spread
+    return on_all
 
 
 def padding_of(num_seeds: int, num_devices: int) -> int:
@@ -149,9 +146,15 @@ def act_by_seed(actors: PyTree, uniform: Array | None, num_seeds: int) -> Act:
 
 def split_lanes(trajectory: Trajectory, num_seeds: int) -> Trajectory:
     """A trajectory of `S · N` flat lanes as one with a leading axis for the seeds."""
-    final = lanes_by_seed(trajectory.final_observation, num_seeds, axis=0)
-    rows = lanes_by_seed(trajectory.rows, num_seeds, axis=1)
-    return jax.vmap(partial(Trajectory.of, length=trajectory.length))(rows, final)
+    t = trajectory
+    rows = (t.observation, t.action, t.log_prob, t.reward, t.terminated, t.truncated, t.mask)
+
+    def one_seed(rows: tuple, final: PyTree) -> Trajectory:
+        observation, *columns = rows
+        return Trajectory(observation, final, *columns, length=t.length)
+
+    final = lanes_by_seed(t.final_observation, num_seeds, axis=0)
+    return jax.vmap(one_seed)(lanes_by_seed(rows, num_seeds, axis=1), final)
 
 
 def lanes_by_seed(tree: PyTree, num_seeds: int, axis: int) -> PyTree:

@@ -66,23 +66,16 @@ def collect_and_learn(
     start = spread(start, env.num_envs)
     after, trajectory, finished = collect(env, act, now.sampling, start, key_act)
     lanes = None if lanes is None else spread(after, env.num_envs)
-    shared = (now, learner, trajectory.length, key_update)
-    ends = trajectory.final_observation, finished
-    learner, metrics = on_each(_learn, shared, (1, trajectory.rows), (0, ends))
+    collected = trajectory, finished
+    axes = [*trajectory.axes, *[0] * len(jax.tree.leaves(finished))]
+    learner, metrics = on_each(_learn, (now, learner, key_update), collected, axes)
     return learner, lanes, trajectory, metrics
 
 
 def _learn(
-    now: Algorithm,
-    learner: Learner,
-    length: Array | None,
-    key: Keys,
-    rows: tuple,
-    ends: tuple[PyTree, Finished],
+    now: Algorithm, learner: Learner, key: Keys, collected: tuple[Trajectory, Finished]
 ) -> tuple[Learner, dict[str, Array]]:
-    """`learn` from the pieces that pass between devices."""
-    final, finished = ends
-    trajectory = Trajectory.of(rows, final, length)
+    trajectory, finished = collected
     return learn(now, learner, trajectory, statistics(finished), key)
 
 

@@ -132,9 +132,9 @@ class Trainer:
         self.num_steps, self.measure_every, self.network = num_steps, measure_every, network
         self.num_runs, self.devices = num_runs, devices
         sampling = algorithms[0].sampling
-        self.env, notice = make_env(choice, sampling.num_envs, seeds, resumed_at)
-        self.notice = notice or turns_notice(len(seeds), is_python)
         check_devices(devices, choice.name, choice.backend, sampling)
+        self.env, notice = make_env(choice, sampling.num_envs, seeds, resumed_at)
+        self.notice = notice or (turns_notice(len(seeds), is_python) if devices == 1 else None)
         check_episodes(choice.name, sampling, self.env.max_episode_steps)
         check_updates(num_steps // sampling.most_transitions(self.env.max_episode_steps), sampling)
         if encoding is None and not resumed_at:  # older runs may have what says nothing

@@ -58,7 +58,8 @@ def compare(
     if until_decided:
         plan = _plan(opened, max_seeds, error)
         is_python = all(run.experiment.backend == "gymnasium" for run in opened)
-        use_cores(plan.max_seeds, is_python)
+        devices = max(run.experiment.devices for run in opened)
+        use_cores(plan.max_seeds, is_python, devices)
         say = Progress(0, quiet).say
         try:
             samples, decisions = _decided(samples, plan, say, quiet)

@@ -40,7 +40,7 @@ MANY = 1000
 _SPEED = {"compiled": 1e6, "envpool": 5e4, "gymnasium": 1e4}
 """Steps a second, for a guess at how long that takes."""
 _ENVS = "sampling.num_envs"
-_NOT_COMPARED = (*OF_THE_PROCESS, "checkpoint_every", "init_from")
+_NOT_COMPARED = (*OF_THE_PROCESS, "checkpoint_every", "devices", "init_from")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -171,7 +171,7 @@ def _trained(
         check_settings_fit(plan, groups)
         yield from _one_by_one(plan, todo)
         return
-    use_cores(len(todo) * plan.experiment.seeds)
+    use_cores(len(todo) * plan.experiment.seeds, devices=plan.experiment.devices)
     jax.devices()  # they start with all that they need
     check_settings_fit(plan, groups)
     for k, group in enumerate(groups, 1):

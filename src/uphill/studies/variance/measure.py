@@ -66,7 +66,7 @@ _MOST_BIAS = 10.0
 
 
 @dataclass(frozen=True)
-class Request(VarianceSettings):
+class VarianceRequest(VarianceSettings):
     """A request for a measurement: the arguments of `measure_variance`."""
 
     env: str
@@ -75,8 +75,8 @@ class Request(VarianceSettings):
     """Keyword arguments of the environment."""
 
 
-@taken_as(Request)
-def measure_variance(request: Request) -> dict[str, Any]:
+@taken_as(VarianceRequest, room="uphill.studies.variance")
+def measure_variance(request: VarianceRequest) -> dict[str, Any]:
     """Variance and bias of every estimator of the policy gradient, at a fresh policy or that of a
     run; written to `variance.json` and `variance.png`, and returned.
 
@@ -123,7 +123,7 @@ def measure_variance(request: Request) -> dict[str, Any]:
     return result
 
 
-def _measurement_of(request: Request) -> "_Measurement":
+def _measurement_of(request: VarianceRequest) -> "_Measurement":
     """What is measured, and where.
 
     Raises:
