@@ -120,8 +120,8 @@ def test_trap_24_steps_are_those_that_the_environment_took(
     taken = []
 
     class Watched(launch.Trainer):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
             Counting.num_steps = 0  # making it may have tried a step
 
         def close(self) -> None:
