@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 
 _TRAINING = """
-import json, resource, sys, time
+import itertools, json, resource, sys, time
 import jax
 from benchmarks.compositions import plain_ppo
 from uphill.parts import PolicySettings, Steps
@@ -22,7 +22,7 @@ if devices > 1:  # all that can share the environments
     devices = max(n for n in range(1, len(jax.devices()) + 1) if envs % n == 0)
 trainer = Trainer(env, algorithm, tuple(range(seeds)), 2**32 - 1, devices=devices)
 state, _ = trainer.advance(trainer.start(), 1)
-for seconds in [0.0, *map(float, sys.stdin)]:
+for seconds in itertools.chain([0.0], map(float, sys.stdin)):  # each when it is asked for
     before, start = sum(state.num_transitions), time.perf_counter()
     while time.perf_counter() - start < seconds:
         state, _ = trainer.advance(state, 1 if seconds == 0 else 4)
