@@ -74,8 +74,10 @@ def _draw(found: dict[str, dict[int, Report]]) -> None:
         values = list(reports)
         rates = [report.rate / 1e3 for report in reports.values()]
         held = [report.mebibytes for report in reports.values()]
-        for row, numbers in enumerate((rates, held)):
-            axes[row, column].loglog(values, numbers, "o-", base=2, markersize=4)
+        axes[0, column].loglog(values, rates, "o-", base=2, markersize=4)
+        axes[1, column].semilogx(values, held, "o-", base=2, markersize=4)
+        axes[1, column].set_ylim(0)
+        for row in (0, 1):
             axes[row, column].grid(alpha=0.3)
         axes[1, column].set_xlabel(axis)
         axes[1, column].set_xticks(values[::2], [f"{value:,}" for value in values[::2]])
