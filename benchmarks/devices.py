@@ -6,25 +6,31 @@ It takes the GPUs, if JAX finds several, else a device for each core.
 import statistics
 
 from benchmarks.training_process import TrainingProcess
+from uphill.parts import PolicySettings, Steps
+from uphill.parts.algorithms import ppo, reinforce, trpo
 from uphill.training.cores import usable_cores
 
 CASES = {
-    "PPO, defaults": ("CartPole-v1", "ppo()"),
+    "PPO, defaults": ("CartPole-v1", ppo()),
     "PPO, 64 × 128, 4 epochs, minibatches of 2,048": (
         "CartPole-v1",
-        "ppo(sampling=Steps(64, 128), num_epochs=4, num_minibatches=4)",
+        ppo(sampling=Steps(64, 128), num_epochs=4, num_minibatches=4),
     ),
     "PPO, 512 × 32, minibatches of 4,096, 256-256": (
         "CartPole-v1",
-        "ppo(sampling=Steps(512, 32), num_epochs=4, num_minibatches=4, "
-        "policy=PolicySettings(hidden=(256, 256)))",
+        ppo(
+            sampling=Steps(512, 32),
+            num_epochs=4,
+            num_minibatches=4,
+            policy=PolicySettings(hidden=(256, 256)),
+        ),
     ),
-    "TRPO, defaults": ("CartPole-v1", "trpo()"),
-    "TRPO, 64 × 128": ("CartPole-v1", "trpo(sampling=Steps(64, 128))"),
-    "REINFORCE, defaults": ("CartPole-v1", "reinforce()"),
+    "TRPO, defaults": ("CartPole-v1", trpo()),
+    "TRPO, 64 × 128": ("CartPole-v1", trpo(sampling=Steps(64, 128))),
+    "REINFORCE, defaults": ("CartPole-v1", reinforce()),
     "PPO on the car race, 64 × 128": (
         "CarRace-v0",
-        "ppo(sampling=Steps(64, 128), num_epochs=4, num_minibatches=4)",
+        ppo(sampling=Steps(64, 128), num_epochs=4, num_minibatches=4),
     ),
 }
 

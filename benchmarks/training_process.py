@@ -6,17 +6,19 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+from uphill.parts import Algorithm
+from uphill.runs.configuration import encode
+
 _TRAINING = """
 import itertools, json, resource, sys, time
 import jax
-from benchmarks.compositions import plain_ppo
-from uphill.parts import PolicySettings, Steps
-from uphill.parts.algorithms import ppo, reinforce, trpo
+from uphill.parts import Algorithm
+from uphill.runs.configuration import decode
 from uphill.training.process import use_cores
 from uphill.training.trainer import Trainer
-env, algorithm, seeds, devices = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+env, seeds, devices = sys.argv[1], int(sys.argv[3]), int(sys.argv[4])
+algorithm = decode(Algorithm, json.loads(sys.argv[2]))
 use_cores(seeds, devices=devices)
-algorithm = eval(algorithm)
 if devices > 1:  # all that can share the environments
     envs = algorithm.sampling.num_envs
     devices = max(n for n in range(1, len(jax.devices()) + 1) if envs % n == 0)
@@ -25,7 +27,7 @@ state, _ = trainer.advance(trainer.start(), 1)
 for seconds in itertools.chain([0.0], map(float, sys.stdin)):  # each when it is asked for
     before, start = sum(state.num_transitions), time.perf_counter()
     while time.perf_counter() - start < seconds:
-        state, _ = trainer.advance(state, 1 if seconds == 0 else 4)
+        state, _ = trainer.advance(state, 4)
     took = time.perf_counter() - start
     device = jax.devices()[0]
     held = (device.memory_stats() or {}).get("peak_bytes_in_use")
@@ -60,11 +62,12 @@ class Report:
 
 
 class TrainingProcess:
-    """Trains `algorithm`, an expression, on one device, or with several `devices` on as many as can
+    """Trains `algorithm` on one device, or with several `devices` on as many as can
     share the environments. Nothing is measured until `report` asks for it."""
 
-    def __init__(self, env: str, algorithm: str, seeds: int = 1, devices: int = 1) -> None:
-        command = [sys.executable, "-c", _TRAINING, env, algorithm, str(seeds), str(devices)]
+    def __init__(self, env: str, algorithm: Algorithm, seeds: int = 1, devices: int = 1) -> None:
+        composition = json.dumps(encode(algorithm))
+        command = [sys.executable, "-c", _TRAINING, env, composition, str(seeds), str(devices)]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
         self.first = self._next()

@@ -89,7 +89,7 @@ def _own(batch: Batch) -> Batch:
 
 def block_of(batch: Batch, k: Any) -> Batch:
     """One block, without its axis."""
-    rows = eqx.tree_at(lambda b: b.num_blocks, batch, None, is_leaf=lambda x: x is None)
+    rows = replace(batch, num_blocks=None)
     return jax.tree.map(lambda x: lax.dynamic_index_in_dim(x, k, 0, keepdims=False), rows)
 
 

@@ -107,8 +107,7 @@ def added_up(sums: T) -> T:
     leaves, structure = jax.tree.flatten(sums)
     pieces = [_as_floats(x) for x in leaves]
     total = _total(jnp.concatenate(pieces))
-    ends = np.cumsum([piece.size for piece in pieces])[:-1]
-    split = jnp.split(total, ends)
+    split = _cut(total, pieces, axis=0)
     return jax.tree.unflatten(structure, list(map(_from_floats, split, leaves)))
 
 
@@ -147,12 +146,15 @@ def _of_all(own: Sequence[Array], axes: Sequence[int | None]) -> list[Array]:
     moved = [jnp.moveaxis(own[k], axis, 0) for k, axis in placed]
     pieces = [_to_bytes(x) for x in moved]
     everything = lax.all_gather(jnp.concatenate(pieces, axis=1), _AXIS, axis=0, tiled=True)
-    ends = np.cumsum([piece.shape[1] for piece in pieces])[:-1]
-    whole = list(own)
-    split = jnp.split(everything, ends, axis=1)
+    whole, split = list(own), _cut(everything, pieces, axis=1)
     for (k, axis), piece, like in zip(placed, split, moved, strict=True):
         whole[k] = jnp.moveaxis(_from_bytes(piece, like), 0, axis)
     return whole
+
+
+def _cut(x: Array, pieces: Sequence[Array], axis: int) -> list[jax.Array]:
+    """An array in pieces that are as long as those that it was made of."""
+    return jnp.split(jnp.asarray(x), np.cumsum([piece.shape[axis] for piece in pieces])[:-1], axis)
 
 
 def _to_bytes(x: Array) -> Array:
