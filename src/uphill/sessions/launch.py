@@ -27,7 +27,6 @@ from uphill.runs.experiment import (
     as_path,
     command_line,
     describe_platform,
-    installed_versions,
     make_experiment,
     write_experiment,
 )
@@ -37,6 +36,7 @@ from uphill.runs.given import alterations_of, environment_settings
 from uphill.runs.imports import remember
 from uphill.runs.lock import RunLock
 from uphill.runs.metrics import MetricsFile
+from uphill.runs.own_code import versions_with
 from uphill.runs.own_parts import own_parts_in, type_name
 from uphill.runs.place import Place
 from uphill.runs.settings import BackendName, Options, Settings, kept
@@ -218,7 +218,7 @@ def experiment_for(
         "network": "" if network is None else getattr(network, "__name__", repr(network)),
         "settings": settings,
         "command": command_line(),
-        "versions": installed_versions(),
+        "versions": versions_with(choice, chosen.algorithm, network),
     }
     return make_experiment(**kept(request) | decided)
 

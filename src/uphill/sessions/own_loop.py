@@ -10,13 +10,13 @@ from uphill.runs.experiment import (
     Experiment,
     command_line,
     describe_platform,
-    installed_versions,
     make_experiment,
     write_experiment,
 )
 from uphill.runs.given import environment_settings
 from uphill.runs.metrics import MetricsFile
 from uphill.runs.not_finite import keep_batch
+from uphill.runs.own_code import versions_with
 from uphill.sessions.history import (
     Stretch,
     best_at,
@@ -111,7 +111,7 @@ def _experiment(trainer: Trainer) -> Experiment:
         network="" if network is None else getattr(network, "__name__", repr(network)),
         settings=OWN_LOOP,
         command=command_line(),
-        versions=installed_versions(),
+        versions=versions_with(choice, first, network),
         platform=describe_platform(),
     )
 

@@ -24,6 +24,7 @@ from uphill.runs.kept_policies import write_milestones
 from uphill.runs.lock import RunLock
 from uphill.runs.machine import Moved, check_random_numbers, differences, machine
 from uphill.runs.metrics import MetricsFile, read_metrics
+from uphill.runs.own_code import code_of
 from uphill.runs.own_parts import OwnPart, OwnParts
 from uphill.runs.place import Place
 from uphill.runs.saved import check_fits, read_learners
@@ -208,7 +209,8 @@ def _from_the_checkpoint(
     write_milestones(folder, milestones)  # later ones will be reached again
     write_experiment(folder, experiment)
     progress.say(f"Resuming {folder} at {state.steps:,} steps.")
-    for notice in (is_elsewhere, _in_another(trainer, experiment), _new_episodes(trainer)):
+    notices = (_other_code(trainer, experiment), is_elsewhere, _in_another(trainer, experiment))
+    for notice in (*notices, _new_episodes(trainer)):
         if notice:
             progress.say(notice)
     if facts.metrics_offset:
@@ -307,6 +309,14 @@ def _stretched(experiment: Experiment, planned: int) -> str:
         f"It goes to {experiment.steps:,} steps, not {planned:,}: what changes during training "
         f"({listed(names)}) goes back to its value at {planned / experiment.steps:.0%} of it."
     )
+
+
+def _other_code(trainer: Trainer, experiment: Experiment) -> str:
+    """The notice if custom code is not what it was when training began."""
+    now = code_of(trainer.choice, experiment.algorithm, trainer.network)
+    known = {name: experiment.versions[name] for name in now if name in experiment.versions}
+    differ = differences(known, now)
+    return differ and f"It was begun with other code: now it is {differ}."
 
 
 def _in_another(trainer: Trainer, experiment: Experiment) -> str:

@@ -13,13 +13,13 @@ from command_line import SMALL, run_cli
 from small_runs import rows_of, small_ppo, tensors_of, train_small
 from uphill.clusters.parcels import packed
 from uphill.errors import UphillError
-from uphill.runs.experiment import read_experiment
+from uphill.runs import own_code
+from uphill.runs.experiment import installed_versions, read_experiment
 from uphill.runs.folder import Folder
 from uphill.runs.lock import RunLock
 from uphill.runs.sweeps import TASKS_FOLDER, SavedSweep, write_faults, write_sweep
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
-from uphill.studies.sweeps import sweep as sweep_module
 from uphill.studies.sweeps.sweep import Sweep
 from uphill.training.trainer import Trainer
 from uphill.views.report.page import sweep_page
@@ -124,8 +124,8 @@ def test_what_is_done_is_not_trained_again(
 def test_other_versions_are_told(
     done: Sweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    versions = sweep_module.installed_versions() | {"jax": "9.9"}
-    monkeypatch.setattr(sweep_module, "installed_versions", lambda: versions)
+    versions = installed_versions() | {"jax": "9.9"}
+    monkeypatch.setattr(own_code, "installed_versions", lambda: versions)
     sweep_into(done.path, quiet=False)
     assert "with other versions: now it is jax 9.9 in place of" in capsys.readouterr().err
 

@@ -11,10 +11,11 @@ import jax
 from uphill.errors import UphillError
 from uphill.run import Run, finish
 from uphill.runs.checkpoint import has_stopped
-from uphill.runs.experiment import installed_versions, read_experiment
+from uphill.runs.experiment import read_experiment
 from uphill.runs.files import NotWrittenError
 from uphill.runs.lock import RunLock
 from uphill.runs.machine import differences
+from uphill.runs.own_code import versions_with
 from uphill.runs.own_parts import OwnParts, own_parts_in
 from uphill.runs.settings import taken_as
 from uphill.runs.sweeps import SavedSweep, write_faults
@@ -109,8 +110,8 @@ def train_settings(plan: Plan, progress: Progress, kept: ByStructure | None = No
                 f"Trained already: {known} of {count(len(plan.settings), 'setting')}{failed}, in "
                 f"{plan.folder}."
             )
-            if differ := _other_versions(plan, settings):
-                progress.say(f"They were trained with other versions: now it is {differ}.")
+        if differ := _other_versions(plan, settings):
+            progress.say(f"That was begun with other versions: now it is {differ}.")
         evaluated = _evaluated(plan, [one[0] for one in settings if one[1] == "trained"])
         for planned, fault in chain(_trained(plan, todo, progress, kept), evaluated):
             faults |= {planned.run.folder: fault}
@@ -135,13 +136,14 @@ def _to_train(plan: Plan) -> tuple[dict[str, str], list[tuple[Planned, Phase]]]:
 
 
 def _other_versions(plan: Plan, settings: Sequence[tuple[Planned, Phase]]) -> str:
-    """The versions that differ from those which the first of the finished settings was trained
-    with, in words."""
-    done = [planned for planned, phase in settings if phase in ("trained", "done")]
-    if not done:
+    """What is of another version, custom code included, than when the first of the settings was
+    begun, in words."""
+    begun = [planned for planned, phase in settings if phase != "new"]
+    if not begun:
         return ""
-    parts = OwnParts(own_parts_in(plan.experiment.algorithm))
-    return differences(read_experiment(done[0].path, parts).versions, installed_versions())
+    path, algorithm = begun[0].path, begun[0].algorithm
+    before = read_experiment(path, OwnParts(own_parts_in(algorithm))).versions
+    return differences(before, versions_with(plan.choice, algorithm, plan.request.network))
 
 
 def _evaluated(plan: Plan, trained: Sequence[Planned]) -> Iterator[Fault]:
