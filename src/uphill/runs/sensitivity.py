@@ -7,11 +7,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from uphill.errors import UphillError
 from uphill.runs.experiment import as_path
 from uphill.runs.files import SENSITIVITY_FILE, write_json
-from uphill.runs.sweeps import FORMAT, SavedSweep, differing, is_sweep, study_document
-from uphill.words import listed
+from uphill.runs.sweeps import FORMAT, SavedSweep, is_sweep, study_document
 
 CHOICE = "choice"
 """The run directory of what was chosen, in a sweep on fresh seeds."""
@@ -93,15 +91,3 @@ def write_sensitivity(path: Path, asked: Mapping[str, Any], pairs: Sequence[Stud
     """
     document = {"format": FORMAT, "asked": asked, "pairs": [vars(pair) for pair in pairs]}
     write_json(path / SENSITIVITY_FILE, document)
-
-
-def check_same_study(saved: SavedSensitivity, asked: Mapping[str, Any], mend: str) -> None:
-    """Raises:
-    UphillError: if the folder is of another study; it says what differs.
-    """
-    differ = differing(saved.asked, asked)
-    if differ:
-        raise UphillError(
-            f"{saved.path} is of a study with other {listed(differ)}: give what was given then, "
-            f"or {mend}."
-        )

@@ -138,19 +138,22 @@ def write_sweep(
     write_json(path / SWEEP_FILE, document)
 
 
-def check_same_sweep(
-    sweep: SavedSweep, asked: Mapping[str, Any], runs: Sequence[SweptRun], mend: str
-) -> None:
+def differing_sweep(
+    sweep: SavedSweep, asked: Mapping[str, Any], runs: Sequence[SweptRun]
+) -> list[str]:
+    """The names of what another sweep is in a folder, by what is asked for now."""
+    is_same_grid = _plain([vars(run) for run in runs]) == [vars(run) for run in sweep.runs]
+    return differing(sweep.asked, asked) + ([] if is_same_grid else ["grid"])
+
+
+def check_same_study(path: Path, kind: str, differ: Sequence[str], mend: str) -> None:
     """Raises:
-    UphillError: if the folder is of another sweep; it says what differs.
+    UphillError: if the folder is of another study, since some names `differ`.
     """
-    differ = differing(sweep.asked, asked)
-    if _plain([vars(run) for run in runs]) != [vars(run) for run in sweep.runs]:
-        differ.append("grid")
     if differ:
         raise UphillError(
-            f"{sweep.path} is of a sweep with another {listed(differ)}: give what was given then, "
-            f"or {mend}."
+            f"{path} is of {kind} that differs in {listed(differ)}: give what was given then, or "
+            f"{mend}."
         )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Int, Key, PyTree
 
 from uphill.errors import UphillError
-from uphill.runs.files import NotWrittenError
+from uphill.sessions.attempt import Attempt
 from uphill.sessions.display import Progress
 from uphill.sessions.history import Remembered, recent_mean
 from uphill.sessions.interrupts import Interrupted, Interrupts
@@ -223,12 +223,10 @@ def _moved(member: Member, of_all: TrainState, rows: Rows, took: tuple[float, fl
     except UphillError as error:  # from the user's `on_point`
         saved = session.with_what_was_saved(error, member.state, memory)
         return replace(member, is_over=True, fault=str(saved))
-    try:
+    with Attempt() as attempt:
         memory = session.taken(stretch, member.state, memory)
-    except NotWrittenError:
-        raise
-    except UphillError as error:  # no seed is left, and the checkpoint is written
-        return replace(member, state=state, is_over=True, fault=str(error))
+    if attempt.fault:  # no seed is left, and the checkpoint is written
+        return replace(member, state=state, is_over=True, fault=attempt.fault)
     is_stopped = session.is_stopped(stretch, memory)
     is_over = is_stopped or session.trainer.is_done(state)
     member = replace(member, state=state, memory=memory, is_over=is_over)

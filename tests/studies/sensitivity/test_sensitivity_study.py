@@ -104,7 +104,7 @@ def test_nothing_that_is_done_is_trained_again(
 ) -> None:
     monkeypatch.setattr(Trainer, "advance", None)
     assert study_into(done.path).table == done.table
-    with pytest.raises(UphillError, match="of a study with other steps: give what was given then"):
+    with pytest.raises(UphillError, match="of a study that differs in steps: give what was given then"):
         study_into(done.path, steps=200)
 
 

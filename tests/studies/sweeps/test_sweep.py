@@ -153,7 +153,7 @@ def test_what_a_cluster_has_sent_is_no_beginning_of_another_sweep(tmp_path: Path
     made.runs[0].path.rename(tmp_path / "sent" / made.runs[0].path.name)
     (made.path / TASKS_FOLDER).mkdir()
     (made.path / TASKS_FOLDER / "task-0.zip").write_bytes(packed(tmp_path / "sent"))
-    with pytest.raises(UphillError, match="is of a sweep with another steps"):
+    with pytest.raises(UphillError, match="is of a sweep that differs in steps"):
         sweep_into(made.path, grid=grid, steps=100)
 
 
@@ -211,7 +211,7 @@ def test_two_processes_do_not_train_one_sweep(done: Sweep, tmp_path: Path) -> No
     fresh = tmp_path / "fresh"
     fresh.mkdir()
     write_sweep(fresh, SavedSweep(done.path).asked, [])
-    with RunLock(fresh, is_new=True), pytest.raises(UphillError, match="with another steps"):
+    with RunLock(fresh, is_new=True), pytest.raises(UphillError, match="that differs in steps"):
         sweep_into(fresh, steps=100)  # nothing of it has a run directory yet
 
 
@@ -230,9 +230,9 @@ def test_settings_that_stopped_do_not_count_for_how_far_training_is(
 
 
 def test_the_folder_of_another_sweep_is_refused(done: Sweep, tmp_path: Path) -> None:
-    with pytest.raises(UphillError, match="is of a sweep with another steps"):
+    with pytest.raises(UphillError, match="is of a sweep that differs in steps"):
         sweep_into(done.path, steps=300)
-    with pytest.raises(UphillError, match="with another grid: give what was given then, or choo"):
+    with pytest.raises(UphillError, match="that differs in grid: give what was given then, or choo"):
         sweep_into(done.path, grid={"estimator.gamma": [0.5, 0.9]})
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UphillError, match="exists already, and is not a sweep folder"):

@@ -86,7 +86,7 @@ def test_trials_may_be_judged_by_the_area_under_their_curves(done: tune.Tuning) 
     assert row.worst == min(row.per_seed)
     assert row.iqm == pytest.approx(np.mean(areas))
     assert row.per_seed != done.trials[0].per_seed
-    with pytest.raises(UphillError, match="is of a sweep with another objective"):
+    with pytest.raises(UphillError, match="is of a sweep that differs in objective"):
         tune_into(done.path, 4, objective="curve")
 
 
@@ -104,9 +104,9 @@ def test_trials_that_are_done_are_not_trained_again(
     monkeypatch.setattr(Trainer, "advance", None)
     again = tune_into(done.path, 4)
     assert (again.trials, again.winner) == (done.trials, done.winner)
-    with pytest.raises(UphillError, match=r"is of a sweep with another .*search"):
+    with pytest.raises(UphillError, match=r"is of a sweep that differs in .*search"):
         tune_into(done.path, 4, search={"entropy": "0:0.1"})
-    with pytest.raises(UphillError, match=r"fresh-.* is of a sweep with another .*seeds: give"):
+    with pytest.raises(UphillError, match=r"fresh-.* is of a sweep that differs in .*seeds: give"):
         tune_into(done.path, 4, fresh_seeds=3)
 
 
@@ -137,7 +137,7 @@ def test_a_search_that_trained_nothing_leaves_its_folder_to_any_other(tmp_path: 
     assert {row.setting["entropy"] for row in found.trials} <= {0.0, 0.1}
     assert all(row.setting["estimator.gamma"] > 0.6 for row in found.trials)
     write_faults(tmp_path / "tuned", {"trial-0000": "of another search"})
-    with pytest.raises(UphillError, match="is of a sweep with another search"):
+    with pytest.raises(UphillError, match="is of a sweep that differs in search"):
         tune_into(tmp_path / "tuned", 2, search={"entropy": "0:0.1"})
 
 

@@ -18,12 +18,11 @@ from uphill.runs.experiment import as_path, whole
 from uphill.runs.sensitivity import (
     SavedSensitivity,
     StudiedPair,
-    check_same_study,
     is_sensitivity,
     write_sensitivity,
 )
 from uphill.runs.studies import SensitivitySettings
-from uphill.runs.sweeps import SavedSweep, is_sweep
+from uphill.runs.sweeps import SavedSweep, check_same_study, differing, is_sweep
 from uphill.studies.sensitivity.around import grid_around
 from uphill.studies.sweeps.grid import algorithms_of, make_grid, paths_of, written
 from uphill.studies.sweeps.plan import (
@@ -266,7 +265,8 @@ def _folder(
     if request.out is not None and is_sensitivity(found := as_path(request.out, "out")):
         study = SavedSensitivity(found)
         if not _is_unbegun(study):
-            check_same_study(study, asked, f"choose another {option('out')}")
+            differ = differing(study.asked, asked)
+            check_same_study(found, "a study", differ, f"choose another {option('out')}")
             return found
     algos = "-".join(_folders(list(asked["algorithms"])))[:_LONGEST]
     stem = f"sensitivity-{algos}"

@@ -21,7 +21,8 @@ from uphill.runs.sweeps import (
     DEFAULT,
     SavedSweep,
     SweptRun,
-    check_same_sweep,
+    check_same_study,
+    differing_sweep,
     is_sweep,
     write_sweep,
 )
@@ -237,7 +238,8 @@ def folder_for(
     if out is not None and is_sweep(found := as_path(out, "out")):
         sweep = SavedSweep(found)
         if is_held(found) or not sweep.is_unbegun:
-            check_same_sweep(sweep, asked, runs, f"choose another {option('out')}")
+            differ = differing_sweep(sweep, asked, runs)
+            check_same_study(found, "a sweep", differ, f"choose another {option('out')}")
             return found
     env = "".join(x if x.isalnum() or x in "_.-" else "-" for x in experiment.env)[:100]
     folder = study_folder(out, f"{kind}-{env}-{experiment.algo}", "a sweep folder", is_sweep)

@@ -12,13 +12,13 @@ from uphill.errors import UphillError
 from uphill.run import Run, finish
 from uphill.runs.checkpoint import has_stopped
 from uphill.runs.experiment import read_experiment
-from uphill.runs.files import NotWrittenError
 from uphill.runs.lock import RunLock
 from uphill.runs.machine import differences
 from uphill.runs.own_code import versions_with
 from uphill.runs.own_parts import OwnParts, own_parts_in
 from uphill.runs.settings import taken_as
 from uphill.runs.sweeps import SavedSweep, write_faults
+from uphill.sessions.attempt import Attempt
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.launch import trainer_of
@@ -149,12 +149,10 @@ def _other_versions(plan: Plan, settings: Sequence[tuple[Planned, Phase]]) -> st
 def _evaluated(plan: Plan, trained: Sequence[Planned]) -> Iterator[Fault]:
     """Evaluate settings; those that failed, and why."""
     for planned in trained:
-        try:
+        with Attempt() as attempt:
             opened(plan, planned).evaluate(plan.experiment.episodes)
-        except NotWrittenError:
-            raise
-        except UphillError as error:
-            yield planned, str(error)
+        if attempt.fault:
+            yield planned, attempt.fault
 
 
 def _trained(
@@ -206,13 +204,11 @@ def _one_by_one(plan: Plan, todo: Todo) -> Iterator[Fault]:
         Progress(0, plan.request.quiet).say(
             f"\nSetting {k} of {len(todo)}: {setting_of(planned.run.setting)}"
         )
-        with session_for(plan, planned, phase, plan.request.quiet) as session:
-            try:
-                finish(session, plan.request.env)
-            except NotWrittenError:
-                raise
-            except UphillError as error:
-                yield planned, str(error)
+        opening = session_for(plan, planned, phase, plan.request.quiet)
+        with opening as session, Attempt() as attempt:
+            finish(session, plan.request.env)
+        if attempt.fault:
+            yield planned, attempt.fault
 
 
 def opened(plan: Plan, planned: Planned) -> Run:

@@ -13,9 +13,8 @@ from typing import Any
 
 import jax
 
-from uphill.errors import UphillError
-from uphill.runs.files import NotWrittenError
 from uphill.runs.saved import write_evaluation
+from uphill.sessions.attempt import Attempt
 from uphill.sessions.display import Progress
 from uphill.sessions.evaluations import Evaluations
 from uphill.sessions.population import Member, train_together, trainer_together
@@ -132,12 +131,8 @@ def _finished(
 def _evaluated(member: Member, evaluations: Evaluations) -> str:
     """Write the evaluation of a run; what failed, if something did."""
     session = member.session
-    try:
+    with Attempt() as attempt:
         evaluation = evaluation_of(evaluations.final(member.state.learners.actor))
         write_evaluation(session.keeper.folder, evaluation)
-    except NotWrittenError:
-        raise
-    except UphillError as error:
-        return str(error)
-    session.sinks.finish(evaluation)
-    return ""
+        session.sinks.finish(evaluation)
+    return attempt.fault
