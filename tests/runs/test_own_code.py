@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import gymnasium
@@ -45,6 +45,15 @@ def halved():
 
 def env(**options):
     return gymnasium.make("CartPole-v1", **options)
+
+class Maker:
+    @classmethod
+    def made(cls, **options):
+        return env(**options)
+
+    def __call__(self, **options):
+        return env(**options)
+
 """
 
 
@@ -65,12 +74,58 @@ def test_each_kind_of_custom_code_is_known_by_its_file(mine: Any) -> None:
     assert code_of(ours, replace(ppo, surrogate=surrogate), None) == checksum
     assert code_of(ours, replace(ppo, optimizer=mine.halved()), None) == checksum
     assert code_of(ours, ppo, mine.network) == checksum
-    assert code_of(choose(mine.env), ppo, None) == checksum
-    assert code_of(choose(functools.partial(mine.env, render_mode=None)), ppo, None) == checksum
+    assert code_of(ours, ppo, functools.partial(mine.network)) == checksum
+    for env in (mine.env, functools.partial(mine.env, a=1), mine.Maker.made, mine.Maker()):
+        assert code_of(choose(env), ppo, None) == checksum
     for wrapper in (mine.Wrap, "mine_here:Wrap"):
         around = Alterations(wrappers=wrappings_of(wrapper))
         wrapped = choose("CartPole-v1", alterations=around)
         assert code_of(wrapped, ppo, None) == checksum
+
+
+def test_a_registered_environment_is_known_by_what_makes_it(mine: Any) -> None:
+    checksum = {"mine_here": sha256(Path(mine.__file__).read_bytes()).hexdigest()[:12]}
+    sys.modules.pop("mine_here")  # a string is imported when the first one is made
+    for entry_point in (mine.env, "mine_here:env"):
+        gymnasium.register("Mine-v0", entry_point)
+        try:
+            assert code_of(choose("Mine-v0"), uphill.ppo(), None) == checksum
+        finally:
+            del gymnasium.registry["Mine-v0"]
+
+
+def test_what_was_written_counts_and_not_what_was_put_around_it(
+    mine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "around_here.py").write_text("""
+import functools
+
+def logged(function):
+    @functools.wraps(function)
+    def wrapper(*arguments, **options):
+        return function(*arguments, **options)
+    return wrapper
+""")
+    around = importlib.import_module("around_here")
+    sys.modules.pop("around_here")
+    known = code_of(choose(mine.env), uphill.ppo(), None)
+    assert code_of(choose(around.logged(mine.env)), uphill.ppo(), None) == known
+    halved = mine.halved()
+    bound = optax.GradientTransformation(halved.init, functools.partial(halved.update))
+    assert code_of(choose("CartPole-v1"), replace(uphill.ppo(), optimizer=bound), None) == known
+
+
+@pytest.mark.parametrize("thing", [[64, 64], 3, str.upper, len])
+def test_what_has_no_file_is_left_to_whoever_checks_it(thing: Any) -> None:
+    assert code_of(choose("CartPole-v1"), uphill.ppo(), thing) == {}
+
+
+def test_code_that_cannot_be_read_has_no_checksum(tmp_path: Path) -> None:
+    def env(**options: Any) -> None: ...
+
+    for name in ("/proc/1/root/x", "x" * 300, str(tmp_path), "<stdin>"):
+        sent = FunctionType(env.__code__.replace(co_filename=name), {"__name__": "sent_here"})
+        assert code_of(choose(sent), uphill.ppo(), None) == {}
 
 
 def test_what_is_installed_is_known_by_its_version(mine: Any) -> None:
@@ -87,8 +142,10 @@ def test_a_script_has_the_name_by_which_it_could_be_imported(
     script = ModuleType("__main__")
     script.__dict__.update(vars(mine) | {"__name__": "__main__"})
     monkeypatch.setitem(sys.modules, "__main__", script)
-    for own in (mine.env, mine.network, mine.Mine):
+    for own in (mine.env, mine.network, mine.Mine, mine.Wrap):
         monkeypatch.setattr(own, "__module__", "__main__")
+    around = Alterations(wrappers=wrappings_of(mine.Wrap))
+    assert code_of(choose("CartPole-v1", alterations=around), uphill.ppo(), None) == known
     surrogate = mine.Mine(**vars(uphill.ppo().surrogate))
     algorithm = replace(uphill.ppo(), surrogate=surrogate)
     assert code_of(choose(mine.env), algorithm, None) == known
@@ -132,4 +189,4 @@ def test_a_sweep_that_goes_on_with_other_code_says_so(
     assert "with other versions" not in sweep()
     assert "with other versions" not in sweep()
     Path(mine.__file__).write_text(CODE + "# mended\n")
-    assert "That was begun with other versions: now it is mine_here " in sweep()
+    assert "What is there was begun with other versions: now it is mine_here " in sweep()

@@ -327,6 +327,8 @@ def test_run_directory_that_exists_is_refused(tmp_path: Path) -> None:
 
 
 def test_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UphillError, match="out is 'no\\\\x00folder': leave the null character"):
+        uphill.train("CartPole-v1", out="no\0folder", quiet=True)
     (tmp_path / "file").write_text("")
     with pytest.raises(UphillError, match="can't be made"):
         train_small(tmp_path / "file" / "run")
@@ -337,6 +339,8 @@ def test_default_folders_never_collide(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(launch.time, "strftime", lambda _: "now")
     first = launch.free_folder(None, "my.module:Env-v0", "ppo", 3)
     assert first == Path("runs/my.module-Env-v0-ppo-seed3-now")
+    mine = launch.free_folder(None, "CartPole-v1", "ppo/my clip", 3)
+    assert mine == Path("runs/CartPole-v1-ppo-my-clip-seed3-now")
     first.mkdir(parents=True)
     assert launch.free_folder(None, "my.module:Env-v0", "ppo", 3).name.endswith("now-2")
 

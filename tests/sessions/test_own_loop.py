@@ -15,6 +15,7 @@ from uphill.learning.counting import count_of
 from uphill.learning.learner import take, with_steps
 from uphill.parts import GAE
 from uphill.runs.checkpoint import read_manifest
+from uphill.sessions.own_loop import save_run
 from uphill.training.trainer import Trainer, iterate
 
 STEPS = 600
@@ -143,6 +144,9 @@ def test_what_no_run_can_hold_is_a_sentence(
     trainer, state, history = trained
     with pytest.raises(UphillError, match="give the metrics of all that iterate yielded"):
         uphill.save(trainer, state, tmp_path / "run", [history[0][1]])
+    for wrong in (history, [history[0][0]]):  # the states with them, or alone
+        with pytest.raises(UphillError, match=r"metrics has a .*: give the metrics that"):
+            save_run(trainer, state, tmp_path / "run", wrong)
     with pytest.raises(UphillError, match=r"seed_index is 2: .* use 0 to 1"):
         trainer.policy(state, 2)
     with pytest.raises(UphillError, match="episodes is 0"):

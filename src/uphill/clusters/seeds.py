@@ -17,11 +17,12 @@ from uphill.clusters.parcels import names_in, unpack_parcel
 from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.checkpoint import has_stopped, read_manifest
-from uphill.runs.experiment import Experiment, write_experiment
+from uphill.runs.experiment import Experiment, read_experiment, write_experiment
 from uphill.runs.files import EXPERIMENT_FILE, not_written, read_json, write_file, write_json
 from uphill.runs.folder import HALF
 from uphill.runs.lock import LOCK_FILE, RunLock
 from uphill.runs.merged import merge_runs
+from uphill.runs.own_code import other_versions
 from uphill.runs.own_parts import OwnParts, own_parts_in
 from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun, write_evaluation
@@ -58,6 +59,7 @@ def train_on_cluster(request: Request, start: Preset | None = None) -> Place:
     with RunLock(aside, is_new=True):
         if (aside / SPLIT_FILE).exists():
             check_continued(aside, experiment)
+            experiment = _as_begun(aside, experiment, progress)
         else:
             check_same(aside, experiment)
         write_experiment(aside, experiment)
@@ -75,6 +77,14 @@ def train_on_cluster(request: Request, start: Preset | None = None) -> Place:
             progress.say(told)
         shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+def _as_begun(aside: Path, experiment: Experiment, progress: Progress) -> Experiment:
+    """The experiment with the versions that its first parts were trained with."""
+    begun = read_experiment(aside, OwnParts(own_parts_in(experiment.algorithm))).versions
+    if differ := other_versions(begun, experiment.versions):
+        progress.say(f"That was begun with other versions: now it is {differ}.")
+    return replace(experiment, versions=begun)
 
 
 def _check_own(aside: Path) -> None:

@@ -27,6 +27,8 @@ from uphill.runs.place import Place
 from uphill.runs.settings import Settings, SinkName
 from uphill.words import abridged
 
+PACKAGES = ("uphill", "jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium", "envpool")
+"""What results depend on"""
 OF_THE_PROCESS = ("command", "versions", "platform", "settings")
 """Fields of an experiment about how and where it was requested, not what."""
 
@@ -175,6 +177,8 @@ def as_path(path: str | PathLike[str], field: str = "path") -> Place:
     """
     if not isinstance(path, str | PathLike):
         raise UphillError(f"{field} is {path!r}: give the path of a run directory, or a Run.")
+    if "\0" in os.fspath(path):
+        raise UphillError(f"{field} is {path!r}: leave the null character out.")
     return Place.of(path)
 
 
@@ -208,9 +212,8 @@ def read_experiment(run: Path, own: OwnParts = NOTHING_OWN) -> Experiment:
 
 def installed_versions() -> dict[str, str]:
     """The versions of what the results depend on."""
-    names = ("uphill", "jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium", "envpool")
     found = {"python": platform.python_version()}
-    for name in names:
+    for name in PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

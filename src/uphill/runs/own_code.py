@@ -1,77 +1,111 @@
 """Which custom code a run is trained with: a checksum for each file of it."""
 
 import hashlib
+import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+import gymnasium
 import optax
 
 from uphill.envs.make import EnvironmentChoice
+from uphill.envs.wrappers import module_of
 from uphill.parts import Algorithm
-from uphill.policies.own_network import NetworkFactory
-from uphill.runs.experiment import installed_versions
+from uphill.runs.experiment import PACKAGES, installed_versions
+from uphill.runs.machine import differences
 from uphill.runs.own_parts import Withheld, own_parts_in
 
 Code = dict[str, str]
 """Beginnings of SHA-256 checksums, by the names of modules: their versions, as it were"""
 
+_SCRIPTS = ("__main__", "__mp_main__")
+"""What a script is called in its process, and in those that it starts"""
+
 
 def versions_with(
-    choice: EnvironmentChoice, algorithm: Algorithm | Withheld, network: NetworkFactory | None
+    choice: EnvironmentChoice, algorithm: Algorithm | Withheld, network: Any
 ) -> dict[str, str]:
     """The versions of what the results depend on, and the checksums of custom code."""
     return installed_versions() | code_of(choice, algorithm, network)
 
 
-def code_of(
-    choice: EnvironmentChoice, algorithm: Algorithm | Withheld, network: NetworkFactory | None
-) -> Code:
+def other_versions(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """What has another version, in words. Custom code counts where both have a checksum of it: what
+    was typed into an interpreter, or sent to another process, has none."""
+    known = {name: x for name, x in before.items() if name in now or name in PACKAGES}
+    return differences(known, dict(now))
+
+
+def code_of(choice: EnvironmentChoice, algorithm: Algorithm | Withheld, network: Any) -> Code:
     """The modules in which the custom parts, networks, environment and wrappers are. What they
-    import in turn is not looked at, and what was typed into an interpreter has no file."""
-    known = installed_versions()
+    import in turn is not looked at. The network may be anything: it is checked later."""
     found: Code = {}
     for thing in _own(choice, algorithm, network):
         name, file = _module_of(thing)
-        if file is not None and name.partition(".")[0] not in known:
-            found[name] = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+        if file is None or name.partition(".")[0] in PACKAGES:
+            continue
+        try:
+            found[name] = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]
+        except (OSError, ValueError):  # there is no such file, or not for this user
+            continue
     return found
 
 
-def _own(
-    choice: EnvironmentChoice, algorithm: Algorithm | Withheld, network: NetworkFactory | None
-) -> Iterator[Any]:
+def _own(choice: EnvironmentChoice, algorithm: Algorithm | Withheld, network: Any) -> Iterator[Any]:
     yield choice.env
-    yield from (wrapping.text for wrapping in choice.alterations.wrappers)
+    if isinstance(choice.env, str) and choice.backend == "gymnasium":
+        spec = gymnasium.registry.get(choice.env.rpartition(":")[2])
+        yield None if spec is None else spec.entry_point
+    yield from (w.text for w in choice.alterations.wrappers if module_of(w.text))
     yield from own_parts_in(algorithm)
-    if network is not None:
-        yield network
+    yield network
 
 
-def _module_of(thing: Any) -> tuple[str, Path | None]:
+def _module_of(thing: Any) -> tuple[str, str | None]:
     """The module of a class, a function, an instance or what `module:Name` names, and its file. A
     script has the name by which it could be imported."""
-    while isinstance(thing, partial):
-        thing = thing.func
+    if isinstance(thing, str):
+        name, _, path = thing.partition(":")
+    else:
+        thing = _bare(thing)
+        name, path = getattr(thing, "__module__", None), _qualified(thing)
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    if not isinstance(name, str):
+        return "", None
+    if isinstance(thing, FunctionType):
+        file = thing.__code__.co_filename
+    elif name in _SCRIPTS and not hasattr(module, path.partition(".")[0]):
+        file = None  # this process was sent what another one's script has
+    else:
+        file = _file_of(name) if module is None else getattr(module, "__file__", None)
+    if name in _SCRIPTS and file is not None:
+        name = getattr(getattr(module, "__spec__", None), "name", None) or Path(file).stem
+    return name, file
+
+
+def _bare(thing: Any) -> Any:
+    """What was written, without what was put around it."""
     if isinstance(thing, optax.GradientTransformation):
         thing = thing.update
-    name = thing.partition(":")[0] if isinstance(thing, str) else thing.__module__
-    module = sys.modules.get(name)
-    if isinstance(thing, FunctionType):
-        place = thing.__code__.co_filename
-    elif name == "__main__" and not hasattr(module, _top_name(thing)):
-        place = None  # this process was sent what another one's script has
-    else:
-        place = getattr(module, "__file__", None)
-    file = None if place is None else Path(place)
-    if file is None or not file.is_file():
-        return name, None
-    return (file.stem if name == "__main__" else name), file
+    while isinstance(thing, partial):
+        thing = thing.func
+    thing = inspect.unwrap(thing) if callable(thing) else thing
+    return getattr(thing, "__func__", thing)
 
 
-def _top_name(thing: Any) -> str:
-    kind = thing if isinstance(thing, type) else type(thing)
-    return kind.__qualname__.partition(".")[0]
+def _qualified(thing: Any) -> str:
+    return getattr(thing, "__qualname__", None) or type(thing).__qualname__
+
+
+def _file_of(module: str) -> str | None:
+    """The file of a module that is not imported yet."""
+    try:
+        spec = find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return None if spec is None else spec.origin

@@ -215,7 +215,7 @@ def experiment_for(
         "algorithm": chosen.algorithm,
         "steps": chosen.steps if request.steps is None else request.steps,
         "log": _sinks(request.log),
-        "network": "" if network is None else getattr(network, "__name__", repr(network)),
+        "network": "" if network is None else name_of(network),
         "settings": settings,
         "command": command_line(),
         "versions": versions_with(choice, chosen.algorithm, network),
@@ -353,8 +353,8 @@ def free_folder(
     """
     if out is None:
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        name = f"{re.sub('[^A-Za-z0-9_.-]+', '-', env)[:_LONGEST]}-{algo}-seed{seed}-{stamp}"
-        return Place.of(unused(Path("runs", name)))
+        plain = [re.sub("[^A-Za-z0-9_.-]+", "-", text)[:_LONGEST] for text in (env, algo)]
+        return Place.of(unused(Path("runs", f"{'-'.join(plain)}-seed{seed}-{stamp}")))
     folder = as_path(out, "out")
     _check_free(folder, may_be_unbegun)
     return folder

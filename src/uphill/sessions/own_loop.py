@@ -1,10 +1,12 @@
 """The run directory of a custom training loop."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
+from uphill.envs.make import name_of
 from uphill.errors import UphillError
 from uphill.runs.experiment import (
     Experiment,
@@ -40,16 +42,17 @@ def save_run(
     trainer: Trainer,
     state: TrainState,
     out: str | PathLike[str] | None = None,
-    metrics: Iterable[Rows] = (),
+    metrics: Iterable[Any] = (),
 ) -> Path:
-    """Write a run directory for `state`, with the metrics of the updates that led to it.
+    """Write a run directory for `state`, with the metrics of the updates that led to it: their
+    `Rows`.
 
     Raises:
         UphillError: if `out` exists, or one run can't have these seeds.
     """
     experiment = _experiment(trainer)
     folder = free_folder(out, experiment.env, experiment.algo, experiment.seed)
-    rows = list(metrics)
+    rows = _rows_in(metrics)
     counted = sum(map(_updates, rows))
     if rows and counted != state.num_updates:
         raise UphillError(
@@ -108,7 +111,7 @@ def _experiment(trainer: Trainer) -> Experiment:
         seed=seeds[0],
         seeds=len(seeds),
         devices=trainer.devices,
-        network="" if network is None else getattr(network, "__name__", repr(network)),
+        network="" if network is None else name_of(network),
         settings=OWN_LOOP,
         command=command_line(),
         versions=versions_with(choice, first, network),
@@ -129,6 +132,20 @@ def _stretches(trainer: Trainer, state: TrainState, metrics: list[Rows]) -> Iter
         share = new / total
         seconds, compiling = share * trainer.seconds, share * trainer.compile_seconds
         yield Stretch(at, rows, True, None, seconds, compiling)
+
+
+def _rows_in(metrics: Any) -> list[Rows]:
+    """Raises:
+    UphillError: unless it is a list of what `iterate` yields besides states.
+    """
+    rows: list[Any] = [metrics] if isinstance(metrics, Mapping) else list(metrics)
+    for one in rows:
+        if not (isinstance(one, Mapping) and "updated" in one):
+            raise UphillError(
+                f"metrics has a {type(one).__name__}: give the metrics that iterate yielded, "
+                "[rows for _, rows in uphill.iterate(trainer)]."
+            )
+    return rows
 
 
 def _updates(rows: Rows) -> int:

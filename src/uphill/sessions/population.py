@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Int, Key, PyTree
 
 from uphill.errors import UphillError
+from uphill.runs.files import NotWrittenError
 from uphill.sessions.attempt import Attempt
 from uphill.sessions.display import Progress
 from uphill.sessions.history import Remembered, recent_mean
@@ -222,6 +223,8 @@ def _moved(member: Member, of_all: TrainState, rows: Rows, took: tuple[float, fl
         stretch = session.looked_at(state, own, memory, *took)
     except UphillError as error:  # from the user's `on_point`
         saved = session.with_what_was_saved(error, member.state, memory)
+        if isinstance(saved, NotWrittenError):
+            raise saved from error
         return replace(member, is_over=True, fault=str(saved))
     with Attempt() as attempt:
         memory = session.taken(stretch, member.state, memory)

@@ -17,14 +17,21 @@ from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
 from uphill.runs.checkpoint import History, Standing, read_manifest, read_tensors
 from uphill.runs.configuration import decode, encode
-from uphill.runs.experiment import Experiment, as_path, read_experiment, whole, write_experiment
+from uphill.runs.experiment import (
+    Experiment,
+    as_path,
+    describe_platform,
+    read_experiment,
+    whole,
+    write_experiment,
+)
 from uphill.runs.files import Tensors, tree_from
 from uphill.runs.given import EnvironmentFactory, check_network, environment_of
 from uphill.runs.kept_policies import write_milestones
 from uphill.runs.lock import RunLock
 from uphill.runs.machine import Moved, check_random_numbers, differences, machine
 from uphill.runs.metrics import MetricsFile, read_metrics
-from uphill.runs.own_code import code_of
+from uphill.runs.own_code import code_of, other_versions, versions_with
 from uphill.runs.own_parts import OwnPart, OwnParts
 from uphill.runs.place import Place
 from uphill.runs.saved import check_fits, read_learners
@@ -151,8 +158,10 @@ def begun_or_resumed(
         return
     assert request.out is not None
     with RunLock(as_path(request.out, "out")):
-        session = go_on(request.out, quiet=request.quiet, **request.given)
-        yield replace(session, on_point=request.on_point)
+        session = go_on(request.out, quiet=request.quiet, devices=request.devices, **request.given)
+        every = decode(float, encode(request.checkpoint_every), "checkpoint_every")
+        experiment = replace(session.experiment, checkpoint_every=every)
+        yield replace(session, experiment=experiment, on_point=request.on_point)
 
 
 def _from_the_start(
@@ -172,6 +181,8 @@ def _from_the_start(
     start = None if source is None else Place.of(source.run)
     encoding = None if start is None else encoding_in(start)
     trainer = trainer_of(choice, experiment, network, encoding=encoding)
+    versions = versions_with(choice, experiment.algorithm, network)
+    experiment = replace(experiment, versions=versions, platform=describe_platform())
     state = trainer.start()
     if source is not None and start is not None:
         space = trainer.env.action_space
@@ -314,8 +325,7 @@ def _stretched(experiment: Experiment, planned: int) -> str:
 def _other_code(trainer: Trainer, experiment: Experiment) -> str:
     """The notice if custom code is not what it was when training began."""
     now = code_of(trainer.choice, experiment.algorithm, trainer.network)
-    known = {name: experiment.versions[name] for name in now if name in experiment.versions}
-    differ = differences(known, now)
+    differ = other_versions({k: x for k, x in experiment.versions.items() if k in now}, now)
     return differ and f"It was begun with other code: now it is {differ}."
 
 

@@ -14,6 +14,7 @@ from small_runs import tensors_of, train_small, write_run
 from uphill.errors import UphillError
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.configuration import encode
+from uphill.runs.files import write_json
 from uphill.studies.comparisons import further
 from uphill.studies.comparisons.samples import RunSample
 from uphill.theory.statistics import interquartile_mean, probability_of_improvement
@@ -236,6 +237,12 @@ def test_further_seeds_are_runs_beside_and_are_taken_up_again(
     assert run_cli("compare", "a", "b", *options) == 0
     assert "5 seeds of each don't tell them apart; --max-seeds 8 goes on" in capsys.readouterr().out
     assert uphill.compare(*runs)["runs"] == result["runs"]
+    # Versions and devices may be others, and versions are told.
+    for folder, changes in ((added, {"devices": 2}), ("a", {"versions": {"jax": "9.9"}})):
+        file = tmp_path / folder / "experiment.json"
+        write_json(file, json.loads(file.read_text()) | changes)
+    remarks = uphill.compare("a", "b")["remarks"]
+    assert any("a-seeds-4-4 was trained with other versions: jax " in text for text in remarks)
     experiment = tmp_path / added / "experiment.json"
     experiment.write_text(experiment.read_text().replace('"steps": 32', '"steps": 64'))
     with pytest.raises(UphillError, match="by its name, and its steps is another: rename it"):

@@ -104,7 +104,9 @@ def test_nothing_that_is_done_is_trained_again(
 ) -> None:
     monkeypatch.setattr(Trainer, "advance", None)
     assert study_into(done.path).table == done.table
-    with pytest.raises(UphillError, match="of a study that differs in steps: give what was given then"):
+    with pytest.raises(UphillError, match="fresh_seeds is 5000: use at most 4096"):
+        study_into(done.path, fresh_seeds=5000)
+    with pytest.raises(UphillError, match="a study that differs in steps: give what was given"):
         study_into(done.path, steps=200)
 
 

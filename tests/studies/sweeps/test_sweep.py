@@ -2,9 +2,12 @@
 
 import errno
 import json
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import numpy as np
 import pytest
 
@@ -20,6 +23,9 @@ from uphill.runs.lock import RunLock
 from uphill.runs.sweeps import TASKS_FOLDER, SavedSweep, write_faults, write_sweep
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
+from uphill.sessions.launch import Request
+from uphill.sessions.resume import begun_or_resumed
+from uphill.studies.sweeps.plan import common_of
 from uphill.studies.sweeps.sweep import Sweep
 from uphill.training.trainer import Trainer
 from uphill.views.report.page import sweep_page
@@ -130,6 +136,31 @@ def test_other_versions_are_told(
     assert "with other versions: now it is jax 9.9 in place of" in capsys.readouterr().err
 
 
+def test_what_may_differ_counts_for_settings_that_were_begun_too(tmp_path: Path) -> None:
+    request = Request(
+        "CartPole-v1", small_ppo(), steps=200, episodes=4, out=tmp_path / "run", quiet=True
+    )
+    with begun_or_resumed(request, is_new=True) as session:
+        session.keeper.save(session.trainer.start(), session.memory)
+    now = replace(request, checkpoint_every=5.0, devices=2)
+    with begun_or_resumed(now, is_new=False) as session:
+        assert session.experiment.checkpoint_every == 5
+        assert session.experiment.devices == session.trainer.devices == 2
+
+
+def test_a_network_has_the_same_name_in_every_process(tmp_path: Path) -> None:
+    def network(num_features: int, key: Any, width: int) -> eqx.Module:
+        return eqx.nn.Linear(num_features, width, key=key)
+
+    class Factory:
+        def __call__(self, num_features: int, key: Any) -> eqx.Module:
+            return network(num_features, key, 4)
+
+    for own, name in ((partial(network, width=8), "network"), (Factory(), "Factory")):
+        request = Request("CartPole-v1", small_ppo(), network=own, steps=200)
+        assert common_of(request).experiment.network == name
+
+
 def test_what_came_from_a_cluster_is_taken_in_before_anything_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,7 +263,7 @@ def test_settings_that_stopped_do_not_count_for_how_far_training_is(
 def test_the_folder_of_another_sweep_is_refused(done: Sweep, tmp_path: Path) -> None:
     with pytest.raises(UphillError, match="is of a sweep that differs in steps"):
         sweep_into(done.path, steps=300)
-    with pytest.raises(UphillError, match="that differs in grid: give what was given then, or choo"):
+    with pytest.raises(UphillError, match="differs in grid: give what was given then, or choo"):
         sweep_into(done.path, grid={"estimator.gamma": [0.5, 0.9]})
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UphillError, match="exists already, and is not a sweep folder"):

@@ -12,6 +12,8 @@ from command_line import run_cli
 from small_runs import POLICY, small_ppo
 from uphill.errors import UphillError
 from uphill.parts import Algorithm, Episodes
+from uphill.runs import own_code
+from uphill.runs.experiment import installed_versions
 from uphill.runs.metrics import read_metrics
 from uphill.runs.sweeps import SavedSweep, SweptRun, write_faults, write_sweep
 from uphill.sessions.interrupts import Interrupted
@@ -88,6 +90,25 @@ def test_trials_may_be_judged_by_the_area_under_their_curves(done: tune.Tuning) 
     assert row.per_seed != done.trials[0].per_seed
     with pytest.raises(UphillError, match="is of a sweep that differs in objective"):
         tune_into(done.path, 4, objective="curve")
+
+
+def test_other_versions_are_told(
+    done: tune.Tuning, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    versions = installed_versions() | {"jax": "9.9"}
+    monkeypatch.setattr(own_code, "installed_versions", lambda: versions)
+    tune_into(done.path, 4, quiet=False)
+    assert "begun with other versions: now it is jax 9.9 in place of" in capsys.readouterr().err
+
+
+def test_fresh_seeds_that_cannot_be_are_refused_before_the_search(tmp_path: Path) -> None:
+    for given, told in (
+        ({"fresh_seeds": 5000}, "fresh_seeds is 5000: use at most 4096"),
+        ({"seed": 2**31 - 4}, "seed is 2147483644, and the fresh seeds come after 2 others: use a"),
+    ):
+        with pytest.raises(UphillError, match=told):
+            tune_into(tmp_path / "tuning", 4, **given)
+    assert not (tmp_path / "tuning").exists()
 
 
 def test_its_settings_can_be_trained_with(done: tune.Tuning, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from uphill.errors import UphillError
 from uphill.run import Run, limit_of
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import whole
+from uphill.runs.own_code import other_versions
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
 from uphill.studies.comparisons import ERROR, MAX_SEEDS
@@ -251,6 +252,10 @@ def _remarks(samples: Sequence[RunSample], decisions: dict[Pair, Decision]) -> I
         if sample.further:
             folders = listed([str(run.path) for run in sample.further])
             yield f"Of the seeds of {sample.run.path} some are in {folders}."
+        begun = sample.run.experiment.versions
+        for run in sample.further:
+            if differ := other_versions(begun, run.experiment.versions):
+                yield f"{run.path} was trained with other versions: {differ}."
     wrapped = {sample.run.path: sample.run.experiment.wrappers for sample in samples}
     if len(set(wrapped.values())) > 1:
         each = listed([f"{path} ({', '.join(w) or 'none'})" for path, w in wrapped.items()])

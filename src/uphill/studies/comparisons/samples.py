@@ -19,7 +19,7 @@ from uphill.runs.unbegun import is_unbegun
 from uphill.words import call
 
 _OF_ONE_RUN = (
-    *("$type", "seed", "seeds", "episodes", "log", "checkpoint_every"),
+    *("$type", "seed", "seeds", "episodes", "log", "checkpoint_every", "devices", "step_timeout"),
     *OF_THE_PROCESS,
 )
 

@@ -28,6 +28,7 @@ from uphill.studies.sweeps.grid import algorithms_of, make_grid, paths_of, writt
 from uphill.studies.sweeps.plan import (
     Plan,
     SweepRequest,
+    check_fresh_seeds,
     check_size,
     common_of,
     plan_of,
@@ -212,6 +213,7 @@ def _check(request: SensitivityRequest, sweep: SweepRequest, algo: str) -> None:
     UphillError: if an algorithm can't be swept in an environment, or that would be uninformative.
     """
     common = common_of(sweep)
+    check_fresh_seeds(common.experiment, request.fresh_seeds)
     grid = make_grid(sweep.grid, common.experiment.composition)
     if not request.yes:
         check_size(grid, common.experiment)

@@ -17,7 +17,12 @@ from uphill.studies.sensitivity.plan import SensitivityRequest, Study, Task, stu
 from uphill.studies.sweeps.changes import changed
 from uphill.studies.sweeps.groups import groups_of
 from uphill.studies.sweeps.plan import fresh_runs, on_fresh_seeds
-from uphill.studies.sweeps.sweep import check_settings_fit, going_on, train_settings
+from uphill.studies.sweeps.sweep import (
+    check_settings_fit,
+    going_on,
+    told_versions,
+    train_settings,
+)
 from uphill.training.process import use_cores
 from uphill.views.labels import setting_of
 from uphill.views.sensitivity import Findings, Studied, result_of
@@ -86,6 +91,8 @@ def _train(study: Study, progress: Progress) -> None:
     """Train what is not done yet of the sweeps, and then of what was chosen, on fresh seeds."""
     for k, task in enumerate(study.tasks, 1):
         progress.say(f"\n{_said(task, study)} ({k} of {len(study.tasks)})")
+        if told := told_versions(task.plan):
+            progress.say(told)
         train_settings(task.plan, progress)
     for one in _found(study).algorithms:
         progress.say(

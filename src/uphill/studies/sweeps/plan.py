@@ -11,6 +11,7 @@ from uphill.clusters.seeds import ONLY_HERE, check_not_asked
 from uphill.envs.make import EnvironmentChoice, name_of
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
+from uphill.runs.bounds import MOST_SEEDS
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import OF_THE_PROCESS, Experiment, as_path
@@ -130,6 +131,20 @@ def plan_for(common: Common, folder: Path, runs: Sequence[SweptRun]) -> Plan:
         for run in runs
     ]
     return Plan(**vars(common), folder=folder, settings=settings)
+
+
+def check_fresh_seeds(experiment: Experiment, fresh_seeds: int) -> None:
+    """Raises:
+    UphillError: if there can't be as many seeds after those of the experiment.
+    """
+    if fresh_seeds > MOST_SEEDS:
+        raise UphillError(f"fresh_seeds is {fresh_seeds}: use at most {MOST_SEEDS}.")
+    most = 2**31 - 1 - experiment.seeds - fresh_seeds
+    if experiment.seed > most:
+        raise UphillError(
+            f"seed is {experiment.seed}, and the fresh seeds come after "
+            f"{count(experiment.seeds, 'other')}: use a seed of at most {most}."
+        )
 
 
 def on_fresh_seeds(

@@ -12,9 +12,9 @@ from uphill.errors import UphillError
 from uphill.run import Run, finish
 from uphill.runs.checkpoint import has_stopped
 from uphill.runs.experiment import read_experiment
+from uphill.runs.files import EXPERIMENT_FILE
 from uphill.runs.lock import RunLock
-from uphill.runs.machine import differences
-from uphill.runs.own_code import versions_with
+from uphill.runs.own_code import other_versions, versions_with
 from uphill.runs.own_parts import OwnParts, own_parts_in
 from uphill.runs.settings import taken_as
 from uphill.runs.sweeps import SavedSweep, write_faults
@@ -87,8 +87,9 @@ def sweep_of(request: SweepRequest, start: Preset | None = None) -> Sweep:
         f"{count(experiment.seeds, 'seed')} × {experiment.steps:,} steps; backend "
         f"{plan.choice.backend}, since {plan.choice.reason}."
     )
-    if plan.notice:
-        progress.say(plan.notice)
+    for notice in (plan.notice, told_versions(plan)):
+        if notice:
+            progress.say(notice)
     try:
         train_settings(plan, progress)
     except KeyboardInterrupt:
@@ -110,8 +111,6 @@ def train_settings(plan: Plan, progress: Progress, kept: ByStructure | None = No
                 f"Trained already: {known} of {count(len(plan.settings), 'setting')}{failed}, in "
                 f"{plan.folder}."
             )
-        if differ := _other_versions(plan, settings):
-            progress.say(f"That was begun with other versions: now it is {differ}.")
         evaluated = _evaluated(plan, [one[0] for one in settings if one[1] == "trained"])
         for planned, fault in chain(_trained(plan, todo, progress, kept), evaluated):
             faults |= {planned.run.folder: fault}
@@ -135,15 +134,17 @@ def _to_train(plan: Plan) -> tuple[dict[str, str], list[tuple[Planned, Phase]]]:
     return faults, [(planned, phase_of(planned, plan.experiment.steps)) for planned in settings]
 
 
-def _other_versions(plan: Plan, settings: Sequence[tuple[Planned, Phase]]) -> str:
+def told_versions(plan: Plan) -> str:
     """What is of another version, custom code included, than when the first of the settings was
-    begun, in words."""
-    begun = [planned for planned, phase in settings if phase != "new"]
+    begun, in words; empty if nothing is."""
+    begun = [planned for planned in plan.settings if (planned.path / EXPERIMENT_FILE).exists()]
     if not begun:
         return ""
     path, algorithm = begun[0].path, begun[0].algorithm
     before = read_experiment(path, OwnParts(own_parts_in(algorithm))).versions
-    return differences(before, versions_with(plan.choice, algorithm, plan.request.network))
+    now = versions_with(plan.choice, algorithm, plan.request.network)
+    differ = other_versions(before, now)
+    return differ and f"What is there was begun with other versions: now it is {differ}."
 
 
 def _evaluated(plan: Plan, trained: Sequence[Planned]) -> Iterator[Fault]:

@@ -29,13 +29,14 @@ from uphill.studies.sweeps.plan import (
     Planned,
     Request,
     check_envs,
+    check_fresh_seeds,
     common_of,
     folder_for,
     fresh_runs,
     on_fresh_seeds,
     plan_for,
 )
-from uphill.studies.sweeps.sweep import going_on, opened, train_settings
+from uphill.studies.sweeps.sweep import going_on, opened, told_versions, train_settings
 from uphill.studies.sweeps.together import ByStructure, close
 from uphill.studies.tuning.proposals import check_optuna, proposals
 from uphill.studies.tuning.pruning import curve_of, pruner_of
@@ -116,6 +117,7 @@ def tune_of(request: TuneRequest, start: Preset | None = None) -> Tuning:
     known."""
     _check(request)
     common = common_of(request, start)
+    check_fresh_seeds(common.experiment, request.fresh_seeds)
     space, fixed = space_of(common.experiment.composition, request.search)
     check_envs(request, {*space, *fixed}, "search")
     algorithm = changed(common.experiment.composition, fixed)
@@ -136,6 +138,8 @@ def tune_of(request: TuneRequest, start: Preset | None = None) -> Tuning:
         f"{common.choice.backend}, since {common.choice.reason}."
     )
     progress.say(f"Searched: {', '.join(space)}.")
+    if told := told_versions(plan_for(common, folder, runs)):
+        progress.say(told)
     try:
         with cluster_of(common.request.ray, folder):
             with _programs() as kept:
