@@ -25,7 +25,7 @@ help:
 	@echo "make test-slow  run the learning tests that take minutes"
 	@echo "make lint       ruff, basedpyright and import-linter"
 	@echo "make format     let ruff fix what it can"
-	@echo "make bench      measure the figures of benchmarks/README.md"
+	@echo "make bench      measure the quick figures of benchmarks/README.md"
 	@echo "make mujoco     measure what is missing of docs/mujoco.md (hours; goes on where it stopped)"
 	@echo "make notebooks  run the scripts of examples/ and keep them, with what they show, as .ipynb"
 	@echo "make clean      remove .venv and what tools left behind (never runs/)"
