@@ -56,10 +56,11 @@ On Hopper-v5 the defaults reach 422, 998 and 1,194, with 5 steps 425, 978 and 99
 Without these settings, with its defaults, it reaches 3,285, 4,504 and 3,131 on HalfCheetah-v5
 (seeds 1000 to 1002, sampled).
 
-A max-kl of 0.04, as rl-zoo3 has it for HalfCheetah, pays there, but not everywhere: over the seeds 0
-to 9, HalfCheetah-v5 comes to 4,445 (IQM 4,654 [3,507, 5,419], worst 1,807), Walker2d-v5 to 3,126
-(3,220 [2,414, 3,849], worst 1,652). On HalfCheetah-v5, seeds 1000 to 1003, 0.02 reached 3,805, 1,635,
-5,860 and 2,921, and 0.04 reached 4,303, 4,342, 5,578 and 6,195.
+A max-kl of 0.04, as rl-zoo3 has it for HalfCheetah, pays there, but not everywhere: over the seeds
+0 to 9, HalfCheetah-v5 comes to 4,445 (IQM 4,654 [3,507, 5,419], worst 1,807), Walker2d-v5 to 3,126
+(3,220 [2,414, 3,849], worst 1,652), and Hopper-v5 to 2,023 (2,205 [1,448, 2,573], worst 313). On
+HalfCheetah-v5, seeds 1000 to 1003, 0.02 reached 3,805, 1,635, 5,860 and 2,921, and 0.04 reached
+4,303, 4,342, 5,578 and 6,195. So the preset has 0.01, as Tianshou does.
 
 Without the limit on the step size (and with advantages standardised), TRPO reached 674 on
 InvertedPendulum-v5 over the seeds 0 to 9, the worst seed 4.6, and NPG 512, the worst seed 3.0:
