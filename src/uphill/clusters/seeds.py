@@ -22,7 +22,7 @@ from uphill.runs.files import EXPERIMENT_FILE, not_written, read_json, write_fil
 from uphill.runs.folder import HALF
 from uphill.runs.lock import LOCK_FILE, RunLock
 from uphill.runs.merged import merge_runs
-from uphill.runs.own_code import other_versions
+from uphill.runs.own_code import begun_with_others
 from uphill.runs.own_parts import OwnParts, own_parts_in
 from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun, write_evaluation
@@ -82,8 +82,8 @@ def train_on_cluster(request: Request, start: Preset | None = None) -> Place:
 def _as_begun(aside: Path, experiment: Experiment, progress: Progress) -> Experiment:
     """The experiment with the versions that its first parts were trained with."""
     begun = read_experiment(aside, OwnParts(own_parts_in(experiment.algorithm))).versions
-    if differ := other_versions(begun, experiment.versions):
-        progress.say(f"That was begun with other versions: now it is {differ}.")
+    if notice := begun_with_others(begun, experiment.versions):
+        progress.say(notice)
     return replace(experiment, versions=begun)
 
 

@@ -41,6 +41,12 @@ def other_versions(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     return differences(known, dict(now))
 
 
+def begun_with_others(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """The notice for work that goes on with other versions; empty if they are the same."""
+    differ = other_versions(before, now)
+    return differ and f"What is there was begun with other versions: now it is {differ}."
+
+
 def code_of(choice: EnvironmentChoice, algorithm: Algorithm | Withheld, network: Any) -> Code:
     """The modules in which the custom parts, networks, environment and wrappers are. What they
     import in turn is not looked at. The network may be anything: it is checked later."""
@@ -74,9 +80,9 @@ def _module_of(thing: Any) -> tuple[str, str | None]:
     else:
         thing = _bare(thing)
         name, path = getattr(thing, "__module__", None), _qualified(thing)
-    module = sys.modules.get(name) if isinstance(name, str) else None
     if not isinstance(name, str):
         return "", None
+    module = sys.modules.get(name)
     if isinstance(thing, FunctionType):
         file = thing.__code__.co_filename
     elif name in _SCRIPTS and not hasattr(module, path.partition(".")[0]):

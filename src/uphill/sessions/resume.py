@@ -31,7 +31,7 @@ from uphill.runs.kept_policies import write_milestones
 from uphill.runs.lock import RunLock
 from uphill.runs.machine import Moved, check_random_numbers, differences, machine
 from uphill.runs.metrics import MetricsFile, read_metrics
-from uphill.runs.own_code import code_of, other_versions, versions_with
+from uphill.runs.own_code import code_of, versions_with
 from uphill.runs.own_parts import OwnPart, OwnParts
 from uphill.runs.place import Place
 from uphill.runs.saved import check_fits, read_learners
@@ -325,7 +325,7 @@ def _stretched(experiment: Experiment, planned: int) -> str:
 def _other_code(trainer: Trainer, experiment: Experiment) -> str:
     """The notice if custom code is not what it was when training began."""
     now = code_of(trainer.choice, experiment.algorithm, trainer.network)
-    differ = other_versions({k: x for k, x in experiment.versions.items() if k in now}, now)
+    differ = differences({k: x for k, x in experiment.versions.items() if k in now}, now)
     return differ and f"It was begun with other code: now it is {differ}."
 
 

@@ -14,7 +14,7 @@ from uphill.runs.checkpoint import has_stopped
 from uphill.runs.experiment import read_experiment
 from uphill.runs.files import EXPERIMENT_FILE
 from uphill.runs.lock import RunLock
-from uphill.runs.own_code import other_versions, versions_with
+from uphill.runs.own_code import begun_with_others, versions_with
 from uphill.runs.own_parts import OwnParts, own_parts_in
 from uphill.runs.settings import taken_as
 from uphill.runs.sweeps import SavedSweep, write_faults
@@ -143,8 +143,7 @@ def told_versions(plan: Plan) -> str:
     path, algorithm = begun[0].path, begun[0].algorithm
     before = read_experiment(path, OwnParts(own_parts_in(algorithm))).versions
     now = versions_with(plan.choice, algorithm, plan.request.network)
-    differ = other_versions(before, now)
-    return differ and f"What is there was begun with other versions: now it is {differ}."
+    return begun_with_others(before, now)
 
 
 def _evaluated(plan: Plan, trained: Sequence[Planned]) -> Iterator[Fault]:
