@@ -22,6 +22,7 @@ import typechecker
 
 typechecker.install()
 
+import gymnasium
 import hypothesis
 import jax
 import pytest
@@ -51,6 +52,23 @@ def _of_the_patched_alone(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if is_patched:
         programs.forget()
+
+
+@pytest.fixture(autouse=True)
+def _its_modules_leave_with_it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Modules that a test wrote and imported leave with it, and what they registered."""
+    modules, environments = set(sys.modules), set(gymnasium.registry)
+    yield
+    written = str(tmp_path_factory.getbasetemp())
+    own = [
+        name
+        for name in set(sys.modules) - modules
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(written)
+    ]
+    for name in own:
+        del sys.modules[name]
+    for name in set(gymnasium.registry) - environments if own else ():
+        del gymnasium.registry[name]
 
 
 @pytest.fixture(autouse=True)

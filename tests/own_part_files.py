@@ -26,5 +26,4 @@ def my_parts(folder: Path, monkeypatch: Any) -> Any:
     write_my_parts(folder)
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
-    monkeypatch.delitem(importlib.sys.modules, "my_parts", raising=False)
     return importlib.import_module("my_parts")

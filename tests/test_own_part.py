@@ -4,8 +4,6 @@ reported like ours, from Python and from the command line."""
 import json
 import re
 import shutil
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +51,9 @@ SHOWN: dict[str, tuple[str, list[str]]] = {
 
 
 @pytest.fixture
-def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The page's parts, in a folder that is the current one."""
-    yield my_parts(tmp_path, monkeypatch)
-    sys.modules.pop("my_parts", None)
+    return my_parts(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -169,7 +166,6 @@ def test_a_sampling_an_optimizer_and_a_schedule_are_flags_too(
     if len(FLAGS[field]) > 2:
         name, value = FLAGS[field][2].rpartition(".")[2], FLAGS[field][3]
         assert getattr(part, name) == pytest.approx(float(value))
-    sys.modules.pop("my_others", None)
 
 
 def test_the_example_defines_what_the_page_shows() -> None:

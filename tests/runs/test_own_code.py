@@ -4,7 +4,6 @@ import functools
 import importlib
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -58,12 +57,11 @@ class Maker:
 
 
 @pytest.fixture
-def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "mine_here.py").write_text(CODE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    yield importlib.import_module("mine_here")
-    sys.modules.pop("mine_here", None)
+    return importlib.import_module("mine_here")
 
 
 def test_each_kind_of_custom_code_is_known_by_its_file(mine: Any) -> None:
@@ -88,10 +86,8 @@ def test_a_registered_environment_is_known_by_what_makes_it(mine: Any) -> None:
     sys.modules.pop("mine_here")  # a string is imported when the first one is made
     for entry_point in (mine.env, "mine_here:env"):
         gymnasium.register("Mine-v0", entry_point)
-        try:
-            assert code_of(choose("Mine-v0"), uphill.ppo(), None) == checksum
-        finally:
-            del gymnasium.registry["Mine-v0"]
+        assert code_of(choose("Mine-v0"), uphill.ppo(), None) == checksum
+        del gymnasium.registry["Mine-v0"]
 
 
 def test_what_was_written_counts_and_not_what_was_put_around_it(

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import pytest
 
 import uphill
@@ -69,8 +68,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (home / "wandering.py").write_text(start + ENVIRONMENT)
     monkeypatch.chdir(home)
     monkeypatch.setattr(sys, "path", [str(home), *sys.path])
-    monkeypatch.delitem(sys.modules, "wandering", raising=False)
-    monkeypatch.delitem(gymnasium.registry, "Wandering-v0", raising=False)
     return home
 
 

@@ -794,4 +794,3 @@ def test_module_of_an_environment_is_not_imported_on_a_files_say_so(
     uphill.resume(tmp_path / "run", allow_import=True, quiet=True, episodes=2)
     result = uphill.evaluate(tmp_path / "run", episodes=2, allow_import=True)
     assert 8 <= result["deterministic"]["mean"] <= 20
-    gymnasium.registry.pop("House-v0")
