@@ -19,11 +19,11 @@ NAMES = {"ppo": "PPO", "trpo": "TRPO", "npg": "NPG", "a2c": "A2C", "reinforce": 
 HEAD = """\
 # MuJoCo, v5
 
-Nine Gymnasium tasks and five algorithms. Each algorithm has one setting, the same for all tasks: as
-close to Tianshou's as possible, and not tuned per task; only A2C has its defaults. Seeds are 0 to 9
-(0 to 4 for Ant and Humanoid, whose steps take several times as long). The command is
-`uphill train ENV --algo ALGO --seeds 10`. Each row is the final policy after the number of steps
-given, over 100 episodes per seed.
+Nine Gymnasium tasks and five algorithms. Each algorithm has one setting, the same for all tasks:
+close to Tianshou's, and not tuned per task; only A2C has its defaults. Seeds are 0 to 9 (0 to 4 for
+Ant and Humanoid, whose steps take several times as long). The command is
+`uphill train ENV --algo ALGO --seeds 10` (5 for these two). Each row is the final policy after the
+number of steps given, over 100 episodes per seed.
 
 `make mujoco` measures the missing rows, PPO's first, and writes this page and
 `benchmarks/mujoco.json`. It may be stopped at any time, and then continues where it was; after a
@@ -33,8 +33,9 @@ measures one row.
 `sampled` draws actions, `deterministic` takes the most probable one; `mean` is over seeds, `IQM` is
 the interquartile mean over seeds with its 95 % bootstrap interval, `worst` is the worst seed.
 `minutes` is the time for all seeds together, including compilation, on the number of cores in
-brackets, which were shared with other work. Where NPG and TRPO have max-kl, each step moves the
-policy by that KL divergence; Tianshou's NPG takes a fixed step along the natural gradient.
+brackets, which were shared with other work. Steps of NPG and TRPO go by max-kl, up to which the
+policy may move by the quadratic estimate of the KL divergence, and are no longer than 20 times the
+natural gradient; Tianshou's NPG takes a fixed step along it.
 
 `Tianshou` is the mean of its ten seeds at 1 M steps for every algorithm, not the best during
 training, with sampled actions, and with the standard deviation over seeds where it is known

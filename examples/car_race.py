@@ -140,4 +140,5 @@ film("car_race-film", frames + unseen.frames)
 # %% [markdown]
 # On the command line this is
 #
-#     uphill train CarRace-v0 --algo reinforce --seeds 4 --optimizer.learning-rate 1e-2 --envs 64
+#     uphill train CarRace-v0 --algo reinforce --seeds 4 --envs 64 --optimizer.learning-rate 1e-2 \
+#         --baseline batch-mean --no-normalize-observations --no-normalize-returns

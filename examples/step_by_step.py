@@ -110,7 +110,8 @@ except uphill.UphillError as error:
 # ## 7. Schedules
 #
 # Long steps learn fast, short ones keep what was learned. Let the learning rate and $\epsilon$ fall
-# to zero, and start three times as high. This is PPO, with a value function that learns separately.
+# to zero, and let the learning rate start three times as high. With gradients clipped to a norm of
+# 0.5, as is `Adam`'s default, this is PPO, whose value function learns separately here.
 
 # %%
 steps["7 schedules"] = replace(
@@ -189,8 +190,7 @@ show_scores({name: runs[name] for name in ("4 GAE", "5 windows")} | why)
 #   (step 2), and what was to be expected anyway (step 3). Both only take noise away.
 # - GAE and short windows are trades. Windows buy more updates from as many steps, and pay with
 #   noisier gradients: worth it where episodes are long, or where a batch is used more than once.
-# - That is what the clipped ratio is for (step 6). And schedules (step 7) end the shaking: here
-#   they are what makes every seed arrive.
+# - That is what the clipped ratio is for (step 6). And schedules (step 7) end the shaking.
 # - CartPole is small: from step 3 on every algorithm can solve it, and the order in which they do
 #   says little about other tasks. What a step does to the noise, and what it assumes, stays true.
 #

@@ -12,7 +12,9 @@ from pathlib import Path
 # for bit is tested with the users' own (`make test`).
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 os.environ.setdefault(
-    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+    "--xla_cpu_parallel_codegen_split_count=1",
 )
 # What tests train with is no concern of the user's who runs them.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="uphill-state-")

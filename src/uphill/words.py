@@ -1,6 +1,7 @@
 """Formats numbers, times and lists for people, and settings as the caller writes them: in the same
 way everywhere."""
 
+import json
 import math
 import os
 import re
@@ -12,6 +13,8 @@ from contextlib import contextmanager, suppress
 from typing import Any, Protocol, runtime_checkable
 
 INTERVAL = "95\N{NO-BREAK SPACE}% interval"
+_BARE = re.compile(r"[-+]?(\d+\.|\d*\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
+"""Numbers as Python writes them and JSON does not."""
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _UNITS = r"(?:µs|ms|s|min|h|%|steps?|episodes?|seeds?|px|[kMG])(?!\w)"
 _LOOSE = re.compile(
@@ -146,6 +149,22 @@ _TYPED = {
 def is_typed() -> bool:
     """Whether the caller is a command line."""
     return _is_typed
+
+
+def literal(word: str) -> Any:
+    """What a word of the command line is: a number, or whatever else JSON or Python would take it
+    for; else the text itself.
+
+    >>> [literal(word) for word in ("3", "1e-4", ".5", "None", "true", "[1, 2]", "1.5.0", "inf")]
+    [3, 0.0001, 0.5, None, True, [1, 2], '1.5.0', 'inf']
+    """
+    names = {"True": True, "False": False, "None": None}
+    if word in names:
+        return names[word]
+    try:
+        return json.loads(word)
+    except ValueError:
+        return float(word) if _BARE.fullmatch(word) else word
 
 
 def option(name: str, value: Any = None) -> str:

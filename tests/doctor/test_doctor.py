@@ -16,6 +16,7 @@ import pytest
 from gymnasium import spaces
 
 import broken_environments as zoo
+import uphill
 from counting_world import CountingWorld
 from uphill.cli import main
 from uphill.cli.commands.train import environment_in, parse_train
@@ -23,14 +24,18 @@ from uphill.cli.parsing import take_env_kwargs
 from uphill.doctor import Examination, Finding, Name, examine
 from uphill.doctor.command import training_command
 from uphill.doctor.constants import constant_actions
+from uphill.doctor.facts import Training
 from uphill.doctor.numbers import complaint, exact_bytes
 from uphill.doctor.play import Limits
 from uphill.doctor.repeats import spread_choices
 from uphill.doctor.report import speed
+from uphill.doctor.subject import subject_of
+from uphill.doctor.training import train_briefly
 from uphill.envs.alterations import Alterations
-from uphill.envs.make import choose
+from uphill.envs.make import ENVPOOL_IS_FASTER, choose
 from uphill.envs.worlds.cartpole import CartPole
 from uphill.errors import UphillError
+from uphill.parts import SGD
 
 EXAMINE = sys.modules["uphill.doctor.examine"]
 LEARNING = sys.modules["uphill.doctor.rules.learning"]
@@ -246,6 +251,35 @@ def test_a_worlds_time_limit_may_be_longer_and_is_told_once() -> None:
         assert re.findall(r"--max-episode-steps \d+", command) == ["--max-episode-steps 1000"]
 
 
+def test_one_episode_of_random_play_is_no_comparison() -> None:
+    """It has no spread: any two means would differ."""
+    facts = examine(CountingWorld(longest=3), steps=0, quiet=True).facts
+    higher = np.full(20, -199.0)
+    facts = replace(facts, training=Training("ppo", 4096, 1.0, 4096.0, higher, higher))
+
+    def has_learned_against(*returns: float) -> bool:
+        n = len(returns)
+        ends = {"terminated": np.ones(n, bool), "truncated": np.zeros(n, bool)}
+        of_each = {"returns": np.array(returns), "lengths": np.ones(n, int), **ends}
+        random = replace(facts.random, **of_each)
+        return LEARNING.has_learned(replace(facts, random=random))
+
+    assert not has_learned_against(-200.0)
+    assert has_learned_against(-200.0, -200.0)
+    # The variance of a sample is over n − 1: that of ±0.36 has a standard error of 0.36.
+    assert not has_learned_against(-199.9 - 0.361, -199.9 + 0.361)
+    assert has_learned_against(-199.9 - 0.359, -199.9 + 0.359)
+
+
+def test_a_brief_training_says_what_was_not_finite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stops in its last finite state, which would look as if nothing was learned."""
+    leaps = uphill.ppo(optimizer=SGD(learning_rate=1e38, max_grad_norm=None))
+    monkeypatch.setattr("uphill.doctor.training.brief_ppo", lambda: leaps)
+    subject = subject_of(choose(CountingWorld(longest=3)), AGES)
+    with pytest.raises(UphillError, match=r"^Learning diverged in update \d+ \(seed 0\): "):
+        train_briefly(subject, 0, 4096)
+
+
 def test_a_callable_is_examined() -> None:
     examination = examine(zoo.NoTimeLimit, steps=0, quiet=True)
     assert examination.result()["env"] == "NoTimeLimit"
@@ -318,7 +352,7 @@ def test_what_a_step_costs_says_which_backend_suits() -> None:
         random = replace(facts.random, seconds=seconds * steps)
         return speed(replace(facts, choice=choice, random=random))
 
-    missing = "EnvPool is not installed; pip install 'uphill[envpool]' may run it faster"
+    missing = f"EnvPool is not installed; {ENVPOOL_IS_FASTER}"
     for backend, reason, seconds, words in (
         ("gymnasium", "EnvPool does not have it", 3e-3, "one step takes 3 ms in Python: is_async="),
         ("gymnasium", "EnvPool does not have it", 2e-5, "one step takes 20 µs in Python, which is"),

@@ -105,6 +105,9 @@ def test_whatever_gymnasium_has_can_be_wrapped(name: str) -> None:
 def test_a_threshold_is_of_the_environments_own_rewards() -> None:
     assert made("CartPole-v1", "TimeAwareObservation").reward_threshold == 475
     assert made("CartPole-v1", python_envs.Doubled).reward_threshold is None
+    assert made(lambda: gymnasium.make("MountainCar-v0"), ()).reward_threshold == -110
+    scaled = made(lambda: NormalizeReward(gymnasium.make("MountainCar-v0")), ())
+    assert scaled.reward_threshold is None
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ HALF = (
     "checkpoint/latest-0123456789abcdef.safetensors.tmp",
     "checkpoint/latest.json.tmp",
     "milestones/seed-0-first.safetensors.tmp",
+    "not_finite/seed0.safetensors.tmp",
     "evaluation.json.tmp",
     "curve.png.tmp",
 )

@@ -297,6 +297,15 @@ def test_resume_refuses_other_spaces_random_numbers_and_seeds(
     latest.write_text(text.replace("threefry2x32", "rbg"))
     with pytest.raises(UphillError, match=r"set JAX_DEFAULT_PRNG_IMPL=rbg\.$"):
         uphill.resume(tmp_path / "run", quiet=True)
+    latest.write_text(text)
+    generator = jax.config.jax_default_prng_impl  # pyright: ignore
+    jax.config.update("jax_default_prng_impl", "rbg")  # whose keys have another shape
+    try:
+        for go_on in (uphill.resume, uphill.restore):
+            with pytest.raises(UphillError, match=r"set JAX_DEFAULT_PRNG_IMPL=threefry2x32\.$"):
+                go_on(tmp_path / "run")
+    finally:
+        jax.config.update("jax_default_prng_impl", generator)
     latest.write_text(text.replace('"size": 2', '"size": 3'))
     with pytest.raises(UphillError, match="spaces of CartPole-v1 are not those"):
         uphill.resume(tmp_path / "run", quiet=True)

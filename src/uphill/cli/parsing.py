@@ -15,7 +15,7 @@ from uphill.cli.help import FlagGroup, help_text
 from uphill.cli.suggestions import no_such_flag
 from uphill.cli.values import check_values, json_object, whole_number
 from uphill.errors import UphillError
-from uphill.words import takes
+from uphill.words import literal, takes
 
 
 def parse(
@@ -194,14 +194,5 @@ def take_env_kwargs(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
             value = next(words, None)
             if value is None or value.startswith("--"):
                 raise WrongCommandLine(f"--env.{key} has no value: write --env.{key} VALUE.")
-        taken[key.replace("-", "_")] = _literal(value)
+        taken[key.replace("-", "_")] = literal(value)
     return rest, taken
-
-
-def _literal(text: str) -> Any:
-    """The JSON value if it is one (or Python's True, False, None), else the text itself."""
-    names = {"True": True, "False": False, "None": None}
-    try:
-        return names[text] if text in names else json.loads(text)
-    except ValueError:
-        return text

@@ -9,6 +9,7 @@ from uphill.doctor.facts import EnvironmentFacts
 from uphill.doctor.finding import Finding, Name
 from uphill.doctor.rules.learning import has_learned
 from uphill.doctor.rules.observations import categories_seen
+from uphill.envs.make import ASKED_FOR
 from uphill.sessions.presets import preset
 
 SLOW_STEP = 1e-3
@@ -84,7 +85,7 @@ def is_slow_python(facts: EnvironmentFacts) -> bool:
 def _given(facts: EnvironmentFacts) -> list[str]:
     """The arguments that the examination was given, but the time limit."""
     choice = facts.choice
-    given = [f"--backend {choice.backend}"] if choice.reason == "you asked for it" else []
+    given = [f"--backend {choice.backend}"] if choice.reason == ASKED_FOR else []
     for key, value in choice.env_kwargs.items():
         text = value if isinstance(value, str) else json.dumps(value)
         given.append(f"--env.{key.replace('_', '-')} {shlex.quote(text)}")

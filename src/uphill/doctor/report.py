@@ -12,6 +12,7 @@ from uphill.doctor.command import is_slow_python
 from uphill.doctor.facts import EnvironmentFacts, Play, summary
 from uphill.doctor.finding import Finding
 from uphill.doctor.rules.learning import best_constant
+from uphill.envs.make import ENVPOOL_IS_FASTER
 from uphill.policies.images import white_of
 from uphill.words import among, count, duration, number, option
 
@@ -87,8 +88,8 @@ def speed(facts: EnvironmentFacts) -> str | None:
         return f"{took}; training steps EnvPool's in C++, many at once."
     if is_slow_python(facts):
         return f"{took}: {option('is_async', True)} steps each environment in its own process."
-    if "pip install" in choice.reason:
-        return f"{took}; pip install 'uphill[envpool]' may run it many times faster."
+    if ENVPOOL_IS_FASTER in choice.reason:
+        return f"{took}; {ENVPOOL_IS_FASTER}."
     return f"{took}, which is quick enough for one process."
 
 

@@ -20,7 +20,7 @@ from uphill.envs.backends.gymnasium import (
 from uphill.envs.backends.old_gym import has_old_signatures
 from uphill.envs.backends.pool_of_one import PooledEnv
 from uphill.envs.base import World
-from uphill.envs.make import EnvironmentChoice
+from uphill.envs.make import ASKED_FOR, EnvironmentChoice
 from uphill.errors import UphillError
 
 _MAKING_SECONDS = 60.0
@@ -47,7 +47,7 @@ def subject_of(choice: EnvironmentChoice, seconds: float) -> Subject:
     Raises:
         UphillError: if it can't be made.
     """
-    is_asked_for = choice.reason == "you asked for it"
+    is_asked_for = choice.reason == ASKED_FOR
     has_gymnasium = isinstance(choice.env, str) and _is_registered(choice.env)
     if choice.backend == "envpool":
         with suppress(UphillError):

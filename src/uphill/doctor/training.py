@@ -3,16 +3,13 @@
 import time
 from dataclasses import replace
 
-import jax
-import numpy as np
-
 from uphill.doctor.facts import Training
 from uphill.doctor.subject import Subject
 from uphill.envs.make import EnvironmentChoice
 from uphill.errors import UphillError
-from uphill.learning.learner import take
 from uphill.parts import GAE, Adam, Algorithm
 from uphill.parts.algorithms import ppo
+from uphill.runs.not_finite import sentence
 from uphill.training.evaluate import evaluate_actors
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer, iterate
@@ -51,7 +48,7 @@ def train_briefly(subject: Subject, seed: int, steps: int) -> Training:
     """Train for a number of steps, or for `SECONDS`, and evaluate.
 
     Raises:
-        UphillError: if the environment can't be trained on, or learning diverged.
+        UphillError: if the environment can't be trained on, or a number was not finite.
     """
     choice, algorithm = _trainable(subject), brief_ppo()
     started = time.perf_counter()
@@ -61,9 +58,8 @@ def train_briefly(subject: Subject, seed: int, steps: int) -> Training:
     finally:
         trainer.close()
     seconds = time.perf_counter() - started
-    actors = take(state.learners, 0).actor
-    if not all(np.isfinite(x).all() for x in _weights(actors)):
-        raise UphillError("Learning diverged: the networks hold NaN.")
+    if state.stops:
+        raise UphillError(sentence(state.stops[0].why, seed, choice.name, algorithm))
     returns = evaluate_actors(choice, state.learners.actor, (0,), _EPISODES, lambda _: None)
     taken = min(state.num_transitions)
     speed = taken / max(seconds - trainer.compile_seconds, 1e-9)
@@ -79,11 +75,6 @@ def _train(trainer: Trainer) -> TrainState:
         if now[0] - began[0] > SECONDS or now[1] - began[1] > _LONGEST:
             break
     return state
-
-
-def _weights(actor: object) -> list[np.ndarray]:
-    leaves = [np.asarray(x) for x in jax.tree.leaves(actor)]
-    return [x for x in leaves if x.dtype.kind == "f"]
 
 
 def _trainable(subject: Subject) -> EnvironmentChoice:

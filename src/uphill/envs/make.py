@@ -29,6 +29,8 @@ WORLD_PARTS = (
     *("observation_space", "action_space", "max_episode_steps", "reward_threshold"),
     *("initial", "transition", "observation", "reward", "terminated"),
 )
+ASKED_FOR = "you asked for it"
+ENVPOOL_IS_FASTER = "pip install 'uphill[envpool]' may run it many times faster"
 AnyEnvironment = CompiledEnvironment | EnvPoolEnvironment | HostEnvironment
 
 
@@ -173,7 +175,7 @@ def _pick(env: str | Callable | World, env_kwargs: dict[str, Any]) -> tuple[Back
         return "gymnasium", "it comes from a module of yours"
     if importlib.util.find_spec("envpool") is None:
         _require_known(env, ())
-        hint = "; pip install 'uphill[envpool]' may run it many times faster"
+        hint = f"; {ENVPOOL_IS_FASTER}"
         return "gymnasium", "EnvPool is not installed" + (hint if sys.platform == "linux" else "")
     if not envpool_backend.supports(env):
         _require_known(env, tuple(envpool_backend.names()))
@@ -182,6 +184,9 @@ def _pick(env: str | Callable | World, env_kwargs: dict[str, Any]) -> tuple[Back
         missing = f"does not take {', '.join(unknown)}"
         if env not in gymnasium.registry:
             raise UphillError(f"EnvPool's {env} {missing}, and Gymnasium does not have it.")
+        if env in WORLDS:
+            missing = f"takes {', '.join(unknown)}"
+            return "gymnasium", f"neither its compiled world nor EnvPool's version {missing}"
         return "gymnasium", f"EnvPool's version {missing}"
     return "envpool", "EnvPool has it in C++"
 
@@ -263,7 +268,7 @@ def _insist(
             )
     if backend == "gymnasium" and isinstance(env, str):
         gymnasium_backend.spec_of(env)
-    return backend, "you asked for it"
+    return backend, ASKED_FOR
 
 
 def _require_known(env_id: str, pools: tuple[str, ...]) -> None:

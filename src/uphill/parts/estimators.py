@@ -119,7 +119,7 @@ class DiscountedRewardToGo(Estimator):
     def weight(self, seen: Seen) -> Float[Array, "T N"]:
         """γ^t."""
         t = seen.trajectory
-        return jnp.power(self.gamma, returns.elapsed(t.mask)).astype(t.reward.dtype)
+        return jnp.power(self.gamma, returns.elapsed(t.mask, t.length)).astype(t.reward.dtype)
 
 
 class NStep(Estimator):

@@ -46,6 +46,8 @@ EVALUATION_FILE = "evaluation.json"
 CURVE_FILE = "curve.png"
 CURVE_FILES = (CURVE_FILE, "curve.svg")
 REPORT_FILE = "report.html"
+MILESTONES_FOLDER = "milestones"
+NOT_FINITE_FOLDER = "not_finite"
 
 
 def write_file(path: Path, content: bytes, is_durable: bool = True) -> None:

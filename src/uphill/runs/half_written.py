@@ -9,12 +9,13 @@ from uphill.runs.files import (
     EXPERIMENT_FILE,
     METRICS_FILE,
     MILESTONES_FILE,
+    MILESTONES_FOLDER,
+    NOT_FINITE_FOLDER,
     REPORT_FILE,
 )
 from uphill.runs.folder import HALF, Folder
-from uphill.runs.kept_policies import FOLDER as MILESTONES_FOLDER
 
-_FOLDERS = ("checkpoint", MILESTONES_FOLDER)
+_FOLDERS = ("checkpoint", MILESTONES_FOLDER, NOT_FINITE_FOLDER)
 """All in them is written by training."""
 _FILES = (
     EXPERIMENT_FILE,

@@ -12,6 +12,7 @@ from uphill.runs.bounds import MOST_MILESTONES, check_countable, check_returns
 from uphill.runs.configuration import decode, encode
 from uphill.runs.files import (
     MILESTONES_FILE,
+    MILESTONES_FOLDER,
     from_tensors,
     make_inner,
     not_written,
@@ -26,7 +27,6 @@ from uphill.runs.folder import Folder
 from uphill.runs.milestones import Milestone
 from uphill.words import abridged, quoted
 
-FOLDER = "milestones"
 _PLAIN_NAME = re.compile(r"[a-z0-9_]{1,100}")
 
 
@@ -48,7 +48,7 @@ def keep_policy(run: Path, milestone: Milestone, actor: Actor) -> Milestone:
     """
     content, path = to_tensors(actor), _path(run, milestone)
     try:
-        with Folder(run) as folder, folder.inner(FOLDER) as inner:
+        with Folder(run) as folder, folder.inner(MILESTONES_FOLDER) as inner:
             inner.write(path.name, content, is_durable=False)
     except OSError as error:
         raise not_written(path, error) from error
@@ -67,7 +67,9 @@ def copy_policy(source: Path, run: Path, known: Milestone, milestone: Milestone)
         content = read_tensors_file(original)
     except OSError as error:
         raise UphillError(f"{original} can't be read: {error.strerror}.") from error
-    write_file(make_inner(run, FOLDER) / _path(run, milestone).name, content, is_durable=False)
+    write_file(
+        make_inner(run, MILESTONES_FOLDER) / _path(run, milestone).name, content, is_durable=False
+    )
     return replace(milestone, sha256=hashlib.sha256(content).hexdigest())
 
 
@@ -132,4 +134,4 @@ def read_policy(run: Path, milestone: Milestone, skeleton: Actor) -> Actor:
 
 
 def _path(run: Path, milestone: Milestone) -> Path:
-    return run / FOLDER / f"{milestone.seed_index}-{milestone.name}.safetensors"
+    return run / MILESTONES_FOLDER / f"{milestone.seed_index}-{milestone.name}.safetensors"

@@ -27,11 +27,17 @@ from uphill.runs.checkpoint import (
     write_checkpoint,
 )
 from uphill.runs.experiment import Experiment, read_experiment, write_experiment
-from uphill.runs.files import METRICS_FILE, Tensors, make_inner, named_leaves, write_file
+from uphill.runs.files import (
+    METRICS_FILE,
+    NOT_FINITE_FOLDER,
+    Tensors,
+    make_inner,
+    named_leaves,
+    write_file,
+)
 from uphill.runs.kept_policies import copy_policy, write_milestones
 from uphill.runs.metrics import MetricsFile
 from uphill.runs.milestones import AT_FIRST, UNTRAINED, Milestone
-from uphill.runs.not_finite import FOLDER as NOT_FINITE
 from uphill.runs.own_parts import NOTHING_OWN, OwnParts
 
 CsvRow = dict[str, str]
@@ -244,6 +250,6 @@ def _shown_at(part: PartialRun, index: int) -> int:
 def _copy_batches(parts: Iterable[PartialRun], out: Path) -> None:
     """What is kept of seeds that stopped; its files are called by the seed."""
     for part in parts:
-        folder = part.path / NOT_FINITE
+        folder = part.path / NOT_FINITE_FOLDER
         for file in sorted(folder.iterdir()) if folder.is_dir() else ():
-            write_file(make_inner(out, NOT_FINITE) / file.name, file.read_bytes())
+            write_file(make_inner(out, NOT_FINITE_FOLDER) / file.name, file.read_bytes())

@@ -12,13 +12,12 @@ import numpy as np
 from jaxtyping import PyTree
 
 from uphill.parts import Algorithm
-from uphill.runs.files import not_written, to_tensors
+from uphill.runs.files import NOT_FINITE_FOLDER, not_written, to_tensors
 from uphill.runs.folder import Folder
 from uphill.training.guard import NETWORKS, NotFinite
 from uphill.trajectory import Trajectory
 from uphill.words import option
 
-FOLDER = "not_finite"
 LARGEST_BATCH = 2**26
 """The largest batch to keep, in bytes. Of a larger one, as many environments as fit are kept (those
 with non-finite numbers first), or the last steps of one."""
@@ -64,9 +63,9 @@ def keep_batch(run: Path, seed: int, batch: Trajectory) -> Path:
     Raises:
         UphillError: if it can't be written.
     """
-    path = run / FOLDER / f"seed{seed}.safetensors"
+    path = run / NOT_FINITE_FOLDER / f"seed{seed}.safetensors"
     try:
-        with Folder(run) as folder, folder.inner(FOLDER) as inner:
+        with Folder(run) as folder, folder.inner(NOT_FINITE_FOLDER) as inner:
             inner.write(path.name, to_tensors(_bounded(batch)))
     except OSError as error:
         raise not_written(path, error) from error

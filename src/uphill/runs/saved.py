@@ -37,7 +37,7 @@ from uphill.runs.kept_policies import read_milestones, read_policy
 from uphill.runs.milestones import SOLVED_OVER, Milestone
 from uphill.runs.own_parts import OwnPart, OwnParts, own_parts_in
 from uphill.training.evaluate import tell
-from uphill.words import call
+from uphill.words import call, count, option
 
 CHECKPOINTS = ("latest", "best")
 
@@ -79,8 +79,9 @@ class SavedRun:
     def __repr__(self) -> str:
         e = self.experiment
         return (
-            f"{type(self).__name__}({str(self.path)!r}: {e.algo} on {e.env}, {e.seeds} seed(s), "
-            f"{e.steps:,} steps; {self.kind} policy of seed {e.all_seeds[self.seed_index]})"
+            f"{type(self).__name__}({str(self.path)!r}: {e.algo} on {e.env}, "
+            f"{count(e.seeds, 'seed')}, {e.steps:,} steps; "
+            f"{self.kind} policy of seed {e.all_seeds[self.seed_index]})"
         )
 
     def __fspath__(self) -> str:
@@ -198,7 +199,7 @@ class SavedRun:
                 why = "scored best while it trained"
             tell(
                 f"The policy is that of seed {experiment.all_seeds[seed_index]}, which {why}; "
-                "seed_index chooses another."
+                f"{option('seed_index')} chooses another."
             )
             self._is_seed_told = True
         return seed_index
@@ -219,7 +220,8 @@ class SavedRun:
         decode(int, encode(seed_index), "seed_index")
         if not 0 <= seed_index < self.experiment.seeds:
             raise UphillError(
-                f"seed_index is {seed_index}: the run has {self.experiment.seeds} seed(s), so use "
+                f"{option('seed_index')} is {seed_index}: the run has "
+                f"{count(self.experiment.seeds, 'seed')}, so use "
                 f"0 to {self.experiment.seeds - 1}."
             )
 

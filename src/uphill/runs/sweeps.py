@@ -119,6 +119,11 @@ def _swept(run: Any) -> SweptRun:
     return SweptRun(folder, {str(path): value for path, value in setting.items()})
 
 
+def fresh_folder(search: Path, run: str) -> Path:
+    """Where a search has the run that it found best, trained again on fresh seeds."""
+    return search / f"fresh-{run}"
+
+
 def is_sweep(path: Path) -> bool:
     """Whether a folder is one of a sweep."""
     return (path / SWEEP_FILE).is_file()

@@ -49,7 +49,7 @@ from uphill.training.process import use_compile_cache, use_cores
 from uphill.training.rows import Rows
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
-from uphill.words import call, listed, option
+from uphill.words import call, listed, option, percent
 
 
 def go_on(
@@ -98,10 +98,12 @@ def go_on(
         return _from_the_start(folder, experiment, choice(), network, progress)
     tensors = read_tensors(folder / "checkpoint", saved)
     check_fits(folder, experiment, "latest", saved.facts, tensors, network is not None)
+    check_random_numbers(saved.facts.device, folder / "checkpoint/latest.json")
     best = _best(folder, experiment, network)
     at = _restored(folder, experiment, choice(), network, saved.facts, tensors)
     session = _from_the_checkpoint(folder, experiment, *at, saved.facts, tensors, best, progress)
-    if experiment.steps > planned and (said := _stretched(experiment, planned)):
+    done = saved.facts.steps_done
+    if experiment.steps > planned and (said := _stretched(experiment, planned, done)):
         progress.say(said)
     return session
 
@@ -311,14 +313,14 @@ def _use_devices(experiment: Experiment) -> None:
     use_compile_cache()
 
 
-def _stretched(experiment: Experiment, planned: int) -> str:
+def _stretched(experiment: Experiment, planned: int, done: int) -> str:
     """The effect of more steps on schedules, which depend on the share of steps that is done."""
     names = experiment.composition.varying
     if not names:
         return ""
     return (
         f"It goes to {experiment.steps:,} steps, not {planned:,}: what changes during training "
-        f"({listed(names)}) goes back to its value at {planned / experiment.steps:.0%} of it."
+        f"({listed(names)}) goes back to its value at {percent(done / experiment.steps)} of it."
     )
 
 
@@ -339,12 +341,7 @@ def _in_another(trainer: Trainer, experiment: Experiment) -> str:
 
 def _moved(facts: Standing, experiment: Experiment, folder: Path) -> tuple[tuple[Moved, ...], str]:
     """The machines that it was trained on before, including the last one if this is a different
-    one; and the notice about that.
-
-    Raises:
-        UphillError: if this process uses another random number generator.
-    """
-    check_random_numbers(facts.device, folder / "checkpoint/latest.json")
+    one; and the notice about that."""
     what = differences(facts.device, machine(experiment.seeds, experiment.devices))
     if not what:
         return facts.moved, ""

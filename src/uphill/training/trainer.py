@@ -55,6 +55,7 @@ from uphill.training.spaces import action_kind_for, encoding_for
 from uphill.training.state import CAPACITY, TrainState
 from uphill.training.stopping import without_faults
 from uphill.trajectory import Trajectory
+from uphill.words import count
 
 
 def iterate(
@@ -270,8 +271,8 @@ class Trainer:
         """
         if not 0 <= seed_index < len(self.seeds):
             raise UphillError(
-                f"seed_index is {seed_index}: the training has {len(self.seeds)} seed(s), so use "
-                f"0 to {len(self.seeds) - 1}."
+                f"seed_index is {seed_index}: the training has {count(len(self.seeds), 'seed')}, "
+                f"so use 0 to {len(self.seeds) - 1}."
             )
         learner = take(jax.device_get(state.learners), seed_index)
         return policy_of(self.algorithms[seed_index], learner)

@@ -1,6 +1,7 @@
 """A search: its trials, its going on, and what is said of the winner."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from uphill.parts import Algorithm, Episodes
 from uphill.runs import own_code
 from uphill.runs.experiment import installed_versions
 from uphill.runs.metrics import read_metrics
-from uphill.runs.sweeps import SavedSweep, SweptRun, write_faults, write_sweep
+from uphill.runs.sweeps import SavedSweep, SweptRun, fresh_folder, write_faults, write_sweep
 from uphill.sessions.interrupts import Interrupted
 from uphill.studies.sweeps.changes import value_at
 from uphill.studies.tuning import proposals, tune
 from uphill.training.trainer import Trainer
 from uphill.views.report.page import sweep_page
 from uphill.views.sweeps import rows_of
+from uphill.words import number
 
 ASKED: dict[str, Any] = {"seeds": 2, "steps": 200, "episodes": 4, "fresh_seeds": 2, "quiet": True}
 SEARCH = {"optimizer.learning_rate": "1e-3:1e-1:log", "entropy": [0.0]}
@@ -71,7 +73,22 @@ def test_the_winner_is_confirmed_on_fresh_seeds(done: tune.Tuning) -> None:
     assert 0 <= done.p_better[0] <= 1
     assert json.dumps(done.summary())
     html = sweep_page(SavedSweep(done.path)).html
-    assert "4 settings swept" in html
+    assert "4 trials searched" in html
+    lead = re.sub(r"\s+", " ", html.partition('<p class="lead">')[2].partition("</p>")[0])
+    if done.winner == done.default:
+        assert "No trial came to more than the default, which reaches" in lead
+    else:
+        assert f"P(winner &gt; default) is {done.p_better[0]:.2f} (" in lead
+    assert f"reaches {number(done.winner.iqm)} (95\N{NO-BREAK SPACE}% interval" in lead
+    assert "over 2 seeds that no trial had" in lead.replace("\N{NO-BREAK SPACE}", " ")
+    aside = fresh_folder(done.path, next(r.run for r in done.trials if r.setting == done.setting))
+    (aside / "sweep.json").rename(aside / "elsewhere")
+    try:
+        unconfirmed = sweep_page(SavedSweep(done.path)).html
+    finally:
+        (aside / "elsewhere").rename(aside / "sweep.json")
+    assert "What it is worth, fresh seeds have yet to show" in unconfirmed
+    assert f"reaches {number(best)}" not in unconfirmed
     assert "data:image/png;base64," in html  # sweep.png shows the trials
 
 

@@ -12,6 +12,8 @@ from uphill.words import number
 
 _SURE = 2.5
 """Standard errors between two means before they count as different."""
+_FEWEST_EPISODES = 2
+"""Of random play, to compare with: one has no spread."""
 
 
 def no_better_than_random(facts: EnvironmentFacts) -> list[Finding]:
@@ -65,7 +67,7 @@ def best_constant(facts: EnvironmentFacts) -> ConstantPlay | None:
 def has_learned(facts: EnvironmentFacts) -> bool:
     """Whether brief training got anywhere."""
     training = facts.training
-    if training is None or not len(facts.random.returns):
+    if training is None or len(facts.random.returns) < _FEWEST_EPISODES:
         return False
     return is_better_than_random(facts, training)
 
@@ -73,14 +75,14 @@ def has_learned(facts: EnvironmentFacts) -> bool:
 def is_better_than_random(facts: EnvironmentFacts, training: Training) -> bool:
     """Whether a trained policy earned more than random play: Welch's test."""
     a, b = training.returns, facts.random.returns
-    error = np.sqrt(a.var() / len(a) + b.var() / len(b))
+    error = np.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
     return bool(a.mean() - b.mean() > _SURE * error)
 
 
 def _informative(facts: EnvironmentFacts) -> Training | None:
     training = facts.training
     has_enough = training is not None and training.steps >= FEWEST_STEPS
-    return training if has_enough and len(facts.random.returns) else None
+    return training if has_enough and len(facts.random.returns) >= _FEWEST_EPISODES else None
 
 
 def _is_explained(facts: EnvironmentFacts) -> bool:

@@ -245,7 +245,8 @@ def _threshold(env: Any) -> float | None:
     """The reward threshold; None if a wrapper changes rewards."""
     spec, inner = env.spec, env
     while isinstance(inner, gymnasium.Wrapper):
-        if isinstance(inner, gymnasium.RewardWrapper):
+        # NormalizeReward is no RewardWrapper.
+        if isinstance(inner, gymnasium.RewardWrapper | gymnasium.wrappers.NormalizeReward):
             return None
         inner = inner.env
     return None if spec is None else spec.reward_threshold

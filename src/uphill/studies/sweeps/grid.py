@@ -15,7 +15,7 @@ from uphill.runs.configuration import encode, is_part, part_types
 from uphill.runs.settings import Options, Settings
 from uphill.studies.sweeps.changes import changed, has, stands_in
 from uphill.views.labels import setting_names, setting_of, setting_shown
-from uphill.words import is_typed, listed, option
+from uphill.words import is_typed, listed, literal, option
 
 Setting = dict[str, Any]
 """What one setting of a grid is: values by the paths of their fields."""
@@ -77,7 +77,7 @@ def parse_grid(texts: Sequence[str]) -> dict[str, list[Any]]:
     """
     how = "write FIELD=VALUE,VALUE, as in --grid optimizer.learning-rate=1e-4,3e-4,1e-3"
     words = words_of(texts, "--grid", how, "list all its values once")
-    return {path: [literal(word) for word in words] for path, words in words.items()}
+    return {path: [value_of(word) for word in words] for path, words in words.items()}
 
 
 def words_of(texts: Sequence[str], flag: str, how: str, once: str) -> dict[str, list[str]]:
@@ -100,22 +100,9 @@ def words_of(texts: Sequence[str], flag: str, how: str, once: str) -> dict[str, 
     return found
 
 
-def literal(text: str) -> Any:
-    """A number, or whatever else JSON or Python would take it for; several words are a list; else
-    the text itself."""
-    names = {"True": True, "False": False, "None": None}
-    if text in names:
-        return names[text]
-    if " " in text:
-        return [literal(word) for word in text.split()]
-    try:
-        return json.loads(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)  # 1e-4 is JSON, .5 is not
-    except ValueError:
-        return text
+def value_of(text: str) -> Any:
+    """What a value is; several words are a list."""
+    return [literal(word) for word in text.split()] if " " in text else literal(text)
 
 
 def algorithms_of(grid: Grid, algorithm: Algorithm) -> list[tuple[Setting, Algorithm]]:

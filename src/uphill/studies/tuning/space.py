@@ -15,7 +15,14 @@ from uphill.parts.checks import Spacing
 from uphill.parts.schedule import Constant, Ramp, Schedule
 from uphill.runs.configuration import encode, is_part, members_of, part_types
 from uphill.studies.sweeps.changes import changed, has, stands_in, value_at
-from uphill.studies.sweeps.grid import Setting, check_paths, chooses, literal, words_of, written
+from uphill.studies.sweeps.grid import (
+    Setting,
+    check_paths,
+    chooses,
+    value_of,
+    words_of,
+    written,
+)
 from uphill.words import is_typed
 
 DIGITS = 4
@@ -183,9 +190,9 @@ def _searched_in(words: list[str]) -> Any:
     """The text of a range, or a list of values."""
     low, is_range, _ = words[0].partition(":")
     # linear:1e-3:0 is a schedule, and no range
-    if len(words) == 1 and is_range and isinstance(literal(low), int | float):
+    if len(words) == 1 and is_range and isinstance(value_of(low), int | float):
         return words[0]
-    return [literal(word) for word in words]
+    return [value_of(word) for word in words]
 
 
 def default_in(space: Space, algorithm: Algorithm) -> Setting | None:

@@ -17,7 +17,14 @@ from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment, as_path
 from uphill.runs.settings import taken_as
 from uphill.runs.studies import Objective, TuneSettings
-from uphill.runs.sweeps import SavedSweep, SweptRun, is_sweep, write_faults, write_sweep
+from uphill.runs.sweeps import (
+    SavedSweep,
+    SweptRun,
+    fresh_folder,
+    is_sweep,
+    write_faults,
+    write_sweep,
+)
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.presets import Preset
@@ -266,7 +273,7 @@ def _confirmed(request: TuneRequest, common: Common, folder: Path, progress: Pro
         )
     from uphill.views.plots.tuning import plot_tuning  # drawing takes long to load
 
-    aside = folder / f"fresh-{best.run}"
+    aside = fresh_folder(folder, best.run)
     runs = fresh_runs(common, "winner", best.setting, aside)
     plan = on_fresh_seeds(common, request.fresh_seeds, aside, runs)
     found: Experiment = replace(common.experiment, algorithm=plan.settings[0].algorithm)

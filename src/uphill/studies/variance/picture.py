@@ -73,4 +73,4 @@ def _falling(axes: Any, rows: list[dict[str, Any]]) -> None:
         axes.plot(n, values[0] * n[0] / np.array(n), ":", color=color, lw=0.9)
     axes.set(xscale="log", yscale="log", xlabel="rollouts in a batch", ylabel="variance")
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, title="dotted: 1 / rollouts")
+    axes.legend(frameon=False, title="dotted: 1 / rollouts", loc="upper right")

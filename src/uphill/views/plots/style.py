@@ -8,7 +8,9 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter
+
+from uphill.words import number
 
 # Seven of the eight colours that colour-blind people tell apart, after Okabe and Ito (2008),
 # https://jfly.uni-koeln.de/color/; yellow is too pale for a line on white.
@@ -90,9 +92,10 @@ def settled(figure: Figure) -> Figure:
     return figure
 
 
-def short_numbers() -> EngFormatter:
-    """Numbers of an axis as 20k and 1M."""
-    return EngFormatter(sep="")
+def short_numbers() -> FuncFormatter:
+    """Numbers of an axis as 20k and 1M, and 0.5 (not 500m)."""
+    large = EngFormatter(sep="")
+    return FuncFormatter(lambda x, _: number(x) if 0 < abs(x) < 1 else large.format_eng(x))
 
 
 def png_of(figure: Figure) -> bytes:

@@ -21,7 +21,7 @@ from uphill.views.plots.style import (
     settled,
 )
 from uphill.views.sweeps import SettingRow, ranked, rows_of
-from uphill.words import number
+from uphill.words import count, number
 
 _RETURN = "return of final policies\n(interquartile mean over seeds)"
 
@@ -41,7 +41,7 @@ def sweep_figure(sweep: SavedSweep) -> Figure:
     """The final return over one setting, with its 95 % interval; over two as a heat map; over more
     as slices, each through the best setting."""
     rows, paths = rows_of(sweep), sweep.varied
-    title = f"{sweep.env} · {sweep.algo} · {len(rows)} settings"
+    title = f"{sweep.env} · {sweep.algo} · {count(len(rows), 'setting')}"
     if len(paths) == 2:
         figure = new_figure(*_size(sweep, paths))
         _heat_map(figure.add_subplot(), sweep, rows, paths)

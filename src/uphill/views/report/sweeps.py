@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+
 from uphill.runs.files import SWEEP_PICTURE
 from uphill.runs.folder import read_regular
-from uphill.runs.sweeps import SavedSweep
+from uphill.runs.sweeps import SavedSweep, fresh_folder, is_sweep
+from uphill.theory.statistics import probability_of_improvement
 from uphill.views.labels import setting_names, setting_of
 from uphill.views.sweeps import SettingRow, ranked, rows_of, sweep_table
-from uphill.words import count, listed, number
+from uphill.words import INTERVAL, count, listed, number
 
 _LARGEST_PICTURE = 20 * 2**20  # bytes
 
@@ -36,9 +39,13 @@ def view_of_sweep(sweep: SavedSweep, name: str | None = None) -> dict[str, Any]:
     rows, asked = ranked(rows_of(sweep)), sweep.asked
     heads, *cells = sweep_table(rows)
     names = setting_names(sweep.varied)
+    is_search = "search" in asked
     return {
         "title": f"{sweep.env} · {sweep.algo}",
-        "best": _best(rows),
+        "heading": f"{count(len(rows), 'trial' if is_search else 'setting')} "
+        f"{'searched' if is_search else 'swept'}",
+        "is_search": is_search,
+        "best": _winner(sweep, rows) if is_search else _best(rows),
         "seeds": asked.get("seeds", 0),
         "picture": picture_in(sweep.path / SWEEP_PICTURE),
         "varied": listed(list(names.values())),
@@ -63,6 +70,36 @@ def _best(rows: Sequence[SettingRow]) -> str:
     others = f" and {count(equal, 'other')}" if equal else ""
     where = f"ended highest, at a return of {number(best.iqm)}"
     return f"{setting_of(best.setting)}{others} {where}.{waiting}"
+
+
+def _winner(sweep: SavedSweep, rows: Sequence[SettingRow]) -> str:
+    """Of a search: the best trial on seeds that no trial had, beside the default. What it came to
+    in the search is too high."""
+    best = rows[0]
+    if not best.is_known:
+        return _best(rows)
+    setting, folder = setting_of(best.setting), fresh_folder(sweep.path, best.run)
+    objective = sweep.asked.get("objective")
+    fresh = rows_of(SavedSweep(folder), objective) if is_sweep(folder) else []
+    if not fresh or not all(row.is_known for row in fresh):
+        return f"{setting} is best so far. What it is worth, fresh seeds have yet to show."
+    winner, default = fresh[0], fresh[-1]
+    seeds = f"over {count(len(winner.per_seed), 'seed')} that no trial had"
+    if winner == default:
+        return f"No trial came to more than the default, which reaches {_reached(default)} {seeds}."
+    values = np.array(winner.per_seed), np.array(default.per_seed)
+    probability, (low, high) = probability_of_improvement(*values)
+    return (
+        f"The winner, {setting}, reaches {_reached(winner)} {seeds}; the default "
+        f"{_reached(default)}. P(winner > default) is {probability:.2f} ({low:.2f} to {high:.2f})."
+    )
+
+
+def _reached(row: SettingRow) -> str:
+    assert row.iqm is not None
+    assert row.ci95 is not None
+    low, high = map(number, row.ci95)
+    return f"{number(row.iqm)} ({INTERVAL} {low} to {high})"
 
 
 def _link(row: SettingRow, name: str | None) -> str:
