@@ -15,6 +15,7 @@ from uphill.envs.make import EnvironmentChoice, make_env
 from uphill.envs.wrappers import Wrapper
 from uphill.errors import UphillError
 from uphill.policies.own_network import NetworkFactory
+from uphill.runs.bounds import check_episodes
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import as_path
 from uphill.runs.files import CURVE_FILE, EVALUATION_FILE, METRICS_FILE
@@ -56,9 +57,7 @@ class Run(SavedRun):
         Raises:
             UphillError: if the environment can't be made, or `episodes` is not positive.
         """
-        decode(int, encode(episodes), "episodes")
-        if episodes < 1:
-            raise UphillError(f"episodes is {episodes}: use at least 1.")
+        check_episodes(decode(int, encode(episodes), "episodes"))
         changed = other_limit(max_episode_steps)
         choice, seeds = self.choice(allow_import, **changed), self.experiment.all_seeds
         use_cores(len(seeds), is_python=self.experiment.backend == "gymnasium")
@@ -324,6 +323,10 @@ def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:
                 drawn.result()
         except KeyboardInterrupt:
             raise Interrupted(session.advice(is_done=True)) from None
+        except UphillError as error:
+            if evaluation is not None:  # only the picture is missing
+                raise
+            raise type(error)(f"{error}\n{session.advice(is_done=True)}") from error
         return run
     finally:
         helper.shutdown(wait=False, cancel_futures=True)

@@ -121,6 +121,26 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[] 0"
 
 
+@pytest.mark.parametrize("where", ["import", "command"])
+def test_ctrl_c_is_one_word_also_while_modules_are_imported(where: str, tmp_path: Path) -> None:
+    """Within an import an exception may become another, as C extensions make of it."""
+    wait = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nwhile True: pass\n"
+    (tmp_path / "slow_to_load.py").write_text(
+        f"try:\n    exec({wait!r})\n"
+        "except BaseException as error:\n    raise ImportError from error\n"
+    )
+    (tmp_path / "start.py").write_text(
+        "import sys, types\nfrom uphill.cli import entry\n"
+        f"def wait(argv): exec({wait!r})\n"
+        f"if {where!r} == 'import': wait = lambda argv: __import__('slow_to_load')\n"
+        "entry.import_module = lambda name: types.SimpleNamespace(command=wait)\n"
+        "sys.argv = ['uphill', 'envs']\nentry.run()\n"
+    )
+    command = [sys.executable, "start.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "\nInterrupted.\n")
+
+
 def test_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     command = f"{sys.executable} -m uphill.cli envs | head -1"
     done = subprocess.run(

@@ -1,5 +1,7 @@
 """What a trained policy says of itself, against what its samples show."""
 
+from typing import Any
+
 import equinox as eqx
 import gymnasium
 import jax
@@ -41,6 +43,14 @@ def policy_for(space: gymnasium.Space, family: str = "gaussian") -> TrainedPolic
     bias = np.linspace(-0.8, 0.8, kind.num_parameters).astype(np.float32)
     learner = eqx.tree_at(lambda x: x.actor.policy.head.bias, learner, bias)
     return policy_of(algorithm, learner)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**70, 1.5, "a", True])
+def test_seeds_never_wrap(seed: Any) -> None:
+    policy = policy_for(FINITE[0])
+    with pytest.raises(UphillError, match="use a whole number from 0 to 4294967295, or None"):
+        type(policy).act.__wrapped__(policy, OBSERVATION, sample=True, seed=seed)
+    assert policy.act(OBSERVATION, sample=True, seed=2**32 - 1) in FINITE[0]
 
 
 @pytest.mark.parametrize("space", FINITE, ids=repr)

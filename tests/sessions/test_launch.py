@@ -343,6 +343,13 @@ def test_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
         train_small(tmp_path / "file" / "run")
 
 
+def test_only_a_run_is_to_be_resumed(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("")
+    with pytest.raises(UphillError, match=r"never overwritten: choose another out\.$"):
+        train_small(tmp_path / "notes")
+
+
 def test_default_folders_never_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(launch.time, "strftime", lambda _: "now")
@@ -354,6 +361,11 @@ def test_default_folders_never_collide(tmp_path: Path, monkeypatch: pytest.Monke
     assert launch.free_folder(None, "my.module:Env-v0", "ppo", 3).name.endswith("now-2")
 
 
+class Noted(gymnasium.Wrapper):
+    def __init__(self, x: Any = None) -> None:
+        super().__init__(gymnasium.make("CartPole-v1"))
+
+
 @pytest.mark.parametrize(
     ("keywords", "sentence"),
     [
@@ -363,6 +375,13 @@ def test_default_folders_never_collide(tmp_path: Path, monkeypatch: pytest.Monke
         ({"episodes": 0}, "episodes is 0: use at least 1"),
         ({"seed": -1}, "seed is -1: use a number from 0"),
         ({"eval_every": 0}, "eval_every is 0: use at least 1"),
+        ({"episodes": 10**12}, "episodes is 10{12}: use at most 1,000,000"),
+        ({"envs": 10**9, "episodes": 10**6}, "num_envs is 1000000000: with 8 of each, a batch"),
+        (
+            {"is_async": True},
+            "is_async=True is for .* CartPole-v1 is compiled: leave it out, or add",
+        ),
+        ({"env_kwargs": {"x": {0: 1.0}}, "env": Noted}, "env_kwargs.x has the key 0, which is no"),
         ({"env": "CartPole-v9"}, "CartPole-v1"),
         ({"envs": 3, "algorithm": None}, None),
     ],

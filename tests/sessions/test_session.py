@@ -572,7 +572,8 @@ def test_what_breaks_in_the_background_is_told_after_training_was_saved(
             raise UphillError("This evaluation can't be compiled.")
 
     monkeypatch.setattr(evaluations, "Evaluator", Broken)
-    with pytest.raises(UphillError, match=r"can't be compiled"):
+    advice = r"Training is done, and saved\. Evaluate it with: uphill\.evaluate\("
+    with pytest.raises(UphillError, match=rf"can't be compiled.*\n{advice}"):
         train_small(tmp_path / "run", steps=100)
     facts = read_manifest(tmp_path / "run" / "checkpoint", "latest").facts
     assert facts.num_transitions[0] >= 100

@@ -10,6 +10,7 @@ import warnings
 from contextlib import suppress
 from importlib import import_module
 from threading import Timer, main_thread
+from types import FrameType
 from typing import Any, NoReturn
 
 from uphill.cli.errors import WrongCommandLine
@@ -64,12 +65,16 @@ COMMANDS = (
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+_IMPORTING = "<frozen importlib._bootstrap>"
+"""The file of Python's functions that import."""
 
 
 def run() -> NoReturn:
     """Run the command that was typed, and end the process with its exit status."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # an encoding without “−” shows “?”
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt_or_leave)
     sys.exit(main(is_alone=True))
 
 
@@ -100,14 +105,11 @@ def main(argv: list[str] | None = None, is_alone: bool = False) -> int:
         _say(f"uphill: {error}")
         return 2 if isinstance(error, WrongCommandLine) else 1
     except KeyboardInterrupt as interrupt:
-        with suppress(OSError):  # a terminal that was closed
-            print(f"\n{str(interrupt) or 'Interrupted.'}", file=sys.stderr, flush=True)
+        _say_interrupted(str(interrupt))
         if is_alone:
             # All is saved. A regular exit, or releasing compiled programs, could crash: JAX may
             # still be compiling in its threads.
-            with suppress(OSError):
-                sys.stdout.flush()
-            os._exit(INTERRUPTED)
+            _leave()
         return INTERRUPTED
     except BrokenPipeError:  # `uphill envs | head`: its reader is gone, and Python's flush at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # must not complain either
@@ -115,6 +117,28 @@ def main(argv: list[str] | None = None, is_alone: bool = False) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2
     return 0
+
+
+def _say_interrupted(advice: str = "") -> None:
+    with suppress(OSError):  # a terminal that was closed
+        print(f"\n{advice or 'Interrupted.'}", file=sys.stderr, flush=True)
+
+
+def _leave() -> NoReturn:
+    with suppress(OSError):
+        sys.stdout.flush()
+    os._exit(INTERRUPTED)
+
+
+def _interrupt_or_leave(_: int, frame: FrameType | None) -> None:
+    """On Ctrl-C raise KeyboardInterrupt; in the midst of an import leave at once. Extensions that
+    are being loaded would turn the exception into another one, or crash, and have begun nothing."""
+    while frame is not None:
+        if frame.f_code.co_filename == _IMPORTING:
+            _say_interrupted()
+            _leave()
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def _hear_interrupts(unraisable: Any) -> None:

@@ -42,7 +42,7 @@ def _show(result: dict[str, Any], has_films: bool = True) -> None:
 
     evaluation = result.get("evaluation", result)
     each = " a seed" if evaluation["interval_over"] == "seeds" else ""
-    over = f"{evaluation['episodes']} episodes{each}"
+    over = f"{count(evaluation['episodes'], 'episode')}{each}"
     for kind in ("deterministic", "stochastic"):
         e = evaluation[kind]
         mean, iqm, low, high = map(number, (e["mean"], e["iqm"], *e["ci95"]))

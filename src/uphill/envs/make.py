@@ -92,6 +92,12 @@ def choose(
     else:
         chosen, reason = _insist(env, backend, env_kwargs)
     _check_step_timeout(step_timeout, chosen, is_async)
+    if is_async and chosen != "gymnasium":
+        why = f"runs in C++ (backend {chosen})" if chosen == "envpool" else "is compiled"
+        raise UphillError(
+            f"{option('is_async', True)} is for environments in Python, and {name_of(env)} {why}: "
+            f"leave it out, or add {option('backend', 'gymnasium')}."
+        )
     return EnvironmentChoice(env, chosen, reason, env_kwargs, is_async, alterations, step_timeout)
 
 

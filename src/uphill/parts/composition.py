@@ -57,10 +57,14 @@ def _check_needs(algorithm: Any) -> None:
     estimator, baseline, sampling = algorithm.estimator, algorithm.baseline, algorithm.sampling
     baseline.check_whole()
     check_count(num_envs=sampling.num_envs)
-    if sampling.quota is None:
-        check_count(window=sampling.num_rows(None))
-    else:
-        check_count(quota=sampling.quota)
+    window = sampling.num_rows(None) if sampling.quota is None else sampling.quota
+    check_count(**{"window" if sampling.quota is None else "quota": window})
+    require(
+        sampling.num_envs * window < 2**31,
+        "num_envs",
+        sampling.num_envs,
+        f"with {window:,} of each, a batch has more than 2³¹ rows, so use fewer",
+    )
     require(
         baseline.has_value or not estimator.needs_value,
         "estimator",

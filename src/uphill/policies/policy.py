@@ -38,6 +38,10 @@ _FARTHEST_LOG_STD, _GREATEST_GAIN = 20, 1_000_000
 """Before training: far beyond what is of use, and squares of both fit into 32 bits."""
 
 
+_MOST_UNITS = 2**16
+"""Two such layers have 2³² weights, 16 GiB."""
+
+
 def _widths(hidden: Any) -> tuple[int, ...]:
     if not isinstance(hidden, Iterable):
         raise UphillError(f"hidden is {hidden!r}: give a number for each layer, such as (64, 64).")
@@ -68,6 +72,8 @@ def _check_layers(hidden: tuple[int, ...], activation: str | None, convolution: 
         raise UphillError(f"hidden is {hidden}: use a whole number for each layer.")
     if any(units < 1 for units in hidden):
         raise UphillError(f"hidden is {hidden}: every layer needs at least 1 unit.")
+    if any(units > _MOST_UNITS for units in hidden):
+        raise UphillError(f"hidden is {hidden}: use at most {_MOST_UNITS:,} units in a layer.")
 
 
 def _is_finite(x: object) -> bool:

@@ -75,6 +75,11 @@ class TrainedPolicy:
             actions = _mode(self.actor, observation)
         else:
             seed = int(self._generator.integers(2**31)) if seed is None else seed
+            is_whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+            if not is_whole or not 0 <= seed < 2**32:
+                raise UphillError(
+                    f"seed is {seed!r}: use a whole number from 0 to {2**32 - 1}, or None."
+                )
             actions = _sample(self.actor, observation, jax.random.key(seed))
         kind = self.actor.policy.action_kind
         return kind.on_host(*jax.tree.map(np.asarray, actions))

@@ -31,6 +31,8 @@ LARGEST_METRICS = 2**30
 """Bytes of `metrics.csv`, which is read line by line."""
 LONGEST_LINE = 2**20
 """Bytes of a line of it."""
+MOST_EPISODES = 10**6
+"""Of an evaluation: a mean over so many knows its third digit."""
 MOST_SEEDS = 4096
 """Seeds of a run: a checkpoint says some hundred numbers of each in its JSON."""
 MOST_HOLES, SURELY_READ = 64, 2**25
@@ -68,7 +70,9 @@ def _faults(field: str, value: Any, depth: int) -> Iterator[str]:
         if not abs(value) <= sys.float_info.max:
             yield f"{place} is not a finite number of 64 bits"
     elif isinstance(value, dict):
-        if not all(map(_is_text, value)):
+        if keys := [key for key in value if not isinstance(key, str)]:
+            yield f"{place} has the key {keys[0]!r}, which is no text"
+        elif not all(map(_is_text, value)):
             yield f"{place} has a name that is not valid text: it has half a character"
         for key, x in value.items():
             yield from _faults(f"{field}.{key}"[:81], x, depth + 1)
@@ -92,6 +96,15 @@ def check_countable(**counts: int | None) -> None:
     for field, count in counts.items():
         if count is not None and not 0 <= count <= MOST_COUNTED:
             raise UphillError(f"{field} is {count}: expected 0 to {MOST_COUNTED}.")
+
+
+def check_episodes(episodes: int) -> None:
+    """Raises:
+    UphillError: if an evaluation can't have so many episodes.
+    """
+    if not 1 <= episodes <= MOST_EPISODES:
+        most = f"at most {MOST_EPISODES:,}" if episodes > 1 else "at least 1"
+        raise UphillError(f"episodes is {episodes}: use {most}.")
 
 
 def check_names(**names: str | None) -> None:
@@ -187,7 +200,7 @@ def _check_choices(found: OneHot | Choices, field: str) -> None:
 def _check_one(size: int, start: int, field: str) -> None:
     if not 1 <= size <= MOST_FEATURES:
         raise UphillError(f"{field} has {size} choices: expected 1 to {MOST_FEATURES}.")
-    if not -(2**63) <= start < 2**63 - size:
+    if not -(2**63) <= start <= 2**63 - size:
         raise UphillError(f"{field}.start is {start}: expected a whole number of 64 bits.")
 
 

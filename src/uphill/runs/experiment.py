@@ -12,7 +12,14 @@ from typing import Any, Literal
 
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
-from uphill.runs.bounds import DEEPEST, MOST_SEEDS, check_countable, check_names, fault_in
+from uphill.runs.bounds import (
+    DEEPEST,
+    MOST_SEEDS,
+    check_countable,
+    check_episodes,
+    check_names,
+    fault_in,
+)
 from uphill.runs.configuration import decode, encode
 from uphill.runs.files import EXPERIMENT_FILE, read_json, write_file
 from uphill.runs.own_parts import (
@@ -75,6 +82,7 @@ class Experiment(Settings):
         for name in ("seeds", "steps", "episodes", "devices"):
             if getattr(self, name) < 1:
                 raise UphillError(f"{name} is {getattr(self, name)}: use at least 1.")
+        check_episodes(self.episodes)
         if self.seeds > MOST_SEEDS:
             raise UphillError(
                 f"seeds is {self.seeds}: use at most {MOST_SEEDS}, and several runs for more."

@@ -74,7 +74,8 @@ def environment_of(
         given,
         experiment.backend,
         experiment.env_kwargs,
-        experiment.is_async,
+        # Older versions recorded it also where it did nothing.
+        experiment.is_async and experiment.backend == "gymnasium",
         alterations_of(experiment, wrappings),
         experiment.step_timeout,
     )

@@ -30,7 +30,7 @@ from uphill.runs.experiment import (
     make_experiment,
     write_experiment,
 )
-from uphill.runs.files import NotWrittenError, unused
+from uphill.runs.files import EXPERIMENT_FILE, NotWrittenError, unused
 from uphill.runs.folder import mend_of
 from uphill.runs.given import alterations_of, environment_settings
 from uphill.runs.imports import remember
@@ -362,9 +362,11 @@ def free_folder(
 
 def _check_free(folder: Path, may_be_unbegun: bool = True) -> None:
     if os.path.lexists(folder) and not (may_be_unbegun and is_unbegun(folder)):
+        is_run = (folder / EXPERIMENT_FILE).is_file()
+        otherwise = f", or `{call('resume', folder)}`" if is_run else ""
         raise UphillError(
             f"{folder} exists already, and a run is never overwritten: choose another "
-            f"{option('out')}, or `{call('resume', folder)}`."
+            f"{option('out')}{otherwise}."
         )
 
 

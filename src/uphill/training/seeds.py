@@ -137,9 +137,9 @@ def act_by_seed(actors: PyTree, uniform: Array | None, num_seeds: int) -> Act:
     """One policy for each seed's lanes, over flat lanes."""
 
     def act(observation: PyTree, keys: Keys) -> tuple[Array, Array, PyTree]:
-        by_seed = jax.tree.map(lambda x: x.reshape(num_seeds, -1, *x.shape[1:]), observation)
+        by_seed = lanes_by_seed(observation, num_seeds, axis=0)
         out = jax.vmap(lambda actor, *rest: actor.act(*rest))(actors, by_seed, keys, uniform)
-        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), out)
+        return jax.tree.map(lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]), out)
 
     return act
 
@@ -161,7 +161,8 @@ def lanes_by_seed(tree: PyTree, num_seeds: int, axis: int) -> PyTree:
     """Flat lanes `[…, S·N, …]` to one leading axis for the seeds `[S, …, N, …]`."""
 
     def split(x: Array) -> Array:
-        by_seed = x.reshape(*x.shape[:axis], num_seeds, -1, *x.shape[axis + 1 :])
+        each = x.shape[axis] // num_seeds  # not −1: of a part of size 0 that is any number
+        by_seed = x.reshape(*x.shape[:axis], num_seeds, each, *x.shape[axis + 1 :])
         return jnp.moveaxis(by_seed, axis, 0)
 
     return jax.tree.map(split, tree)

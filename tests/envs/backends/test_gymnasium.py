@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import python_envs
+import uphill
+from small_runs import small_ppo
 from uphill.envs.backends.gymnasium import (
     HostEnvironment,
     prepare,
@@ -245,6 +247,38 @@ def test_an_error_in_the_constructor_shows_where_it_came_from():
     with pytest.raises(UphillError, match="Broken could not be made") as caught:
         host(Broken)
     assert 'self.wheel = {}["wheel"]' in str(caught.value)
+
+
+def test_an_environment_has_served_though_its_close_raises(tmp_path):
+    class Sticky(python_envs.Counting):
+        def close(self):
+            raise OSError("device gone")
+
+    env = host(Sticky)
+    env.close()
+    given = {"steps": 32, "episodes": 2, "quiet": True, "out": tmp_path / "run"}
+    assert uphill.train(Sticky, small_ppo(), **given).evaluation is not None
+
+
+def test_parts_of_size_zero_are_nothing_to_see(tmp_path):
+    class Empty(python_envs.Counting):
+        observation_space = gymnasium.spaces.Dict(
+            none=gymnasium.spaces.Box(0, 1, (0,)), some=gymnasium.spaces.Box(0, 1, (2,))
+        )
+
+        def reset(self, **keywords):
+            super().reset(**keywords)
+            return self.seen(), {}
+
+        def step(self, action):
+            return self.seen(), *super().step(action)[1:]
+
+        def seen(self):
+            return {"none": np.zeros(0, np.float32), "some": np.zeros(2, np.float32)}
+
+    given = {"steps": 32, "episodes": 2, "quiet": True, "out": tmp_path / "run"}
+    run = uphill.train(Empty, small_ppo(), seeds=2, **given)
+    assert run.policy.actor.encoding.size == 2
 
 
 def test_environments_that_differ_from_each_other_are_refused():

@@ -4,7 +4,7 @@ import difflib
 import re
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -126,13 +126,13 @@ def prepare(
         bare = make_bare(source, env_kwargs)
         _check_options(bare, alterations)
         is_old, is_seeded = has_old_signatures(bare), takes_seeds(bare)
-        getattr(bare, "close", lambda: None)()
+        close_quietly(bare)
         factory = factory_of(source, env_kwargs, is_old, alterations)
         made = factory()
         limit = checked_time_limit(made, alterations)
         threshold = _threshold(made)
         is_clipped = has_clip_action(made)
-        made.close()
+        close_quietly(made)
     except (Exception, SystemExit) as error:
         raise unmakeable(name, env_kwargs, error) from error
     notice = None
@@ -220,6 +220,12 @@ def unmakeable(name: str, env_kwargs: dict[str, Any], error: BaseException) -> U
         f"{name} could not be made, reset and stepped; its own error follows.\n"
         + own_traceback(error)
     )
+
+
+def close_quietly(env: Any) -> None:
+    """Close an environment that is needed no more, whatever its `close` raises."""
+    with suppress(Exception):
+        getattr(env, "close", lambda: None)()
 
 
 def time_limit(env: Any) -> int | None:
@@ -401,7 +407,8 @@ class HostEnvironment:
 
     def close(self) -> None:
         """Stop the environments; processes that don't answer any more are ended."""
-        self._end()
+        with suppress(Exception):  # it has served, and what it served is true
+            self._end()
 
     def _guarded(self, what: str, call: Callable[[], Any]) -> Any:
         try:

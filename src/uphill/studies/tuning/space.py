@@ -285,6 +285,8 @@ def _range(path: str, value: Any, known: Range | None, algorithm: Algorithm) -> 
 
 def _fault(low: float, high: float, scale: str, is_whole: bool) -> str:
     """What is wrong with a range, and how to mend it; empty if nothing is."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "use two finite numbers"
     if low == high:
         return "the first number must be below the second, so give one value, or two numbers"
     if not low < high:
