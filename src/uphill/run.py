@@ -131,7 +131,7 @@ class Run(SavedRun):
             seed_index=seed_index,
             episodes=episodes,
             sample=sample,
-            out=None if out is None else Path(out),
+            out=None if out is None else as_path(out, "out", "a path"),
             fps=fps,
             width=width,
             env_kwargs=env_kwargs,

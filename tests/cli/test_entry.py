@@ -60,6 +60,9 @@ from uphill.cli import main
         (["train", "CartPole-v1", "--algo", "dqn"], 2, "use one of reinforce, vpg, a2c, ppo, npg"),
         (["train", "CartPole-v1", "--env.gravity"], 2, "--env.gravity has no value"),
         (["train", "CartPole-v1", "--steps", "0"], 1, "steps is 0: use at least 1"),
+        (["train", "CartPole-v1", "--steps", "-1"], 1, "steps is -1: use at least 1"),
+        (["train", "CartPole-v1", "--out", "-x"], 2, "--out has no value: write --out PATH"),
+        (["train", "CartPole-v1", "--out", "-x", "--steps", "9"], 2, "--out has no value: write"),
         (["train", "CartPole-v1", "--envs", "0"], 1, "envs is 0: use at least 1"),
         (
             ["train", "CartPole-v1", "--envs", "4", "--sampling.num-envs", "8"],

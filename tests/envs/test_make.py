@@ -44,7 +44,7 @@ def no_envpool(monkeypatch):
         ("Acrobot-v1", {}, "compiled", "one of Uphill's compiled worlds"),
         ("CartPoleSwingUp-v1", {}, "compiled", "one of Uphill's compiled worlds"),
         ("CartPole-v1", {"max_episode_steps": 9}, "envpool", "EnvPool has it in C++"),
-        ("CartPole-v1", {"render_mode": "rgb_array"}, "gymnasium", "does not take render_mode"),
+        ("CartPole-v1", {"render_mode": "rgb_array"}, "gymnasium", "version takes render_mode"),
         ("LunarLander-v3", {}, "envpool", "EnvPool has it in C++"),
         ("LunarLander-v3", {"gravity": -5.0}, "gymnasium", "does not take gravity"),
         ("Pong-v5", {}, "envpool", "EnvPool has it in C++"),

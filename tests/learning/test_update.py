@@ -26,7 +26,7 @@ from plain import ppo
 from uphill.learning.advantages import make_batch
 from uphill.learning.learner import joint_model
 from uphill.learning.objective import mean_kl
-from uphill.learning.update import BASELINE, ESTIMATOR, minibatches_of, update
+from uphill.learning.update import minibatches_of, update
 from uphill.parts import (
     SGD,
     ActionValue,
@@ -71,15 +71,6 @@ def test_trap_23_every_sample_is_in_exactly_one_minibatch():
     # The samples stay whole: features and actions move with their number.
     order = np.ravel(parts.target).astype(int)
     np.testing.assert_array_equal(parts.features.reshape(48, 3), batch.features[0][order])
-
-
-def test_parts_learn_with_keys_that_no_epoch_has():
-    def numbers(keys: Any) -> set[tuple[int, ...]]:
-        return set(map(tuple, jax.random.key_data(keys).reshape(-1, 2).tolist()))
-
-    own = [numbers(jax.random.fold_in(KEY, by)) for by in (BASELINE, ESTIMATOR)]
-    assert not own[0] & own[1]
-    assert not (own[0] | own[1]) & (numbers(jax.random.split(KEY, 100)) | numbers(KEY))
 
 
 def test_trap_30_the_norm_after_clipping_is_the_bound_and_the_direction_stays():

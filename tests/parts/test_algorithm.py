@@ -186,11 +186,16 @@ REFUSED = [
     ),
     (
         ppo,  # whose divisors are not listed one by one
-        {"sampling": Steps(num_envs=10**17), "num_minibatches": 10**15 + 1},
-        "num_minibatches is 1000000000000001: it does not divide the batch of 100000000000000000 "
-        "environments × 128 steps = 12800000000000000000; use 1000000000000000, or change one of "
-        "these",
+        {"sampling": Steps(num_envs=10**7), "num_minibatches": 10**6 + 1},
+        "num_minibatches is 1000001: it does not divide the batch of 10000000 environments × 128 "
+        "steps = 1280000000; use 1000000, or change one of these",
     ),
+    (
+        ppo,
+        {"sampling": Steps(num_envs=2**24, num_steps=2**7)},
+        "num_envs is 16777216: with 128 of each, a batch has 2³¹ rows or more, so use fewer",
+    ),
+    (ppo, {"num_epochs": 2**31}, "num_epochs is 2147483648: use at most 2,147,483,647"),
 ]
 
 

@@ -376,7 +376,10 @@ class Noted(gymnasium.Wrapper):
         ({"seed": -1}, "seed is -1: use a number from 0"),
         ({"eval_every": 0}, "eval_every is 0: use at least 1"),
         ({"episodes": 10**12}, "episodes is 10{12}: use at most 1,000,000"),
-        ({"envs": 10**9, "episodes": 10**6}, "num_envs is 1000000000: with 8 of each, a batch"),
+        (
+            {"envs": 10**9, "episodes": 10**6},
+            "num_envs is 1000000000: with 8 of each, a batch has 2³¹ rows or more",
+        ),
         (
             {"is_async": True},
             "is_async=True is for .* CartPole-v1 is compiled: leave it out, or add",
@@ -400,9 +403,16 @@ def test_wrong_arguments_are_refused_before_anything_is_made(
 
 WRONG_CALLS = """
 import equinox as eqx
+import gymnasium
+import numpy as np
 import optax
 import uphill
 from uphill import parts
+
+class Switching(gymnasium.Wrapper):
+    action_space = gymnasium.spaces.Box(0, 1, (2,), np.bool_)
+    def __init__(self): super().__init__(gymnasium.make("CartPole-v1"))
+    def step(self, action): return super().step(int(action[0]))
 
 for make in (
     lambda: {"steps": 1000.5},
@@ -447,9 +457,16 @@ for make in (
     lambda: parts.PolicySettings(hidden=(64.0,)),
     lambda: parts.PolicySettings(initial_log_std="0"),
     lambda: parts.Optax(3),
+    lambda: uphill.load("run", parts=5),
+    lambda: next(uphill.iterate(None)),
+    lambda: uphill.Trainer("CartPole-v1", "ppo", seeds=(0,), num_steps=100),
+    lambda: {"env": ":CartPole-v1"},
+    lambda: {"env": "../zoo:Foo-v0"},
+    lambda: {"env": lambda: gymnasium.make_vec("CartPole-v1", 2)},
+    lambda: {"env": Switching},
 ):
     try:
-        uphill.train("CartPole-v1", **{"out": "run"} | make())
+        uphill.train(**{"env": "CartPole-v1", "out": "run", "quiet": True} | make())
     except uphill.UphillError as error:
         print(error)
 """
@@ -510,6 +527,16 @@ def test_wrong_types_from_python_are_one_sentence_each(tmp_path: Path) -> None:
             "hidden is (64.0,): use a whole number",
             "initial_log_std is '0': use a number from",
             "name is 3: Optax has no optimiser",
+            "parts has 5: give classes, as in parts=[MySurrogate].",
+            "trainer is None: give an uphill.Trainer.",
+            "algorithm is 'ppo': give an Algorithm, such as uphill.ppo().",
+            "':CartPole-v1' names no module before the colon: start in the folder that has it, and "
+            "write its name, as in my_package:CartPole-v1.",
+            "'../zoo:Foo-v0' names no module before the colon: start in the folder that has it, "
+            "and write its name, as in zoo:Foo-v0.",
+            "<lambda> made a CartPoleVectorEnv, which is several environments: make a single one, "
+            "and envs steps as many as it says.",
+            "The action space Box(False, True, (2,), bool) is of yes or no: use MultiBinary([2]).",
         ),
         strict=True,
     ):

@@ -137,7 +137,7 @@ def test_what_is_no_settings_is_refused(tmp_path: Path) -> None:
     for source, sentence in (
         (tmp_path / "nothing", "can't be read: No such file"),
         (tmp_path, "is not a run directory: it has no experiment.json"),
-        (not_json, "can't be read: it is not valid JSON"),
+        (not_json, r"can't be read: it is not valid JSON \(line 1, column \d+\)\."),
     ):
         with pytest.raises(UphillError, match=sentence):
             read_settings(source, ENV)

@@ -41,8 +41,13 @@ def check_values(argv: Sequence[str], flags: Sequence[Flag], program: str) -> No
 def _following(words: Sequence[str], flag: Flag) -> list[str]:
     """The words that are its value: one, or all up to the next flag."""
     if not flag.takes.startswith(("INT …", "FLOAT …")):
-        return [word for word in words[:1] if not word.startswith("--")]
+        return [word for word in words[:1] if not _is_flag(word)]
     return list(takewhile(lambda word: not word.startswith("--"), words))
+
+
+def _is_flag(word: str) -> bool:
+    """Also of one dash; -1 is a number."""
+    return word.startswith("--") or (word.startswith("-") and word[1:2].isalpha())
 
 
 def whole_number(word: str) -> int:

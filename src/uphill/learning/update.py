@@ -33,9 +33,6 @@ TakeStep = Callable[[tuple, Batch], tuple[tuple, Metrics]]
 Samples = Callable[[tuple], Batch]
 """The samples of an epoch, from the parameters and the optimiser's state that it starts with"""
 
-BASELINE, ESTIMATOR = 2**32 - 1, 2**32 - 2
-"""What their keys are derived by. `split` derives those of the epochs by 0, 1, 2, …"""
-
 
 def update(
     algorithm: Algorithm,
@@ -194,8 +191,8 @@ def learned(
     actor, parts = learner.actor, stepped.parts
     served = served_by(algorithm, learner, trajectory, batch)
     return PartStates(
-        algorithm.estimator.learned(parts.estimator, served, jax.random.fold_in(key, ESTIMATOR)),
-        algorithm.baseline.learned(parts.baseline, served, jax.random.fold_in(key, BASELINE)),
+        algorithm.estimator.learned(parts.estimator, served, jax.random.fold_in(key, 2)),
+        algorithm.baseline.learned(parts.baseline, served, jax.random.fold_in(key, 1)),
         algorithm.surrogate.learned(
             parts.surrogate, lambda: mean_kl(algorithm, actor.policy, stepped.actor.policy, batch)
         ),

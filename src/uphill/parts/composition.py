@@ -63,7 +63,7 @@ def _check_needs(algorithm: Any) -> None:
         sampling.num_envs * window < 2**31,
         "num_envs",
         sampling.num_envs,
-        f"with {window:,} of each, a batch has more than 2³¹ rows, so use fewer",
+        f"with {window:,} of each, a batch has 2³¹ rows or more, so use fewer",
     )
     require(
         baseline.has_value or not estimator.needs_value,

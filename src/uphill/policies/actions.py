@@ -198,6 +198,10 @@ def _kind_of(
             )
         case spaces.MultiBinary():
             return Switches(tuple(space.shape), dtype)
+        case spaces.Box() if dtype == "bool":
+            raise UphillError(
+                f"The action space {space} is of yes or no: use MultiBinary({list(space.shape)})."
+            )
         case spaces.Box():
             low, high = (x.ravel().tolist() for x in _ends(space, bounds))
             return Bounded(tuple(low), tuple(high), tuple(space.shape), dtype, distribution)

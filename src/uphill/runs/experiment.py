@@ -176,15 +176,18 @@ def _to_json(experiment: Experiment) -> str:
         ) from error
 
 
-def as_path(path: str | PathLike[str], field: str = "path") -> Place:
-    """The path of a run directory, which leads where it leads now whatever is done to the current
-    folder later.
+def as_path(
+    path: str | PathLike[str],
+    field: str = "path",
+    what: str = "the path of a run directory, or a Run",
+) -> Place:
+    """A path, which leads where it leads now whatever is done to the current folder later.
 
     Raises:
         UphillError: if it is no path at all.
     """
     if not isinstance(path, str | PathLike):
-        raise UphillError(f"{field} is {path!r}: give the path of a run directory, or a Run.")
+        raise UphillError(f"{field} is {path!r}: give {what}.")
     if "\0" in os.fspath(path):
         raise UphillError(f"{field} is {path!r}: leave the null character out.")
     return Place.of(path)

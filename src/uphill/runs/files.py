@@ -158,6 +158,8 @@ def read_json(path: Path) -> Any:
         document = json.loads(content)
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not valid JSON"
+        if isinstance(error, json.JSONDecodeError):
+            reason = f"{reason} (line {error.lineno}, column {error.colno})"
         raise UphillError(f"{path} can't be read: {reason}.") from error
     if fault := fault_in(document):
         raise UphillError(f"{path} can't be read: {fault}.")

@@ -79,11 +79,12 @@ class OwnParts:
         allow_import: bool = False,
         current: str | None = None,
     ) -> None:
-        given = (given,) if isinstance(given, OwnPart) else tuple(given)
-        for part in given:
+        is_one = isinstance(given, OwnPart) or not isinstance(given, Iterable)
+        found: tuple[Any, ...] = (given,) if is_one else tuple(given)
+        for part in found:
             if not isinstance(part, OwnPart):
                 raise UphillError(f"parts has {part!r}: give classes, as in parts=[MySurrogate].")
-        self._types = [part for part in given if isinstance(part, type)]
+        self._types = [part for part in found if isinstance(part, type)]
         names = [type_name(part) for part in dict.fromkeys(self._types)]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -91,7 +92,7 @@ class OwnParts:
                 f"Two parts are called {twice}, and a file tells parts apart by their names: give "
                 "each a name of its own, or make what differs a field."
             )
-        self._transformations = iter([part for part in given if not isinstance(part, type)])
+        self._transformations = iter([part for part in found if not isinstance(part, type)])
         self._allow_import, self._current = allow_import, current
 
     def part(self, name: str, kinds: tuple[type, ...], field: str) -> type:

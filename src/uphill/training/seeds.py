@@ -109,6 +109,8 @@ def one_for_each(
     """
     if isinstance(algorithm, Algorithm):
         return (algorithm,) * len(seeds)
+    if isinstance(algorithm, str):
+        raise UphillError(f"algorithm is {algorithm!r}: give an Algorithm, such as uphill.ppo().")
     algorithms = tuple(algorithm)
     if len(algorithms) != len(seeds):
         raise UphillError(

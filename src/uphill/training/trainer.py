@@ -67,6 +67,8 @@ def iterate(
     unless given), at most 64 updates, and never passes a multiple of `every` updates (64 unless
     given). So whatever happens at multiples of `every` sees the state exactly there.
     """
+    if not isinstance(trainer, Trainer):
+        raise UphillError(f"trainer is {trainer!r}: give an uphill.Trainer.")
     check_counts(every=every)
     state = trainer.start() if state is None else state
     chunk = 1

@@ -79,8 +79,8 @@ def test_the_winner_is_confirmed_on_fresh_seeds(done: tune.Tuning) -> None:
         assert "No trial came to more than the default, which reaches" in lead
     else:
         assert f"P(winner &gt; default) is {done.p_better[0]:.2f} (" in lead
-    assert f"reaches {number(done.winner.iqm)} (95\N{NO-BREAK SPACE}% interval" in lead
-    assert "over 2 seeds that no trial had" in lead.replace("\N{NO-BREAK SPACE}", " ")
+    assert f"reaches {number(done.winner.iqm)} (95 % interval" in lead
+    assert "over 2 seeds that no trial had" in lead
     aside = fresh_folder(done.path, next(r.run for r in done.trials if r.setting == done.setting))
     (aside / "sweep.json").rename(aside / "elsewhere")
     try:

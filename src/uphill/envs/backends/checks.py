@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium import spaces
 
 from uphill.errors import UphillError
-from uphill.words import listed
+from uphill.words import listed, option
 
 _GYMNASIUM = Path(gymnasium.__file__).parent
 _NOT_THEIRS = (
@@ -107,6 +107,11 @@ def check_environment(env: Any) -> None:
     UphillError: if the object is not an environment at all.
     """
     parts = ("reset", "step", "observation_space", "action_space")
+    if isinstance(env, gymnasium.vector.VectorEnv):
+        raise UphillError(
+            f"made {described(env)}, which is several environments: make a single one, and "
+            f"{option('envs')} steps as many as it says."
+        )
     missing = [name for name in parts if not hasattr(env, name)]
     if len(missing) == len(parts):
         raise UphillError(f"returned {described(env)} instead of an environment: return one.")

@@ -64,6 +64,12 @@ def spec_of(env_id: str) -> EnvSpec:
             f"{env_id!r} names a file, but a module is imported: write it without .py, "
             f"{written}:{name}."
         )
+    if ":" in env_id and (not module or module.startswith(".") or "/" in module):
+        inner = module.rpartition("/")[2].strip(".") or "my_package"
+        raise UphillError(
+            f"{env_id!r} names no module before the colon: start in the folder that has it, and "
+            f"write its name, as in {inner}:{name or 'Env-v0'}."
+        )
     found = getattr(imported(module, env_id), name, None) if module else None
     for known in (name, f"{OURS}{name}"):
         if known in gymnasium.registry:

@@ -199,6 +199,8 @@ def record(
         UphillError: if the environment can't be made, or can't draw itself.
     """
     _check(episodes, fps, width)
+    if not isinstance(env_kwargs, dict | None):
+        raise UphillError(f"env_kwargs is {env_kwargs!r}: give a dictionary.")
     files = _files(run, milestones, out)
     if seed_index is None:
         seed_index = run.told_seed_index()

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 import uphill
 from uphill.errors import UphillError
+from uphill.runs.experiment import as_path
 from uphill.runs.files import REPORT_FILE, make_folder, write_file
 from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun
@@ -29,6 +30,7 @@ from uphill.words import glued, number
 
 TEMPLATES = Path(__file__).parent
 NO_FILMS = "The page was asked to come without films."
+_A_PATH = "the path of a file to write"
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def _written(page: Page, path: Path) -> Path:
 def _where(runs: Sequence[SavedRun], out: str | Path | None) -> Place:
     """The file to write."""
     if out:
-        return Place.of(out)
+        return as_path(out, "out", _A_PATH)
     if len(runs) == 1:
         return runs[0].path / REPORT_FILE
     return Place.of(Path("runs", time.strftime("report-%Y%m%d-%H%M%S.html")))
@@ -144,7 +146,7 @@ def write_sweep_report(sweep: SavedSweep, out: str | Path | None = None) -> Path
     Raises:
         UphillError: if a file of it was altered, or the page can't be written.
     """
-    return _written(sweep_page(sweep), Place.of(out or sweep.path / REPORT_FILE))
+    return _written(sweep_page(sweep), as_path(out or sweep.path / REPORT_FILE, "out", _A_PATH))
 
 
 def sensitivity_page(study: SavedSensitivity, live: Live | None = None) -> Page:
@@ -162,7 +164,8 @@ def write_sensitivity_report(study: SavedSensitivity, out: str | Path | None = N
     Raises:
         UphillError: if a file of it was altered, or the page can't be written.
     """
-    return _written(sensitivity_page(study), Place.of(out or study.path / REPORT_FILE))
+    path = as_path(out or study.path / REPORT_FILE, "out", _A_PATH)
+    return _written(sensitivity_page(study), path)
 
 
 def index_page(
