@@ -40,6 +40,7 @@ def command(argv: list[str]) -> None:
 
 
 def _show(tuning: Any) -> None:
+    from uphill.theory.statistics import few_seeds
     from uphill.views.labels import setting_of
 
     table = [["", "IQM", INTERVAL, "worst seed"]]
@@ -63,5 +64,6 @@ def _show(tuning: Any) -> None:
         said = ["No trial came to more than the default.", *said[2:]]
     elif low <= 0.5:
         said.insert(1, "So the winner may be no better: more trials or steps may find one.")
-    for line in said:
-        say(line)
+    for line in (*said, few_seeds(len(tuning.winner.per_seed))):
+        if line:
+            say(line)
