@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from uphill.errors import UphillError
 from uphill.policies.actions import action_kind_of, is_for
 from uphill.policies.bounded import Bounded
+from uphill.policies.choices import Choice
 from uphill.policies.encodings import (
     Group,
     batch_shape,
@@ -24,6 +25,7 @@ from uphill.policies.encodings import (
     scaled_features,
     starting_at,
 )
+from uphill.runs.bounds import check_action_kind, check_encoding
 from uphill.runs.configuration import decode, encode
 
 NESTED = spaces.Dict(
@@ -563,3 +565,12 @@ def test_any_space_can_be_observed_and_acted_in(space: gymnasium.Space, seed: in
     action = np.asarray(distribution.sample(jax.random.key(seed)))
     as_given = jax.tree.map(np.asarray, kind.to_environment(jnp.asarray(action)))
     assert space.contains(jax.tree.map(lambda x: x[0], kind.on_host(action, as_given)))
+
+
+@pytest.mark.parametrize("start", [-(2**63), 2**63 - 3])
+def test_choices_may_lie_at_the_ends_of_64_bits(start: int) -> None:
+    space = spaces.Discrete(3, start=start)
+    check_action_kind(action_kind_of(space))
+    check_encoding(encoding_of(space))
+    with pytest.raises(UphillError, match="expected a whole number of 64 bits"):
+        check_action_kind(Choice(4, 2**63 - 3, "int64"))

@@ -65,6 +65,8 @@ def test_the_same_trials_are_followed_by_the_same_proposals() -> None:
     [
         ({"gama": "0:1"}, "did you mean estimator.gamma?"),
         ({"estimator.gamma": "0.99:0.9"}, "must be below the second, so write 0.9:0.99"),
+        ({"estimator.gamma": "0.9:nan"}, "use two finite numbers"),
+        ({"optimizer.learning_rate": "1e-3:inf"}, "use two finite numbers"),
         ({"estimator.gamma": "0.9:1.5"}, "gamma is 1.5: use a number from 0 to 1"),
         ({"optimizer.learning_rate": "0:1:log"}, "a logarithm needs LOW > 0"),
         ({"optimizer.learning_rate": "1:2:lin"}, "give 'LOW:HIGH', or a list"),
