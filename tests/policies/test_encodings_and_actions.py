@@ -574,3 +574,11 @@ def test_choices_may_lie_at_the_ends_of_64_bits(start: int) -> None:
     check_encoding(encoding_of(space))
     with pytest.raises(UphillError, match="expected a whole number of 64 bits"):
         check_action_kind(Choice(4, 2**63 - 3, "int64"))
+
+
+def test_spaces_of_too_many_choices_are_refused() -> None:
+    huge = spaces.Discrete(10**9)
+    with pytest.raises(UphillError, match=r"observation space Dict.* is 1,000,000,002 numbers for"):
+        encoding_of(spaces.Dict(a=huge, b=spaces.Discrete(2)))
+    with pytest.raises(UphillError, match=r"action space Discrete\(1000000000\) is 1,000,000,000"):
+        action_kind_of(huge)

@@ -20,10 +20,10 @@ from jaxtyping import Float, PyTree, Shaped
 from uphill.errors import UphillError
 from uphill.policies.bounded import Bounded
 from uphill.policies.choices import Choice, Choices, Switches
-from uphill.policies.encodings import dict_keys, whole_numbers
+from uphill.policies.encodings import MOST_FEATURES, dict_keys, whole_numbers
 from uphill.theory.distributions import Distribution, Product, columns
 from uphill.trajectory import Array
-from uphill.words import is_typed, option
+from uphill.words import abridged, is_typed, option
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,13 @@ def action_kind_of(
         )
     if _is_boundless(space) and bounds is None:
         raise UphillError(_boundless(space, is_clipped))
-    return _kind_of(space, distribution, bounds)
+    kind = _kind_of(space, distribution, bounds)
+    if kind.num_parameters > MOST_FEATURES:
+        raise UphillError(
+            f"The action space {abridged(space)} is {kind.num_parameters:,} numbers for a policy, "
+            f"and it can give {MOST_FEATURES:,}: wrap the environment."
+        )
+    return kind
 
 
 def is_for(kind: ActionKind, space: gymnasium.Space) -> bool:

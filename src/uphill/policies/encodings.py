@@ -18,8 +18,10 @@ from jaxtyping import Bool, Float, PyTree, Shaped
 from uphill.errors import UphillError
 from uphill.policies.images import Image, least_side, rows_axis, white_of
 from uphill.trajectory import Array, fits_32_bits
-from uphill.words import among, option
+from uphill.words import abridged, among, option
 
+MOST_FEATURES = 2**26
+"""Numbers of an observation or of an action, as a policy has them."""
 _FEW = 8
 """Numbers of an observation that are shown, at most."""
 _LEAST_GRID = 5
@@ -265,6 +267,12 @@ def encoding_of(space: gymnasium.Space, categories: int | None = None) -> Encodi
         raise UphillError(
             f"The observation space {space} has no numbers: give a policy something to see, a Box "
             "with one number that never changes if need be."
+        )
+    if encoding.size > MOST_FEATURES:
+        raise UphillError(
+            f"The observation space {abridged(space)} is {encoding.size:,} numbers for a policy "
+            f"(a choice is one for each that there is), and it can see {MOST_FEATURES:,}: drop a "
+            "part of it, or wrap the environment."
         )
     if categories is None:
         return encoding

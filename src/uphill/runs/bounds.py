@@ -19,7 +19,14 @@ from uphill.parts import Algorithm
 from uphill.policies.actions import ActionKind, Composite
 from uphill.policies.bounded import BOX_DISTRIBUTIONS, Bounded
 from uphill.policies.choices import Choice, Choices
-from uphill.policies.encodings import Encoding, Group, Numbers, OneHot, images_in
+from uphill.policies.encodings import (
+    MOST_FEATURES,
+    Encoding,
+    Group,
+    Numbers,
+    OneHot,
+    images_in,
+)
 from uphill.policies.images import can_be_image
 from uphill.policies.policy import NetworkSettings, PolicySettings
 
@@ -48,8 +55,6 @@ LONGEST_NAME = 1000
 """Characters of a name that messages quote: an environment, a network, a kind of machine."""
 FARTHEST = 1e100
 """Returns and thresholds: far beyond any sum of 32-bit rewards, and their squares are finite."""
-MOST_FEATURES = 2**26
-"""Numbers of an observation or of an action."""
 _UNCHECKED = 10**7
 """Numbers that are made without asking whether the file has as many."""
 
