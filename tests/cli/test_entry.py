@@ -127,16 +127,19 @@ def test_help_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize("where", ["import", "command"])
 def test_ctrl_c_is_one_word_also_while_modules_are_imported(where: str, tmp_path: Path) -> None:
     """Within an import an exception may become another, as C extensions make of it."""
-    wait = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nwhile True: pass\n"
+    (tmp_path / "waiting.py").write_text(
+        "import os, signal\ndef wait():\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    while True: pass\n"
+    )
     (tmp_path / "slow_to_load.py").write_text(
-        f"try:\n    exec({wait!r})\n"
+        "from waiting import wait\ntry:\n    wait()\n"
         "except BaseException as error:\n    raise ImportError from error\n"
     )
+    waits = {"import": "import slow_to_load", "command": "wait()"}[where]
     (tmp_path / "start.py").write_text(
-        "import sys, types\nfrom uphill.cli import entry\n"
-        f"def wait(argv): exec({wait!r})\n"
-        f"if {where!r} == 'import': wait = lambda argv: __import__('slow_to_load')\n"
-        "entry.import_module = lambda name: types.SimpleNamespace(command=wait)\n"
+        "import sys, types\nfrom uphill.cli import entry\nfrom waiting import wait\n"
+        f"def command(argv):\n    {waits}\n"
+        "entry.import_module = lambda name: types.SimpleNamespace(command=command)\n"
         "sys.argv = ['uphill', 'envs']\nentry.run()\n"
     )
     command = [sys.executable, "start.py"]

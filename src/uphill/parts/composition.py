@@ -57,13 +57,16 @@ def _check_needs(algorithm: Any) -> None:
     estimator, baseline, sampling = algorithm.estimator, algorithm.baseline, algorithm.sampling
     baseline.check_whole()
     check_count(num_envs=sampling.num_envs)
-    window = sampling.num_rows(None) if sampling.quota is None else sampling.quota
-    check_count(**{"window" if sampling.quota is None else "quota": window})
+    if (each := sampling.quota) is None:
+        each = sampling.num_rows(None)
+        check_count(window=each)
+    else:
+        check_count(quota=each)
     require(
-        sampling.num_envs * window < 2**31,
+        sampling.num_envs * each < 2**31,
         "num_envs",
         sampling.num_envs,
-        f"with {window:,} of each, a batch has 2³¹ rows or more, so use fewer",
+        f"with {each:,} of each, a batch has 2³¹ rows or more, so use fewer",
     )
     require(
         baseline.has_value or not estimator.needs_value,

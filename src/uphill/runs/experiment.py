@@ -79,7 +79,7 @@ class Experiment(Settings):
 
     def __post_init__(self) -> None:
         check_names(env=self.env, network=self.network)
-        for name in ("seeds", "steps", "episodes", "devices"):
+        for name in ("seeds", "steps", "devices"):
             if getattr(self, name) < 1:
                 raise UphillError(f"{name} is {getattr(self, name)}: use at least 1.")
         check_episodes(self.episodes)
@@ -91,7 +91,6 @@ class Experiment(Settings):
             raise UphillError(f"eval_every is {self.eval_every}: use at least 1, or None.")
         check_countable(
             steps=self.steps,
-            episodes=self.episodes,
             eval_every=self.eval_every,
             max_episode_steps=self.max_episode_steps,
         )

@@ -27,6 +27,7 @@ import numpy as np
 from uphill.envs.drawing import backend_to_draw
 from uphill.errors import UphillError
 from uphill.policies.actor import Actor
+from uphill.runs.bounds import check_episodes
 from uphill.runs.configuration import decode, encode
 from uphill.runs.files import make_folder, write_file
 from uphill.runs.given import other_limit
@@ -215,11 +216,9 @@ def record(
 
 
 def _check(episodes: int, fps: float | None, width: int | None) -> None:
-    decode(int, encode(episodes), "episodes")
+    check_episodes(decode(int, encode(episodes), "episodes"))
     decode(float | None, encode(fps), "fps")
     decode(int | None, encode(width), "width")
-    if episodes < 1:
-        raise UphillError(f"episodes is {episodes}: use at least 1.")
     if fps is not None and not 0 < fps <= 1000:
         raise UphillError(f"fps is {fps}: use a number above 0, at most 1000.")
     if width is not None and not WIDTHS[0] <= width <= WIDTHS[1]:
