@@ -17,7 +17,8 @@ os.environ.setdefault(
     "--xla_cpu_parallel_codegen_split_count=1",
 )
 # What tests train with is no concern of the user's who runs them.
-os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="uphill-state-")
+state = tempfile.TemporaryDirectory(prefix="uphill-state-", ignore_cleanup_errors=True)
+os.environ["XDG_STATE_HOME"] = state.name
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "learning")]
 
 import typechecker

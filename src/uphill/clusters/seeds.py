@@ -22,6 +22,7 @@ from uphill.runs.files import EXPERIMENT_FILE, not_written, read_json, write_fil
 from uphill.runs.folder import HALF
 from uphill.runs.lock import LOCK_FILE, RunLock
 from uphill.runs.merged import merge_runs
+from uphill.runs.not_finite import sentence
 from uphill.runs.own_code import begun_with_others
 from uphill.runs.own_parts import OwnParts, own_parts_in
 from uphill.runs.place import Place
@@ -47,7 +48,8 @@ def train_on_cluster(request: Request, start: Preset | None = None) -> Place:
     request goes on.
 
     Raises:
-        UphillError: for anything about the request or the cluster that the user can fix.
+        UphillError: for anything about the request or the cluster that the user can fix, or if
+            every seed stopped at a non-finite number.
         Interrupted: on Ctrl-C, after what they have was saved.
     """
     _check(request)
@@ -76,7 +78,18 @@ def train_on_cluster(request: Request, start: Preset | None = None) -> Place:
         if told:
             progress.say(told)
         shutil.rmtree(aside, ignore_errors=True)
+    if has_stopped(folder):
+        raise UphillError(_all_stopped(folder, experiment))
     return folder
+
+
+def _all_stopped(folder: Path, experiment: Experiment) -> str:
+    """What ended the training of every seed."""
+    reasons = read_manifest(folder / "checkpoint", "latest").facts.not_finite
+    pairs = zip(experiment.all_seeds, reasons, strict=True)
+    env, algorithm = experiment.env, experiment.composition
+    each = [sentence(why, seed, env, algorithm) for seed, why in pairs if why is not None]
+    return "\n".join([*each, f"What was learned before is saved in {folder}."])
 
 
 def _as_begun(aside: Path, experiment: Experiment, progress: Progress) -> Experiment:
@@ -267,8 +280,9 @@ def _merge(
         paths = [place / job.file / _RUN for job in jobs]
         own = OwnParts(own_parts_in(experiment.algorithm))
         merge_runs(paths, experiment, whole, network, own)
-        returns = [np.load(place / job.file / _RETURNS) for job in jobs]
-        write_evaluation(whole, evaluation_of(np.concatenate(returns, axis=1)))
+        if not has_stopped(whole):
+            returns = [np.load(place / job.file / _RETURNS) for job in jobs]
+            write_evaluation(whole, evaluation_of(np.concatenate(returns, axis=1)))
         whole.rename(folder)
     except OSError as error:
         raise not_written(folder, error) from error

@@ -61,10 +61,11 @@ class PartialRun:
 
     @cached_property
     def points(self) -> dict[int, list[CsvRow]]:
-        """The rows of each logging point, by its update."""
-        text = (self.path / METRICS_FILE).read_bytes()[: self.latest.facts.metrics_offset].decode()
+        """The rows of each logging point, by its update; none if all its seeds stopped at once."""
+        length = self.latest.facts.metrics_offset
+        text = (self.path / METRICS_FILE).read_bytes()[:length] if length else b""
         found: dict[int, list[CsvRow]] = {}
-        for row in csv.DictReader(io.StringIO(text, newline="")):
+        for row in csv.DictReader(io.StringIO(text.decode(), newline="")):
             found.setdefault(int(row["update"]), []).append(row)
         return found
 
@@ -87,11 +88,12 @@ def merge_runs(
     write_experiment(out, experiment)
     points = _points(parts)
     metrics = MetricsFile(out)
-    for rows in _table(parts, points):
+    for rows in _table(parts, points, experiment.all_seeds):
         metrics.append(rows)
     metrics.sync()
     milestones = tuple(copy_policy(part.path, out, *m) for part, m in _milestones(parts, points))
-    write_milestones(out, milestones)
+    if milestones:
+        write_milestones(out, milestones)
     best = _joined([part.best.facts for part in parts])
     latest = _joined([part.latest.facts for part in parts])
     latest = replace(latest, milestones=milestones, metrics_offset=metrics.offset)
@@ -137,15 +139,22 @@ def _point_of(update: int, points: Sequence[int]) -> int:
     return points[min(bisect_left(points, update), len(points) - 1)]
 
 
-def _table(parts: Sequence[PartialRun], points: Sequence[int]) -> Iterable[list[CsvRow]]:
-    """The rows of each logging point. A seed that has its steps waits, and does nothing."""
+def _table(
+    parts: Sequence[PartialRun], points: Sequence[int], seeds: Sequence[int]
+) -> Iterable[list[CsvRow]]:
+    """The rows of each logging point. A seed that has its steps, or has stopped, does nothing."""
     found = [{_point_of(u, points): rows for u, rows in part.points.items()} for part in parts]
-    last: list[list[CsvRow]] = [[] for _ in parts]
+    names = next((list(rows[0]) for each in found for rows in each.values()), [])
+    at_first = [dict.fromkeys(names, "") | _NOTHING_DONE | {"seed": str(x)} for x in seeds]
+    last = [at_first[part.first :][: _number(part.latest.facts)] for part in parts]
     for point in points:
         for k, own in enumerate(found):
             last[k] = own.get(point) or [_idle(row) for row in last[k]]
         shared = {"update": str(point)} | _times(last)
         yield [row | shared for rows in last for row in rows]
+
+
+_NOTHING_DONE = {"steps": "0", "time/seconds": "0.0", "time/steps_per_second": "0.0"}
 
 
 def _idle(row: CsvRow) -> CsvRow:
@@ -156,10 +165,10 @@ def _idle(row: CsvRow) -> CsvRow:
 def _times(last: Sequence[Sequence[CsvRow]]) -> CsvRow:
     """Those of the slowest part, and the speed of all together."""
     steps = [sum(int(row["steps"]) for row in rows) for rows in last]
-    speeds = [float(rows[0]["time/steps_per_second"]) for rows in last if rows]
-    slowest = max((n / max(v, 1e-9) for n, v in zip(steps, speeds, strict=False)), default=0.0)
+    speeds = [float(rows[0]["time/steps_per_second"]) for rows in last]
+    slowest = max(n / max(v, 1e-9) for n, v in zip(steps, speeds, strict=True))
     return {
-        "time/seconds": str(max(float(rows[0]["time/seconds"]) for rows in last if rows)),
+        "time/seconds": str(max(float(rows[0]["time/seconds"]) for rows in last)),
         "time/steps_per_second": str(round(sum(steps) / max(slowest, 1e-9), 1)),
     }
 

@@ -144,8 +144,10 @@ class Session:
             self.progress.say(f"{said} Seed {seed} stops there, and the others go on.")
 
     def _is_new(self, state: TrainState) -> bool:
-        """Whether anything was learned here; else what was written before is still true."""
-        return state.num_updates > self.state.num_updates
+        """Whether anything was learned here, or a seed stopped; else what was written before is
+        still true."""
+        before = self.state
+        return state.num_updates > before.num_updates or len(state.stops) > len(before.stops)
 
     def with_what_was_saved(
         self, error: UphillError, state: TrainState, memory: Remembered
@@ -157,7 +159,9 @@ class Session:
             self.keeper.save(state, memory)
         except UphillError as unsaved:
             return type(unsaved)(f"{error}\n{unsaved}")
-        steps, folder = state.steps, self.keeper.folder
+        steps, folder = max(state.num_transitions), self.keeper.folder
+        if not steps:
+            return error
         return type(error)(
             f"{error}\nWhat was learned in the {steps:,} steps before is saved in {folder}: "
             f"`{self._how_to_resume()}` goes on from there."
@@ -213,6 +217,8 @@ class Session:
         self._show(state, memory)
         if stretch.is_logged:
             memory = self._log(stretch, memory)
+        elif self.trainer.is_done(state):  # no seed learned anything since the last point
+            memory = replace(memory, pending=None)
         if stops := {s: x for s, x in state.stops.items() if s not in before.stops}:
             self._tell(stops, state, memory)
         return memory
