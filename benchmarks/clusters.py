@@ -18,7 +18,7 @@ from typing import Any
 import uphill
 from uphill.clusters.connection import Cluster, connected
 from uphill.clusters.dispatch import Dispatch
-from uphill.clusters.jobs import Attempt, Job, Outcome
+from uphill.clusters.jobs import Job, JobAttempt, Outcome
 from uphill.clusters.parcels import packed
 from uphill.runs.experiment import write_experiment
 from uphill.runs.files import CURVE_FILE
@@ -31,7 +31,7 @@ PARTS = 200
 SLEEP = 0.2
 
 
-def _asleep(attempt: Attempt, post: Any) -> Outcome:
+def _asleep(attempt: JobAttempt, post: Any) -> Outcome:
     """A job that reports something, sends a parcel and ends with another."""
     assert attempt.parcel is None
     parcel = os.urandom(int(attempt.name.split()[1]))

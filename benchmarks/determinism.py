@@ -88,8 +88,8 @@ def _compared(first: Path, second: Path) -> str:
     """`same`, or how far apart the networks' weights and the final training returns are."""
     tensors = []
     for run in (first, second):
-        manifest = read_manifest(run / "checkpoint", "latest")
-        tensors.append(read_tensors(run / "checkpoint", manifest))
+        manifest = read_manifest(run, "latest")
+        tensors.append(read_tensors(run, manifest))
     one, other = tensors
     if one.keys() == other.keys() and all(
         x.dtype == other[name].dtype and x.tobytes() == other[name].tobytes()

@@ -122,5 +122,4 @@ def _without_times(document: Any) -> Any:
 
 def tensors_of(run: Path, name: str = "latest") -> dict[str, np.ndarray]:
     """The tensors of a checkpoint."""
-    folder = run / "checkpoint"
-    return read_tensors(folder, read_manifest(folder, name))
+    return read_tensors(run, read_manifest(run, name))

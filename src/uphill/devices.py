@@ -33,7 +33,7 @@ _AXIS = "uphill_devices_of_a_seed"
 """The axis of the mesh; the name is no one else's."""
 
 
-def divided(function: Callable[..., T], num_devices: int) -> Callable[..., T]:
+def with_environments_divided(function: Callable[..., T], num_devices: int) -> Callable[..., T]:
     """The function, of arrays alone, as a program on so many devices."""
 
     def on_all(*arguments: Any) -> T:

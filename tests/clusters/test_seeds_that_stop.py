@@ -111,7 +111,7 @@ def check_same(parts: Path, whole: Path) -> None:
     assert [*map(_numbers, rows)] == [
         pytest.approx(_numbers(other), rel=1e-3, abs=1e-6, nan_ok=True) for other in others
     ]
-    facts, other = (read_manifest(x / "checkpoint", "latest").facts for x in (parts, whole))
+    facts, other = (read_manifest(x, "latest").facts for x in (parts, whole))
     for name in ("num_updates", "num_transitions", "not_finite", "tracked", "milestones"):
         assert getattr(facts, name) == getattr(other, name)
     found, expected = tensors_of(parts), tensors_of(whole)

@@ -84,9 +84,9 @@ def test_a_checkpoint_holds_it_by_name(tmp_path: Path) -> None:
         stopped=False,
         device={},
     )
-    write_checkpoint(tmp_path / "checkpoint", "latest", learner, facts)
-    manifest = read_manifest(tmp_path / "checkpoint", "latest")
-    tensors = read_tensors(tmp_path / "checkpoint", manifest)
+    write_checkpoint(tmp_path, "latest", learner, facts)
+    manifest = read_manifest(tmp_path, "latest")
+    tensors = read_tensors(tmp_path, manifest)
     assert "actor.policy.trunk.arrays.layers.0.weight" in tensors
     other = make_learner(small_ppo(), encoding, kind, 1, network)
     again = tree_from(other, tensors)

@@ -33,14 +33,19 @@ def tree(seed: int = 0) -> dict[str, Any]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write_checkpoint(tmp_path / "checkpoint", "latest", tree(), FACTS)
-    return tmp_path / "checkpoint"
+def run(tmp_path: Path) -> Path:
+    write_checkpoint(tmp_path, "latest", tree(), FACTS)
+    return tmp_path
 
 
-def read(folder: Path, seed: int = 1) -> Any:
+@pytest.fixture
+def folder(run: Path) -> Path:
+    return run / "checkpoint"
+
+
+def read(run: Path, seed: int = 1) -> Any:
     """The checkpoint, in a skeleton that has other numbers."""
-    return tree_from(tree(seed), read_tensors(folder, read_manifest(folder, "latest")))
+    return tree_from(tree(seed), read_tensors(run, read_manifest(run, "latest")))
 
 
 def assert_same(found: Any, expected: Any) -> None:
@@ -51,21 +56,23 @@ def assert_same(found: Any, expected: Any) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_what_goes_in_comes_out(folder: Path) -> None:
-    assert read_manifest(folder, "latest").facts == FACTS
+def test_what_goes_in_comes_out(run: Path) -> None:
+    assert read_manifest(run, "latest").facts == FACTS
     assert [FACTS.moment_of_best(s) for s in (0, 1)] == [(40, 1.25), (0, 0.0)]
     earlier = replace(FACTS, best_steps=(), best_seconds=())  # as it was written without them
     assert [earlier.moment_of_best(s) for s in (0, 1)] == [(64, 1.5), (70, 1.5)]
-    assert_same(read(folder), tree(0))
+    assert_same(read(run), tree(0))
 
 
-def test_next_checkpoint_replaces_the_last_and_leaves_nothing_behind(folder: Path) -> None:
+def test_next_checkpoint_replaces_the_last_and_leaves_nothing_behind(
+    run: Path, folder: Path
+) -> None:
     (folder / "latest-9-0000000000000000.safetensors.tmp").write_bytes(b"of a process killed")
-    write_checkpoint(folder, "best", tree(7), FACTS)
-    write_checkpoint(folder, "latest", tree(2), replace(FACTS, num_updates=4))
-    assert_same(read(folder), tree(2))
+    write_checkpoint(run, "best", tree(7), FACTS)
+    write_checkpoint(run, "latest", tree(2), replace(FACTS, num_updates=4))
+    assert_same(read(run), tree(2))
     assert len(list(folder.iterdir())) == 4  # two of each: JSON, and its tensors
-    assert read_manifest(folder, "best").facts == FACTS
+    assert read_manifest(run, "best").facts == FACTS
 
 
 def disk_full(*_: Any) -> None:
@@ -81,16 +88,16 @@ def fails_at(count: int, real: Callable) -> Callable:
 @pytest.mark.parametrize("count", [0, 1])
 @pytest.mark.parametrize("where", ["fsync", "replace"])
 def test_crash_at_any_write_leaves_the_last_checkpoint_whole(
-    where: str, count: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+    where: str, count: int, run: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, where, fails_at(count, getattr(os, where)))
     with pytest.raises(UphillError, match=r"No space left on device.*saved before is whole"):
-        write_checkpoint(folder, "latest", tree(2), replace(FACTS, num_updates=4))
+        write_checkpoint(run, "latest", tree(2), replace(FACTS, num_updates=4))
     monkeypatch.undo()
-    assert_same(read(folder), tree(0))
-    assert read_manifest(folder, "latest").facts == FACTS
-    write_checkpoint(folder, "latest", tree(2), replace(FACTS, num_updates=4))
-    assert_same(read(folder), tree(2))
+    assert_same(read(run), tree(0))
+    assert read_manifest(run, "latest").facts == FACTS
+    write_checkpoint(run, "latest", tree(2), replace(FACTS, num_updates=4))
+    assert_same(read(run), tree(2))
     assert len(list(folder.iterdir())) == 2
 
 
@@ -123,26 +130,26 @@ def alter(folder: Path, **changes: Any) -> None:
     path.write_text(json.dumps(document))
 
 
-def test_truncated_tensors(folder: Path) -> None:
+def test_truncated_tensors(run: Path, folder: Path) -> None:
     path = tensors_file(folder)
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(UphillError, match=OTHER_CHECKSUM):
-        read(folder)
+        read(run)
 
 
-def test_one_altered_bit_of_the_tensors(folder: Path) -> None:
+def test_one_altered_bit_of_the_tensors(run: Path, folder: Path) -> None:
     path = tensors_file(folder)
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(UphillError, match=OTHER_CHECKSUM):
-        read(folder)
+        read(run)
 
 
-def test_missing_tensors(folder: Path) -> None:
+def test_missing_tensors(run: Path, folder: Path) -> None:
     tensors_file(folder).unlink()
     with pytest.raises(UphillError, match=rf"can't be read \(No such file .*\): {MEND}\.$"):
-        read(folder)
+        read(run)
 
 
 def test_missing_checkpoint(tmp_path: Path) -> None:
@@ -150,25 +157,25 @@ def test_missing_checkpoint(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_where_one_checkpoint_is_lost_the_other_is_named(folder: Path) -> None:
+def test_where_one_checkpoint_is_lost_the_other_is_named(run: Path, folder: Path) -> None:
     path = tensors_file(folder)
-    write_checkpoint(folder, "best", tree(), FACTS)
+    write_checkpoint(run, "best", tree(), FACTS)
     path.write_bytes(b"")
     with pytest.raises(
         UphillError, match=rf"{MEND} \(uphill.load\(run, checkpoint='best'\) has oth"
     ):
-        read(folder)
+        read(run)
     (folder / "best.json").write_text("{")
     with pytest.raises(UphillError, match=rf"damaged \(.* {MEND} \(.* checkpoint='latest'\) has"):
-        read_manifest(folder, "best")
+        read_manifest(run, "best")
 
 
-def test_tensors_that_are_no_safetensors(folder: Path) -> None:
+def test_tensors_that_are_no_safetensors(run: Path, folder: Path) -> None:
     content = b"\xff" * 7 + b"\x7f" + b'{"a": "huge header"}'
     tensors_file(folder).write_bytes(content)
     alter(folder, sha256=hashlib.sha256(content).hexdigest())
     with pytest.raises(UphillError, match="is damaged"):
-        read(folder)
+        read(run)
 
 
 @pytest.mark.parametrize(
@@ -182,10 +189,10 @@ def test_tensors_that_are_no_safetensors(folder: Path) -> None:
         "x.pkl",
     ],
 )
-def test_tensors_elsewhere_are_never_opened(name: str, folder: Path) -> None:
+def test_tensors_elsewhere_are_never_opened(name: str, run: Path, folder: Path) -> None:
     alter(folder, tensors=name)
     with pytest.raises(UphillError, match="names no tensors file of its own"):
-        read(folder)
+        read(run)
 
 
 @pytest.mark.parametrize(
@@ -204,10 +211,10 @@ def test_tensors_elsewhere_are_never_opened(name: str, folder: Path) -> None:
         "1" * 10_000,
     ],
 )
-def test_hostile_json_is_one_sentence(text: str, folder: Path) -> None:
+def test_hostile_json_is_one_sentence(text: str, run: Path, folder: Path) -> None:
     (folder / "latest.json").write_text(text)
     with pytest.raises(UphillError, match=r"latest\.json"):
-        read_manifest(folder, "latest")
+        read_manifest(run, "latest")
 
 
 @pytest.mark.parametrize(
@@ -238,10 +245,12 @@ def test_hostile_json_is_one_sentence(text: str, folder: Path) -> None:
     ],
     ids=str,
 )
-def test_facts_of_the_wrong_kind_are_one_sentence(changes: dict[str, Any], folder: Path) -> None:
+def test_facts_of_the_wrong_kind_are_one_sentence(
+    changes: dict[str, Any], run: Path, folder: Path
+) -> None:
     alter(folder, **changes)
     with pytest.raises(UphillError, match=r"latest\.json is damaged"):
-        read_manifest(folder, "latest")
+        read_manifest(run, "latest")
 
 
 @pytest.mark.parametrize(
@@ -253,7 +262,7 @@ def test_facts_of_the_wrong_kind_are_one_sentence(changes: dict[str, Any], folde
     ],
     ids=["shape", "type", "missing"],
 )
-def test_tensors_that_do_not_fit(skeleton: Any, sentence: str, folder: Path) -> None:
-    tensors = read_tensors(folder, read_manifest(folder, "latest"))
+def test_tensors_that_do_not_fit(skeleton: Any, sentence: str, run: Path) -> None:
+    tensors = read_tensors(run, read_manifest(run, "latest"))
     with pytest.raises(UphillError, match=sentence):
         tree_from(skeleton, tensors)

@@ -48,7 +48,7 @@ def test_metrics_are_not_cut_or_appended_to_through_a_link(
     run: Path, outside: Path, link: Callable
 ) -> None:
     before = contents(outside)
-    file = MetricsFile(run, read_manifest(run / "checkpoint", "latest").facts.metrics_offset, 5)
+    file = MetricsFile(run, read_manifest(run, "latest").facts.metrics_offset, 5)
     linked(run / "metrics.csv", outside / "file", link)
     for write in (
         lambda: MetricsFile(run, 100, 1),
@@ -79,12 +79,12 @@ def test_another_file_in_place_of_the_metrics_stays_whole(run: Path) -> None:
 @pytest.mark.parametrize("kind", ["checkpoint", "milestones", "tensorboard"])
 def test_folders_of_a_run_are_no_links(run: Path, outside: Path, kind: str) -> None:
     before = contents(outside)
-    manifest = read_manifest(run / "checkpoint", "latest")
-    tensors = read_tensors(run / "checkpoint", manifest)
+    manifest = read_manifest(run, "latest")
+    tensors = read_tensors(run, manifest)
     shutil.rmtree(run / kind, ignore_errors=True)
     (run / kind).symlink_to(outside)
     write = {
-        "checkpoint": lambda: write_checkpoint(run / kind, "latest", {**tensors}, manifest.facts),
+        "checkpoint": lambda: write_checkpoint(run, "latest", {**tensors}, manifest.facts),
         "milestones": lambda: make_inner(run, kind),
         "tensorboard": lambda: make_inner(run, kind, "seed0"),
     }[kind]

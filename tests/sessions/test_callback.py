@@ -67,7 +67,7 @@ def test_true_stops_as_a_normal_end(tmp_path: Path) -> None:
     run = train_small(tmp_path / "run", steps=10_000, on_point=calls)
     assert len(calls.rows) == 3
     assert rows_of(run.path)[-1]["own/call"] == "3"
-    facts = read_manifest(run.path / "checkpoint", "latest").facts
+    facts = read_manifest(run.path, "latest").facts
     assert facts.stopped
     assert facts.num_transitions[0] == calls.rows[-1][0]["steps"] < 10_000
     assert run.evaluation is not None
@@ -105,7 +105,7 @@ def test_its_error_is_told_as_the_users_own_and_what_was_learned_is_saved(tmp_pa
     assert 'raise RuntimeError("the plotter is gone")' in text
     assert "sessions/callback.py" not in text
     assert "is saved in" in text
-    updates = read_manifest(tmp_path / "run" / "checkpoint", "latest").facts.num_updates
+    updates = read_manifest(tmp_path / "run", "latest").facts.num_updates
     assert 3 <= updates < 6  # every third is logged; the stretch to the sixth is lost
     uphill.resume(tmp_path / "run", steps=6_000, quiet=True)
 
@@ -117,7 +117,7 @@ def test_ctrl_c_in_it_saves_what_was_learned(tmp_path: Path) -> None:
 
     with pytest.raises(Interrupted, match="Go on with"):
         train_small(tmp_path / "run", steps=5_000, on_point=interrupted)
-    assert read_manifest(tmp_path / "run" / "checkpoint", "latest").facts.num_updates >= 1
+    assert read_manifest(tmp_path / "run", "latest").facts.num_updates >= 1
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_trap_16_resumed_run_is_the_uninterrupted_run_bit_for_bit(
     interrupt_after(5)
     with pytest.raises(Interrupted, match=r"uphill\.resume\("):
         train_small(tmp_path / "cut", make_algorithm(), **keywords)
-    at_first = read_manifest(tmp_path / "cut" / "checkpoint", "latest").facts
+    at_first = read_manifest(tmp_path / "cut", "latest").facts
     assert at_first.num_updates == 5
     assert "pending.updated" in tensors_of(tmp_path / "cut")
     interrupt_after(1)
@@ -592,7 +592,7 @@ def test_starts_from_the_networks_of_another_run(tmp_path: Path) -> None:
     origin = uphill.load(run.path).experiment.init_from
     assert origin is not None
     assert (origin.run, origin.seed) == (str(trained.path), trained.best_seed_index)
-    manifest = read_manifest(trained.path / "checkpoint", "latest")
+    manifest = read_manifest(trained.path, "latest")
     assert origin.sha256 == manifest.sha256
     before, after = tensors_of(trained.path), tensors_of(run.path)
     for key, tensor in after.items():

@@ -50,7 +50,7 @@ def test_it_leads_to_a_run_as_training_does(
     assert run.evaluate(6) == trainer.evaluate(state, 6) == theirs.evaluate(6)
     observation = np.array([0.01, 0.02, -0.03, 0.04], np.float32)
     assert trainer.policy(state, 1).value(observation) == run.policy_of(1).value(observation)
-    facts = read_manifest(run.path / "checkpoint", "latest").facts
+    facts = read_manifest(run.path, "latest").facts
     assert facts.seconds == pytest.approx(trainer.seconds)
     assert 0 < facts.compile_seconds < facts.seconds
     best = uphill.load(run, checkpoint="best")

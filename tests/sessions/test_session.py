@@ -54,7 +54,7 @@ def test_stops_when_solved_and_can_still_be_extended(
     steps = run.summary()["steps"]
     assert max(steps) < 25_000
     assert run.summary()["solved"] == [True, True]
-    facts = read_manifest(run.path / "checkpoint", "latest").facts
+    facts = read_manifest(run.path, "latest").facts
     assert facts.stopped
     # Every seed has seen a hundred episodes, and the window holds hardly more.
     for recent in facts.recent:
@@ -153,7 +153,7 @@ def assert_whole(run: Path) -> int:
         assert name.startswith("pending.") or np.isfinite(tensor).all()
     action = uphill.load(run).policy.act(np.zeros(4, np.float32))
     assert action in (0, 1)
-    return read_manifest(run / "checkpoint", "latest").facts.num_updates
+    return read_manifest(run, "latest").facts.num_updates
 
 
 def test_nan_reward_of_a_compiled_world_is_named_and_the_last_checkpoint_stays(
@@ -328,7 +328,7 @@ def test_a_process_that_ends_loses_nothing_that_was_learned(tmp_path: Path) -> N
     words = r"^Fatal, at step \d+ of each environment, lost environment .*: it ended itself in step"
     with pytest.raises(UphillError, match=words) as caught:
         train_small(run, env=python_envs.Fatal, env_kwargs=fatal, **asked)
-    saved = read_manifest(run / "checkpoint", "latest").facts.num_updates
+    saved = read_manifest(run, "latest").facts.num_updates
     assert saved >= 1
     assert str(caught.value).endswith(f"`uphill.resume('{run}', env=…)` goes on from there.")
     mended = python_envs.Mended
@@ -393,7 +393,7 @@ def test_best_learners_are_those_of_the_best_logging_point(
     name = next(k for k in best if "actor.policy.trunk" in k and best[k].shape == weights[0].shape)
     np.testing.assert_array_equal(best[name][0], weights[1][0])
     np.testing.assert_array_equal(best[name][1], weights[0][1])
-    facts = read_manifest(run.path / "checkpoint", "best").facts
+    facts = read_manifest(run.path, "best").facts
     assert facts.best_scores == (5.0, 9.0)
     steps = [int(row["steps"]) for row in rows_of(run.path) if row["evaluation/episode_return"]]
     assert facts.best_steps == (steps[2], steps[1])  # rows of both seeds, in turn
@@ -575,7 +575,7 @@ def test_what_breaks_in_the_background_is_told_after_training_was_saved(
     advice = r"Training is done, and saved\. Evaluate it with: uphill\.evaluate\("
     with pytest.raises(UphillError, match=rf"can't be compiled.*\n{advice}"):
         train_small(tmp_path / "run", steps=100)
-    facts = read_manifest(tmp_path / "run" / "checkpoint", "latest").facts
+    facts = read_manifest(tmp_path / "run", "latest").facts
     assert facts.num_transitions[0] >= 100
     monkeypatch.undo()
     assert uphill.evaluate(tmp_path / "run", episodes=2)["episodes"] == 2

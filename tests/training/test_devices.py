@@ -114,7 +114,9 @@ def test_several_seeds_share_the_same_devices() -> None:
 
         return devices.on_each(one, (shared,), devices.spread(x, 4), [0])
 
-    batch = devices.divided(lambda shared, x: jax.vmap(lambda one: total(shared, one))(x), 2)
+    batch = devices.with_environments_divided(
+        lambda shared, x: jax.vmap(lambda one: total(shared, one))(x), 2
+    )
 
     x = np.arange(12.0, dtype=np.float32).reshape(3, 4)
     np.testing.assert_array_equal(jax.jit(batch)(np.float32(2), x), 2 * x.sum(1))
@@ -130,7 +132,9 @@ def test_all_kinds_of_numbers_arrive_at_every_device() -> None:
         "whole": np.int32([[-1], [2**31 - 1], [0], [7]]),
     }
     axes = [1, 1, 0, None, 0]
-    program = devices.divided(lambda x: devices.on_each(lambda whole: whole, (), x, axes), 2)
+    program = devices.with_environments_divided(
+        lambda x: devices.on_each(lambda whole: whole, (), x, axes), 2
+    )
     found = jax.jit(program)(trees)
     for name, expected in trees.items():
         assert found[name].dtype == expected.dtype
@@ -144,7 +148,7 @@ def in_shares(function: Any, *shared: Any) -> Any:
     def program(*shared: Any) -> Any:
         return devices.on_each(lambda *given: function(*given[:-1]), shared, lanes, [0])
 
-    return jax.jit(devices.divided(program, 2))(*shared)
+    return jax.jit(devices.with_environments_divided(program, 2))(*shared)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
@@ -185,7 +189,7 @@ def test_on_one_device_nothing_is_done() -> None:
     lanes = jnp.ones((1, 3))
     assert devices.spread(lanes, 1) is lanes
     assert devices.on_each(lambda *given: given, (1,), lanes, [0]) == (1, lanes)
-    assert devices.divided(advanced, 1) is advanced
+    assert devices.with_environments_divided(advanced, 1) is advanced
     assert not devices.environments_are_divided()
     assert not devices.sums_are_divided()
 
@@ -205,7 +209,7 @@ def test_the_users_own_axes_of_devices_change_nothing() -> None:
 @pytest.mark.parametrize(
     ("algorithm", "given", "said"),
     [
-        (PPO, {"devices": 0}, r"^devices is 0: use a whole number of at least 1\.$"),
+        (PPO, {"devices": 0}, r"^devices is 0: use at least 1\.$"),
         (
             PPO,
             {"devices": 3},

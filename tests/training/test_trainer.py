@@ -20,9 +20,10 @@ from uphill.learning.counting import count_of
 from uphill.learning.learner import take, with_steps
 from uphill.parts import GAE, SGD, Adam, Episodes, Steps, ValueFunction
 from uphill.parts.algorithms import reinforce
+from uphill.parts.checks import check_count
 from uphill.policies.policy import NetworkSettings, PolicySettings
 from uphill.training import inside
-from uphill.training.checks import check_counts, check_numbers
+from uphill.training.checks import check_numbers
 from uphill.training.process import is_short_of_devices
 from uphill.training.step import algorithm_now
 from uphill.training.trainer import Trainer, iterate
@@ -196,7 +197,7 @@ def test_seeds_are_a_tuple_of_numbers(seeds):
 
 
 def test_what_is_counted_is_a_whole_number_of_at_least_one():
-    with pytest.raises(UphillError, match=r"^measure_every is 0: use a whole number"):
+    with pytest.raises(UphillError, match=r"^measure_every is 0: use at least 1"):
         Trainer(choose("CartPole-v1"), small_ppo(), (0,), 100, measure_every=0)
     trainer = Trainer(choose("CartPole-v1"), small_ppo(), (0,), 100)
     state = trainer.start()
@@ -208,7 +209,7 @@ def test_what_is_counted_is_a_whole_number_of_at_least_one():
         trainer.evaluate(state, 0)
     for number in ("10", 2.5, True, None):
         with pytest.raises(UphillError, match=rf"^episodes is {number!r}: use"):
-            check_counts(episodes=number)
+            check_count(episodes=number)
 
 
 @pytest.mark.parametrize("measure_every", [None, 100])

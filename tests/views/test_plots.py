@@ -133,7 +133,7 @@ def test_many_logging_points_are_averaged_and_not_picked_from(tmp_path: Path) ->
 def test_other_columns_have_neither_threshold_nor_the_words_of_returns(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", rising(2))
     facts = replace(FACTS, reward_threshold=475.0)
-    write_checkpoint(run.path / "checkpoint", "latest", {}, facts)
+    write_checkpoint(run.path, "latest", {}, facts)
     labels = [line.get_label() for line in curves_figure([run]).axes[0].get_lines()]
     assert "solved: 475" in labels
     axes = curves_figure([run], column="rollout/num_episodes").axes[0]

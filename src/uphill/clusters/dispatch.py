@@ -11,7 +11,7 @@ from typing import Any
 import cloudpickle
 
 from uphill.clusters.connection import Cluster
-from uphill.clusters.jobs import Attempt, Job, Outcome, attempted
+from uphill.clusters.jobs import Job, JobAttempt, Outcome, attempted
 from uphill.clusters.post import Post
 from uphill.errors import UphillError
 from uphill.runs.experiment import installed_versions
@@ -37,7 +37,7 @@ class _Sent:
     """A job under way."""
 
     job: Job
-    attempt: Attempt
+    attempt: JobAttempt
     losses: int = 0
 
 
@@ -95,7 +95,7 @@ class Dispatch:
     def _send(self, job: Job, number: int = 0, losses: int = 0) -> None:
         work = cloudpickle.dumps(job.work)
         parcel = parcel_of(self._folder, job)
-        attempt = Attempt(job.name, number, work, parcel, self._versions, self._every)
+        attempt = JobAttempt(job.name, number, work, parcel, self._versions, self._every)
         self._sent[self._task.remote(attempt, self._post)] = _Sent(job, attempt, losses)
         self._lines[job.name] = "waits for a processor" if number == 0 else "waits to go on"
 

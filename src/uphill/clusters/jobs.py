@@ -39,7 +39,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class JobAttempt:
     """One attempt at a job, as it is sent."""
 
     name: str
@@ -65,7 +65,7 @@ class Outcome:
     """whether it was made to end before its work was done"""
 
 
-def attempted(attempt: Attempt, post: Any) -> Outcome:
+def attempted(attempt: JobAttempt, post: Any) -> Outcome:
     """Do the work, in the process of a task."""
     host = socket.gethostname()
     if differ := differences(attempt.versions, installed_versions()):
@@ -111,7 +111,7 @@ class _Lines:
 
 
 @contextmanager
-def _told(attempt: Attempt, post: Any, host: str) -> Iterator[None]:
+def _told(attempt: JobAttempt, post: Any, host: str) -> Iterator[None]:
     """Messages are sent home, with the node's name."""
 
     def say(line: str) -> None:
@@ -124,7 +124,7 @@ def _told(attempt: Attempt, post: Any, host: str) -> Iterator[None]:
 
 
 @contextmanager
-def _sent(attempt: Attempt, post: Any, folder: Path) -> Iterator[None]:
+def _sent(attempt: JobAttempt, post: Any, folder: Path) -> Iterator[None]:
     """Sends the folder home at a fixed interval in seconds."""
     is_over = threading.Event()
 

@@ -85,7 +85,7 @@ def train_on_cluster(request: Request, start: Preset | None = None) -> Place:
 
 def _all_stopped(folder: Path, experiment: Experiment) -> str:
     """What ended the training of every seed."""
-    reasons = read_manifest(folder / "checkpoint", "latest").facts.not_finite
+    reasons = read_manifest(folder, "latest").facts.not_finite
     pairs = zip(experiment.all_seeds, reasons, strict=True)
     env, algorithm = experiment.env, experiment.composition
     each = [sentence(why, seed, env, algorithm) for seed, why in pairs if why is not None]
@@ -247,7 +247,7 @@ def train_some_seeds(request: Request, elsewhere: int, folder: Path) -> None:
 
 
 def _is_over(run: Path, request: Request) -> bool:
-    facts = read_manifest(run / "checkpoint", "latest").facts
+    facts = read_manifest(run, "latest").facts
     assert request.steps is not None
     return facts.steps_done >= request.steps or has_stopped(run)
 
@@ -290,7 +290,7 @@ def _merge(
 
 
 def _on_different_processors(paths: Sequence[Path]) -> str:
-    standings = [read_manifest(path / "checkpoint", "latest").facts for path in paths]
+    standings = [read_manifest(path, "latest").facts for path in paths]
     found = sorted({facts.device.get("processor", "unknown") for facts in standings})
     if len(found) == 1:
         return ""

@@ -15,13 +15,14 @@ from uphill.doctor.command import training_command
 from uphill.doctor.constants import play_constants
 from uphill.doctor.facts import Broken, EnvironmentFacts, Play
 from uphill.doctor.finding import Finding
-from uphill.doctor.play import Guarded, Limits, answering, nothing, play_guarded
+from uphill.doctor.play import Answering, Guarded, Limits, nothing, play_guarded
 from uphill.doctor.repeats import look_for_effects, look_for_repeats
 from uphill.doctor.report import document, text
 from uphill.doctor.rules import find
 from uphill.doctor.subject import Subject, subject_of
 from uphill.doctor.training import FEWEST_STEPS, affordable_steps, train_briefly
 from uphill.doctor.watch import TookTooLong, Watch
+from uphill.envs.backends.layers import wrapped_below
 from uphill.envs.base import World
 from uphill.envs.make import choose
 from uphill.errors import UphillError
@@ -101,7 +102,7 @@ def examine(request: DoctorRequest) -> Examination:
 
 def _probe(subject: Subject, seed: int, capture: Capture) -> EnvironmentFacts:
     """All that needs no training."""
-    made = answering(subject.make())
+    made = wrapped_below(subject.make(), Answering)
     try:
         encoding_of(made.observation_space)
     except UphillError as error:

@@ -61,17 +61,6 @@ class Answering(gymnasium.Wrapper):
         return result
 
 
-def answering(env: gymnasium.Env) -> gymnasium.Env:
-    """The environment with `Answering` below all its other wrappers."""
-    if not isinstance(env, gymnasium.Wrapper):
-        return Answering(env)
-    innermost = env
-    while isinstance(innermost.env, gymnasium.Wrapper):
-        innermost = innermost.env
-    innermost.env = Answering(innermost.env)
-    return env
-
-
 @dataclass(frozen=True)
 class Guarded:
     """An environment whose calls return what they should, or raise `Broken`."""

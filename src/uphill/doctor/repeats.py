@@ -22,7 +22,7 @@ FEWEST, _MANY = 4, 64
 _MOST_ACTIONS = 24
 
 Fingerprint = tuple[bytes, ...]
-Path = tuple[Any, ...]
+PartPath = tuple[Any, ...]
 """Keys and numbers that lead to a part of an action"""
 
 
@@ -100,7 +100,7 @@ def _components(space: gymnasium.Space) -> dict[str, Callable[[Any], list[Any]]]
     ]
     many = np.linspace(0, len(found) - 1, min(_MOST_ACTIONS, len(found))).astype(int)
 
-    def both(base: Any, path: Path, part: gymnasium.Space, index: tuple[int, ...]) -> list[Any]:
+    def both(base: Any, path: PartPath, part: gymnasium.Space, index: tuple[int, ...]) -> list[Any]:
         return [
             with_part(base, path, lambda x, end=end: _with_number(part, x, index, end[index]))
             for end in bounds(part)
@@ -122,8 +122,8 @@ def _with_number(part: gymnasium.Space, x: Any, index: tuple[int, ...], number: 
 
 
 def parts_of(
-    space: gymnasium.Space, name: str = "action", path: Path = ()
-) -> Iterator[tuple[str, Path, gymnasium.Space]]:
+    space: gymnasium.Space, name: str = "action", path: PartPath = ()
+) -> Iterator[tuple[str, PartPath, gymnasium.Space]]:
     """The parts of an action that have numbers, what they are called, and where they are."""
     match space:
         case spaces.Dict():
@@ -136,7 +136,7 @@ def parts_of(
             yield name, path, space
 
 
-def with_part(action: Any, path: Path, change: Callable[[Any], Any]) -> Any:
+def with_part(action: Any, path: PartPath, change: Callable[[Any], Any]) -> Any:
     """An action with another part at `path`."""
     if not path:
         return change(action)

@@ -52,10 +52,11 @@ def check_choice(choices: tuple[str, ...], **fields: str) -> None:
         require(value in choices, name, repr(value), f"choose {listed(choices, 'or')}")
 
 
-def check_count(**fields: int) -> None:
+def check_count(**fields: Any) -> None:
     """Each field is a whole number, at least 1, and of 31 bits, which loops and arrays count by."""
     for name, value in fields.items():
-        require(isinstance(value, int | np.integer), name, repr(value), "use a whole number")
+        is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        require(is_whole, name, repr(value), "use a whole number")
         require(bool(value >= 1), name, value, "use at least 1")
         require(bool(value < 2**31), name, value, f"use at most {2**31 - 1:,}")
 

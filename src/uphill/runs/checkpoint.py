@@ -21,10 +21,12 @@ from uphill.runs.bounds import check_action_kind, check_encoding, check_names, c
 from uphill.runs.configuration import decode, encode
 from uphill.runs.divergence import Divergence
 from uphill.runs.files import (
+    CHECKPOINT_FOLDER,
     NotWrittenError,
     Tensors,
     damaged,
     from_tensors,
+    manifest_file,
     mend,
     read_json,
     to_tensors,
@@ -38,7 +40,7 @@ from uphill.words import count, option, quoted
 
 WRAPS = "learners.num_wraps"
 """Not among a checkpoint's tensors: its JSON has whole counts."""
-FORMAT = 2
+CHECKPOINT_FORMAT = 2
 READABLE = (1, 2)
 """Formats that can be read: `older.py` knows those before today's."""
 # Of earlier versions it has a number, too: the updates when it was written.
@@ -172,8 +174,8 @@ class Manifest:
     facts: Standing
 
 
-def write_checkpoint(folder: Path, name: str, tree: PyTree, facts: Standing) -> None:
-    """Write `tree` and `facts` as the checkpoint `name`, in place of the last one.
+def write_checkpoint(run: Path, name: str, tree: PyTree, facts: Standing) -> None:
+    """Write `tree` and `facts` as the checkpoint `name` of a run, in place of the last one.
 
     Raises:
         UphillError: if it can't be written; the last one is untouched then.
@@ -181,9 +183,9 @@ def write_checkpoint(folder: Path, name: str, tree: PyTree, facts: Standing) -> 
     content = to_tensors(tree, without=WRAPS)
     checksum = hashlib.sha256(content).hexdigest()
     tensors = f"{name}-{checksum[:16]}.safetensors"
-    manifest = encode(Manifest(FORMAT, tensors, checksum, facts))
+    manifest = encode(Manifest(CHECKPOINT_FORMAT, tensors, checksum, facts))
     try:
-        with Folder(folder.parent) as run, run.inner(folder.name) as inner:
+        with Folder(run) as outer, outer.inner(CHECKPOINT_FOLDER) as inner:
             inner.write(tensors, content)
             text = json.dumps(manifest, indent=1, allow_nan=False) + "\n"
             inner.write(f"{name}.json", text.encode())
@@ -191,18 +193,18 @@ def write_checkpoint(folder: Path, name: str, tree: PyTree, facts: Standing) -> 
                 inner.delete(old)
     except OSError as error:
         raise NotWrittenError(
-            f"The checkpoint could not be written to {folder} ({error.strerror}): "
+            f"The checkpoint could not be written to {run / CHECKPOINT_FOLDER} ({error.strerror}): "
             f"{mend_of(error)}, or choose another {option('out')}. What was saved before is whole."
         ) from error
 
 
-def read_manifest(folder: Path, name: str, num_seeds: int | None = None) -> Manifest:
-    """The JSON part of a checkpoint, for this many seeds if that is known.
+def read_manifest(run: Path, name: str, num_seeds: int | None = None) -> Manifest:
+    """The JSON part of a run's checkpoint, for this many seeds if that is known.
 
     Raises:
         UphillError: if there is none, or it was altered.
     """
-    path = folder / f"{name}.json"
+    path = manifest_file(run, name)
     if not path.exists():
         raise UphillError(f"There is no checkpoint {path}: {mend(path)}.")
     try:
@@ -212,8 +214,8 @@ def read_manifest(folder: Path, name: str, num_seeds: int | None = None) -> Mani
     version = document.get("format") if isinstance(document, dict) else None
     if type(version) is not int or version not in READABLE:
         raise UphillError(
-            f"{path} has format {quoted(version)}, and this version reads {FORMAT}: use the "
-            "version that experiment.json names, or train again."
+            f"{path} has format {quoted(version)}, and this version reads {CHECKPOINT_FORMAT}: use "
+            "the version that experiment.json names, or train again."
         )
     try:
         if isinstance(facts := document.get("facts"), dict):
@@ -229,13 +231,13 @@ def read_manifest(folder: Path, name: str, num_seeds: int | None = None) -> Mani
     return manifest
 
 
-def read_tensors(folder: Path, manifest: Manifest) -> Tensors:
-    """The tensors of a checkpoint, by name.
+def read_tensors(run: Path, manifest: Manifest) -> Tensors:
+    """The tensors of a run's checkpoint, by name.
 
     Raises:
         UphillError: if they are missing, truncated or altered.
     """
-    path = folder / manifest.tensors
+    path = run / CHECKPOINT_FOLDER / manifest.tensors
     tensors = from_tensors(path, manifest.sha256, f"{path.name.partition('-')[0]}.json")
     tensors = renamed(tensors, manifest.format)
     wraps = np.array([steps >> 32 for steps in manifest.facts.num_transitions], np.uint32)
@@ -248,6 +250,6 @@ def has_stopped(run: Path) -> bool:
     Raises:
         UphillError: if its checkpoint is damaged.
     """
-    if not (run / "checkpoint" / "latest.json").exists():
+    if not manifest_file(run, "latest").exists():
         return False
-    return all(read_manifest(run / "checkpoint", "latest").facts.not_finite or [None])
+    return all(read_manifest(run, "latest").facts.not_finite or [None])

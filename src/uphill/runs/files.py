@@ -48,6 +48,12 @@ CURVE_FILES = (CURVE_FILE, "curve.svg")
 REPORT_FILE = "report.html"
 MILESTONES_FOLDER = "milestones"
 NOT_FINITE_FOLDER = "not_finite"
+CHECKPOINT_FOLDER = "checkpoint"
+
+
+def manifest_file(run: Path, name: str) -> Path:
+    """The file of a checkpoint that says which tensors belong to it."""
+    return run / CHECKPOINT_FOLDER / f"{name}.json"
 
 
 def write_file(path: Path, content: bytes, is_durable: bool = True) -> None:

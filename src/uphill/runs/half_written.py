@@ -4,6 +4,7 @@ under another name first."""
 from collections.abc import Iterator
 
 from uphill.runs.files import (
+    CHECKPOINT_FOLDER,
     CURVE_FILES,
     EVALUATION_FILE,
     EXPERIMENT_FILE,
@@ -15,7 +16,7 @@ from uphill.runs.files import (
 )
 from uphill.runs.folder import HALF, Folder
 
-_FOLDERS = ("checkpoint", MILESTONES_FOLDER, NOT_FINITE_FOLDER)
+_FOLDERS = (CHECKPOINT_FOLDER, MILESTONES_FOLDER, NOT_FINITE_FOLDER)
 """All in them is written by training."""
 _FILES = (
     EXPERIMENT_FILE,

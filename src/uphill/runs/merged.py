@@ -54,10 +54,10 @@ class PartialRun:
 
     @cached_property
     def best(self) -> Manifest:
-        return read_manifest(self.path / "checkpoint", "best", _number(self.latest.facts))
+        return read_manifest(self.path, "best", _number(self.latest.facts))
 
     def tensors(self, manifest: Manifest) -> Tensors:
-        return read_tensors(self.path / "checkpoint", manifest)
+        return read_tensors(self.path, manifest)
 
     @cached_property
     def points(self) -> dict[int, list[CsvRow]]:
@@ -97,12 +97,11 @@ def merge_runs(
     best = _joined([part.best.facts for part in parts])
     latest = _joined([part.latest.facts for part in parts])
     latest = replace(latest, milestones=milestones, metrics_offset=metrics.offset)
-    folder = out / "checkpoint"
-    write_checkpoint(folder, "best", _tensors([(x, x.best) for x in parts]), best)
+    write_checkpoint(out, "best", _tensors([(x, x.best) for x in parts]), best)
     tensors = _tensors([(x, x.latest) for x in parts])
     if any(name.startswith(_UNTRAINED) for name in tensors):
         tensors |= _untrained(experiment, latest, network)
-    write_checkpoint(folder, "latest", tensors, latest)
+    write_checkpoint(out, "latest", tensors, latest)
     _copy_batches(parts, out)
 
 
@@ -111,7 +110,7 @@ def _parts(paths: Sequence[Path], experiment: Experiment) -> list[PartialRun]:
     UphillError: if one is damaged, they have not as many seeds as the experiment, or were trained
         in different spaces.
     """
-    manifests = [read_manifest(path / "checkpoint", "latest") for path in paths]
+    manifests = [read_manifest(path, "latest") for path in paths]
     firsts = [*accumulate((_number(x.facts) for x in manifests), initial=0)]
     if firsts.pop() != experiment.seeds:
         raise UphillError(f"The parts of a run of {experiment.seeds} seeds have another number.")

@@ -25,9 +25,11 @@ from uphill.runs.checkpoint import Standing, read_manifest, read_tensors
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment, as_path, read_experiment
 from uphill.runs.files import (
+    CHECKPOINT_FOLDER,
     EVALUATION_FILE,
     EXPERIMENT_FILE,
     Tensors,
+    manifest_file,
     read_json,
     tree_from,
     write_json,
@@ -121,7 +123,7 @@ class SavedRun:
         return facts.num_transitions[seed_index], facts.seconds
 
     def _standing(self, checkpoint: str) -> Standing:
-        return read_manifest(self.path / "checkpoint", checkpoint, self.experiment.seeds).facts
+        return read_manifest(self.path, checkpoint, self.experiment.seeds).facts
 
     def check_final(self, what: str) -> None:
         """Raises:
@@ -272,18 +274,16 @@ def read_learners(
         UphillError: if it is damaged or does not fit the experiment, or the network.
     """
     check_network(experiment, network)
-    manifest = read_manifest(path / "checkpoint", name, experiment.seeds)
-    tensors = read_tensors(path / "checkpoint", manifest)
+    manifest = read_manifest(path, name, experiment.seeds)
+    tensors = read_tensors(path, manifest)
     facts, algorithm = manifest.facts, experiment.composition
     check_fits(path, experiment, name, facts, tensors, network is not None)
     learners = [
         make_learner(algorithm, facts.encoding, facts.action_kind, seed, network)
         for seed in experiment.all_seeds
     ]
-    found = path / "checkpoint" / f"{name}.json"
-    return jax.tree.map(
-        jnp.asarray, tree_from(stack_learners(learners), tensors, "learners.", found)
-    )
+    found = tree_from(stack_learners(learners), tensors, "learners.", manifest_file(path, name))
+    return jax.tree.map(jnp.asarray, found)
 
 
 def check_fits(
@@ -302,7 +302,7 @@ def check_fits(
         check_sizes(algorithm, facts.encoding, facts.action_kind, tensors, has_own_network)
     except UphillError as error:
         raise UphillError(
-            f"{path / EXPERIMENT_FILE} does not fit checkpoint/{name}.json: {error}"
+            f"{path / EXPERIMENT_FILE} does not fit {CHECKPOINT_FOLDER}/{name}.json: {error}"
         ) from error
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from uphill.runs.experiment import as_path
 from uphill.runs.files import SENSITIVITY_FILE, write_json
-from uphill.runs.sweeps import FORMAT, SavedSweep, is_sweep, study_document
+from uphill.runs.sweeps import STUDY_FORMAT, SavedSweep, is_sweep, study_document
 
 CHOICE = "choice"
 """The run directory of what was chosen, in a sweep on fresh seeds."""
@@ -89,5 +89,5 @@ def write_sensitivity(path: Path, asked: Mapping[str, Any], pairs: Sequence[Stud
     Raises:
         UphillError: if it can't be written.
     """
-    document = {"format": FORMAT, "asked": asked, "pairs": [vars(pair) for pair in pairs]}
+    document = {"format": STUDY_FORMAT, "asked": asked, "pairs": [vars(pair) for pair in pairs]}
     write_json(path / SENSITIVITY_FILE, document)

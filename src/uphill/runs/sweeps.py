@@ -14,7 +14,7 @@ from uphill.runs.experiment import as_path
 from uphill.runs.files import SWEEP_FILE, read_json, write_json
 from uphill.words import abridged, listed, quoted
 
-FORMAT = 1
+STUDY_FORMAT = 1
 """Of a study's document"""
 FAULTS_FILE = "faults.json"
 DEFAULT = "default"
@@ -100,10 +100,10 @@ def study_document(file: Path, kind: str) -> Iterator[dict[str, Any]]:
         raise UphillError(f"{file.parent} is not {kind}: it has no {file.name}.")
     document = read_json(file)
     try:
-        if document["format"] != FORMAT:
+        if document["format"] != STUDY_FORMAT:
             raise UphillError(
-                f"{file} has format {quoted(document['format'])}, and this version reads {FORMAT}: "
-                "use the version that wrote it."
+                f"{file} has format {quoted(document['format'])}, and this version reads "
+                f"{STUDY_FORMAT}: use the version that wrote it."
             )
         yield document
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -137,7 +137,7 @@ def write_sweep(
     Raises:
         UphillError: if it can't be written.
     """
-    document: dict[str, Any] = {"format": FORMAT, "asked": asked}
+    document: dict[str, Any] = {"format": STUDY_FORMAT, "asked": asked}
     document |= {"seconds": seconds} if seconds else {}
     document["runs"] = [vars(run) for run in runs]
     write_json(path / SWEEP_FILE, document)

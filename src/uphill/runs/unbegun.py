@@ -9,13 +9,13 @@ from uphill.errors import UphillError
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.configuration import encode
 from uphill.runs.experiment import OF_THE_PROCESS, Experiment, read_experiment
-from uphill.runs.files import EXPERIMENT_FILE
+from uphill.runs.files import CHECKPOINT_FOLDER, EXPERIMENT_FILE
 from uphill.runs.folder import HALF
 from uphill.runs.lock import LOCK_FILE
 from uphill.runs.own_parts import OwnParts, own_parts_in
 from uphill.words import listed, option
 
-_AT_FIRST = {EXPERIMENT_FILE, LOCK_FILE, "checkpoint", "tensorboard", "wandb"}
+_AT_FIRST = {EXPERIMENT_FILE, LOCK_FILE, CHECKPOINT_FOLDER, "tensorboard", "wandb"}
 """What is written before the first checkpoint is whole."""
 _NOT_COMPARED = (*OF_THE_PROCESS, "checkpoint_every", "devices")
 
@@ -24,14 +24,14 @@ def is_unbegun(run: Path) -> bool:
     """Whether the folder has nothing but what a training writes before its first checkpoint."""
     try:
         names = {name.removesuffix(HALF) for name in os.listdir(run)}
-        saved = os.listdir(run / "checkpoint") if "checkpoint" in names else []
+        saved = os.listdir(run / CHECKPOINT_FOLDER) if CHECKPOINT_FOLDER in names else []
     except OSError:
         return False
     if not names <= _AT_FIRST or "latest.json" in saved:
         return False
     try:
         # The best learners are written first; those of no update are the ones that it began with.
-        best = read_manifest(run / "checkpoint", "best") if "best.json" in saved else None
+        best = read_manifest(run, "best") if "best.json" in saved else None
     except UphillError:
         return False
     return best is None or best.facts.num_updates == 0

@@ -34,7 +34,7 @@ class Answer:
         return [row | new for row, new in zip(rows, own, strict=True)]
 
 
-NOTHING = Answer()
+NO_ANSWER = Answer()
 
 
 def check_callable(on_point: object) -> None:

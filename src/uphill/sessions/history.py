@@ -13,7 +13,7 @@ from uphill.runs.divergence import divergence_of, largest_weights, told_divergen
 from uphill.runs.experiment import Experiment
 from uphill.runs.metrics import summarize_window
 from uphill.runs.milestones import SOLVED_OVER, UNTRAINED, Milestone, Tracked, followed, reached
-from uphill.sessions.callback import NOTHING, Answer
+from uphill.sessions.callback import NO_ANSWER, Answer
 from uphill.training.guard import NotFinite
 from uphill.training.rows import Rows, concatenate
 from uphill.training.state import TrainState
@@ -56,7 +56,7 @@ class Stretch:
     """per seed, where one was due"""
     seconds: float
     compile_seconds: float
-    answer: Answer = NOTHING
+    answer: Answer = NO_ANSWER
     """from the user's function, if it was called"""
 
 

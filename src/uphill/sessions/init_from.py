@@ -29,7 +29,7 @@ from uphill.policies.policy import NetworkSettings, PolicySettings, make_policy
 from uphill.runs.checkpoint import Standing, read_manifest, read_tensors
 from uphill.runs.configuration import decode, encode, flags, part_of
 from uphill.runs.experiment import Experiment, Origin, as_path, read_experiment
-from uphill.runs.files import Tensors, named_leaves, tree_from
+from uphill.runs.files import Tensors, manifest_file, named_leaves, tree_from
 from uphill.runs.given import check_network
 from uphill.runs.own_parts import is_own_name, type_name
 from uphill.runs.saved import SavedRun
@@ -45,7 +45,7 @@ def encoding_in(init_from: str | PathLike[str]) -> Encoding:
     """
     run = as_path(init_from, "init_from")
     read_experiment(run)  # what is no run at all says so
-    return read_manifest(run / "checkpoint", "latest").facts.encoding
+    return read_manifest(run, "latest").facts.encoding
 
 
 def initialized(
@@ -62,8 +62,8 @@ def initialized(
         UphillError: if it is no run, or its policy does not fit.
     """
     other = SavedRun(as_path(init_from, "init_from"))
-    index, manifest = other.best_seed_index, read_manifest(other.path / "checkpoint", "latest")
-    tensors = read_tensors(other.path / "checkpoint", manifest)
+    index, manifest = other.best_seed_index, read_manifest(other.path, "latest")
+    tensors = read_tensors(other.path, manifest)
     theirs = _Policies(other.path, other.experiment, manifest.facts)
     theirs.check_settings(experiment.composition, state.learners.actor, action_space)
     actor = take(theirs.read(tensors, state.learners.actor, experiment, network), index)
@@ -142,7 +142,7 @@ class _Policies:
         skeleton = Actor(policy, normalizer, ours.encoding)
         if _shape(skeleton) != _shape(take(ours, 0)):
             raise self._differ("networks", _network_mend(experiment.composition.policy, settings))
-        path, seeds = self.path / "checkpoint/latest.json", self.experiment.seeds
+        path, seeds = manifest_file(self.path, "latest"), self.experiment.seeds
         return tree_from(_repeated(skeleton, seeds), tensors, "learners.actor.", path)
 
     def _settings(self) -> PolicySettings:

@@ -35,7 +35,7 @@ class Keeper:
         Raises:
             UphillError: if it can't be written; the last one is untouched then.
         """
-        trainer, folder = self._trainer, self.folder / "checkpoint"
+        trainer, folder = self._trainer, self.folder
         learners, lanes = jax.device_get((state.learners, savable(trainer, state.lanes)))
         self.metrics.sync()  # first: the checkpoint says how many bytes of it there are
         tensors = {

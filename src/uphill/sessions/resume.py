@@ -25,7 +25,7 @@ from uphill.runs.experiment import (
     whole,
     write_experiment,
 )
-from uphill.runs.files import Tensors, tree_from
+from uphill.runs.files import Tensors, manifest_file, tree_from
 from uphill.runs.given import EnvironmentFactory, check_network, environment_of
 from uphill.runs.kept_policies import write_milestones
 from uphill.runs.lock import RunLock
@@ -76,7 +76,7 @@ def go_on(
     experiment = read_experiment(folder, OwnParts(parts, allow_import, folder.current))
     saved, planned = None, experiment.steps
     if not is_unbegun(folder):
-        saved = read_manifest(folder / "checkpoint", "latest", experiment.seeds)
+        saved = read_manifest(folder, "latest", experiment.seeds)
     goal: int | None = decode(int | None, whole(encode(steps)), "steps")
     episodes = decode(int | None, encode(episodes), "episodes")
     experiment = _extended(experiment, folder, saved and saved.facts, goal)
@@ -96,9 +96,9 @@ def go_on(
 
     if saved is None:
         return _from_the_start(folder, experiment, choice(), network, progress)
-    tensors = read_tensors(folder / "checkpoint", saved)
+    tensors = read_tensors(folder, saved)
     check_fits(folder, experiment, "latest", saved.facts, tensors, network is not None)
-    check_random_numbers(saved.facts.device, folder / "checkpoint/latest.json")
+    check_random_numbers(saved.facts.device, manifest_file(folder, "latest"))
     best = _best(folder, experiment, network)
     at = _restored(folder, experiment, choice(), network, saved.facts, tensors)
     session = _from_the_checkpoint(folder, experiment, *at, saved.facts, tensors, best, progress)
@@ -130,16 +130,16 @@ def restore(
     """
     folder = as_path(run, "run")
     experiment = read_experiment(folder, OwnParts(parts, allow_import, folder.current))
-    saved = read_manifest(folder / "checkpoint", "latest", experiment.seeds)
+    saved = read_manifest(folder, "latest", experiment.seeds)
     goal: int | None = decode(int | None, whole(encode(steps)), "steps")
     if goal is not None:
         experiment = _extended(experiment, folder, saved.facts, goal)
     experiment = _on_devices(experiment, devices)
     _use_devices(experiment)
     check_network(experiment, network)
-    tensors = read_tensors(folder / "checkpoint", saved)
+    tensors = read_tensors(folder, saved)
     check_fits(folder, experiment, "latest", saved.facts, tensors, network is not None)
-    check_random_numbers(saved.facts.device, folder / "checkpoint/latest.json")
+    check_random_numbers(saved.facts.device, manifest_file(folder, "latest"))
     choice = environment_of(experiment, env, allow_import, wrappers, folder.current)
     return _restored(folder, experiment, choice, network, saved.facts, tensors)
 
@@ -210,7 +210,7 @@ def _from_the_checkpoint(
 ) -> Session:
     """The session of a run, continued from its latest checkpoint."""
     moved, is_elsewhere = _moved(facts, experiment, folder)
-    path = folder / "checkpoint/latest.json"
+    path = manifest_file(folder, "latest")
     memory = Remembered(
         replace(_history(facts, best.history), moved=moved),
         best=best,
@@ -255,7 +255,7 @@ def _new_episodes(trainer: Trainer) -> str:
 def _best(folder: Path, experiment: Experiment, network: NetworkFactory | None) -> Best:
     """The content of the checkpoint `best`."""
     learners = jax.device_get(read_learners(folder, experiment, "best", network))
-    facts = read_manifest(folder / "checkpoint", "best").facts
+    facts = read_manifest(folder, "best").facts
     moments = [facts.moment_of_best(s) for s in range(experiment.seeds)]
     history = replace(
         facts.history,
@@ -371,7 +371,7 @@ def _restored(
             f"The spaces of {choice.name} are not those that the run {folder} was trained in: give "
             "the environment of training."
         )
-    path = folder / "checkpoint/latest.json"
+    path = manifest_file(folder, "latest")
     return trainer, _restored_state(trainer, facts, tensors, path)
 
 

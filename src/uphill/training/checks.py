@@ -10,6 +10,7 @@ from gymnasium import spaces
 
 from uphill.errors import UphillError
 from uphill.learning.counting import MOST_COUNTED
+from uphill.parts.checks import check_count
 from uphill.parts.sampling import Sampling
 from uphill.policies.actions import components
 from uphill.policies.policy import PolicySettings
@@ -38,18 +39,9 @@ def check_numbers(num_steps: int, seeds: Any, measure_every: Any, devices: Any) 
             f"seeds is {seeds!r}: give a tuple of numbers from 0 to {2**32 - 1}, such as "
             "tuple(range(3))."
         )
-    check_counts(devices=devices)
+    check_count(devices=devices)
     if measure_every is not None:
-        check_counts(measure_every=measure_every)
-
-
-def check_counts(**counts: Any) -> None:
-    """Raises:
-    UphillError: if one is not a whole number of at least 1; it names the first.
-    """
-    for name, number in counts.items():
-        if not isinstance(number, int | np.integer) or isinstance(number, bool) or number < 1:
-            raise UphillError(f"{name} is {number!r}: use a whole number of at least 1.")
+        check_count(measure_every=measure_every)
 
 
 def check_devices(devices: int, name: str, backend: str, sampling: Sampling) -> None:

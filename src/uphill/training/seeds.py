@@ -17,7 +17,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Key, PyTree
 
 from uphill.collecting.lanes import Act, Keys
-from uphill.devices import divided
+from uphill.devices import with_environments_divided
 from uphill.errors import UphillError
 from uphill.learning.counting import Count, count_of
 from uphill.parts import Algorithm
@@ -37,10 +37,14 @@ def over_seeds(
             return lax.map(lambda one: function(shared, *one), own)
         return jax.vmap(lambda *one: function(shared, *one))(*own)
 
-    return divided(each, devices_each) if devices_each > 1 else _over_devices(each, num_seeds)
+    return (
+        with_environments_divided(each, devices_each)
+        if devices_each > 1
+        else _seeds_over_devices(each, num_seeds)
+    )
 
 
-def _over_devices(each: Callable[..., Any], num_seeds: int) -> Callable[..., Any]:
+def _seeds_over_devices(each: Callable[..., Any], num_seeds: int) -> Callable[..., Any]:
     """`each` with some of the seeds on every device. Where the number of devices doesn't divide
     that of seeds, the last seed is repeated as padding."""
     devices = jax.devices()

@@ -25,12 +25,12 @@ from uphill.learning.learner import (
     take,
 )
 from uphill.parts import Algorithm
+from uphill.parts.checks import check_count
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import Encoding
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.trained import TrainedPolicy
 from uphill.training.checks import (
-    check_counts,
     check_devices,
     check_episodes,
     check_numbers,
@@ -69,7 +69,7 @@ def iterate(
     """
     if not isinstance(trainer, Trainer):
         raise UphillError(f"trainer is {trainer!r}: give an uphill.Trainer.")
-    check_counts(every=every)
+    check_count(every=every)
     state = trainer.start() if state is None else state
     chunk = 1
     while not trainer.is_done(state):
@@ -174,7 +174,7 @@ class Trainer:
         So does one in whose update a number is not finite, as it was before: `state.stops`; and
         `state.resting`. Where no other is left, there are fewer rows.
         """
-        check_counts(num_updates=num_updates)
+        check_count(num_updates=num_updates)
         check_updates(state.num_updates + num_updates, self.algorithms[0].sampling)
         started, every = time.perf_counter(), self.measure_every
         rows, left = None, num_updates
@@ -285,7 +285,7 @@ class Trainer:
         Raises:
             UphillError: if `episodes` is not a whole number of at least 1.
         """
-        check_counts(episodes=episodes)
+        check_count(episodes=episodes)
         actors = state.learners.actor
         return evaluation_of(evaluate_actors(self.choice, actors, self.seeds, episodes))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from uphill.errors import UphillError
 from uphill.runs.checkpoint import read_manifest
-from uphill.runs.files import EXPERIMENT_FILE
+from uphill.runs.files import EXPERIMENT_FILE, manifest_file
 from uphill.runs.metrics import read_metrics
 from uphill.runs.milestones import SOLVED
 from uphill.runs.saved import SavedRun
@@ -71,7 +71,7 @@ def _row(sweep: SavedSweep, run: SweptRun, fault: str) -> SettingRow:
     path = sweep.run_path(run)
     state: SettingState = "failed" if fault else "waiting"
     row = SettingRow(run.folder, run.setting, state, fault=fault)
-    if not (path / EXPERIMENT_FILE).exists() or not (path / "checkpoint" / "latest.json").exists():
+    if not (path / EXPERIMENT_FILE).exists() or not manifest_file(path, "latest").exists():
         return row
     try:
         return _of_run(SavedRun(path), row)
@@ -80,7 +80,7 @@ def _row(sweep: SavedSweep, run: SweptRun, fault: str) -> SettingRow:
 
 
 def _of_run(run: SavedRun, row: SettingRow) -> SettingRow:
-    facts = read_manifest(run.path / "checkpoint", "latest", run.experiment.seeds).facts
+    facts = read_manifest(run.path, "latest", run.experiment.seeds).facts
     evaluation = run.evaluation
     if evaluation is not None and (facts.stopped or facts.steps_done >= run.experiment.steps):
         row = replace(row, fault="")  # it was continued since it failed

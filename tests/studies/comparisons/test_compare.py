@@ -201,7 +201,7 @@ def test_further_seeds_of_which_one_stopped_are_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_training: None
 ) -> None:
     run = train_small(tmp_path / "run", seeds=2)
-    manifest = read_manifest(run.path / "checkpoint", "latest")
+    manifest = read_manifest(run.path, "latest")
     why = NotFinite(2, 64, "reward", 3)
     facts = replace(
         manifest.facts,

@@ -314,7 +314,7 @@ def test_a_training_that_was_interrupted_is_resumed(
     monkeypatch.setattr(module, "resume", resume)
     task = next(tasks(SOURCES["step-by-step"], 2, 60))
     folder = Path(reproduced["out"]) / task.folder
-    manifest = read_manifest(folder / "checkpoint", "latest")
+    manifest = read_manifest(folder, "latest")
     facts = replace(manifest.facts, num_transitions=(61, 59))
     monkeypatch.setattr(module, "read_manifest", lambda *_: replace(manifest, facts=facts))
     assert module._trained(folder, task, None, True).path == folder

@@ -306,7 +306,7 @@ def test_the_best_policys_film_says_so_and_is_a_file_of_its_own(
         with film._scenes(each, plan, allow_import=False) as scenes:
             captions.append(film._caption(each, plan, scenes[0], 0, scenes))
     assert [caption.title for caption in captions] == ["final policy", "best policy"]
-    facts = read_manifest(run.path / "checkpoint", "best").facts
+    facts = read_manifest(run.path, "best").facts
     assert (captions[1].steps, captions[1].seconds) == (facts.best_steps[1], facts.best_seconds[1])
     assert captions[1].steps < captions[0].steps
     words = ["record", str(run.path), "--checkpoint", "best", "--width", "160"]

@@ -111,7 +111,7 @@ def test_before_there_is_an_evaluation(state: Any, word: str) -> None:
 
 def test_a_state_follows_from_files_and_their_age(pair: tuple[Path, Path], tmp_path: Path) -> None:
     experiment = an_experiment(steps=100, checkpoint_every=10.0)
-    facts = read_manifest(pair[0] / "checkpoint", "latest").facts
+    facts = read_manifest(pair[0], "latest").facts
     begun = replace(facts, stopped=False, num_transitions=(50, 60))
     trained = replace(facts, stopped=False, num_transitions=(100, 120))
     stopped = replace(facts, stopped=True, num_transitions=(50, 60))

@@ -123,7 +123,7 @@ def test_few_points_are_marked(num_points: int, is_marked: bool, tmp_path: Path)
 def test_the_numbers_at_the_head_add_up(pair: tuple[Path, Path]) -> None:
     run = load(pair[0])
     facts = dict(view_of(run).facts)
-    standing = read_manifest(pair[0] / "checkpoint", "latest").facts
+    standing = read_manifest(pair[0], "latest").facts
     total = int(facts["Steps, all seeds"].replace(",", ""))
     assert total == sum(standing.num_transitions)
     each = int(facts["Steps, each seed"].replace(",", ""))
@@ -157,7 +157,7 @@ def test_without_a_threshold_returns_are_compared_with_the_first_ones(
     assert view.curve.level.label == "random play: 3"
     document["facts"]["tracked"][1]["first_episodes"] = 3
     manifest.write_text(json.dumps(document))
-    facts = read_manifest(path / "checkpoint", "latest").facts
+    facts = read_manifest(path, "latest").facts
     assert play_at_first(facts) is None
     assert view_of(load(path)).verdict.word == "Finished"
 

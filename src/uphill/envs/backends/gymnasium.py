@@ -27,6 +27,7 @@ from uphill.envs.backends.checks import (
     own_traceback,
     too_large,
 )
+from uphill.envs.backends.layers import layers
 from uphill.envs.backends.old_gym import accepts, adapt, has_old_signatures, takes_seeds
 from uphill.envs.backends.processes import Processes
 from uphill.envs.ids import OURS
@@ -236,32 +237,22 @@ def close_quietly(env: Any) -> None:
 
 def time_limit(env: Any) -> int | None:
     """The steps after which a wrapper truncates an episode, or None."""
-    limits = []
-    while isinstance(env, gymnasium.Wrapper):
-        if isinstance(env, gymnasium.wrappers.TimeLimit):
-            limits.append(env._max_episode_steps)
-        env = env.env
-    return min(limits, default=None)
+    limited = (x for x in layers(env) if isinstance(x, gymnasium.wrappers.TimeLimit))
+    return min((x._max_episode_steps for x in limited), default=None)
 
 
 def has_clip_action(env: Any) -> bool:
     """Whether one of its wrappers is `ClipAction`, which says that any action will do."""
-    while isinstance(env, gymnasium.Wrapper):
-        if isinstance(env, gymnasium.wrappers.ClipAction):
-            return True
-        env = env.env
-    return False
+    return any(isinstance(x, gymnasium.wrappers.ClipAction) for x in layers(env))
 
 
 def _threshold(env: Any) -> float | None:
     """The reward threshold; None if a wrapper changes rewards."""
-    spec, inner = env.spec, env
-    while isinstance(inner, gymnasium.Wrapper):
-        # NormalizeReward is no RewardWrapper.
-        if isinstance(inner, gymnasium.RewardWrapper | gymnasium.wrappers.NormalizeReward):
-            return None
-        inner = inner.env
-    return None if spec is None else spec.reward_threshold
+    # NormalizeReward is no RewardWrapper.
+    changes_rewards = gymnasium.RewardWrapper | gymnasium.wrappers.NormalizeReward
+    if any(isinstance(x, changes_rewards) for x in layers(env)):
+        return None
+    return None if env.spec is None else env.spec.reward_threshold
 
 
 def checked_time_limit(env: Any, alterations: Alterations) -> int | None:

@@ -10,6 +10,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from uphill.envs.backends.checks import check_observation, check_reset, check_step, is_true
+from uphill.envs.backends.layers import wrapped_below
 from uphill.errors import UphillError
 
 _SLIP = (
@@ -108,13 +109,7 @@ def takes_seeds(env: Any) -> bool:
 
 def adapt(env: Any) -> gymnasium.Env:
     """An old environment behind today's signatures; wrappers around it stay around it."""
-    if not isinstance(env, gymnasium.Wrapper):
-        return ModernSignatures(env)
-    innermost = env
-    while isinstance(innermost.env, gymnasium.Wrapper):
-        innermost = innermost.env
-    innermost.env = ModernSignatures(innermost.env)
-    return env
+    return wrapped_below(env, ModernSignatures)
 
 
 def is_modern_reset(result: Any, space: Any) -> bool:

@@ -46,7 +46,7 @@ def draw(world: MountainCar | MountainCarContinuous, state: State) -> Canvas:
     height = math.sin(3 * x)
     energy = height + 1.5 * velocity**2 / GRAVITY
     _hills(canvas)
-    _filling(canvas, x, energy)
+    _filling(canvas, energy)
     _valley(canvas)
     _flag(canvas, CONTINUOUS_GOAL if isinstance(world, MountainCarContinuous) else GOAL)
     _car(canvas, x)
@@ -73,7 +73,7 @@ def _hills(canvas: Canvas) -> None:
     canvas.polygon([(-2, -2), *np.stack([across, ridge], axis=-1), (2, -2)], FAR_HILLS)
 
 
-def _filling(canvas: Canvas, x: float, energy: float) -> None:
+def _filling(canvas: Canvas, energy: float) -> None:
     """The part of the valley below the height that the car could roll up to."""
     level = min(energy, 1.0)
     # The ground meets the level at 3x = asin(level) and, on the left, at −π − asin(level).

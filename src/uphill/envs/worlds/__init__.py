@@ -7,6 +7,7 @@ its pictures are drawn in `pictures`.
 from typing import Any
 
 from uphill.envs.base import Configurable, World
+from uphill.envs.ids import LIMITS
 from uphill.envs.worlds.acrobot import Acrobot
 from uphill.envs.worlds.car_race import CarRace, CarRaceContinuous
 from uphill.envs.worlds.cartpole import CartPole
@@ -16,16 +17,16 @@ from uphill.envs.worlds.pendulum import Pendulum
 from uphill.errors import UphillError
 
 WORLDS: dict[str, World] = {
-    "Acrobot-v1": Acrobot(max_episode_steps=500, reward_threshold=-100.0),
-    "CartPole-v0": CartPole(max_episode_steps=200, reward_threshold=195.0),
-    "CartPole-v1": CartPole(max_episode_steps=500, reward_threshold=475.0),
+    "Acrobot-v1": Acrobot(*LIMITS["Acrobot-v1"]),
+    "CartPole-v0": CartPole(*LIMITS["CartPole-v0"]),
+    "CartPole-v1": CartPole(*LIMITS["CartPole-v1"]),
     "CarRace-v0": CarRace(),
     "CarRaceContinuous-v0": CarRaceContinuous(),
-    "CartPoleSwingUp-v0": CartPoleSwingUp(500, 300.0, is_reward_positive=False),
-    "CartPoleSwingUp-v1": CartPoleSwingUp(500, 400.0, is_reward_positive=True),
-    "MountainCar-v0": MountainCar(max_episode_steps=200, reward_threshold=-110.0),
-    "MountainCarContinuous-v0": MountainCarContinuous(999, reward_threshold=90.0),
-    "Pendulum-v1": Pendulum(max_episode_steps=200),
+    "CartPoleSwingUp-v0": CartPoleSwingUp(*LIMITS["CartPoleSwingUp-v0"], is_reward_positive=False),
+    "CartPoleSwingUp-v1": CartPoleSwingUp(*LIMITS["CartPoleSwingUp-v1"], is_reward_positive=True),
+    "MountainCar-v0": MountainCar(*LIMITS["MountainCar-v0"]),
+    "MountainCarContinuous-v0": MountainCarContinuous(*LIMITS["MountainCarContinuous-v0"]),
+    "Pendulum-v1": Pendulum(*LIMITS["Pendulum-v1"]),
 }
 
 

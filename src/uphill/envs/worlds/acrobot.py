@@ -46,7 +46,7 @@ class Acrobot:
     """Acrobot-v1; the torque is −1, 0 or 1."""
 
     max_episode_steps: int
-    reward_threshold: float
+    reward_threshold: float | None
 
     observation_space: ClassVar[gymnasium.Space] = gymnasium.spaces.Box(
         -np.array([1, 1, 1, 1, VELOCITY_LIMIT_1, VELOCITY_LIMIT_2], np.float32),

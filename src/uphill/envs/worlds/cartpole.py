@@ -43,7 +43,7 @@ class CartPole:
     """CartPole-v0 (200 steps) and -v1 (500 steps)."""
 
     max_episode_steps: int
-    reward_threshold: float
+    reward_threshold: float | None
 
     observation_space: ClassVar[gymnasium.Space] = gymnasium.spaces.Box(
         -np.array([2 * POSITION_LIMIT, np.inf, 2 * ANGLE_LIMIT, np.inf], np.float32),

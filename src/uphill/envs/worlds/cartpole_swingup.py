@@ -57,7 +57,7 @@ class CartPoleSwingUp:
     """
 
     max_episode_steps: int
-    reward_threshold: float
+    reward_threshold: float | None
     is_reward_positive: bool
 
     observation_space: ClassVar[gymnasium.Space] = gymnasium.spaces.Box(

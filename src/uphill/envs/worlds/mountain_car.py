@@ -46,7 +46,7 @@ class MountainCar:
     """MountainCar-v0: push left, do nothing, push right."""
 
     max_episode_steps: int
-    reward_threshold: float
+    reward_threshold: float | None
 
     observation_space: ClassVar[gymnasium.Space] = _CARS
     action_space: ClassVar[gymnasium.Space] = gymnasium.spaces.Discrete(3)
@@ -77,7 +77,7 @@ class MountainCarContinuous:
     """MountainCarContinuous-v0: an engine of −1 to 1, half as strong again, that costs its use."""
 
     max_episode_steps: int
-    reward_threshold: float
+    reward_threshold: float | None
 
     observation_space: ClassVar[gymnasium.Space] = _CARS
     action_space: ClassVar[gymnasium.Space] = gymnasium.spaces.Box(-1.0, 1.0, (1,))

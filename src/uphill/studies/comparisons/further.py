@@ -4,6 +4,7 @@ from uphill.envs.wrappers import is_importable
 from uphill.errors import UphillError
 from uphill.run import Run, resume, run_of
 from uphill.runs.checkpoint import Standing, has_stopped, read_manifest
+from uphill.runs.files import manifest_file
 from uphill.runs.given import check_network
 from uphill.runs.saved import SavedRun
 from uphill.runs.settings import kept
@@ -32,8 +33,8 @@ def check_repeatable(run: Run) -> None:
             f"{run.path} was trained in your own loop, which can't be repeated from here: "
             "train it with more seeds there."
         )
-    is_saved = (run.path / "checkpoint" / "latest.json").exists()
-    facts = read_manifest(run.path / "checkpoint", "latest").facts if is_saved else None
+    is_saved = manifest_file(run.path, "latest").exists()
+    facts = read_manifest(run.path, "latest").facts if is_saved else None
     is_lost = has_stopped(run.path)  # further seeds may be lost, too
     if facts is not None and facts.steps_done < experiment.steps and not is_lost:
         raise UphillError(
@@ -45,7 +46,7 @@ def check_repeatable(run: Run) -> None:
         return
     other = SavedRun(origin.run)
     seed = other.experiment.all_seeds[other.best_seed_index]
-    sha256 = read_manifest(other.path / "checkpoint", "latest").sha256
+    sha256 = read_manifest(other.path, "latest").sha256
     if (sha256, seed) != (origin.sha256, origin.seed):
         raise UphillError(
             f"{run.path} started from seed {origin.seed} of {origin.run}, which has changed since: "
@@ -108,7 +109,7 @@ def _request(sample: RunSample, count: int, quiet: bool) -> Request:
 
 def _completed(run: Run, episodes: int, quiet: bool) -> Run:
     """The run, trained to its end and evaluated."""
-    facts = read_manifest(run.path / "checkpoint", "latest").facts
+    facts = read_manifest(run.path, "latest").facts
     if facts.steps_done < run.experiment.steps:
         return resume(run, **run.given, episodes=episodes, quiet=quiet)
     run.evaluate(episodes)

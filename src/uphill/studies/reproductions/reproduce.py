@@ -146,7 +146,7 @@ def _trained(folder: Path, task: Rerun, ray: str | None, quiet: bool) -> Run:
             f"{folder} holds a run with other settings, seeds or steps: choose another "
             f"{option('out')}."
         )
-    facts = read_manifest(folder / "checkpoint", "latest").facts
+    facts = read_manifest(folder, "latest").facts
     if facts.steps_done < task.steps:
         return resume(folder, quiet=quiet)
     run = Run(folder)
@@ -164,7 +164,7 @@ def _row(task: Rerun, run: Run) -> dict[str, Any]:
     with."""
     summary, study = run.summary(), task.study
     evaluation = summary["evaluation"]["deterministic"]
-    threshold = read_manifest(run.path / "checkpoint", "latest").facts.reward_threshold
+    threshold = read_manifest(run.path, "latest").facts.reward_threshold
     known = [solved for solved in summary["solved"] if solved is not None]
     is_source = task.folder.startswith("source")
     return {

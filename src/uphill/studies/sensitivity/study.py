@@ -90,7 +90,7 @@ def sensitivity(request: SensitivityRequest) -> SensitivityStudy:
 def _train(study: Study, progress: Progress) -> None:
     """Train what is not done yet of the sweeps, and then of what was chosen, on fresh seeds."""
     for k, task in enumerate(study.tasks, 1):
-        progress.say(f"\n{_said(task, study)} ({k} of {len(study.tasks)})")
+        progress.say(f"\n{_said(task)} ({k} of {len(study.tasks)})")
         if told := told_versions(task.plan):
             progress.say(told)
         train_settings(task.plan, progress)
@@ -114,7 +114,7 @@ def _check_fits(study: Study) -> None:
         check_settings_fit(plan, groups_of([(planned, "new") for planned in plan.settings]))
 
 
-def _said(task: Task, study: Study) -> str:
+def _said(task: Task) -> str:
     experiment = task.plan.experiment
     return (
         f"{task.algo} in {task.env}: {count(len(task.plan.settings), 'setting')} × "

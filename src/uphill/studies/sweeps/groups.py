@@ -19,7 +19,7 @@ def groups_of(settings: Sequence[tuple[Planned, Phase]]) -> list[list[tuple[Plan
     for planned, phase in settings:
         update = 0
         if phase == "begun":
-            update = read_manifest(planned.path / "checkpoint", "latest").facts.num_updates
+            update = read_manifest(planned.path, "latest").facts.num_updates
         key = (jax.tree.structure(planned.algorithm), update)
         found.setdefault(key, []).append((planned, phase))
     return list(found.values())

@@ -291,7 +291,7 @@ def phase_of(planned: Planned, steps: int) -> Phase:
     path = planned.path
     if not path.exists() or is_unbegun(path):
         return "new"
-    facts = read_manifest(path / "checkpoint", "latest").facts
+    facts = read_manifest(path, "latest").facts
     if facts.steps_done < steps and not facts.stopped:
         return "begun"
     return "done" if (path / EVALUATION_FILE).exists() else "trained"

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from uphill.errors import UphillError
 from uphill.runs.checkpoint import read_manifest
+from uphill.runs.files import manifest_file
 from uphill.runs.metrics import read_metrics
 from uphill.runs.saved import SavedRun
 from uphill.theory.statistics import confidence_band, interquartile_mean
@@ -129,10 +130,9 @@ def _threshold(runs: Sequence[SavedRun]) -> float | None:
 
 
 def _threshold_of(run: SavedRun) -> float | None:
-    folder = run.path / "checkpoint"
-    if not (folder / "latest.json").exists():  # its curves are there all the same
+    if not manifest_file(run.path, "latest").exists():  # its curves are there all the same
         return None
-    return read_manifest(folder, "latest").facts.reward_threshold
+    return read_manifest(run.path, "latest").facts.reward_threshold
 
 
 def _nothing(column: str) -> str:

@@ -46,7 +46,7 @@ def sweep_figure(sweep: SavedSweep) -> Figure:
         figure = new_figure(*_size(sweep, paths))
         _heat_map(figure.add_subplot(), sweep, rows, paths)
     else:
-        figure = _slices(sweep, rows, paths)
+        figure = _slices(rows, paths)
         title += f"\nslices through {setting_of(ranked(rows)[0].setting)}" if len(paths) > 2 else ""
     set_title(figure, title)
     return settled(figure)
@@ -57,7 +57,7 @@ def _size(sweep: SavedSweep, paths: Sequence[str]) -> tuple[float, float]:
     return max(5.0, 2.4 + 0.95 * across), max(3.2, 1.7 + 0.55 * down)
 
 
-def _slices(sweep: SavedSweep, rows: Sequence[SettingRow], paths: Sequence[str]) -> Figure:
+def _slices(rows: Sequence[SettingRow], paths: Sequence[str]) -> Figure:
     """A panel for each setting that varies; the others are what they are at the best."""
     across = min(len(paths), 3)
     down = -(-len(paths) // across)

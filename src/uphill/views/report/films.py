@@ -16,7 +16,7 @@ WIDTH = 400
 """Pixels across: as wide as a card of the page is, twice over on most screens."""
 LONGEST = 5.0
 """Seconds that a film takes at most: eight of them are watched one after the other."""
-RATES = (12.0, 20.0)
+CLIP_RATES = (12.0, 20.0)
 """Pictures a second: enough for a small film, and each has to be drawn, coded and carried."""
 POSTER_QUALITY = 80
 LARGEST = 12_000_000
@@ -45,7 +45,7 @@ def films_of(
     there are none, where the environment can't draw."""
     try:
         clips = milestone_clips(
-            run, run.seed_index, WIDTH, LONGEST, rates=RATES, allow_import=allow_import
+            run, run.seed_index, WIDTH, LONGEST, rates=CLIP_RATES, allow_import=allow_import
         )
         return _fitting(clips), ""
     except UphillError as error:

@@ -44,7 +44,7 @@ def view_of_sensitivity(study: SavedSensitivity) -> dict[str, Any]:
     return {
         "title": " · ".join(study.algos),
         "num_envs": len(study.envs),
-        "lead": _lead(study, result),
+        "lead": _lead(result),
         "picture": picture_in(study.path / SENSITIVITY_PICTURE) if rows else "",
         "heads": heads,
         "rows": rows,
@@ -56,7 +56,7 @@ def view_of_sensitivity(study: SavedSensitivity) -> dict[str, Any]:
     }
 
 
-def _lead(study: SavedSensitivity, result: Findings) -> str:
+def _lead(result: Findings) -> str:
     if result.left:
         return f"{result.left:,} of {count(result.total, 'setting')} still train or wait."
     if not result.algorithms:

@@ -17,6 +17,7 @@ from uphill.runs.files import (
     METRICS_FILE,
     SENSITIVITY_FILE,
     SWEEP_FILE,
+    manifest_file,
 )
 from uphill.runs.saved import SavedRun
 from uphill.runs.sensitivity import SavedSensitivity, is_sensitivity
@@ -277,7 +278,7 @@ def _stamp(run: Path) -> tuple[Any, ...]:
     """What changes when a page about the run would: its files; and, before it is finished, their
     age for as long as that tells training from an interruption."""
     files = [run / name for name in (EXPERIMENT_FILE, METRICS_FILE, EVALUATION_FILE)]
-    files += [run / "milestones.json", run / "checkpoint" / "latest.json"]
+    files += [run / "milestones.json", manifest_file(run, "latest")]
     stats = [_stat(path) for path in files]
     newest = max((s.st_mtime for s in stats if s), default=0.0)
     age = 0 if (run / EVALUATION_FILE).exists() else min(time.time() - newest, 600) // 30

@@ -9,7 +9,7 @@ import numpy as np
 
 from uphill.runs.checkpoint import Standing
 from uphill.runs.experiment import Experiment
-from uphill.runs.files import EVALUATION_FILE, METRICS_FILE
+from uphill.runs.files import EVALUATION_FILE, METRICS_FILE, manifest_file
 from uphill.runs.milestones import SOLVED_OVER
 from uphill.theory.statistics import few_seeds
 from uphill.words import INTERVAL, count, number
@@ -32,7 +32,7 @@ def state_of(run: Path, experiment: Experiment, facts: Standing) -> RunState:
     """Whether a run is finished, or else being trained: then its files change now and then."""
     if (run / EVALUATION_FILE).exists():
         return "finished"
-    signs = [run / METRICS_FILE, run / "checkpoint" / "latest.json"]
+    signs = [run / METRICS_FILE, manifest_file(run, "latest")]
     newest = max((path.stat().st_mtime for path in signs if path.exists()), default=0.0)
     if time.time() - newest < max(PATIENCE, 2 * experiment.checkpoint_every):
         return "training"

@@ -96,7 +96,7 @@ def view_of(run: SavedRun) -> RunView:
         UphillError: if something in it is damaged.
     """
     experiment = run.experiment
-    checkpoint = read_manifest(run.path / "checkpoint", "latest", experiment.seeds).facts
+    checkpoint = read_manifest(run.path, "latest", experiment.seeds).facts
     evaluation, threshold = run.evaluation, checkpoint.reward_threshold
     metrics = _metrics(run)
     state = state_of(run.path, experiment, checkpoint)
@@ -150,7 +150,7 @@ def overview_of(run: SavedRun) -> Overview:
         UphillError: if something in it is damaged.
     """
     experiment, evaluation = run.experiment, run.evaluation
-    checkpoint = read_manifest(run.path / "checkpoint", "latest", experiment.seeds).facts
+    checkpoint = read_manifest(run.path, "latest", experiment.seeds).facts
     metrics = _metrics(run)
     state = state_of(run.path, experiment, checkpoint)
     latest = recent_return(metrics)
