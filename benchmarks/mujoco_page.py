@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from benchmarks.markdown import table
+from uphill.words import listed
 
 # The results of Tianshou's ten seeds, for the algorithms in this order.
 ORDER = ("reinforce", "a2c", "ppo", "npg", "trpo")
@@ -120,7 +121,8 @@ def _settings(rows: list[Any]) -> Iterable[str]:
     yield f"{called} with\n\n    {_folded(shared)}\n" if shared else f"{called} unchanged.\n"
     for text, envs in by_text.items():
         if text != shared:
-            yield f"and on {', '.join(envs)}\n\n    {_folded(text)}\n"
+            where = f"On {listed(envs)} it is {called}"
+            yield f"{where} with\n\n    {_folded(text)}\n" if text else f"{where} unchanged.\n"
 
 
 def _folded(text: str) -> str:

@@ -246,7 +246,7 @@ def test_a_run_goes_on_elsewhere_which_is_told_and_recorded(
     with pytest.raises(Interrupted):
         uphill.resume(tmp_path / "run")  # where it was last
     assert "bits" not in capsys.readouterr().err
-    facts = read_manifest(latest.parent, "latest").facts
+    facts = read_manifest(tmp_path / "run", "latest").facts
     assert facts.moved == (Moved(2, there),)
     assert facts.device == here
     page = uphill.load(tmp_path / "run").report(films=False).read_text()

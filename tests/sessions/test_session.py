@@ -450,7 +450,7 @@ def test_crash_between_best_and_latest_leaves_best_its_own_score(
     scores = [2.0, 3.0]
     with pytest.raises(RuntimeError, match="power"):
         train_small(tmp_path / "run", steps=90, eval_every=30, checkpoint_every=0.0)
-    folder, best = tmp_path / "run" / "checkpoint", tensors_of(tmp_path / "run", "best")
+    folder, best = tmp_path / "run", tensors_of(tmp_path / "run", "best")
     kept = read_manifest(folder, "best").facts
     assert read_manifest(folder, "latest").facts.best_scores == (2.0,)
     monkeypatch.setattr(keeping, "write_checkpoint", write)

@@ -5,7 +5,7 @@ benchmarks/README.md has all their results, with the commands that measured them
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from uphill.parts import (
@@ -362,8 +362,8 @@ def _lunar_lander() -> dict[str, Preset]:
 
 
 @cache
-def _mujoco() -> dict[str, Preset]:
-    return {algo: Preset(algo, *known) for algo, known in mujoco_algorithms().items()}
+def _mujoco(env: str) -> dict[str, Preset]:
+    return {algo: Preset(algo, *known) for algo, known in mujoco_algorithms(env).items()}
 
 
 PRESETS: dict[str, Callable[[], dict[str, Preset]]] = {
@@ -378,7 +378,7 @@ PRESETS: dict[str, Callable[[], dict[str, Preset]]] = {
     "CarRace-v0": _car_race,
     "CarRaceContinuous-v0": _car_race_continuous,
     "LunarLander-v3": _lunar_lander,
-    **dict.fromkeys(TASKS, _mujoco),
+    **{env: partial(_mujoco, env) for env in TASKS},
 }
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from report_runs import copied, load
 from uphill.views.films import Clip, stages
-from uphill.views.report.films import LONGEST, RATES, _fitting, films_of, telling_frames
+from uphill.views.report.films import CLIP_RATES, LONGEST, _fitting, films_of, telling_frames
 from uphill.views.report.view import view_of
 
 
@@ -31,7 +31,7 @@ def test_there_is_a_film_for_each_chapter(pair: tuple[Path, Path]) -> None:
         assert frames_in(film.source) == len(film.returns)
         assert film.width == 400
         # Small and short, since every picture has to be drawn and coded.
-        assert film.fps <= RATES[1]
+        assert film.fps <= CLIP_RATES[1]
         assert len(film.returns) / film.fps <= LONGEST + 1
 
 
