@@ -27,7 +27,7 @@ from uphill.policies.actions import is_for
 from uphill.policies.actor import Actor
 from uphill.policies.encodings import is_of, strangers
 from uphill.theory.statistics import summarize
-from uphill.training.programs import Built, built, compiled, is_ours
+from uphill.training.programs import Built, begun, is_ours
 from uphill.training.seeds import over_seeds, seed_keys
 from uphill.trajectory import Array
 from uphill.words import for_terminal, option
@@ -92,9 +92,9 @@ class Evaluator:
         steps = self._num_in_all * most * env.max_episode_steps
         like = "evaluation" if is_ours((env.world, actors)) else None
         is_quick = steps <= FEW_EVALUATED
-        program = built(Built(_evaluation, (env, most, self.num_seeds)), is_quick, like)
-        arguments = (self._shared, actors, self._keys)
-        self._run = compiled(program.lower(*arguments), program, *arguments)
+        evaluation = Built(_evaluation, (env, most, self.num_seeds))
+        _, rest = begun(evaluation, is_quick, like, self._shared, actors, self._keys)
+        self._run = rest()
         self.compile_seconds += time.perf_counter() - started
 
     def returns(self, actors: Actor) -> Returns:

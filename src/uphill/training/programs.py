@@ -12,6 +12,9 @@ from typing import Any, ParamSpec, TypeVar
 import jax
 import numpy as np
 
+from uphill.training import traces
+from uphill.training.traces import Trace, traced
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -86,10 +89,12 @@ class Programs:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self, name: str, function: Any, arguments: Any, is_quick: bool) -> Any:
-        jitted = self._jitted(function, is_quick)
-        lowered = jitted.lower(*arguments)
-        self._begun[name] = self._threads.submit(compiled, lowered, jitted, *arguments)
-        return lowered.out_info
+        if isinstance(function, Built):
+            shapes, rest = begun(function, is_quick, self._like, *arguments)
+        else:
+            shapes, rest = _lowered(jitted(function, is_quick), arguments)
+        self._begun[name] = self._threads.submit(rest)
+        return shapes
 
     def _jitted(self, function: Any, is_quick: bool) -> jax.stages.Wrapped:
         if not isinstance(function, Built):
@@ -129,6 +134,22 @@ def jitted(function: Callable[..., Any], is_quick: bool) -> jax.stages.Wrapped:
     return jax.jit(function, compiler_options=options)
 
 
+def begun(
+    function: Built, is_quick: bool, like: Hashable | None, *arguments: Any
+) -> tuple[Any, Callable[[], Any]]:
+    """The shapes of what a function returns for such arguments, and what compiles its program."""
+    trace = None if like is None else traced(function.make, function.about, arguments)
+    if trace is None:
+        return _lowered(built(function, is_quick, like), arguments)
+    _, rest = _lowered(_of_trace(trace, is_quick), tuple(jax.tree.leaves(arguments)))
+    return trace.out_info, lambda: trace.on_trees(rest())
+
+
+def _lowered(function: Any, arguments: tuple) -> tuple[Any, Callable[[], Any]]:
+    lowered = function.lower(*arguments)
+    return lowered.out_info, lambda: compiled(lowered, function, *arguments)
+
+
 def built(function: Built, is_quick: bool, like: Hashable | None) -> jax.stages.Wrapped:
     """The same function for all that have an equal `like`, but for None: JAX then knows what it
     has traced and compiled."""
@@ -140,9 +161,16 @@ def _kept(function: Built, is_quick: bool, like: Hashable) -> jax.stages.Wrapped
     return jitted(function(), is_quick)
 
 
+@lru_cache(maxsize=12)
+def _of_trace(trace: Trace, is_quick: bool) -> jax.stages.Wrapped:
+    return jitted(trace.exported.call, is_quick)
+
+
 def forget() -> None:
     """Share nothing with what was built before."""
     _kept.cache_clear()
+    _of_trace.cache_clear()
+    traces.forget()
 
 
 def compiled(lowered: jax.stages.Lowered, function: Any, *arguments: Any) -> jax.stages.Compiled:
@@ -154,11 +182,11 @@ def compiled(lowered: jax.stages.Lowered, function: Any, *arguments: Any) -> jax
 
 
 def is_ours(part: Any) -> bool:
-    """Whether what it computes is known by its types and fields, since all of them are Uphill's; a
-    user's own class may read what changes between two trainings."""
+    """Whether what it computes is known by its types and fields, since all of them are Uphill's or
+    Equinox's; a user's own class may read what changes between two trainings."""
     if isinstance(part, tuple | list):
         return all(map(is_ours, part))
     if is_dataclass(part):
-        of_uphill = type(part).__module__.partition(".")[0] == "uphill"
-        return of_uphill and all(is_ours(getattr(part, field.name)) for field in fields(part))
+        is_known = type(part).__module__.partition(".")[0] in ("uphill", "equinox")
+        return is_known and all(is_ours(getattr(part, field.name)) for field in fields(part))
     return part is None or isinstance(part, str | int | float | np.generic | np.ndarray | jax.Array)
