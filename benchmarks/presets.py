@@ -46,11 +46,11 @@ defaults reach elsewhere is in [defaults.md](defaults.md).
 
 KEPT_FOR = """\
 A preset whose difference is in parentheses stays where the defaults leave seeds unsolved that it
-solves (VPG and REINFORCE on CartPole-v1 and Acrobot-v1, VPG on CarRace-v0, A2C on
-MountainCarContinuous-v0), where its worst seed is better (REINFORCE on CarRace-v0), or where they
-are slower: PPO's preset for CartPole-v1 takes a third of their time, those for the car races half
-of it. PPO's for Pendulum-v1 stays since
-all of its ten seeds reach −172 (deterministic, 100 episodes); with the defaults the interquartile
+solves (with sampled actions or the most probable ones: VPG and REINFORCE on CartPole-v1 and
+Acrobot-v1, VPG on CarRace-v0, A2C on MountainCarContinuous-v0), where its worst seed is better
+(REINFORCE on CarRace-v0), or where they are slower: PPO's preset for CartPole-v1 takes a third of
+their time, those for the car races half of it. PPO's for Pendulum-v1 stays since all of its ten
+seeds reach −172 (deterministic, 100 episodes); with the defaults the interquartile
 mean is −167.5 [−175.4, −158.8], the worst seed −194.
 
 ## Presets that were dropped

@@ -264,8 +264,8 @@ def resume(
     `on_point` what `train` says.
 
     Raises:
-        UphillError: if the run is finished, damaged, was made on another kind of device, or is
-            being trained by another process.
+        UphillError: if the run is finished or damaged, drew its random numbers with another
+            generator, or is being trained by another process.
         Interrupted: on Ctrl-C, after a checkpoint was written.
     """
     check_callable(on_point)

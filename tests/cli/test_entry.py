@@ -61,6 +61,8 @@ from uphill.cli import main
         (["train", "CartPole-v1", "--env.gravity"], 2, "--env.gravity has no value"),
         (["train", "CartPole-v1", "--steps", "0"], 1, "steps is 0: use at least 1"),
         (["train", "CartPole-v1", "--steps", "-1"], 1, "steps is -1: use at least 1"),
+        (["watch", "--json"], 2, "There is no flag --json: `uphill watch --help` shows all"),
+        (["watch", "--allow_imports"], 2, "There is no flag --allow-imports: did you mean"),
         (["train", "CartPole-v1", "--out", "-x"], 2, "--out has no value: write --out PATH"),
         (["train", "CartPole-v1", "--out", "-x", "--steps", "9"], 2, "--out has no value: write"),
         (["train", "CartPole-v1", "--envs", "0"], 1, "envs is 0: use at least 1"),

@@ -10,7 +10,7 @@ from typing import Any
 import tyro
 
 from uphill.cli.errors import WrongCommandLine
-from uphill.cli.flags import option_flags
+from uphill.cli.flags import Flag, option_flags
 from uphill.cli.help import FlagGroup, help_text
 from uphill.cli.suggestions import no_such_flag
 from uphill.cli.values import check_values, json_object, whole_number
@@ -45,6 +45,8 @@ def parse(
     flags = [flag for group in groups for flag in group.flags]
     takes(spelling for flag in flags for spelling in flag.spellings)
     check_values(argv, flags, program)
+    if default is tyro.MISSING:  # tyro stumbles over one beside a word that may be left out
+        _check_known(argv, flags, program)
     try:
         parsed, unknown = tyro.cli(
             kind,
@@ -61,6 +63,17 @@ def parse(
         flags = [flag for flag in flags if not flag.is_word]
         raise WrongCommandLine(no_such_flag(unknown, flags, program, algorithm))
     return parsed
+
+
+def _check_known(argv: Sequence[str], flags: Sequence[Flag], program: str) -> None:
+    """Raises:
+    WrongCommandLine: for an unknown flag.
+    """
+    known = {spelling for flag in flags for spelling in flag.spellings}
+    names = (word.partition("=")[0].replace("_", "-") for word in argv)
+    if unknown := [name for name in names if name.startswith("--") and name not in known]:
+        named = [flag for flag in flags if not flag.is_word]
+        raise WrongCommandLine(no_such_flag(unknown, named, program))
 
 
 class _Refused(Exception):

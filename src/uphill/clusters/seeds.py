@@ -142,7 +142,7 @@ def check_not_asked(request: Request, what: Mapping[str, str]) -> None:
     for name, why in what.items():
         value = getattr(request, name)
         if value and value != getattr(Settings, name, None):
-            shown = option(name, None if name == "on_point" else value)
+            shown = option(name, value if isinstance(value, str | int | float) else None)
             raise UphillError(f"{shown} {why}: leave it out, or train without {option('ray')}.")
 
 
