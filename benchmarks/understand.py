@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import CodeType, FrameType
 from typing import Any
 
@@ -22,7 +23,9 @@ def understand(*checkouts: str) -> None:
     for checkout in checkouts or (str(HERE),):
         # In a separate process: another checkout is another package of the same name.
         variables = {"PYTHONPATH": str(Path(checkout).resolve() / "src"), "JAX_PLATFORMS": "cpu"}
-        subprocess.run([sys.executable, __file__], env=os.environ | variables, check=True)
+        with TemporaryDirectory() as empty:  # what another process has traced would not run here
+            variables["XDG_CACHE_HOME"] = empty
+            subprocess.run([sys.executable, __file__], env=os.environ | variables, check=True)
 
 
 class Watch:

@@ -36,7 +36,7 @@ def mujoco_algorithms(env: str) -> dict[str, tuple[Algorithm, int]]:
 
 
 def _ppo(env: str) -> Algorithm:
-    """In three tasks its defaults do better. On a double pendulum, an action's effect shows soon."""
+    """In three tasks its defaults do better. A double pendulum soon shows what an action did."""
     if env == "InvertedDoublePendulum-v5":
         return ppo(estimator=GAE(gamma=0.98, lam=0.8))
     if env in ("Reacher-v5", "InvertedPendulum-v5"):
