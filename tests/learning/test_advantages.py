@@ -1,5 +1,6 @@
 """From a trajectory to weighed samples, against plain loops."""
 
+import re
 from typing import Any
 
 import equinox as eqx
@@ -22,12 +23,14 @@ from trajectories import (
 )
 
 from plain import a2c, ppo
+from uphill.errors import UphillError
 from uphill.learning import advantages
 from uphill.learning.advantages import explained_variance
 from uphill.parts import (
     GAE,
     SGD,
     ActionValue,
+    Baseline,
     BatchMean,
     DiscountedRewardToGo,
     LeaveOneOut,
@@ -259,3 +262,30 @@ def test_explained_variance_is_one_for_the_truth_and_zero_for_a_constant() -> No
     # Where nothing varies there is nothing to explain, whatever rounding leaves.
     for constant in (0.0, -70.1, 1e6):
         assert jnp.isnan(explained_variance(jnp.full((6, 3), constant), returns, mask))
+
+
+class Shaped(Baseline):
+    """A baseline of one's own that returns zeros of some shape."""
+
+    shape: tuple[int, ...] = eqx.field(static=True, default=())
+
+    def __call__(self, state: Any, seen: Any, returns: Any) -> Any:
+        return jnp.zeros(self.shape)
+
+
+@pytest.mark.parametrize("shape", [(12,), (4,), (4, 12), (12, 4, 1), (12, 2)])
+def test_numbers_that_would_be_spread_over_the_wrong_axis_are_refused(
+    shape: tuple[int, ...],
+) -> None:
+    algorithm = algorithm_of(RewardToGo(), Shaped(shape), WINDOW)
+    with pytest.raises(UphillError, match=rf"^Shaped returned shape {re.escape(str(shape))}: retu"):
+        make_batch(algorithm, *data_of(algorithm))
+
+
+@pytest.mark.parametrize("shape", [(), (12, 4), (12, 1), (1, 4)])
+def test_numbers_that_steps_or_environments_share_are_taken(shape: tuple[int, ...]) -> None:
+    algorithm = algorithm_of(RewardToGo(), Shaped(shape), WINDOW)
+    plain = algorithm_of(RewardToGo(), NoBaseline(), WINDOW)
+    batch, _ = make_batch(algorithm, *data_of(algorithm))
+    expected, _ = make_batch(plain, *data_of(plain))
+    np.testing.assert_allclose(batch.advantage, expected.advantage, rtol=1e-6)

@@ -138,6 +138,21 @@ def test_a_policy_is_a_copy_that_training_does_not_change(
     )
 
 
+@pytest.mark.parametrize("changes", [{"env": "Pendulum-v1"}, {"seeds": (0,)}])
+def test_a_state_of_another_trainer_is_refused_before_anything_is_written(
+    changes: dict[str, Any], trained: tuple[Trainer, Any, list], tmp_path: Path
+) -> None:
+    _, state, _ = trained
+    given: dict[str, Any] = {"env": "CartPole-v1", "seeds": (0, 1)} | changes
+    other = Trainer(given["env"], small_ppo(), given["seeds"], STEPS)
+    for use in (other.policy, other.evaluate, lambda x: other.advance(x, 1)):
+        with pytest.raises(UphillError, match="state is that of another trainer"):
+            use(state)
+    with pytest.raises(UphillError, match="state is that of another trainer"):
+        uphill.save(other, state, tmp_path / "run")
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_what_no_run_can_hold_is_a_sentence(
     trained: tuple[Trainer, Any, list], tmp_path: Path
 ) -> None:

@@ -71,6 +71,8 @@ _IMPORTING = "<frozen importlib._bootstrap>"
 
 def run() -> NoReturn:
     """Run the command that was typed, and end the process with its exit status."""
+    if sys.stdout is None:  # closed before it began
+        sys.stdout = io.StringIO()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # an encoding without “−” shows “?”
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

@@ -20,6 +20,7 @@ from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.base import Configurable, World
 from uphill.envs.compiled import CompiledEnvironment
 from uphill.envs.ids import OURS
+from uphill.envs.world_checks import check_functions
 from uphill.envs.worlds import WORLDS, make_world
 from uphill.errors import UphillError
 from uphill.words import option
@@ -344,6 +345,8 @@ def make_env(
     choice = env if isinstance(env, EnvironmentChoice) else choose(env)
     if choice.backend == "compiled":
         world, limit = make_world(choice.env, choice.env_kwargs), choice.alterations
+        if not type(world).__module__.startswith("uphill."):
+            check_functions(world)
         return CompiledEnvironment(world, num_envs, limit.max_episode_steps), None
     lane_seeds = [lane_seed(seed, lane, resumed_at) for seed in seeds for lane in range(num_envs)]
     if choice.backend == "envpool":

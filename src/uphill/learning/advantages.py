@@ -1,12 +1,16 @@
 """From a trajectory to weighted samples: values → returns → minus the baseline → advantages."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
 from uphill.batch import Batch
+from uphill.errors import UphillError
 from uphill.learning.learner import Learner
 from uphill.parts import Algorithm, Seen
+from uphill.parts.part import Part
 from uphill.theory.means import masked_mean, standardize
 from uphill.theory.moments import varies
 from uphill.trajectory import BLOCK, Array, Metrics, Trajectory, divided
@@ -19,6 +23,7 @@ def make_batch(
     estimator, baseline = algorithm.estimator, algorithm.baseline
     seen = look_at(algorithm, learner, trajectory)
     returns = estimator(learner.parts.estimator, seen)
+    _check_shape(returns, seen, estimator, "")
     learned = estimator.target(seen, returns)
     target = baseline.target(seen, learned, estimator.gamma)
     advantage = advantage_of(algorithm, learner, seen, returns)
@@ -62,12 +67,36 @@ def advantage_of(
 ) -> Float[Array, "T N"]:
     """Ψ: the returns minus the baseline, in units of the returns' standard deviation if they are
     normalised."""
-    advantage = returns - algorithm.baseline(learner.parts.baseline, seen, returns)
+    baseline = algorithm.baseline(learner.parts.baseline, seen, returns)
+    _check_shape(baseline, seen, algorithm.baseline, "", may_be_shared=True)
+    advantage = returns - baseline
     weight = algorithm.estimator.weight(seen)
     if weight is not None:
+        _check_shape(weight, seen, algorithm.estimator, ".weight", may_be_shared=True)
         advantage = weight * advantage
     advantage = divided(advantage, seen.deviation)
     return standardize(advantage, seen.mask) if algorithm.scale_advantages == "batch" else advantage
+
+
+def _check_shape(
+    found: Any, seen: Seen, part: Part, method: str, may_be_shared: bool = False
+) -> None:
+    """Raises:
+    UphillError: unless a part returned a number for each step of each environment, or (if it
+        `may_be_shared`) one that all steps or all environments share: other shapes would be
+        spread over the wrong axis.
+    """
+    steps, envs = seen.mask.shape
+    allowed = [(steps, envs)]
+    if may_be_shared:
+        allowed += [(), (steps, 1), (1, envs), (1, 1)]
+    shape = () if isinstance(found, int | float) else getattr(found, "shape", None)
+    if shape not in allowed:
+        told = f"{type(found).__name__}" if shape is None else f"shape {shape}"
+        raise UphillError(
+            f"{type(part).__name__}{method} returned {told}: return a number for each of {steps} "
+            f"steps of {envs} environments, as an array of shape ({steps}, {envs})."
+        )
 
 
 def explained_variance(

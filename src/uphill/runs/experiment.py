@@ -241,4 +241,5 @@ def describe_platform() -> str:
 
 def command_line() -> str:
     """How this process was started."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    words = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return words.encode(errors="replace").decode()  # a path may be no text

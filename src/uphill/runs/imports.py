@@ -15,13 +15,20 @@ from contextlib import suppress
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+from uphill.errors import UphillError
 from uphill.runs.files import write_atomically
 from uphill.runs.place import current_folder
 
 
 def may_import(name: str, is_allowed: bool, current: str | None = None) -> bool:
     """Whether the module of `module:Name` may be imported: the user allows it, or did before, from
-    the folder `current` (by default the current one)."""
+    the folder `current` (by default the current one).
+
+    Raises:
+        UphillError: unless it is said by True or False: any text would do.
+    """
+    if not isinstance(is_allowed, bool):
+        raise UphillError(f"allow_import is {is_allowed!r}: use True or False.")
     return is_allowed or _is_remembered(name, _folder(current))
 
 

@@ -48,8 +48,10 @@ def save_run(
     `Rows`.
 
     Raises:
-        UphillError: if `out` exists, or one run can't have these seeds.
+        UphillError: if `out` exists, one run can't have these seeds, or the state is not that of
+            the trainer.
     """
+    trainer.check_state(state)
     experiment = _experiment(trainer)
     folder = free_folder(out, experiment.env, experiment.algo, experiment.seed)
     rows = _rows_in(metrics)

@@ -10,10 +10,13 @@ from gymnasium import spaces
 
 from uphill.errors import UphillError
 from uphill.learning.counting import MOST_COUNTED
+from uphill.parts import Algorithm
 from uphill.parts.checks import check_count
 from uphill.parts.sampling import Sampling
-from uphill.policies.actions import components
+from uphill.policies.actions import ActionKind, components
+from uphill.policies.encodings import Encoding
 from uphill.policies.policy import PolicySettings
+from uphill.training.state import TrainState
 from uphill.words import count, option
 
 _MOST_TRANSITIONS = 10**8
@@ -31,8 +34,8 @@ def check_numbers(num_steps: int, seeds: Any, measure_every: Any, devices: Any) 
             "JAX_ENABLE_X64 is on, and training uses 32-bit numbers: switch it off (or train "
             "inside `with jax.enable_x64(False):`)."
         )
-    if not 1 <= num_steps <= MOST_COUNTED:
-        raise UphillError(f"steps is {num_steps}: use a number from 1 to {MOST_COUNTED}.")
+    if not isinstance(num_steps, int | np.integer) or not 1 <= num_steps <= MOST_COUNTED:
+        raise UphillError(f"steps is {num_steps!r}: use a number from 1 to {MOST_COUNTED}.")
     is_some = isinstance(seeds, Sequence) and len(seeds) > 0
     if not is_some or not all(isinstance(s, int | np.integer) and 0 <= s < 2**32 for s in seeds):
         raise UphillError(
@@ -42,6 +45,34 @@ def check_numbers(num_steps: int, seeds: Any, measure_every: Any, devices: Any) 
     check_count(devices=devices)
     if measure_every is not None:
         check_count(measure_every=measure_every)
+
+
+def check_algorithms(algorithm: Any) -> None:
+    """Raises:
+    UphillError: unless it is an algorithm, or a list of them.
+    """
+    each = algorithm if isinstance(algorithm, list | tuple) else [algorithm]
+    for one in each:
+        if not isinstance(one, Algorithm):
+            shown = getattr(one, "__name__", repr(one))
+            raise UphillError(f"algorithm is {shown}: give an Algorithm, such as uphill.ppo().")
+
+
+def check_state(state: Any, num_seeds: int, encoding: Encoding, action_kind: ActionKind) -> None:
+    """Raises:
+    UphillError: unless it is a state of a trainer for so many seeds and such spaces.
+    """
+    if not isinstance(state, TrainState):
+        raise UphillError(
+            f"state is {type(state).__name__!r}: give what trainer.start() or iterate returned."
+        )
+    actor = state.learners.actor
+    is_alike = actor.encoding == encoding and actor.policy.action_kind == action_kind
+    if not is_alike or len(state.num_transitions) != num_seeds:
+        raise UphillError(
+            "state is that of another trainer, with other spaces or another number of seeds: give "
+            "one that this trainer started."
+        )
 
 
 def check_devices(devices: int, name: str, backend: str, sampling: Sampling) -> None:

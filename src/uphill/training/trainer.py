@@ -31,10 +31,12 @@ from uphill.policies.encodings import Encoding
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.trained import TrainedPolicy
 from uphill.training.checks import (
+    check_algorithms,
     check_devices,
     check_episodes,
     check_numbers,
     check_policy,
+    check_state,
     check_updates,
 )
 from uphill.training.evaluate import evaluate_actors, evaluation_of
@@ -126,6 +128,7 @@ class Trainer:
         devices: int = 1,
     ) -> None:
         check_numbers(num_steps, seeds, measure_every, devices)
+        check_algorithms(algorithm)
         choice = env if isinstance(env, EnvironmentChoice) else choose(env)
         algorithms = one_for_each(algorithm, seeds)
         is_python = choice.backend == "gymnasium"
@@ -175,6 +178,7 @@ class Trainer:
         `state.resting`. Where no other is left, there are fewer rows.
         """
         check_count(num_updates=num_updates)
+        self.check_state(state)
         check_updates(state.num_updates + num_updates, self.algorithms[0].sampling)
         started, every = time.perf_counter(), self.measure_every
         rows, left = None, num_updates
@@ -195,6 +199,12 @@ class Trainer:
         assert rows is not None
         self.seconds += time.perf_counter() - started
         return state, rows
+
+    def check_state(self, state: TrainState) -> None:
+        """Raises:
+        UphillError: if it is no state, or that of a trainer for other spaces or seeds.
+        """
+        check_state(state, len(self.seeds), self.encoding, self.action_kind)
 
     def is_done(self, state: TrainState) -> bool:
         """Whether every seed has its steps, or is idle."""
@@ -271,7 +281,8 @@ class Trainer:
         Raises:
             UphillError: if there is no such seed.
         """
-        if not 0 <= seed_index < len(self.seeds):
+        self.check_state(state)
+        if not (isinstance(seed_index, int) and 0 <= seed_index < len(self.seeds)):
             raise UphillError(
                 f"seed_index is {seed_index}: the training has {count(len(self.seeds), 'seed')}, "
                 f"so use 0 to {len(self.seeds) - 1}."
@@ -286,6 +297,7 @@ class Trainer:
             UphillError: if `episodes` is not a whole number of at least 1.
         """
         check_count(episodes=episodes)
+        self.check_state(state)
         actors = state.learners.actor
         return evaluation_of(evaluate_actors(self.choice, actors, self.seeds, episodes))
 

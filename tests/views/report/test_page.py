@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from report_runs import copied, hostile, load
+from small_runs import contents_of
 from uphill.cli import main
 from uphill.errors import UphillError
 from uphill.views.report import write_report
@@ -141,8 +142,14 @@ def test_it_is_written_where_it_is_said(
     assert written.exists()
     with pytest.raises(UphillError, match="no run to report on"):
         write_report([])
+    (tmp_path / "folder.html").mkdir()
     with pytest.raises(UphillError, match="could not be written"):
-        write_report(run, path, films=False)
+        write_report(run, tmp_path / "folder.html", films=False)
+    for name in ("experiment.json", "metrics.csv", "checkpoint/latest.json", "page"):
+        before = contents_of(path)
+        with pytest.raises(UphillError, match=r"^out is .*: give a file that ends in \.html\.$"):
+            write_report(run, path / name, films=False)
+        assert contents_of(path) == before
 
 
 def test_films_are_in_the_page_and_it_stays_small(pair: tuple[Path, Path], tmp_path: Path) -> None:

@@ -51,6 +51,8 @@ def compare(
         UphillError: if runs can't be compared, or further seeds can't be trained.
         Interrupted: on Ctrl-C, after a checkpoint was written; the same call goes on.
     """
+    if not isinstance(until_decided, bool):
+        raise UphillError(f"until_decided is {until_decided!r}: use True or False.")
     opened = [run if isinstance(run, Run) else Run(run) for run in runs]
     _check_comparable(opened)
     found = [sample_of(run) for run in opened]

@@ -17,7 +17,7 @@ from uphill.run import Run, resume, train
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.configuration import encode
 from uphill.runs.experiment import describe_platform, installed_versions, read_experiment
-from uphill.runs.files import make_folder, write_json
+from uphill.runs.files import EXPERIMENT_FILE, make_folder, write_json
 from uphill.runs.metrics import read_metrics
 from uphill.runs.place import Place
 from uphill.runs.unbegun import is_unbegun
@@ -119,6 +119,8 @@ def tasks(source: Source, seeds: int | None = None, steps: int | None = None) ->
 
 def _folder(out: str | Path | None, name: str) -> Path:
     folder = out or Path("runs", f"reproduce-{name}-{time.strftime('%Y%m%d-%H%M%S')}")
+    if (Path(folder) / EXPERIMENT_FILE).exists():
+        raise UphillError(f"{folder} is a run directory: choose another {option('out')}.")
     return make_folder(Place.of(folder))
 
 

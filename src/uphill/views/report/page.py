@@ -91,7 +91,10 @@ def _written(page: Page, path: Path) -> Path:
 def _where(runs: Sequence[SavedRun], out: str | Path | None) -> Place:
     """The file to write."""
     if out:
-        return as_path(out, "out", _A_PATH)
+        path = as_path(out, "out", _A_PATH)
+        if path.suffix.lower() not in (".html", ".htm"):  # it would replace whatever is there
+            raise UphillError(f"out is {out}: give a file that ends in .html.")
+        return path
     if len(runs) == 1:
         return runs[0].path / REPORT_FILE
     return Place.of(Path("runs", time.strftime("report-%Y%m%d-%H%M%S.html")))
