@@ -186,7 +186,7 @@ def is_ours(part: Any) -> bool:
     Equinox's; a user's own class may read what changes between two trainings."""
     if isinstance(part, tuple | list):
         return all(map(is_ours, part))
-    if is_dataclass(part):
+    if is_dataclass(part) and not isinstance(part, type):
         is_known = type(part).__module__.partition(".")[0] in ("uphill", "equinox")
         return is_known and all(is_ours(getattr(part, field.name)) for field in fields(part))
     return part is None or isinstance(part, str | int | float | np.generic | np.ndarray | jax.Array)
