@@ -80,16 +80,15 @@ def traced(make: Callable[..., Any], about: tuple[Any, ...], arguments: tuple) -
         key = _key(make, about, arguments)
     except Unknown:
         return None
-    if key not in _here:
+    trace = _here.get(key)
+    if trace is None:
         path = folder / f"uphill-trace-{key}"
         trace = _read(path, arguments) or _made(make(*about), arguments, path)
-        if trace is None:
-            return None
-        _here[key] = trace
-        if len(_here) > _KEPT_HERE:
-            _here.popitem(last=False)
-    _here.move_to_end(key)
-    return _here[key]
+        if trace is not None:
+            _here[key] = trace  # other threads do so, too
+            if len(_here) > _KEPT_HERE:
+                _here.popitem(last=False)
+    return trace
 
 
 _here: OrderedDict[str, Trace] = OrderedDict()
