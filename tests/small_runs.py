@@ -97,6 +97,11 @@ def rows_of(run: Path) -> list[dict[str, str]]:
     return [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
 
 
+def numbers_of(row: dict[str, str]) -> dict[str, float]:
+    """A row as numbers: NaN where a cell is empty."""
+    return {name: float(cell) if cell else np.nan for name, cell in row.items()}
+
+
 def contents_of(run: Path) -> dict[str, Any]:
     """All that a run directory holds, by the names of its files: their bytes, without what a clock
     wrote."""

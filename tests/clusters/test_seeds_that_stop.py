@@ -4,51 +4,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import uphill
-from small_runs import contents_of, rows_of, small_ppo, tensors_of
+from fated_world import FatedCartPole
+from small_runs import contents_of, numbers_of, rows_of, small_ppo, tensors_of
 from uphill.clusters import seeds
 from uphill.clusters.dispatch import place_of
 from uphill.clusters.jobs import Job
 from uphill.clusters.parcels import packed
-from uphill.envs.worlds import WORLDS, CartPole
+from uphill.envs.worlds import WORLDS
 from uphill.errors import UphillError
 from uphill.runs.checkpoint import read_manifest
 
 PPO = small_ppo()
 
 
-class Fated(eqx.Module):
-    inner: Any
-    fate: Any
-
-
 @dataclass(frozen=True)
-class Doomed(CartPole):
+class Doomed(FatedCartPole):
     """CartPole, of which this share of the episodes has NaN as every reward."""
 
     share: float = 0.0
 
-    def initial(self, key: Any) -> Any:
-        fate, inner = jax.random.split(key)
-        return Fated(super().initial(inner), jax.random.uniform(fate))
-
-    def transition(self, state: Any, action: Any, key: Any) -> Any:
-        return Fated(super().transition(state.inner, action, key), state.fate)
-
-    def observation(self, state: Any) -> Any:
-        return super().observation(state.inner)
-
     def reward(self, state: Any, action: Any, next_state: Any) -> Any:
         return jnp.where(state.fate > 1 - self.share, jnp.nan, 1.0)
-
-    def terminated(self, state: Any) -> Any:
-        return super().terminated(state.inner)
 
 
 @pytest.fixture
@@ -108,8 +89,8 @@ def seed_in(sentence: str) -> int:
 def check_same(parts: Path, whole: Path) -> None:
     """To rounding: programs of one seed and of two sum in other orders."""
     rows, others = rows_of(parts), rows_of(whole)
-    assert [*map(_numbers, rows)] == [
-        pytest.approx(_numbers(other), rel=1e-3, abs=1e-6, nan_ok=True) for other in others
+    assert [*map(numbers_of, rows)] == [
+        pytest.approx(numbers_of(other), rel=1e-3, abs=1e-6, nan_ok=True) for other in others
     ]
     facts, other = (read_manifest(x, "latest").facts for x in (parts, whole))
     for name in ("num_updates", "num_transitions", "not_finite", "tracked", "milestones"):
@@ -118,7 +99,3 @@ def check_same(parts: Path, whole: Path) -> None:
     assert found.keys() == expected.keys()
     for name, tensor in found.items():
         np.testing.assert_allclose(tensor, expected[name], rtol=1e-3, atol=1e-5)
-
-
-def _numbers(row: dict[str, str]) -> dict[str, float]:
-    return {name: float(cell) if cell else np.nan for name, cell in row.items()}

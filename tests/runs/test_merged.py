@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import uphill
-from small_runs import POLICY, contents_of, tensors_of, train_small
+from small_runs import POLICY, contents_of, numbers_of, tensors_of, train_small
 from uphill.errors import UphillError
 from uphill.parts import Adam, Episodes
 from uphill.runs.merged import merge_runs
@@ -35,7 +35,7 @@ def test_a_merged_run_is_that_of_all_its_seeds_and_goes_on_as_that(tmp_path: Pat
     rows, others = found.pop("metrics.csv"), expected.pop("metrics.csv")
     assert [row.keys() for row in rows] == [row.keys() for row in others]
     for row, other in zip(rows, others, strict=True):
-        assert _numbers(row) == pytest.approx(_numbers(other), rel=1e-4, abs=1e-6, nan_ok=True)
+        assert numbers_of(row) == pytest.approx(numbers_of(other), rel=1e-4, abs=1e-6, nan_ok=True)
     for name in ("latest", "best"):
         manifest, other = (x.pop(f"checkpoint/{name}.json") for x in (found, expected))
         assert manifest["sha256"] == other["sha256"]
@@ -52,10 +52,6 @@ def test_a_merged_run_is_that_of_all_its_seeds_and_goes_on_as_that(tmp_path: Pat
         np.testing.assert_array_equal(tensors_of(out)[name], tensor)
     with pytest.raises(UphillError, match="of 3 seeds have another number"):
         merge_runs([first.path], whole.experiment, tmp_path / "less")
-
-
-def _numbers(row: dict[str, str]) -> dict[str, float]:
-    return {name: float(cell) if cell else np.nan for name, cell in row.items()}
 
 
 def _times(run: Path) -> list[float]:

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import equinox as eqx
 import gymnasium
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -18,6 +16,7 @@ from safetensors.numpy import load_file
 
 import python_envs
 import uphill
+from fated_world import FatedCartPole
 from small_runs import contents_of, rows_of, small_ppo, small_vpg, tensors_of, train_small
 from uphill.envs.worlds import WORLDS
 from uphill.envs.worlds.cartpole import CartPole
@@ -167,31 +166,12 @@ def test_nan_reward_of_a_compiled_world_is_named_and_the_last_checkpoint_stays(
     assert 1 <= assert_whole(tmp_path / "run") <= update
 
 
-class Drawn(eqx.Module):
-    inner: Any
-    fate: Any
-
-
 @dataclass(frozen=True)
-class Rare(CartPole):
+class Rare(FatedCartPole):
     """CartPole, of whose episodes one in a hundred ends in a reward whose square is infinite."""
 
-    def initial(self, key: Any) -> Any:
-        fate, inner = jax.random.split(key)
-        return Drawn(super().initial(inner), jax.random.uniform(fate))
-
-    def transition(self, state: Any, action: Any, key: Any) -> Any:
-        return Drawn(super().transition(state.inner, action, key), state.fate)
-
-    def observation(self, state: Any) -> Any:
-        return super().observation(state.inner)
-
     def reward(self, state: Any, action: Any, next_state: Any) -> Any:
-        is_bad = (state.fate > 0.99) & super().terminated(next_state.inner)
-        return jnp.where(is_bad, 3e38, 1.0)
-
-    def terminated(self, state: Any) -> Any:
-        return super().terminated(state.inner)
+        return jnp.where((state.fate > 0.99) & self.terminated(next_state), 3e38, 1.0)
 
 
 def test_where_all_seeds_stop_at_once_the_batch_of_each_is_kept(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from gymnasium import spaces
 
 from uphill.errors import UphillError
 from uphill.learning.counting import MOST_COUNTED
-from uphill.parts import Algorithm
 from uphill.parts.checks import check_count
 from uphill.parts.sampling import Sampling
 from uphill.policies.actions import ActionKind, components
@@ -45,17 +44,6 @@ def check_numbers(num_steps: int, seeds: Any, measure_every: Any, devices: Any) 
     check_count(devices=devices)
     if measure_every is not None:
         check_count(measure_every=measure_every)
-
-
-def check_algorithms(algorithm: Any) -> None:
-    """Raises:
-    UphillError: unless it is an algorithm, or a list of them.
-    """
-    each = algorithm if isinstance(algorithm, list | tuple) else [algorithm]
-    for one in each:
-        if not isinstance(one, Algorithm):
-            shown = getattr(one, "__name__", repr(one))
-            raise UphillError(f"algorithm is {shown}: give an Algorithm, such as uphill.ppo().")
 
 
 def check_state(state: Any, num_seeds: int, encoding: Encoding, action_kind: ActionKind) -> None:

@@ -113,9 +113,12 @@ def one_for_each(
     """
     if isinstance(algorithm, Algorithm):
         return (algorithm,) * len(seeds)
-    if isinstance(algorithm, str):
-        raise UphillError(f"algorithm is {algorithm!r}: give an Algorithm, such as uphill.ppo().")
-    algorithms = tuple(algorithm)
+    is_several = isinstance(algorithm, Sequence) and not isinstance(algorithm, str)
+    algorithms: tuple[Any, ...] = tuple(algorithm) if is_several else (algorithm,)
+    for one in algorithms:
+        if not isinstance(one, Algorithm):
+            shown = getattr(one, "__name__", repr(one))
+            raise UphillError(f"algorithm is {shown}: give an Algorithm, such as uphill.ppo().")
     if len(algorithms) != len(seeds):
         raise UphillError(
             f"algorithm is a list of {len(algorithms)}, and there are {len(seeds)} seeds: give one "

@@ -31,7 +31,6 @@ from uphill.policies.encodings import Encoding
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.trained import TrainedPolicy
 from uphill.training.checks import (
-    check_algorithms,
     check_devices,
     check_episodes,
     check_numbers,
@@ -128,7 +127,6 @@ class Trainer:
         devices: int = 1,
     ) -> None:
         check_numbers(num_steps, seeds, measure_every, devices)
-        check_algorithms(algorithm)
         choice = env if isinstance(env, EnvironmentChoice) else choose(env)
         algorithms = one_for_each(algorithm, seeds)
         is_python = choice.backend == "gymnasium"
