@@ -26,8 +26,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 ALONE = {"JAX_NUM_CPU_DEVICES": "1", "NPROC": "1"}
 """What a task has. With two devices last digits of diagnostics are other ones."""
 NETWORK = SMALL[: SMALL.index("--steps")]
-# Long enough not to end while it is killed or cancelled: Ray 2.50 and later abort this process if a
-# task that was just cancelled completes.
+# Long enough to send a parcel, be killed, and go on.
 GIVEN: dict[str, Any] = {"seeds": 2, "steps": 300_000, "episodes": 4, "checkpoint_every": 1}
 
 

@@ -26,6 +26,8 @@ _GLANCE = 0.5
 """Seconds between two polls for results."""
 _FAREWELL = 60.0
 """Seconds that jobs get to save their state when they are asked to end."""
+_MOST_LISTENERS = 1_000_000
+"""Jobs that wait to be told when to end"""
 _MOST_ROWS = 12
 _PREFIXES = ("JAX_", "XLA_")
 _OF_A_TASK = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1", "NPROC": "1"}
@@ -84,7 +86,8 @@ class Dispatch:
         strategies = import_module("ray.util.scheduling_strategies")
         node = self._ray.get_runtime_context().get_node_id()
         here = strategies.NodeAffinitySchedulingStrategy(node, soft=True)
-        return self._ray.remote(num_cpus=0, scheduling_strategy=here)(Post).remote()
+        given = {"num_cpus": 0, "scheduling_strategy": here, "max_concurrency": _MOST_LISTENERS}
+        return self._ray.remote(**given)(Post).remote()
 
     def _task_of_one(self) -> Any:
         """What does a job: in a process that begins with it, since JAX starts only once."""
@@ -159,15 +162,15 @@ class Dispatch:
         self._progress.say(f"{_begun(name)} failed: {fault}")
 
     def _end(self) -> None:
-        """Make all jobs end, and keep what they have by then."""
+        """Make all jobs end, and keep what they have by then. None is cancelled: Ray ends this
+        process ("Tried to complete task that was not pending") if one is done just then."""
         self._progress.say("Saving …")
-        refs = [*self._sent]
-        for ref in refs:
-            self._ray.cancel(ref, recursive=False)
+        begun = self._ray.get(self._post.end.remote())
+        refs = [ref for ref, x in self._sent.items() if (x.job.name, x.attempt.number) in begun]
         ended, _ = self._ray.wait(refs, num_returns=len(refs), timeout=_FAREWELL)
         self._take_news()
         for ref in ended:
-            with suppress(self._ray.exceptions.RayError):  # it had not begun, or is lost
+            with suppress(self._ray.exceptions.RayError):  # it is lost
                 outcome: Outcome = self._ray.get(ref)
                 if outcome.parcel is not None:
                     self._keep(self._sent[ref].job, outcome.parcel)

@@ -8,6 +8,7 @@ own folder, so an attempt on a node that was given up does no harm by writing on
 import socket
 import threading
 import warnings
+from _thread import interrupt_main
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
@@ -79,13 +80,30 @@ def attempted(attempt: JobAttempt, post: Any) -> Outcome:
             if attempt.parcel is not None:
                 unpack_parcel(attempt.parcel, folder)
             work = cloudpickle.loads(attempt.work)
-            with _told(attempt, post, host), _sent(attempt, post, folder):
+            with _told(attempt, post, host), _sent(attempt, post, folder), _ended_by(post):
                 work(folder)
         except KeyboardInterrupt:
             was_cut_off = True  # by home, or by its node: what there is is sent
         except UphillError as error:
             fault = str(error)
         return Outcome(packed(folder), fault, was_cut_off)
+
+
+@contextmanager
+def _ended_by(post: Any) -> Iterator[None]:
+    """Interrupted when home says so; Ray's own way to cancel a task can end the process at home."""
+    is_done = threading.Event()
+
+    def end(said: Any) -> None:
+        if said.exception() is None and not is_done.is_set():  # and home is not lost
+            interrupt_main()
+
+    # A future, since Ray gives away the processor of a task that waits for a result.
+    post.over.remote().future().add_done_callback(end)
+    try:
+        yield
+    finally:
+        is_done.set()
 
 
 class _Lines:
