@@ -20,11 +20,11 @@ from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import as_path
 from uphill.runs.files import CURVE_FILE, EVALUATION_FILE, METRICS_FILE
 from uphill.runs.given import EnvironmentFactory, other_limit
+from uphill.runs.keywords import taken_as
 from uphill.runs.lock import RunLock, tidy
 from uphill.runs.own_parts import OwnPart, own_parts_in
 from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun, write_evaluation
-from uphill.runs.settings import taken_as
 from uphill.sessions.callback import OnPoint, check_callable
 from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.launch import Request, begun

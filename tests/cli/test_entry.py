@@ -158,6 +158,48 @@ def test_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert "BrokenPipe" not in done.stderr
 
 
+def test_a_full_disk_behind_stdout_is_one_sentence() -> None:
+    command = f"{sys.executable} -m uphill.cli envs > /dev/full"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    said = "uphill: The output could not be written, since its disk is full: free some space there."
+    assert (done.returncode, done.stderr) == (1, f"{said}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "library"),
+    [
+        ("JAX_PLATFORMS", "nonsense", "jax"),
+        ("JAX_PLATFORMS", "cuda", "jax"),  # a platform, but no such device is here
+        ("JAX_NUM_CPU_DEVICES", "some", "jax"),
+        ("MPLBACKEND", "nonsense", "matplotlib"),
+    ],
+)
+def test_what_a_library_refuses_in_the_environment_is_one_sentence(
+    name: str, value: str, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    uses = "jax.devices()" if library == "jax" else "matplotlib.rcParams['backend']"
+    code = (
+        "import sys, types\nfrom uphill.cli import entry\n"
+        f"def command(argv):\n    import {library}\n    {uses}\n"
+        "entry.import_module = lambda name: types.SimpleNamespace(command=command)\n"
+        "sys.argv = ['uphill', 'envs']\nentry.run()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    said = f"uphill: The environment variable {name} is '{value}', which {library} refuses: "
+    assert (done.returncode, done.stderr) == (1, f"{said}correct it, or `unset {name}`.\n")
+
+
+def test_other_errors_keep_their_tracebacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(pattern: str) -> None:
+        raise ValueError("'cpu' is a fault of ours")
+
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    monkeypatch.setattr("uphill.envs.make.known_environments", wrong)
+    with pytest.raises(ValueError, match="of ours"):
+        main(["envs"])
+
+
 def test_ctrl_c_where_nothing_was_to_be_saved_is_a_word(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -116,6 +116,11 @@ def test_folder_without_an_experiment(tmp_path: Path) -> None:
         read_experiment(tmp_path)
     with pytest.raises(UphillError, match="is not a run directory"):
         read_experiment(tmp_path / "nowhere")
+    for name in ("second", "first"):  # as in a sweep's folder
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "experiment.json").write_text("{}")
+    with pytest.raises(UphillError, match=f"runs are in it: name one, such as {tmp_path}/first"):
+        read_experiment(tmp_path)
 
 
 def test_keyword_arguments_must_be_plain_data(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A setting stands in one place: the command line, `uphill.train` and experiment.json agree."""
 
 import inspect
+import operator
 import re
 from dataclasses import fields
 from typing import Any, get_type_hints
@@ -85,3 +86,17 @@ def test_arguments_that_train_has_not_are_told_in_its_name() -> None:
         call()
     with pytest.raises(UphillError, match=r"^train\(\) does not fit: too many positional"):
         call("CartPole-v1", None, 3)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        *(uphill.train, uphill.sweep, uphill.tune, uphill.sensitivity, uphill.measure_variance),
+        uphill.doctor.examine,
+    ],
+)
+def test_help_is_where_the_error_says(function: Any) -> None:
+    with pytest.raises(UphillError, match=r"help\(uphill\..*\) lists what it has") as raised:
+        function(zzz=3)
+    called = re.findall(r"help\(uphill\.([\w.]+)\)", str(raised.value))
+    assert operator.attrgetter(*called)(uphill) is function

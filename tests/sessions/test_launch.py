@@ -359,6 +359,11 @@ def test_default_folders_never_collide(tmp_path: Path, monkeypatch: pytest.Monke
     assert mine == Path("runs/CartPole-v1-ppo-my-clip-seed3-now")
     first.mkdir(parents=True)
     assert launch.free_folder(None, "my.module:Env-v0", "ppo", 3).name.endswith("now-2")
+    # And one that begins in the same second, and looked before the folder was there.
+    assert launch.make_run_folder(first, is_named=False).name == f"{first.name}-2"
+    assert launch.make_run_folder(mine, is_named=False).name == mine.name
+    with pytest.raises(UphillError, match="can't be made"):
+        launch.make_run_folder(first)
 
 
 class Noted(gymnasium.Wrapper):
@@ -423,6 +428,11 @@ for make in (
     lambda: {"backend": "foo"},
     lambda: {"env_kwargs": "gravity"},
     lambda: {"env_kwargs": {"f": print}},
+    lambda: {"env_kwargs": {1: 2}},
+    lambda: uphill.tune("CartPole-v1", search=["optimizer.learning_rate"]),
+    lambda: uphill.sensitivity(["CartPole-v1", "Acrobot-v1"], 3),
+    lambda: uphill.measure_variance("CartPole-v1", gamma="1"),
+    lambda: uphill.sweep("CartPole-v1", grid={"num_epochs": [1, 2]}, seeds=2.0),
     lambda: {"stop_when_solved": 1},
     lambda: {"algorithm": uphill.ppo},
     lambda: {"algorithm": "dqn"},
@@ -493,6 +503,11 @@ def test_wrong_types_from_python_are_one_sentence_each(tmp_path: Path) -> None:
             "backend is 'foo': expected one of ('auto', 'compiled', 'envpool', 'gymnasium').",
             "env_kwargs is 'gravity': expected dict.",
             "env_kwargs is {'f': <built-in function print>}: use plain data",
+            "A name in env_kwargs is 1: expected str.",
+            "search is ['optimizer.learning_rate']: give ranges by their fields, as in",
+            "algorithms has 3: give an Algorithm, such as uphill.ppo(), or the name of one.",
+            "gamma is '1': expected float.",
+            "seeds is 2.0: expected int.",
             "stop_when_solved is 1: expected bool.",
             "algorithm is ppo: give an Algorithm, such as uphill.ppo()",
             "There is no algorithm 'dqn': use one of reinforce, vpg, a2c, ppo, npg, trpo.",

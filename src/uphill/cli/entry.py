@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from uphill.cli.errors import WrongCommandLine
+from uphill.cli.surroundings import sentence_of
 from uphill.errors import UphillError
 from uphill.words import for_terminal, typed
 
@@ -114,11 +115,21 @@ def main(argv: list[str] | None = None, is_alone: bool = False) -> int:
             _leave()
         return INTERRUPTED
     except BrokenPipeError:  # `uphill envs | head`: its reader is gone, and Python's flush at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # must not complain either
+        _stop_printing()  # must not complain either
         return 1
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2
+    except Exception as error:
+        if (said := sentence_of(error)) is None:
+            raise
+        _stop_printing()
+        _say(f"uphill: {said}")
+        return 1
     return 0
+
+
+def _stop_printing() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _say_interrupted(advice: str = "") -> None:

@@ -29,7 +29,8 @@ from uphill.errors import UphillError
 from uphill.policies.encodings import encoding_of
 from uphill.runs.configuration import decode
 from uphill.runs.given import alterations_of
-from uphill.runs.settings import BackendName, taken_as
+from uphill.runs.keywords import taken_as
+from uphill.runs.settings import BackendName
 from uphill.runs.studies import DoctorSettings
 
 _CALL_SECONDS, _TRAINING_SECONDS = 10.0, 60.0

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
@@ -202,7 +203,15 @@ def check_is_run(run: Path) -> None:
         why = f"it has no {EXPERIMENT_FILE}"
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
             why = getattr(error, "strerror", None) or "its name can't be that of a file"
-        raise UphillError(f"{run} is not a run directory: {why}.") from error
+        raise UphillError(f"{run} is not a run directory: {why}{_within(run)}.") from error
+
+
+def _within(folder: Path) -> str:
+    """A remark about the runs in a folder that is none itself, as a sweep's."""
+    with suppress(OSError, ValueError):
+        run = min((x.parent for x in folder.glob(f"*/{EXPERIMENT_FILE}")), default=None)
+        return "" if run is None else f", but runs are in it: name one, such as {run}"
+    return ""
 
 
 def read_experiment(run: Path, own: OwnParts = NOTHING_OWN) -> Experiment:

@@ -9,9 +9,9 @@ import itertools
 import json
 import os
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,7 @@ from uphill.runs.bounds import (
 from uphill.runs.folder import Folder, mend_of, open_regular, read_regular
 from uphill.words import abridged, option
 
+P = TypeVar("P", bound=Path)
 Tensors = dict[str, np.ndarray]
 """By their place in the tree that was stored."""
 
@@ -113,13 +114,16 @@ def not_written(path: Path, error: OSError) -> NotWrittenError:
     )
 
 
-def make_folder(folder: Path) -> Path:
-    """The folder, made if it is not there.
+def make_folder(folder: P, is_named: bool = True) -> P:
+    """The folder, made if it is not there; one that the user has not named is made anew, with
+    another name if something is there.
 
     Raises:
         UphillError: if it can't be made.
     """
     try:
+        if not is_named:
+            return make_unused(folder)
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise NotWrittenError(
@@ -127,6 +131,20 @@ def make_folder(folder: Path) -> Path:
             f"another {option('out')}."
         ) from error
     return folder
+
+
+def make_unused(path: P) -> P:
+    """Make a folder where nothing is yet: at the path, or the first of NAME-2, NAME-3, …; nobody
+    else has it, even if others do the same at this moment.
+
+    Raises:
+        OSError: if it can't be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with suppress(FileExistsError):
+            (free := unused(path)).mkdir()
+            return free
 
 
 def make_inner(run: Path, *names: str) -> Path:
@@ -145,7 +163,7 @@ def make_inner(run: Path, *names: str) -> Path:
     return run.joinpath(*names)
 
 
-def unused(path: Path) -> Path:
+def unused(path: P) -> P:
     """The path, or the first of NAME-2, NAME-3, … where nothing is yet."""
     others = (path.with_name(f"{path.name}-{k}") for k in itertools.count(2))
     return next(free for free in itertools.chain([path], others) if not os.path.lexists(free))

@@ -30,7 +30,7 @@ from uphill.runs.experiment import (
     make_experiment,
     write_experiment,
 )
-from uphill.runs.files import EXPERIMENT_FILE, NotWrittenError, unused
+from uphill.runs.files import EXPERIMENT_FILE, NotWrittenError, make_unused, unused
 from uphill.runs.folder import mend_of
 from uphill.runs.given import alterations_of, environment_settings
 from uphill.runs.imports import remember
@@ -103,7 +103,7 @@ def begun(request: Request, start: Preset | None = None) -> Iterator[Session]:
     """
     _leave_what_is_imported()
     folder, experiment, trainer, state, progress = _planned(request, start)
-    make_run_folder(folder, may_exist=True)
+    folder = make_run_folder(folder, may_exist=True, is_named=request.out is not None)
     with RunLock(folder, is_new=True):
         # Check again: another process may have begun here while this one compiled.
         _check_free(folder)
@@ -227,6 +227,8 @@ def environment_for(request: Request, algorithm: Algorithm) -> tuple[Environment
     """The environment that was asked for, and a notice where its episodes got a bound."""
     decode(BackendName, request.backend, "backend")
     env_kwargs = decode(dict, request.env_kwargs or {}, "env_kwargs")
+    for name in env_kwargs:
+        decode(str, name, "A name in env_kwargs")
     alterations = alterations_of(request, request.wrappers)
     limit = decode(float | None, encode(request.step_timeout), "step_timeout")
     choice = choose(request.env, request.backend, env_kwargs, request.is_async, alterations, limit)
@@ -370,13 +372,19 @@ def _check_free(folder: Path, may_be_unbegun: bool = True) -> None:
         )
 
 
-def make_run_folder(folder: Path, may_exist: bool = False) -> None:
-    """Raises:
-    UphillError: if it can't be made.
+def make_run_folder(folder: Place, may_exist: bool = False, is_named: bool = True) -> Place:
+    """The run directory, made; one that the user has not named has another name if this one was
+    taken meanwhile.
+
+    Raises:
+        UphillError: if it can't be made.
     """
     try:
+        if not is_named:
+            return make_unused(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(exist_ok=may_exist)
+        return folder
     except OSError as error:
         raise NotWrittenError(
             f"The run directory {folder} can't be made ({error.strerror}): {mend_of(error)}, or "

@@ -61,7 +61,7 @@ def save_run(
             f"metrics has {counted} updates, and state {state.num_updates}: give the metrics of "
             "all that iterate yielded, or none."
         )
-    make_run_folder(folder)
+    folder = make_run_folder(folder, is_named=out is not None)
     write_experiment(folder, experiment)
     file = MetricsFile(folder)
     memory = first_memory(replace(state, learners=trainer.fresh_learners()), experiment)

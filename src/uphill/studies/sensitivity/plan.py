@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -134,7 +134,7 @@ def _envs(given: Any) -> dict[str, AnyEnv]:
 
 def _algorithms(given: Any) -> dict[str, Algorithm]:
     """The algorithms by what they are called."""
-    if isinstance(given, str | Algorithm):
+    if isinstance(given, str | Algorithm) or not isinstance(given, Iterable):
         given = [given]
     if not isinstance(given, Mapping):
         named = [(x if isinstance(x, str) else getattr(x, "name", ""), x) for x in given]

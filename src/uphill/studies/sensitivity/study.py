@@ -7,8 +7,9 @@ from typing import Any
 from uphill.clusters.connection import cluster_of
 from uphill.errors import UphillError
 from uphill.runs.files import SWEEP_PICTURE
+from uphill.runs.keywords import taken_as
 from uphill.runs.sensitivity import CHOICE, SavedSensitivity
-from uphill.runs.settings import Settings, taken_as
+from uphill.runs.settings import Settings
 from uphill.runs.sweeps import SavedSweep
 from uphill.sessions.display import Progress
 from uphill.sessions.interrupts import Interrupted

@@ -15,7 +15,7 @@ from uphill.runs.bounds import MOST_SEEDS
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import OF_THE_PROCESS, Experiment, as_path
-from uphill.runs.files import EVALUATION_FILE, make_folder, unused
+from uphill.runs.files import EVALUATION_FILE, make_folder
 from uphill.runs.lock import is_held
 from uphill.runs.studies import SweepSettings
 from uphill.runs.sweeps import (
@@ -272,7 +272,8 @@ def study_folder(
         UphillError: if `out` holds something else, or can't be made.
     """
     if out is None:
-        return make_folder(unused(Path("runs", f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}")))
+        folder = Path("runs", f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}")
+        return make_folder(folder, is_named=False)
     folder = as_path(out, "out")
     is_free = is_own(folder) or not folder.exists()
     if not is_free and (not folder.is_dir() or any(folder.iterdir())):

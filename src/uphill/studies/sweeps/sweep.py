@@ -13,10 +13,10 @@ from uphill.run import Run, finish
 from uphill.runs.checkpoint import has_stopped
 from uphill.runs.experiment import read_experiment
 from uphill.runs.files import EXPERIMENT_FILE
+from uphill.runs.keywords import taken_as
 from uphill.runs.lock import RunLock
 from uphill.runs.own_code import begun_with_others, versions_with
 from uphill.runs.own_parts import OwnParts, own_parts_in
-from uphill.runs.settings import taken_as
 from uphill.runs.sweeps import SavedSweep, write_faults
 from uphill.sessions.attempt import Attempt
 from uphill.sessions.display import Progress

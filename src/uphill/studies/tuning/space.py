@@ -106,6 +106,11 @@ def space_of(algorithm: Algorithm, search: Mapping[str, Any]) -> tuple[Space, Se
     Raises:
         UphillError: if a field does not exist, or has not such values; it says what may be meant.
     """
+    if not isinstance(search, Mapping):
+        raise UphillError(
+            f"search is {search!r}: give ranges by their fields, as in "
+            "{'optimizer.learning_rate': '1e-5:1e-2:log'}."
+        )
     asked = {str(name).replace("-", "_"): value for name, value in search.items()}
     choices = {path: tuple(x) for path, x in asked.items() if isinstance(x, list | tuple)}
     check_paths({path: choices.get(path, ()) for path in asked}, algorithm)

@@ -15,7 +15,7 @@ from uphill.errors import UphillError
 from uphill.run import Run
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import Experiment, as_path
-from uphill.runs.settings import taken_as
+from uphill.runs.keywords import taken_as
 from uphill.runs.studies import Objective, TuneSettings
 from uphill.runs.sweeps import (
     SavedSweep,

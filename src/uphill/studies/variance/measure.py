@@ -26,9 +26,9 @@ from uphill.runs.configuration import decode
 from uphill.runs.experiment import command_line, describe_platform, installed_versions
 from uphill.runs.files import make_folder, write_json
 from uphill.runs.given import alterations_of, other_limit
+from uphill.runs.keywords import taken_as
 from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun
-from uphill.runs.settings import taken_as
 from uphill.runs.studies import VarianceSettings
 from uphill.sessions.display import Progress
 from uphill.sessions.presets import preset
@@ -75,7 +75,7 @@ class VarianceRequest(VarianceSettings):
     """Keyword arguments of the environment."""
 
 
-@taken_as(VarianceRequest, room="uphill.studies.variance")
+@taken_as(VarianceRequest)
 def measure_variance(request: VarianceRequest) -> dict[str, Any]:
     """Variance and bias of every estimator of the policy gradient, at a fresh policy or that of a
     run; written to `variance.json` and `variance.png`, and returned.
