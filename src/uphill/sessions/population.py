@@ -5,11 +5,12 @@ bit-identical. Only its times differ: they are a share of the total.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import accumulate
-from typing import Any
+from itertools import accumulate, islice
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,7 @@ from uphill.training.trainer import Trainer, iterate
 
 MOST_SAVING = 0.05
 """The share of the time that checkpoints may take, since there is one for every run."""
+T = TypeVar("T")
 Places = Int[np.ndarray, " S"]
 """The positions of seeds among those of all runs; their environments lie in the same order."""
 
@@ -150,10 +152,10 @@ def _advance(
     prepare: Callable[[TrainState], None],
     interrupts: Interrupts,
 ) -> list[Member]:
-    chunks = iterate(trainer, state, members[0].session.every)
+    chunks = _ahead(iterate(trainer, state, members[0].session.every))
     saved_at, seconds_to_save, is_prepared = time.monotonic(), 0.0, False
+    started, compiled = time.monotonic(), trainer.compile_seconds
     while not all(member.is_over for member in members):
-        started, compiled = time.monotonic(), trainer.compile_seconds
         try:
             state, rows = interrupts.allow(chunks.__next__)
         except KeyboardInterrupt:
@@ -163,21 +165,34 @@ def _advance(
                 progress.stop()
             raise Interrupted("Saved.") from None
         took = (time.monotonic() - started, trainer.compile_seconds - compiled)
+        started, compiled = time.monotonic(), trainer.compile_seconds
         members = _taken(members, state, rows, took)
         _show(members, state, progress)
         if (resting := _ended_early(members)) != state.resting:
             state = replace(state, resting=resting)
-            chunks = iterate(trainer, state, members[0].session.every)
+            chunks.close()
+            chunks = _ahead(iterate(trainer, state, members[0].session.every))
         if not is_prepared:
             prepare(members[0].state)
             is_prepared = True
         every = members[0].session.experiment.checkpoint_every
         if time.monotonic() - saved_at > max(every, seconds_to_save / MOST_SAVING):
-            started = time.monotonic()
+            saving = time.monotonic()
             _save(members)
             saved_at = time.monotonic()
-            seconds_to_save = saved_at - started
+            seconds_to_save = saved_at - saving
     return members
+
+
+def _ahead(chunks: Iterator[T]) -> Generator[T]:
+    """The same chunks: a thread computes the next one while the last one is looked at. The first
+    one is computed here, since programs are traced with what this thread has set for JAX."""
+    yield from islice(chunks, 1)
+    with ThreadPoolExecutor(1, thread_name_prefix="uphill") as helper:
+        following = helper.submit(next, chunks, None)
+        while (found := following.result()) is not None:
+            following = helper.submit(next, chunks, None)
+            yield found
 
 
 class _Keys:

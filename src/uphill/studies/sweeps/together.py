@@ -5,8 +5,8 @@ them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
@@ -22,7 +22,7 @@ from uphill.sessions.resume import begun_or_resumed
 from uphill.sessions.session import Session
 from uphill.studies.sweeps.groups import batches_of
 from uphill.studies.sweeps.plan import Phase, Plan, Planned
-from uphill.training.evaluate import evaluation_of
+from uphill.training.evaluate import Returns, evaluation_of
 from uphill.training.state import TrainState
 from uphill.training.trainer import Trainer
 
@@ -121,18 +121,33 @@ def _finished(
 ) -> Iterator[Fault]:
     """Evaluate each run; those that failed, and why."""
     assert made.evaluations is not None
-    with progress.doing("evaluating"):
-        for member, planned in zip(members, settings, strict=True):
-            if fault := member.fault or _evaluated(member, made.evaluations):
+    with progress.doing("evaluating"), _two_threads() as helpers:
+        final = made.evaluations.final
+        returns = [
+            None if member.fault else helpers.submit(final, member.state.learners.actor)
+            for member in members
+        ]
+        for member, planned, found in zip(members, settings, returns, strict=True):
+            if fault := member.fault if found is None else _evaluated(member, found):
                 member.session.sinks.finish(None)
                 yield planned, fault
 
 
-def _evaluated(member: Member, evaluations: Evaluations) -> str:
+@contextmanager
+def _two_threads() -> Iterator[ThreadPoolExecutor]:
+    """Two evaluations at a time: one may wait for the device that has its longest episodes."""
+    helpers = ThreadPoolExecutor(2, thread_name_prefix="uphill")
+    try:
+        yield helpers
+    finally:
+        helpers.shutdown(cancel_futures=True)
+
+
+def _evaluated(member: Member, returns: Future[Returns]) -> str:
     """Write the evaluation of a run; what failed, if something did."""
     session = member.session
     with Attempt() as attempt:
-        evaluation = evaluation_of(evaluations.final(member.state.learners.actor))
+        evaluation = evaluation_of(returns.result())
         write_evaluation(session.keeper.folder, evaluation)
         session.sinks.finish(evaluation)
     return attempt.fault
