@@ -6,12 +6,13 @@ import platform
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
 from uphill.errors import UphillError
+from uphill.installed import version
 from uphill.parts import Algorithm
 from uphill.runs.bounds import (
     DEEPEST,

@@ -4,13 +4,13 @@ continue on another machine; its checkpoint keeps the former ones."""
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from uphill.errors import UphillError
+from uphill.installed import version
 from uphill.training.process import processor_facts
 from uphill.words import listed
 
@@ -82,5 +82,5 @@ def _config() -> Any:
 
 def _processor() -> str:
     """The model of the processor, as the system names it."""
-    facts = processor_facts("model name") or [platform.machine()]
+    facts = processor_facts("model name") or (platform.machine(),)
     return facts[0].rpartition(": ")[2].strip()

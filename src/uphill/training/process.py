@@ -5,12 +5,13 @@ import ctypes
 import hashlib
 import os
 import platform
-from importlib.metadata import version
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from uphill.installed import version
 from uphill.training.cores import usable_cores, use_threads
 from uphill.words import count
 
@@ -85,13 +86,14 @@ def give_back_memory() -> None:
         return
 
 
-def processor_facts(*names: str) -> list[str]:
+@cache  # every checkpoint asks, and a server's file is long
+def processor_facts(*names: str) -> tuple[str, ...]:
     """What the system says of the processor under these names, or else what Python does."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return sorted({line for line in lines if line.startswith(names)})
+        return tuple(sorted({line for line in lines if line.startswith(names)}))
     except OSError:
-        return [platform.machine(), platform.processor()]
+        return platform.machine(), platform.processor()
 
 
 def _processor() -> str:

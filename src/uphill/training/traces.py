@@ -16,7 +16,6 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from types import CodeType, ModuleType
@@ -27,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.export import Exported, deserialize, export
 
+from uphill.installed import version
 from uphill.training.rows import PackedRows
 from uphill.trajectory import Trajectory
 
