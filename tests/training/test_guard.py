@@ -7,15 +7,17 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from worlds import Endless
 
+import uphill
 from plain import a2c
 from uphill.envs.make import choose
 from uphill.envs.worlds import WORLDS
 from uphill.errors import UphillError
 from uphill.learning.learner import take
-from uphill.parts import Adam, Algorithm, Steps
+from uphill.parts import Adam, Algorithm, ScoreFunction, Steps
 from uphill.policies.policy import PolicySettings
 from uphill.runs import not_finite
 from uphill.runs.files import named_leaves, to_tensors
@@ -195,3 +197,17 @@ def test_a_batch_that_is_kept_is_bounded(monkeypatch, share: float, shape: tuple
     assert sum(x.nbytes for x in jax.tree.leaves(kept)) <= share * size
     assert np.isnan(kept.reward).any()
     trainer.close()
+
+
+class Doubtful(ScoreFunction):
+    """A surrogate of somebody's own."""
+
+
+def test_a_custom_part_may_be_at_fault() -> None:
+    """A lower learning rate does not mend what a part computes."""
+    diverged = NotFinite(update=2, steps=64, quantity="loss/policy")
+    said = not_finite.sentence(diverged, 0, "CartPole-v1", a2c())
+    assert said.endswith("is not finite. Lower the optimizer's learning_rate.")
+    own = uphill.a2c(surrogate=Doubtful(), optimizer=optax.chain(optax.adam(1e-3)))
+    said = not_finite.sentence(diverged, 0, "CartPole-v1", own)
+    assert said.endswith("learning_rate, or look for the cause in Doubtful and chain.")

@@ -14,9 +14,10 @@ from jaxtyping import PyTree
 from uphill.parts import Algorithm
 from uphill.runs.files import NOT_FINITE_FOLDER, not_written, to_tensors
 from uphill.runs.folder import Folder
+from uphill.runs.own_parts import own_parts_in, transformation_name
 from uphill.training.guard import NETWORKS, NotFinite
 from uphill.trajectory import Trajectory
-from uphill.words import option
+from uphill.words import listed, option
 
 LARGEST_BATCH = 2**26
 """The largest batch to keep, in bytes. Of a larger one, as many environments as fit are kept (those
@@ -29,7 +30,7 @@ def sentence(why: NotFinite, seed: int, env: str, algorithm: Algorithm) -> str:
         what = "of the networks a number" if why.quantity == NETWORKS else why.quantity
         return (
             f"Learning diverged in update {why.update:,} (seed {seed}): {what} is not finite. "
-            f"Lower {option('optimizer.learning_rate')}."
+            f"Lower {option('optimizer.learning_rate')}{_or_own(algorithm)}."
         )
     wrong, mend = "is NaN or infinite", "fix the environment"
     categories = algorithm.observation_categories
@@ -41,6 +42,15 @@ def sentence(why: NotFinite, seed: int, env: str, algorithm: Algorithm) -> str:
         f"{env} returned {article} {why.quantity} that {wrong} in update {why.update:,}, at its "
         f"step {why.step} (seed {seed}): {mend}."
     )
+
+
+def _or_own(algorithm: Algorithm) -> str:
+    """What else may be at fault: custom parts, by name."""
+    own = [
+        x.__name__ if isinstance(x, type) else transformation_name(x)
+        for x in own_parts_in(algorithm)
+    ]
+    return f", or look for the cause in {listed(own)}" if own else ""
 
 
 def told_not_finite(stopped: Sequence[NotFinite | None], seeds: Sequence[int]) -> str:
