@@ -181,6 +181,9 @@ def test_plain_values_are_read_as_their_types() -> None:
     assert decode(Example, GOOD | {"part": None, "limit": "x"}).limit == "x"
     # What may be anything stays what it is: data.
     assert example.anything == {"$type": "os.system"}
+    assert decode(tuple, [1, "x"]) == (1, "x")  # the annotation of somebody's own field
+    with pytest.raises(UphillError, match="sizes is 3: expected a list"):
+        decode(tuple, 3, "sizes")
 
 
 def test_numpy_numbers_are_written_as_pythons() -> None:

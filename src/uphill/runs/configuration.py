@@ -87,10 +87,10 @@ def decode(annotation: Any, value: Any, path: str = "", own: OwnParts = NOTHING_
 def _decode_one(annotation: Any, value: Any, path: str, own: OwnParts) -> Any:
     """The value of a type that is no union, and no part."""
     origin = typing.get_origin(annotation)
-    if origin is tuple:
+    if tuple in (origin, annotation):
         if not isinstance(value, list):
             raise _mismatch(path, value, "a list")
-        item = typing.get_args(annotation)[0]
+        item, *_ = *typing.get_args(annotation), Any
         return tuple(decode(item, x, f"{path}[{k}]", own) for k, x in enumerate(value))
     if origin is dict:
         if not isinstance(value, dict):
