@@ -1,5 +1,7 @@
 """The pure core: what a trainer repeats, under the transformations of JAX."""
 
+import subprocess
+import sys
 from typing import Any
 
 import jax
@@ -104,3 +106,40 @@ def _distance(first: State, second: State) -> float:
 def test_other_environments_are_no_pure_functions() -> None:
     with pytest.raises(UphillError, match="world is 'LunarLander-v3', and only compiled worlds"):
         start("LunarLander-v3", uphill.ppo())
+
+
+def test_wrong_arguments_are_one_sentence_each() -> None:
+    code = """
+import uphill
+from uphill.functional import stack, start, step
+algorithm = uphill.a2c(optimizer=uphill.parts.Adam(1e-3))
+state = start("CartPole-v1", algorithm)
+for wrong in (
+    lambda: start("CartPole-v1", "a2c"),
+    lambda: start("CartPole-v1", uphill.a2c),
+    lambda: start(3, algorithm),
+    lambda: start("CartPole-v1", algorithm, -1),
+    lambda: start("CartPole-v1", algorithm, "1"),
+    lambda: step("CartPole-v1", algorithm, 3),
+    lambda: step("Pendulum-v1", algorithm, state),
+    lambda: stack([]),
+    lambda: stack([state, start("Pendulum-v1", algorithm)]),
+):
+    try:
+        wrong()
+    except uphill.UphillError as error:
+        print(error)
+"""
+    # In a process without the type checker: users have none.
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert [said.partition(":")[0] for said in done.stdout.splitlines()] == [
+        "algorithm is 'a2c'",
+        "algorithm is a2c",
+        "world is 3",
+        "seed is -1",
+        "seed is '1'",
+        "state is 'int'",
+        "state is that of another world",
+        *["states is empty, or its states have different structures"] * 2,
+    ]

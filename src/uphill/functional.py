@@ -31,13 +31,15 @@ import numpy as np
 from uphill.collecting.lanes import Keys, Lanes
 from uphill.envs.base import World
 from uphill.envs.compiled import CompiledEnvironment
+from uphill.envs.make import looks_like_world
 from uphill.envs.worlds import WORLDS, make_world
 from uphill.errors import UphillError
 from uphill.learning.learner import Learner, make_learner
 from uphill.parts import Algorithm
-from uphill.policies.actions import action_kind_of
-from uphill.policies.encodings import encoding_of
+from uphill.policies.actions import ActionKind, action_kind_of
+from uphill.policies.encodings import Encoding, encoding_of
 from uphill.policies.own_network import NetworkFactory
+from uphill.training.checks import check_algorithm
 from uphill.training.seeds import seed_keys
 from uphill.training.step import collect_and_learn, first_lanes
 from uphill.trajectory import Array
@@ -59,12 +61,12 @@ def start(
     """The state before the first update. `world` is a compiled world, or its name.
 
     Raises:
-        UphillError: if there is no such world, or the algorithm does not fit its spaces.
+        UphillError: if there is no such world or seed, or the algorithm does not fit its spaces.
     """
     env = _environment(world, algorithm)
-    policy = algorithm.policy
-    kind = action_kind_of(env.action_space, policy.distribution, policy.action_bounds)
-    encoding = encoding_of(env.observation_space, algorithm.observation_categories)
+    if not (isinstance(seed, int | np.integer) and 0 <= seed < 2**32):
+        raise UphillError(f"seed is {seed!r}: use a number from 0 to {2**32 - 1}.")
+    encoding, kind = _spaces(env, algorithm)
     learner = make_learner(algorithm, encoding, kind, seed, network)
     key = seed_keys((seed,))[0]
     return State(learner, first_lanes(env, algorithm.sampling, key), key)
@@ -85,11 +87,17 @@ def step(
     nothing stops here, so keep the previous state if one of them, or `gradient/norm`, says so.
 
     Raises:
-        UphillError: if the algorithm has a schedule, and `num_steps` is None.
+        UphillError: if the algorithm has a schedule and `num_steps` is None, or an argument is
+            something else.
     """
+    env = _environment(world, algorithm)
     if num_steps is None:
         _check_constant(algorithm)
-    env = _environment(world, algorithm)
+    if not isinstance(state, State):
+        raise UphillError(f"state is {type(state).__name__!r}: give what start or step returned.")
+    actor = state.learner.actor
+    if (actor.encoding, actor.policy.action_kind) != _spaces(env, algorithm):
+        raise UphillError("state is that of another world: give one that was started with this.")
     learner, lanes, _, metrics = collect_and_learn(
         env, algorithm, 1 if num_steps is None else num_steps, state.learner, state.lanes, state.key
     )
@@ -97,7 +105,16 @@ def step(
 
 
 def stack(states: Sequence[State]) -> State:
-    """Several states as one, with a leading axis, for `jax.vmap` or `jax.lax.map`."""
+    """Several states as one, with a leading axis, for `jax.vmap` or `jax.lax.map`.
+
+    Raises:
+        UphillError: if there is none, or they are of algorithms or worlds of different kinds.
+    """
+    if len({jax.tree.structure(state) for state in states}) != 1:
+        raise UphillError(
+            "states is empty, or its states have different structures: give some of one world, "
+            "whose algorithms differ only in floats."
+        )
 
     def one(*leaves: Any) -> Array:
         return jnp.stack(leaves) if isinstance(leaves[0], jax.Array) else np.stack(leaves)
@@ -106,12 +123,21 @@ def stack(states: Sequence[State]) -> State:
 
 
 def _environment(world: World | str, algorithm: Algorithm) -> CompiledEnvironment:
+    check_algorithm(algorithm)
     if isinstance(world, str) and world not in WORLDS:
         raise UphillError(
             f"world is {world!r}, and only compiled worlds are pure functions: use one of "
             f"{', '.join(WORLDS)}, a custom world, or a Trainer."
         )
+    if not isinstance(world, str) and not looks_like_world(world):
+        raise UphillError(f"world is {world!r}: give a compiled world, or its name.")
     return CompiledEnvironment(make_world(world, {}), algorithm.sampling.num_envs)
+
+
+def _spaces(env: CompiledEnvironment, algorithm: Algorithm) -> tuple[Encoding, ActionKind]:
+    policy = algorithm.policy
+    kind = action_kind_of(env.action_space, policy.distribution, policy.action_bounds)
+    return encoding_of(env.observation_space, algorithm.observation_categories), kind
 
 
 def _check_constant(algorithm: Algorithm) -> None:

@@ -10,6 +10,7 @@ from gymnasium import spaces
 
 from uphill.errors import UphillError
 from uphill.learning.counting import MOST_COUNTED
+from uphill.parts import Algorithm
 from uphill.parts.checks import check_count
 from uphill.parts.sampling import Sampling
 from uphill.policies.actions import ActionKind, components
@@ -44,6 +45,15 @@ def check_numbers(num_steps: int, seeds: Any, measure_every: Any, devices: Any) 
     check_count(devices=devices)
     if measure_every is not None:
         check_count(measure_every=measure_every)
+
+
+def check_algorithm(algorithm: Any) -> None:
+    """Raises:
+    UphillError: if it is none.
+    """
+    if not isinstance(algorithm, Algorithm):
+        shown = getattr(algorithm, "__name__", repr(algorithm))
+        raise UphillError(f"algorithm is {shown}: give an Algorithm, such as uphill.ppo().")
 
 
 def check_state(state: Any, num_seeds: int, encoding: Encoding, action_kind: ActionKind) -> None:

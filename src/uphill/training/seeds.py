@@ -21,6 +21,7 @@ from uphill.devices import with_environments_divided
 from uphill.errors import UphillError
 from uphill.learning.counting import Count, count_of
 from uphill.parts import Algorithm
+from uphill.training.checks import check_algorithm
 from uphill.trajectory import Array, Trajectory, narrow_on_host
 
 
@@ -116,9 +117,7 @@ def one_for_each(
     is_several = isinstance(algorithm, Sequence) and not isinstance(algorithm, str)
     algorithms: tuple[Any, ...] = tuple(algorithm) if is_several else (algorithm,)
     for one in algorithms:
-        if not isinstance(one, Algorithm):
-            shown = getattr(one, "__name__", repr(one))
-            raise UphillError(f"algorithm is {shown}: give an Algorithm, such as uphill.ppo().")
+        check_algorithm(one)
     if len(algorithms) != len(seeds):
         raise UphillError(
             f"algorithm is a list of {len(algorithms)}, and there are {len(seeds)} seeds: give one "
