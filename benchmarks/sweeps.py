@@ -21,7 +21,7 @@ from uphill.sessions.presets import preset
 folder, *settings = sys.argv[1:]
 start = preset("CartPole-v1", "reinforce").algorithm
 for k, setting in enumerate(settings):
-    if k == 1:  # the first one compiles, and is not counted
+    if k == 1:  # the first one compiles, as only one of 64 would
         started = time.perf_counter(), time.process_time()
     rate, gamma = map(float, setting.split(","))
     optimizer = replace(start.optimizer, learning_rate=rate)
@@ -44,13 +44,12 @@ def sweep() -> None:
         grid += ("--grid", f"estimator.gamma={','.join(GAMMAS)}", "--out", f"{folder}/sweep")
         whole, _ = _run("-m", "uphill.cli", "sweep", "CartPole-v1", *_ASKED, *grid)
         commands += [_command(f"{folder}/after-{k}", *one) for k, one in enumerate(chosen[1::2])]
-        _, said = _run("-c", _IN_ONE_PROCESS, f"{folder}/one", *map(",".join, chosen))
-    clock, processors = map(float, said.split())
-    in_one = (clock, processors)
+        some, said = _run("-c", _IN_ONE_PROCESS, f"{folder}/one", *map(",".join, chosen))
+    further = (number - len(chosen)) / (len(chosen) - 1)  # as often as those after the first
+    in_one = [a + further * b for a, b in zip(some, map(float, said.split()), strict=True)]
     _tell("one sweep", whole, whole)
     _tell(f"{number} commands", _scaled(commands, number / len(commands)), whole)
-    told = f"{number} trainings in one process"
-    _tell(told, _scaled([in_one], number / (len(chosen) - 1)), whole)
+    _tell(f"{number} trainings in one process", (in_one[0], in_one[1]), whole)
 
 
 def _command(out: str, rate: str, gamma: str) -> Took:
