@@ -36,11 +36,12 @@ from uphill.envs.worlds import WORLDS, make_world
 from uphill.errors import UphillError
 from uphill.learning.learner import Learner, make_learner
 from uphill.parts import Algorithm
-from uphill.policies.actions import ActionKind, action_kind_of
-from uphill.policies.encodings import Encoding, encoding_of
+from uphill.policies.actions import ActionKind
+from uphill.policies.encodings import Encoding
 from uphill.policies.own_network import NetworkFactory
 from uphill.training.checks import check_algorithm
 from uphill.training.seeds import seed_keys
+from uphill.training.spaces import action_kind_for, encoding_for
 from uphill.training.step import collect_and_learn, first_lanes
 from uphill.trajectory import Array
 from uphill.words import listed
@@ -135,9 +136,7 @@ def _environment(world: World | str, algorithm: Algorithm) -> CompiledEnvironmen
 
 
 def _spaces(env: CompiledEnvironment, algorithm: Algorithm) -> tuple[Encoding, ActionKind]:
-    policy = algorithm.policy
-    kind = action_kind_of(env.action_space, policy.distribution, policy.action_bounds)
-    return encoding_of(env.observation_space, algorithm.observation_categories), kind
+    return encoding_for(env, algorithm, (), None), action_kind_for(env, algorithm)
 
 
 def _check_constant(algorithm: Algorithm) -> None:

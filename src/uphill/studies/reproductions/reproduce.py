@@ -121,7 +121,7 @@ def _folder(out: str | Path | None, name: str) -> Path:
     folder = out or Path("runs", f"reproduce-{name}-{time.strftime('%Y%m%d-%H%M%S')}")
     if (Path(folder) / EXPERIMENT_FILE).exists():
         raise UphillError(f"{folder} is a run directory: choose another {option('out')}.")
-    return make_folder(Place.of(folder))
+    return make_folder(Place.of(folder), is_named=bool(out))
 
 
 def _trained(folder: Path, task: Rerun, ray: str | None, quiet: bool) -> Run:
