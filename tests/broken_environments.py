@@ -133,6 +133,21 @@ class TextReward(Healthy):
         return "much"
 
 
+class TwoEnds(Healthy):
+    def is_there(self) -> Any:
+        return np.array(2 * [super().is_there()])
+
+
+class TextEnd(Healthy):
+    def is_there(self) -> Any:
+        return "no"
+
+
+class CannotClose(Healthy):
+    def close(self) -> None:
+        raise OSError("the socket is closed")
+
+
 class OutsideItsSpace(Healthy):
     observation_space = spaces.Box(-0.5, 0.5, (2,), np.float32)
 

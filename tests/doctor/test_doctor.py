@@ -50,6 +50,13 @@ ZOO: list[tuple[type[zoo.Healthy], Name, str, str]] = [
     (zoo.HangsComputing, "hangs", "problem", "step did not return within 1 s"),
     (zoo.Exits, "step-raises", "problem", "SystemExit: no simulator"),
     (zoo.ThreeValues, "wrong-return", "problem", "a tuple of 3"),
+    (
+        zoo.TwoEnds,
+        "wrong-return",
+        "problem",
+        "array([False, False]) as terminated, which",
+    ),
+    (zoo.TextEnd, "wrong-return", "problem", "'no' as terminated, which is neither True nor"),
     (zoo.WrongShape, "observation-shape", "problem", "(1,)"),
     (zoo.WrongStructure, "observation-shape", "problem", "a dict with the keys ['place']"),
     (zoo.WrongType, "observation-dtype", "advice", "float64, its space says float32"),
@@ -152,6 +159,7 @@ def test_every_finding_is_in_the_zoo_and_in_the_docs() -> None:
 
 def test_healthy_environments_have_no_finding() -> None:
     assert seen(zoo.Healthy).findings == ()
+    assert seen(zoo.CannotClose).findings == ()
     for env in ("LunarLander-v3", "CarRace-v0"):
         examination = examine(env, steps=0, quiet=True)
         assert grave(examination) == []
@@ -423,6 +431,7 @@ class TwoParts(zoo.Healthy):
 
 def test_spaces_are_told_whole_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(EXAMINE, "_RANDOM", Limits(episodes=4, steps=80, seconds=AGES))
+    monkeypatch.setattr(EXAMINE, "_CONSTANT_SECONDS", 0.0)  # no constant action is played
     kitchen = {f"sensor number {k}": spaces.Box(-1, 1, (k + 1,)) for k in range(6)}
 
     class Kitchen(zoo.Healthy):

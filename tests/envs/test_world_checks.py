@@ -76,6 +76,11 @@ def test_a_world_that_keeps_the_protocol_is_made() -> None:
         ({"milestones": lambda _, s: [s["x"] > 1]}, "milestones returns (bool[]): return a dict"),
         ({"milestones": lambda _, s: {"far": s["x"]}}, "return one truth value for 'far'"),
         ({"milestones": lambda _, s: {"Far out": s["x"] > 1}}, "names 'Far out': use a name of a-"),
+        ({"milestones": lambda _, s: {101 * "a": s["x"] > 1}}, "of at most 100 letters"),
+        (
+            {"milestones": lambda _, s: {f"m{k}": s["x"] > k for k in range(201)}},
+            "milestones has 201 names: use 200 at most",
+        ),
         (
             {"milestones": lambda _, s: {"episode_return": s["x"] > 1}},
             "names 'episode_return', and rollout/episode_return is a column of every training",

@@ -119,6 +119,7 @@ def test_a_threshold_is_of_the_environments_own_rewards() -> None:
         ("python_envs:Nope", "wrappers is python_envs:Nope, but the module .* has no Nope"),
         ("python_envs:__doc__", "which is a str: name what takes an environment"),
         ("FrameStackObservation:4),(3", "arguments can't be read: write numbers"),
+        ("FrameStackObservation:4,**{'padding_type':'zero'}", "arguments can't be read: write num"),
         ("FrameStackObservation:4,(", "arguments can't be read: write numbers"),
         (
             "FrameStackObservation",

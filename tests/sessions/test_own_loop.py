@@ -164,6 +164,9 @@ def test_what_no_run_can_hold_is_a_sentence(
             save_run(trainer, state, tmp_path / "run", wrong)
     with pytest.raises(UphillError, match=r"seed_index is 2: .* use 0 to 1"):
         trainer.policy(state, 2)
+    first, same = (trainer.policy(state, index) for index in (1, np.int64(1)))
+    observation = trainer.env.observation_space.sample()
+    assert first.act(observation) == same.act(observation)
     with pytest.raises(UphillError, match="episodes is 0"):
         trainer.evaluate(state, 0)
     apart = small_trainer(seeds=(0, 2))

@@ -237,6 +237,10 @@ def test_runs_are_named_by_what_tells_them_apart(tmp_path: Path) -> None:
     assert names_of(default) == ["ppo · seed0-0", "ppo · seed0-1"]
     longest = [run(f"z/{'x' * 80}{k}") for k in range(2)]
     assert names_of(longest) == [f"…{'x' * 42}{k}" for k in range(2)]
+    wind: dict[str, Any] = {"continuous": True, "enable_wind": True, "turbulence_power": 1.5}
+    long = {"env": "LunarLander-v3", "env_kwargs": wind}
+    named = names_of([run("x/five", **long), run("x/six", algo="a2c", **long), other])
+    assert [name.split(" · ")[0] for name in named] == ["ppo", "a2c", "ppo"]
     near, far = names_of([ppo, run("y/one")])
     assert near.endswith("/x/one")
     assert far.endswith("/y/one")

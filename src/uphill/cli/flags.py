@@ -1,6 +1,7 @@
 """The flags of a command: spelling, value, help text and default of each. Help and suggestions are
 made from them."""
 
+import inspect
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -71,7 +72,7 @@ def option_flags(kind: type, defaults: Mapping[str, Any] = NOTHING) -> list[Flag
 
 def _depth(kind: type, name: str) -> int:
     """How far up among the bases a field is described."""
-    described = [name in vars(base).get("__annotations__", ()) for base in kind.__mro__]
+    described = [name in inspect.get_annotations(base) for base in kind.__mro__]
     return described.index(True)
 
 

@@ -2,8 +2,8 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from uphill.doctor.rules import find
 from uphill.doctor.subject import Subject, subject_of
 from uphill.doctor.training import FEWEST_STEPS, affordable_steps, train_briefly
 from uphill.doctor.watch import TookTooLong, Watch
+from uphill.envs.backends.gymnasium import close_quietly
 from uphill.envs.backends.layers import wrapped_below
 from uphill.envs.base import World
 from uphill.envs.make import choose
@@ -108,7 +109,8 @@ def _probe(subject: Subject, seed: int, capture: Capture) -> EnvironmentFacts:
         encoding_of(made.observation_space)
     except UphillError as error:
         return _unsupported(subject, made, str(error))
-    with _closing(made), Watch(_CALL_SECONDS) as watch:
+    with ExitStack() as stack, Watch(_CALL_SECONDS) as watch:
+        stack.callback(close_quietly, made)
         env = Guarded(made, watch)
         facts = _play(subject, env, seed, capture)
         if not facts.failures:
@@ -116,16 +118,6 @@ def _probe(subject: Subject, seed: int, capture: Capture) -> EnvironmentFacts:
         if "hangs" not in {failure.finding for failure in facts.failures}:
             facts = replace(facts, checker=ask_checker(made, watch))
     return facts
-
-
-@contextmanager
-def _closing(env: gymnasium.Env) -> Iterator[None]:
-    """Close it at the end; whether it can be closed is not what is examined."""
-    try:
-        yield
-    finally:
-        with suppress(Exception):
-            env.close()
 
 
 def _unsupported(subject: Subject, env: gymnasium.Env, complaint: str) -> EnvironmentFacts:

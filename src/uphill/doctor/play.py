@@ -1,7 +1,8 @@
 """Playing: a fixed policy acts, and the environment's responses are recorded."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from traceback import FrameSummary, extract_tb
@@ -14,7 +15,8 @@ from uphill.doctor.facts import Broken, Complaint, Failure, Play, Transitions
 from uphill.doctor.finding import Name
 from uphill.doctor.numbers import complaint, flatten, leaves, number_names
 from uphill.doctor.watch import TookTooLong, Watch
-from uphill.envs.backends.checks import described
+from uphill.envs.backends.checks import described, is_true, number
+from uphill.errors import UphillError
 
 _RAISES: dict[str, Name] = {"reset": "reset-raises", "step": "step-raises"}
 _NONE = np.zeros(0)
@@ -50,7 +52,7 @@ class Answering(gymnasium.Wrapper):
             )
         return result
 
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
+    def step(self, action: Any) -> tuple[Any, Any, Any, Any, Any]:
         result = self.env.step(action)
         if not isinstance(result, tuple) or len(result) != 5:
             raise Broken(
@@ -76,7 +78,11 @@ class Guarded:
         """Observation, reward, terminated, truncated."""
         answer = self._call("step", lambda: self.env.step(action))
         observation, reward, terminated, truncated, _ = answer
-        return observation, _number(reward), bool(terminated), bool(truncated)
+        with _as_broken("reward-not-a-number"):
+            gained = float(number(reward))
+        with _as_broken("wrong-return"):
+            ended = is_true("terminated", terminated), is_true("truncated", truncated)
+        return observation, gained, *ended
 
     def _call(self, what: str, function: Callable[[], Any]) -> Any:
         try:
@@ -88,6 +94,15 @@ class Guarded:
             raise
         except (Exception, SystemExit) as error:
             raise Broken(_RAISES[what], f"{what} raised {describe_error(error)}.") from error
+
+
+@contextmanager
+def _as_broken(finding: Name) -> Iterator[None]:
+    """What training would refuse is a finding."""
+    try:
+        yield
+    except UphillError as error:
+        raise Broken(finding, f"step {error}") from error
 
 
 def describe_error(error: BaseException) -> str:
@@ -103,18 +118,6 @@ def describe_error(error: BaseException) -> str:
 
 def _is_here(frame: FrameSummary) -> bool:
     return Path(frame.filename).parent == Path(__file__).parent
-
-
-def _number(reward: Any) -> float:
-    if isinstance(reward, float | int | np.floating | np.integer):
-        return float(reward)
-    try:
-        array = np.asarray(reward)
-    except ValueError:
-        array = np.asarray("")
-    if array.size != 1 or array.dtype.kind not in "biuf":
-        raise Broken("reward-not-a-number", f"the reward was {reward!r:.80}.")
-    return float(array.item())
 
 
 def play_guarded(env: Guarded, act: Callable[[], Any], limits: Limits, seed: int) -> Play:

@@ -12,6 +12,7 @@ from uphill.doctor.play import describe_error
 from uphill.doctor.watch import TookTooLong, Watch
 from uphill.envs.backends.gymnasium import (
     checked_time_limit,
+    close_quietly,
     factory_of,
     make_bare,
     spec_of,
@@ -127,7 +128,7 @@ def _is_old(source: Any, kwargs: dict[str, Any], seconds: float) -> bool:
     except (Exception, SystemExit, TookTooLong):
         return False
     finally:
-        getattr(bare, "close", lambda: None)()
+        close_quietly(bare)
 
 
 def _from_pool(choice: EnvironmentChoice) -> Subject:

@@ -3,6 +3,7 @@
 `N` environments are behind two functions, with next-step autoreset (see `uphill.trajectory`).
 """
 
+import re
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import gymnasium
@@ -89,6 +90,10 @@ class Informative(Protocol):
         ...
 
 
+MILESTONE_NAME = re.compile("[a-z0-9_]{1,100}")
+MOST_MILESTONES = 200
+
+
 @runtime_checkable
 class Eventful(Protocol):
     """Optional: milestones, moments of an episode that a film of the training shows.
@@ -97,8 +102,8 @@ class Eventful(Protocol):
     """
 
     def milestones(self, state: PyTree) -> dict[str, Bool[Array, ""]]:
-        """By name (of a-z, 0-9 and _), in order of difficulty: whether the episode has reached
-        it."""
+        """By name (of a-z, 0-9 and _, at most 100 of them), in order of difficulty: whether the
+        episode has reached it. A world has at most 200."""
         ...
 
 

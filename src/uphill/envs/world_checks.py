@@ -1,6 +1,5 @@
 """What the functions of a custom compiled world return, checked by their shapes before training."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from uphill.envs.base import Eventful, World
+from uphill.envs.base import MILESTONE_NAME, MOST_MILESTONES, Eventful, World
 from uphill.errors import UphillError
 from uphill.trajectory import narrow
 
@@ -85,10 +84,15 @@ def _check_milestones(world: World, found: Any) -> None:
     name = type(world).__name__
     if not isinstance(found, dict):
         raise UphillError(f"{name}.milestones returns {_told(found)}: return a dict by name.")
+    if len(found) > MOST_MILESTONES:
+        raise UphillError(
+            f"{name}.milestones has {len(found)} names: use {MOST_MILESTONES} at most."
+        )
     for milestone, reached in found.items():
-        if not isinstance(milestone, str) or not re.fullmatch("[a-z0-9_]+", milestone):
+        if not isinstance(milestone, str) or not MILESTONE_NAME.fullmatch(milestone):
             raise UphillError(
-                f"{name}.milestones names {milestone!r}: use a name of a-z, 0-9 and _."
+                f"{name}.milestones names {milestone!r}: use a name of a-z, 0-9 and _, of at most "
+                "100 letters."
             )
         if milestone in _OURS:
             raise UphillError(

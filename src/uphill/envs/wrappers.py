@@ -208,7 +208,9 @@ def _arguments(text: str, whole: str, field: str) -> tuple[tuple, dict[str, Any]
         call = ast.parse(f"_({text})", mode="eval").body
         if not isinstance(call, ast.Call):  # such as "4),(3"
             raise ValueError("it closes the parenthesis around it")
-        keywords = {str(k.arg): _value(k.value) for k in call.keywords if k.arg}
+        if not all(k.arg for k in call.keywords):
+            raise ValueError("it has **")
+        keywords = {str(k.arg): _value(k.value) for k in call.keywords}
         return tuple(map(_value, call.args)), keywords
     except (SyntaxError, ValueError) as error:
         raise UphillError(

@@ -50,7 +50,7 @@ LARGEST_HEADER = 2**20
 DEEPEST = 64
 """Lists and objects within each other."""
 MOST_MILESTONES = 256
-"""Milestones of a seed."""
+"""Milestones of a seed: those of every training, and a world's own."""
 LONGEST_NAME = 1000
 """Characters of a name that messages quote: an environment, a network, a kind of machine."""
 FARTHEST = 1e100

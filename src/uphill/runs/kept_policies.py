@@ -1,11 +1,11 @@
 """The policies of a run's milestones: `milestones.json`, and a safetensors file for each."""
 
 import hashlib
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from uphill.envs.base import MILESTONE_NAME
 from uphill.errors import UphillError
 from uphill.policies.actor import Actor
 from uphill.runs.bounds import MOST_MILESTONES, check_countable, check_returns
@@ -26,8 +26,6 @@ from uphill.runs.files import (
 from uphill.runs.folder import Folder
 from uphill.runs.milestones import Milestone
 from uphill.words import abridged, quoted
-
-_PLAIN_NAME = re.compile(r"[a-z0-9_]{1,100}")
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def read_milestones(run: Path, num_seeds: int) -> tuple[Milestone, ...]:
     except UphillError as error:
         raise UphillError(f"{path} is damaged: {abridged(error)}") from error
     for m in milestones:
-        if not _PLAIN_NAME.fullmatch(m.name) or not 0 <= m.seed_index < num_seeds:
+        if not MILESTONE_NAME.fullmatch(m.name) or not 0 <= m.seed_index < num_seeds:
             raise UphillError(
                 f"{path} was altered: {quoted(m.name)} of seed {m.seed_index} is not a milestone."
             )

@@ -9,6 +9,7 @@ from copy import copy
 from typing import Any
 
 import jax
+import numpy as np
 
 from uphill.collecting.border import AsSeen
 from uphill.collecting.lanes import Keys
@@ -273,19 +274,19 @@ class Trainer:
         """A remark about the environments, if there is a new one."""
         return self.env.remark() if isinstance(self.env, HostEnvironment) else None
 
-    def policy(self, state: TrainState, seed_index: int = 0) -> TrainedPolicy:
+    def policy(self, state: TrainState, seed_index: int | np.integer = 0) -> TrainedPolicy:
         """What a seed has learned: a policy that acts, NumPy in, NumPy out.
 
         Raises:
             UphillError: if there is no such seed.
         """
         self.check_state(state)
-        if not (isinstance(seed_index, int) and 0 <= seed_index < len(self.seeds)):
+        if not (isinstance(seed_index, int | np.integer) and 0 <= seed_index < len(self.seeds)):
             raise UphillError(
                 f"seed_index is {seed_index}: the training has {count(len(self.seeds), 'seed')}, "
                 f"so use 0 to {len(self.seeds) - 1}."
             )
-        learner = take(jax.device_get(state.learners), seed_index)
+        learner = take(jax.device_get(state.learners), int(seed_index))
         return policy_of(self.algorithms[seed_index], learner)
 
     def evaluate(self, state: TrainState, episodes: int = 100) -> dict[str, Any]:

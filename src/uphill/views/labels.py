@@ -41,16 +41,20 @@ def names_of(runs: Sequence[SavedRun]) -> list[str]:
     envs = [env_of(run.experiment) for run in runs]
     is_one = len(set(envs)) == 1
     names = [
-        run.experiment.algo if is_one else f"{run.experiment.algo} · {env}"
-        for run, env in zip(runs, envs, strict=True)
+        algo if is_one else f"{algo} · {_end(env, _LONGEST - len(algo) - 3)}"
+        for algo, env in zip((run.experiment.algo for run in runs), envs, strict=True)
     ]
     for folder in (_folder_of, lambda run: str(run.path)):
         count = Counter(names)
         names = [
-            f"{name} · {folder(run)}" if count[name] > 1 else name
+            _end(f"{name} · {folder(run)}" if count[name] > 1 else name, _LONGEST)
             for run, name in zip(runs, names, strict=True)
         ]
-    return [name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}" for name in names]
+    return names
+
+
+def _end(text: str, most: int) -> str:
+    return text if len(text) <= most else f"…{text[1 - most :]}"
 
 
 def _folder_of(run: SavedRun) -> str:

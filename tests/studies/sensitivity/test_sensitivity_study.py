@@ -21,7 +21,7 @@ from uphill.studies.sensitivity.around import grid_around, values_around
 from uphill.studies.sensitivity.study import SensitivityStudy
 from uphill.studies.tuning.space import Range
 from uphill.training.trainer import Trainer
-from uphill.views.report.page import sensitivity_page
+from uphill.views.report.page import study_page
 from uphill.views.report.shelf import Shelf
 from uphill.views.sensitivity import result_of
 from uphill.views.sweeps import rows_of
@@ -59,7 +59,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> SensitivityStudy:
         patch.setattr(study, "train_settings", interrupted)
         with pytest.raises(Interrupted, match=r"Go on with: the same uphill\.sensitivity\(…, out"):
             study_into(out)
-    assert "4 of 8 settings still train or wait" in sensitivity_page(SavedSensitivity(out)).html
+    assert "4 of 8 settings still train or wait" in study_page(SavedSensitivity(out)).html
     return study_into(out)
 
 
@@ -114,7 +114,7 @@ def test_it_is_shown(
     done: SensitivityStudy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert done.picture.read_bytes().startswith(b"\x89PNG")
-    html = sensitivity_page(SavedSensitivity(done.path)).html
+    html = study_page(SavedSensitivity(done.path)).html
     assert "Sensitivity to tuning in 2 environments" in html
     assert "data:image/png;base64," in html
     shelf = Shelf(done.path.parent)

@@ -28,7 +28,7 @@ from uphill.sessions.resume import begun_or_resumed
 from uphill.studies.sweeps.plan import common_of
 from uphill.studies.sweeps.sweep import Sweep
 from uphill.training.trainer import Trainer
-from uphill.views.report.page import sweep_page
+from uphill.views.report.page import study_page, write_study_report
 from uphill.views.report.shelf import Shelf
 from uphill.views.sweeps import ranked, sweep_table
 from uphill.views.sweeps import rows_of as rows_of_sweep
@@ -103,8 +103,10 @@ def test_one_that_fails_is_told_and_the_others_go_on(done: Sweep) -> None:
 
 def test_it_has_a_picture_and_a_page_also_while_it_is_watched(done: Sweep) -> None:
     assert done.picture.read_bytes().startswith(b"\x89PNG")
-    html = sweep_page(SavedSweep(done.path)).html
+    html = study_page(SavedSweep(done.path)).html
     assert "4 settings swept" in html
+    with pytest.raises(UphillError, match=r"sweep\.json: give a file that ends in \.html"):
+        write_study_report(SavedSweep(done.path), done.path / "sweep.json")
     assert "data:image/png;base64," in html
     assert "1e+38" in html
     assert "failed" in html

@@ -21,7 +21,7 @@ from uphill.sessions.interrupts import Interrupted
 from uphill.studies.sweeps.changes import value_at
 from uphill.studies.tuning import proposals, tune
 from uphill.training.trainer import Trainer
-from uphill.views.report.page import sweep_page
+from uphill.views.report.page import study_page
 from uphill.views.sweeps import rows_of
 from uphill.words import number
 
@@ -72,7 +72,7 @@ def test_the_winner_is_confirmed_on_fresh_seeds(done: tune.Tuning) -> None:
     assert default.composition.optimizer == small_ppo().optimizer
     assert 0 <= done.p_better[0] <= 1
     assert json.dumps(done.summary())
-    html = sweep_page(SavedSweep(done.path)).html
+    html = study_page(SavedSweep(done.path)).html
     assert "4 trials searched" in html
     lead = re.sub(r"\s+", " ", html.partition('<p class="lead">')[2].partition("</p>")[0])
     if done.winner == done.default:
@@ -84,7 +84,7 @@ def test_the_winner_is_confirmed_on_fresh_seeds(done: tune.Tuning) -> None:
     aside = fresh_folder(done.path, next(r.run for r in done.trials if r.setting == done.setting))
     (aside / "sweep.json").rename(aside / "elsewhere")
     try:
-        unconfirmed = sweep_page(SavedSweep(done.path)).html
+        unconfirmed = study_page(SavedSweep(done.path)).html
     finally:
         (aside / "elsewhere").rename(aside / "sweep.json")
     assert "What it is worth, fresh seeds have yet to show" in unconfirmed

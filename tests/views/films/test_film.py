@@ -261,7 +261,8 @@ def test_drawing_that_takes_long_is_told(
     ("options", "sentence"),
     [
         ({"episodes": 0}, "episodes is 0: use at least 1"),
-        ({"fps": 0.0}, "fps is 0.0: use a number above 0"),
+        ({"fps": 0.0}, "fps is 0.0: use 0.01 to 1000"),
+        ({"fps": 0.001}, "fps is 0.001: use 0.01 to 1000"),  # a GIF can't wait so long
         ({"width": 8}, "width is 8: use 160 to 3840"),
         ({"out": Path("film.avi")}, r"out is film.avi: give a file that ends in .mp4 or .gif"),
         ({"seed_index": 2}, "seed_index is 2: the run has 2"),

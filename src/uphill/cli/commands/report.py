@@ -39,13 +39,13 @@ def command(argv: list[str]) -> None:
         raise WrongCommandLine("RUN is missing: write `uphill report RUN`.")
     from uphill.runs.sensitivity import SavedSensitivity, is_sensitivity
     from uphill.runs.sweeps import SavedSweep, is_sweep
-    from uphill.views.report.page import write_sensitivity_report, write_sweep_report
+    from uphill.views.report.page import write_study_report
 
     with stdout_for(options.json) as show:
         if len(options.runs) == 1 and is_sweep(options.runs[0]):
-            path = write_sweep_report(SavedSweep(options.runs[0]), options.out)
+            path = write_study_report(SavedSweep(options.runs[0]), options.out)
         elif len(options.runs) == 1 and is_sensitivity(options.runs[0]):
-            path = write_sensitivity_report(SavedSensitivity(options.runs[0]), options.out)
+            path = write_study_report(SavedSensitivity(options.runs[0]), options.out)
         else:
             path = _of_runs(options)
         size = path.stat().st_size

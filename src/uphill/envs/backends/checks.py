@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium import spaces
 
 from uphill.errors import UphillError
-from uphill.words import listed, option
+from uphill.words import abridged, listed, option
 
 _GYMNASIUM = Path(gymnasium.__file__).parent
 _NOT_THEIRS = (
@@ -89,7 +89,7 @@ class Checked(gymnasium.Wrapper):
         if not is_fine:
             observation = check_observation(space, observation)
         if type(reward) not in _NUMBERS:
-            reward = _number(reward)
+            reward = number(reward)
         if type(terminated) is not bool:
             terminated = is_true("terminated", terminated)
         if type(truncated) is not bool:
@@ -298,13 +298,13 @@ def _outside(space: gymnasium.Space, array: Any, low: Any, high: Any, path: str)
     )
 
 
-def _number(reward: Any) -> Any:
+def number(reward: Any) -> Any:
     """The reward as a number."""
     if isinstance(reward, float | int | np.floating | np.integer):
         return reward
-    array = np.asarray(reward)
+    array = _array(reward)
     if array.size != 1 or array.dtype.kind not in "biuf":
-        raise UphillError(f"returned {reward!r} as its reward, which is not one number.")
+        raise UphillError(f"returned {_shown(reward)} as its reward, which is not one number.")
     return array.item()
 
 
@@ -312,7 +312,18 @@ def is_true(name: str, value: Any) -> bool:
     """Whether an episode was `terminated`, or `truncated`."""
     if isinstance(value, np.bool_):
         return bool(value)
-    array = np.asarray(value)
+    array = _array(value)
     if array.size != 1 or array.dtype.kind not in "biuf" or array.item() not in (0, 1):
-        raise UphillError(f"returned {value!r} as {name}, which is neither True nor False.")
+        raise UphillError(f"returned {_shown(value)} as {name}, which is neither True nor False.")
     return bool(array.item())
+
+
+def _array(x: Any) -> np.ndarray:
+    try:
+        return np.asarray(x)
+    except ValueError:  # a list of lists of several lengths
+        return np.asarray("")
+
+
+def _shown(x: Any) -> str:
+    return abridged(" ".join(repr(x).split()), 80)

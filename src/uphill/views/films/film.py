@@ -219,8 +219,8 @@ def _check(episodes: int, fps: float | None, width: int | None) -> None:
     check_episodes(decode(int, encode(episodes), "episodes"))
     decode(float | None, encode(fps), "fps")
     decode(int | None, encode(width), "width")
-    if fps is not None and not 0 < fps <= 1000:
-        raise UphillError(f"fps is {fps}: use a number above 0, at most 1000.")
+    if fps is not None and not 0.01 <= fps <= 1000:
+        raise UphillError(f"fps is {fps}: use 0.01 to 1000.")
     if width is not None and not WIDTHS[0] <= width <= WIDTHS[1]:
         raise UphillError(f"width is {width}: use {WIDTHS[0]} to {WIDTHS[1]} pixels.")
 

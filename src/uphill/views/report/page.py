@@ -30,7 +30,6 @@ from uphill.words import glued, number
 
 TEMPLATES = Path(__file__).parent
 NO_FILMS = "The page was asked to come without films."
-_A_PATH = "the path of a file to write"
 
 
 @dataclass(frozen=True)
@@ -91,13 +90,17 @@ def _written(page: Page, path: Path) -> Path:
 def _where(runs: Sequence[SavedRun], out: str | Path | None) -> Place:
     """The file to write."""
     if out:
-        path = as_path(out, "out", _A_PATH)
-        if path.suffix.lower() not in (".html", ".htm"):  # it would replace whatever is there
-            raise UphillError(f"out is {out}: give a file that ends in .html.")
-        return path
+        return _html(out)
     if len(runs) == 1:
         return runs[0].path / REPORT_FILE
     return Place.of(Path("runs", time.strftime("report-%Y%m%d-%H%M%S.html")))
+
+
+def _html(out: str | Path) -> Place:
+    path = as_path(out, "out", "the path of a file to write")
+    if path.suffix.lower() not in (".html", ".htm"):  # it would replace whatever is there
+        raise UphillError(f"out is {out}: give a file that ends in .html.")
+    return path
 
 
 def report_page(
@@ -134,41 +137,27 @@ def comparison_page(runs: Sequence[SavedRun], live: Live | None = None) -> Page:
     return _render("comparison.html", live, **comparison_of(runs))
 
 
-def sweep_page(sweep: SavedSweep, live: Live | None = None, name: str | None = None) -> Page:
-    """The page of a sweep; `name` is what a server knows it by.
+def study_page(
+    study: SavedSweep | SavedSensitivity, live: Live | None = None, name: str | None = None
+) -> Page:
+    """The page of a sweep, or of a study of sensitivity; `name` is what a server knows a sweep by.
 
     Raises:
         UphillError: if a file of it was altered.
     """
-    return _render("sweep.html", live, **view_of_sweep(sweep, name))
-
-
-def write_sweep_report(sweep: SavedSweep, out: str | Path | None = None) -> Path:
-    """Write the page of a sweep, by default `report.html` in its folder; its path.
-
-    Raises:
-        UphillError: if a file of it was altered, or the page can't be written.
-    """
-    return _written(sweep_page(sweep), as_path(out or sweep.path / REPORT_FILE, "out", _A_PATH))
-
-
-def sensitivity_page(study: SavedSensitivity, live: Live | None = None) -> Page:
-    """The page of a study of sensitivity.
-
-    Raises:
-        UphillError: if a file of it was altered.
-    """
+    if isinstance(study, SavedSweep):
+        return _render("sweep.html", live, **view_of_sweep(study, name))
     return _render("sensitivity.html", live, **view_of_sensitivity(study))
 
 
-def write_sensitivity_report(study: SavedSensitivity, out: str | Path | None = None) -> Path:
-    """Write the page of a study of sensitivity, by default `report.html` in its folder; its path.
+def write_study_report(study: SavedSweep | SavedSensitivity, out: str | Path | None = None) -> Path:
+    """Write the page of a study, by default `report.html` in its folder; its path.
 
     Raises:
         UphillError: if a file of it was altered, or the page can't be written.
     """
-    path = as_path(out or study.path / REPORT_FILE, "out", _A_PATH)
-    return _written(sensitivity_page(study), path)
+    path = _html(out) if out else study.path / REPORT_FILE
+    return _written(study_page(study), path)
 
 
 def index_page(

@@ -28,8 +28,7 @@ from uphill.views.report.page import (
     comparison_page,
     index_page,
     report_page,
-    sensitivity_page,
-    sweep_page,
+    study_page,
 )
 from uphill.views.report.view import Overview, overview_of
 from uphill.words import count, listed
@@ -132,13 +131,13 @@ class Shelf:
         """
         with self._lock:
             if study := find_studies(self.root).get(name):
-                return sensitivity_page(SavedSensitivity(study), Live(REFRESH))
+                return study_page(SavedSensitivity(study), Live(REFRESH))
             path = find_sweeps(self.root).get(name)
             if path is None:
                 return None
             depth = len(path.relative_to(self.root).parts)
             place = None if depth >= DEPTH else name if depth else ""  # as deep, no run is found
-            return sweep_page(SavedSweep(path), Live(REFRESH), place)
+            return study_page(SavedSweep(path), Live(REFRESH), place)
 
     def close(self) -> None:
         self._maker.shutdown(wait=False, cancel_futures=True)
