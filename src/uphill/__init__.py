@@ -77,30 +77,7 @@ _ROOMS = (
     *("doctor", "envs", "functional", "learning", "parts", "policies", "runs", "studies", "theory"),
     "views",
 )
-__all__ = [
-    "Run",
-    "Trainer",
-    "UphillError",
-    "a2c",
-    "compare",
-    "evaluate",
-    "iterate",
-    "load",
-    "make_env",
-    "measure_variance",
-    "npg",
-    "ppo",
-    "reinforce",
-    "restore",
-    "resume",
-    "save",
-    "sensitivity",
-    "sweep",
-    "train",
-    "trpo",
-    "tune",
-    "vpg",
-]
+__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """Runs: a run directory as an object to evaluate and show, and the functions that create, resume
 and open one."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import import_module
@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from uphill import clusters, views  # imported on first use: they load slowly
+from uphill import views  # imported on first use: it loads slowly
 from uphill.envs.drawing import backend_to_draw, can_draw
 from uphill.envs.make import EnvironmentChoice, make_env
 from uphill.envs.wrappers import Wrapper
@@ -26,6 +26,7 @@ from uphill.runs.own_parts import OwnPart, own_parts_in
 from uphill.runs.place import Place
 from uphill.runs.saved import SavedRun, write_evaluation
 from uphill.sessions.callback import OnPoint, check_callable
+from uphill.sessions.evaluations import Evaluations
 from uphill.sessions.interrupts import Interrupted
 from uphill.sessions.launch import Request, begun
 from uphill.sessions.own_loop import save_run
@@ -220,7 +221,9 @@ def evaluate(
 def run_of(request: Request, start: Preset | None = None) -> Run:
     """`train`; `start` is what `begun` says."""
     if request.ray is not None:
-        return _from_cluster(request, clusters.seeds.train_on_cluster(request, start))
+        from uphill.clusters.seeds import train_on_cluster  # training on one machine needs no Ray
+
+        return _from_cluster(request, train_on_cluster(request, start))
     with begun(request, start) as session:
         return finish(session, request.env)
 
@@ -295,6 +298,16 @@ def save(
     return Run(path, given, network=trainer.network, parts=own, wrappers=wrappers)
 
 
+def preparing(evaluations: Evaluations, helper: ThreadPoolExecutor) -> Callable[[TrainState], None]:
+    """What only the end needs is made ready by a thread while training leaves it a core."""
+
+    def prepare(state: TrainState) -> None:
+        evaluations.prepare(state.learners.actor, helper)
+        helper.submit(import_module, "uphill.views.plots")
+
+    return prepare
+
+
 def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:
     """Train to the end, evaluate, draw.
 
@@ -302,13 +315,8 @@ def finish(session: Session, env: EnvironmentFactory | str | None) -> Run:
     thread at exit: being cut off inside a compilation would crash.
     """
     helper, evaluation = ThreadPoolExecutor(1, thread_name_prefix="uphill"), None
-
-    def prepare(state: TrainState) -> None:
-        session.evaluations.prepare(state.learners.actor, helper)
-        helper.submit(import_module, "uphill.views.plots")
-
     try:
-        state = session.run(prepare)
+        state = session.run(preparing(session.evaluations, helper))
         given = None if isinstance(env, str) else env
         trainer, own = session.trainer, own_parts_in(session.experiment.algorithm)
         wrappers = trainer.choice.alterations.wrappers

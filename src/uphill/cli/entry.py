@@ -4,6 +4,7 @@ import atexit
 import gc
 import io
 import os
+import re
 import signal
 import sys
 import warnings
@@ -44,24 +45,7 @@ ENV is an environment's ID, RUN the directory that a training wrote.
 `uphill train ENV --algo ALGO --help` every setting of that algorithm.
 """
 
-COMMANDS = (
-    "train",
-    "sweep",
-    "tune",
-    "sensitivity",
-    "resume",
-    "evaluate",
-    "record",
-    "plot",
-    "compare",
-    "doctor",
-    "report",
-    "watch",
-    "envs",
-    "algos",
-    "variance",
-    "reproduce",
-)
+COMMANDS = tuple(re.findall(r"^  uphill (\w+)", OVERVIEW, re.MULTILINE))
 """Each is a module of `uphill.cli.commands`, which is imported when it is called for."""
 
 INTERRUPTED = 130

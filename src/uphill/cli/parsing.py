@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial, reduce
 from operator import or_
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import tyro
+from tyro.conf import Positional, arg
 
 from uphill.cli.errors import WrongCommandLine
 from uphill.cli.flags import Flag, option_flags
@@ -16,6 +18,24 @@ from uphill.cli.suggestions import no_such_flag
 from uphill.cli.values import check_values, json_object, whole_number
 from uphill.errors import UphillError
 from uphill.words import literal, takes
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonOption:
+    """How a command prints its result."""
+
+    json: bool = False
+    """Print the result as one JSON object on stdout; everything else goes to stderr."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(JsonOption):
+    """A run, as the commands that use its policies ask for it."""
+
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
+    """Run directory: what `uphill train` shows as run."""
+    allow_import: bool = False
+    """Import the modules that a `module:ID` environment and custom parts name."""
 
 
 def parse(

@@ -1,7 +1,7 @@
 """Hands jobs to a cluster's tasks, and hands them out again if a task is lost."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -10,7 +10,7 @@ from typing import Any
 
 import cloudpickle
 
-from uphill.clusters.connection import Cluster
+from uphill.clusters.connection import LOG_FILE, Cluster, connected
 from uphill.clusters.jobs import Job, JobAttempt, Outcome, attempted
 from uphill.clusters.post import Post
 from uphill.errors import UphillError
@@ -41,6 +41,35 @@ class _Sent:
     job: Job
     attempt: JobAttempt
     losses: int = 0
+
+
+def do_on_cluster(
+    address: str,
+    aside: Path,
+    saved: Path,
+    every: float,
+    progress: Progress,
+    jobs_of: Callable[[int], tuple[str, Sequence[Job]]],
+) -> None:
+    """Connect to a cluster and have its tasks do jobs: those of so many processors, which are also
+    told in words. What the tasks send every so many seconds is in `aside`.
+
+    Raises:
+        UphillError: if there is no such cluster, or a job failed; what the others have trained is
+            `saved` there.
+        KeyboardInterrupt: on Ctrl-C, after what they have was saved.
+    """
+    progress.say(f"Connecting to Ray ({address}); what it prints is in {aside / LOG_FILE}.")
+    with connected(address, aside / LOG_FILE) as cluster:
+        told, jobs = jobs_of(cluster.cpus)
+        progress.say(f"{told} on {count(cluster.cpus, 'processor')}.")
+        faults = Dispatch(cluster, aside, every, progress).run(jobs)
+    for name, fault in faults.items():
+        others = "" if len(faults) == 1 else f" (and {count(len(faults) - 1, 'task')} more)"
+        raise UphillError(
+            f"Training {name}{others} failed: {fault}\nWhat the others trained is saved in {saved}:"
+            " the same command goes on from there."
+        )
 
 
 class Dispatch:

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from uphill.errors import UphillError
+from uphill.runs.lock import LOCK_FILE
 
 _TRIES = 20
-_LEFT_OUT = ("lock",)
 
 
 def packed(folder: Path, among: Collection[str] | None = None) -> bytes:
@@ -37,7 +37,7 @@ def _names(folder: Path, among: Collection[str] | None) -> list[str]:
     paths = (path for path in folder.rglob("*") if path.is_file())
     names = [path.relative_to(folder).as_posix() for path in paths]
     names = [x for x in names if among is None or x.split("/")[0] in among]
-    kept = [x for x in names if not x.endswith(".tmp") and Path(x).name not in _LEFT_OUT]
+    kept = [x for x in names if not x.endswith(".tmp") and Path(x).name != LOCK_FILE]
 
     def place(name: str) -> tuple[int, bool]:
         base = Path(name).name

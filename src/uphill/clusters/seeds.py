@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from uphill.clusters.connection import LOG_FILE, connected
-from uphill.clusters.dispatch import Dispatch, parcel_of
+from uphill.clusters.connection import LOG_FILE
+from uphill.clusters.dispatch import do_on_cluster, parcel_of
 from uphill.clusters.jobs import Job
 from uphill.clusters.parcels import names_in, unpack_parcel
 from uphill.errors import UphillError
@@ -154,24 +154,16 @@ def _trained(
     Raises:
         UphillError: if one failed.
     """
-    progress.say(f"Connecting to Ray ({request.ray}); what it prints is in {aside / LOG_FILE}.")
-    with connected(str(request.ray), aside / LOG_FILE) as cluster:
-        split = _split(experiment, cluster.cpus, aside)
-        jobs = [_job(request, experiment, *ends) for ends in split]
+    jobs: list[Job] = []
+
+    def jobs_of(cpus: int) -> tuple[str, list[Job]]:
+        jobs.extend(_job(request, experiment, *ends) for ends in _split(experiment, cpus, aside))
         todo = [job for job in jobs if not _is_done(aside, job)]
-        progress.say(
-            f"{count(experiment.seeds, 'seed')} in {count(len(jobs), 'task')} on "
-            f"{count(cluster.cpus, 'processor')}; {len(jobs) - len(todo)} done."
-        )
-        every = experiment.checkpoint_every
-        faults = Dispatch(cluster, aside, every, progress).run(todo)
-    if faults:
-        name, fault = next(iter(faults.items()))
-        others = "" if len(faults) == 1 else f" (and {count(len(faults) - 1, 'task')} more)"
-        raise UphillError(
-            f"Training {name}{others} failed: {fault}\nWhat the others trained is saved in {aside}:"
-            " the same command goes on from there."
-        )
+        done = f" ({len(jobs) - len(todo)} done)" if len(todo) < len(jobs) else ""
+        return f"{count(experiment.seeds, 'seed')} in {count(len(jobs), 'task')}{done}", todo
+
+    every = experiment.checkpoint_every
+    do_on_cluster(str(request.ray), aside, aside, every, progress, jobs_of)
     return jobs
 
 

@@ -1,6 +1,5 @@
 """EnvironmentFacts as a JSON document, and an examination as text for people."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from uphill.doctor.finding import Finding
 from uphill.doctor.rules.learning import best_constant
 from uphill.envs.make import ENVPOOL_IS_FASTER
 from uphill.policies.images import white_of
-from uphill.words import among, count, duration, number, option
+from uphill.words import among, count, duration, number, option, wrapped
 
 _WIDTH = 80
 
@@ -96,7 +95,7 @@ def speed(facts: EnvironmentFacts) -> str | None:
 def text(facts: EnvironmentFacts, findings: Sequence[Finding], command: str) -> str:
     """The whole examination, as text."""
     choice = facts.choice
-    lines = [_filled(f"{choice.name}: backend {choice.backend}, since {choice.reason}.", "", "  ")]
+    lines = [wrapped(f"{choice.name}: backend {choice.backend}, since {choice.reason}.", _WIDTH)]
     lines += [_row(name, text) for name, text in _table(facts)]
     for finding in findings:
         lines += ["", f"{finding.severity.upper()}  {finding.name}"]
@@ -175,23 +174,11 @@ def _length_words(play: Play) -> str:
 
 
 def _row(name: str, text: str) -> str:
-    return _filled(text, f"  {name:13} ", " " * 16)
+    return wrapped(f"  {name:13} {text}", _WIDTH, 16)
 
 
 def _wrapped(text: str, mark: str = "") -> str:
-    return _filled(text, f"  {mark}", " " * (2 + len(mark)))
-
-
-def _filled(text: str, first: str, others: str) -> str:
-    """A paragraph for a terminal, broken between words only."""
-    return textwrap.fill(
-        text,
-        _WIDTH,
-        initial_indent=first,
-        subsequent_indent=others,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return wrapped(f"  {mark}{text}", _WIDTH, 2 + len(mark))
 
 
 def _verdict(findings: Sequence[Finding]) -> str:

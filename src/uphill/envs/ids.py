@@ -28,6 +28,11 @@ LIMITS: dict[str, tuple[int, float | None]] = {
 """The time limit and the threshold of each world, as it is without arguments."""
 
 
+def plain(env: str) -> str:
+    """An environment's name, without what Gymnasium calls our worlds by."""
+    return env.removeprefix(OURS)
+
+
 def register_worlds() -> None:
     """Register every compiled world with Gymnasium; a second call changes nothing."""
     import gymnasium  # which takes long, and may not be wanted

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray, PyTree
 
 from uphill.batch import Batch
-from uphill.parts.checks import DISCOUNTS, check_count, check_parts, check_unit
+from uphill.parts.checks import DISCOUNTS, check_count, check_parts
 from uphill.parts.estimators import Estimator, to_go
 from uphill.parts.fitting import descend, least_squares
 from uphill.parts.from_optax import as_optimizer
@@ -45,7 +45,6 @@ class ActionValue(Estimator):
 
     def __check_init__(self) -> None:
         check_parts(self)
-        check_unit(gamma=self.gamma)
         check_count(num_steps=self.num_steps)
 
     def init(self, setup: Setup, generator: np.random.Generator) -> ActionValueState:

@@ -33,6 +33,9 @@ class Estimator(StatefulPart):
 
     gamma: eqx.AbstractVar[Scalar]
 
+    def __check_init__(self) -> None:
+        check_unit(gamma=self.gamma)
+
     @abstractmethod
     def __call__(self, state: PyTree, seen: Seen) -> Float[Array, "T N"]:
         """G, the discounted return of every step, in the unit of the trajectory's rewards."""
@@ -68,9 +71,6 @@ class TotalReturn(Estimator):
     gamma: Scalar = eqx.field(default=0.99, metadata=DISCOUNTS)
     """Discount factor."""
 
-    def __check_init__(self) -> None:
-        check_unit(gamma=self.gamma)
-
     def __call__(self, state: PyTree, seen: Seen) -> Float[Array, "T N"]:
         t = seen.trajectory
         return returns.episode_return(t.reward, t.ended, t.mask, self.gamma, t.length)
@@ -81,9 +81,6 @@ class RewardToGo(Estimator):
 
     gamma: Scalar = eqx.field(default=0.99, metadata=DISCOUNTS)
     """Discount factor."""
-
-    def __check_init__(self) -> None:
-        check_unit(gamma=self.gamma)
 
     def __call__(self, state: PyTree, seen: Seen) -> Float[Array, "T N"]:
         return to_go(seen.trajectory, self.gamma)
@@ -110,9 +107,6 @@ class DiscountedRewardToGo(Estimator):
     gamma: Scalar = eqx.field(default=0.99, metadata=DISCOUNTS)
     """Discount factor."""
 
-    def __check_init__(self) -> None:
-        check_unit(gamma=self.gamma)
-
     def __call__(self, state: PyTree, seen: Seen) -> Float[Array, "T N"]:
         return to_go(seen.trajectory, self.gamma)
 
@@ -134,7 +128,6 @@ class NStep(Estimator):
     """Number of rewards before bootstrapping from V."""
 
     def __check_init__(self) -> None:
-        check_unit(gamma=self.gamma)
         check_count(num_steps=self.num_steps)
 
     def __call__(self, state: PyTree, seen: Seen) -> Float[Array, "T N"]:
@@ -150,9 +143,6 @@ class TDResidual(Estimator):
 
     gamma: Scalar = eqx.field(default=0.99, metadata=DISCOUNTS)
     """Discount factor."""
-
-    def __check_init__(self) -> None:
-        check_unit(gamma=self.gamma)
 
     def __call__(self, state: PyTree, seen: Seen) -> Float[Array, "T N"]:
         return returns.one_step_return(*bootstrapped(seen), self.gamma, seen.trajectory.length)
@@ -173,7 +163,7 @@ class GAE(Estimator):
     """λ: 0 bootstraps from V after one step, 1 only at a truncation or the end of the batch."""
 
     def __check_init__(self) -> None:
-        check_unit(gamma=self.gamma, lam=self.lam)
+        check_unit(lam=self.lam)
 
     def __call__(self, state: PyTree, seen: Seen) -> Float[Array, "T N"]:
         length = seen.trajectory.length

@@ -33,6 +33,25 @@ class OptaxArguments(dict):
         return cls({name: found[name] for name in names})
 
 
+def _by_layers(self: Any, model: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """Layer by layer: some of Optax scale the step by each layer's norm."""
+    return model, lambda x: x
+
+
+def _fault(transform: Callable[[], optax.GradientTransformation]) -> Exception | None:
+    """Why it can't do with gradients and parameters alone, if so."""
+
+    def step(x: jax.Array) -> Any:
+        made = transform()
+        return made.update(x, made.init(x), x)[0]
+
+    try:
+        jax.eval_shape(step, jax.ShapeDtypeStruct((2,), jnp.float32))
+    except Exception as error:
+        return error
+    return None
+
+
 class Optax(GradientOptimizer):
     """Any Optax optimiser that has a learning rate, by name, after clipping the gradient's norm.
 
@@ -70,28 +89,13 @@ class Optax(GradientOptimizer):
         require(are_numbers, "settings", self.settings, "give each name a number")
         others = ", ".join(name for name in known if name != "learning_rate")
         require(not unknown, "settings", ", ".join(unknown), f"optax.{self.name} has {others}")
-        require(self._works(), "name", repr(self.name), _NEEDS_MORE)
-
-    def _works(self) -> bool:
-        """Whether it needs nothing but gradients and parameters."""
-
-        def step(x: jax.Array) -> Any:
-            transform = self.transform()
-            return transform.update(x, transform.init(x), x)[0]
-
-        try:
-            jax.eval_shape(step, jax.ShapeDtypeStruct((2,), jnp.float32))
-        except Exception:
-            return False
-        return True
+        require(_fault(self.transform) is None, "name", repr(self.name), _NEEDS_MORE)
 
     def transform(self) -> optax.GradientTransformation:
         step = getattr(optax, self.name)(self.learning_rate.value, **self.settings)
         return clipped(step, self.max_grad_norm)
 
-    def flattened(self, model: Any) -> tuple[Any, Callable[[Any], Any]]:
-        """Layer by layer: some Optax optimisers scale the step by each layer's norm."""
-        return model, lambda x: x
+    flattened = _by_layers
 
 
 _NEEDS_MORE = (
@@ -110,12 +114,8 @@ class Transformation(GradientOptimizer):
     transformation: optax.GradientTransformation = eqx.field(static=True)
 
     def __check_init__(self) -> None:
-        def step(x: jax.Array) -> Any:
-            return self.transformation.update(x, self.transformation.init(x), x)[0]
-
-        try:
-            jax.eval_shape(step, jax.ShapeDtypeStruct((2,), jnp.float32))
-        except Exception as error:
+        error = _fault(self.transform)
+        if error is not None:
             # Any other failure may be specific to this array, and not occur for a network.
             asks_more = isinstance(error, TypeError) and "keyword-only" in str(error)
             require(not asks_more, "optimizer", "a transformation", f"{_NEEDS_MORE} ({error})")
@@ -123,9 +123,7 @@ class Transformation(GradientOptimizer):
     def transform(self) -> optax.GradientTransformation:
         return self.transformation
 
-    def flattened(self, model: Any) -> tuple[Any, Callable[[Any], Any]]:
-        """Layer by layer, since it may treat them differently."""
-        return model, lambda x: x
+    flattened = _by_layers
 
 
 def as_optimizer(optimizer: Any) -> Any:

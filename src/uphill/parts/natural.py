@@ -31,10 +31,28 @@ class NaturalStep(Optimizer):
 
     needs_whole_batch: ClassVar[bool] = True
 
-    max_kl: eqx.AbstractVar[Schedule]
-    damping: eqx.AbstractVar[Scalar]
-    num_iterations: eqx.AbstractVar[int]
-    max_step_size: eqx.AbstractVar[Scalar | None]
+    max_kl: Schedule = eqx.field(
+        converter=Schedule.of("max_kl"), default=0.01, metadata=DIVERGENCES
+    )
+    """KL divergence δ between the old policy and the new one, as predicted by F + damping · I; a
+    trust region measures it, too, and stays below."""
+    damping: Scalar = 0.1
+    """Added to F's diagonal: keeps the step short in directions on which the batch has no
+    information."""
+    num_iterations: int = eqx.field(static=True, default=10)
+    """Steps of the conjugate gradient."""
+    max_step_size: Scalar | None = None
+    """The largest multiple of the natural gradient that is taken, however little of the divergence
+    it costs: about 20 where rewards are scaled and advantages are not; None for no limit."""
+
+    def __check_init__(self) -> None:
+        check_schedule(max_kl=self.max_kl)
+        for first in self.max_kl.ends[:1]:
+            check_positive(max_kl=first)
+        check_not_negative(damping=self.damping)
+        check_count(num_iterations=self.num_iterations)
+        if self.max_step_size is not None:
+            check_positive(max_step_size=self.max_step_size)
 
     def start(self, model: Any) -> None:
         return None
@@ -94,22 +112,6 @@ class NaturalGradient(NaturalStep):
     https://arxiv.org/abs/1703.02660
     """
 
-    max_kl: Schedule = eqx.field(
-        converter=Schedule.of("max_kl"), default=0.01, metadata=DIVERGENCES
-    )
-    """KL divergence between the old policy and the new one, as predicted by F + damping · I."""
-    damping: Scalar = 0.1
-    """Added to F's diagonal: keeps the step short in directions on which the batch has no
-    information."""
-    num_iterations: int = eqx.field(static=True, default=10)
-    """Steps of the conjugate gradient."""
-    max_step_size: Scalar | None = None
-    """The largest multiple of the natural gradient that is taken, however little of the divergence
-    it costs: about 20 where rewards are scaled and advantages are not; None for no limit."""
-
-    def __check_init__(self) -> None:
-        _check_natural(self)
-
     def confirmed(
         self, step: Float[Array, " P"], parameters: Float[Array, " P"], problem: Problem
     ) -> tuple[Float[Array, " P"], Metrics]:
@@ -125,23 +127,10 @@ class TrustRegion(NaturalStep):
     Reference: Schulman et al. (2015), https://arxiv.org/abs/1502.05477
     """
 
-    max_kl: Schedule = eqx.field(
-        converter=Schedule.of("max_kl"), default=0.01, metadata=DIVERGENCES
-    )
-    """Upper bound on the KL divergence between the old policy and the new one."""
-    damping: Scalar = 0.1
-    """Added to F's diagonal: keeps the step short in directions on which the batch has no
-    information."""
-    num_iterations: int = eqx.field(static=True, default=10)
-    """Steps of the conjugate gradient."""
-    max_step_size: Scalar | None = None
-    """The largest multiple of the natural gradient that is taken, however little of the divergence
-    it costs: about 20 where rewards are scaled and advantages are not; None for no limit."""
     num_backtracks: int = eqx.field(static=True, default=10)
     """Steps tried, each half as long as the one before."""
 
     def __check_init__(self) -> None:
-        _check_natural(self)
         check_count(num_backtracks=self.num_backtracks)
 
     def confirmed(
@@ -158,13 +147,3 @@ class TrustRegion(NaturalStep):
     def accepts(self, surrogate: Any) -> bool:
         """Its line search evaluates the ratio."""
         return surrogate.is_ratio and not surrogate.limits_step
-
-
-def _check_natural(optimizer: NaturalStep) -> None:
-    check_schedule(max_kl=optimizer.max_kl)
-    for first in optimizer.max_kl.ends[:1]:
-        check_positive(max_kl=first)
-    check_not_negative(damping=optimizer.damping)
-    check_count(num_iterations=optimizer.num_iterations)
-    if optimizer.max_step_size is not None:
-        check_positive(max_step_size=optimizer.max_step_size)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
+from uphill.envs.ids import plain
 from uphill.parts import (
     GAE,
     Adam,
@@ -392,8 +393,8 @@ def preset(env: str, algo: str | None = None) -> Preset:
 
 
 def _presets(env: str) -> dict[str, Preset]:
-    """Those of an environment; Gymnasium calls our worlds `uphill/NAME`."""
-    return PRESETS.get(env.removeprefix("uphill/"), dict)()
+    """Those of an environment."""
+    return PRESETS.get(plain(env), dict)()
 
 
 def settings_of(env: str, start: Preset, algorithm: Algorithm) -> str:

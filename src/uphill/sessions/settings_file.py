@@ -17,6 +17,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from uphill.envs.ids import plain
 from uphill.envs.make import name_of
 from uphill.envs.wrappers import is_importable
 from uphill.errors import UphillError
@@ -45,7 +46,7 @@ class SettingsFile:
 
     def __init__(self, path: Path, experiment: Experiment, env: str) -> None:
         self.path, self.experiment = path, experiment
-        self._is_of_env = _plain(experiment.env) == _plain(env)
+        self._is_of_env = plain(experiment.env) == plain(env)
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)
@@ -232,8 +233,3 @@ def _paths(document: dict[str, Any], prefix: str = "") -> Iterator[str]:
             yield from _paths(value, f"{prefix}{name}.")
         elif name != "$type":
             yield prefix + name
-
-
-def _plain(env: str) -> str:
-    """An environment's name; Gymnasium calls our worlds `uphill/NAME`."""
-    return env.removeprefix("uphill/")

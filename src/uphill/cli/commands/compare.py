@@ -9,13 +9,13 @@ from tyro.conf import Positional, arg
 
 from uphill.cli.errors import WrongCommandLine
 from uphill.cli.output import aligned, print_line, say, stdout_for
-from uphill.cli.parsing import parse
+from uphill.cli.parsing import JsonOption, parse
 from uphill.studies.comparisons import ERROR, MAX_SEEDS
 from uphill.words import INTERVAL, number, percent
 
 
-@dataclass(frozen=True)
-class CompareOptions:
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(JsonOption):
     """Compare runs of one environment by the final policies of their seeds: the interquartile mean
     (IQM) of each, the difference of each pair, and the probability that a seed of one scores above
     one of the other, with 95 % intervals. `uphill report RUN RUN` makes a page of the same runs,
@@ -37,8 +37,6 @@ class CompareOptions:
     seeds."""
     quiet: bool = False
     """Show nothing while training."""
-    json: bool = False
-    """Print the result as one JSON object on stdout."""
 
 
 def command(argv: list[str]) -> None:
@@ -50,15 +48,12 @@ def command(argv: list[str]) -> None:
     from uphill.run import load
     from uphill.studies.comparisons.compare import compare
 
-    with stdout_for(options.json) as show:
-        result = compare(
-            *(load(run, allow_import=options.allow_import) for run in options.runs),
-            until_decided=options.until_decided,
-            max_seeds=options.max_seeds,
-            error=options.error,
-            quiet=options.quiet,
-        )
-        if options.json:
+    given = vars(options)
+    paths, allow_import, is_json = (given.pop(name) for name in ("runs", "allow_import", "json"))
+    with stdout_for(is_json) as show:
+        runs = [load(path, allow_import=allow_import) for path in paths]
+        result = compare(*runs, **given)
+        if is_json:
             show(result)
         else:
             _show(result)

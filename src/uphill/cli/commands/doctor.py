@@ -4,17 +4,14 @@ from dataclasses import dataclass
 
 from uphill.cli.environment import EnvironmentOptions
 from uphill.cli.output import stdout_for
-from uphill.cli.parsing import parse, take_env_kwargs
+from uphill.cli.parsing import JsonOption, parse, take_env_kwargs
 from uphill.runs.studies import DoctorSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoctorOptions(EnvironmentOptions, DoctorSettings):
+class DoctorOptions(EnvironmentOptions, DoctorSettings, JsonOption):
     """Examine an environment that an agent does not learn in: play it at random and with constant
     actions, play episodes again, train briefly; then say what is wrong, and how to fix it."""
-
-    json: bool = False
-    """Print facts and findings as one JSON object on stdout."""
 
 
 def command(argv: list[str]) -> None:

@@ -1,21 +1,16 @@
 """`uphill evaluate`."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Literal
-
-from tyro.conf import Positional, arg
+from typing import Literal
 
 from uphill.cli.output import stdout_for
-from uphill.cli.parsing import parse
+from uphill.cli.parsing import RunOptions, parse
 
 
-@dataclass(frozen=True)
-class EvaluateOptions:
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(RunOptions):
     """Evaluate a run's final or best policies: whole episodes, deterministic and stochastic."""
 
-    run: Annotated[Positional[Path], arg(metavar="RUN")]
-    """Run directory: what `uphill train` shows as run."""
     episodes: int = 100
     """Episodes for each seed, deterministic and stochastic."""
     checkpoint: Literal["latest", "best"] = "latest"
@@ -24,10 +19,6 @@ class EvaluateOptions:
     max_episode_steps: int | None = None
     """Truncate episodes after this many steps, in place of the run's limit; such an evaluation is
     not written, either."""
-    allow_import: bool = False
-    """Import the modules that a `module:ID` environment and custom parts name."""
-    json: bool = False
-    """Print the result as one JSON object on stdout."""
 
 
 def command(argv: list[str]) -> None:

@@ -8,11 +8,11 @@ from tyro.conf import Positional, arg
 
 from uphill.cli.errors import WrongCommandLine
 from uphill.cli.output import stdout_for
-from uphill.cli.parsing import parse
+from uphill.cli.parsing import JsonOption, parse
 
 
-@dataclass(frozen=True)
-class PlotOptions:
+@dataclass(frozen=True, kw_only=True)
+class PlotOptions(JsonOption):
     """Draw learning curves, as PNG and SVG: the interquartile mean over seeds with its 95 %
     bootstrap interval. Several runs share one picture; if they were evaluated on one environment,
     two more show their performance profiles and the probability that one improves on another."""
@@ -26,8 +26,6 @@ class PlotOptions:
     out: Path | None = None
     """Folder for the pictures, or one file, NAME.png or NAME.svg, for the curves only; by default
     the run's, or with several runs a new one in ./plots."""
-    json: bool = False
-    """Print the result as one JSON object on stdout."""
 
 
 def command(argv: list[str]) -> None:

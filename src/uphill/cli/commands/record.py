@@ -2,21 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
-
-from tyro.conf import Positional, arg
+from typing import Literal
 
 from uphill.cli.output import stdout_for
-from uphill.cli.parsing import parse, take_env_kwargs
+from uphill.cli.parsing import RunOptions, parse, take_env_kwargs
 from uphill.words import duration
 
 
-@dataclass(frozen=True)
-class RecordOptions:
+@dataclass(frozen=True, kw_only=True)
+class RecordOptions(RunOptions):
     """Film a run's final policy, its best one, or with --milestones how it learned: MP4 and GIF."""
 
-    run: Annotated[Positional[Path], arg(metavar="RUN")]
-    """Run directory: what `uphill train` shows as run."""
     milestones: bool = False
     """Show each milestone of the training, in order, and the final policy after them."""
     checkpoint: Literal["latest", "best"] = "latest"
@@ -38,10 +34,6 @@ class RecordOptions:
     environment are given as --env.KEY VALUE."""
     max_episode_steps: int | None = None
     """Truncate episodes after this many steps, in place of the run's limit."""
-    allow_import: bool = False
-    """Import the modules that a `module:ID` environment and custom parts name."""
-    json: bool = False
-    """Print the result as one JSON object on stdout."""
 
 
 def command(argv: list[str]) -> None:
@@ -51,22 +43,13 @@ def command(argv: list[str]) -> None:
     from uphill.run import load
     from uphill.views.films import record
 
-    with stdout_for(options.json) as show:
-        film = record(
-            load(options.run, checkpoint=options.checkpoint, allow_import=options.allow_import),
-            options.milestones,
-            seed_index=options.seed_index,
-            episodes=options.episodes,
-            sample=options.sample,
-            out=options.out,
-            fps=options.fps,
-            width=options.width,
-            env_kwargs=env_kwargs,
-            allow_import=options.allow_import,
-            max_episode_steps=options.max_episode_steps,
-        )
-        if options.json:
-            show({"run": str(options.run), **film.facts()})
+    given = vars(options)
+    path, checkpoint, is_json = (given.pop(name) for name in ("run", "checkpoint", "json"))
+    with stdout_for(is_json) as show:
+        run = load(path, checkpoint=checkpoint, allow_import=options.allow_import)
+        film = record(run, **given, env_kwargs=env_kwargs)
+        if is_json:
+            show({"run": str(path), **film.facts()})
             return
         width, height = film.size
         for path in film.files:

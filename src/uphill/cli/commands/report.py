@@ -8,11 +8,11 @@ from tyro.conf import Positional, arg
 
 from uphill.cli.errors import WrongCommandLine
 from uphill.cli.output import stdout_for
-from uphill.cli.parsing import parse
+from uphill.cli.parsing import JsonOption, parse
 
 
-@dataclass(frozen=True)
-class ReportOptions:
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(JsonOption):
     """Make one web page that shows all of a run: whether it is solved, its learning curve, films of
     its milestones, results, diagnostics, and how to repeat it. Several runs are compared. The page
     needs no network, and no other file. For the folder of a sweep, or of a sensitivity study, the
@@ -28,8 +28,6 @@ class ReportOptions:
     """Show films of the milestones, which takes some seconds to make. A comparison has none."""
     allow_import: bool = False
     """Import the modules that a `module:ID` environment and custom parts name, to film it."""
-    json: bool = False
-    """Print the result as one JSON object on stdout."""
 
 
 def command(argv: list[str]) -> None:

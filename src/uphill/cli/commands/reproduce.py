@@ -11,13 +11,13 @@ from tyro.conf import Positional, arg
 
 from uphill.cli.errors import WrongCommandLine
 from uphill.cli.output import stdout_for
-from uphill.cli.parsing import parse
+from uphill.cli.parsing import JsonOption, parse
 from uphill.errors import UphillError
 from uphill.runs.settings import Runner
 
 
-@dataclass(frozen=True)
-class ReproduceOptions(Runner):
+@dataclass(frozen=True, kw_only=True)
+class ReproduceOptions(Runner, JsonOption):
     """Train what a tutorial describes, with its settings, and our preset beside it; without NAME,
     list the tutorials."""
 
@@ -32,8 +32,6 @@ class ReproduceOptions(Runner):
     out: Path | None = None
     """Folder for the runs and reproduction.json; by default one in ./runs. Runs that are there
     already are used and continued."""
-    json: bool = False
-    """Print the result as one JSON object on stdout."""
 
 
 def command(argv: list[str]) -> None:

@@ -9,13 +9,13 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 from uphill.cli.errors import WrongCommandLine
 from uphill.cli.output import aligned, say, stdout_for
-from uphill.cli.parsing import parse
+from uphill.cli.parsing import JsonOption, parse
 from uphill.runs.studies import SensitivitySettings
 from uphill.words import call
 
 
-@dataclass(frozen=True)
-class SensitivityOptions(SensitivitySettings):
+@dataclass(frozen=True, kw_only=True)
+class SensitivityOptions(SensitivitySettings, JsonOption):
     """How much algorithms depend on tuning: every setting of a grid is trained in every
     environment. What scores best in each is compared with the one setting that is best for all
     (hyperparameter sensitivity and effective dimension, docs/sensitivity.md), which is trained
@@ -32,8 +32,6 @@ class SensitivityOptions(SensitivitySettings):
     and two values about it for each."""
     out: Path | None = None
     """Folder to make; by default one in ./runs."""
-    json: bool = False
-    """Print the result as one JSON object on stdout; everything else goes to stderr."""
 
 
 def command(argv: list[str]) -> None:

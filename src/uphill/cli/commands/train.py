@@ -12,18 +12,16 @@ from uphill.cli.errors import WrongCommandLine
 from uphill.cli.flags import NOTHING, SCHEDULE, Flag, option_flags, setting_flags
 from uphill.cli.help import FlagGroup
 from uphill.cli.output import stdout_for
-from uphill.cli.parsing import parse, take_env_kwargs
+from uphill.cli.parsing import JsonOption, parse, take_env_kwargs
 from uphill.cli.part_flags import switches_in, take_part_types, unchecked
 from uphill.cli.suggestions import names_environment, without_flag
 from uphill.runs.settings import Options, Settings, SinkName
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(EnvironmentOptions, Settings, Options):
+class TrainOptions(EnvironmentOptions, Settings, Options, JsonOption):
     """Train an agent, evaluate it, and draw its learning curve."""
 
-    json: bool = False
-    """Print the result as one JSON object on stdout; everything else goes to stderr."""
     # How these are typed; what they mean stands with the other settings.
     steps: int | None = None
     eval_every: int | None = None

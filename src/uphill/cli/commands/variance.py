@@ -6,18 +6,16 @@ from typing import Any
 
 from uphill.cli.environment import EnvironmentOptions
 from uphill.cli.output import stdout_for
-from uphill.cli.parsing import parse, take_env_kwargs
+from uphill.cli.parsing import JsonOption, parse, take_env_kwargs
 from uphill.runs.studies import VarianceSettings
 from uphill.words import duration
 
 
 @dataclass(frozen=True, kw_only=True)
-class VarianceOptions(EnvironmentOptions, VarianceSettings):
+class VarianceOptions(EnvironmentOptions, VarianceSettings, JsonOption):
     """Measure the variance and the bias of every estimator of the policy gradient, with every
     baseline, on the same episodes."""
 
-    json: bool = False
-    """Print the result as one JSON object on stdout."""
     # How these are typed.
     run: Path | None = None
     out: Path | None = None

@@ -36,32 +36,36 @@ class State(eqx.Module):
     velocity: Float[Array, ""]
 
 
-_CARS = gymnasium.spaces.Box(
-    np.array([WALL, -VELOCITY_LIMIT], np.float32), np.array([END, VELOCITY_LIMIT], np.float32)
-)
-
-
 @dataclass(frozen=True)
-class MountainCar:
-    """MountainCar-v0: push left, do nothing, push right."""
+class _Car:
+    """What both worlds share."""
 
     max_episode_steps: int
     reward_threshold: float | None
 
-    observation_space: ClassVar[gymnasium.Space] = _CARS
-    action_space: ClassVar[gymnasium.Space] = gymnasium.spaces.Discrete(3)
+    observation_space: ClassVar[gymnasium.Space] = gymnasium.spaces.Box(
+        np.array([WALL, -VELOCITY_LIMIT], np.float32), np.array([END, VELOCITY_LIMIT], np.float32)
+    )
 
     def initial(self, key: PRNGKeyArray) -> State:
         """At rest near the bottom."""
-        return _at_rest(key)
-
-    def transition(self, state: State, action: Int[Array, ""], key: PRNGKeyArray) -> State:
-        """One Euler step; the position moves with the new velocity."""
-        return _driven(state, (action - 1) * FORCE)
+        position = jax.random.uniform(key, minval=-0.6, maxval=-0.4)
+        return State(position, jnp.zeros_like(position))
 
     def observation(self, state: State) -> Float[Array, "2"]:
         """Position and velocity."""
         return jnp.stack([state.position, state.velocity])
+
+
+@dataclass(frozen=True)
+class MountainCar(_Car):
+    """MountainCar-v0: push left, do nothing, push right."""
+
+    action_space: ClassVar[gymnasium.Space] = gymnasium.spaces.Discrete(3)
+
+    def transition(self, state: State, action: Int[Array, ""], key: PRNGKeyArray) -> State:
+        """One Euler step; the position moves with the new velocity."""
+        return _driven(state, (action - 1) * FORCE)
 
     def reward(self, state: State, action: Int[Array, ""], next_state: State) -> Float[Array, ""]:
         """−1 for every step, the last one included."""
@@ -73,26 +77,14 @@ class MountainCar:
 
 
 @dataclass(frozen=True)
-class MountainCarContinuous:
+class MountainCarContinuous(_Car):
     """MountainCarContinuous-v0: an engine of −1 to 1, half as strong again, that costs its use."""
 
-    max_episode_steps: int
-    reward_threshold: float | None
-
-    observation_space: ClassVar[gymnasium.Space] = _CARS
     action_space: ClassVar[gymnasium.Space] = gymnasium.spaces.Box(-1.0, 1.0, (1,))
-
-    def initial(self, key: PRNGKeyArray) -> State:
-        """At rest near the bottom."""
-        return _at_rest(key)
 
     def transition(self, state: State, action: Float[Array, "1"], key: PRNGKeyArray) -> State:
         """One Euler step; the position moves with the new velocity."""
         return _driven(state, jnp.clip(action[0], -1.0, 1.0) * CONTINUOUS_FORCE)
-
-    def observation(self, state: State) -> Float[Array, "2"]:
-        """Position and velocity."""
-        return jnp.stack([state.position, state.velocity])
 
     def reward(
         self, state: State, action: Float[Array, "1"], next_state: State
@@ -103,11 +95,6 @@ class MountainCarContinuous:
     def terminated(self, state: State) -> Bool[Array, ""]:
         """The car is at the goal, a little lower than MountainCar-v0's, and does not roll back."""
         return (state.position >= CONTINUOUS_GOAL) & (state.velocity >= 0)
-
-
-def _at_rest(key: PRNGKeyArray) -> State:
-    position = jax.random.uniform(key, minval=-0.6, maxval=-0.4)
-    return State(position, jnp.zeros_like(position))
 
 
 def _driven(state: State, force: Float[Array, ""]) -> State:

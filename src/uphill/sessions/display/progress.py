@@ -47,9 +47,19 @@ class Progress:
         self._pace, self._curve = Pace(), Curve()
         self._reached: dict[str, set[int]] = {}
 
-    def say(self, text: str) -> None:
-        """One line that stays."""
-        self._print(text)
+    def say(self, text: str, star: str = "") -> None:
+        """One line that stays, behind a star if it has one."""
+        line = f"{star} {text}" if star else text
+        if self._quiet:
+            return
+        if self._live is None:
+            self._line(line)
+            return
+        from rich.text import Text
+
+        width = self._live.console.width
+        shown = Text.assemble((star, "yellow"), wrapped(line, width).removeprefix(star))
+        self._live.console.print(shown, highlight=False, soft_wrap=True)
 
     def start(self, steps: Sequence[int] = (), pause: Callable[[], Pause] = Pause) -> None:
         """Begin to draw: a picture where there is a terminal that can, else lines. `steps` are
@@ -196,11 +206,11 @@ class Progress:
             return
         when = f"{milestone.steps:,} steps · {duration(milestone.seconds)}"
         if count > 1:
-            self._print(f"{when} · all {count} seeds: {title(milestone.name, is_tuned)}", "★")
+            self.say(f"{when} · all {count} seeds: {title(milestone.name, is_tuned)}", "★")
             return
         who = f"seed {seeds[milestone.seed_index]}"
         reached = f"{title(milestone.name, is_tuned)} (return {number(milestone.episode_return)})"
-        self._print(f"{when} · {who}: {reached}", "★")
+        self.say(f"{when} · {who}: {reached}", "★")
 
     def _mark(self, milestone: Milestone) -> int:
         """How many seeds have come to it by now."""
@@ -218,19 +228,6 @@ class Progress:
         from uphill.sessions.display.dashboard import LastLook
 
         live.console.print(LastLook(self._view, self._curve))
-
-    def _print(self, text: str, star: str = "") -> None:
-        line = f"{star} {text}" if star else text
-        if self._quiet:
-            return
-        if self._live is None:
-            self._line(line)
-            return
-        from rich.text import Text
-
-        width = self._live.console.width
-        shown = Text.assemble((star, "yellow"), wrapped(line, width).removeprefix(star))
-        self._live.console.print(shown, highlight=False, soft_wrap=True)
 
 
 def _repeat(tell: Callable[[], None], is_over: threading.Event) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
+from uphill.envs.ids import plain
 from uphill.errors import UphillError
 from uphill.run import Run, limit_of
 from uphill.runs.configuration import decode, encode
@@ -109,7 +110,7 @@ def _check_comparable(runs: Sequence[Run]) -> None:
 def _tasks(run: Run, other: Run) -> Iterator[tuple[str, Any, Any]]:
     """What two runs were to do, by what may differ."""
     ours, theirs = run.experiment, other.experiment
-    yield "environments", ours.env.removeprefix("uphill/"), theirs.env.removeprefix("uphill/")
+    yield "environments", plain(ours.env), plain(theirs.env)
     for name in ("env_kwargs", "reset_options"):
         yield name, getattr(ours, name), getattr(theirs, name)
     if ours.max_episode_steps != theirs.max_episode_steps:  # one may be the environment's own

@@ -1,6 +1,5 @@
 """The plan of a sensitivity study: a sweep for each algorithm in each environment."""
 
-import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +23,7 @@ from uphill.runs.sensitivity import (
 from uphill.runs.studies import SensitivitySettings
 from uphill.runs.sweeps import SavedSweep, check_same_study, differing, is_sweep
 from uphill.studies.sensitivity.around import grid_around
-from uphill.studies.sweeps.grid import algorithms_of, make_grid, paths_of, written
+from uphill.studies.sweeps.grid import algorithms_of, make_grid, numbered, paths_of, written
 from uphill.studies.sweeps.plan import (
     Plan,
     SweepRequest,
@@ -246,14 +245,9 @@ def _pairs(algos: Sequence[str], envs: Sequence[str]) -> Iterator[StudiedPair]:
 
 
 def _folders(names: Sequence[str]) -> list[str]:
-    """A folder's name for each name; of several that would be one, each has a number."""
-    found: list[str] = []
-    for name in names:
-        stem = re.sub("[^A-Za-z0-9_.+-]+", "-", name).strip(".")[:_LONGEST] or "algorithm"
-        taken = {x.lower() for x in found}
-        free = (f"{stem}-{k}" if k > 1 else stem for k in itertools.count(1))
-        found.append(next(x for x in free if x.lower() not in taken))
-    return found
+    """A folder's name for each name."""
+    plain = (re.sub("[^A-Za-z0-9_.+-]+", "-", name).strip(".")[:_LONGEST] for name in names)
+    return numbered(name or "algorithm" for name in plain)
 
 
 def _folder(

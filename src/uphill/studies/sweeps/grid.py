@@ -4,7 +4,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -128,6 +128,16 @@ def algorithms_of(grid: Grid, algorithm: Algorithm) -> list[tuple[Setting, Algor
         found[document] = setting
         made.append((setting, one))
     return made
+
+
+def numbered(names: Iterable[str]) -> list[str]:
+    """The names; of several that would be one, each has a number, since a folder is called so."""
+    found: dict[str, str] = {}
+    for name in names:
+        free = (f"{name}-{k}" if k > 1 else name for k in itertools.count(1))
+        chosen = next(x for x in free if x.lower() not in found)
+        found[chosen.lower()] = chosen
+    return list(found.values())
 
 
 def folder_name(setting: Setting) -> str:

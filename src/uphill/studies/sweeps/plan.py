@@ -32,7 +32,14 @@ from uphill.sessions.callback import OnPoint
 from uphill.sessions.launch import Request, chosen_for, environment_for, experiment_for
 from uphill.sessions.presets import Preset
 from uphill.studies.sweeps.changes import changed, has, value_at
-from uphill.studies.sweeps.grid import Grid, algorithms_of, folder_name, make_grid, written
+from uphill.studies.sweeps.grid import (
+    Grid,
+    algorithms_of,
+    folder_name,
+    make_grid,
+    numbered,
+    written,
+)
 from uphill.training.cores import use_threads
 from uphill.words import count, duration, option, short
 
@@ -176,27 +183,14 @@ def plan_of(request: SweepRequest, start: Preset | None = None) -> Plan:
     if not request.yes:
         check_size(grid, common.experiment)
     made = algorithms_of(grid, algorithm)
-    runs = [SweptRun(name, encode(setting)) for name, (setting, _) in _named(made)]
+    names = numbered(folder_name(setting) for setting, _ in made)
+    runs = [SweptRun(name, encode(x)) for name, (x, _) in zip(names, made, strict=True)]
     folder = folder_for(common, common.asked, runs, "sweep")
     settings = [
         Planned(run, folder / run.folder, algorithm)
         for run, (_, algorithm) in zip(runs, made, strict=True)
     ]
     return Plan(**vars(common), folder=folder, settings=settings)
-
-
-def _named(made: list[tuple[dict[str, Any], Algorithm]]) -> list[tuple[str, Any]]:
-    """Each setting with the name of its folder: of several that would be one, each has a number."""
-    names: dict[str, Any] = {}
-    taken: set[str] = set()
-    for setting, algorithm in made:
-        name = stem = folder_name(setting)
-        number = 2
-        while name.lower() in taken:
-            name, number = f"{stem}-{number}", number + 1
-        names[name] = (setting, algorithm)
-        taken.add(name.lower())
-    return list(names.items())
 
 
 def check_envs(request: Request, paths: Iterable[str], kind: str) -> None:

@@ -8,11 +8,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from uphill.clusters.connection import LOG_FILE, connected
-from uphill.clusters.dispatch import Dispatch, place_of
+from uphill.clusters.dispatch import do_on_cluster, place_of
 from uphill.clusters.jobs import Job
 from uphill.clusters.parcels import packed, unpack_parcel
-from uphill.errors import UphillError
 from uphill.runs.files import make_folder, not_written, write_file
 from uphill.runs.place import Place
 from uphill.runs.sweeps import TASKS_FOLDER, SavedSweep, is_sweep, write_faults, write_sweep
@@ -36,28 +34,22 @@ def trained_by_tasks(
         KeyboardInterrupt: on Ctrl-C, after what they have was saved.
     """
     aside = make_folder(plan.folder / TASKS_FOLDER)
-    address, number = str(plan.request.ray), sum(map(len, groups))
-    progress.say(f"Connecting to Ray ({address}); what it prints is in {aside / LOG_FILE}.")
-    with connected(address, aside / LOG_FILE) as cluster:
-        parts = [part for group in groups for part in _parts(group, number, cluster.cpus)]
+    number = sum(map(len, groups))
+
+    def jobs_of(cpus: int) -> tuple[str, list[Job]]:
+        parts = [part for group in groups for part in _parts(group, number, cpus)]
         jobs = [_job(plan, part, k, train) for k, part in enumerate(parts, 1)]
         for job, part in zip(jobs, parts, strict=True):
             begun = {planned.run.folder for planned, phase in part if phase != "new"}
             if begun:
                 write_file(place_of(aside, job), packed(plan.folder, begun))
-        progress.say(
-            f"{count(number, 'setting')} in {count(len(jobs), 'task')} on "
-            f"{count(cluster.cpus, 'processor')}."
-        )
-        try:
-            ended = Dispatch(cluster, aside, plan.experiment.checkpoint_every, progress).run(jobs)
-        finally:
-            take_in_parcels(plan)
-    for name, fault in ended.items():
-        raise UphillError(
-            f"Training {name} failed: {fault}\nWhat the others trained is saved in {plan.folder}: "
-            "the same command goes on from there."
-        )
+        return f"{count(number, 'setting')} in {count(len(jobs), 'task')}", jobs
+
+    address, every = str(plan.request.ray), plan.experiment.checkpoint_every
+    try:
+        do_on_cluster(address, aside, plan.folder, every, progress, jobs_of)
+    finally:
+        take_in_parcels(plan)
     shutil.rmtree(aside, ignore_errors=True)
     faults = SavedSweep(plan.folder).faults
     for planned, _ in (one for group in groups for one in group):

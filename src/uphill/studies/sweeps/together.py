@@ -4,15 +4,15 @@ Their learning curves are drawn on request (`uphill plot`): drawing many takes a
 them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Any
 
 import jax
 
+from uphill.run import preparing
 from uphill.runs.saved import write_evaluation
 from uphill.sessions.attempt import Attempt
 from uphill.sessions.display import Progress
@@ -94,7 +94,7 @@ def _trained(
         made.evaluations = Evaluations(
             choice, experiment.all_seeds, experiment.episodes, progress.say
         )
-        prepare = _preparing(made.evaluations, helper)
+        prepare = preparing(made.evaluations, helper)
     sessions = [replace(session, evaluations=made.evaluations) for session in sessions]
     made.trainer = trainer_together(sessions, made.trainer)
     return train_together(sessions, made.trainer, progress, prepare)
@@ -102,18 +102,6 @@ def _trained(
 
 def _nothing(state: TrainState) -> None:
     pass
-
-
-def _preparing(
-    evaluations: Evaluations, helper: ThreadPoolExecutor
-) -> Callable[[TrainState], None]:
-    """What only the end needs is made ready by a thread while training leaves it a core."""
-
-    def prepare(state: TrainState) -> None:
-        evaluations.prepare(state.learners.actor, helper)
-        helper.submit(import_module, "uphill.views.plots")
-
-    return prepare
 
 
 def _finished(

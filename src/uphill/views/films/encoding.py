@@ -5,8 +5,9 @@ only for encoding: reports without films need neither.
 """
 
 import io
+import itertools
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -60,7 +61,7 @@ def _write_mp4(path: Path, frames: Iterator[Frame], fps: float, effort: Effort) 
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = 1
-        for frame in _with(first, frames):
+        for frame in itertools.chain([first], frames):
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
             space = Colorspace.ITU709
             picture = reformatter.reformat(picture, format="yuv420p", dst_colorspace=space)
@@ -165,18 +166,6 @@ def _of_one_size(frames: Iterable[Frame]) -> Iterator[Frame]:
         yield frame[: shape[0] // 2 * 2, : shape[1] // 2 * 2]
     if shape is None:
         raise UphillError(_NO_FRAMES)
-
-
-def _with(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
-    yield first
-    yield from rest
-
-
-def teed(frames: Iterable[Frame], add: Callable[[Frame], None]) -> Iterator[Frame]:
-    """The frames, each handed to `add` as it passes."""
-    for frame in frames:
-        add(frame)
-        yield frame
 
 
 def _check_fps(fps: float) -> None:

@@ -37,7 +37,7 @@ from uphill.runs.saved import SavedRun
 from uphill.training.evaluate import tell
 from uphill.training.process import use_compile_cache, use_cores
 from uphill.views.films.captions import Caption, captioned
-from uphill.views.films.encoding import Frame, GifSink, encode_mp4, gif_delay, teed
+from uphill.views.films.encoding import Frame, GifSink, encode_mp4, gif_delay
 from uphill.views.films.stages import Episode, Stage, stage_of
 from uphill.words import forecast
 
@@ -373,12 +373,14 @@ def _write(files: tuple[Path, ...], run: SavedRun, plan: _Plan, scenes: Sequence
     gif = GifSink(rate, gif_delay(num_frames, rate))
     sizes: set[tuple[int, int]] = set()
 
-    def pass_by(frame: Frame) -> None:
-        sizes.add((frame.shape[1], frame.shape[0]))
-        if any(_is_gif(path) for path in files):
-            gif.add(frame)
+    def drawn() -> Iterator[Frame]:
+        for frame in _film_frames(run, plan, scenes):
+            sizes.add((frame.shape[1], frame.shape[0]))
+            if any(_is_gif(path) for path in files):
+                gif.add(frame)
+            yield frame
 
-    frames = teed(_film_frames(run, plan, scenes), pass_by)
+    frames = drawn()
     make_folder(files[0].parent)
     if all(_is_gif(path) for path in files):
         deque(frames, maxlen=0)

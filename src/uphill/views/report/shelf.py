@@ -15,6 +15,7 @@ from uphill.runs.files import (
     EVALUATION_FILE,
     EXPERIMENT_FILE,
     METRICS_FILE,
+    MILESTONES_FILE,
     SENSITIVITY_FILE,
     SWEEP_FILE,
     manifest_file,
@@ -277,7 +278,7 @@ def _stamp(run: Path) -> tuple[Any, ...]:
     """What changes when a page about the run would: its files; and, before it is finished, their
     age for as long as that tells training from an interruption."""
     files = [run / name for name in (EXPERIMENT_FILE, METRICS_FILE, EVALUATION_FILE)]
-    files += [run / "milestones.json", manifest_file(run, "latest")]
+    files += [run / MILESTONES_FILE, manifest_file(run, "latest")]
     stats = [_stat(path) for path in files]
     newest = max((s.st_mtime for s in stats if s), default=0.0)
     age = 0 if (run / EVALUATION_FILE).exists() else min(time.time() - newest, 600) // 30

@@ -14,6 +14,7 @@ from uphill.runs.folder import read_regular
 from uphill.runs.sweeps import SavedSweep, fresh_folder, is_sweep
 from uphill.theory.statistics import probability_of_improvement
 from uphill.views.labels import setting_names, setting_of
+from uphill.views.report.view import dotted
 from uphill.views.sweeps import SettingRow, ranked, rows_of, sweep_table
 from uphill.words import INTERVAL, count, listed, number
 
@@ -118,27 +119,8 @@ def picture_in(path: Path) -> str:
 
 
 def _fixed(sweep: SavedSweep) -> list[tuple[str, str]]:
-    """The settings that don't vary."""
+    """The settings that don't vary, of those that say something."""
     swept = {path for run in sweep.runs for path in run.setting}
-    flat = dict(_flat(sweep.asked))
-    algorithm = {
-        path.removeprefix("algorithm."): value
-        for path, value in flat.items()
-        if path.startswith("algorithm.")
-    }
-    others = {path: x for path, x in flat.items() if not path.startswith("algorithm.")}
-    found = others | {path: x for path, x in algorithm.items() if path not in swept}
-    found = {path: x for path, x in found.items() if path not in ("algorithm", "name")}
-    return [(path, x) for path, x in found.items() if x not in ("", "None", "[]", "{}")]
-
-
-def _flat(document: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    found = []
-    for name, value in document.items():
-        if name == "$type":
-            found.append((prefix.removesuffix("."), str(value)))
-        elif isinstance(value, dict) and value:
-            found += _flat(value, f"{prefix}{name}.")
-        else:
-            found.append((f"{prefix}{name}", str(value)))
-    return found
+    found = [(path.removeprefix("algorithm."), text) for path, text in dotted(sweep.asked)]
+    left_out = {"algorithm", "name", *swept}
+    return [(path, text) for path, text in found if path not in left_out and text != "none"]
