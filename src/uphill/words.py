@@ -217,17 +217,17 @@ def call(command: str, run: Any, **settings: Any) -> str:
     return f"uphill.{command}({', '.join([repr(str(run)), *options])})"
 
 
-def again(command: str, folder: Any, is_given: bool) -> str:
-    """The command that runs, once more, as the caller writes it; with its folder, where that was
-    not given.
+def going_on(command: str, folder: Any, out: Any) -> str:
+    """How to continue after Ctrl-C: with the same command, as the caller writes it; with its
+    folder, unless that was the `out` that was asked for.
 
-    >>> again("sweep", "runs/a", is_given=False)
-    "the same uphill.sweep(…, out='runs/a')"
+    >>> going_on("sweep", "runs/a", out=None)
+    "What was trained is saved. Go on with: the same uphill.sweep(…, out='runs/a')"
     """
+    how = f"the same uphill.{command}(…, out={str(folder)!r})"
     if _is_typed:
-        out = [] if is_given else ["--out", str(folder)]
-        return f"uphill {shlex.join([*sys.argv[1:], *out])}"
-    return f"the same uphill.{command}(…, out={str(folder)!r})"
+        how = f"uphill {shlex.join([*sys.argv[1:], *([] if out else ['--out', str(folder)])])}"
+    return f"What was trained is saved. Go on with: {how}"
 
 
 def _shown(value: Any) -> str:

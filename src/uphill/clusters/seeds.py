@@ -35,7 +35,7 @@ from uphill.sessions.launch import Request, make_run_folder, outlined
 from uphill.sessions.presets import Preset
 from uphill.sessions.resume import begun_or_resumed
 from uphill.training.evaluate import evaluate_actors, evaluation_of
-from uphill.words import again, count, listed, option
+from uphill.words import count, going_on, listed, option
 
 SPLIT_FILE = "split.json"
 _RUN, _RETURNS = "run", "returns.npy"
@@ -70,8 +70,7 @@ def train_on_cluster(request: Request, start: Preset | None = None) -> Place:
             with progress.doing("merging"):
                 told = _merge(jobs, experiment, request.network, aside, folder)
         except KeyboardInterrupt:
-            how = again("train", folder, request.out is not None)
-            raise Interrupted(f"What was trained is saved. Go on with: {how}") from None
+            raise Interrupted(going_on("train", folder, request.out)) from None
         finally:
             if not (aside / SPLIT_FILE).exists():  # nothing was sent anywhere
                 shutil.rmtree(aside, ignore_errors=True)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from uphill.doctor.facts import Broken
 from uphill.doctor.finding import Name
+from uphill.envs.leaves import ends, leaves
 from uphill.policies.images import white_of
 
 _TOLERANCE = 1e-4
@@ -32,7 +33,7 @@ def number_names(space: gymnasium.Space, name: str = "observation") -> list[str]
     """What `flatten`'s numbers are called."""
     return [
         name if not index else f"{name}[{', '.join(map(str, index))}]"
-        for name, part in leaves(space, name)
+        for name, _, part in leaves(space, name)
         for index in np.ndindex(part.shape or ())
     ]
 
@@ -42,7 +43,7 @@ def is_measured(space: gymnasium.Space) -> list[bool]:
     pixels."""
     return [
         isinstance(part, spaces.Box) and part.dtype != np.uint8 and white_of(part) is None
-        for _, part in leaves(space, "")
+        for _, _, part in leaves(space, "")
         for _ in np.ndindex(part.shape or ())
     ]
 
@@ -50,7 +51,7 @@ def is_measured(space: gymnasium.Space) -> list[bool]:
 def images_of_bytes(space: gymnasium.Space) -> Iterator[tuple[str, slice]]:
     """The images of bytes in a space: what they are called, and which of `flatten`'s numbers."""
     start = 0
-    for name, part in leaves(space, "observation"):
+    for name, _, part in leaves(space, "observation"):
         stop = start + int(np.prod(part.shape or (), dtype=int))
         if isinstance(part, spaces.Box) and white_of(part) == 255 and part.dtype == np.uint8:
             yield name, slice(start, stop)
@@ -61,7 +62,7 @@ def is_pixel(space: gymnasium.Space) -> list[bool]:
     """Which of `flatten`'s numbers are pixels, which are not examined individually."""
     return [
         isinstance(part, spaces.Box) and white_of(part) is not None
-        for _, part in leaves(space, "")
+        for _, _, part in leaves(space, "")
         for _ in np.ndindex(part.shape or ())
     ]
 
@@ -75,19 +76,6 @@ def exact_bytes(space: gymnasium.Space, value: Any) -> bytes:
             pairs = zip(space.spaces, value, strict=True)
             return b"".join(exact_bytes(part, x) for part, x in pairs)
     return np.asarray(value).tobytes()
-
-
-def leaves(space: gymnasium.Space, name: str) -> Iterator[tuple[str, gymnasium.Space]]:
-    """The parts of a space that have no parts, and what they are called."""
-    match space:
-        case spaces.Dict():
-            for key, part in space.items():
-                yield from leaves(part, f"{name}[{key!r}]")
-        case spaces.Tuple():
-            for k, part in enumerate(space.spaces):
-                yield from leaves(part, f"{name}[{k}]")
-        case _:
-            yield name, space
 
 
 def complaint(
@@ -152,17 +140,10 @@ def _fits(dtype: np.dtype, space: gymnasium.Space) -> bool:
 
 def _outside(space: gymnasium.Space, array: np.ndarray, name: str) -> str | None:
     """A clause on the first number outside of a space's bounds."""
-    match space:
-        case spaces.Box():
-            low, high = space.low, space.high
-        case spaces.Discrete():
-            low, high = np.asarray(space.start), np.asarray(space.start + space.n - 1)
-        case spaces.MultiDiscrete():
-            low, high = space.start, space.start + space.nvec - 1
-        case spaces.MultiBinary():
-            low, high = np.zeros(space.shape), np.ones(space.shape)
-        case _:
-            return None
+    found = ends(space)
+    if found is None:
+        return None
+    low, high = found
     if ((array >= low) & (array <= high)).all():
         return None
     low, high = np.broadcast_to(low, array.shape), np.broadcast_to(high, array.shape)

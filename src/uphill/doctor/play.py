@@ -13,9 +13,10 @@ import numpy as np
 
 from uphill.doctor.facts import Broken, Complaint, Failure, Play, Transitions
 from uphill.doctor.finding import Name
-from uphill.doctor.numbers import complaint, flatten, leaves, number_names
+from uphill.doctor.numbers import complaint, flatten, number_names
 from uphill.doctor.watch import TookTooLong, Watch
 from uphill.envs.backends.checks import described, is_true, number
+from uphill.envs.leaves import leaves
 from uphill.errors import UphillError
 
 _RAISES: dict[str, Name] = {"reset": "reset-raises", "step": "step-raises"}
@@ -157,7 +158,7 @@ class _Notes:
         self._space, self._action_space = env.observation_space, env.action_space
         self._size = len(number_names(self._space))
         # Texts and the like have no numbers: what depends on them is not looked for.
-        has_numbers = all(space.shape is not None for _, space in leaves(self._action_space, ""))
+        has_numbers = all(space.shape is not None for _, _, space in leaves(self._action_space, ""))
         self._num_actions = len(number_names(self._action_space)) if has_numbers else 0
         self._action = _NONE
         self._most_rows = max(50, _MOST_NUMBERS // max(1, self._size))

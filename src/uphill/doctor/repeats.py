@@ -1,7 +1,7 @@
 """Replayed episodes: whether the same seed repeats them, and what another action changes."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from gymnasium import spaces
 from uphill.doctor.facts import Effects, Repeats
 from uphill.doctor.numbers import exact_bytes
 from uphill.doctor.play import Guarded
+from uphill.envs.leaves import PartPath, ends, leaves
 
 _HELD = 5
 """Steps for which an action is held: some effects come late."""
@@ -22,8 +23,6 @@ FEWEST, _MANY = 4, 64
 _MOST_ACTIONS = 24
 
 Fingerprint = tuple[bytes, ...]
-PartPath = tuple[Any, ...]
-"""Keys and numbers that lead to a part of an action"""
 
 
 def look_for_repeats(env: Guarded, seed: int, steps: int = 30) -> Repeats:
@@ -95,7 +94,8 @@ def _components(space: gymnasium.Space) -> dict[str, Callable[[Any], list[Any]]]
     """For each component, by its name, two actions that differ in it alone."""
     found = [
         (name, path, part, index)
-        for name, path, part in parts_of(space)
+        for name, path, part in leaves(space, "action")
+        if ends(part) is not None
         for index in np.ndindex(part.shape or ())
     ]
     many = np.linspace(0, len(found) - 1, min(_MOST_ACTIONS, len(found))).astype(int)
@@ -121,21 +121,6 @@ def _with_number(part: gymnasium.Space, x: Any, index: tuple[int, ...], number: 
     return part.dtype.type(changed) if isinstance(part, spaces.Discrete) else changed
 
 
-def parts_of(
-    space: gymnasium.Space, name: str = "action", path: PartPath = ()
-) -> Iterator[tuple[str, PartPath, gymnasium.Space]]:
-    """The parts of an action that have numbers, what they are called, and where they are."""
-    match space:
-        case spaces.Dict():
-            for key, part in space.items():
-                yield from parts_of(part, f"{name}[{key!r}]", (*path, key))
-        case spaces.Tuple():
-            for k, part in enumerate(space.spaces):
-                yield from parts_of(part, f"{name}[{k}]", (*path, k))
-        case spaces.Box() | spaces.Discrete() | spaces.MultiDiscrete() | spaces.MultiBinary():
-            yield name, path, space
-
-
 def with_part(action: Any, path: PartPath, change: Callable[[Any], Any]) -> Any:
     """An action with another part at `path`."""
     if not path:
@@ -149,21 +134,15 @@ def with_part(action: Any, path: PartPath, change: Callable[[Any], Any]) -> Any:
 
 def bounds(space: gymnasium.Space) -> tuple[np.ndarray, np.ndarray]:
     """The least and the greatest of each component of an action; of unbounded ones ∓1."""
-    match space:
-        case spaces.Box():
-            low, high = np.array(space.low), np.array(space.high)
-            if np.issubdtype(low.dtype, np.floating):
-                huge = 1e6  # an implausible bound
-                low = np.where(low < -huge, np.minimum(high, 0) - 1, low).astype(low.dtype)
-                high = np.where(high > huge, np.maximum(low, 0) + 1, high).astype(high.dtype)
-            return low, high
-        case spaces.Discrete():
-            return np.array(space.start), np.array(space.start + space.n - 1)
-        case spaces.MultiDiscrete():
-            return np.array(space.start), np.array(space.start + space.nvec - 1)
-        case spaces.MultiBinary():
-            return np.zeros(space.shape, space.dtype), np.ones(space.shape, space.dtype)
-    raise TypeError(f"{space} has no components")
+    found = ends(space)
+    if found is None:
+        raise TypeError(f"{space} has no components")
+    low, high = (np.array(np.broadcast_to(x, space.shape or ())) for x in found)
+    if np.issubdtype(low.dtype, np.floating):
+        huge = 1e6  # an implausible bound
+        low = np.where(low < -huge, np.minimum(high, 0) - 1, low).astype(low.dtype)
+        high = np.where(high > huge, np.maximum(low, 0) + 1, high).astype(high.dtype)
+    return low, high
 
 
 def _compare(

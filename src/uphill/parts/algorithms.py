@@ -146,3 +146,8 @@ ALGORITHMS = {
     "npg": npg,
     "trpo": trpo,
 }
+
+
+def no_algorithm(name: str) -> str:
+    """The sentence about another name."""
+    return f"There is no algorithm {name!r}: use one of {', '.join(ALGORITHMS)}."

@@ -17,7 +17,7 @@ from uphill.envs.self_limited import with_bound
 from uphill.envs.wrappers import imported_name
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
-from uphill.parts.algorithms import ALGORITHMS
+from uphill.parts.algorithms import ALGORITHMS, no_algorithm
 from uphill.policies.encodings import Encoding
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.policy import images_described
@@ -291,9 +291,7 @@ def chosen_for(request: Request, env: str, start: Preset | None) -> tuple[Preset
     algorithm, algo = request.algorithm, request.algo
     if algorithm is None:
         if algo is not None and algo not in ALGORITHMS:
-            raise UphillError(
-                f"There is no algorithm {algo!r}: use one of {', '.join(ALGORITHMS)}."
-            )
+            raise UphillError(no_algorithm(algo))
         start = start or preset(env, algo)
         chosen = start
     else:

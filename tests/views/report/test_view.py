@@ -137,7 +137,8 @@ def test_the_numbers_at_the_head_add_up(pair: tuple[Path, Path]) -> None:
     # And milestones are told in the same seconds: none lies after the end.
     assert "Training" in facts
     first = float(learning_seconds(read_metrics(pair[0]))[0])
-    assert 0 < first <= standing.steady_seconds * 1.01 < standing.seconds
+    assert 0 < first <= standing.steady_seconds * 1.01
+    assert standing.steady_seconds < standing.seconds
 
 
 def test_without_a_threshold_returns_are_compared_with_the_first_ones(

@@ -121,13 +121,12 @@ def parse_train(
     """Options of a `kind`, the algorithm with all flags applied, and the preset that it started
     from; a settings file replaces our preset."""
     from uphill.parts import Algorithm
-    from uphill.parts.algorithms import ALGORITHMS
+    from uphill.parts.algorithms import ALGORITHMS, no_algorithm
     from uphill.sessions.presets import preset
 
     algo = _value_of("--algo", argv)
     if algo is not None and algo not in ALGORITHMS and file is None:
-        known = ", ".join(ALGORITHMS)
-        raise WrongCommandLine(f"There is no algorithm {algo!r}: use one of {known}.")
+        raise WrongCommandLine(no_algorithm(algo))
     chosen = preset(env, algo) if file is None else file.start
     argv, start = take_part_types(argv, chosen.algorithm)
     envs, num_envs = _value_of("--envs", argv), _value_of("--sampling.num-envs", argv)

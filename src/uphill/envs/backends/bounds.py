@@ -9,6 +9,7 @@ from gymnasium import spaces
 from jaxtyping import PyTree
 
 from uphill.envs.backends.checks import entry
+from uphill.envs.leaves import leaves
 
 _ALWAYS, _EVERY = 1000, 16
 """The first steps are all checked, and after them one in this many, since checking takes time."""
@@ -52,11 +53,9 @@ class BoundsWatch:
 def _bounds(
     space: gymnasium.Space, path: str
 ) -> Iterator[tuple[str, tuple[spaces.Box, np.ndarray, np.ndarray]]]:
-    match space:
-        case spaces.Dict() | spaces.Tuple():
-            is_dict = isinstance(space, spaces.Dict)
-            for key, part in space.spaces.items() if is_dict else enumerate(space.spaces):
-                yield from _bounds(part, f"{path}[{key!r}]")
-        case spaces.Box() if space.dtype.kind == "f" and np.isfinite([space.low, space.high]).any():
-            low, high = (np.asarray(x, np.float64) for x in (space.low, space.high))
-            yield path, (space, low - _SLACK * (1 + abs(low)), high + _SLACK * (1 + abs(high)))
+    for name, _, part in leaves(space, path):
+        if not isinstance(part, spaces.Box) or part.dtype.kind != "f":
+            continue
+        low, high = (np.asarray(x, np.float64) for x in (part.low, part.high))
+        if np.isfinite([low, high]).any():
+            yield name, (part, low - _SLACK * (1 + abs(low)), high + _SLACK * (1 + abs(high)))

@@ -15,6 +15,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from uphill.envs.leaves import ends
 from uphill.errors import UphillError
 from uphill.words import abridged, listed, option
 
@@ -262,18 +263,8 @@ def _is_whole(array: np.ndarray) -> bool:
 def _integer_bounds(space: gymnasium.Space) -> tuple[Any, Any] | None:
     """The least and the greatest of each whole number of a space: another would be another number
     in its type, or none of its choices. None for other numbers."""
-    match space:
-        case spaces.Discrete():
-            return space.start, space.start + space.n - 1
-        case spaces.MultiDiscrete():
-            return space.start, space.start + space.nvec - 1
-        case spaces.MultiBinary():
-            return 0, 1
-        case spaces.Box() if space.dtype.kind == "b":
-            return 0, 1
-        case spaces.Box() if space.dtype.kind in "iu":
-            return space.low, space.high
-    return None
+    is_float = isinstance(space, spaces.Box) and space.dtype.kind not in "biu"
+    return None if is_float else ends(space)
 
 
 def _has_all(space: gymnasium.Space) -> bool:

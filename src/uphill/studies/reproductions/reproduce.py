@@ -27,7 +27,7 @@ from uphill.sessions.presets import preset
 from uphill.studies.reproductions.sources import Source, SourceStudy, find_source
 from uphill.training.cores import use_threads
 from uphill.training.evaluate import evaluate_actors
-from uphill.words import again, option
+from uphill.words import going_on, option
 
 REPRODUCTION_FILE = "reproduction.json"
 
@@ -83,8 +83,7 @@ def reproduce(
                 Progress(0, quiet).say(f"\n{task.study.env}, {task.method}")
                 rows.append(_row(task, _trained(folder / task.folder, task, ray, quiet)))
     except KeyboardInterrupt:
-        how = again("reproduce", folder, out is not None)
-        raise Interrupted(f"What was trained is saved. Go on with: {how}") from None
+        raise Interrupted(going_on("reproduce", folder, out)) from None
     result = {
         "name": name,
         "out": str(folder),

@@ -11,7 +11,7 @@ from uphill.envs.base import World
 from uphill.envs.make import name_of
 from uphill.errors import UphillError
 from uphill.parts import Algorithm
-from uphill.parts.algorithms import ALGORITHMS
+from uphill.parts.algorithms import ALGORITHMS, no_algorithm
 from uphill.runs.configuration import decode, encode
 from uphill.runs.experiment import as_path, whole
 from uphill.runs.sensitivity import (
@@ -158,9 +158,8 @@ def _algorithm(given: Any) -> Algorithm:
         return ALGORITHMS[given]()
     if isinstance(given, Algorithm):
         return given
-    known = ", ".join(ALGORITHMS)
     if isinstance(given, str):
-        raise UphillError(f"There is no algorithm {given!r}: use one of {known}.")
+        raise UphillError(no_algorithm(given))
     shown = getattr(given, "__name__", repr(given))
     raise UphillError(
         f"algorithms has {shown}: give an Algorithm, such as uphill.ppo(), or the name of one."

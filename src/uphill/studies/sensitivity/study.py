@@ -20,14 +20,13 @@ from uphill.studies.sweeps.groups import groups_of
 from uphill.studies.sweeps.plan import fresh_runs, on_fresh_seeds
 from uphill.studies.sweeps.sweep import (
     check_settings_fit,
-    going_on,
     told_versions,
     train_settings,
 )
 from uphill.training.process import use_cores
 from uphill.views.labels import setting_of
 from uphill.views.sensitivity import Findings, Studied, result_of
-from uphill.words import count
+from uphill.words import count, going_on
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def sensitivity(request: SensitivityRequest) -> SensitivityStudy:
             _train(study, progress)
     except KeyboardInterrupt:
         asked = replace(study.tasks[0].plan.request, out=request.out)
-        raise Interrupted(going_on(asked, study.folder, "sensitivity")) from None
+        raise Interrupted(going_on("sensitivity", study.folder, asked.out)) from None
     return _result(study)
 
 

@@ -29,7 +29,6 @@ from uphill.studies.sweeps.plan import (
     Phase,
     Plan,
     Planned,
-    Request,
     SweepRequest,
     phase_of,
     plan_of,
@@ -39,7 +38,7 @@ from uphill.studies.sweeps.together import ByStructure, Fault, Todo, session_for
 from uphill.training.process import use_cores
 from uphill.views.labels import setting_of
 from uphill.views.sweeps import SettingRow, rows_of
-from uphill.words import again, count
+from uphill.words import count, going_on
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def sweep_of(request: SweepRequest, start: Preset | None = None) -> Sweep:
     try:
         train_settings(plan, progress)
     except KeyboardInterrupt:
-        raise Interrupted(going_on(plan.request, plan.folder, "sweep")) from None
+        raise Interrupted(going_on("sweep", plan.folder, plan.request.out)) from None
     return _result(plan)
 
 
@@ -226,9 +225,3 @@ def _result(plan: Plan) -> Sweep:
         rows,
         plot_sweep(SavedSweep(plan.folder)),
     )
-
-
-def going_on(request: Request, folder: Path, name: str) -> str:
-    """How to continue a study of that name, after Ctrl-C."""
-    how = again(name, folder, request.out is not None)
-    return f"What was trained is saved. Go on with: {how}"

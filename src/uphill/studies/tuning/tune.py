@@ -43,7 +43,7 @@ from uphill.studies.sweeps.plan import (
     on_fresh_seeds,
     plan_for,
 )
-from uphill.studies.sweeps.sweep import going_on, opened, told_versions, train_settings
+from uphill.studies.sweeps.sweep import opened, told_versions, train_settings
 from uphill.studies.sweeps.together import ByStructure, close
 from uphill.studies.tuning.proposals import check_optuna, proposals
 from uphill.studies.tuning.pruning import curve_of, pruner_of
@@ -51,7 +51,7 @@ from uphill.studies.tuning.space import Space, default_in, space_of, with_its_pa
 from uphill.theory.statistics import probability_of_improvement
 from uphill.views.labels import setting_of
 from uphill.views.sweeps import SettingRow, ranked, rows_of
-from uphill.words import count, duration
+from uphill.words import count, duration, going_on
 
 BATCH = 8
 """Proposals that are made, and trained, at once."""
@@ -153,7 +153,7 @@ def tune_of(request: TuneRequest, start: Preset | None = None) -> Tuning:
                 _search(request, common, space, folder, progress, kept)
             return _confirmed(request, common, folder, progress)
     except KeyboardInterrupt:
-        raise Interrupted(going_on(request, folder, "tune")) from None
+        raise Interrupted(going_on("tune", folder, request.out)) from None
 
 
 def _check(request: TuneRequest) -> None:
