@@ -24,7 +24,7 @@ from uphill.runs.keywords import taken_as
 from uphill.runs.lock import RunLock, tidy
 from uphill.runs.own_parts import OwnPart, own_parts_in
 from uphill.runs.place import Place
-from uphill.runs.saved import SavedRun, write_evaluation
+from uphill.runs.saved import SavedRun, opened_with, write_evaluation
 from uphill.sessions.callback import OnPoint, check_callable
 from uphill.sessions.evaluations import Evaluations
 from uphill.sessions.interrupts import Interrupted
@@ -192,7 +192,15 @@ def load(
     Raises:
         UphillError: if `path` is not a run directory, or has no such seed or checkpoint.
     """
-    return Run(path, env, seed_index, network, checkpoint, parts, allow_import, wrappers)
+    given = opened_with(
+        path,
+        env=env,
+        network=network,
+        parts=parts,
+        allow_import=allow_import,
+        wrappers=wrappers,
+    )
+    return Run(path, seed_index=seed_index, checkpoint=checkpoint, **given)
 
 
 def evaluate(
@@ -273,9 +281,17 @@ def resume(
     """
     check_callable(on_point)
     with RunLock(as_path(run, "run")):
-        given = (run, env, network, steps, allow_import, episodes, quiet, parts, wrappers)
-        session = go_on(*given, step_timeout=step_timeout, devices=devices)
-        return finish(replace(session, on_point=on_point), env)
+        given = opened_with(
+            run,
+            env=env,
+            network=network,
+            parts=parts,
+            allow_import=allow_import,
+            wrappers=wrappers,
+        )
+        asked = {"steps": steps, "episodes": episodes, "quiet": quiet}
+        session = go_on(run, **asked, **given, step_timeout=step_timeout, devices=devices)
+        return finish(replace(session, on_point=on_point), given["env"])
 
 
 def save(

@@ -82,6 +82,16 @@ def count(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
+def span(numbers: Sequence[int]) -> str:
+    """The least and the greatest of several numbers, or the one that all are.
+
+    >>> span([8076, 8044]), span([5008, 5008])
+    ('8,044 to 8,076', '5,008')
+    """
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
 def quoted(value: Any) -> str:
     """A value as sentences show it: of a long one, both ends.
 

@@ -74,7 +74,9 @@ def test_true_stops_as_a_normal_end(tmp_path: Path) -> None:
     with pytest.raises(UphillError, match="is finished"):
         uphill.resume(run.path)
     further = Calls(lambda _: np.bool_(True))
-    uphill.resume(run.path, steps=20_000, quiet=True, on_point=further)
+    with pytest.raises(UphillError, match=rf"already goes to {facts.num_transitions[0]}: use more"):
+        uphill.resume(run.path, steps=facts.num_transitions[0])
+    uphill.resume(run.path, steps=5000, quiet=True, on_point=further)  # less than it was to have
     assert len(further.rows) == 1
     assert rows_of(run.path)[-1]["own/call"] == ""  # a column that nobody fills any more
 

@@ -202,6 +202,12 @@ def test_finished_run_says_so_and_steps_extend_it(tmp_path: Path) -> None:
     steps = [int(row["steps"]) for row in rows_of(run.path)]
     assert steps == sorted(set(steps))
     assert extended.experiment.steps == 200
+    assert extended.experiment.extended == (100,)
+    assert f"{extended.steps[0]:,} steps; " in repr(extended)
+    uphill.resume(extended, steps=300, quiet=True, episodes=4)
+    assert uphill.load(run.path).experiment.extended == (100, 200)
+    page = run.report(films=False).read_text()
+    assert "extended by <code>uphill resume</code>: from 100 to 200 to 300 steps." in page
 
 
 def test_more_steps_stretch_schedules_which_is_told(
@@ -357,6 +363,7 @@ def test_default_folders_never_collide(tmp_path: Path, monkeypatch: pytest.Monke
     assert first == Path("runs/my.module-Env-v0-ppo-seed3-now")
     mine = launch.free_folder(None, "CartPole-v1", "ppo/my clip", 3)
     assert mine == Path("runs/CartPole-v1-ppo-my-clip-seed3-now")
+    assert launch.free_folder(None, "<lambda>", "ppo", 0) == Path("runs/lambda-ppo-seed0-now")
     first.mkdir(parents=True)
     assert launch.free_folder(None, "my.module:Env-v0", "ppo", 3).name.endswith("now-2")
     # And one that begins in the same second, and looked before the folder was there.
@@ -766,7 +773,11 @@ def test_callable_environment_must_be_given_again(
     monkeypatch.setattr(session, "iterate", iterate)
     with pytest.raises(UphillError, match=r"callable 'Seven': give it again"):
         uphill.resume(tmp_path / "run")
-    run = uphill.resume(tmp_path / "run", env=Seven, episodes=2)
+    opened = uphill.load(tmp_path / "run", env=Seven)  # as the sentence says
+    trainer, state = uphill.restore(opened)
+    assert (trainer.choice.name, state.steps > 0) == ("Seven", True)
+    trainer.close()
+    run = uphill.resume(opened, episodes=2)
     said = "in new episodes. Unfinished episodes are not counted."
     assert said in " ".join(capsys.readouterr().err.split())
     rows = rows_of(run.path)
@@ -776,7 +787,7 @@ def test_callable_environment_must_be_given_again(
     assert run.evaluation["deterministic"]["per_seed"] == [7.0]
     with pytest.raises(UphillError, match="give it again"):
         uphill.load(run.path).evaluate(2)
-    assert uphill.load(run.path, env=Seven).evaluate(2)["stochastic"]["mean"] == 7.0
+    assert uphill.evaluate(uphill.load(run.path, env=Seven), 2)["stochastic"]["mean"] == 7.0
     with pytest.raises(UphillError, match=r"whose observations are .* and the policy was trained"):
         uphill.load(run.path, env=lambda: gymnasium.make("CartPole-v1")).evaluate(2)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any
 
-from uphill.words import INTERVAL, count, duration, for_terminal, number
+from uphill.words import INTERVAL, count, duration, for_terminal, number, span
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def _show(result: dict[str, Any], has_films: bool = True) -> None:
     each, all_seeds = (" each", " of all seeds") if result["seeds"] > 1 else ("", "")
     print_line(
         "trained",
-        f"{min(result['steps']):,} steps{each} in {trained}, of which {compiling} compiling; "
+        f"{span(result['steps'])} steps{each} in {trained}, of which {compiling} compiling; "
         f"{result['steps_per_second']:,.0f} steps/s{all_seeds}",
     )
     run = shlex.quote(result["run"])

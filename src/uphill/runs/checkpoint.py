@@ -149,6 +149,11 @@ class Standing(History):
         pairs = zip(self.num_transitions, reasons, strict=True)
         return min((n for n, why in pairs if why is None), default=min(self.num_transitions))
 
+    def is_trained(self, steps: int) -> bool:
+        """Whether training has come to its end, which is after this many steps unless something
+        stopped it before."""
+        return self.stopped or self.steps_done >= steps
+
     @property
     def history(self) -> History:
         """The way so far, by itself."""

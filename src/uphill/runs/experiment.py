@@ -38,7 +38,7 @@ from uphill.words import abridged
 
 PACKAGES = ("uphill", "jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium", "envpool")
 """What results depend on"""
-OF_THE_PROCESS = ("command", "versions", "platform", "settings")
+OF_THE_PROCESS = ("command", "extended", "versions", "platform", "settings")
 """Fields of an experiment about how and where it was requested, not what."""
 
 
@@ -76,6 +76,8 @@ class Experiment(Settings):
     settings: str = ""
     """where the algorithm's settings come from, in words"""
     command: str = ""
+    extended: tuple[int, ...] = ()
+    """the steps that were asked for before each extension, by `uphill resume RUN --steps N`"""
     versions: dict[str, str] = field(default_factory=dict)
     platform: str = ""
 

@@ -88,6 +88,8 @@ def _check_arguments(
             mend = f"did you mean {where}?"
         else:
             mend = f"help({room}.{name}) lists what it has."
+            if "env_kwargs" in known:
+                mend = f"the environment's own go into env_kwargs={{{unknown!r}: …}}; {mend}"
         raise UphillError(f"{name}() has no argument {unknown!r}: {mend}")
     try:
         signature.bind(*arguments, **keywords)

@@ -39,7 +39,7 @@ from uphill.runs.kept_policies import read_milestones, read_policy
 from uphill.runs.milestones import SOLVED_OVER, Milestone
 from uphill.runs.own_parts import OwnPart, OwnParts, own_parts_in
 from uphill.training.evaluate import tell
-from uphill.words import call, count, option
+from uphill.words import call, count, option, span
 
 CHECKPOINTS = ("latest", "best")
 
@@ -82,7 +82,7 @@ class SavedRun:
         e = self.experiment
         return (
             f"{type(self).__name__}({str(self.path)!r}: {e.algo} on {e.env}, "
-            f"{count(e.seeds, 'seed')}, {e.steps:,} steps; "
+            f"{count(e.seeds, 'seed')}, {span(self.steps)} steps; "
             f"{self.kind} policy of seed {e.all_seeds[self.seed_index]})"
         )
 
@@ -100,6 +100,14 @@ class SavedRun:
             "allow_import": self._allow_import,
             "wrappers": self._wrappers,
         }
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """How many steps each seed has trained; as many as were asked for, if it has no
+        checkpoint."""
+        if not manifest_file(self.path, "latest").exists():
+            return (self.experiment.steps,) * self.experiment.seeds
+        return self._standing("latest").num_transitions
 
     @property
     def kind(self) -> Literal["final", "best"]:
@@ -263,6 +271,13 @@ class SavedRun:
             "not_finite": [x and asdict(x) for x in not_finite],
             "evaluation": evaluation,
         }
+
+
+def opened_with(run: str | PathLike[str] | SavedRun, **arguments: Any) -> dict[str, Any]:
+    """These arguments of `load` or `resume`; those that are left out as the run was opened with
+    them, if it was."""
+    known = run.given if isinstance(run, SavedRun) else {}
+    return {name: value or known.get(name, value) for name, value in arguments.items()}
 
 
 def read_learners(

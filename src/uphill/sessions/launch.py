@@ -353,7 +353,7 @@ def free_folder(
     """
     if out is None:
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        plain = [re.sub("[^A-Za-z0-9_.-]+", "-", text)[:_LONGEST] for text in (env, algo)]
+        plain = [re.sub("[^A-Za-z0-9_.-]+", "-", x).strip("-")[:_LONGEST] for x in (env, algo)]
         return Place.of(unused(Path("runs", f"{'-'.join(plain)}-seed{seed}-{stamp}")))
     folder = as_path(out, "out")
     _check_free(folder, may_be_unbegun)

@@ -34,7 +34,7 @@ from uphill.runs.metrics import MetricsFile, read_metrics
 from uphill.runs.own_code import code_of, versions_with
 from uphill.runs.own_parts import OwnPart, OwnParts
 from uphill.runs.place import Place
-from uphill.runs.saved import check_fits, read_learners
+from uphill.runs.saved import check_fits, opened_with, read_learners
 from uphill.runs.unbegun import is_unbegun
 from uphill.sessions.display import Progress
 from uphill.sessions.history import Best, Remembered
@@ -103,7 +103,7 @@ def go_on(
     at = _restored(folder, experiment, choice(), network, saved.facts, tensors)
     session = _from_the_checkpoint(folder, experiment, *at, saved.facts, tensors, best, progress)
     done = saved.facts.steps_done
-    if experiment.steps > planned and (said := _stretched(experiment, planned, done)):
+    if experiment.steps != planned and (said := _stretched(experiment, planned, done)):
         progress.say(said)
     return session
 
@@ -128,6 +128,9 @@ def restore(
         UphillError: if the run has no checkpoint, is damaged, or drew its random numbers with
             another generator; or if `steps` are done already.
     """
+    asked = {"network": network, "parts": parts, "allow_import": allow_import}
+    asked = opened_with(run, env=env, wrappers=wrappers, **asked)
+    env, wrappers, network, parts, allow_import = asked.values()
     folder = as_path(run, "run")
     experiment = read_experiment(folder, OwnParts(parts, allow_import, folder.current))
     saved = read_manifest(folder, "latest", experiment.seeds)
@@ -221,7 +224,7 @@ def _from_the_checkpoint(
     metrics = MetricsFile(folder, facts.metrics_offset, facts.num_updates)
     write_milestones(folder, milestones)  # later ones will be reached again
     write_experiment(folder, experiment)
-    progress.say(f"Resuming {folder} at {state.steps:,} steps.")
+    progress.say(f"Resuming {folder} at {facts.steps_done:,} steps.")
     notices = (_other_code(trainer, experiment), is_elsewhere, _in_another(trainer, experiment))
     for notice in (*notices, _new_episodes(trainer)):
         if notice:
@@ -284,21 +287,20 @@ def _extended(
     Raises:
         UphillError: if there is nothing left to do, or the checkpoint is of another experiment.
     """
-    done = 0 if facts is None else facts.steps_done
-    if steps is not None and (steps < experiment.steps or steps <= done):
-        goal = max(experiment.steps, done)
-        raise UphillError(f"steps is {steps}, but the run already goes to {goal}: use more.")
-    if steps is not None:
-        experiment = replace(experiment, steps=steps)
-    if facts is None:
+    done, is_stopped = (0, False) if facts is None else (facts.steps_done, facts.stopped)
+    if steps is None:
+        if facts is not None and facts.is_trained(experiment.steps):
+            raise UphillError(
+                f"{folder} is finished ({done:,} steps): "
+                f"`{call('resume', folder, steps='N')}` extends it."
+            )
         return experiment
-    is_extended = steps is not None and facts.stopped
-    if facts.steps_done >= experiment.steps or (facts.stopped and not is_extended):
-        raise UphillError(
-            f"{folder} is finished ({facts.steps_done:,} steps): "
-            f"`{call('resume', folder, steps='N')}` extends it."
-        )
-    return experiment
+    goal = done if is_stopped else max(experiment.steps, done)  # it may have stopped early
+    if steps < goal or steps <= done:
+        raise UphillError(f"steps is {steps}, but the run already goes to {goal}: use more.")
+    is_extended = facts is not None and steps != experiment.steps
+    extended = (*experiment.extended, experiment.steps) if is_extended else experiment.extended
+    return replace(experiment, steps=steps, extended=extended)
 
 
 def _on_devices(experiment: Experiment, devices: int | None) -> Experiment:
@@ -315,12 +317,12 @@ def _use_devices(experiment: Experiment) -> None:
 
 def _stretched(experiment: Experiment, planned: int, done: int) -> str:
     """The effect of more steps on schedules, which depend on the share of steps that is done."""
-    names = experiment.composition.varying
+    names, way = experiment.composition.varying, "back" if experiment.steps > planned else "on"
     if not names:
         return ""
     return (
         f"It goes to {experiment.steps:,} steps, not {planned:,}: what changes during training "
-        f"({listed(names)}) goes back to its value at {percent(done / experiment.steps)} of it."
+        f"({listed(names)}) goes {way} to its value at {percent(done / experiment.steps)} of it."
     )
 
 

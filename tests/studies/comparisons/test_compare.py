@@ -10,8 +10,9 @@ import pytest
 
 import uphill
 from command_line import run_cli
-from small_runs import tensors_of, train_small, write_run
+from small_runs import small_ppo, tensors_of, train_small, write_run
 from uphill.errors import UphillError
+from uphill.parts import Adam, ClippedRatio
 from uphill.runs.checkpoint import read_manifest
 from uphill.runs.configuration import encode
 from uphill.runs.files import write_json
@@ -247,6 +248,23 @@ def test_further_seeds_are_runs_beside_and_are_taken_up_again(
     experiment.write_text(experiment.read_text().replace('"steps": 32', '"steps": 64'))
     with pytest.raises(UphillError, match="by its name, and its steps is another: rename it"):
         uphill.compare(*runs)
+
+
+def test_further_seeds_of_an_extended_run_would_go_another_way(tmp_path: Path) -> None:
+    fading, steady = (
+        small_ppo(),
+        small_ppo(optimizer=Adam(1e-3), surrogate=ClippedRatio(), entropy=0.0),
+    )
+    for name, algorithm in (("fading", fading), ("steady", steady)):
+        train_small(tmp_path / name, algorithm, seeds=2, steps=64)
+        uphill.resume(tmp_path / name, steps=128, quiet=True)
+    result = uphill.compare(tmp_path / "fading", tmp_path / "steady")
+    assert [min(row["steps"]) >= 128 for row in result["runs"]] == [True, True]
+    with pytest.raises(
+        UphillError, match=r"fading was extended from 64 to 128 steps.*learning_rate"
+    ):
+        uphill.compare(tmp_path / "steady", tmp_path / "fading", until_decided=True, max_seeds=5)
+    check_repeatable(uphill.load(tmp_path / "steady"))
 
 
 def test_further_seeds_of_a_run_that_ended_early_would_be_others(tmp_path: Path) -> None:

@@ -127,3 +127,4 @@ def test_a_state_follows_from_files_and_their_age(pair: tuple[Path, Path], tmp_p
     assert state_of(tmp_path, replace(experiment, checkpoint_every=600.0), begun) == "training"
     (tmp_path / "evaluation.json").write_text("{}")
     assert state_of(tmp_path, experiment, trained) == "finished"
+    assert state_of(tmp_path, experiment, begun) == "interrupted"  # evaluated as it is

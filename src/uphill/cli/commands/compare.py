@@ -11,7 +11,7 @@ from uphill.cli.errors import WrongCommandLine
 from uphill.cli.output import aligned, print_line, say, stdout_for
 from uphill.cli.parsing import JsonOption, parse
 from uphill.studies.comparisons import ERROR, MAX_SEEDS
-from uphill.words import INTERVAL, number, percent
+from uphill.words import INTERVAL, number, percent, span
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ def _table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Iterator[str
     cells = [
         (
             str(len(row["per_seed"])),
-            f"{row['steps']:,}",
+            span(row["steps"]),
             number(row["iqm"]),
             " to ".join(map(number, row["ci95"])),
             number(min(row["per_seed"].values())),

@@ -6,7 +6,7 @@ from typing import Literal
 
 from uphill.cli.output import stdout_for
 from uphill.cli.parsing import RunOptions, parse, take_env_kwargs
-from uphill.words import duration
+from uphill.words import duration, number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,6 @@ def command(argv: list[str]) -> None:
         width, height = film.size
         for path in film.files:
             print(f"{path}  ({path.stat().st_size / 1e6:.1f} MB)")
-        returns = ", ".join(f"{x:.1f}" for x in film.returns)
+        returns = ", ".join(map(number, film.returns))
         size = f"{width} × {height} pixels"
         print(f"{duration(film.seconds)}, {size}, seed {film.seed}; returns {returns}")

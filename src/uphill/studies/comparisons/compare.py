@@ -221,7 +221,7 @@ def _row(sample: RunSample, name: str) -> dict[str, Any]:
         "further": [str(run.path) for run in sample.further],
         "name": name,
         "algo": experiment.algo,
-        "steps": experiment.steps,
+        "steps": [steps for run in (sample.run, *sample.further) for steps in run.steps],
         "mean": float(scores.mean()),
         "iqm": float(interquartile_mean(scores)),
         "ci95": list(confidence_interval(scores)),

@@ -12,7 +12,7 @@ from uphill.sessions.launch import Request
 from uphill.sessions.own_loop import OWN_LOOP
 from uphill.sessions.settings_file import SettingsFile
 from uphill.studies.comparisons.samples import RunSample, episodes_of
-from uphill.words import call, option
+from uphill.words import call, listed, option
 
 
 def check_repeatable(run: Run) -> None:
@@ -32,6 +32,13 @@ def check_repeatable(run: Run) -> None:
         raise UphillError(
             f"{run.path} was trained in your own loop, which can't be repeated from here: "
             "train it with more seeds there."
+        )
+    if experiment.extended and experiment.composition.varying:
+        raise UphillError(
+            f"{run.path} was extended from {experiment.extended[-1]:,} to {experiment.steps:,} "
+            "steps, and in further seeds what changes during training "
+            f"({listed(experiment.composition.varying)}) would go another way: compare it as it "
+            "is, or train it anew with more seeds."
         )
     is_saved = manifest_file(run.path, "latest").exists()
     facts = read_manifest(run.path, "latest").facts if is_saved else None

@@ -13,8 +13,10 @@ from jaxtyping import Float
 
 from uphill.errors import UphillError
 from uphill.run import Run
+from uphill.runs.checkpoint import read_manifest
 from uphill.runs.configuration import encode
 from uphill.runs.experiment import OF_THE_PROCESS, Experiment
+from uphill.runs.files import manifest_file
 from uphill.runs.unbegun import is_unbegun
 from uphill.words import call
 
@@ -112,10 +114,12 @@ def episodes_of(run: Run) -> int:
     """
     evaluation = run.evaluation
     if evaluation is None:
-        raise UphillError(
-            f"{run.path} has no evaluation.json: `{call('resume', run.path)}` trains it to its end,"
-            f" `{call('evaluate', run.path)}` evaluates it as it is."
-        )
+        how = f"`{call('evaluate', run.path)}` evaluates it"
+        is_saved = manifest_file(run.path, "latest").exists()
+        facts = read_manifest(run.path, "latest").facts if is_saved else None
+        if facts is None or not facts.is_trained(run.experiment.steps):
+            how = f"`{call('resume', run.path)}` trains it to its end, {how} as it is"
+        raise UphillError(f"{run.path} has no evaluation.json: {how}.")
     return evaluation["episodes"]
 
 

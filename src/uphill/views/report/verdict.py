@@ -30,13 +30,13 @@ class Verdict:
 
 def state_of(run: Path, experiment: Experiment, facts: Standing) -> RunState:
     """Whether a run is finished, or else being trained: then its files change now and then."""
-    if (run / EVALUATION_FILE).exists():
+    is_trained = facts.is_trained(experiment.steps)
+    if is_trained and (run / EVALUATION_FILE).exists():
         return "finished"
     signs = [run / METRICS_FILE, manifest_file(run, "latest")]
     newest = max((path.stat().st_mtime for path in signs if path.exists()), default=0.0)
     if time.time() - newest < max(PATIENCE, 2 * experiment.checkpoint_every):
         return "training"
-    is_trained = facts.stopped or facts.steps_done >= experiment.steps
     return "not evaluated" if is_trained else "interrupted"
 
 

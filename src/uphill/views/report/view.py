@@ -27,7 +27,7 @@ from uphill.views.report.verdict import (
     verdict,
     with_trouble,
 )
-from uphill.words import duration, number
+from uphill.words import duration, number, span
 
 
 @dataclass(frozen=True)
@@ -357,16 +357,17 @@ def _diagnoses(metrics: Columns, facts: Standing) -> list[Diagnosis]:
 def _facts(experiment: Experiment, facts: Standing, metrics: Columns) -> list[tuple[str, str]]:
     """The numbers at the head of the page. Those of training add up: all steps, over the seconds
     of training, are the steps a second; compiling stands apart."""
-    total, trained = sum(facts.num_transitions), facts.steady_seconds
+    each, trained = list(facts.num_transitions), facts.steady_seconds
     if len(metrics.get("time/seconds", ())):  # which may be ahead of the checkpoint
-        total = max(total, sum(_latest_steps(metrics)))
+        each = max(each, _latest_steps(metrics), key=sum)
         trained = max(trained, float(learning_seconds(metrics).max()))
+    total = sum(each)
     several = [("Steps, all seeds", f"{total:,}")] if experiment.seeds > 1 else []
     return [
         ("Environment", experiment.env),
         ("Algorithm", experiment.algo),
         ("Seeds", str(experiment.seeds)),
-        ("Steps, each seed", f"{total / experiment.seeds:,.0f}"),
+        ("Steps, each seed", span(each)),
         *several,
         ("Training", _exact(trained)),
         ("Steps a second", f"{total / trained:,.0f}"),
