@@ -57,6 +57,7 @@ def test_it_is_shown_as_it_is_written(text: str | float) -> None:
     assert eval(repr(Adam(text)), {"Adam": Adam}) == Adam(text)
     assert repr(uphill.ppo(entropy=text)).count(f"entropy={schedule!r},") == 1
     assert "Schedule" not in repr(uphill.ppo())
+    assert "Steps(num_envs=8, num_steps=128" in repr(uphill.ppo())  # defaults are settings, too
 
 
 WRONG = (

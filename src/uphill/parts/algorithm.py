@@ -2,6 +2,7 @@
 
 import equinox as eqx
 import jax
+import wadler_lindig
 
 from uphill.parts.baselines import Baseline
 from uphill.parts.checks import one_of, searched
@@ -91,6 +92,10 @@ class Algorithm(eqx.Module):
     def uniform(self) -> Scalar | None:
         """The probability of drawing an action uniformly."""
         return None if self.uniform_mixture is None else self.uniform_mixture.value
+
+    def __repr__(self) -> str:
+        """With all its settings, as its parts have."""
+        return wadler_lindig.pformat(self, hide_defaults=False)
 
     def __check_init__(self) -> None:
         check_composition(self)

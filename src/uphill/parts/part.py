@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import numpy as np
+import wadler_lindig
 from jaxtyping import PyTree
 
 from uphill.policies.actions import ActionKind
@@ -27,6 +28,10 @@ class Setup(NamedTuple):
 
 class Part(eqx.Module):
     """A part consists of its settings and never changes."""
+
+    def __repr__(self) -> str:
+        """With all of them: Equinox leaves those out that have their defaults."""
+        return wadler_lindig.pformat(self, hide_defaults=False)
 
     @property
     def ignored(self) -> tuple[str, ...]:
