@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import uphill
+from uphill import functional
 from uphill.envs.make import choose
 from uphill.envs.worlds import WORLDS
 from uphill.errors import UphillError
@@ -143,3 +144,19 @@ for wrong in (
         "state is that of another world",
         *["states is empty, or its states have different structures"] * 2,
     ]
+
+
+@pytest.mark.parametrize("wrong", [0, -5, float("nan"), "64", True, np.array([100, 200])])
+def test_schedules_run_over_a_number_of_steps(wrong: Any) -> None:
+    check: Any = functional._check_num_steps
+    with pytest.raises(UphillError, match=r"^num_steps is .*: use a number of at least 1\.$"):
+        check(wrong)
+    check(np.int64(1))
+    jax.jit(check)(jnp.int32(0))  # what is traced is known later
+
+
+def test_a_state_of_another_sampling_is_refused() -> None:
+    state = start("CartPole-v1", uphill.a2c(sampling=Steps(2, 4)))
+    for other in (Steps(3, 4), Episodes(2, 1)):
+        with pytest.raises(UphillError, match="state is that of another sampling"):
+            step("CartPole-v1", uphill.a2c(sampling=other), state, 64)

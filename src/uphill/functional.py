@@ -27,6 +27,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from uphill.collecting.lanes import Keys, Lanes
 from uphill.envs.base import World
@@ -99,6 +100,12 @@ def step(
     actor = state.learner.actor
     if (actor.encoding, actor.policy.action_kind) != _spaces(env, algorithm):
         raise UphillError("state is that of another world: give one that was started with this.")
+    has_lanes = not algorithm.sampling.has_whole_episodes
+    if (state.lanes is not None) != has_lanes or (has_lanes and _num_envs(state) != env.num_envs):
+        raise UphillError(
+            "state is that of another sampling: give one that was started with this algorithm."
+        )
+    _check_num_steps(num_steps)
     learner, lanes, _, metrics = collect_and_learn(
         env, algorithm, 1 if num_steps is None else num_steps, state.learner, state.lanes, state.key
     )
@@ -137,6 +144,22 @@ def _environment(world: World | str, algorithm: Algorithm) -> CompiledEnvironmen
 
 def _spaces(env: CompiledEnvironment, algorithm: Algorithm) -> tuple[Encoding, ActionKind]:
     return encoding_for(env, algorithm, (), None), action_kind_for(env, algorithm)
+
+
+def _num_envs(state: State) -> int:
+    assert state.lanes is not None
+    return jax.tree.leaves(state.lanes.observation)[0].shape[0]
+
+
+def _check_num_steps(num_steps: Any) -> None:
+    """Raises:
+    UphillError: unless it is None, a whole number of at least 1, or a traced one.
+    """
+    if num_steps is None or isinstance(num_steps, Tracer):
+        return
+    is_number = not isinstance(num_steps, bool | str) and np.ndim(num_steps) == 0
+    if not is_number or not np.isfinite(num_steps) or float(num_steps) < 1:
+        raise UphillError(f"num_steps is {num_steps!r}: use a number of at least 1.")
 
 
 def _check_constant(algorithm: Algorithm) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num, PyTree, Shaped
 
@@ -58,6 +59,18 @@ def fits_32_bits(x: np.ndarray) -> bool:
         return True
     is_fine = np.isfinite(x) if x.dtype.itemsize <= 4 else np.abs(x) <= _FLOAT32_MAX
     return bool(is_fine.all())
+
+
+def is_key(x: Any) -> bool:
+    """Whether it is a random key of JAX, which NumPy has no type for."""
+    return isinstance(x, jax.Array) and bool(jnp.issubdtype(x.dtype, jax.dtypes.prng_key))
+
+
+def fits_narrow(x: np.ndarray) -> bool:
+    """Whether `narrow_on_host` keeps all numbers, but for what they are rounded by."""
+    if x.dtype.kind == "f":
+        return fits_32_bits(np.where(np.isfinite(x), x, 0))
+    return bool((narrow_on_host(x) == x).all())
 
 
 def narrow_on_host(x: np.ndarray) -> np.ndarray:

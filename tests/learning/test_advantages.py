@@ -38,6 +38,7 @@ from uphill.parts import (
     NStep,
     RewardToGo,
     RunningMean,
+    Steps,
     TDResidual,
     TimeMean,
     TotalReturn,
@@ -280,6 +281,41 @@ def test_numbers_that_would_be_spread_over_the_wrong_axis_are_refused(
     algorithm = algorithm_of(RewardToGo(), Shaped(shape), WINDOW)
     with pytest.raises(UphillError, match=rf"^Shaped returned shape {re.escape(str(shape))}: retu"):
         make_batch(algorithm, *data_of(algorithm))
+
+
+class Turned(ValueFunction):
+    """A value function of one's own whose target has its axes the other way round."""
+
+    def target(self, seen: Any, returns: Any, gamma: Any) -> Any:
+        return jnp.swapaxes(jnp.zeros(seen.mask.shape), 0, 1)
+
+
+class Halved(Steps):
+    """Windows that count each step half."""
+
+    def counted(self, trajectory: Any) -> Any:
+        return 0.5 * trajectory.mask
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"baseline": Turned(network=LINEAR)},
+            r"^Turned\.target returned shape \(4, 12\): ",
+        ),
+        (
+            {"sampling": Halved(4, 12)},
+            r"^Halved\.counted returned f(loat)?32\[12,4\]: return a truth",
+        ),
+    ],
+)
+def test_what_else_custom_parts_return_has_its_shape(changes: dict[str, Any], words: str) -> None:
+    parts: dict[str, Any] = {"estimator": GAE(), "baseline": VALUE, "sampling": WINDOW} | changes
+    algorithm = algorithm_of(parts["estimator"], parts["baseline"], parts["sampling"])
+    plain = algorithm_of(GAE(), VALUE, WINDOW)
+    with pytest.raises(UphillError, match=words):
+        make_batch(algorithm, *data_of(plain))
 
 
 @pytest.mark.parametrize("shape", [(), (12, 4), (12, 1), (1, 4)])

@@ -206,7 +206,7 @@ def test_finished_run_says_so_and_steps_extend_it(tmp_path: Path) -> None:
     assert f"{extended.steps[0]:,} steps; " in repr(extended)
     uphill.resume(extended, steps=300, quiet=True, episodes=4)
     assert uphill.load(run.path).experiment.extended == (100, 200)
-    page = run.report(films=False).read_text()
+    page = uphill.load(run.path).report(films=False).read_text()
     assert "extended by <code>uphill resume</code>: from 100 to 200 to 300 steps." in page
 
 
@@ -834,7 +834,7 @@ def test_world_of_ones_own_trains_and_must_be_given_again(
     assert (resumed.experiment.env, resumed.experiment.backend) == ("Walk", "compiled")
     assert resumed.evaluation is not None
     assert resumed.evaluation["deterministic"]["per_seed"] == [12.0]
-    run, forgotten = uphill.load(resumed, env=Walk()), uphill.load(resumed)
+    run, forgotten = uphill.load(resumed), uphill.load(resumed.path)
     assert run.evaluate(3)["stochastic"]["mean"] == 12.0
     assert all(film.stat().st_size > 1000 for film in run.record(width=160))
     assert forgotten.policy.act([0.5]) in (0, 1)

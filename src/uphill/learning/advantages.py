@@ -11,6 +11,7 @@ from uphill.errors import UphillError
 from uphill.learning.learner import Learner
 from uphill.parts import Algorithm, Seen
 from uphill.parts.part import Part
+from uphill.parts.sampling import Sampling
 from uphill.theory.means import masked_mean, standardize
 from uphill.theory.moments import varies
 from uphill.trajectory import BLOCK, Array, Metrics, Trajectory, divided
@@ -25,7 +26,9 @@ def make_batch(
     returns = estimator(learner.parts.estimator, seen)
     _check_shape(returns, seen, estimator, "")
     learned = estimator.target(seen, returns)
+    _check_shape(learned, seen, estimator, ".target")
     target = baseline.target(seen, learned, estimator.gamma)
+    _check_shape(target, seen, baseline, ".target")
     advantage = advantage_of(algorithm, learner, seen, returns)
     metrics = {}
     if seen.value is not None:
@@ -45,7 +48,7 @@ def look_at(algorithm: Algorithm, learner: Learner, trajectory: Trajectory) -> S
     seen = Seen(
         learner.scales.applied(trajectory),
         features,
-        mask=sampling.counted(trajectory),
+        mask=_mask(sampling, trajectory),
         policy=actor.policy,
         uniform=algorithm.uniform,
         quota=sampling.quota,
@@ -58,8 +61,20 @@ def look_at(algorithm: Algorithm, learner: Learner, trajectory: Trajectory) -> S
         return algorithm.baseline.value(learner.parts.baseline, actor.policy, features)
 
     of_every = seen.every(value, features)
+    _check_shape(of_every, seen, algorithm.baseline, ".value")
     final = value(actor.features(trajectory.final_observation))
     return seen.valued(seen.deviation * of_every, seen.deviation * final)
+
+
+def _mask(sampling: Sampling, trajectory: Trajectory) -> Bool[Array, "T N"]:
+    counted = sampling.counted(trajectory)
+    wanted = jax.typeof(trajectory.mask)
+    if (counted.shape, counted.dtype) != (wanted.shape, wanted.dtype):
+        raise UphillError(
+            f"{type(sampling).__name__}.counted returned {jax.typeof(counted).str_short()}: return "
+            f"a truth value for each step of each environment, {wanted.str_short()}."
+        )
+    return counted
 
 
 def advantage_of(

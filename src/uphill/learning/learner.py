@@ -1,5 +1,6 @@
 """The learner: all that learning changes. Immutable; `update` returns the next one."""
 
+from collections.abc import Hashable
 from typing import Any
 
 import equinox as eqx
@@ -21,7 +22,7 @@ from uphill.policies.normalizer import fresh_normalizer
 from uphill.policies.own_network import NetworkFactory
 from uphill.policies.policy import Policy, make_policy
 from uphill.policies.trained import TrainedPolicy
-from uphill.trajectory import Array, narrow_on_host
+from uphill.trajectory import Array, fits_narrow, is_key, narrow_on_host
 
 Model = tuple[Policy, PyTree]
 """What the policy's optimiser trains: the policy, and the baseline's joint networks."""
@@ -90,12 +91,41 @@ def make_learner(
     parts = PartStates(estimator, baseline, surrogate, optimizer)
     return Learner(
         Actor(policy, normalizer, encoding),
-        jax.tree.map(lambda x: narrow_on_host(np.asarray(x)), parts),
+        _on_host(algorithm, parts),
         fresh_scales(algorithm),
         np.zeros((), np.int32),
         np.zeros((), np.uint32),
         np.zeros((), np.uint32),
     )
+
+
+def _on_host(algorithm: Algorithm, states: PartStates) -> PartStates:
+    """The states of the parts as NumPy arrays of 32 bits at most.
+
+    Raises:
+        UphillError: if one holds what is no number, or what neither 32 bits nor a checkpoint hold.
+    """
+    names = set[str]()
+
+    def on_host(path: Any, x: Any) -> np.ndarray:
+        part = type(getattr(algorithm, path[0].name)).__name__
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        array = np.zeros(0, object) if is_key(x) else np.asarray(x)
+        wrong = ""
+        if is_key(x):
+            wrong = "a random key of JAX: keep jax.random.key_data of it, or use no noise"
+        elif not jnp.issubdtype(array.dtype, np.number) and array.dtype != bool:
+            wrong = f"{x!r:.80}, which is no number: keep numbers alone"
+        elif name in names:
+            wrong = f"two arrays called {name}: use keys without dots"
+        elif not fits_narrow(array):
+            wrong = f"{x!r:.80}, which 32 bits don't hold: use smaller numbers"
+        if wrong:
+            raise UphillError(f"The state of {part} has {wrong}.")
+        names.add(name)
+        return narrow_on_host(array)
+
+    return jax.tree_util.tree_map_with_path(on_host, states)
 
 
 def policy_of(algorithm: Algorithm, learner: Learner) -> TrainedPolicy:
@@ -147,6 +177,12 @@ def with_model(algorithm: Algorithm, learner: Learner, model: Model) -> Learner:
 def stack_learners(learners: list[Learner]) -> Learner:
     """Several learners as one, with a leading axis for the seeds."""
     return jax.tree.map(lambda *leaves: np.stack(leaves), *learners)
+
+
+def form_of(state: PyTree) -> Hashable:
+    """What states of algorithms that differ only in floats share: their structure and shapes."""
+    leaves, structure = jax.tree.flatten(state)
+    return structure, tuple(x.shape for x in leaves)
 
 
 def take(stacked: Any, index: int) -> Any:

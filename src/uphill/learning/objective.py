@@ -1,14 +1,17 @@
 """The objective, sample by sample, and the gradient of its masked mean."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Float, PyTree
 
 from uphill.batch import Batch, accumulate, mean_of
+from uphill.errors import UphillError
 from uphill.learning.learner import Model
 from uphill.parts import Algorithm, Sample
+from uphill.parts.part import Part
 from uphill.policies.actor import with_uniform
 from uphill.policies.policy import Policy
 from uphill.theory.distributions import Distribution
@@ -74,16 +77,43 @@ def per_sample(
         old=lambda: distribution_of(algorithm, old, samples.features),
     )
     surrogate, entropy = algorithm.surrogate(sample), distribution.entropy()
+    _check_samples(surrogate, samples, algorithm.surrogate, "")
     objective = surrogate + algorithm.entropy.value * entropy
     told = {"policy/surrogate": surrogate, "policy/entropy": entropy}
-    told |= algorithm.surrogate.metrics(sample)
+    told |= _checked(algorithm.surrogate.metrics(sample), samples, algorithm.surrogate)
     if algorithm.target_kl is not None:
         told["policy/approximate_kl"] = approximate_kl(sample.log_prob, sample.old_log_prob)
     if networks is not None:
         joint = algorithm.baseline.objective
         more, metrics = joint(networks, samples.features, hidden, samples.target)
-        objective, told = objective + more, told | metrics
+        _check_samples(more, samples, algorithm.baseline, ".objective")
+        objective, told = objective + more, told | _checked(metrics, samples, algorithm.baseline)
     return objective, told
+
+
+def _checked(metrics: dict[str, Any], samples: Batch, part: Part) -> dict[str, Any]:
+    """The metrics of a part.
+
+    Raises:
+        UphillError: if one has not a number for each sample.
+    """
+    for name, x in metrics.items():
+        _check_samples(x, samples, part, f"'s metric {name}")
+    return metrics
+
+
+def _check_samples(found: Any, samples: Batch, part: Part, what: str) -> None:
+    """Raises:
+    UphillError: unless a part returned a number for each sample.
+    """
+    wanted = samples.mask.shape
+    if getattr(found, "shape", None) != wanted:
+        shape = getattr(found, "shape", None)
+        told = type(found).__name__ if shape is None else f"shape {shape}"
+        raise UphillError(
+            f"{type(part).__name__}{what} returned {told}: return a number for each of "
+            f"{wanted[0]} samples, as an array of shape {wanted}."
+        )
 
 
 def distribution_of(

@@ -128,6 +128,8 @@ class Transformation(GradientOptimizer):
 
 def as_optimizer(optimizer: Any) -> Any:
     """An Optax transformation as a part; anything else unchanged."""
+    if isinstance(optimizer, optax.MultiSteps):
+        optimizer = optimizer.gradient_transformation()
     if isinstance(optimizer, optax.GradientTransformation):
         return Transformation(optimizer)
     return optimizer

@@ -27,7 +27,7 @@ from uphill.parts.checks import (
 )
 from uphill.parts.part import Part
 from uphill.parts.schedule import Schedule
-from uphill.trajectory import Array, Metrics, Scalar
+from uphill.trajectory import Array, Metrics, Scalar, is_key
 
 
 class Problem(NamedTuple):
@@ -172,7 +172,7 @@ class SGD(_FromZeros):
 
 def as_numpy(state: PyTree) -> PyTree:
     """A state of NumPy arrays, also where Optax keeps plain numbers."""
-    return jax.tree.map(np.asarray, state)
+    return jax.tree.map(lambda x: x if is_key(x) else np.asarray(x), state)
 
 
 def clipped(

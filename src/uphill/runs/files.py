@@ -30,6 +30,7 @@ from uphill.runs.bounds import (
     fault_in,
 )
 from uphill.runs.folder import Folder, mend_of, open_regular, read_regular
+from uphill.trajectory import is_key
 from uphill.words import abridged, option
 
 P = TypeVar("P", bound=Path)
@@ -294,17 +295,17 @@ def _name(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
-def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
 def _plain(leaf: Any) -> np.ndarray:
-    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+    """An array of a type that NumPy has: bfloat16 and the like in the next larger one."""
+    array = np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
+    if array.dtype.kind != "V":
+        return array
+    return array.astype(np.float32 if jnp.issubdtype(array.dtype, np.floating) else np.int8)
 
 
 def _like(leaf: Any, found: np.ndarray) -> Any:
-    if not _is_key(leaf):
-        return found
+    if not is_key(leaf):
+        return found.astype(np.asarray(leaf).dtype, copy=False)
     return jax.random.wrap_key_data(jnp.asarray(found), impl=jax.random.key_impl(leaf))
 
 

@@ -51,6 +51,8 @@ class Outside(ABC):
 
     def __init__(self, seeds: Population, programs: Programs, foresee: Foresee) -> None:
         self.seeds, self._programs, self._foresee = seeds, programs, foresee
+        self._reached: Lanes | None = None
+        """where the environments are"""
 
     @abstractmethod
     def reset(self) -> Lanes:
@@ -66,15 +68,24 @@ class Outside(ABC):
 
     def start_lanes(self) -> Lanes | None:
         """What the first update starts from."""
-        return None if self.seeds.algorithms.sampling.has_whole_episodes else self.reset()
+        if self.seeds.algorithms.sampling.has_whole_episodes:
+            return None
+        self._reached = self.reset()
+        return self._reached
 
     def advance(self, learners: Learner, lanes: Lanes | None, num_updates: int) -> Chunk:
         """Learners and lanes after some updates, a row for each update, and the input of the last
         one; fewer updates if one has a non-finite number.
 
         Rows are looked at in groups, each while the next one runs: to wait for an update, and be
-        woken, may take a tenth of the time of a small one."""
+        woken, may take a tenth of the time of a small one.
+
+        The environments are where the last call left them. From the state of another moment, or of
+        another trainer, learning goes on in new episodes."""
         has_whole_episodes = self.seeds.algorithms.sampling.has_whole_episodes
+        if not has_whole_episodes and not _is_same(lanes, self._reached):
+            jax.block_until_ready(self._reached)
+            lanes = self.reset()
         rows: list[PackedRows] = []
         looked, group, befores = 0, 1, deque[tuple[Learner, Trajectory]]()
         for _ in range(num_updates):
@@ -103,7 +114,7 @@ class Outside(ABC):
             looked += group
             while len(befores) > max(1, len(rows) - looked):
                 befores.popleft()
-        lanes = None if has_whole_episodes else lanes
+        lanes = self._reached = None if has_whole_episodes else lanes
         return Chunk(learners, lanes, unpack(stacked(rows)), tuple(befores))
 
     @staticmethod
@@ -114,6 +125,7 @@ class Outside(ABC):
     def episodes(self, actor: Actor, key: Keys) -> Trajectory:
         """Whole episodes of one actor, or whatever the sampling asks for."""
         jax.block_until_ready(actor)
+        self._reached = None
         actors = jax.tree.map(lambda x: jnp.asarray(x)[None], actor)
         counters = (jnp.zeros(1, jnp.int32), count_of([0]))
         return self.collect(actors, counters, self.reset(), key[None])[1]
@@ -283,6 +295,12 @@ def _uniform_by_seed(algorithms: Algorithm, num_steps: Count, done: Count) -> Ar
         return None if uniform is None else jnp.asarray(uniform, jnp.float32)
 
     return jax.vmap(one)(algorithms, done)
+
+
+def _is_same(lanes: Lanes | None, others: Lanes | None) -> bool:
+    """Whether they hold the very same arrays."""
+    one, other = jax.tree.leaves(lanes), jax.tree.leaves(others)
+    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
 
 
 def _size(tree: PyTree) -> int:

@@ -22,13 +22,12 @@ from types import CodeType, ModuleType
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.export import Exported, deserialize, export
 
 from uphill.installed import version
 from uphill.training.rows import PackedRows
-from uphill.trajectory import Trajectory
+from uphill.trajectory import Trajectory, is_key
 
 _KEPT_HERE = 12
 """Traces that a process remembers: those of its last six trainings."""
@@ -208,7 +207,7 @@ def _described(x: Any, leaves: list[Any] | None) -> Any:
 
 
 def _number(x: Any) -> Any:
-    if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+    if is_key(x):
         raise Unknown
     array = np.asarray(x)
     return [type(x).__name__, str(array.dtype), array.shape, array.tobytes().hex()]

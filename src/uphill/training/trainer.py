@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from uphill.collecting.border import AsSeen
-from uphill.collecting.lanes import Keys
+from uphill.collecting.lanes import Keys, Lanes
 from uphill.envs.backends.gymnasium import HostEnvironment
 from uphill.envs.base import World
 from uphill.envs.compiled import CompiledEnvironment
@@ -20,6 +20,7 @@ from uphill.envs.make import EnvironmentChoice, choose, make_env
 from uphill.errors import UphillError
 from uphill.learning.learner import (
     Learner,
+    form_of,
     make_learner,
     policy_of,
     stack_learners,
@@ -72,6 +73,8 @@ def iterate(
     if not isinstance(trainer, Trainer):
         raise UphillError(f"trainer is {trainer!r}: give an uphill.Trainer.")
     check_count(every=every)
+    if not seconds >= 0:
+        raise UphillError(f"seconds is {seconds}: use 0 or more.")
     state = trainer.start() if state is None else state
     chunk = 1
     while not trainer.is_done(state):
@@ -80,7 +83,8 @@ def iterate(
         compiled, start = trainer.compile_seconds, time.perf_counter()
         state, rows = trainer.advance(state, num_updates)
         took = time.perf_counter() - start - (trainer.compile_seconds - compiled)
-        chunk = max(1, min(CAPACITY, 4 * num_updates, int(num_updates * seconds / max(took, 1e-6))))
+        fitting = num_updates * min(seconds, 1e6) / max(took, 1e-6)
+        chunk = max(1, min(CAPACITY, 4 * num_updates, int(fitting)))
         yield state, rows
 
 
@@ -147,6 +151,8 @@ class Trainer:
         dropped = choice.alterations.drop_observations
         self.encoding = encoding_for(self.env, algorithms[0], dropped, encoding)
         self.action_kind = action_kind_for(self.env, algorithms[0])
+        self._forms: set[Hashable] = set()
+        """of the learners that it has started"""
         self.seconds = 0.0
         """seconds that updates took up to now, compiling included"""
         self._programs = Programs(self._like())
@@ -158,8 +164,9 @@ class Trainer:
         The environments of a compiled world are part of it; others are started here, so a run that
         goes on begins new episodes with them.
         """
-        lanes = self._way.start_lanes()
-        return TrainState(self.fresh_learners(), lanes, 0, (0,) * len(self.seeds))
+        lanes, learners = self._way.start_lanes(), self.fresh_learners()
+        self._forms.add(self._form(learners, lanes))
+        return TrainState(learners, lanes, 0, (0,) * len(self.seeds))
 
     def fresh_learners(self) -> Learner:
         """The learners before the first update."""
@@ -201,9 +208,23 @@ class Trainer:
 
     def check_state(self, state: TrainState) -> None:
         """Raises:
-        UphillError: if it is no state, or that of a trainer for other spaces or seeds.
+        UphillError: if it is no state, or that of a trainer for other spaces or seeds, or for an
+            algorithm that differs in more than floats.
         """
         check_state(state, len(self.seeds), self.encoding, self.action_kind)
+        form = self._form(state.learners, state.lanes)
+        if form not in self._forms:
+            lanes = self._way.start_lanes() if self._is_compiled else None
+            self._forms.add(self._form(self.fresh_learners(), lanes))
+        if form not in self._forms:
+            raise UphillError(
+                "state is that of another trainer, whose algorithm differs in more than floats: "
+                "give one that this trainer started."
+            )
+
+    def _form(self, learners: Learner, lanes: Lanes | None) -> Hashable:
+        """That of a state; where it has no environments, those of others are started anew."""
+        return form_of((learners, lanes if self._is_compiled else None))
 
     def is_done(self, state: TrainState) -> bool:
         """Whether every seed has its steps, or is idle."""

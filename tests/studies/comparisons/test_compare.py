@@ -17,6 +17,7 @@ from uphill.runs.checkpoint import read_manifest
 from uphill.runs.configuration import encode
 from uphill.runs.files import write_json
 from uphill.studies.comparisons import further
+from uphill.studies.comparisons.further import check_repeatable
 from uphill.studies.comparisons.samples import RunSample
 from uphill.theory.statistics import interquartile_mean, probability_of_improvement
 from uphill.training.guard import NotFinite

@@ -16,6 +16,7 @@ from command_line import SMALL, run_cli
 from small_runs import rows_of, small_ppo, tensors_of, train_small
 from uphill.clusters.parcels import packed
 from uphill.errors import UphillError
+from uphill.parts import ClippedRatio
 from uphill.runs import own_code
 from uphill.runs.experiment import installed_versions, read_experiment
 from uphill.runs.folder import Folder
@@ -99,6 +100,28 @@ def test_one_that_fails_is_told_and_the_others_go_on(done: Sweep) -> None:
     assert last[:3] == ["1e+38", last[1], "failed"]
     assert (first[-1][-5:], last[-1]) == (" of 3", "–")
     assert done.table[0]["worst"] == min(done.table[0]["per_seed"])
+
+
+class Stumbles(ClippedRatio):
+    """A surrogate of one's own with a mistake in it."""
+
+    def __call__(self, sample: Any) -> Any:
+        return sample.rato
+
+
+def test_a_custom_part_that_raises_fails_alone(tmp_path: Path) -> None:
+    surrogates = {"surrogate": [Stumbles(), ClippedRatio()]}
+    asked: dict[str, Any] = {"seeds": 1, "steps": 64, "episodes": 1, "quiet": True}
+    done = uphill.sweep("CartPole-v1", small_ppo(), grid=surrogates, out=tmp_path / "s", **asked)
+    assert [row.state for row in done.rows] == ["failed", "done"]
+    assert "its custom part raised AttributeError: 'Sample' object has no" in done.rows[0].fault
+    assert "test_sweep.py, line" in done.rows[0].fault
+
+
+def test_a_flag_that_is_in_the_grid_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["--grid", "optimizer.learning_rate=1e-3,1e-2", "--optimizer.learning_rate=5"]
+    assert run_cli("sweep", "CartPole-v1", *words) == 2
+    assert "--optimizer.learning-rate is in the grid, and has a value of" in capfd.readouterr().err
 
 
 def test_it_has_a_picture_and_a_page_also_while_it_is_watched(done: Sweep) -> None:

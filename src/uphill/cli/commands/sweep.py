@@ -6,6 +6,7 @@ from typing import Any
 from tyro.conf import UseAppendAction
 
 from uphill.cli.commands.train import TrainOptions, asked_for
+from uphill.cli.errors import WrongCommandLine
 from uphill.cli.output import aligned, say, stdout_for
 from uphill.runs.studies import SweepSettings
 from uphill.words import INTERVAL, call, count
@@ -34,6 +35,12 @@ def command(argv: list[str]) -> None:
 
     is_json = given.pop("json")
     given["grid"] = parse_grid(given["grid"])
+    words = {word.partition("=")[0].replace("_", "-") for word in argv}
+    for path in given["grid"]:
+        if (flag := f"--{path.replace('_', '-')}") in words:
+            raise WrongCommandLine(
+                f"{flag} is in the grid, and has a value of its own: leave one out."
+            )
     with stdout_for(is_json) as show:
         sweep = sweep_of(SweepRequest(**given), start)
         if is_json:

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from uphill.doctor.play import describe_error
 from uphill.errors import UphillError
 from uphill.run import Run, finish
 from uphill.runs.checkpoint import has_stopped
@@ -179,7 +180,15 @@ def _trained(
                 f"Program {k} of {len(groups)}: {count(len(group), 'setting')}, from "
                 f"{setting_of(group[0][0].run.setting)} on."
             )
-        yield from trained_together(plan, group, kept)
+        try:
+            yield from trained_together(plan, group, kept)
+        except UphillError:
+            raise
+        except Exception as error:
+            if not own_parts_in(group[0][0].algorithm):
+                raise
+            for planned, _ in group:
+                yield planned, f"its custom part raised {describe_error(error)}."
 
 
 def check_settings_fit(plan: Plan, groups: Sequence[Todo]) -> None:
