@@ -429,6 +429,17 @@ class TwoParts(zoo.Healthy):
         return (*answer, self.t >= 20, info)
 
 
+def test_why_it_can_not_be_trained_on_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def taken(*_: Any) -> None:
+        raise UphillError(
+            "It raised OSError in making it; its own error follows.\nIn a file\nOSError: in use"
+        )
+
+    monkeypatch.setattr(EXAMINE, "train_briefly", taken)
+    finding = next(x for x in seen(zoo.Healthy, 4000).findings if x.name == "cannot-train")
+    assert finding.seen == "It raised OSError in making it: OSError: in use"
+
+
 def test_spaces_are_told_whole_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(EXAMINE, "_RANDOM", Limits(episodes=4, steps=80, seconds=AGES))
     monkeypatch.setattr(EXAMINE, "_CONSTANT_SECONDS", 0.0)  # no constant action is played

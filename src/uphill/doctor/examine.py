@@ -184,7 +184,10 @@ def _train(
         with Watch(_TRAINING_SECONDS) as watch:
             training = watch.call(train_briefly, subject, seed, wanted)
     except UphillError as error:
-        return replace(facts, cannot_train=str(error).splitlines()[0])
+        said, *traceback = str(error).splitlines()
+        if traceback:  # of which the last line says the most
+            said = f"{said.removesuffix('; its own error follows.')}: {traceback[-1].strip()}"
+        return replace(facts, cannot_train=said)
     except TookTooLong:
         return replace(facts, no_training=f"it was not through after {_TRAINING_SECONDS:g} s")
     return replace(facts, training=training)

@@ -109,13 +109,14 @@ class Stumbles(ClippedRatio):
         return sample.rato
 
 
-def test_a_custom_part_that_raises_fails_alone(tmp_path: Path) -> None:
-    surrogates = {"surrogate": [Stumbles(), ClippedRatio()]}
+def test_a_custom_part_that_raises_fails_its_settings(tmp_path: Path) -> None:
+    algorithm = small_ppo(surrogate=Stumbles())
     asked: dict[str, Any] = {"seeds": 1, "steps": 64, "episodes": 1, "quiet": True}
-    done = uphill.sweep("CartPole-v1", small_ppo(), grid=surrogates, out=tmp_path / "s", **asked)
-    assert [row.state for row in done.rows] == ["failed", "done"]
-    assert "its custom part raised AttributeError: 'Sample' object has no" in done.rows[0].fault
-    assert "test_sweep.py, line" in done.rows[0].fault
+    grid = {"num_epochs": [1, 2]}  # two programs, of which the second begins all the same
+    done = uphill.sweep("CartPole-v1", algorithm, grid=grid, out=tmp_path / "sweep", **asked)
+    assert [row.state for row in done.rows] == ["failed", "failed"]
+    assert "its custom part raised AttributeError: 'Sample' object has no" in done.rows[1].fault
+    assert "test_sweep.py, line" in done.rows[1].fault
 
 
 def test_a_flag_that_is_in_the_grid_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
