@@ -99,6 +99,6 @@ def aligned(table: Sequence[Sequence[str]]) -> list[str]:
 _INDENT = 14
 
 
-def print_line(what: str, text: str) -> None:
+def print_line(what: str, text: str, indent: int = _INDENT) -> None:
     """A sentence beside what it is about, wrapped as the terminal needs it."""
-    print(for_terminal(f"{what:{_INDENT}}{text}", sys.stdout, _INDENT))
+    print(for_terminal(f"{what:{indent}}{text}", sys.stdout, indent))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from uphill.cli.output import print_line
 from uphill.cli.parsing import parse
 
 
@@ -19,5 +20,5 @@ def command(argv: list[str]) -> None:
     for name, make in ALGORITHMS.items():
         parts = encode(make())
         kinds = [value["$type"] for value in parts.values() if isinstance(value, dict)]
-        print(f"{name:10} {(make.__doc__ or '').splitlines()[0]}")
-        print(f"{'':10} {' · '.join(kinds)}")
+        print_line(name, (make.__doc__ or "").splitlines()[0])
+        print_line("", " · ".join(kinds))

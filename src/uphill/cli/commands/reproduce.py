@@ -1,7 +1,6 @@
 """`uphill reproduce`: what a tutorial describes, and its results beside our preset's."""
 
 import sys
-import textwrap
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from uphill.cli.errors import WrongCommandLine
-from uphill.cli.output import stdout_for
+from uphill.cli.output import print_line, say, stdout_for
 from uphill.cli.parsing import JsonOption, parse
 from uphill.errors import UphillError
 from uphill.runs.settings import Runner
@@ -64,9 +63,8 @@ def _list_sources(sources: Collection[Any], is_json: bool) -> None:
         with stdout_for(is_json) as show:
             show([{"name": x.name, "envs": x.envs, "about": x.about} for x in sources])
         return
-    width = max(len(source.name) for source in sources)
     for source in sources:
-        print(f"{source.name:{width}}  {', '.join(source.envs)}: {source.about}")
+        print_line(source.name, f"{', '.join(source.envs)}: {source.about}", indent=17)
 
 
 def _describe_source(source: Any) -> None:
@@ -78,7 +76,7 @@ def _describe_source(source: Any) -> None:
     ):
         print(f"\n{title}")
         for sentence in sentences:
-            print(textwrap.fill(sentence, 100, initial_indent="- ", subsequent_indent="  "))
+            say(f"- {sentence}")
     sys.stdout.flush()
 
 

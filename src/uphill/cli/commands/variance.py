@@ -1,14 +1,15 @@
 """`uphill variance`, and its tables."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from uphill.cli.environment import EnvironmentOptions
-from uphill.cli.output import stdout_for
+from uphill.cli.output import say, stdout_for
 from uphill.cli.parsing import JsonOption, parse, take_env_kwargs
 from uphill.runs.studies import VarianceSettings
-from uphill.words import duration
+from uphill.words import INTERVAL, duration, number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,33 +41,42 @@ def command(argv: list[str]) -> None:
 def _show_variance(result: dict[str, Any]) -> None:
     rows = result["estimators"]
     reference = rows[result["reference"]]
-    print(f"{'estimator':24}{'baseline':20}{'variance':>10}{'95 % interval':>18}", end="")
-    print(f"{'bias':>9}{'95 % interval':>17}{'SNR':>8}")
+    cells = [("estimator", "baseline", "var.", "interval", "bias", "interval", "SNR")]
     for row in rows:
-        low, high = row["relative_variance_ci95"]
         least, most = (f"{100 * x:.0f}" for x in row["bias_ci95"])
-        bias, interval = f"{100 * row['bias']:.0f} %", f"{least} to {most} %"
+        bias, interval = f"{100 * row['bias']:.0f} %", f"{least}–{most} %"
         if row["bias"] <= (chance := row["bias_by_chance"]):
             bias = f"≤ {100 * chance:.0f} %" if chance >= 0.005 else "0 %"
         if row is reference:
-            bias, interval = "–", "reference"
-        print(
-            f"{row['estimator']:24}{row['baseline']:20}{row['relative_variance']:10.3f}"
-            f"{f'{low:.3f} to {high:.3f}':>18}{bias:>9}{interval:>17}{row['snr']:8.2f}"
-        )
-    print(
-        "\nVariance is relative to reward-to-go without a baseline; bias is the distance between "
-        f"expectations,\nin per cent of the length of the gradient ({reference['estimator']} less "
-        f"its {reference['baseline']}); SNR is ‖E g‖² over the variance.\n"
-        "≤ stands where what was measured is no more than chance alone would give."
+            bias, interval = "ref.", "–"
+        variances = row["relative_variance"], *row["relative_variance_ci95"]
+        variance, low, high = (f"{x:.3f}" for x in variances)
+        snr = f"{row['snr']:.2f}"
+        named = row["estimator"], row["baseline"]
+        cells.append((*named, variance, f"{low}–{high}", bias, interval, snr))
+    _print_columns(cells, words=2)
+    print()
+    say(
+        "Variance is relative to reward-to-go without a baseline; bias is the distance between "
+        f"expectations, in per cent of the length of the gradient ({reference['estimator']} less "
+        f"its {reference['baseline']}); SNR is ‖E g‖² over the variance. Intervals are those of "
+        "95 %. ≤ stands where what was measured is no more than chance alone would give."
     )
-    print(f"\n{'rollouts':>10}{'variance':>14}{'95 % interval':>24}")
+    print()
+    cells = [("rollouts", "estimator", "variance", f"{INTERVAL}")]
     for row in result["rollouts"]:
-        low, high = row["variance_ci95"]
         name = f"{row['estimator']}, baseline {row['baseline']}"
-        print(
-            f"{row['rollouts']:10}{row['variance']:14.4g}{f'{low:.4g} to {high:.4g}':>24}  {name}"
-        )
-    print(
-        f"\n{result['steps']:,} steps, {duration(result['seconds'])}; picture {result['picture']}"
-    )
+        low, high = map(number, row["variance_ci95"])
+        cells.append((str(row["rollouts"]), name, number(row["variance"]), f"{low} to {high}"))
+    _print_columns(cells, words=2)
+    print()
+    say(f"{result['steps']:,} steps, {duration(result['seconds'])}; picture {result['picture']}")
+
+
+def _print_columns(rows: Sequence[tuple[str, ...]], words: int) -> None:
+    """Columns, of which the first ones are words."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        pairs = zip(row, widths, strict=True)
+        cells = (x.ljust(n) if k < words else x.rjust(n) for k, (x, n) in enumerate(pairs))
+        print(" ".join(cells).rstrip())
