@@ -207,7 +207,7 @@ def test_finished_run_says_so_and_steps_extend_it(tmp_path: Path) -> None:
     uphill.resume(extended, steps=300, quiet=True, episodes=4)
     assert uphill.load(run.path).experiment.extended == (100, 200)
     page = uphill.load(run.path).report(films=False).read_text()
-    assert "extended by <code>uphill resume</code>: from 100 to 200 to 300 steps." in page
+    assert "gave it another length: from 100 to 200 to 300 steps." in page
 
 
 def test_more_steps_stretch_schedules_which_is_told(

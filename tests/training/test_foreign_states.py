@@ -1,6 +1,6 @@
 """States that a trainer has not just returned: of other moments, and of other trainers."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import jax
@@ -13,7 +13,7 @@ from gymnasium import spaces
 import uphill
 from small_runs import POLICY, small_ppo, train_small
 from uphill.errors import UphillError
-from uphill.parts import NoBaseline, Steps
+from uphill.parts import Episodes, NoBaseline, Steps
 from uphill.training.trainer import Trainer
 
 
@@ -48,6 +48,42 @@ def test_an_environment_that_has_moved_on_begins_new_episodes() -> None:
         _, rows = trainer.advance(state, 4)  # goes on where it is
     assert rows["num_episodes"].sum() >= 2
     assert rows["return_sum"].sum() == 10 * rows["num_episodes"].sum()
+
+
+class Breaks(Ten):
+    """Its step fails once, when it is told to."""
+
+    fails: ClassVar[bool] = False
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        if self.t == 5 and Breaks.fails:
+            Breaks.fails = False
+            raise OSError("the arm is stuck")
+        return super().step(action)
+
+
+def test_after_a_failure_new_episodes_begin() -> None:
+    Breaks.fails = False
+    with Trainer(Breaks, windows(normalize_rewards=True), (0,), 1000) as trainer:
+        state, _ = trainer.advance(trainer.start(), 1)
+        Breaks.fails = True
+        with pytest.raises(UphillError, match="the arm is stuck"):
+            trainer.advance(state, 2)
+        state, rows = trainer.advance(state, 5)
+    assert rows["num_episodes"].sum() >= 3
+    assert rows["return_sum"].sum() == 10 * rows["num_episodes"].sum()
+
+
+def test_a_state_without_environments_begins_new_episodes() -> None:
+    def limited() -> gymnasium.Env:
+        return gymnasium.wrappers.TimeLimit(Ten(), 50)
+
+    whole = uphill.a2c(sampling=Episodes(1, 1), policy=POLICY)
+    with Trainer(limited, whole, (0,), 1000) as trainer:
+        state, _ = trainer.advance(trainer.start(), 1)
+    with Trainer(limited, windows(), (0,), 1000) as trainer:
+        _, rows = trainer.advance(state, 3)
+    assert rows["return_sum"].sum() == 10 * rows["num_episodes"].sum() == 20
 
 
 def test_a_state_of_another_algorithm_is_refused_unless_only_floats_differ() -> None:

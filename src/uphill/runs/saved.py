@@ -80,9 +80,13 @@ class SavedRun:
 
     def __repr__(self) -> str:
         e = self.experiment
+        try:
+            steps = span(self.steps)
+        except UphillError:  # it is damaged, and can be shown all the same
+            steps = f"{e.steps:,}"
         return (
             f"{type(self).__name__}({str(self.path)!r}: {e.algo} on {e.env}, "
-            f"{count(e.seeds, 'seed')}, {span(self.steps)} steps; "
+            f"{count(e.seeds, 'seed')}, {steps} steps; "
             f"{self.kind} policy of seed {e.all_seeds[self.seed_index]})"
         )
 

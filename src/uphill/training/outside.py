@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,8 +52,10 @@ class Outside(ABC):
 
     def __init__(self, seeds: Population, programs: Programs, foresee: Foresee) -> None:
         self.seeds, self._programs, self._foresee = seeds, programs, foresee
-        self._reached: Lanes | None = None
-        """where the environments are"""
+        self._latest: Lanes | None = None
+        """where the environments were last seen"""
+        self._is_there = False
+        """whether they still are there"""
 
     @abstractmethod
     def reset(self) -> Lanes:
@@ -70,8 +73,8 @@ class Outside(ABC):
         """What the first update starts from."""
         if self.seeds.algorithms.sampling.has_whole_episodes:
             return None
-        self._reached = self.reset()
-        return self._reached
+        lanes, self._is_there = self._started_anew(), True
+        return lanes
 
     def advance(self, learners: Learner, lanes: Lanes | None, num_updates: int) -> Chunk:
         """Learners and lanes after some updates, a row for each update, and the input of the last
@@ -83,16 +86,14 @@ class Outside(ABC):
         The environments are where the last call left them. From the state of another moment, or of
         another trainer, learning goes on in new episodes."""
         has_whole_episodes = self.seeds.algorithms.sampling.has_whole_episodes
-        if not has_whole_episodes and not _is_same(lanes, self._reached):
-            jax.block_until_ready(self._reached)
-            lanes = self.reset()
+        if not (has_whole_episodes or (self._is_there and _is_same(lanes, self._latest))):
+            lanes = self._started_anew()
+            learners = eqx.tree_at(lambda x: x.scales, learners, learners.scales.at_a_reset())
         rows: list[PackedRows] = []
         looked, group, befores = 0, 1, deque[tuple[Learner, Trajectory]]()
         for _ in range(num_updates):
             if has_whole_episodes:
-                # A pool must not be reset while the program that steps it is still running.
-                jax.block_until_ready(lanes)
-                lanes = self.reset()
+                lanes = self._started_anew()
             actors, *counters = gathered((learners.actor, learners.num_updates, learners.steps))
             assert lanes is not None
             collecting = (actors, tuple(counters), lanes, self.seeds.keys)
@@ -100,8 +101,10 @@ class Outside(ABC):
                 _, trajectory, finished = self.shapes(*collecting)
                 after, _ = self._programs.begin(*self._program(learners, trajectory, finished))
                 self._foresee((learners, trajectory), after)
+            self._is_there = False  # until it is done: it may be interrupted
             collected = self.collect(*collecting)
             lanes, trajectory, finished = gathered(collected)
+            self._latest, self._is_there = lanes, True
             befores.append((learners, trajectory))
             if not rows and self.most_ahead:
                 group = max(1, min(self.most_ahead, LARGEST_KEPT // (2 * _size(befores[0]))))
@@ -114,7 +117,7 @@ class Outside(ABC):
             looked += group
             while len(befores) > max(1, len(rows) - looked):
                 befores.popleft()
-        lanes = self._reached = None if has_whole_episodes else lanes
+        lanes = None if has_whole_episodes else lanes
         return Chunk(learners, lanes, unpack(stacked(rows)), tuple(befores))
 
     @staticmethod
@@ -125,14 +128,22 @@ class Outside(ABC):
     def episodes(self, actor: Actor, key: Keys) -> Trajectory:
         """Whole episodes of one actor, or whatever the sampling asks for."""
         jax.block_until_ready(actor)
-        self._reached = None
+        self._is_there = False
         actors = jax.tree.map(lambda x: jnp.asarray(x)[None], actor)
         counters = (jnp.zeros(1, jnp.int32), count_of([0]))
-        return self.collect(actors, counters, self.reset(), key[None])[1]
+        collected = self.collect(actors, counters, self._started_anew(), key[None])
+        self._latest, trajectory, _ = collected
+        return trajectory
 
     def close(self) -> None:
         """Stop the environments."""
         self.env.close()
+
+    def _started_anew(self) -> Lanes:
+        # A pool must not be reset while the program that steps it is still running.
+        jax.block_until_ready(self._latest)
+        self._latest = self.reset()
+        return self._latest
 
     def _program(self, learners: Learner, trajectory: Trajectory, finished: Any) -> tuple:
         """Every seed's update: its name, the function, and what it is called with."""

@@ -262,7 +262,7 @@ def test_further_seeds_of_an_extended_run_would_go_another_way(tmp_path: Path) -
     result = uphill.compare(tmp_path / "fading", tmp_path / "steady")
     assert [min(row["steps"]) >= 128 for row in result["runs"]] == [True, True]
     with pytest.raises(
-        UphillError, match=r"fading was extended from 64 to 128 steps.*learning_rate"
+        UphillError, match=r"fading was resumed with 128 steps in place of 64.*learning_rate"
     ):
         uphill.compare(tmp_path / "steady", tmp_path / "fading", until_decided=True, max_seeds=5)
     check_repeatable(uphill.load(tmp_path / "steady"))

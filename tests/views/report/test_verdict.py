@@ -128,3 +128,9 @@ def test_a_state_follows_from_files_and_their_age(pair: tuple[Path, Path], tmp_p
     (tmp_path / "evaluation.json").write_text("{}")
     assert state_of(tmp_path, experiment, trained) == "finished"
     assert state_of(tmp_path, experiment, begun) == "interrupted"  # evaluated as it is
+    ended = replace(experiment, settings="your own loop")
+    assert state_of(tmp_path, ended, begun) == "finished"
+    metrics.write_text("seed\n\n")  # it was resumed
+    later = time.time() + 5
+    os.utime(metrics, (later, later))
+    assert state_of(tmp_path, experiment, begun) == "training"

@@ -35,8 +35,8 @@ def check_repeatable(run: Run) -> None:
         )
     if experiment.extended and experiment.composition.varying:
         raise UphillError(
-            f"{run.path} was extended from {experiment.extended[-1]:,} to {experiment.steps:,} "
-            "steps, and in further seeds what changes during training "
+            f"{run.path} was resumed with {experiment.steps:,} steps in place of "
+            f"{experiment.extended[-1]:,}, and in further seeds what changes during training "
             f"({listed(experiment.composition.varying)}) would go another way: compare it as it "
             "is, or train it anew with more seeds."
         )

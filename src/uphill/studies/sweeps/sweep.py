@@ -13,7 +13,7 @@ from uphill.errors import UphillError
 from uphill.run import Run, finish
 from uphill.runs.checkpoint import has_stopped
 from uphill.runs.experiment import read_experiment
-from uphill.runs.files import EXPERIMENT_FILE
+from uphill.runs.files import EVALUATION_FILE, EXPERIMENT_FILE
 from uphill.runs.keywords import taken_as
 from uphill.runs.lock import RunLock
 from uphill.runs.own_code import begun_with_others, versions_with
@@ -182,12 +182,13 @@ def _trained(
             )
         try:
             yield from trained_together(plan, group, kept)
-        except UphillError:
+        except (UphillError, OSError, jax.errors.JaxRuntimeError):
             raise
         except Exception as error:
             if not own_parts_in(group[0][0].algorithm):
                 raise
-            for planned, _ in group:
+            unfinished = [one for one, _ in group if not (one.path / EVALUATION_FILE).exists()]
+            for planned in unfinished:
                 yield planned, f"its custom part raised {describe_error(error)}."
 
 

@@ -31,6 +31,7 @@ from uphill.views.report.page import (
     report_page,
     study_page,
 )
+from uphill.views.report.verdict import is_evaluated_last
 from uphill.views.report.view import Overview, overview_of
 from uphill.words import count, listed
 
@@ -281,7 +282,7 @@ def _stamp(run: Path) -> tuple[Any, ...]:
     files += [run / MILESTONES_FILE, manifest_file(run, "latest")]
     stats = [_stat(path) for path in files]
     newest = max((s.st_mtime for s in stats if s), default=0.0)
-    age = 0 if (run / EVALUATION_FILE).exists() else min(time.time() - newest, 600) // 30
+    age = 0 if is_evaluated_last(run) else min(time.time() - newest, 600) // 30
     return (age, *((s.st_mtime_ns, s.st_size) if s else None for s in stats))
 
 

@@ -123,4 +123,6 @@ def _fixed(sweep: SavedSweep) -> list[tuple[str, str]]:
     swept = {path for run in sweep.runs for path in run.setting}
     found = [(path.removeprefix("algorithm."), text) for path, text in dotted(sweep.asked)]
     left_out = {"algorithm", "name", *swept}
-    return [(path, text) for path, text in found if path not in left_out and text != "none"]
+    return [
+        (path, text) for path, text in found if path not in left_out and text not in ("", "none")
+    ]

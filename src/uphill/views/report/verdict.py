@@ -11,6 +11,7 @@ from uphill.runs.checkpoint import Standing
 from uphill.runs.experiment import Experiment
 from uphill.runs.files import EVALUATION_FILE, METRICS_FILE, manifest_file
 from uphill.runs.milestones import SOLVED_OVER
+from uphill.sessions.own_loop import OWN_LOOP
 from uphill.theory.statistics import few_seeds
 from uphill.words import INTERVAL, count, number
 
@@ -28,14 +29,30 @@ class Verdict:
     tone: Literal["good", "bad", "open"]
 
 
+def is_evaluated_last(run: Path) -> bool:
+    """Whether nothing was trained since it was evaluated."""
+    evaluated = _newest(run / EVALUATION_FILE)
+    return evaluated > 0 and evaluated >= _newest(*_signs(run))
+
+
+def _signs(run: Path) -> tuple[Path, ...]:
+    """What training writes now and then."""
+    return run / METRICS_FILE, manifest_file(run, "latest")
+
+
+def _newest(*paths: Path) -> float:
+    return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
+
+
 def state_of(run: Path, experiment: Experiment, facts: Standing) -> RunState:
     """Whether a run is finished, or else being trained: then its files change now and then."""
     is_trained = facts.is_trained(experiment.steps)
-    if is_trained and (run / EVALUATION_FILE).exists():
+    is_over = is_trained or experiment.settings == OWN_LOOP  # which may end when it likes
+    if is_over and (run / EVALUATION_FILE).exists():
         return "finished"
-    signs = [run / METRICS_FILE, manifest_file(run, "latest")]
-    newest = max((path.stat().st_mtime for path in signs if path.exists()), default=0.0)
-    if time.time() - newest < max(PATIENCE, 2 * experiment.checkpoint_every):
+    if is_evaluated_last(run):
+        return "interrupted"
+    if time.time() - _newest(*_signs(run)) < max(PATIENCE, 2 * experiment.checkpoint_every):
         return "training"
     return "not evaluated" if is_trained else "interrupted"
 
