@@ -13,7 +13,7 @@ from gymnasium import spaces
 import uphill
 from small_runs import POLICY, small_ppo, train_small
 from uphill.errors import UphillError
-from uphill.parts import Episodes, NoBaseline, Steps
+from uphill.parts import Episodes, NoBaseline, ScoreFunction, Steps
 from uphill.training.trainer import Trainer
 
 
@@ -148,3 +148,29 @@ def test_states_of_less_than_32_bits_are_saved_and_resumed(tmp_path: Any) -> Non
     resumed = uphill.resume(again, steps=128, quiet=True, episodes=2)
     assert resumed.steps == whole.steps
     assert again.policy.act(np.zeros(4, np.float32)) in (0, 1)
+
+
+class Mean(ScoreFunction):
+    """A surrogate of one's own that returns one number for all samples."""
+
+    def __call__(self, sample: Any) -> Any:
+        return super().__call__(sample).mean()
+
+
+def test_a_surrogate_has_a_number_for_each_sample() -> None:
+    with (
+        Trainer("CartPole-v1", windows(2, surrogate=Mean()), (0,), 100) as trainer,
+        pytest.raises(UphillError, match=r"^Mean returned shape \(\): return a number for each of"),
+    ):
+        trainer.advance(trainer.start(), 1)
+
+
+def test_steps_of_several_batches_are_taken_as_optax_writes_them() -> None:
+    every = optax.MultiSteps(optax.sgd(0.1), every_k_schedule=2)
+    with Trainer("CartPole-v1", windows(2, optimizer=every), (0,), 100) as trainer:
+        states = [trainer.advance(trainer.start(), 1)[0]]  # which measured the observations
+        for _ in range(2):
+            states.append(trainer.advance(states[-1], 1)[0])
+    first, second, third = (jax.tree.leaves(x.learners.actor.policy) for x in states)
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(second, third, strict=True))
