@@ -91,7 +91,7 @@ class Informative(Protocol):
 
 
 MILESTONE_NAME = re.compile("[a-z0-9_]{1,100}")
-MOST_MILESTONES = 200
+MOST_OWN_MILESTONES = 200
 
 
 @runtime_checkable

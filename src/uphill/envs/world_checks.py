@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from uphill.envs.base import MILESTONE_NAME, MOST_MILESTONES, Eventful, World
+from uphill.envs.base import MILESTONE_NAME, MOST_OWN_MILESTONES, Eventful, World
 from uphill.errors import UphillError
 from uphill.trajectory import narrow
 
@@ -84,9 +84,9 @@ def _check_milestones(world: World, found: Any) -> None:
     name = type(world).__name__
     if not isinstance(found, dict):
         raise UphillError(f"{name}.milestones returns {_told(found)}: return a dict by name.")
-    if len(found) > MOST_MILESTONES:
+    if len(found) > MOST_OWN_MILESTONES:
         raise UphillError(
-            f"{name}.milestones has {len(found)} names: use {MOST_MILESTONES} at most."
+            f"{name}.milestones has {len(found)} names: use {MOST_OWN_MILESTONES} at most."
         )
     for milestone, reached in found.items():
         if not isinstance(milestone, str) or not MILESTONE_NAME.fullmatch(milestone):

@@ -106,9 +106,8 @@ def _check_samples(found: Any, samples: Batch, part: Part, what: str) -> None:
     """Raises:
     UphillError: unless a part returned a number for each sample.
     """
-    wanted = samples.mask.shape
-    if getattr(found, "shape", None) != wanted:
-        shape = getattr(found, "shape", None)
+    wanted, shape = samples.mask.shape, getattr(found, "shape", None)
+    if shape != wanted:
         told = type(found).__name__ if shape is None else f"shape {shape}"
         raise UphillError(
             f"{type(part).__name__}{what} returned {told}: return a number for each of "

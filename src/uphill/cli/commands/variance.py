@@ -54,7 +54,7 @@ def _show_variance(result: dict[str, Any]) -> None:
         snr = f"{row['snr']:.2f}"
         named = row["estimator"], row["baseline"]
         cells.append((*named, variance, f"{low}–{high}", bias, interval, snr))
-    _print_columns(cells, words=2)
+    _print_columns(cells)
     print()
     say(
         "Variance is relative to reward-to-go without a baseline; bias is the distance between "
@@ -63,20 +63,20 @@ def _show_variance(result: dict[str, Any]) -> None:
         "95 %. ≤ stands where what was measured is no more than chance alone would give."
     )
     print()
-    cells = [("rollouts", "estimator", "variance", f"{INTERVAL}")]
+    cells = [("rollouts", "estimator", "variance", INTERVAL)]
     for row in result["rollouts"]:
         name = f"{row['estimator']}, baseline {row['baseline']}"
         low, high = map(number, row["variance_ci95"])
         cells.append((str(row["rollouts"]), name, number(row["variance"]), f"{low} to {high}"))
-    _print_columns(cells, words=2)
+    _print_columns(cells)
     print()
     say(f"{result['steps']:,} steps, {duration(result['seconds'])}; picture {result['picture']}")
 
 
-def _print_columns(rows: Sequence[tuple[str, ...]], words: int) -> None:
-    """Columns, of which the first ones are words."""
+def _print_columns(rows: Sequence[tuple[str, ...]]) -> None:
+    """Columns, of which the first two are words."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         pairs = zip(row, widths, strict=True)
-        cells = (x.ljust(n) if k < words else x.rjust(n) for k, (x, n) in enumerate(pairs))
+        cells = (x.ljust(n) if k < 2 else x.rjust(n) for k, (x, n) in enumerate(pairs))
         print(" ".join(cells).rstrip())
