@@ -109,9 +109,16 @@ class SavedRun:
     def steps(self) -> tuple[int, ...]:
         """How many steps each seed has trained; as many as were asked for, if it has no
         checkpoint."""
-        if not manifest_file(self.path, "latest").exists():
+        facts = self.reached
+        if facts is None:
             return (self.experiment.steps,) * self.experiment.seeds
-        return self._standing("latest").num_transitions
+        return facts.num_transitions
+
+    @property
+    def reached(self) -> Standing | None:
+        """The facts of the latest checkpoint; None where there is none."""
+        is_saved = manifest_file(self.path, "latest").exists()
+        return self._standing("latest") if is_saved else None
 
     @property
     def kind(self) -> Literal["final", "best"]:

@@ -4,7 +4,6 @@ from uphill.envs.wrappers import is_importable
 from uphill.errors import UphillError
 from uphill.run import Run, resume, run_of
 from uphill.runs.checkpoint import Standing, has_stopped, read_manifest
-from uphill.runs.files import manifest_file
 from uphill.runs.given import check_network
 from uphill.runs.saved import SavedRun
 from uphill.runs.settings import kept
@@ -40,8 +39,7 @@ def check_repeatable(run: Run) -> None:
             f"({listed(experiment.composition.varying)}) would go another way: compare it as it "
             "is, or train it anew with more seeds."
         )
-    is_saved = manifest_file(run.path, "latest").exists()
-    facts = read_manifest(run.path, "latest").facts if is_saved else None
+    facts = run.reached
     is_lost = has_stopped(run.path)  # further seeds may be lost, too
     if facts is not None and facts.steps_done < experiment.steps and not is_lost:
         raise UphillError(

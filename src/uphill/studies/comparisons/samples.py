@@ -13,10 +13,8 @@ from jaxtyping import Float
 
 from uphill.errors import UphillError
 from uphill.run import Run
-from uphill.runs.checkpoint import read_manifest
 from uphill.runs.configuration import encode
 from uphill.runs.experiment import OF_THE_PROCESS, Experiment
-from uphill.runs.files import manifest_file
 from uphill.runs.unbegun import is_unbegun
 from uphill.words import call
 
@@ -115,8 +113,7 @@ def episodes_of(run: Run) -> int:
     evaluation = run.evaluation
     if evaluation is None:
         how = f"`{call('evaluate', run.path)}` evaluates it"
-        is_saved = manifest_file(run.path, "latest").exists()
-        facts = read_manifest(run.path, "latest").facts if is_saved else None
+        facts = run.reached
         if facts is None or not facts.is_trained(run.experiment.steps):
             how = f"`{call('resume', run.path)}` trains it to its end, {how} as it is"
         raise UphillError(f"{run.path} has no evaluation.json: {how}.")
